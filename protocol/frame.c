@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "protocol/frame.h"
+
+#include "protocol/hash.h"
+#include "protocol/limits.h"
+
+#include <string.h>
+
+enum {
+    FRAME_MAGIC = 'T',
+    FRAME_VERSION = 1
+};
+
+/* Offsets in the header, as drawn in frame.h. */
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 1,
+    AT_TYPE = 2,
+    AT_FLAGS = 3,
+    AT_HEADER_SIZE = 4,
+    AT_SHARD = 6,
+    AT_RESERVED_8 = 8,
+    AT_EPOCH_COUNTER = FRAME_REDIS_WORDS_OFFSET,
+    AT_EPOCH_RANDOM = 24,
+    AT_SEQ_FIRST = 32,
+    AT_COUNT = 40,
+    AT_RESERVED_44 = 44,
+    AT_NODE = 48,
+    AT_NONCE = 56,
+};
+
+/* Offsets in the body of a beat. */
+enum {
+    BEAT_AT_APPLIED = 0,
+    BEAT_AT_BOUND = 8,
+    BEAT_AT_RESERVED = 12,
+    BEAT_AT_STREAM = 16
+};
+
+/* In front of every key of a keys body: u8 kind, u8 db, u16 size. */
+enum {
+    KEY_KIND = 0,
+    KEY_HEAD_SIZE = 4
+};
+
+enum {
+    FRAME_BODY_MAX = LIMIT_FRAME - FRAME_HEADER_SIZE - FRAME_CHECKSUM_SIZE
+};
+
+static uint64_t checksum_of(const char *header, struct slice body)
+{
+    char sealed[FRAME_HEADER_SIZE];
+    memcpy(sealed, header, sizeof sealed);
+    memset(sealed + FRAME_REDIS_WORDS_OFFSET, 0, FRAME_REDIS_WORDS_SIZE);
+    return hash_checksum_of_two((struct slice){.data = sealed, .size = sizeof sealed}, body);
+}
+
+bool frame_type_known(uint8_t type)
+{
+    switch ((enum frame_type)type) {
+    case FRAME_KEYS:
+    case FRAME_PREFIX:
+    case FRAME_TAG:
+    case FRAME_FLUSH:
+    case FRAME_BEAT:
+    case FRAME_MARKER:
+    case FRAME_WAKE: return true;
+    }
+    return false;
+}
+
+enum status frame_write(struct buf *out, const struct frame *frame)
+{
+    if (frame->body.size > FRAME_BODY_MAX) {
+        return TOO_BIG;
+    }
+    const size_t size = FRAME_HEADER_SIZE + frame->body.size + FRAME_CHECKSUM_SIZE;
+    const enum status status = buf_reserve(out, size);
+    if (status != OK) {
+        return status;
+    }
+    char *header = out->data + out->size;
+    memset(header, 0, FRAME_HEADER_SIZE);
+    header[AT_MAGIC] = FRAME_MAGIC;
+    header[AT_VERSION] = FRAME_VERSION;
+    header[AT_TYPE] = (char)frame->type;
+    header[AT_FLAGS] = (char)frame->flags;
+    put_u16le(header + AT_HEADER_SIZE, FRAME_HEADER_SIZE);
+    put_u16le(header + AT_SHARD, frame->shard);
+    put_u64le(header + AT_EPOCH_COUNTER, frame->epoch.counter);
+    put_u64le(header + AT_EPOCH_RANDOM, frame->epoch.random);
+    put_u64le(header + AT_SEQ_FIRST, frame->seq_first);
+    put_u32le(header + AT_COUNT, frame->count);
+    put_u64le(header + AT_NODE, frame->node);
+    put_u64le(header + AT_NONCE, frame->nonce);
+    if (frame->body.size > 0) {
+        memcpy(header + FRAME_HEADER_SIZE, frame->body.data, frame->body.size);
+    }
+    put_u64le(header + FRAME_HEADER_SIZE + frame->body.size, checksum_of(header, frame->body));
+    out->size += size;
+    return OK;
+}
+
+/* What a version 1 header must say, whatever the frame is about. Reserved words and flags are zero: who uses them one
+ * day must not be half understood by us. */
+static bool header_holds(const char *header)
+{
+    const uint8_t flags = (uint8_t)header[AT_FLAGS];
+    if (header[AT_MAGIC] != FRAME_MAGIC || header[AT_VERSION] != FRAME_VERSION ||
+        get_u16le(header + AT_HEADER_SIZE) != FRAME_HEADER_SIZE) {
+        return false;
+    }
+    if ((flags & ~FRAME_SKIPPABLE) != 0 || get_u64le(header + AT_RESERVED_8) != 0 ||
+        get_u32le(header + AT_RESERVED_44) != 0) {
+        return false;
+    }
+    return frame_type_known((uint8_t)header[AT_TYPE]) || (flags & FRAME_SKIPPABLE) != 0;
+}
+
+enum status frame_read(struct slice input, struct frame *ret_frame)
+{
+    if (input.size > LIMIT_FRAME) {
+        return TOO_BIG;
+    }
+    if (input.size < FRAME_HEADER_SIZE + FRAME_CHECKSUM_SIZE) {
+        return MALFORMED;
+    }
+    const char *header = input.data;
+    const struct slice body = {
+        .data = input.data + FRAME_HEADER_SIZE,
+        .size = input.size - FRAME_HEADER_SIZE - FRAME_CHECKSUM_SIZE,
+    };
+    if (!header_holds(header) || get_u64le(body.data + body.size) != checksum_of(header, body)) {
+        return MALFORMED;
+    }
+    *ret_frame = (struct frame){
+        .type = (enum frame_type)(uint8_t)header[AT_TYPE],
+        .flags = (uint8_t)header[AT_FLAGS],
+        .shard = get_u16le(header + AT_SHARD),
+        .epoch = {.counter = get_u64le(header + AT_EPOCH_COUNTER),
+                  .random = get_u64le(header + AT_EPOCH_RANDOM)},
+        .seq_first = get_u64le(header + AT_SEQ_FIRST),
+        .count = get_u32le(header + AT_COUNT),
+        .node = get_u64le(header + AT_NODE),
+        .nonce = get_u64le(header + AT_NONCE),
+        .body = body,
+    };
+    return OK;
+}
+
+void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *beat)
+{
+    put_u64le(dst + BEAT_AT_APPLIED, beat->applied_seq);
+    put_u32le(dst + BEAT_AT_BOUND, beat->bound_ms);
+    put_u32le(dst + BEAT_AT_RESERVED, 0);
+    put_u64le(dst + BEAT_AT_STREAM, beat->stream_hash);
+}
+
+enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
+{
+    if (body.size != FRAME_BEAT_BODY_SIZE || get_u32le(body.data + BEAT_AT_RESERVED) != 0) {
+        return MALFORMED;
+    }
+    *ret_beat = (struct frame_beat){
+        .applied_seq = get_u64le(body.data + BEAT_AT_APPLIED),
+        .bound_ms = get_u32le(body.data + BEAT_AT_BOUND),
+        .stream_hash = get_u64le(body.data + BEAT_AT_STREAM),
+    };
+    return OK;
+}
+
+enum status frame_next_key(struct slice body, size_t *position, uint8_t *ret_db,
+                           struct slice *ret_key)
+{
+    if (*position == body.size) {
+        return AGAIN;
+    }
+    if (*position > body.size || body.size - *position < KEY_HEAD_SIZE) {
+        return MALFORMED;
+    }
+    const char *head = body.data + *position;
+    const size_t size = get_u16le(head + 2);
+    if (head[0] != KEY_KIND || body.size - *position - KEY_HEAD_SIZE < size) {
+        return MALFORMED;
+    }
+    *ret_db = (uint8_t)head[1];
+    *ret_key = (struct slice){.data = head + KEY_HEAD_SIZE, .size = size};
+    *position += KEY_HEAD_SIZE + size;
+    return OK;
+}
+
+enum status frame_append_key(struct buf *body, uint8_t db, struct slice key)
+{
+    /* Within a frame every size fits its 16 bits. */
+    _Static_assert(FRAME_BODY_MAX - KEY_HEAD_SIZE <= UINT16_MAX, "a key's size is 16 bits");
+    if (body->size > FRAME_BODY_MAX || FRAME_BODY_MAX - body->size < KEY_HEAD_SIZE ||
+        FRAME_BODY_MAX - body->size - KEY_HEAD_SIZE < key.size) {
+        return TOO_BIG;
+    }
+    const enum status status = buf_reserve(body, KEY_HEAD_SIZE + key.size);
+    if (status != OK) {
+        return status;
+    }
+    char *head = body->data + body->size;
+    head[0] = KEY_KIND;
+    head[1] = (char)db;
+    put_u16le(head + 2, (uint16_t)key.size);
+    body->size += KEY_HEAD_SIZE;
+    return buf_append_slice(body, key);
+}
+
+bool epoch_equal(struct epoch a, struct epoch b)
+{
+    return a.counter == b.counter && a.random == b.random;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* frame.h -- what nodes say to each other on the bus (channel terrace:bus).
+ *
+ * Fixed layout, little endian, at most LIMIT_FRAME bytes (COHERENCE section 5):
+ *
+ *      0  u8  magic 'T'        16  u64 epoch counter  \
+ *      1  u8  version 1        24  u64 epoch random    > written by Redis, inside the script
+ *      2  u8  type             32  u64 seq_first      /
+ *      3  u8  flags            40  u32 count  (seqs or keys that the frame covers)
+ *      4  u16 header size 64   44  u32 zero
+ *      6  u16 shard            48  u64 node
+ *      8  u64 zero             56  u64 nonce
+ *                              64  body ..., then u64 XXH64
+ *
+ * The three words that only Redis knows (epoch, random, seq) are numbered inside the script, which cannot compute
+ * XXH64. So the checksum is taken over the frame with those 24 bytes as zeros; a flipped bit in them shows as a foreign
+ * epoch or a hole in seq, which fails closed by itself.
+ *
+ * Body of a beat or marker (24 bytes): u64 applied seq, u32 T in ms, u32 zero, u64 stream hash.
+ * Body of keys: count times { u8 kind (0 key), u8 db, u16 size, bytes }.
+ *
+ * A frame that does not parse is a hole. Flag bit 0: skippable by who does not know the type. */
+#ifndef TERRACE_PROTOCOL_FRAME_H
+#define TERRACE_PROTOCOL_FRAME_H
+
+#include "protocol/bytes.h"
+
+enum { FRAME_HEADER_SIZE = 64, FRAME_CHECKSUM_SIZE = 8, FRAME_BEAT_BODY_SIZE = 24, FRAME_SKIPPABLE = 1 };
+/* Offsets of what the script fills in; scripts/beat.lua splices at these. */
+enum { FRAME_REDIS_WORDS_OFFSET = 16, FRAME_REDIS_WORDS_SIZE = 24 };
+
+enum frame_type {
+    FRAME_KEYS = 'K',
+    FRAME_PREFIX = 'P',
+    FRAME_TAG = 'G',
+    FRAME_FLUSH = 'F',
+    FRAME_BEAT = 'B',
+    FRAME_MARKER = 'M',
+    FRAME_WAKE = 'W',
+};
+
+struct epoch {
+    uint64_t counter;
+    uint64_t random;
+};
+
+struct frame {
+    enum frame_type type;
+    uint8_t flags;
+    uint16_t shard;
+    struct epoch epoch;
+    uint64_t seq_first;
+    uint32_t count;
+    uint64_t node;
+    uint64_t nonce;
+    struct slice body; /* borrows from the input */
+};
+
+struct frame_beat {
+    uint64_t applied_seq;
+    uint32_t bound_ms; /* T */
+    uint64_t stream_hash;
+};
+
+/* Appends header, body and checksum. The epoch and seq words may be zero: the script fills them. */
+enum status frame_write(struct buf *out, const struct frame *frame) MUST_USE;
+/* OK, MALFORMED (not a frame, wrong checksum, a type we must know), TOO_BIG. */
+enum status frame_read(struct slice input, struct frame *ret_frame) MUST_USE;
+/* A known type is one of enum frame_type; an unknown one parses only when flagged skippable. */
+bool frame_type_known(uint8_t type);
+
+void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *beat);
+enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat) MUST_USE;
+
+/* Keys of a FRAME_KEYS body, one after the other. *position starts at 0. AGAIN: no more. */
+enum status frame_next_key(struct slice body, size_t *position, uint8_t *ret_db, struct slice *ret_key) MUST_USE;
+/* TOO_BIG: the key does not fit into the frame any more; begin another one. */
+enum status frame_append_key(struct buf *body, uint8_t db, struct slice key) MUST_USE;
+
+bool epoch_equal(struct epoch a, struct epoch b);
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/admin.h"
+
+#include "server/metrics_text.h"
+#include "server/node.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ADMIN_CONNECTIONS = 64,
+    ADMIN_TIMEOUT_S = 10,
+    ADMIN_HEAD_BYTES = 16 * 1024,
+    ADMIN_BACKLOG = 64,
+    ADMIN_HANDLES = 2
+};
+
+struct admin {
+    struct node *node;
+    struct MHD_Daemon *daemon;
+    uv_poll_t poll;
+    uv_timer_t timer; /* when MHD wants to look at its clients again */
+    unsigned port;
+    int handles_open; /* poll and timer: the last one to close frees */
+};
+
+/* --- pages ------------------------------------------------------------------------------------------------------- */
+
+static enum status page_ready(struct node *node, bool verbose, struct buf *text, unsigned *ret_code)
+{
+    struct buf reasons = {0};
+    bool ready = node_ready(node, &reasons);
+    *ret_code = ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
+    enum status status = buf_printf(text, ready ? "ready\n" : "not ready\n");
+    if (status == OK && (!ready || verbose) && reasons.size > 0) {
+        status = buf_append_slice(text, buf_slice(&reasons));
+        if (status == OK && text->data[text->size - 1] != '\n') {
+            status = buf_append(text, "\n", 1);
+        }
+    }
+    if (status == OK && verbose) {
+        status = buf_printf(text, "l1: ok\nl2: %s\nworkers: %u\n",
+                            node->tiers == NULL ? "none" : "configured", node->worker_count);
+    }
+    buf_done(&reasons);
+    return status;
+}
+
+static bool asked_for(struct MHD_Connection *connection, const char *argument)
+{
+    const char *value = NULL;
+    size_t value_size = 0;
+    return MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, argument,
+                                         strlen(argument), &value, &value_size) == MHD_YES;
+}
+
+/* The body of a page and its code; `text` is empty before. */
+static enum status page_write(struct admin *admin, struct MHD_Connection *connection,
+                              const char *path, struct buf *text, unsigned *ret_code)
+{
+    *ret_code = MHD_HTTP_OK;
+    if (strcmp(path, "/livez") == 0) {
+        return buf_printf(text, "ok\n");
+    }
+    if (strcmp(path, "/readyz") == 0) {
+        return page_ready(admin->node, asked_for(connection, "verbose"), text, ret_code);
+    }
+    if (strcmp(path, "/metrics") == 0) {
+        return metrics_text(admin->node, text);
+    }
+    *ret_code = MHD_HTTP_NOT_FOUND;
+    return buf_printf(text, "not found; there are /livez, /readyz and /metrics\n");
+}
+
+/* --- requests ---------------------------------------------------------------------------------------------------- */
+
+static enum MHD_Result answer(struct MHD_Connection *connection, const char *path, unsigned code,
+                              struct buf *text)
+{
+    const char *type = strcmp(path, "/metrics") == 0 && code == MHD_HTTP_OK
+                           ? "text/plain; version=0.0.4; charset=utf-8"
+                           : "text/plain; charset=utf-8";
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(text->size, text->data, MHD_RESPMEM_MUST_COPY);
+    if (response == NULL) {
+        return MHD_NO; /* closes */
+    }
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    if (code == MHD_HTTP_METHOD_NOT_ALLOWED) {
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    }
+    enum MHD_Result result = MHD_queue_response(connection, code, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* MHD calls once for the head, with *state NULL, and again for each piece of a body and at its end. */
+static enum MHD_Result admin_on_request(void *arg, struct MHD_Connection *connection,
+                                        const char *path, const char *method, const char *version,
+                                        const char *body, size_t *body_size, void **state)
+{
+    struct admin *admin = arg;
+    struct buf text = {0};
+    unsigned code = MHD_HTTP_OK;
+    enum status status = OK;
+    (void)version;
+    (void)body;
+    if (*state == NULL) {
+        *state = admin;
+        return MHD_YES;
+    }
+    if (*body_size > 0) { /* nobody wants it */
+        *body_size = 0;
+        return MHD_YES;
+    }
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+        code = MHD_HTTP_METHOD_NOT_ALLOWED;
+        status = buf_printf(&text, "only GET and HEAD\n");
+    } else {
+        status = page_write(admin, connection, path, &text, &code);
+    }
+    enum MHD_Result result = status == OK ? answer(connection, path, code, &text) : MHD_NO;
+    buf_done(&text);
+    return result;
+}
+
+/* --- the loop ---------------------------------------------------------------------------------------------------- */
+
+static void admin_on_timer(uv_timer_t *timer);
+
+static void admin_run(struct admin *admin)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+    (void)MHD_run(admin->daemon);
+    if (MHD_get_timeout(admin->daemon, &wait_ms) == MHD_YES) {
+        (void)uv_timer_start(&admin->timer, admin_on_timer, wait_ms, 0);
+    } else {
+        (void)uv_timer_stop(&admin->timer);
+    }
+}
+
+static void admin_on_timer(uv_timer_t *timer)
+{
+    admin_run(timer->data);
+}
+
+static void admin_on_poll(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    admin_run(poll->data);
+}
+
+/* --- opening ----------------------------------------------------------------------------------------------------- */
+
+/* Splits HOST:PORT or [HOST]:PORT. */
+static bool address_split(const char *address, char host[256], const char **ret_port)
+{
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || colon[1] == '\0' || colon - address > 255) {
+        return false;
+    }
+    size_t size = (size_t)(colon - address);
+    if (size >= 2 && address[0] == '[' && address[size - 1] == ']') {
+        address++;
+        size -= 2;
+    }
+    memcpy(host, address, size);
+    host[size] = '\0';
+    *ret_port = colon + 1;
+    return true;
+}
+
+/* -1: `error` says why. */
+static int admin_listen(const char *address, char error[ADMIN_ERROR_MAX])
+{
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    const char *port = NULL;
+    char host[256];
+    int one = 1;
+    if (!address_split(address, host, &port)) {
+        (void)snprintf(error, ADMIN_ERROR_MAX, "admin '%.100s': expected HOST:PORT", address);
+        return -1;
+    }
+    int failed = getaddrinfo(host[0] == '\0' ? NULL : host, port, &hints, &found);
+    if (failed != 0) {
+        (void)snprintf(error, ADMIN_ERROR_MAX, "admin '%.100s': %s", address, gai_strerror(failed));
+        return -1;
+    }
+    int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool good = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+                bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, ADMIN_BACKLOG) == 0;
+    if (!good) {
+        (void)snprintf(error, ADMIN_ERROR_MAX, "admin '%.100s': cannot listen: %s", address,
+                       strerror(errno));
+        if (fd >= 0) {
+            (void)close(fd);
+            fd = -1;
+        }
+    }
+    freeaddrinfo(found);
+    return fd;
+}
+
+static unsigned port_of(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof(address);
+    (void)getsockname(fd, (struct sockaddr *)&address, &size);
+    return address.ss_family == AF_INET6
+               ? ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port)
+               : ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+}
+
+static void admin_on_closed(uv_handle_t *handle)
+{
+    struct admin *admin = handle->data;
+    if (--admin->handles_open == 0) {
+        free(admin);
+    }
+}
+
+/* false: the admin is gone. */
+static bool admin_watch(struct admin *admin, uv_loop_t *loop)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    if (info == NULL || uv_poll_init(loop, &admin->poll, info->epoll_fd) != 0) {
+        MHD_stop_daemon(admin->daemon);
+        free(admin);
+        return false;
+    }
+    (void)uv_timer_init(loop, &admin->timer);
+    admin->handles_open = ADMIN_HANDLES;
+    admin->poll.data = admin;
+    admin->timer.data = admin;
+    if (uv_poll_start(&admin->poll, UV_READABLE, admin_on_poll) != 0) {
+        admin_close(admin);
+        return false;
+    }
+    return true;
+}
+
+enum status admin_open(struct node *node, uv_loop_t *loop, const char *address,
+                       struct admin **ret_admin, char error[ADMIN_ERROR_MAX])
+{
+    int fd = admin_listen(address, error);
+    if (fd < 0) {
+        return INVALID;
+    }
+    struct admin *admin = calloc(1, sizeof(*admin));
+    if (admin == NULL) {
+        (void)close(fd);
+        (void)snprintf(error, ADMIN_ERROR_MAX, "admin: no memory");
+        return NO_MEMORY;
+    }
+    admin->node = node;
+    admin->port = port_of(fd);
+    admin->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, admin_on_request, admin,
+                                     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                                     (unsigned)ADMIN_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+                                     (unsigned)ADMIN_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                     (size_t)ADMIN_HEAD_BYTES, MHD_OPTION_END);
+    if (admin->daemon == NULL) {
+        (void)close(fd);
+        free(admin);
+        (void)snprintf(error, ADMIN_ERROR_MAX, "admin '%.100s': the HTTP server cannot start",
+                       address);
+        return INVALID;
+    }
+    if (!admin_watch(admin, loop)) {
+        (void)snprintf(error, ADMIN_ERROR_MAX, "admin '%.100s': cannot be watched by the loop",
+                       address);
+        return INVALID;
+    }
+    *ret_admin = admin;
+    return OK;
+}
+
+unsigned admin_port(const struct admin *admin)
+{
+    return admin->port;
+}
+
+void admin_close(struct admin *admin)
+{
+    if (admin == NULL) {
+        return;
+    }
+    /* The descriptor is MHD's: the loop must let go of it first. */
+    uv_close((uv_handle_t *)&admin->poll, admin_on_closed);
+    uv_close((uv_handle_t *)&admin->timer, admin_on_closed);
+    MHD_stop_daemon(admin->daemon);
+}

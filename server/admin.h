@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* admin.h -- the HTTP side of a node, for operators and their machines; clients never see it.
+ *
+ *      GET /livez     200 "ok" while the control loop turns
+ *      GET /readyz    200 "ready", or 503 with a line per reason; ?verbose always tells more
+ *      GET /metrics   Prometheus' text format
+ *
+ * HEAD too. Anything else is 404, any other method 405. Nothing here changes state.
+ *
+ * libmicrohttpd serves; it has no thread of its own. Its epoll descriptor is watched by the loop that opened the admin:
+ *
+ *      socket ready -> MHD's epoll descriptor ready -> uv_poll -> MHD_run -> admin_on_request -> response
+ *
+ * Owns:    its listening socket and its clients.
+ * Threads: the loop's it was opened on.
+ * Limits:  64 connections, 10 s of silence, 16 KiB for a request's head; more is refused or closed. */
+#ifndef TERRACE_SERVER_ADMIN_H
+#define TERRACE_SERVER_ADMIN_H
+
+#include "protocol/status.h"
+
+#include <uv.h>
+
+struct admin;
+struct node;
+
+enum {
+    ADMIN_ERROR_MAX = 256
+};
+
+/* `address` as HOST:PORT or [HOST]:PORT; port 0: any. INVALID: `error` says what is wrong with it, or why it cannot be
+ * listened on. */
+enum status admin_open(struct node *node, uv_loop_t *loop, const char *address,
+                       struct admin **ret_admin, char error[ADMIN_ERROR_MAX]) MUST_USE;
+unsigned admin_port(const struct admin *admin);
+/* Stops listening and drops its clients; its memory goes with the loop's next turns. NULL is fine. */
+void admin_close(struct admin *admin);
+
+#endif

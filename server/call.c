@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/call.h"
+
+#include "protocol/check.h"
+#include "server/conn.h"
+#include "server/dispatch.h"
+#include "server/node.h"
+#include "server/slowlog.h"
+#include "server/worker.h"
+
+#include <stdlib.h>
+
+struct l1_key call_key(const struct call *call, uint32_t i)
+{
+    if (call->has_hash && (int)i == call->command->first_key) {
+        return (struct l1_key){.bytes = call->argv[i], .hash = call->first_hash, .db = call->db};
+    }
+    return l1_key(call->node->l1, call->db, call->argv[i]);
+}
+
+/* How many of the connection's answers are of a kind; what later calls must wait for. */
+static unsigned *waiting_count(struct conn *conn, enum wait_kind kind)
+{
+    switch (kind) {
+    case WAIT_READ: return &conn->reads_waiting;
+    case WAIT_FOREIGN: return &conn->foreign_waiting;
+    case WAIT_WRITE: return &conn->writes_waiting;
+    case WAIT_LOCAL: break;
+    }
+    return NULL;
+}
+
+struct answer *answer_new(struct conn *conn, enum wait_kind kind)
+{
+    struct worker *worker = conn->worker;
+    struct answer *answer = calloc(1, sizeof(*answer));
+    CHECK(answer != NULL); /* 200 bytes that cannot be had: nothing sensible can be said to anybody any more */
+    answer->conn = conn;
+    answer->worker = worker;
+    answer->kind = kind;
+    answer->reply.worker = worker;
+    answer->reply.proto = conn->session.proto;
+    out_init(&answer->reply.out, &worker->pool);
+    list_push_back(&conn->answers, &answer->link);
+    conn->answer_count++;
+    unsigned *count = waiting_count(conn, kind);
+    if (count != NULL) {
+        ++*count;
+    }
+    if (conn->answer_count >= LIMIT_CALLS) {
+        conn_hold(conn, HOLD_QUEUE);
+    }
+    return answer;
+}
+
+struct answer *call_defer(struct call *call, enum wait_kind kind)
+{
+    CHECK(!call->deferred);
+    struct answer *answer = answer_new(call->conn, kind);
+    call->deferred = true;
+    answer->command = call->command->run != NULL ? call->command : NULL; /* one that only L2 knows is not kept */
+    answer->silent = call->reply == &call->worker->sink;
+    answer->began_ns = clock_monotonic_ns();
+    if (atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed) >= 0 &&
+        slowlog_words(&answer->words, call->argv, call->argc) != OK) {
+        buf_done(&answer->words);
+    }
+    return answer;
+}
+
+void answer_free(struct answer *answer)
+{
+    out_done(&answer->reply.out);
+    buf_done(&answer->words);
+    free(answer);
+}
+
+void answer_land(struct answer *answer)
+{
+    CHECK(!answer->landed);
+    answer->landed = true;
+    struct conn *conn = answer->conn;
+    if (answer->began_ns != 0) {
+        dispatch_on_landed(answer);
+    }
+    if (conn == NULL) {
+        answer_free(answer);
+        return;
+    }
+    unsigned *count = waiting_count(conn, answer->kind);
+    if (count != NULL) {
+        --*count;
+    }
+    conn_advance(conn);
+}

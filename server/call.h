@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* call.h -- one request on its way down, and its answer on the way up.
+ *
+ * A call lives on the stack of the batch that executes it. Its arguments borrow the read buffer until the handler
+ * returns. A handler either answers before it returns (reply_* on call->reply), or defers: call_defer makes an ANSWER,
+ * a place in the connection's queue that keeps the order of replies, and somebody fills and lands it later:
+ *
+ *      conn queue:   [answer 1: waiting for L2] [answer 2: done] [answer 3: waiting]
+ *                     ^ nothing is flushed past the first answer that is not done
+ *
+ * A handler that defers must do so before it writes anything, and must copy what it needs of argv.
+ *
+ * If the client leaves meanwhile, the answer loses its connection (conn == NULL) but stays valid until landed.
+ *
+ * Owns:    an answer belongs to whoever deferred it, until answer_land.
+ * Threads: the worker's own. */
+#ifndef TERRACE_SERVER_CALL_H
+#define TERRACE_SERVER_CALL_H
+
+#include "server/command.h"
+#include "server/reply.h"
+#include "tiers/base/list.h"
+#include "tiers/l1.h"
+
+struct conn;
+struct node;
+struct worker;
+
+struct call {
+    struct node *node;
+    struct worker *worker;
+    struct conn *conn;
+    const struct command *command;
+    const struct slice *argv; /* argv[0] is the command's name; of a subcommand argv[1] is its name */
+    uint32_t argc;
+    struct slice raw;     /* the request as the client sent it; empty when it came inline */
+    uint64_t first_hash;  /* of the first key, already prefetched; valid if has_hash */
+    bool has_hash;
+    bool deferred;        /* set by call_defer */
+    uint8_t db;           /* selected database */
+    int64_t now_ms;       /* clock.h, read once per batch */
+    struct reply *reply;
+};
+
+/* The key at argv[i] in the call's database. */
+struct l1_key call_key(const struct call *call, uint32_t i);
+
+/* Why an answer is awaited: what later calls of the same connection must wait for (COMPATIBILITY rule 1). */
+enum wait_kind {
+    WAIT_LOCAL,  /* something inside the node */
+    WAIT_READ,   /* a read on the connection's own L2 link */
+    WAIT_FOREIGN,/* a read that somebody else's link carries: no write may be sent before it landed */
+    WAIT_WRITE,  /* a write or unknown command on the own link: no L1 read before it landed */
+};
+
+struct answer {
+    struct list link;     /* in conn->answers */
+    struct conn *conn;    /* NULL: the client is gone */
+    struct worker *worker;
+    const struct command *command;
+    struct reply reply;
+    enum wait_kind kind;
+    bool landed;
+    bool silent;          /* CLIENT REPLY OFF or SKIP: counted, not sent */
+    uint64_t began_ns;    /* for the slow log */
+    struct buf words;     /* the arguments, for the slow log (slowlog_words) */
+};
+
+/* The call's place in the queue; call->reply is of no use from then on. Never NULL: without memory the connection is
+ * closed and the answer goes nowhere. */
+struct answer *call_defer(struct call *call, enum wait_kind kind);
+void answer_land(struct answer *answer); /* its reply is complete; frees it when sent */
+
+/* For connections: an answer at the end of its queue; and one that nobody waits for any more. */
+struct answer *answer_new(struct conn *conn, enum wait_kind kind);
+void answer_free(struct answer *answer);
+
+#endif

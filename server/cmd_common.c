@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/cmd_common.h"
+
+#include "protocol/check.h"
+#include "server/node.h"
+#include "server/worker.h"
+
+#include <limits.h>
+#include <string.h>
+
+const char text_string_too_long[] = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+
+bool call_key_fits(struct call *call, struct slice key)
+{
+    if (key.size < LIMIT_L1_KEY) {
+        return true;
+    }
+    reply_errorf(call->reply, "ERR key exceeds maximum allowed size of %u bytes", LIMIT_L1_KEY - 1);
+    return false;
+}
+
+struct item *call_hold(const struct call *call, const struct l1_key *key)
+{
+    if (key->bytes.size >= LIMIT_L1_KEY) {
+        return NULL; /* L1 cannot have it */
+    }
+    return l1_hold(call->node->l1, key, call->now_ms);
+}
+
+void call_count_lookup(const struct call *call, bool hit)
+{
+    metrics_count(call->worker->metrics, hit ? M_KEY_HITS : M_KEY_MISSES);
+}
+
+void call_count_lookups(const struct call *call, uint64_t hits, uint64_t misses)
+{
+    metrics_add(call->worker->metrics, M_KEY_HITS, hits);
+    metrics_add(call->worker->metrics, M_KEY_MISSES, misses);
+}
+
+void call_reply_item(struct call *call, struct item *item)
+{
+    if (item != NULL) {
+        reply_item(call->reply, item);
+    } else {
+        reply_null(call->reply);
+    }
+}
+
+bool call_integer(struct call *call, uint32_t i, int64_t *ret_number)
+{
+    if (slice_to_i64(call->argv[i], ret_number) == OK) {
+        return true;
+    }
+    reply_not_integer(call->reply);
+    return false;
+}
+
+bool call_int(struct call *call, uint32_t i, const char *text, int64_t *ret_number)
+{
+    const bool is_number = slice_to_i64(call->argv[i], ret_number) == OK;
+    if (is_number && *ret_number >= INT_MIN && *ret_number <= INT_MAX) {
+        return true;
+    }
+    if (text != NULL) {
+        reply_error(call->reply, text);
+    } else if (!is_number) {
+        reply_not_integer(call->reply);
+    } else {
+        reply_errorf(call->reply, "ERR value is out of range, value must between %d and %d",
+                     INT_MIN, INT_MAX);
+    }
+    return false;
+}
+
+bool call_database(struct call *call, int64_t number, uint8_t *ret_db)
+{
+    if (number < 0 || number >= LIMIT_DATABASES) {
+        reply_error(call->reply, "ERR DB index is out of range");
+        return false;
+    }
+    *ret_db = (uint8_t)number;
+    return true;
+}
+
+void update_open(struct update *update, struct call *call, uint32_t key_arg)
+{
+    *update = (struct update){.call = call, .key = call_key(call, key_arg), .status = AGAIN};
+}
+
+void update_open_blind(struct update *update, struct call *call, uint32_t key_arg)
+{
+    update_open(update, call, key_arg);
+    update->blind = true;
+}
+
+static void let_go(struct update *update)
+{
+    item_release(update->old);
+    item_release(update->item);
+    update->old = NULL;
+    update->item = NULL;
+}
+
+bool update_next(struct update *update)
+{
+    CHECK(update->status != PENDING); /* a turn must end in a decision */
+    if (update->status != AGAIN) {
+        return false;
+    }
+    let_go(update);
+    update->old = update->blind ? NULL : call_hold(update->call, &update->key);
+    update->status = PENDING;
+    return true;
+}
+
+struct slice update_value(const struct update *update)
+{
+    return update->old != NULL ? item_value(update->old) : (struct slice){.data = "", .size = 0};
+}
+
+int64_t update_expire_at_ms(const struct update *update)
+{
+    return update->old != NULL ? update->old->expire_at_ms : ITEM_NEVER;
+}
+
+static void commit(struct update *update, struct item *item)
+{
+    const struct l1_change change = {
+        .key = update->key, .seen = update->blind ? L1_ANY : update->old, .item = item};
+    update->status = l1_commit(update->call->node->l1, &change, 1, update->call->now_ms);
+}
+
+char *update_room(struct update *update, size_t size)
+{
+    if (!call_key_fits(update->call, update->key.bytes)) {
+        update_fail(update);
+        return NULL;
+    }
+    update->item = item_new(update->key.db, update->key.bytes, size);
+    if (update->item == NULL) {
+        update->status = NO_MEMORY;
+        return NULL;
+    }
+    return item_value_room(update->item);
+}
+
+void update_store(struct update *update, int64_t expire_at_ms)
+{
+    update->item->expire_at_ms = expire_at_ms;
+    const bool past = item_expired(update->item, update->call->now_ms);
+    commit(update, past ? NULL : update->item);
+}
+
+void update_put(struct update *update, struct slice value, int64_t expire_at_ms)
+{
+    char *room = update_room(update, value.size);
+    if (room == NULL) {
+        return;
+    }
+    if (value.size > 0) {
+        memcpy(room, value.data, value.size);
+    }
+    update_store(update, expire_at_ms);
+}
+
+void update_expire(struct update *update, int64_t expire_at_ms)
+{
+    update_put(update, update_value(update), expire_at_ms);
+}
+
+void update_remove(struct update *update)
+{
+    if (update->old == NULL && !update->blind) {
+        update_leave(update);
+    } else {
+        commit(update, NULL);
+    }
+}
+
+void update_leave(struct update *update)
+{
+    update->status = OK;
+}
+
+void update_fail(struct update *update)
+{
+    update->status = INVALID;
+}
+
+void update_refuse(struct update *update, const char *text)
+{
+    reply_error(update->call->reply, text);
+    update_fail(update);
+}
+
+bool update_ok(const struct update *update)
+{
+    return update->status == OK;
+}
+
+void update_close(struct update *update)
+{
+    CHECK(update->status != AGAIN && update->status != PENDING);
+    if (update->status != OK && update->status != INVALID) {
+        reply_out_of_memory(update->call->reply);
+    }
+    let_go(update);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cmd_common.h -- one key read, decided about and written back: what the native write commands share.
+ *
+ * Without an L2 the node itself decides, while other workers do the same. A command therefore takes turns: a turn
+ * holds what stands, decides, and commits against what it held. If another worker was faster the commit answers AGAIN
+ * and the next turn decides anew; each AGAIN means that somebody else's change went through.
+ *
+ *      update_open(&update, call, 1);
+ *      while (update_next(&update)) {     // update.old is what stands; NULL: no such key
+ *          ...                            // exactly one of update_store / _expire / _remove / _leave / _refuse
+ *      }
+ *      if (update_ok(&update)) {
+ *          reply_...                      // update.old is what the change was made from
+ *      }
+ *      update_close(&update);             // answers for want of memory, lets go
+ *
+ * Owns:    an update holds one reference to `old` and `item` until the next turn or update_close.
+ * Threads: the worker's own. */
+#ifndef TERRACE_SERVER_CMD_COMMON_H
+#define TERRACE_SERVER_CMD_COMMON_H
+
+#include "server/call.h"
+
+/* Redis' proto-max-bulk-len message, of whatever makes a value longer. */
+extern const char text_string_too_long[];
+
+/* Whether L1 can keep the key; if not, the error is answered. */
+bool call_key_fits(struct call *call, struct slice key);
+/* What stands for the key, with a reference; NULL: no such key. */
+struct item *call_hold(const struct call *call, const struct l1_key *key);
+/* A read lookup, as Redis counts keyspace_hits and keyspace_misses. */
+void call_count_lookup(const struct call *call, bool hit);
+void call_count_lookups(const struct call *call, uint64_t hits, uint64_t misses);
+/* The value of `item`, or null if it is NULL. */
+void call_reply_item(struct call *call, struct item *item);
+/* An integer argument; false: "value is not an integer or out of range" is answered. */
+bool call_integer(struct call *call, uint32_t i, int64_t *ret_number);
+/* The same for what Redis keeps in an int. `text` is answered instead of its usual words, unless NULL. */
+bool call_int(struct call *call, uint32_t i, const char *text, int64_t *ret_number);
+/* false: "DB index is out of range" is answered. */
+bool call_database(struct call *call, int64_t number, uint8_t *ret_db);
+
+struct update {
+    struct call *call;
+    struct l1_key key;
+    struct item *old;
+    struct item *item; /* built by update_room */
+    bool blind;        /* whatever stands is replaced; old stays NULL */
+    enum status status;
+};
+
+void update_open(struct update *update, struct call *call, uint32_t key_arg);
+void update_open_blind(struct update *update, struct call *call, uint32_t key_arg);
+bool update_next(struct update *update);
+
+struct slice update_value(const struct update *update); /* of `old`; empty if there is none */
+int64_t update_expire_at_ms(
+    const struct update *update); /* of `old`; ITEM_NEVER if there is none */
+/* Room for the new value, which expires like `old`. NULL: the turn is over, an error is (or will be) answered. */
+char *update_room(struct update *update, size_t size);
+void update_store(struct update *update,
+                  int64_t expire_at_ms); /* what update_room gave; removes if it is past */
+void update_put(struct update *update, struct slice value,
+                int64_t expire_at_ms); /* room, copy, store */
+void update_expire(struct update *update,
+                   int64_t expire_at_ms);  /* the same value under another expiry */
+void update_remove(struct update *update); /* fine if there is nothing */
+void update_leave(struct update *update);  /* nothing is to change */
+void update_fail(struct update *update);   /* an error is answered already */
+void update_refuse(struct update *update, const char *text); /* answers the error */
+
+bool update_ok(const struct update *update); /* the last turn went through */
+void update_close(struct update *update);
+
+#endif

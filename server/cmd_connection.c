@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* PING ECHO QUIT RESET HELLO AUTH SELECT: what a client says about its own connection. */
+#include "server/cmd_connection.h"
+
+#include "server/auth.h"
+#include "server/client_name.h"
+#include "server/commands.h"
+#include "server/conn.h"
+#include "server/node.h"
+#include "server/version.h"
+#include "server/worker.h"
+
+static const char wrong_password[] =
+    "WRONGPASS invalid username-password pair or user is disabled.";
+
+void cmd_ping(struct call *call)
+{
+    if (call->argc > 2) {
+        reply_wrong_arity(call->reply, "ping");
+    } else if (call->argc == 2) {
+        reply_bulk(call->reply, call->argv[1]);
+    } else {
+        reply_status(call->reply, "PONG");
+    }
+}
+
+void cmd_echo(struct call *call)
+{
+    reply_bulk(call->reply, call->argv[1]);
+}
+
+void cmd_quit(struct call *call)
+{
+    reply_ok(call->reply);
+    conn_close_after_reply(call->conn);
+}
+
+void reply_status_aloud(struct call *call, const char *text)
+{
+    if (call->reply != &call->worker->sink) {
+        reply_status(call->reply, text);
+        return;
+    }
+    struct answer *answer = answer_new(call->conn, WAIT_LOCAL); /* behind those that wait */
+    reply_status(&answer->reply, text);
+    answer_land(answer);
+}
+
+void cmd_reset(struct call *call)
+{
+    conn_reset_session(call->conn);
+    reply_status_aloud(call, "RESET");
+}
+
+void cmd_select(struct call *call)
+{
+    int64_t number = 0;
+    if (slice_to_i64(call->argv[1], &number) != OK) {
+        reply_not_integer(call->reply);
+    } else if (number < INT32_MIN || number > INT32_MAX) {
+        reply_errorf(call->reply, "ERR value is out of range, value must between %d and %d",
+                     INT32_MIN, INT32_MAX);
+    } else if (number < 0 || number >= (int64_t)LIMIT_DATABASES) {
+        reply_error(call->reply, "ERR DB index is out of range");
+    } else {
+        call->conn->session.db = (uint8_t)number;
+        reply_ok(call->reply);
+    }
+}
+
+/* --- AUTH -------------------------------------------------------------------------------------------------------- */
+
+void cmd_auth(struct call *call)
+{
+    if (call->argc > 3) {
+        reply_syntax_error(call->reply);
+        return;
+    }
+    if (call->argc == 2 && !auth_needed(call->node)) {
+        reply_error(
+            call->reply,
+            "ERR AUTH <password> called without any password configured for the default user. "
+            "Are you sure your configuration is correct?");
+        return;
+    }
+    struct slice user = call->argc == 3 ? call->argv[1] : SLICE_LITERAL("default");
+    if (!auth_check(call->node, user, call->argv[call->argc - 1])) {
+        reply_error(call->reply, wrong_password);
+        return;
+    }
+    call->conn->session.authenticated = true;
+    reply_ok(call->reply);
+}
+
+/* --- HELLO ------------------------------------------------------------------------------------------------------- */
+
+struct hello {
+    int64_t proto; /* 0: as it is */
+    bool has_auth;
+    bool has_name;
+    struct slice user;
+    struct slice pass;
+    struct slice name;
+};
+
+/* The options after the version. false: the error is answered. */
+static bool hello_options(struct call *call, struct hello *hello)
+{
+    for (uint32_t i = 2; i < call->argc; i++) {
+        uint32_t more = call->argc - 1 - i;
+        if (slice_is_nocase(call->argv[i], "auth") && more >= 2) {
+            hello->has_auth = true;
+            hello->user = call->argv[i + 1];
+            hello->pass = call->argv[i + 2];
+            i += 2;
+        } else if (slice_is_nocase(call->argv[i], "setname") && more >= 1) {
+            hello->has_name = true;
+            hello->name = call->argv[i + 1];
+            if (!client_name_is_valid(hello->name)) {
+                reply_error(call->reply, client_name_error);
+                return false;
+            }
+            i += 1;
+        } else {
+            reply_errorf(call->reply, "ERR Syntax error in HELLO option '%.*s'",
+                         call->argv[i].size > 128 ? 128 : (int)call->argv[i].size,
+                         call->argv[i].data);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool hello_parse(struct call *call, struct hello *hello)
+{
+    if (call->argc < 2) {
+        return true;
+    }
+    if (slice_to_i64(call->argv[1], &hello->proto) != OK) {
+        reply_error(call->reply, "ERR Protocol version is not an integer or out of range");
+        return false;
+    }
+    if (hello->proto != 2 && hello->proto != 3) {
+        reply_error(call->reply, "NOPROTO unsupported protocol version");
+        return false;
+    }
+    return hello_options(call, hello);
+}
+
+static void hello_answer(struct call *call)
+{
+    struct reply *reply = call->reply;
+    reply_map(reply, 7);
+    reply_bulk_text(reply, "server");
+    reply_bulk_text(reply, "redis");
+    reply_bulk_text(reply, "version");
+    reply_bulk_text(reply, REDIS_VERSION);
+    reply_bulk_text(reply, "proto");
+    reply_integer(reply, reply->proto);
+    reply_bulk_text(reply, "id");
+    reply_integer(reply, (int64_t)call->conn->session.id);
+    reply_bulk_text(reply, "mode");
+    reply_bulk_text(reply, "standalone");
+    reply_bulk_text(reply, "role");
+    reply_bulk_text(reply, "master");
+    reply_bulk_text(reply, "modules");
+    reply_array(reply, 0);
+}
+
+void cmd_hello(struct call *call)
+{
+    struct session *session = &call->conn->session;
+    struct hello hello = {0};
+    if (!hello_parse(call, &hello)) {
+        return;
+    }
+    if (hello.has_auth) {
+        if (!auth_check(call->node, hello.user, hello.pass)) {
+            reply_error(call->reply, wrong_password);
+            return;
+        }
+        session->authenticated = true;
+    }
+    if (!session->authenticated) {
+        reply_error(
+            call->reply,
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+            "HELLO AUTH <user> <pass> option can be used to authenticate the client and select "
+            "the RESP protocol version at the same time");
+        return;
+    }
+    if (hello.has_name && client_text_set(&session->name, hello.name) != OK) {
+        reply_out_of_memory(call->reply);
+        return;
+    }
+    if (hello.proto != 0) {
+        session->proto = (uint8_t)hello.proto;
+        call->conn->reply.proto = session->proto;
+        call->reply->proto = session->proto;
+    }
+    hello_answer(call);
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* DEBUG, as far as test suites of clients want it and no further: nothing here ends the process or blocks a loop. */
+#include "server/commands.h"
+#include "server/conn.h"
+#include "server/node.h"
+#include "server/object.h"
+#include "server/subcommand.h"
+#include "server/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- SLEEP ------------------------------------------------------------------------------------------------------- */
+
+/* Redis sleeps and with it everybody; here only this client waits. Looks up in short steps, so that a
+ * worker that stops need not wait for it. */
+enum {
+    NAP_STEP_MS = 50,
+    NAP_SECONDS_MAX = 3600
+};
+
+struct nap {
+    uv_timer_t timer;
+    struct answer *answer;
+    uint64_t wake_at_ns;
+};
+
+static void nap_on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void nap_on_timer(uv_timer_t *timer)
+{
+    struct nap *nap = timer->data;
+    bool over = clock_monotonic_ns() >= nap->wake_at_ns;
+    if (!over && nap->answer->conn != NULL && !nap->answer->worker->draining) {
+        return;
+    }
+    (void)uv_timer_stop(timer);
+    uv_close((uv_handle_t *)timer, nap_on_closed);
+    if (nap->answer->conn != NULL) {
+        conn_unhold(nap->answer->conn, HOLD_ALONE);
+    }
+    reply_ok(&nap->answer->reply);
+    answer_land(nap->answer);
+}
+
+static void debug_sleep(struct call *call)
+{
+    char text[64];
+    size_t size = call->argv[2].size < sizeof(text) - 1 ? call->argv[2].size : sizeof(text) - 1;
+    memcpy(text, call->argv[2].data, size);
+    text[size] = '\0';
+    double seconds = strtod(text, NULL); /* no number: 0, as Redis */
+    if (!(seconds > 0)) {
+        reply_ok(call->reply);
+        return;
+    }
+    seconds = seconds < NAP_SECONDS_MAX ? seconds : NAP_SECONDS_MAX;
+    struct nap *nap = calloc(1, sizeof(*nap));
+    if (nap == NULL) {
+        reply_out_of_memory(call->reply);
+        return;
+    }
+    nap->answer = call_defer(call, WAIT_LOCAL);
+    conn_hold(call->conn, HOLD_ALONE);
+    uint64_t first_ms = seconds * 1000 < NAP_STEP_MS ? (uint64_t)(seconds * 1000) + 1 : NAP_STEP_MS;
+    nap->wake_at_ns = clock_monotonic_ns() + (uint64_t)(seconds * 1e9);
+    nap->timer.data = nap;
+    (void)uv_timer_init(&call->worker->loop, &nap->timer);
+    (void)uv_timer_start(&nap->timer, nap_on_timer, first_ms, first_ms);
+}
+
+/* --- OBJECT ------------------------------------------------------------------------------------------------------ */
+
+static void debug_object(struct call *call)
+{
+    struct l1_key key = call_key(call, 2);
+    struct item *item = l1_hold(call->node->l1, &key, call->now_ms);
+    struct l1_peek peek = {.idle_ms = -1};
+    if (item == NULL || l1_peek(call->node->l1, &key, call->now_ms, 0, &peek) != OK) {
+        reply_error(call->reply, "ERR no such key");
+    } else {
+        char text[256];
+        int64_t idle_s = peek.idle_ms < 0 ? 0 : peek.idle_ms / 1000;
+        (void)snprintf(
+            text, sizeof(text),
+            "Value at:%p refcount:%lld encoding:%s serializedlength:%zu lru:%lld lru_seconds_idle:%lld",
+            (void *)item, (long long)object_refcount(item_value(item)),
+            object_encoding(item_value(item)), item_value(item).size + 1,
+            (long long)(call->now_ms / 1000 - idle_s) & 0xffffff, (long long)idle_s);
+        reply_status(call->reply, text);
+    }
+    item_release(item);
+}
+
+/* --- PROTOCOL ---------------------------------------------------------------------------------------------------- */
+
+static void three_numbers(struct reply *reply)
+{
+    for (int i = 0; i < 3; i++) {
+        reply_integer(reply, i);
+    }
+}
+
+static void protocol_array(struct reply *reply)
+{
+    reply_array(reply, 3);
+    three_numbers(reply);
+}
+
+static void protocol_set(struct reply *reply)
+{
+    reply_set(reply, 3);
+    three_numbers(reply);
+}
+
+static void protocol_map(struct reply *reply)
+{
+    reply_map(reply, 3);
+    for (int i = 0; i < 3; i++) {
+        reply_integer(reply, i);
+        reply_boolean(reply, i == 1);
+    }
+}
+
+static void protocol_string(struct reply *reply)
+{
+    reply_bulk_text(reply, "Hello World");
+}
+
+static void protocol_integer(struct reply *reply)
+{
+    reply_integer(reply, 12345);
+}
+
+static void protocol_double(struct reply *reply)
+{
+    reply_double_text(reply, SLICE_LITERAL("3.141"));
+}
+
+static void protocol_bignum(struct reply *reply)
+{
+    if (reply->proto == 2) {
+        reply_bulk_text(reply, "1234567999999999999999999999999999999");
+    } else {
+        reply_raw(reply, SLICE_LITERAL("(1234567999999999999999999999999999999\r\n"));
+    }
+}
+
+static void protocol_verbatim(struct reply *reply)
+{
+    reply_verbatim(reply, SLICE_LITERAL("This is a verbatim\nstring"));
+}
+
+static void protocol_attribute(struct reply *reply)
+{
+    if (reply->proto == 3) {
+        reply_raw(reply,
+                  SLICE_LITERAL("|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n"));
+    }
+    reply_bulk_text(reply, "Some real reply following the attribute");
+}
+
+static void protocol_push(struct reply *reply)
+{
+    if (reply->proto == 2) {
+        reply_error(reply, "ERR RESP2 is not supported by this command");
+        return;
+    }
+    reply_raw(reply, SLICE_LITERAL(">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n"));
+    reply_bulk_text(reply, "Some real reply following the push reply");
+}
+
+static void protocol_true(struct reply *reply)
+{
+    reply_boolean(reply, true);
+}
+
+static void protocol_false(struct reply *reply)
+{
+    reply_boolean(reply, false);
+}
+
+static void debug_protocol(struct call *call)
+{
+    static const struct {
+        const char *name;
+        void (*answer)(struct reply *reply);
+    } types[] = {
+        {"string", protocol_string},
+        {"integer", protocol_integer},
+        {"double", protocol_double},
+        {"bignum", protocol_bignum},
+        {"null", reply_null},
+        {"array", protocol_array},
+        {"set", protocol_set},
+        {"map", protocol_map},
+        {"attrib", protocol_attribute},
+        {"push", protocol_push},
+        {"verbatim", protocol_verbatim},
+        {"true", protocol_true},
+        {"false", protocol_false},
+    };
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (slice_is_nocase(call->argv[2], types[i].name)) {
+            types[i].answer(call->reply);
+            return;
+        }
+    }
+    reply_error(call->reply,
+                "ERR Wrong protocol type name. Please use one of the following: "
+                "string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false");
+}
+
+/* --- the rest ---------------------------------------------------------------------------------------------------- */
+
+static void debug_error(struct call *call)
+{
+    reply_errorf(call->reply, "%.*s", call->argv[2].size > 1000 ? 1000 : (int)call->argv[2].size,
+                 call->argv[2].data);
+}
+
+static void debug_ok(struct call *call)
+{
+    reply_ok(call->reply);
+}
+
+static void debug_help(struct call *call)
+{
+    static const char *const lines[] = {
+        "ERROR <string>",
+        "    Answer with this error.",
+        "OBJECT <key>",
+        "    Show what is known about a value.",
+        "PROTOCOL <type>",
+        "    Answer with a test value of the type: string, integer, double, bignum, null, array, set, map, attrib,",
+        "    push, verbatim, true, false.",
+        "SLEEP <seconds>",
+        "    Answer after <seconds>; nobody else waits.",
+        "CHANGE-REPL-ID, LOG, PAUSE-CRON, QUICKLIST-PACKED-THRESHOLD, RELOAD, SET-ACTIVE-EXPIRE,",
+        "SET-SKIP-CHECKSUM-VALIDATION",
+        "    Accepted without effect.",
+    };
+    reply_help(call->reply, "DEBUG", lines, sizeof(lines) / sizeof(lines[0]));
+}
+
+void cmd_debug(struct call *call)
+{
+    static const struct {
+        const char *name;
+        uint32_t argc; /* 0: any */
+        void (*run)(struct call *call);
+    } subcommands[] = {
+        {"sleep", 3, debug_sleep},
+        {"object", 3, debug_object},
+        {"protocol", 3, debug_protocol},
+        {"error", 3, debug_error},
+        {"log", 3, debug_ok},
+        {"reload", 0, debug_ok},
+        {"change-repl-id", 2, debug_ok},
+        {"pause-cron", 3, debug_ok},
+        {"set-active-expire", 3, debug_ok},
+        {"quicklist-packed-threshold", 3, debug_ok},
+        {"set-skip-checksum-validation", 3, debug_ok},
+        {"help", 2, debug_help},
+    };
+    if (!call->node->options.enable_debug_command) { /* START: read-only while the node runs */
+        reply_error(
+            call->reply,
+            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", "
+            "you can run it from a local connection, otherwise you need to set this option in the "
+            "configuration file, and then restart the server.");
+        return;
+    }
+    for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
+        if (slice_is_nocase(call->argv[1], subcommands[i].name) &&
+            (subcommands[i].argc == 0 || subcommands[i].argc == call->argc)) {
+            subcommands[i].run(call);
+            return;
+        }
+    }
+    subcommand_error(call, "DEBUG");
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Keys whatever they hold: counted, touched, taken away, by name or by database. */
+#include "server/changes.h"
+#include "server/cmd_common.h"
+#include "server/commands.h"
+#include "server/node.h"
+
+/* So often DEL counts exactly; then it deletes whatever stands, since many busy keys could keep it for ever. The count
+ * may then be off by keys that came or went in that last turn. */
+enum {
+    DELETE_EXACT_TURNS = 64
+};
+
+/* One turn: all the keys go at once. AGAIN: one of them, or one that was missing, changed meanwhile. */
+static enum status delete_turn(struct call *call, bool exact, size_t *ret_count)
+{
+    struct changes changes;
+    enum status status = changes_open(&changes, call->argc - 1);
+    for (uint32_t i = 1; i < call->argc && status == OK; i++) {
+        struct l1_change change = {.key = call_key(call, i)};
+        change.seen = call_hold(call, &change.key);
+        changes_add(&changes, &change);
+    }
+    size_t found = 0;
+    for (size_t i = 0; i < changes.count; i++) {
+        struct l1_change *change = &changes.at[i];
+        found += change->seen != NULL ? 1 : 0;
+        if (!exact) {
+            item_release(change->seen);
+            change->seen = L1_ANY;
+        }
+    }
+    /* Missing keys are compared too: MSET a b between the looks at a and b must not lose b alone. */
+    if (status == OK && (found > 0 || changes.count > 1)) {
+        status = l1_commit(call->node->l1, changes.at, changes.count, call->now_ms);
+    }
+    changes_close(&changes);
+    *ret_count = found;
+    return status;
+}
+
+void cmd_del(struct call *call)
+{
+    size_t count = 0;
+    enum status status = AGAIN;
+    for (unsigned turn = 0; status == AGAIN; turn++) {
+        status = delete_turn(call, turn < DELETE_EXACT_TURNS, &count);
+    }
+    if (status == OK) {
+        reply_integer(call->reply, (int64_t)count);
+    } else {
+        reply_out_of_memory(call->reply);
+    }
+}
+
+/* Memory is freed by whoever lets go of it last; there is nothing to put off. */
+void cmd_unlink(struct call *call)
+{
+    cmd_del(call);
+}
+
+void cmd_touch(struct call *call)
+{
+    uint64_t hits = 0;
+    for (uint32_t i = 1; i < call->argc; i++) {
+        const struct l1_key key = call_key(call, i);
+        struct l1_value value = {
+            .copy = NULL}; /* a reference costs less than a copy that nobody reads */
+        if (key.bytes.size < LIMIT_L1_KEY &&
+            l1_get(call->node->l1, &key, call->now_ms, 0, &value) == OK) {
+            hits++;
+            item_release(value.item);
+        }
+    }
+    call_count_lookups(call, hits, call->argc - 1 - hits);
+    reply_integer(call->reply, (int64_t)hits);
+}
+
+void cmd_randomkey(struct call *call)
+{
+    struct item *item = l1_random(call->node->l1, call->db, call->now_ms);
+    if (item == NULL) {
+        reply_null(call->reply);
+        return;
+    }
+    reply_bulk(call->reply, item_key(item));
+    item_release(item);
+}
+
+void cmd_dbsize(struct call *call)
+{
+    reply_integer(call->reply, (int64_t)l1_count(call->node->l1, call->db));
+}
+
+/* SYNC and ASYNC are both done when answered. false: a syntax error is answered. */
+static bool flush_mode(struct call *call)
+{
+    if (call->argc == 1 || (call->argc == 2 && (slice_is_nocase(call->argv[1], "SYNC") ||
+                                                slice_is_nocase(call->argv[1], "ASYNC")))) {
+        return true;
+    }
+    reply_syntax_error(call->reply);
+    return false;
+}
+
+void cmd_flushdb(struct call *call)
+{
+    if (flush_mode(call)) {
+        l1_flush(call->node->l1, call->db);
+        reply_ok(call->reply);
+    }
+}
+
+void cmd_flushall(struct call *call)
+{
+    if (flush_mode(call)) {
+        l1_flush_all(call->node->l1);
+        reply_ok(call->reply);
+    }
+}
+
+void cmd_swapdb(struct call *call)
+{
+    int64_t numbers[2] = {0, 0};
+    uint8_t dbs[2] = {0, 0};
+    if (!call_int(call, 1, "ERR invalid first DB index", &numbers[0]) ||
+        !call_int(call, 2, "ERR invalid second DB index", &numbers[1]) ||
+        !call_database(call, numbers[0], &dbs[0]) || !call_database(call, numbers[1], &dbs[1])) {
+        return;
+    }
+    l1_swap(call->node->l1, dbs[0], dbs[1]);
+    reply_ok(call->reply);
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* cmd_read.c -- commands that read strings through the tiers: journeys 1 and 2.
+ *
+ *      cmd_get > read_one > tiers_get   hit:  finish, at once
+ *                                       miss: PENDING ~> read_on_value > finish > answer_land
+ *
+ * EXISTS, TTL, PTTL and TYPE are answered from L1 when it knows, else L2 is asked as the client wrote it; they fill
+ * nothing. */
+#include "server/commands.h"
+#include "server/conn.h"
+#include "server/node.h"
+#include "server/relay.h"
+#include "server/worker.h"
+#include "tiers/tiers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What was found, and what the command wants of it. */
+struct found {
+    bool exists;
+    struct item *item;  /* NULL: the bytes were copied */
+    struct slice bytes;
+    int64_t start;      /* GETRANGE */
+    int64_t end;
+};
+
+typedef void finish_fn(struct reply *reply, const struct found *found);
+
+/* One reader that waits for L2. */
+struct read_wait {
+    struct tiers_reader reader;
+    struct answer *answer;
+    finish_fn *finish;
+    int64_t start;
+    int64_t end;
+};
+
+static void count_lookup(struct worker *worker, bool hit)
+{
+    metrics_count(worker->metrics, hit ? M_KEY_HITS : M_KEY_MISSES);
+}
+
+static void reply_trouble(struct reply *reply, struct worker *worker, enum status status, struct slice error)
+{
+    if (status == L2_ERROR) {
+        reply_errorf(reply, "%.*s", (int)error.size, error.size == 0 ? "" : error.data);
+    } else {
+        relay_refuse(reply, worker, status);
+    }
+}
+
+static void read_on_value(struct tiers_reader *reader, enum status status, const struct tiers_value *value)
+{
+    struct read_wait *wait = (struct read_wait *)(void *)reader;
+    struct answer *answer = wait->answer;
+    if (status == OK) {
+        struct found found = {.exists = value->item != NULL, .item = value->item, .start = wait->start, .end = wait->end};
+        if (found.exists) {
+            found.bytes = item_value(value->item);
+        }
+        count_lookup(answer->worker, found.exists);
+        wait->finish(&answer->reply, &found);
+    } else {
+        reply_trouble(&answer->reply, answer->worker, status, value->error);
+    }
+    free(wait);
+    answer_land(answer);
+}
+
+/* Asks the tiers; L1's answer, or the beginning of a wait. */
+static enum status read_ask(struct call *call, const struct l1_key *key, struct l1_value *value, finish_fn *finish,
+                            const struct found *wanted)
+{
+    struct worker *worker = call->worker;
+    if (call->node->tiers == NULL) {
+        return l1_get(call->node->l1, key, call->now_ms, 0, value);
+    }
+    /* The reader is needed before it is known whether one must wait; a spare one saves the hit an allocation. */
+    struct read_wait *wait = worker->spare_read != NULL ? worker->spare_read : malloc(sizeof(*wait));
+    worker->spare_read = NULL;
+    if (wait == NULL) {
+        return NO_MEMORY;
+    }
+    bool foreign = false;
+    wait->reader.on_value = read_on_value;
+    enum status status = tiers_get(worker->window, key, call->conn->session.proto, value, &wait->reader, &foreign);
+    if (status != PENDING) {
+        worker->spare_read = wait;
+        return status;
+    }
+    wait->finish = finish;
+    wait->start = wanted->start;
+    wait->end = wanted->end;
+    wait->answer = call_defer(call, foreign ? WAIT_FOREIGN : WAIT_READ);
+    return PENDING;
+}
+
+static void read_one(struct call *call, finish_fn *finish, struct found wanted)
+{
+    if (call->argv[1].size >= LIMIT_L1_KEY && call->node->tiers != NULL) {
+        relay_call(call); /* too long for L1: passes by */
+        return;
+    }
+    struct l1_key key = call_key(call, 1);
+    struct l1_value value = {.copy = call->worker->copy, .copy_room = sizeof(call->worker->copy)};
+    enum status status = read_ask(call, &key, &value, finish, &wanted);
+    if (status == PENDING) {
+        return;
+    }
+    if (status != OK && status != MISS) {
+        reply_trouble(call->reply, call->worker, status, (struct slice){0});
+        return;
+    }
+    wanted.exists = status == OK;
+    wanted.item = value.item;
+    wanted.bytes = wanted.exists ? value.bytes : (struct slice){0};
+    count_lookup(call->worker, wanted.exists);
+    finish(call->reply, &wanted);
+    item_release(value.item);
+}
+
+/* --- GET, STRLEN, GETRANGE -------------------------------------------------------------------------------------------- */
+
+static void finish_get(struct reply *reply, const struct found *found)
+{
+    if (!found->exists) {
+        reply_null(reply);
+    } else if (found->item != NULL) {
+        reply_item(reply, found->item);
+    } else {
+        reply_bulk(reply, found->bytes);
+    }
+}
+
+void cmd_get(struct call *call)
+{
+    read_one(call, finish_get, (struct found){0});
+}
+
+static void finish_strlen(struct reply *reply, const struct found *found)
+{
+    reply_integer(reply, (int64_t)found->bytes.size);
+}
+
+void cmd_strlen(struct call *call)
+{
+    read_one(call, finish_strlen, (struct found){0});
+}
+
+/* Negative positions count from the end; what lies outside is cut off (Redis' getrangeCommand). */
+static void finish_getrange(struct reply *reply, const struct found *found)
+{
+    int64_t size = (int64_t)found->bytes.size;
+    int64_t start = found->start;
+    int64_t end = found->end;
+    if (start < 0 && end < 0 && start > end) {
+        reply_bulk(reply, (struct slice){0});
+        return;
+    }
+    start = start < 0 ? start + size : start;
+    end = end < 0 ? end + size : end;
+    start = start < 0 ? 0 : start;
+    end = end < 0 ? 0 : end;
+    end = end >= size ? size - 1 : end;
+    if (start > end || size == 0) {
+        reply_bulk(reply, (struct slice){0});
+        return;
+    }
+    reply_bulk(reply, (struct slice){found->bytes.data + start, (size_t)(end - start + 1)});
+}
+
+void cmd_getrange(struct call *call)
+{
+    struct found wanted = {0};
+    if (slice_to_i64(call->argv[2], &wanted.start) != OK || slice_to_i64(call->argv[3], &wanted.end) != OK) {
+        reply_not_integer(call->reply);
+        return;
+    }
+    read_one(call, finish_getrange, wanted);
+}
+
+void cmd_substr(struct call *call)
+{
+    cmd_getrange(call);
+}
+
+/* --- MGET -------------------------------------------------------------------------------------------------------------- */
+
+enum { MGET_PREFETCH = 16 };
+
+struct mget;
+
+struct mget_key {
+    struct tiers_reader reader;
+    struct mget *mget;
+    struct item *item; /* NULL: nil */
+};
+
+struct mget {
+    struct answer *answer; /* NULL while the keys are being asked for */
+    struct worker *worker;
+    uint32_t count;
+    uint32_t waiting;
+    enum status trouble; /* the first, if L2 could not be asked for some key */
+    struct buf error;
+    struct mget_key keys[];
+};
+
+static void mget_finish(struct mget *mget, struct reply *reply)
+{
+    if (mget->trouble != OK) {
+        reply_trouble(reply, mget->worker, mget->trouble, buf_slice(&mget->error));
+    } else {
+        reply_array(reply, mget->count);
+    }
+    for (uint32_t i = 0; i < mget->count; i++) {
+        struct item *item = mget->keys[i].item;
+        if (mget->trouble == OK) {
+            count_lookup(mget->worker, item != NULL);
+            if (item != NULL) {
+                reply_item(reply, item);
+            } else {
+                reply_null(reply);
+            }
+        }
+        item_release(item);
+    }
+    buf_done(&mget->error);
+    free(mget);
+}
+
+/* A key of another type is nil for MGET; any other error is the answer to the whole. */
+static void mget_note(struct mget *mget, enum status status, struct slice error)
+{
+    static const char wrong_type[] = "WRONGTYPE";
+    bool nil = status == L2_ERROR && error.size >= sizeof(wrong_type) - 1 &&
+               memcmp(error.data, wrong_type, sizeof(wrong_type) - 1) == 0;
+    if (status == OK || status == MISS || nil || mget->trouble != OK) {
+        return;
+    }
+    mget->trouble = status;
+    if (status == L2_ERROR && buf_append_slice(&mget->error, error) != OK) {
+        mget->trouble = NO_MEMORY;
+    }
+}
+
+static void mget_on_value(struct tiers_reader *reader, enum status status, const struct tiers_value *value)
+{
+    struct mget_key *key = (struct mget_key *)(void *)reader;
+    struct mget *mget = key->mget;
+    if (status == OK && value->item != NULL) {
+        key->item = item_ref(value->item);
+    }
+    mget_note(mget, status, value->error);
+    if (--mget->waiting == 0) {
+        struct answer *answer = mget->answer;
+        mget_finish(mget, &answer->reply);
+        answer_land(answer);
+    }
+}
+
+static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const struct l1_key *key, bool *any_foreign)
+{
+    struct mget_key *wanted = &mget->keys[i];
+    *wanted = (struct mget_key){.reader = {.on_value = mget_on_value}, .mget = mget};
+    struct l1_value value = {0};
+    bool foreign = false;
+    enum status status = call->node->tiers == NULL
+                             ? l1_get(call->node->l1, key, call->now_ms, 0, &value)
+                             : tiers_get(call->worker->window, key, call->conn->session.proto, &value,
+                                         &wanted->reader, &foreign);
+    if (status == PENDING) {
+        mget->waiting++;
+        *any_foreign = *any_foreign || foreign;
+        return;
+    }
+    wanted->item = value.item;
+    mget_note(mget, status, (struct slice){0});
+}
+
+void cmd_mget(struct call *call)
+{
+    uint32_t count = call->argc - 1;
+    for (uint32_t i = 1; i < call->argc && call->node->tiers != NULL; i++) {
+        if (call->argv[i].size >= LIMIT_L1_KEY) {
+            relay_call(call);
+            return;
+        }
+    }
+    struct mget *mget = malloc(sizeof(*mget) + count * sizeof(mget->keys[0]));
+    if (mget == NULL) {
+        reply_out_of_memory(call->reply);
+        return;
+    }
+    *mget = (struct mget){.worker = call->worker, .count = count};
+    bool foreign = false;
+    for (uint32_t at = 0; at < count; at += MGET_PREFETCH) {
+        struct l1_key keys[MGET_PREFETCH];
+        uint32_t part = count - at < MGET_PREFETCH ? count - at : MGET_PREFETCH;
+        for (uint32_t i = 0; i < part; i++) {
+            keys[i] = call_key(call, 1 + at + i);
+            l1_prefetch(call->node->l1, keys[i].hash);
+        }
+        for (uint32_t i = 0; i < part; i++) {
+            mget_ask(call, mget, at + i, &keys[i], &foreign);
+        }
+    }
+    if (mget->waiting > 0) {
+        mget->answer = call_defer(call, foreign ? WAIT_FOREIGN : WAIT_READ);
+    } else {
+        mget_finish(mget, call->reply);
+    }
+}
+
+/* --- EXISTS, TTL, PTTL, TYPE ------------------------------------------------------------------------------------------- */
+
+/* OK, or MISS: not in L1 (alone: nowhere). */
+static enum status peek(struct call *call, uint32_t i, struct l1_peek *ret)
+{
+    if (call->argv[i].size >= LIMIT_L1_KEY) {
+        return MISS;
+    }
+    struct l1_key key = call_key(call, i);
+    enum status status = call->node->tiers == NULL ? l1_peek(call->node->l1, &key, call->now_ms, 0, ret)
+                                                   : tiers_peek(call->worker->window, &key, ret);
+    return status;
+}
+
+void cmd_exists(struct call *call)
+{
+    int64_t exist = 0;
+    for (uint32_t i = 1; i < call->argc; i++) {
+        struct l1_peek found;
+        if (peek(call, i, &found) == OK) {
+            exist++;
+        } else if (call->node->tiers != NULL) {
+            relay_call(call);
+            return;
+        }
+    }
+    metrics_add(call->worker->metrics, M_KEY_HITS, (uint64_t)exist);
+    metrics_add(call->worker->metrics, M_KEY_MISSES, (uint64_t)(call->argc - 1) - (uint64_t)exist);
+    reply_integer(call->reply, exist);
+}
+
+/* *ret_left_ms: -2 no such key, -1 does not expire. false: L2 was asked. */
+static bool time_left(struct call *call, int64_t *ret_left_ms)
+{
+    struct l1_peek found;
+    enum status status = peek(call, 1, &found);
+    if (status != OK && call->node->tiers != NULL) {
+        relay_call(call);
+        return false;
+    }
+    count_lookup(call->worker, status == OK);
+    if (status != OK) {
+        *ret_left_ms = -2;
+    } else if (found.expire_at_ms == ITEM_NEVER) {
+        *ret_left_ms = -1;
+    } else {
+        *ret_left_ms = found.expire_at_ms - call->now_ms;
+    }
+    return true;
+}
+
+void cmd_ttl(struct call *call)
+{
+    int64_t left_ms = 0;
+    if (time_left(call, &left_ms)) {
+        reply_integer(call->reply, left_ms < 0 ? left_ms : (left_ms + 500) / 1000); /* rounded as Redis does */
+    }
+}
+
+void cmd_pttl(struct call *call)
+{
+    int64_t left_ms = 0;
+    if (time_left(call, &left_ms)) {
+        reply_integer(call->reply, left_ms);
+    }
+}
+
+void cmd_type(struct call *call)
+{
+    struct l1_peek found;
+    enum status status = peek(call, 1, &found);
+    if (status != OK && call->node->tiers != NULL) {
+        relay_call(call);
+        return;
+    }
+    count_lookup(call->worker, status == OK);
+    reply_status(call->reply, status == OK ? "string" : "none");
+}

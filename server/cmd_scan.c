@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* KEYS and SCAN: the whole keyspace, at once or step by step. */
+#include "server/cmd_common.h"
+#include "server/commands.h"
+#include "server/node.h"
+#include "tiers/base/glob.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SCAN_COUNT = 10,
+    KEYS_STEP = 1024,
+    FOUND_MIN = 64
+};
+
+/* What a walk came across. */
+struct found {
+    struct item **items; /* a reference each */
+    size_t count;
+    size_t capacity;
+    struct slice pattern;
+    bool all;    /* no pattern */
+    bool broken; /* no memory */
+};
+
+static bool found_room(struct found *found)
+{
+    if (found->count < found->capacity) {
+        return true;
+    }
+    const size_t capacity = found->capacity == 0 ? FOUND_MIN : 2 * found->capacity;
+    struct item **items = realloc(found->items, capacity * sizeof(struct item *));
+    if (items == NULL) {
+        found->broken = true;
+        return false;
+    }
+    found->items = items;
+    found->capacity = capacity;
+    return true;
+}
+
+static void on_visit(void *arg, struct item *item)
+{
+    struct found *found = arg;
+    if (!found->broken && (found->all || glob_match(found->pattern, item_key(item), false)) &&
+        found_room(found)) {
+        found->items[found->count++] = item_ref(item);
+    }
+}
+
+static void found_set_pattern(struct found *found, struct slice pattern)
+{
+    found->pattern = pattern;
+    found->all = slice_is(pattern, "*"); /* which also fits the empty key */
+}
+
+static void found_done(struct found *found)
+{
+    for (size_t i = 0; i < found->count; i++) {
+        item_release(found->items[i]);
+    }
+    free(found->items);
+}
+
+static void reply_found(struct call *call, const struct found *found)
+{
+    reply_array(call->reply, found->count);
+    for (size_t i = 0; i < found->count; i++) {
+        reply_bulk(call->reply, item_key(found->items[i]));
+    }
+}
+
+/* A table that shrinks during the walk shows keys twice. SCAN may say so, KEYS may not. */
+static void found_make_distinct(struct found *found, const struct l1 *l1)
+{
+    size_t size = FOUND_MIN;
+    while (size < 2 * found->count) {
+        size *= 2;
+    }
+    struct item **slots = calloc(size, sizeof(struct item *));
+    if (slots == NULL) {
+        found->broken = true;
+        return;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < found->count; i++) {
+        struct item *item = found->items[i];
+        const struct slice key = item_key(item);
+        size_t at = (size_t)l1_hash(l1, key) & (size - 1);
+        while (slots[at] != NULL && !slice_equal(item_key(slots[at]), key)) {
+            at = (at + 1) & (size - 1);
+        }
+        if (slots[at] != NULL) {
+            item_release(item);
+        } else {
+            slots[at] = item;
+            found->items[kept++] = item;
+        }
+    }
+    found->count = kept;
+    free((void *)slots);
+}
+
+void cmd_keys(struct call *call)
+{
+    struct l1 *l1 = call->node->l1;
+    struct found found = {0};
+    found_set_pattern(&found, call->argv[1]);
+    uint64_t cursor = 0;
+    do {
+        const uint64_t next =
+            l1_scan(l1, call->db, cursor, KEYS_STEP, call->now_ms, on_visit, &found);
+        found.broken =
+            found.broken || (next == cursor && next != 0); /* a chain it had no memory for */
+        cursor = next;
+    } while (cursor != 0 && !found.broken);
+    found_make_distinct(&found, l1);
+    if (found.broken) {
+        reply_out_of_memory(call->reply);
+    } else {
+        reply_found(call, &found);
+    }
+    found_done(&found);
+}
+
+/* What strtoul takes, as Redis: clients send back what they got, but some begin with "" or "-0". */
+static bool parse_cursor(struct slice text, uint64_t *ret_cursor)
+{
+    char copy[64];
+    if (text.size >= sizeof copy) {
+        return false;
+    }
+    if (text.size > 0) {
+        memcpy(copy, text.data, text.size);
+    }
+    copy[text.size] = '\0';
+    char *end = NULL;
+    errno = 0;
+    *ret_cursor = strtoull(copy, &end, 10);
+    return errno != ERANGE && !isspace((unsigned char)copy[0]) && (size_t)(end - copy) == text.size;
+}
+
+struct scan {
+    uint64_t cursor;
+    int64_t count;
+    bool typed;
+    bool no_type; /* TYPE of something else than strings: finds nothing */
+};
+
+/* false: an error is answered. */
+static bool parse_scan(struct call *call, struct scan *scan, struct found *found)
+{
+    if (!parse_cursor(call->argv[1], &scan->cursor)) {
+        reply_error(call->reply, "ERR invalid cursor");
+        return false;
+    }
+    for (uint32_t i = 2; i < call->argc; i += 2) {
+        const struct slice word = call->argv[i];
+        const bool valued = i + 1 < call->argc;
+        if (valued && slice_is_nocase(word, "COUNT")) {
+            if (!call_integer(call, i + 1, &scan->count)) {
+                return false;
+            }
+            if (scan->count < 1) {
+                reply_syntax_error(call->reply);
+                return false;
+            }
+        } else if (valued && slice_is_nocase(word, "MATCH")) {
+            found_set_pattern(found, call->argv[i + 1]);
+        } else if (valued && slice_is_nocase(word, "TYPE")) {
+            scan->typed = true;
+            scan->no_type = !slice_is_nocase(call->argv[i + 1], "string");
+        } else {
+            reply_syntax_error(call->reply);
+            return false;
+        }
+    }
+    return true;
+}
+
+void cmd_scan(struct call *call)
+{
+    struct scan scan = {.count = SCAN_COUNT};
+    struct found found = {.all = true};
+    if (!parse_scan(call, &scan, &found)) {
+        return;
+    }
+    scan.cursor = l1_scan(call->node->l1, call->db, scan.cursor, (size_t)scan.count, call->now_ms,
+                          on_visit, &found);
+    if (scan.typed) { /* Redis looks each key up for its type */
+        call_count_lookups(call, found.count, 0);
+    }
+    if (found.broken) {
+        reply_out_of_memory(call->reply);
+    } else {
+        char digits[24];
+        const int size = snprintf(digits, sizeof digits, "%" PRIu64, scan.cursor);
+        reply_array(call->reply, 2);
+        reply_bulk(call->reply, (struct slice){.data = digits, .size = (size_t)size});
+        if (scan.no_type) {
+            reply_array(call->reply, 0);
+        } else {
+            reply_found(call, &found);
+        }
+    }
+    found_done(&found);
+}

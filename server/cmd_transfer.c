@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* RENAME, COPY and MOVE: a value that comes to stand under another key or in another database. */
+#include "server/cmd_common.h"
+#include "server/commands.h"
+#include "server/node.h"
+
+struct transfer {
+    struct l1_key from;
+    struct l1_key to;
+    bool keep_source;
+    bool replace;
+};
+
+enum transfer_end {
+    TRANSFER_DONE,
+    TRANSFER_NO_SOURCE,
+    TRANSFER_TAKEN,
+    TRANSFER_FAILED
+};
+
+/* The new value and both keys in one commit: nobody sees the value twice, or nowhere. */
+static enum status move_value(struct call *call, const struct transfer *transfer,
+                              struct item *source, struct item *target)
+{
+    struct item *item = item_new_value(transfer->to.db, transfer->to.bytes, item_value(source));
+    if (item == NULL) {
+        return NO_MEMORY;
+    }
+    item->expire_at_ms = source->expire_at_ms;
+    /* A source that stays is put back as it is, so that the copy is made only from what still stands. */
+    const struct l1_change changes[2] = {
+        {.key = transfer->from, .seen = source, .item = transfer->keep_source ? source : NULL},
+        {.key = transfer->to, .seen = target, .item = item},
+    };
+    const enum status status = l1_commit(call->node->l1, changes, 2, call->now_ms);
+    item_release(item);
+    return status;
+}
+
+/* FAILED: an error is answered. */
+static enum transfer_end run_transfer(struct call *call, const struct transfer *transfer)
+{
+    enum transfer_end end = TRANSFER_DONE;
+    enum status status = AGAIN;
+    while (status == AGAIN) {
+        struct item *source = call_hold(call, &transfer->from);
+        struct item *target = source != NULL ? call_hold(call, &transfer->to) : NULL;
+        status = OK;
+        if (source == NULL) {
+            end = TRANSFER_NO_SOURCE;
+        } else if (target != NULL && !transfer->replace) {
+            end = TRANSFER_TAKEN;
+        } else if (!call_key_fits(call, transfer->to.bytes)) {
+            end = TRANSFER_FAILED;
+        } else {
+            end = TRANSFER_DONE;
+            status = move_value(call, transfer, source, target);
+        }
+        item_release(source);
+        item_release(target);
+    }
+    if (status != OK) {
+        reply_out_of_memory(call->reply);
+        return TRANSFER_FAILED;
+    }
+    return end;
+}
+
+/* Onto itself: nothing to do, but the key must be there. */
+static enum transfer_end rename_to_itself(struct call *call, const struct l1_key *key)
+{
+    struct item *held = call_hold(call, key);
+    item_release(held);
+    return held != NULL ? TRANSFER_TAKEN : TRANSFER_NO_SOURCE;
+}
+
+static enum transfer_end run_rename(struct call *call, bool replace)
+{
+    const struct transfer transfer = {
+        .from = call_key(call, 1), .to = call_key(call, 2), .replace = replace};
+    const enum transfer_end end = slice_equal(call->argv[1], call->argv[2])
+                                      ? rename_to_itself(call, &transfer.from)
+                                      : run_transfer(call, &transfer);
+    if (end == TRANSFER_NO_SOURCE) {
+        reply_error(call->reply, "ERR no such key");
+    }
+    return end;
+}
+
+void cmd_rename(struct call *call)
+{
+    const enum transfer_end end = run_rename(call, true);
+    if (end == TRANSFER_DONE || end == TRANSFER_TAKEN) {
+        reply_ok(call->reply);
+    }
+}
+
+void cmd_renamenx(struct call *call)
+{
+    const enum transfer_end end = run_rename(call, false);
+    if (end == TRANSFER_DONE || end == TRANSFER_TAKEN) {
+        reply_integer(call->reply, end == TRANSFER_DONE ? 1 : 0);
+    }
+}
+
+/* false: an error is answered. */
+static bool parse_database(struct call *call, uint32_t i, uint8_t *ret_db)
+{
+    int64_t number = 0;
+    return call_int(call, i, NULL, &number) && call_database(call, number, ret_db);
+}
+
+/* false: an error is answered. */
+static bool parse_copy(struct call *call, struct transfer *transfer)
+{
+    for (uint32_t i = 3; i < call->argc; i++) {
+        if (slice_is_nocase(call->argv[i], "REPLACE")) {
+            transfer->replace = true;
+        } else if (slice_is_nocase(call->argv[i], "DB") && i + 1 < call->argc) {
+            if (!parse_database(call, ++i, &transfer->to.db)) {
+                return false;
+            }
+        } else {
+            reply_syntax_error(call->reply);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool onto_itself(struct call *call, const struct transfer *transfer)
+{
+    const bool same = transfer->from.db == transfer->to.db &&
+                      slice_equal(transfer->from.bytes, transfer->to.bytes);
+    if (same) {
+        reply_error(call->reply, "ERR source and destination objects are the same");
+    }
+    return same;
+}
+
+static void reply_transfer(struct call *call, enum transfer_end end)
+{
+    if (end != TRANSFER_FAILED) {
+        reply_integer(call->reply, end == TRANSFER_DONE ? 1 : 0);
+    }
+}
+
+void cmd_copy(struct call *call)
+{
+    struct transfer transfer = {
+        .from = call_key(call, 1), .to = call_key(call, 2), .keep_source = true};
+    if (!parse_copy(call, &transfer) || onto_itself(call, &transfer)) {
+        return;
+    }
+    const enum transfer_end end = run_transfer(call, &transfer);
+    call_count_lookup(call, end != TRANSFER_NO_SOURCE);
+    reply_transfer(call, end);
+}
+
+void cmd_move(struct call *call)
+{
+    struct transfer transfer = {.from = call_key(call, 1), .to = call_key(call, 1)};
+    if (parse_database(call, 2, &transfer.to.db) && !onto_itself(call, &transfer)) {
+        reply_transfer(call, run_transfer(call, &transfer));
+    }
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* command.h -- what a command is: one line of commands.def.
+ *
+ * commands.def is included several times with COMMAND and SUBCOMMAND defined differently: the handlers' prototypes, the
+ * table, COMMAND's replies, the reference page. To add a command: one line there, one handler in a cmd_*.c.
+ *
+ *   COMMAND(name, handler, arity, flags, first, last, step, road, group, since, complexity, summary)
+ *   SUBCOMMAND(container, name, handler, arity, flags, first, last, step, road, group, since, complexity, summary)
+ *
+ * Names in lower case; arity and key positions as in Redis' COMMAND (arity counts the name; negative: at least).
+ * A container (CLIENT, CONFIG ...) has handler cmd_container; its subcommands follow it directly, HELP last. Its line is
+ * CONTAINER(id, ...), which is COMMAND(...) to who does not define it. The file undefines what it was given. */
+#ifndef TERRACE_SERVER_COMMAND_H
+#define TERRACE_SERVER_COMMAND_H
+
+#include "protocol/bytes.h"
+
+struct call;
+typedef void command_fn(struct call *call);
+
+/* Who answers when the node has an L2. Alone, the handler always runs. */
+enum road {
+    ROAD_NODE,  /* the node itself */
+    ROAD_READ,  /* the handler, which reads through the tiers (tiers_get) */
+    ROAD_L2,    /* L2: the client's own bytes are relayed; keys of a write end in L1 when sent and when answered */
+    ROAD_LATER, /* nobody in this version: a clear error */
+    ROAD_NEVER, /* refused with Redis' own text, by the handler */
+};
+
+/* Flags as Redis' COMMAND names them. */
+enum {
+    COMMAND_WRITE = 1u << 0,
+    COMMAND_READONLY = 1u << 1,
+    COMMAND_DENYOOM = 1u << 2,
+    COMMAND_ADMIN = 1u << 3,
+    COMMAND_PUBSUB = 1u << 4,
+    COMMAND_NOSCRIPT = 1u << 5,
+    COMMAND_BLOCKING = 1u << 6,
+    COMMAND_LOADING = 1u << 7,
+    COMMAND_STALE = 1u << 8,
+    COMMAND_FAST = 1u << 9,
+    COMMAND_NO_AUTH = 1u << 10,
+    COMMAND_MOVABLE_KEYS = 1u << 11,
+    COMMAND_SKIP_MONITOR = 1u << 12,
+    COMMAND_SKIP_SLOWLOG = 1u << 13,
+    COMMAND_NO_MULTI = 1u << 14,
+    COMMAND_ALLOW_BUSY = 1u << 15,
+    COMMAND_NO_ASYNC_LOADING = 1u << 16,
+    COMMAND_MAY_REPLICATE = 1u << 17,
+    COMMAND_DANGEROUS = 1u << 18, /* ACL category only */
+};
+
+struct command {
+    const char *name;      /* "get"; of a subcommand "list" */
+    const char *full_name; /* "get", "client|list" */
+    command_fn *run;       /* NULL: known only to L2 */
+    int arity;
+    uint32_t flags;
+    int first_key;
+    int last_key; /* negative: counted from the end */
+    int key_step;
+    enum road road;
+    const char *group;
+    const char *since;
+    const char *complexity;
+    const char *summary;
+    unsigned index;                    /* of its counters, < command_count() */
+    const struct command *subcommands; /* of a container */
+    unsigned subcommand_count;
+};
+
+/* The built-in table: containers and plain commands, without subcommands, in the order of commands.def. */
+const struct command *command_at(unsigned i); /* NULL past the end */
+unsigned command_count(void);                 /* commands and subcommands together: bound of `index` */
+/* By name, any case; NULL: not built in. Constant time, no allocation. */
+const struct command *command_find(struct slice name);
+const struct command *command_find_sub(const struct command *container, struct slice name);
+
+/* Key positions of a call: first index, last index (inclusive) and step, clipped to argc. false: it names no keys. */
+struct key_range {
+    uint32_t first;
+    uint32_t last;
+    uint32_t step;
+};
+bool command_keys(const struct command *command, uint32_t argc, struct key_range *ret_range);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* conn.h -- one client connection: its socket, its session, and the calls it waits for.
+ *
+ * A connection takes calls from what it reads, and flushes answers in the order of the calls. It stops taking while
+ * something says HOLD (see enum conn_hold); the rest of its bytes waits in `in`, and is taken up again when the last
+ * hold goes. It stops reading its socket when `in` is long enough: back-pressure, not memory.
+ *
+ *      OPEN -> FLUSHING (no more calls; close when all is sent) -> CLOSED (out of every list; freed by its poll handle)
+ *
+ * Threads: the worker's own. CLIENT LIST and KILL come by tour. */
+#ifndef TERRACE_SERVER_CONN_H
+#define TERRACE_SERVER_CONN_H
+
+#include "protocol/resp_read.h"
+#include "server/call.h"
+
+#include <uv.h>
+
+enum conn_state { CONN_OPEN, CONN_FLUSHING, CONN_CLOSED };
+
+/* Why calls are not taken, as bits. */
+enum conn_hold {
+    HOLD_QUEUE = 1,   /* LIMIT_CALLS answers wait */
+    HOLD_ORDER = 2,   /* the next call may not overtake those that wait (COMPATIBILITY rule 1) */
+    HOLD_OUTPUT = 4,  /* LIMIT_OUTPUT_PAUSE bytes are not read by the client */
+    HOLD_PAUSE = 8,   /* CLIENT PAUSE */
+    HOLD_ALONE = 16,  /* a command of the node itself that must end before the next one begins (CLIENT KILL, DEBUG SLEEP) */
+};
+
+enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
+
+/* What commands see and change. */
+struct session {
+    uint64_t id;
+    uint8_t db;
+    uint8_t proto;
+    bool authenticated;
+    bool no_evict;
+    enum reply_mode reply_mode;
+    struct buf name;    /* CLIENT SETNAME */
+    struct buf lib_name;
+    struct buf lib_ver;
+    const struct command *last_command;
+    int64_t created_at_ms;
+    int64_t active_at_ms;
+    uint64_t calls;
+    char peer[64];      /* "127.0.0.1:52000", "/path:0" */
+    char local[64];
+};
+
+struct conn {
+    uint32_t magic;
+    struct worker *worker;
+    struct session session;
+    enum conn_state state;
+
+    int fd;
+    uv_poll_t poll;
+    int events; /* what the poll handle watches */
+    bool send_blocked; /* the socket did not take all of the last write */
+    struct list in_worker; /* worker->conns */
+    struct list in_dirty;  /* worker->dirty: something to flush */
+    struct list in_taken;  /* worker->taken: read something that is not settled yet */
+    struct list in_woken;  /* worker->woken: its last hold went */
+
+    struct buf in;                 /* bytes that no call was made of yet */
+    struct request_reader *reader; /* NULL unless a request is cut in two */
+    struct slice region;           /* while taken: what was read and not executed yet; lies in read memory or in `in` */
+    unsigned holds;                /* enum conn_hold */
+
+    struct reply reply; /* answers ready to be sent */
+    struct list answers;
+    unsigned answer_count;
+    unsigned writes_waiting;
+    unsigned foreign_waiting;
+    unsigned reads_waiting;
+    int64_t output_high_since_ms;  /* 0: below LIMIT_OUTPUT_PAUSE */
+};
+
+/* Takes the socket over. NULL: no memory, the socket is closed. */
+struct conn *conn_open(struct worker *worker, int fd);
+/* No more calls; what is answered is still sent, then it closes. */
+void conn_close_after_reply(struct conn *conn);
+/* At once. Answers that wait lose their connection. Safe inside a handler; the memory goes with the loop's next turn. */
+void conn_close(struct conn *conn);
+
+void conn_hold(struct conn *conn, enum conn_hold why);
+void conn_unhold(struct conn *conn, enum conn_hold why); /* takes up the bytes that waited */
+
+/* Back to the state of a new connection (RESET): db 0, RESP2, no name, not authenticated unless no password is set. */
+void conn_reset_session(struct conn *conn);
+/* One line of CLIENT LIST, without the newline, as Redis 7.0 prints it. */
+enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *line) MUST_USE;
+
+/* The loop's stages (worker.c): */
+void conn_on_read(struct conn *conn);     /* socket -> read memory -> batch */
+void conn_take_waiting(struct conn *conn); /* `in` -> batch, after the last hold went */
+void conn_after_call(struct conn *conn);  /* a call was executed: its output may be too much already */
+void conn_settle(struct conn *conn);      /* after the batch: keep what was not executed, watch what is needed */
+void conn_flush(struct conn *conn);       /* answers -> socket */
+void conn_tick(struct conn *conn, int64_t now_ms); /* about every second: idle, and clients that do not read */
+/* An answer landed, or the output shrank: send what is ready, take up what waited. */
+void conn_advance(struct conn *conn);
+
+#endif

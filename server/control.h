@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control.h -- the loop that does what is no client's request: accepting, the bus, beats, sweeps, admin, the end.
+ *
+ * L2 is seen through two links of its own. The CONTROL LINK sends beats and asks for the COMMAND table; the BUS LINK
+ * listens to announcements and to the other nodes. Both feed the coherence state machine, whose view the workers read.
+ *
+ *      tick (50 ms)    links, beats, sweep of expired entries, samples
+ *      node_stop       readiness off -> listeners closed -> workers drain -> links end -> letters run dry -> loops end
+ *
+ * The end goes in ROUNDS: one letter to every worker, the next step when all have answered. So no worker ends while
+ * another may still write to it.
+ *
+ * Threads: its own loop; control_stop and control_ready may be called by any. */
+#ifndef TERRACE_SERVER_CONTROL_H
+#define TERRACE_SERVER_CONTROL_H
+
+#include "protocol/bytes.h"
+
+struct control;
+struct node;
+
+enum { CONTROL_ERROR_MAX = 320 };
+
+/* Opens listeners and admin; nothing runs yet. INVALID: `error` says why. */
+enum status control_new(struct node *node, struct control **ret_control, char error[CONTROL_ERROR_MAX]) MUST_USE;
+/* Starts its thread, which runs until control_stop is through; then `on_ended` is called on that thread, as its last. */
+void control_start(struct control *control, void (*on_ended)(void *arg), void *arg);
+void control_stop(struct control *control); /* begins the drain; any thread, more than once */
+void control_join(struct control *control); /* at once if it never ran; NULL is fine */
+void control_free(struct control *control);
+
+int control_port(const struct control *control); /* clients' first TCP port; 0: none */
+/* Whether new work should come here; `reasons` gets one line per thing that is missing, and may be NULL. Any thread. */
+bool control_ready(const struct control *control, struct buf *reasons);
+
+#endif

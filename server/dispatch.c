@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/dispatch.h"
+
+#include "protocol/check.h"
+#include "server/commands.h"
+#include "server/latency.h"
+#include "server/node.h"
+#include "server/relay.h"
+#include "server/slowlog.h"
+#include "server/worker.h"
+#include "tiers/tiers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- taking (poll stage) ----------------------------------------------------------------------------------------------- */
+
+void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
+{
+    reader->limit_args = conn->session.authenticated ? LIMIT_ARGS : LIMIT_UNAUTH_ARGS;
+    reader->limit_bulk = conn->session.authenticated ? LIMIT_BULK : LIMIT_UNAUTH_BULK;
+}
+
+/* Room for the arguments: in the batch, or an array of its own for a very long request. */
+static struct slice *take_args(struct worker *worker, uint32_t argc, struct slice **ret_owned)
+{
+    struct batch *batch = &worker->batch;
+    *ret_owned = NULL;
+    if (argc > BATCH_ARGS) {
+        worker_execute(worker);
+        *ret_owned = malloc(argc * sizeof(**ret_owned));
+        return *ret_owned;
+    }
+    if (batch->count == BATCH_REQUESTS || batch->arg_count + argc > BATCH_ARGS) {
+        worker_execute(worker);
+    }
+    return &batch->args[batch->arg_count];
+}
+
+void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input)
+{
+    struct worker *worker = conn->worker;
+    struct slice *owned = NULL;
+    struct slice *argv = take_args(worker, reader->argc, &owned);
+    if (argv == NULL) {
+        conn_close(conn);
+        return;
+    }
+    for (uint32_t i = 0; i < reader->argc; i++) {
+        argv[i] = request_arg(reader, input, i);
+    }
+    struct batch *batch = &worker->batch;
+    struct request *request = &batch->requests[batch->count++];
+    *request = (struct request){.conn = conn,
+                                .argv = argv,
+                                .owned = owned,
+                                .argc = reader->argc,
+                                .raw = {input.data, reader->used},
+                                .is_inline = reader->is_inline};
+    if (owned == NULL) {
+        batch->arg_count += reader->argc;
+    }
+    if (request->argc > 0) {
+        request->command = command_find(argv[0]);
+    }
+    if (request->command != NULL && request->command->first_key > 0 &&
+        (uint32_t)request->command->first_key < request->argc) {
+        request->hash = l1_hash(worker->node->l1, argv[request->command->first_key]);
+        request->has_hash = true;
+        l1_prefetch(worker->node->l1, request->hash);
+    }
+    if (owned != NULL || reader->is_inline) { /* what they point to does not outlive the next request */
+        worker_execute(worker);
+    }
+}
+
+/* --- errors of nobody's command ----------------------------------------------------------------------------------------- */
+
+/* As Redis: the name and the arguments, each cut so that the list stays within 128 bytes. */
+static void reply_unknown_command(struct call *call)
+{
+    char args[256] = "";
+    size_t used = 0;
+    for (uint32_t i = 1; i < call->argc && used < 128; i++) {
+        int width = (int)(128 - used);
+        int size = snprintf(args + used, sizeof(args) - used, "'%.*s' ",
+                            call->argv[i].size < (size_t)width ? (int)call->argv[i].size : width, call->argv[i].data);
+        used += size > 0 ? (size_t)size : 0;
+    }
+    struct slice name = call->argv[0];
+    reply_errorf(call->reply, "ERR unknown command '%.*s', with args beginning with: %s",
+                 name.size < 128 ? (int)name.size : 128, name.data, args);
+}
+
+/* --- who answers --------------------------------------------------------------------------------------------------------- */
+
+static struct command_counters *counters_of(struct worker *worker, const struct command *command)
+{
+    return &worker->counters[command->index];
+}
+
+static void counter_add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static bool arity_fits(const struct command *command, uint32_t argc)
+{
+    return command->arity >= 0 ? argc == (uint32_t)command->arity : argc >= (uint32_t)-command->arity;
+}
+
+/* A command that only L2 knows, as a command of ours. */
+static bool command_of_l2(const struct l2_command *l2, struct command *ret_command)
+{
+    *ret_command = (struct command){
+        .name = l2->name,
+        .full_name = l2->name,
+        .arity = l2->arity,
+        .flags = (l2->readonly ? COMMAND_READONLY : COMMAND_WRITE) | (l2->movable_keys ? COMMAND_MOVABLE_KEYS : 0),
+        .first_key = l2->first_key,
+        .last_key = l2->last_key,
+        .key_step = l2->key_step,
+        .road = l2->blocking || l2->pubsub ? ROAD_LATER : ROAD_L2,
+    };
+    return true;
+}
+
+/* XREAD and XREADGROUP block only when they say so. */
+static bool call_blocks(const struct call *call)
+{
+    for (uint32_t i = 1; i < call->argc; i++) {
+        if (slice_is_nocase(call->argv[i], "block")) {
+            return true;
+        }
+        if (slice_is_nocase(call->argv[i], "streams")) {
+            return false;
+        }
+    }
+    return false;
+}
+
+/* Not in our table. With an L2 its COMMAND decides. */
+static void dispatch_foreign(struct call *call)
+{
+    struct command command;
+    const struct l2_commands *known = call->node->tiers == NULL ? NULL : tiers_commands(call->node->tiers);
+    const struct l2_command *l2 = known == NULL ? NULL : l2_commands_find(known, call->argv[0]);
+    if (call->node->tiers != NULL && known == NULL) {
+        relay_refuse(call->reply, call->worker, L2_DOWN);
+        return;
+    }
+    if (l2 == NULL || !command_of_l2(l2, &command)) {
+        reply_unknown_command(call);
+        return;
+    }
+    call->command = &command;
+    if (!arity_fits(&command, call->argc)) {
+        reply_wrong_arity(call->reply, command.full_name);
+    } else if (command.road == ROAD_LATER && (l2->pubsub || command.name[0] != 'x' || call_blocks(call))) {
+        cmd_later(call);
+    } else {
+        relay_call(call);
+    }
+    call->command = NULL;
+}
+
+/* A container steps down to its subcommand. NULL: the error is answered. */
+static const struct command *dispatch_subcommand(struct call *call, const struct command *container)
+{
+    const struct command *sub = command_find_sub(container, call->argv[1]);
+    if (sub == NULL) {
+        char upper[32];
+        size_t i = 0;
+        for (; container->name[i] != '\0' && i < sizeof(upper) - 1; i++) {
+            upper[i] = (char)(container->name[i] >= 'a' && container->name[i] <= 'z' ? container->name[i] - 'a' + 'A'
+                                                                                       : container->name[i]);
+        }
+        upper[i] = '\0';
+        int width = call->argv[1].size < 128 ? (int)call->argv[1].size : 128;
+        reply_errorf(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", width, call->argv[1].data, upper);
+    }
+    return sub;
+}
+
+static bool call_writes(const struct call *call)
+{
+    return call->command == NULL || (call->command->flags & COMMAND_WRITE) != 0;
+}
+
+/* CLIENT PAUSE, and COMPATIBILITY rule 1: what may not overtake the calls that wait holds its connection. */
+static bool dispatch_must_hold(struct call *call, const struct command *command)
+{
+    struct conn *conn = call->conn;
+    struct live *live = &call->node->live;
+    int64_t pause_until_ms = atomic_load_explicit(&live->pause_until_ms, memory_order_relaxed);
+    if (pause_until_ms > call->now_ms &&
+        (!atomic_load_explicit(&live->pause_writes_only, memory_order_relaxed) || call_writes(call))) {
+        conn_hold(conn, HOLD_PAUSE);
+        call->worker->paused = true;
+        return true;
+    }
+    if (conn->answer_count == 0) {
+        return false;
+    }
+    bool changes_link = command != NULL && (command->run == cmd_hello || command->run == cmd_reset ||
+                                            command->run == cmd_client_reply || command->run == cmd_auth);
+    bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2);
+    if (changes_link || (goes_to_l2 && conn->foreign_waiting > 0)) {
+        conn_hold(conn, HOLD_ORDER);
+        return true;
+    }
+    return false;
+}
+
+static void dispatch_command(struct call *call)
+{
+    const struct command *command = call->command;
+    if (command->road == ROAD_LATER) {
+        cmd_later(call);
+    } else if (call->node->tiers != NULL &&
+               (command->road == ROAD_L2 || (command->road == ROAD_READ && call->conn->writes_waiting > 0))) {
+        relay_call(call); /* a read behind a write of its own connection follows it down the same link */
+    } else {
+        command->run(call);
+    }
+}
+
+/* Everything up to the answer. Counts what is refused before it ran. */
+static void dispatch_call(struct call *call)
+{
+    const struct command *command = call->command;
+    bool known = command != NULL;
+    bool refused = true;
+    if (known && command->subcommands != NULL && call->argc >= 2) {
+        call->command = command = dispatch_subcommand(call, command);
+        if (command == NULL) {
+            return;
+        }
+    }
+    if (known && !arity_fits(command, call->argc)) {
+        reply_wrong_arity(call->reply, command->full_name);
+    } else if (!call->conn->session.authenticated && (!known || (command->flags & COMMAND_NO_AUTH) == 0)) {
+        reply_error(call->reply, "NOAUTH Authentication required.");
+    } else if (!known) {
+        dispatch_foreign(call);
+    } else {
+        refused = false;
+        call->conn->session.last_command = command;
+        dispatch_command(call);
+    }
+    if (refused && known) {
+        counter_add(&counters_of(call->worker, command)->rejected, 1);
+        call->command = NULL; /* not counted as a call */
+    }
+}
+
+/* --- executing (check stage) --------------------------------------------------------------------------------------------- */
+
+/* Where this call's answer is written now: to the connection, aside if others must come first, or nowhere. */
+static struct reply *dispatch_place(struct worker *worker, struct conn *conn, const struct request *request)
+{
+    struct reply *place = &conn->reply;
+    bool silent = conn->session.reply_mode == REPLY_OFF || conn->session.reply_mode == REPLY_SKIP;
+    bool client_reply = request->argc >= 2 && slice_is_nocase(request->argv[0], "client") &&
+                        slice_is_nocase(request->argv[1], "reply");
+    if (silent && !client_reply) {
+        place = &worker->sink;
+    } else if (conn->answer_count > 0) {
+        place = &worker->aside;
+    }
+    place->proto = conn->session.proto;
+    place->failed = false;
+    return place;
+}
+
+/* After the handler: the answer that was put aside takes its place in the queue; skipped ones are dropped. */
+static void dispatch_place_done(struct call *call)
+{
+    struct worker *worker = call->worker;
+    struct conn *conn = call->conn;
+    if (call->reply == &worker->aside && worker->aside.out.size > 0) {
+        if (conn->state == CONN_CLOSED) {
+            out_done(&worker->aside.out);
+        } else {
+            struct answer *answer = answer_new(conn, WAIT_LOCAL);
+            out_move(&answer->reply.out, &worker->aside.out);
+            answer_land(answer);
+        }
+    }
+    if (call->reply == &worker->sink) {
+        out_done(&worker->sink.out);
+    }
+    struct session *session = &conn->session;
+    if (session->reply_mode == REPLY_SKIP) {
+        session->reply_mode = REPLY_ON;
+    } else if (session->reply_mode == REPLY_SKIP_NEXT) {
+        session->reply_mode = REPLY_SKIP;
+    }
+}
+
+static void note_if_slow(struct node *node, uint64_t nsec, struct slice words, const struct conn *conn)
+{
+    int64_t slower_us = atomic_load_explicit(&node->live.slowlog_slower_us, memory_order_relaxed);
+    if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us && words.size > 0) {
+        struct slowlog_note note = {.unix_s = clock_unix_us() / 1000000, .usec = nsec / 1000, .words = words};
+        if (conn != NULL) {
+            note.peer = slice_of(conn->session.peer);
+            note.name = buf_slice(&conn->session.name);
+        }
+        slowlog_note(node->slowlog, &note, (size_t)atomic_load(&node->live.slowlog_max_len));
+    }
+    int64_t threshold_ms = atomic_load_explicit(&node->live.latency_threshold_ms, memory_order_relaxed);
+    if (threshold_ms > 0 && nsec / 1000000 >= (uint64_t)threshold_ms) {
+        latency_note(node->latency, "command", clock_unix_us() / 1000000, nsec / 1000000);
+    }
+}
+
+void dispatch_on_landed(struct answer *answer)
+{
+    uint64_t nsec = clock_monotonic_ns() - answer->began_ns;
+    if (answer->command != NULL) {
+        struct command_counters *counters = counters_of(answer->worker, answer->command);
+        counter_add(&counters->nsec, nsec);
+        counter_add(&counters->failed, answer->reply.failed ? 1 : 0);
+    }
+    if (answer->reply.failed) {
+        metrics_count(answer->worker->metrics, M_ERRORS);
+    }
+    note_if_slow(answer->worker->node, nsec, buf_slice(&answer->words), answer->conn);
+}
+
+/* A call that is timed by itself: one that may take long, or any while the slow log asks for microseconds. */
+static bool call_is_timed(const struct node *node, const struct command *command)
+{
+    int64_t slower_us = atomic_load_explicit(&node->live.slowlog_slower_us, memory_order_relaxed);
+    return command == NULL || (command->flags & COMMAND_FAST) == 0 || (slower_us >= 0 && slower_us < 1000);
+}
+
+static void dispatch_count(struct call *call, uint64_t nsec)
+{
+    struct worker *worker = call->worker;
+    metrics_count(worker->metrics, M_COMMANDS);
+    if (call->reply->failed && !call->deferred) {
+        metrics_count(worker->metrics, M_ERRORS);
+    }
+    if (call->command == NULL) {
+        return;
+    }
+    struct command_counters *counters = counters_of(worker, call->command);
+    counter_add(&counters->calls, 1);
+    if (!call->deferred) {
+        counter_add(&counters->nsec, nsec);
+        counter_add(&counters->failed, call->reply->failed ? 1 : 0);
+    }
+    if (nsec != 0 && !call->deferred && (call->command->flags & COMMAND_SKIP_SLOWLOG) == 0) {
+        int64_t slower_us = atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed);
+        struct buf words = {0};
+        if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us) {
+            (void)!slowlog_words(&words, call->argv, call->argc);
+        }
+        note_if_slow(call->node, nsec, buf_slice(&words), call->conn);
+        buf_done(&words);
+    }
+}
+
+bool dispatch_request(struct worker *worker, const struct request *request)
+{
+    struct conn *conn = request->conn;
+    if (request->argc == 0) {
+        return true;
+    }
+    struct call call = {
+        .node = worker->node,
+        .worker = worker,
+        .conn = conn,
+        .command = request->command,
+        .argv = request->argv,
+        .argc = request->argc,
+        .raw = request->is_inline ? (struct slice){0} : request->raw,
+        .first_hash = request->hash,
+        .has_hash = request->has_hash,
+        .db = conn->session.db,
+        .now_ms = worker->now_ms,
+    };
+    if (dispatch_must_hold(&call, request->command)) {
+        return false;
+    }
+    call.reply = dispatch_place(worker, conn, request);
+    conn->session.active_at_ms = worker->now_ms;
+    conn->session.calls++;
+    bool timed = call_is_timed(worker->node, request->command);
+    uint64_t began_ns = timed ? clock_monotonic_ns() : 0;
+    dispatch_call(&call);
+    dispatch_count(&call, timed ? clock_monotonic_ns() - began_ns : 0);
+    dispatch_place_done(&call);
+    if (conn->state != CONN_CLOSED) {
+        conn_after_call(conn);
+    }
+    return true;
+}

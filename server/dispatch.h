@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dispatch.h -- from a parsed request to the one who answers it.
+ *
+ *      dispatch_take     (poll stage)   look the command up, prefetch its first key, put it into the batch
+ *      dispatch_request  (check stage)  may it run now? who answers: the handler here, or L2 (relay.h)?
+ *
+ * Checks come in Redis' order: does the command exist, is its arity right, is the client authenticated; then whether it
+ * may overtake what the connection waits for (COMPATIBILITY rule 1), then its road (command.h).
+ *
+ * Threads: the worker's. */
+#ifndef TERRACE_SERVER_DISPATCH_H
+#define TERRACE_SERVER_DISPATCH_H
+
+#include "server/conn.h"
+
+struct request;
+
+/* Before AUTH a client may send little. */
+void dispatch_set_limits(const struct conn *conn, struct request_reader *reader);
+/* Adds the request just read from `input` to the batch; may execute the batch to make room. */
+void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input);
+/* Executes one. false: its connection must hold; the request stays where it is. */
+bool dispatch_request(struct worker *worker, const struct request *request);
+/* A deferred answer is complete: counters and the slow log. */
+void dispatch_on_landed(struct answer *answer);
+
+#endif

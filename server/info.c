@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/info.h"
+
+#include "server/call.h"
+#include "server/commands.h"
+#include "server/memory_report.h"
+#include "server/node.h"
+#include "server/version.h"
+#include "server/worker.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+void info_line(struct info *info, const char *format, ...)
+{
+    char line[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(line, sizeof(line) - 2, format, arguments);
+    va_end(arguments);
+    size_t used = size < 0 ? 0 : (size_t)size < sizeof(line) - 3 ? (size_t)size : sizeof(line) - 3;
+    for (size_t i = 0; i < used; i++) { /* paths and reasons come from outside */
+        line[i] = line[i] == '\r' || line[i] == '\n' ? ' ' : line[i];
+    }
+    memcpy(line + used, "\r\n", 2);
+    info->failed = info->failed || buf_append(info->text, line, used + 2) != OK;
+}
+
+/* --- server ------------------------------------------------------------------------------------------------------ */
+
+static void info_server(struct info *info)
+{
+    struct utsname machine = {0};
+    char executable[1024] = "";
+    const struct node *node = info->node;
+    int64_t up_s = (info->now_ms - node->started_at_ms) / 1000;
+    (void)uname(&machine);
+    (void)!readlink("/proc/self/exe", executable, sizeof(executable) - 1);
+    info_line(info, "redis_version:" REDIS_VERSION);
+    info_line(info, "terrace_version:" TERRACE_VERSION);
+    info_line(info, "redis_git_sha1:00000000");
+    info_line(info, "redis_git_dirty:0");
+    info_line(info, "redis_build_id:0");
+    info_line(info, "redis_mode:standalone");
+    info_line(info, "os:%s %s %s", machine.sysname, machine.release, machine.machine);
+    info_line(info, "arch_bits:%zu", sizeof(void *) * 8);
+    info_line(info, "monotonic_clock:POSIX clock_gettime");
+    info_line(info, "multiplexing_api:epoll");
+    info_line(info, "atomicvar_api:c11-builtin");
+    info_line(info, "gcc_version:" __VERSION__);
+    info_line(info, "process_id:%ld", (long)getpid());
+    info_line(info, "process_supervised:no");
+    info_line(info, "run_id:%s", node->run_id);
+    info_line(info, "tcp_port:%d", node_port(node));
+    info_line(info, "server_time_usec:%" PRId64, clock_unix_us());
+    info_line(info, "uptime_in_seconds:%" PRId64, up_s);
+    info_line(info, "uptime_in_days:%" PRId64, up_s / 86400);
+    info_line(info, "hz:10");
+    info_line(info, "configured_hz:10");
+    info_line(info, "lru_clock:%" PRId64, (info->now_ms / 1000) & 0xffffff);
+    info_line(info, "executable:%s", executable);
+    info_line(info, "config_file:%s", node->options.file == NULL ? "" : node->options.file);
+    info_line(info, "io_threads_active:0");
+    info_line(info, "worker_threads:%u", node->worker_count);
+}
+
+static void info_clients(struct info *info)
+{
+    info_line(info, "connected_clients:%" PRIu64, atomic_load(&info->node->conns_open));
+    info_line(info, "cluster_connections:0");
+    info_line(info, "maxclients:%" PRId64, atomic_load(&info->node->live.maxclients));
+    info_line(info, "client_recent_max_input_buffer:0");
+    info_line(info, "client_recent_max_output_buffer:0");
+    info_line(info, "blocked_clients:0");
+    info_line(info, "tracking_clients:0");
+    info_line(info, "clients_in_timeout_table:0");
+}
+
+/* --- memory ------------------------------------------------------------------------------------------------------ */
+
+static void memory_line(struct info *info, const char *name, size_t bytes)
+{
+    char human[MEMORY_HUMAN_MAX];
+    memory_human(human, bytes);
+    info_line(info, "%s:%zu", name, bytes);
+    info_line(info, "%s_human:%s", name, human);
+}
+
+static double ratio(size_t part, size_t whole)
+{
+    return whole == 0 ? 0 : (double)part / (double)whole;
+}
+
+static const char *policy_name(const struct l1 *l1)
+{
+    const struct policy *policy = l1_policy(l1);
+    return policy == &policy_lru   ? "allkeys-lru"
+           : policy == &policy_lfu ? "allkeys-lfu"
+           : policy == &policy_ttl ? "volatile-ttl"
+                                   : policy->name;
+}
+
+static void info_memory_allocator(struct info *info, const struct memory_report *report)
+{
+    info_line(info, "allocator_frag_ratio:%.2f", ratio(report->active, report->allocated));
+    info_line(info, "allocator_frag_bytes:%" PRId64,
+              (int64_t)report->active - (int64_t)report->allocated);
+    info_line(info, "allocator_rss_ratio:%.2f", ratio(report->resident, report->active));
+    info_line(info, "allocator_rss_bytes:%" PRId64,
+              (int64_t)report->resident - (int64_t)report->active);
+    info_line(info, "rss_overhead_ratio:1.00");
+    info_line(info, "rss_overhead_bytes:0");
+    info_line(info, "mem_fragmentation_ratio:%.2f", ratio(report->resident, report->allocated));
+    info_line(info, "mem_fragmentation_bytes:%" PRId64,
+              (int64_t)report->resident - (int64_t)report->allocated);
+    info_line(info, "mem_not_counted_for_evict:0");
+    info_line(info, "mem_replication_backlog:0");
+    info_line(info, "mem_total_replication_buffers:0");
+    info_line(info, "mem_clients_slaves:0");
+    info_line(info, "mem_clients_normal:0");
+    info_line(info, "mem_cluster_links:0");
+    info_line(info, "mem_aof_buffer:0");
+    info_line(info, "mem_allocator:libc");
+    info_line(info, "active_defrag_running:0");
+    info_line(info, "lazyfree_pending_objects:0");
+    info_line(info, "lazyfreed_objects:0");
+}
+
+static void info_memory(struct info *info)
+{
+    struct memory_report report;
+    memory_report(info->node, &report);
+    memory_line(info, "used_memory", report.used);
+    memory_line(info, "used_memory_rss", report.resident);
+    memory_line(info, "used_memory_peak", report.peak);
+    info_line(info, "used_memory_peak_perc:%.2f%%", ratio(report.used, report.peak) * 100);
+    info_line(info, "used_memory_overhead:%zu", report.tables);
+    info_line(info, "used_memory_startup:0");
+    info_line(info, "used_memory_dataset:%zu", report.used - report.tables);
+    info_line(info, "used_memory_dataset_perc:%.2f%%",
+              ratio(report.used - report.tables, report.used) * 100);
+    info_line(info, "allocator_allocated:%zu", report.allocated);
+    info_line(info, "allocator_active:%zu", report.active);
+    info_line(info, "allocator_resident:%zu", report.resident);
+    memory_line(info, "total_system_memory", report.system);
+    memory_line(info, "used_memory_lua", 0);
+    info_line(info, "used_memory_vm_eval:0");
+    info_line(info, "used_memory_scripts_eval:0");
+    info_line(info, "number_of_cached_scripts:0");
+    info_line(info, "number_of_functions:0");
+    info_line(info, "number_of_libraries:0");
+    info_line(info, "used_memory_vm_functions:0");
+    memory_line(info, "used_memory_vm_total", 0);
+    info_line(info, "used_memory_functions:0");
+    memory_line(info, "used_memory_scripts", 0);
+    memory_line(info, "maxmemory", report.max);
+    info_line(info, "maxmemory_policy:%s", policy_name(info->node->l1));
+    info_memory_allocator(info, &report);
+}
+
+/* --- what a node has not ----------------------------------------------------------------------------------------- */
+
+static void info_persistence(struct info *info)
+{
+    static const char *const zeros[] = {
+        "loading:0",
+        "async_loading:0",
+        "current_cow_peak:0",
+        "current_cow_size:0",
+        "current_cow_size_age:0",
+        "current_fork_perc:0.00",
+        "current_save_keys_processed:0",
+        "current_save_keys_total:0",
+        "rdb_changes_since_last_save:0",
+        "rdb_bgsave_in_progress:0",
+    };
+    static const char *const rest[] = {
+        "rdb_last_bgsave_status:ok",
+        "rdb_last_bgsave_time_sec:-1",
+        "rdb_current_bgsave_time_sec:-1",
+        "rdb_saves:0",
+        "rdb_last_cow_size:0",
+        "rdb_last_load_keys_expired:0",
+        "rdb_last_load_keys_loaded:0",
+        "aof_enabled:0",
+        "aof_rewrite_in_progress:0",
+        "aof_rewrite_scheduled:0",
+        "aof_last_rewrite_time_sec:-1",
+        "aof_current_rewrite_time_sec:-1",
+        "aof_last_bgrewrite_status:ok",
+        "aof_rewrites:0",
+        "aof_rewrites_consecutive_failures:0",
+        "aof_last_write_status:ok",
+        "aof_last_cow_size:0",
+        "module_fork_in_progress:0",
+        "module_fork_last_cow_size:0",
+    };
+    for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++) {
+        info_line(info, "%s", zeros[i]);
+    }
+    info_line(info, "rdb_last_save_time:%" PRId64, info->node->started_at_ms / 1000);
+    for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++) {
+        info_line(info, "%s", rest[i]);
+    }
+}
+
+static void info_replication(struct info *info)
+{
+    info_line(info, "role:master");
+    info_line(info, "connected_slaves:0");
+    info_line(info, "master_failover_state:no-failover");
+    info_line(info, "master_replid:%s", info->node->run_id);
+    info_line(info, "master_replid2:0000000000000000000000000000000000000000");
+    info_line(info, "master_repl_offset:0");
+    info_line(info, "second_repl_offset:-1");
+    info_line(info, "repl_backlog_active:0");
+    info_line(info, "repl_backlog_size:1048576");
+    info_line(info, "repl_backlog_first_byte_offset:0");
+    info_line(info, "repl_backlog_histlen:0");
+}
+
+static void cpu_line(struct info *info, const char *name, struct timeval time)
+{
+    info_line(info, "%s:%ld.%06ld", name, (long)time.tv_sec, (long)time.tv_usec);
+}
+
+static void info_cpu(struct info *info)
+{
+    struct rusage self = {0};
+    struct rusage children = {0};
+    (void)getrusage(RUSAGE_SELF, &self);
+    (void)getrusage(RUSAGE_CHILDREN, &children);
+    cpu_line(info, "used_cpu_sys", self.ru_stime);
+    cpu_line(info, "used_cpu_user", self.ru_utime);
+    cpu_line(info, "used_cpu_sys_children", children.ru_stime);
+    cpu_line(info, "used_cpu_user_children", children.ru_utime);
+}
+
+static void info_cluster(struct info *info)
+{
+    info_line(info, "cluster_enabled:0");
+}
+
+/* No modules; and commands are counted without a distribution of their durations (LATENCY HISTOGRAM). */
+static void info_nothing(struct info *info)
+{
+    (void)info;
+}
+
+/* --- INFO -------------------------------------------------------------------------------------------------------- */
+
+enum info_set {
+    SET_DEFAULT = 1,
+    SET_ALL = 2,
+    SET_EVERYTHING = 4
+};
+
+static const struct section {
+    const char *name;
+    const char *title;
+    unsigned sets; /* enum info_set: which words name it, besides its own */
+    void (*write)(struct info *info);
+} sections[] = {
+    {"server", "Server", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_server},
+    {"clients", "Clients", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_clients},
+    {"memory", "Memory", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_memory},
+    {"persistence", "Persistence", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_persistence},
+    {"stats", "Stats", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_stats},
+    {"replication", "Replication", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_replication},
+    {"cpu", "CPU", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_cpu},
+    {"modules", "Modules", SET_DEFAULT | SET_EVERYTHING, info_nothing},
+    {"commandstats", "Commandstats", SET_ALL | SET_EVERYTHING, info_commandstats},
+    {"errorstats", "Errorstats", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_errorstats},
+    {"latencystats", "Latencystats", SET_ALL | SET_EVERYTHING, info_nothing},
+    {"cluster", "Cluster", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_cluster},
+    {"keyspace", "Keyspace", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_keyspace},
+    {"l1", "L1", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_l1},
+    {"l2", "L2", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_l2},
+    {"coherence", "Coherence", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_coherence},
+    {"namespaces", "Namespaces", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_namespaces},
+};
+
+enum {
+    SECTION_COUNT = sizeof(sections) / sizeof(sections[0])
+};
+
+/* Which sections the call asks for, as bits. */
+static uint32_t sections_wanted(const struct call *call)
+{
+    static const struct {
+        const char *word;
+        enum info_set set;
+    } words[] = {{"default", SET_DEFAULT}, {"all", SET_ALL}, {"everything", SET_EVERYTHING}};
+    uint32_t wanted = 0;
+    unsigned sets = call->argc == 1 ? SET_DEFAULT : 0;
+    for (uint32_t i = 1; i < call->argc; i++) {
+        for (size_t j = 0; j < sizeof(words) / sizeof(words[0]); j++) {
+            sets |= slice_is_nocase(call->argv[i], words[j].word) ? (unsigned)words[j].set : 0;
+        }
+        for (unsigned j = 0; j < SECTION_COUNT; j++) {
+            wanted |= slice_is_nocase(call->argv[i], sections[j].name) ? 1u << j : 0;
+        }
+    }
+    for (unsigned j = 0; j < SECTION_COUNT; j++) {
+        wanted |= (sections[j].sets & sets) != 0 ? 1u << j : 0;
+    }
+    return wanted;
+}
+
+void cmd_info(struct call *call)
+{
+    struct buf text = {0};
+    struct info info = {.node = call->node, .now_ms = call->now_ms, .text = &text};
+    uint32_t wanted = sections_wanted(call);
+    totals_since_reset(call->node, &info.totals);
+    for (unsigned i = 0; i < SECTION_COUNT; i++) {
+        if ((wanted & 1u << i) != 0) {
+            if (text.size > 0) {
+                info_line(&info, "%s", "");
+            }
+            info_line(&info, "# %s", sections[i].title);
+            sections[i].write(&info);
+        }
+    }
+    if (info.failed) {
+        reply_out_of_memory(call->reply);
+    } else {
+        reply_verbatim(call->reply, buf_slice(&text));
+    }
+    buf_done(&text);
+}

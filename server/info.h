@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* info.h -- INFO: the figures of a node in the shape that Redis' dashboards and exporters read.
+ *
+ * Sections and field names are those of Redis 7.0.15, in its order; what a node does not have (replicas, forks, scripts)
+ * is told as Redis tells it when it has none. Our own sections follow: L1, L2, Coherence, Namespaces.
+ *
+ * To add a section: one line in the table of info.c, one function that calls info_line.
+ *
+ * Threads: any; nothing but `buf` is written. */
+#ifndef TERRACE_SERVER_INFO_H
+#define TERRACE_SERVER_INFO_H
+
+#include "server/totals.h"
+
+/* What the sections write from; read once, so that they agree with each other. */
+struct info {
+    struct node *node;
+    int64_t now_ms;
+    struct totals totals; /* since CONFIG RESETSTAT */
+    struct buf *text;
+    bool failed; /* no memory: the rest is left out and the answer is an error */
+};
+
+/* One line; the line end is added. */
+void info_line(struct info *info, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* info_counts.c */
+void info_stats(struct info *info);
+void info_commandstats(struct info *info);
+void info_errorstats(struct info *info);
+void info_keyspace(struct info *info);
+/* info_tiers.c */
+void info_l1(struct info *info);
+void info_l2(struct info *info);
+void info_coherence(struct info *info);
+void info_namespaces(struct info *info);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The sections of INFO that count: stats, commandstats, errorstats, keyspace. */
+#include "server/command.h"
+#include "server/errorstats.h"
+#include "server/info.h"
+#include "server/node.h"
+#include "server/sampler.h"
+#include "server/worker.h"
+
+#include <inttypes.h>
+
+/* What a node has not, from pubsub to the end of the section. */
+static void info_stats_rest(struct info *info)
+{
+    static const char *const zeros[] = {
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "tracking_total_keys",
+        "tracking_total_items",
+        "tracking_total_prefixes",
+        "unexpected_error_replies",
+    };
+    for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++) {
+        info_line(info, "%s:0", zeros[i]);
+    }
+}
+
+void info_stats(struct info *info)
+{
+    const uint64_t *metrics = info->totals.metrics;
+    const struct sampler *sampler = info->node->sampler;
+    info_line(info, "total_connections_received:%" PRIu64, metrics[M_CONNECTIONS]);
+    info_line(info, "total_commands_processed:%" PRIu64, metrics[M_COMMANDS]);
+    info_line(info, "instantaneous_ops_per_sec:%" PRIu64, sampler_rate(sampler, SAMPLE_COMMANDS));
+    info_line(info, "total_net_input_bytes:%" PRIu64, metrics[M_BYTES_IN]);
+    info_line(info, "total_net_output_bytes:%" PRIu64, metrics[M_BYTES_OUT]);
+    info_line(info, "total_net_repl_input_bytes:0");
+    info_line(info, "total_net_repl_output_bytes:0");
+    info_line(info, "instantaneous_input_kbps:%.2f",
+              (double)sampler_rate(sampler, SAMPLE_BYTES_IN) / 1024);
+    info_line(info, "instantaneous_output_kbps:%.2f",
+              (double)sampler_rate(sampler, SAMPLE_BYTES_OUT) / 1024);
+    info_line(info, "instantaneous_input_repl_kbps:0.00");
+    info_line(info, "instantaneous_output_repl_kbps:0.00");
+    info_line(info, "rejected_connections:%" PRIu64, metrics[M_REJECTED]);
+    info_line(info, "sync_full:0");
+    info_line(info, "sync_partial_ok:0");
+    info_line(info, "sync_partial_err:0");
+    info_line(info, "expired_keys:%" PRIu64, info->totals.l1.expirations);
+    info_line(info, "expired_stale_perc:0.00");
+    info_line(info, "expired_time_cap_reached_count:0");
+    info_line(info, "expire_cycle_cpu_milliseconds:0");
+    info_line(info, "evicted_keys:%" PRIu64, info->totals.l1.evictions);
+    info_line(info, "evicted_clients:0");
+    info_line(info, "total_eviction_exceeded_time:0");
+    info_line(info, "current_eviction_exceeded_time:0");
+    info_line(info, "keyspace_hits:%" PRIu64, metrics[M_KEY_HITS]);
+    info_line(info, "keyspace_misses:%" PRIu64, metrics[M_KEY_MISSES]);
+    info_stats_rest(info);
+    info_line(info, "total_error_replies:%" PRIu64, metrics[M_ERRORS]);
+    info_line(info, "dump_payload_sanitizations:0");
+    info_line(info, "io_threaded_reads_processed:0");
+    info_line(info, "io_threaded_writes_processed:0");
+    info_line(info, "reply_buffer_shrinks:0");
+    info_line(info, "reply_buffer_expands:0");
+}
+
+/* --- commandstats ------------------------------------------------------------------------------------------------ */
+
+static void command_line(struct info *info, const struct command *command)
+{
+    uint64_t calls = 0;
+    uint64_t nsec = 0;
+    uint64_t rejected = 0;
+    uint64_t failed = 0;
+    for (unsigned i = 0; i < info->node->worker_count; i++) {
+        const struct command_counters *counters = &info->node->workers[i]->counters[command->index];
+        calls += atomic_load_explicit(&counters->calls, memory_order_relaxed);
+        nsec += atomic_load_explicit(&counters->nsec, memory_order_relaxed);
+        rejected += atomic_load_explicit(&counters->rejected, memory_order_relaxed);
+        failed += atomic_load_explicit(&counters->failed, memory_order_relaxed);
+    }
+    if (calls + rejected + failed == 0) {
+        return;
+    }
+    info_line(info,
+              "cmdstat_%s:calls=%" PRIu64 ",usec=%" PRIu64
+              ",usec_per_call=%.2f,rejected_calls=%" PRIu64 ",failed_calls=%" PRIu64,
+              command->full_name, calls, nsec / 1000,
+              calls == 0 ? 0 : (double)nsec / 1000 / (double)calls, rejected, failed);
+}
+
+void info_commandstats(struct info *info)
+{
+    const struct command *command;
+    for (unsigned i = 0; (command = command_at(i)) != NULL; i++) {
+        command_line(info, command);
+        for (unsigned j = 0; j < command->subcommand_count; j++) {
+            command_line(info, &command->subcommands[j]);
+        }
+    }
+}
+
+void info_errorstats(struct info *info)
+{
+    struct errorstat stats[ERRORSTATS_MAX];
+    size_t count = errorstats_read(info->node->errorstats, stats);
+    for (size_t i = 0; i < count; i++) {
+        info_line(info, "errorstat_%s:count=%" PRIu64, stats[i].word, stats[i].count);
+    }
+}
+
+/* --- keyspace ---------------------------------------------------------------------------------------------------- */
+
+/* Alone, L1 is the data. With an L2 the data is there, and what L1 holds of it is told in section L1. */
+void info_keyspace(struct info *info)
+{
+    const struct l1 *l1 = info->node->l1;
+    for (unsigned db = 0; db < LIMIT_DATABASES && info->node->tiers == NULL; db++) {
+        uint64_t keys = l1_count(l1, (uint8_t)db);
+        if (keys > 0) {
+            info_line(info, "db%u:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=%" PRId64, db, keys,
+                      l1_count_expiring(l1, (uint8_t)db), l1_average_ttl_ms(l1, (uint8_t)db));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The sections of INFO that are our own: L1, L2, Coherence, Namespaces. */
+#include "server/info.h"
+#include "server/node.h"
+#include "tiers/tiers.h"
+
+#include <inttypes.h>
+
+void info_l1(struct info *info)
+{
+    const struct l1_stats *l1 = &info->totals.l1;
+    uint64_t hits = info->totals.metrics[M_L1_HITS];
+    uint64_t misses = info->totals.metrics[M_L1_MISSES];
+    info_line(info, "l1_hits:%" PRIu64, hits);
+    info_line(info, "l1_misses:%" PRIu64, misses);
+    info_line(info, "l1_hit_ratio:%.4f",
+              hits + misses == 0 ? 0 : (double)hits / (double)(hits + misses));
+    info_line(info, "l1_items:%" PRIu64, l1->items);
+    info_line(info, "l1_claims:%" PRIu64, l1->claims);
+    info_line(info, "l1_bytes_used:%zu", l1->bytes_used);
+    info_line(info, "l1_bytes_tables:%zu", l1->bytes_tables);
+    info_line(info, "l1_bytes_max:%zu", l1->bytes_max);
+    info_line(info, "l1_policy:%s", l1_policy(info->node->l1)->name);
+    info_line(info, "l1_evictions:%" PRIu64, l1->evictions);
+    info_line(info, "l1_expirations:%" PRIu64, l1->expirations);
+    info_line(info, "l1_fills:%" PRIu64, l1->fills);
+    info_line(info, "l1_refused_fills:%" PRIu64, l1->refused_fills);
+    info_line(info, "l1_invalidations:%" PRIu64, l1->invalidations);
+}
+
+void info_l2(struct info *info)
+{
+    const uint64_t *metrics = info->totals.metrics;
+    struct tiers_description description = {.l2_state = "none"};
+    if (info->node->tiers != NULL) {
+        tiers_describe(info->node->tiers, &description);
+    }
+    info_line(info, "l2_configured:%d", info->node->tiers != NULL);
+    info_line(info, "l2_state:%s", description.l2_state);
+    info_line(info, "l2_reads:%" PRIu64,
+              metrics[M_L2_HITS] + metrics[M_L2_MISSES] + metrics[M_L2_ERRORS]);
+    info_line(info, "l2_hits:%" PRIu64, metrics[M_L2_HITS]);
+    info_line(info, "l2_misses:%" PRIu64, metrics[M_L2_MISSES]);
+    info_line(info, "l2_errors:%" PRIu64, metrics[M_L2_ERRORS]);
+    info_line(info, "l2_coalesced:%" PRIu64, metrics[M_COALESCED]);
+    info_line(info, "l2_relayed:%" PRIu64, metrics[M_RELAYED]);
+    info_line(info, "l2_refused:%" PRIu64, metrics[M_L2_DOWN]);
+    info_line(info, "l2_unknown:%" PRIu64, metrics[M_L2_UNKNOWN]);
+    info_line(info, "l2_connects:%" PRIu64, metrics[M_L2_CONNECTS]);
+    info_line(info, "l2_losses:%" PRIu64, metrics[M_L2_LOSSES]);
+}
+
+static void info_coherence_state(struct info *info)
+{
+    struct tiers_description tiers;
+    tiers_describe(info->node->tiers, &tiers);
+    const struct coherence_description *coherence = &tiers.coherence;
+    info_line(info, "coherence_state:%s", coherence->state_name);
+    info_line(info, "coherence_reason:%s", coherence->reason);
+    info_line(info, "coherence_epoch:%" PRIu64, coherence->epoch.counter);
+    info_line(info, "coherence_seq:%" PRIu64, coherence->seq);
+    info_line(info, "coherence_generation:%" PRIu64, coherence->generation);
+    info_line(info, "coherence_horizon_age_ms:%" PRId64,
+              coherence->horizon_ms == 0 ? -1 : info->now_ms - coherence->horizon_ms);
+    info_line(info, "coherence_floor_ms:%" PRId64, coherence->floor_ms);
+    info_line(info, "coherence_echo_ms:%" PRId64, coherence->echo_ms);
+}
+
+void info_coherence(struct info *info)
+{
+    const uint64_t *metrics = info->totals.metrics;
+    if (info->node->tiers == NULL) {
+        info_line(info, "coherence_state:ALONE"); /* this node's L1 is the only copy */
+        return;
+    }
+    info_coherence_state(info);
+    info_line(info, "announced_keys:%" PRIu64, metrics[M_ANNOUNCED_KEYS]);
+    info_line(info, "announced_flushes:%" PRIu64, metrics[M_ANNOUNCED_FLUSHES]);
+    info_line(info, "bus_frames:%" PRIu64, metrics[M_BUS_FRAMES]);
+    info_line(info, "bus_malformed:%" PRIu64, metrics[M_BUS_MALFORMED]);
+    info_line(info, "bus_holes:%" PRIu64, metrics[M_BUS_HOLES]);
+    info_line(info, "bus_losses:%" PRIu64, metrics[M_BUS_LOSSES]);
+    info_line(info, "epochs_seen:%" PRIu64, metrics[M_EPOCHS]);
+    info_line(info, "beats_sent:%" PRIu64, metrics[M_BEATS]);
+    info_line(info, "beats_home:%" PRIu64, metrics[M_BEATS_HOME]);
+}
+
+/* One namespace, which holds everything. */
+void info_namespaces(struct info *info)
+{
+    const struct l1_stats *l1 = &info->totals.l1;
+    const char *mode = info->node->options.mode; /* START: read-only while the node runs */
+    info_line(info,
+              "namespace_default:format=plain,mode=%s,policy=%s,items=%" PRIu64
+              ",bytes_used=%zu,bytes_max=%zu",
+              info->node->tiers == NULL || mode == NULL ? "alone" : mode,
+              l1_policy(info->node->l1)->name, l1->items, l1->bytes_used, l1->bytes_max);
+}

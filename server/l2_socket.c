@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/l2_socket.h"
+
+#include "protocol/check.h"
+#include "protocol/limits.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* REFUSED: could not even begin; its link hears of it at the next flush, since link_on_lost must not come from inside. */
+enum l2_socket_state { L2_RESOLVING, L2_REFUSED, L2_CONNECTING, L2_OPEN, L2_CLOSED };
+
+enum { KEEPALIVE_IDLE_S = 30, KEEPALIVE_INTERVAL_S = 10, KEEPALIVE_COUNT = 5, L2_READ_TURNS = 16 };
+
+struct l2_socket {
+    struct l2_roof *roof;
+    struct link *link; /* NULL once closed */
+    struct list in_roof;
+    enum l2_socket_state state;
+    uv_getaddrinfo_t resolve;
+    uv_poll_t poll;
+    bool has_poll;
+    bool wants_flush;
+    int fd;
+    int refused; /* errno */
+    int events;
+};
+
+static int64_t roof_now_ms(const struct l2_roof *roof)
+{
+    return clock_now_ms(roof->clock);
+}
+
+/* --- closing ------------------------------------------------------------------------------------------------------------ */
+
+static void l2_socket_on_closed(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+/* Lets go of the descriptor. Memory goes when libuv is done with its handle or its resolver. */
+static void l2_socket_close(struct l2_socket *s)
+{
+    if (s->state == L2_CLOSED) {
+        return;
+    }
+    bool resolving = s->state == L2_RESOLVING;
+    s->state = L2_CLOSED;
+    s->link = NULL;
+    list_remove(&s->in_roof);
+    if (s->has_poll) {
+        (void)uv_poll_stop(&s->poll);
+        uv_close((uv_handle_t *)&s->poll, l2_socket_on_closed);
+    }
+    if (s->fd >= 0) {
+        (void)close(s->fd);
+        s->fd = -1;
+    }
+    if (resolving) {
+        (void)uv_cancel((uv_req_t *)&s->resolve); /* its callback frees */
+    } else if (!s->has_poll) {
+        free(s);
+    }
+}
+
+/* The socket is gone; its link hears why. */
+static void l2_socket_lost(struct l2_socket *s, const char *why)
+{
+    struct link *link = s->link;
+    struct l2_roof *roof = s->roof;
+    char text[160];
+    (void)snprintf(text, sizeof(text), "%s", why);
+    l2_socket_close(s);
+    if (link != NULL) {
+        link_on_lost(link, text, roof_now_ms(roof));
+    }
+}
+
+/* --- reading and writing --------------------------------------------------------------------------------------------------- */
+
+static void l2_socket_on_poll(uv_poll_t *poll, int status, int events);
+
+static void l2_socket_watch(struct l2_socket *s, int events)
+{
+    if (s->events != events && uv_poll_start(&s->poll, events, l2_socket_on_poll) == 0) {
+        s->events = events;
+    }
+}
+
+static void l2_socket_read(struct l2_socket *s)
+{
+    for (int turn = 0; turn < L2_READ_TURNS && s->link != NULL; turn++) {
+        size_t room = 0;
+        char *data = link_read_room(s->link, LIMIT_READ, &room);
+        if (data == NULL) {
+            l2_socket_lost(s, "no memory for a reply");
+            return;
+        }
+        ssize_t got = recv(s->fd, data, room, MSG_DONTWAIT);
+        if (got > 0) {
+            link_on_read(s->link, (size_t)got, roof_now_ms(s->roof));
+            if ((size_t)got < room) {
+                return;
+            }
+        } else if (got == 0) {
+            l2_socket_lost(s, "L2 closed the connection");
+            return;
+        } else if (errno != EINTR) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK) {
+                l2_socket_lost(s, strerror(errno)); /* NOLINT(concurrency-mt-unsafe): glibc's is thread-safe here */
+            }
+            return;
+        }
+    }
+}
+
+static void l2_socket_write(struct l2_socket *s)
+{
+    s->wants_flush = false;
+    for (;;) {
+        struct slice waits = link_output(s->link);
+        if (waits.size == 0) {
+            l2_socket_watch(s, UV_READABLE);
+            return;
+        }
+        ssize_t sent = send(s->fd, waits.data, waits.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent >= 0) {
+            link_on_written(s->link, (size_t)sent);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            l2_socket_watch(s, UV_READABLE | UV_WRITABLE);
+            return;
+        } else if (errno != EINTR) {
+            l2_socket_lost(s, strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
+            return;
+        }
+    }
+}
+
+static void l2_socket_on_connected(struct l2_socket *s)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+    if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
+        l2_socket_lost(s, strerror(error != 0 ? error : errno)); /* NOLINT(concurrency-mt-unsafe) */
+        return;
+    }
+    s->state = L2_OPEN;
+    l2_socket_watch(s, UV_READABLE);
+    link_on_connected(s->link, roof_now_ms(s->roof));
+}
+
+static void l2_socket_on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct l2_socket *s = poll->data;
+    if (s->state == L2_CONNECTING) {
+        l2_socket_on_connected(s);
+        return;
+    }
+    if (status < 0) {
+        l2_socket_read(s); /* takes what still came and hears the reason from recv */
+        if (s->state == L2_OPEN) {
+            l2_socket_lost(s, "the connection to L2 was reset");
+        }
+        return;
+    }
+    if (s->state == L2_OPEN && (events & UV_WRITABLE) != 0) {
+        l2_socket_write(s);
+    }
+    if (s->state == L2_OPEN && (events & UV_READABLE) != 0) {
+        l2_socket_read(s);
+    }
+}
+
+/* --- connecting -------------------------------------------------------------------------------------------------------------- */
+
+static void l2_socket_set_options(int fd)
+{
+    int one = 1;
+    int idle_s = KEEPALIVE_IDLE_S;
+    int interval_s = KEEPALIVE_INTERVAL_S;
+    int count = KEEPALIVE_COUNT;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
+static void l2_socket_connect(struct l2_socket *s, const struct sockaddr *address, socklen_t size)
+{
+    s->state = L2_REFUSED;
+    s->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (s->fd < 0) {
+        s->refused = errno;
+        return;
+    }
+    if (address->sa_family != AF_UNIX) {
+        l2_socket_set_options(s->fd);
+    }
+    if (connect(s->fd, address, size) != 0 && errno != EINPROGRESS) {
+        s->refused = errno;
+        return;
+    }
+    if (uv_poll_init(s->roof->loop, &s->poll, s->fd) != 0) {
+        s->refused = ENOMEM;
+        return;
+    }
+    s->has_poll = true;
+    s->state = L2_CONNECTING;
+    s->poll.data = s;
+    l2_socket_watch(s, UV_WRITABLE);
+}
+
+static void l2_socket_on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+{
+    struct l2_socket *s = request->data;
+    if (s->state == L2_CLOSED) {
+        free(s);
+    } else if (status != 0 || found == NULL) {
+        s->state = L2_CONNECTING; /* the resolver is done with it */
+        l2_socket_lost(s, status != 0 ? uv_strerror(status) : "the name has no address");
+    } else {
+        l2_socket_connect(s, found->ai_addr, found->ai_addrlen);
+    }
+    uv_freeaddrinfo(found);
+}
+
+static void l2_socket_resolve(struct l2_socket *s, const struct l2_url *url)
+{
+    char port[16];
+    (void)snprintf(port, sizeof(port), "%d", url->port);
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
+    s->resolve.data = s;
+    if (uv_getaddrinfo(s->roof->loop, &s->resolve, l2_socket_on_resolved, url->host, port, &hints) != 0) {
+        s->state = L2_REFUSED;
+        s->refused = ENOMEM;
+    }
+}
+
+/* --- the roof's side of a link ------------------------------------------------------------------------------------------------ */
+
+static struct l2_socket *roof_find(const struct l2_roof *roof, const struct link *link)
+{
+    for (struct list *node = roof->sockets.next; node != &roof->sockets; node = node->next) {
+        struct l2_socket *s = LIST_ENTRY(node, struct l2_socket, in_roof);
+        if (s->link == link) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static void roof_connect(void *arg, struct link *link)
+{
+    struct l2_roof *roof = arg;
+    struct l2_socket *s = calloc(1, sizeof(*s));
+    CHECK(s != NULL);
+    s->roof = roof;
+    s->link = link;
+    s->fd = -1;
+    list_push_back(&roof->sockets, &s->in_roof);
+    const struct l2_url *url = roof->url;
+    if (!url->is_unix) {
+        l2_socket_resolve(s, url);
+        return;
+    }
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", url->host);
+    l2_socket_connect(s, (const struct sockaddr *)&address, sizeof(address));
+}
+
+static void roof_close_link(void *arg, struct link *link)
+{
+    struct l2_socket *s = roof_find(arg, link);
+    if (s != NULL) {
+        l2_socket_close(s);
+    }
+}
+
+static void roof_wants_flush(void *arg, struct link *link)
+{
+    struct l2_socket *s = roof_find(arg, link);
+    if (s != NULL) {
+        s->wants_flush = true;
+    }
+}
+
+void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock, const struct l2_url *url,
+                  void *owner)
+{
+    *roof = (struct l2_roof){.loop = loop, .clock = clock, .url = url, .owner = owner};
+    list_init(&roof->sockets);
+}
+
+void l2_roof_close(struct l2_roof *roof)
+{
+    CHECK(list_empty(&roof->sockets));
+}
+
+struct link_io l2_roof_io(struct l2_roof *roof)
+{
+    return (struct link_io){
+        .roof = roof, .connect = roof_connect, .close = roof_close_link, .wants_flush = roof_wants_flush};
+}
+
+void l2_roof_flush(struct l2_roof *roof)
+{
+    struct list *next = NULL;
+    for (struct list *node = roof->sockets.next; node != &roof->sockets; node = next) {
+        next = node->next; /* a lost socket leaves the list; losing one does not touch another */
+        struct l2_socket *s = LIST_ENTRY(node, struct l2_socket, in_roof);
+        if (s->state == L2_REFUSED) {
+            l2_socket_lost(s, strerror(s->refused)); /* NOLINT(concurrency-mt-unsafe) */
+        } else if (s->wants_flush && s->state == L2_OPEN) {
+            l2_socket_write(s);
+        }
+    }
+}

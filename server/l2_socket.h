@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* l2_socket.h -- the sockets of links (tiers/link.h) on a libuv loop.
+ *
+ * A roof serves all links of one loop: it resolves and connects (TCP or Unix), reads what comes straight into the
+ * link's buffer, and writes what waits once per turn of the loop. Resets are seen at once (the poll handle reports
+ * errors), a silent peer by TCP keepalive after 30 s, probed every 10 s, 3 to 5 times (10 s of unacknowledged data).
+ *
+ * Owns:    sockets. Links belong to others and must be freed before l2_roof_close.
+ * Threads: the loop's. */
+#ifndef TERRACE_SERVER_L2_SOCKET_H
+#define TERRACE_SERVER_L2_SOCKET_H
+
+#include "tiers/base/clock.h"
+#include "tiers/base/list.h"
+#include "tiers/link.h"
+
+#include <uv.h>
+
+struct l2_roof {
+    uv_loop_t *loop;
+    const struct clock *clock;
+    void *owner; /* the worker or control whose links these are */
+    const struct l2_url *url;
+    struct list sockets;
+};
+
+/* All its links go to `url`, which is borrowed. */
+void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock, const struct l2_url *url,
+                  void *owner);
+void l2_roof_close(struct l2_roof *roof); /* no link may be left */
+struct link_io l2_roof_io(struct l2_roof *roof);
+/* Twice per turn, before and after polling: writes what the links have to say. */
+void l2_roof_flush(struct l2_roof *roof);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* main.c -- the process around one node: its settings, its signals, its exit code.
+ *
+ * SIGTERM or SIGINT: the node drains and the process ends with 0; the second one ends it at once. SIGHUP: settings are
+ * read again; a bad file keeps the old ones and says so. */
+#include "server/node.h"
+#include "tiers/base/log.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { EXIT_CONFIG = 78 }; /* EX_CONFIG of sysexits.h */
+
+struct process {
+    uv_loop_t loop;
+    uv_signal_t signals[3];
+    uv_async_t ended;
+    struct node *node;
+    int argc;
+    char **argv;
+    bool stopping;
+};
+
+static void on_terminate(uv_signal_t *handle, int number)
+{
+    struct process *process = handle->data;
+    if (process->stopping) {
+        _exit(128 + number);
+    }
+    process->stopping = true;
+    node_stop(process->node);
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct process *process = handle->data;
+    struct node *node = process->node;
+    struct options next;
+    char error[OPTIONS_ERROR_MAX];
+    (void)number;
+    (void)pthread_mutex_lock(&node->options_lock);
+    if (options_reload(&node->options, process->argc, process->argv, environ, &next, error) == OK) {
+        node_apply(node, &next);
+        log_notice(&node->log, "reloaded", "settings were read again");
+    } else {
+        log_warning(&node->log, "reload_refused", "%s; the old settings stay", error);
+    }
+    (void)pthread_mutex_unlock(&node->options_lock);
+}
+
+static void on_node_ended(void *arg)
+{
+    struct process *process = arg;
+    (void)uv_async_send(&process->ended);
+}
+
+static void on_ended(uv_async_t *async)
+{
+    struct process *process = async->data;
+    for (size_t i = 0; i < sizeof(process->signals) / sizeof(process->signals[0]); i++) {
+        uv_close((uv_handle_t *)&process->signals[i], NULL);
+    }
+    uv_close((uv_handle_t *)&process->ended, NULL);
+}
+
+static void watch_signal(struct process *process, unsigned i, int number, uv_signal_cb on_signal)
+{
+    (void)uv_signal_init(&process->loop, &process->signals[i]);
+    process->signals[i].data = process;
+    (void)uv_signal_start(&process->signals[i], on_signal, number);
+}
+
+/* As many descriptors as clients may want, if the hard limit allows. */
+static void raise_descriptor_limit(int64_t maxclients)
+{
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)maxclients + 128;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < wanted) {
+        limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct process process = {.argc = argc, .argv = argv};
+    struct options options;
+    char error[OPTIONS_ERROR_MAX];
+    switch (options_load(&options, argc, argv, environ, error)) {
+    case OPTIONS_RUN: break;
+    case OPTIONS_DONE: return EXIT_SUCCESS;
+    case OPTIONS_WRONG: (void)fprintf(stderr, "terraced: %s\n", error); return EXIT_CONFIG;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit(options.maxclients);
+    (void)uv_loop_init(&process.loop);
+    (void)uv_async_init(&process.loop, &process.ended, on_ended);
+    process.ended.data = &process;
+    if (node_start(&options, on_node_ended, &process, &process.node, error) != OK) {
+        (void)fprintf(stderr, "terraced: %s\n", error);
+        return EXIT_CONFIG;
+    }
+    watch_signal(&process, 0, SIGTERM, on_terminate);
+    watch_signal(&process, 1, SIGINT, on_terminate);
+    watch_signal(&process, 2, SIGHUP, on_hangup);
+    (void)uv_run(&process.loop, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&process.loop);
+    log_notice(&process.node->log, "ended", "all is closed");
+    node_free(process.node);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/node.h"
+
+#include "protocol/check.h"
+#include "server/control.h"
+#include "server/errorstats.h"
+#include "server/latency.h"
+#include "server/machine.h"
+#include "server/sampler.h"
+#include "server/slowlog.h"
+#include "server/worker.h"
+#include "tiers/base/rand.h"
+#include "tiers/tiers.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { NODE_THREADS_MAX = 8 };
+
+/* --- settings ------------------------------------------------------------------------------------------------------------ */
+
+static size_t node_memory(const struct options *options)
+{
+    static const size_t gibibyte = (size_t)1 << 30;
+    size_t half = machine_memory() / 2;
+    if (options->memory > 0) {
+        return (size_t)options->memory;
+    }
+    return half < gibibyte ? half : gibibyte;
+}
+
+static void node_apply_live(struct node *node, const struct options *options)
+{
+    struct live *live = &node->live;
+    enum log_level level = LOG_NOTICE;
+    atomic_store(&live->l2_timeout_ms, options->l2_timeout);
+    atomic_store(&live->l2_relay_timeout_ms, options->l2_relay_timeout);
+    atomic_store(&live->maxclients, options->maxclients);
+    atomic_store(&live->timeout_ms, options->timeout);
+    atomic_store(&live->tcp_keepalive_s, options->tcp_keepalive);
+    atomic_store(&live->slowlog_slower_us, options->slowlog_slower_us);
+    atomic_store(&live->slowlog_max_len, options->slowlog_max_len);
+    atomic_store(&live->latency_threshold_ms, options->latency_threshold_ms);
+    if (log_level_read(options->loglevel, &level)) {
+        atomic_store(&node->log.level, (int)level);
+    }
+}
+
+void node_apply(struct node *node, struct options *next)
+{
+    int64_t now_ms = clock_now_ms(&node->clock);
+    if (next->memory != node->options.memory) {
+        l1_resize(node->l1, node_memory(next), now_ms);
+    }
+    l1_set_policy(node->l1, policy_find(slice_of(next->policy)));
+    node_apply_live(node, next);
+    options_done(&node->options);
+    node->options = *next;
+    *next = (struct options){0};
+}
+
+/* --- building ------------------------------------------------------------------------------------------------------------- */
+
+static void node_name_itself(struct node *node)
+{
+    unsigned char bytes[20];
+    rand_secret(bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        (void)snprintf(node->run_id + 2 * i, 3, "%02x", bytes[i]);
+    }
+    memcpy(&node->id, bytes, sizeof(node->id));
+}
+
+static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
+{
+    char why[160];
+    if (node->options.l2[0] == '\0') {
+        return OK;
+    }
+    if (l2_url_parse(slice_of(node->options.l2), &node->url, why) != OK) {
+        (void)snprintf(error, NODE_ERROR_MAX, "option l2: %s", why);
+        return INVALID;
+    }
+    node->tiers = tiers_new(&(struct tiers_options){
+        .l1 = node->l1,
+        .metrics = node->metrics,
+        .url = &node->url,
+        .coherence_db = (unsigned)node->options.coherence_db,
+        .bound_ms = (uint32_t)options_bound_ms(&node->options),
+        .node = node->id,
+    });
+    return node->tiers == NULL ? NO_MEMORY : OK;
+}
+
+static enum status node_open_workers(struct node *node)
+{
+    unsigned count = (unsigned)node->options.threads;
+    if (count == 0) {
+        count = machine_cpus() < NODE_THREADS_MAX ? machine_cpus() : NODE_THREADS_MAX;
+    }
+    node->workers = calloc(count, sizeof(struct worker *));
+    if (node->workers == NULL) {
+        return NO_MEMORY;
+    }
+    for (; node->worker_count < count; node->worker_count++) {
+        enum status status = worker_new(node, node->worker_count, &node->workers[node->worker_count]);
+        if (status != OK) {
+            return status;
+        }
+    }
+    return OK;
+}
+
+static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
+{
+    enum log_level level = LOG_NOTICE;
+    (void)log_level_read(node->options.loglevel, &level);
+    log_open(&node->log, STDERR_FILENO, strcmp(node->options.logformat, "json") == 0, level);
+    clock_open(&node->clock);
+    node_name_itself(node);
+    node->started_at_ms = clock_now_ms(&node->clock);
+    node_apply_live(node, &node->options);
+    node->metrics = calloc(1, sizeof(*node->metrics));
+    node->slowlog = slowlog_new();
+    node->latency = latency_new();
+    node->errorstats = errorstats_new();
+    node->sampler = sampler_new();
+    node->l1 = l1_new(&(struct l1_options){.bytes_max = node_memory(&node->options),
+                                           .policy = policy_find(slice_of(node->options.policy))});
+    if (node->metrics == NULL || node->slowlog == NULL || node->latency == NULL || node->errorstats == NULL ||
+        node->sampler == NULL || node->l1 == NULL) {
+        return NO_MEMORY;
+    }
+    enum status status = node_open_l2(node, error);
+    if (status == OK) {
+        status = node_open_workers(node);
+    }
+    return status == OK ? control_new(node, &node->control, error) : status;
+}
+
+enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg, struct node **ret_node,
+                       char error[NODE_ERROR_MAX])
+{
+    struct node *node = calloc(1, sizeof(*node));
+    (void)snprintf(error, NODE_ERROR_MAX, "no memory");
+    if (node == NULL) {
+        options_done(options);
+        return NO_MEMORY;
+    }
+    node->options = *options;
+    *options = (struct options){0};
+    CHECK(pthread_mutex_init(&node->options_lock, NULL) == 0);
+    enum status status = node_build(node, error);
+    if (status != OK) {
+        node_free(node);
+        return status;
+    }
+    for (unsigned i = 0; i < node->worker_count; i++) {
+        worker_start(node->workers[i]);
+    }
+    control_start(node->control, on_ended, arg);
+    log_notice(&node->log, "started", "version=%s run_id=%s threads=%u memory=%zu l2=%s", TERRACE_VERSION, node->run_id,
+               node->worker_count, node_memory(&node->options), node->tiers == NULL ? "none" : "yes");
+    *ret_node = node;
+    return OK;
+}
+
+void node_stop(struct node *node)
+{
+    control_stop(node->control);
+}
+
+void node_free(struct node *node)
+{
+    control_join(node->control);
+    for (unsigned i = 0; i < node->worker_count; i++) {
+        worker_free(node->workers[i]);
+    }
+    control_free(node->control);
+    free(node->workers);
+    tiers_free(node->tiers);
+    l2_url_done(&node->url);
+    l1_free(node->l1);
+    sampler_free(node->sampler);
+    errorstats_free(node->errorstats);
+    latency_free(node->latency);
+    slowlog_free(node->slowlog);
+    free(node->metrics);
+    options_done(&node->options);
+    (void)pthread_mutex_destroy(&node->options_lock);
+    free(node);
+}
+
+/* --- questions -------------------------------------------------------------------------------------------------------------- */
+
+bool node_ready(const struct node *node, struct buf *reasons)
+{
+    return control_ready(node->control, reasons);
+}
+
+int node_port(const struct node *node)
+{
+    return control_port(node->control);
+}
+
+void node_count_rejected(struct node *node)
+{
+    metrics_count(node->metrics, M_REJECTED);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* node.h -- one whole node: its settings, L1, tiers, workers and control loop. Two can live in one process.
+ *
+ * Threads: fields without a note are read-only once the node runs. */
+#ifndef TERRACE_SERVER_NODE_H
+#define TERRACE_SERVER_NODE_H
+
+#include "server/options.h"
+#include "tiers/base/clock.h"
+#include "tiers/base/log.h"
+#include "tiers/l2_url.h"
+#include "tiers/l1.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct control;
+struct errorstats;
+struct latency;
+struct metrics;
+struct sampler;
+struct slowlog;
+struct tiers;
+struct worker;
+
+/* Settings that commands and loops read while they change: copies of LIVE options, atomics. */
+struct live {
+    _Atomic int64_t l2_timeout_ms;
+    _Atomic int64_t l2_relay_timeout_ms;
+    _Atomic int64_t maxclients;
+    _Atomic int64_t timeout_ms;
+    _Atomic int64_t tcp_keepalive_s;
+    _Atomic int64_t slowlog_slower_us;
+    _Atomic int64_t slowlog_max_len;
+    _Atomic int64_t latency_threshold_ms;
+    _Atomic int64_t pause_until_ms;   /* CLIENT PAUSE; 0: none */
+    _Atomic bool pause_writes_only;
+    _Atomic bool draining;            /* SIGTERM came */
+};
+
+struct node {
+    struct options options; /* under options_lock once the node runs: CONFIG GET, SET, AUTH */
+    pthread_mutex_t options_lock;
+    struct live live;
+    struct clock clock;
+    struct log log;
+    struct l2_url url;     /* of L2, if there is one */
+    struct l1 *l1;
+    struct tiers *tiers;   /* NULL: alone, no L2 */
+    struct worker **workers;
+    unsigned worker_count;
+    struct control *control;
+    char run_id[41];       /* 40 hex digits, as Redis */
+    uint64_t id;           /* on the bus */
+    int64_t started_at_ms;
+    struct metrics *metrics; /* the control loop's */
+    struct slowlog *slowlog;
+    struct latency *latency;
+    struct errorstats *errorstats; /* errors by first word */
+    struct sampler *sampler;       /* rates, peaks, and where CONFIG RESETSTAT set the zero */
+    _Atomic uint64_t next_conn_id;
+    _Atomic uint64_t conns_open;
+};
+
+enum { NODE_ERROR_MAX = 320 };
+
+/* Builds and starts a node; takes `options` over, whatever comes of it. INVALID, NO_MEMORY: `error` says why, nothing
+ * runs. `on_ended` is called once, on the control thread, when a stopped node has ended. */
+enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg, struct node **ret_node,
+                       char error[NODE_ERROR_MAX]) MUST_USE;
+void node_stop(struct node *node); /* begins the drain; any thread, more than once */
+void node_free(struct node *node); /* after on_ended; waits for the threads */
+
+/* Applies the LIVE options of `next` to the running node (L1's budget and policy, the log, live). Takes `next` over.
+ * Under options_lock, which the caller holds. */
+void node_apply(struct node *node, struct options *next);
+/* Whether new work should come here; `reasons` gets one line for each thing that is missing. Any thread. */
+bool node_ready(const struct node *node, struct buf *reasons);
+int node_port(const struct node *node);
+void node_count_rejected(struct node *node); /* a client beyond maxclients; control loop */
+
+#endif

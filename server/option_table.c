@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/option_table.h"
+
+#include "protocol/check.h"
+#include "tiers/policy.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTION(type_, field_, name_, fallback_, minimum_, maximum_, when_, help_) \
+    {.name = (name_),                                                             \
+     .type = OPTION_##type_,                                                      \
+     .offset = offsetof(struct options, field_),                                  \
+     .fallback = (fallback_),                                                     \
+     .minimum = (minimum_),                                                       \
+     .maximum = (maximum_),                                                       \
+     .when = OPTION_##when_,                                                      \
+     .help = (help_)},
+static const struct option table[] = {
+#include "server/options.def"
+};
+#undef OPTION
+
+enum {
+    OPTION_COUNT = sizeof(table) / sizeof(table[0])
+};
+
+const struct option *option_at(unsigned i)
+{
+    return i < OPTION_COUNT ? &table[i] : NULL;
+}
+
+const struct option *option_find(struct slice name)
+{
+    for (unsigned i = 0; i < OPTION_COUNT; i++) {
+        if (slice_is_nocase(name, table[i].name)) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
+enum {
+    NAME_SIZE_MAX = 40
+};
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* Edit distance with swapped neighbours (optimal string alignment), in three rows. */
+static unsigned distance(struct slice from, struct slice to)
+{
+    unsigned rows[3][NAME_SIZE_MAX + 1];
+    for (size_t j = 0; j <= to.size; j++) {
+        rows[0][j] = (unsigned)j;
+    }
+    for (size_t i = 1; i <= from.size; i++) {
+        unsigned *row = rows[i % 3];
+        const unsigned *above = rows[(i + 2) % 3];
+        const unsigned *two_above = rows[(i + 1) % 3];
+        row[0] = (unsigned)i;
+        for (size_t j = 1; j <= to.size; j++) {
+            const bool same = from.data[i - 1] == to.data[j - 1];
+            row[j] = least(above[j - 1] + (same ? 0 : 1), least(above[j], row[j - 1]) + 1);
+            const bool swapped = i > 1 && j > 1 && from.data[i - 1] == to.data[j - 2] &&
+                                 from.data[i - 2] == to.data[j - 1];
+            if (swapped) {
+                row[j] = least(row[j], two_above[j - 2] + 1);
+            }
+        }
+    }
+    return rows[from.size % 3][to.size];
+}
+
+const struct option *option_suggest(struct slice name)
+{
+    const struct option *best = NULL;
+    unsigned best_distance = 4; /* further away is no likeness */
+    for (unsigned i = 0; i < OPTION_COUNT && name.size <= NAME_SIZE_MAX; i++) {
+        const struct slice candidate = slice_of(table[i].name);
+        CHECK(candidate.size <= NAME_SIZE_MAX);
+        const unsigned far = distance(name, candidate);
+        /* Of a short name a third may be wrong, not all of it. */
+        if (far < best_distance && far * 3 <= candidate.size) {
+            best = &table[i];
+            best_distance = far;
+        }
+    }
+    return best;
+}
+
+static void *field_of(struct options *options, const struct option *option)
+{
+    return (char *)options + option->offset;
+}
+
+char **option_text_field(struct options *options, const struct option *option)
+{
+    CHECK(option->type == OPTION_TEXT || option->type == OPTION_WORD);
+    return field_of(options, option);
+}
+
+int64_t *option_number_field(struct options *options, const struct option *option)
+{
+    CHECK(option->type == OPTION_NUMBER || option->type == OPTION_BYTES ||
+          option->type == OPTION_TIME);
+    return field_of(options, option);
+}
+
+bool *option_bool_field(struct options *options, const struct option *option)
+{
+    CHECK(option->type == OPTION_BOOL);
+    return field_of(options, option);
+}
+
+/* `timeout` is Redis' name, so its bare numbers, its bounds and CONFIG GET are in Redis' seconds. */
+static bool counts_seconds(const struct option *option)
+{
+    return option->offset == offsetof(struct options, timeout);
+}
+
+struct unit {
+    const char *name;
+    int64_t factor;
+};
+
+/* Digits, then a unit. */
+static enum status parse_with_unit(struct slice text, const struct unit *units, size_t unit_count,
+                                   int64_t *ret_number)
+{
+    size_t digits = 0;
+    while (digits < text.size && text.data[digits] >= '0' && text.data[digits] <= '9') {
+        digits++;
+    }
+    int64_t number = 0;
+    if (slice_to_i64((struct slice){text.data, digits}, &number) != OK) {
+        return MALFORMED;
+    }
+    const struct slice unit = {text.data + digits, text.size - digits};
+    for (size_t i = 0; i < unit_count; i++) {
+        if (slice_is_nocase(unit, units[i].name)) {
+            return __builtin_mul_overflow(number, units[i].factor, ret_number) ? MALFORMED : OK;
+        }
+    }
+    return MALFORMED;
+}
+
+enum status time_parse(struct slice text, int64_t bare_ms, int64_t *ret_ms)
+{
+    const struct unit units[] = {
+        {"", bare_ms}, {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}};
+    return parse_with_unit(text, units, sizeof(units) / sizeof(units[0]), ret_ms);
+}
+
+enum status bytes_parse(struct slice text, int64_t *ret_bytes)
+{
+    static const struct unit units[] = {{"", 1},
+                                        {"b", 1},
+                                        {"k", 1000},
+                                        {"kb", 1024},
+                                        {"m", 1000 * 1000},
+                                        {"mb", 1024 * 1024},
+                                        {"g", 1000000000},
+                                        {"gb", 1024 * 1024 * 1024}};
+    return parse_with_unit(text, units, sizeof(units) / sizeof(units[0]), ret_bytes);
+}
+
+/* The largest unit that leaves nothing over. */
+static void time_format(int64_t ms, char dst[32])
+{
+    static const struct unit units[] = {{"h", 60 * 60 * 1000}, {"m", 60 * 1000}, {"s", 1000}};
+    for (size_t i = 0; ms != 0 && i < sizeof(units) / sizeof(units[0]); i++) {
+        if (ms % units[i].factor == 0) {
+            (void)snprintf(dst, 32, "%" PRId64 "%s", ms / units[i].factor, units[i].name);
+            return;
+        }
+    }
+    (void)snprintf(dst, 32, "%" PRId64 "ms", ms);
+}
+
+static void format_time_of(const struct option *option, int64_t ms, char dst[32])
+{
+    if (counts_seconds(option) && ms % 1000 == 0) {
+        (void)snprintf(dst, 32, "%" PRId64, ms / 1000);
+    } else {
+        time_format(ms, dst);
+    }
+}
+
+static const char *check_bounds(const struct option *option, int64_t number,
+                                char reason[OPTION_REASON_MAX])
+{
+    const bool bounded = option->minimum != option->maximum;
+    if (number >= option->minimum && (!bounded || number <= option->maximum)) {
+        return NULL;
+    }
+    char low[32];
+    char high[32];
+    if (option->type == OPTION_TIME) {
+        format_time_of(option, option->minimum, low);
+        format_time_of(option, option->maximum, high);
+    } else {
+        (void)snprintf(low, sizeof(low), "%" PRId64, option->minimum);
+        (void)snprintf(high, sizeof(high), "%" PRId64, bounded ? option->maximum : INT64_MAX);
+    }
+    (void)snprintf(reason, OPTION_REASON_MAX, "argument must be between %s and %s inclusive", low,
+                   high);
+    return reason;
+}
+
+static const char *parse_number(const struct option *option, struct slice value, int64_t *ret)
+{
+    if (option->type == OPTION_BYTES) {
+        return bytes_parse(value, ret) == OK ? NULL : "argument must be a memory value";
+    }
+    if (slice_to_i64(value, ret) == OK && option->type == OPTION_NUMBER) {
+        return NULL;
+    }
+    if (option->type == OPTION_NUMBER) {
+        return "argument couldn't be parsed into an integer";
+    }
+    const int64_t bare_ms = counts_seconds(option) ? 1000 : 1;
+    if (slice_to_i64(value, ret) == OK) { /* negative ones go on to the bounds, which they miss */
+        return __builtin_mul_overflow(*ret, bare_ms, ret) ? "argument is out of range" : NULL;
+    }
+    if (time_parse(value, bare_ms, ret) == OK) {
+        return NULL;
+    }
+    return counts_seconds(option) ? "argument couldn't be parsed into an integer"
+                                  : "argument must be a time such as 250ms, 2s, 5m or 2h";
+}
+
+static const char *assign_number(struct options *options, const struct option *option,
+                                 struct slice value, char room[OPTION_REASON_MAX])
+{
+    int64_t number = 0;
+    const char *reason = parse_number(option, value, &number);
+    if (reason == NULL) {
+        reason = check_bounds(option, number, room);
+    }
+    if (reason == NULL) {
+        reason = option_check_text(option, value, room);
+    }
+    if (reason == NULL) {
+        *option_number_field(options, option) = number;
+    }
+    return reason;
+}
+
+static const char *assign_bool(struct options *options, const struct option *option,
+                               struct slice value)
+{
+    const bool yes = slice_is_nocase(value, "yes");
+    if (!yes && !slice_is_nocase(value, "no")) {
+        return "argument must be 'yes' or 'no'";
+    }
+    *option_bool_field(options, option) = yes;
+    return NULL;
+}
+
+static enum status assign_text(struct options *options, const struct option *option,
+                               struct slice value)
+{
+    char *copy = malloc(value.size + 1);
+    if (copy == NULL) {
+        return NO_MEMORY;
+    }
+    if (value.size > 0) {
+        memcpy(copy, value.data, value.size);
+    }
+    copy[value.size] = '\0';
+    if (option->type == OPTION_WORD) { /* words are told apart in any case and kept in lower case */
+        for (char *c = copy; *c != '\0'; c++) {
+            *c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
+        }
+    }
+    char **field = option_text_field(options, option);
+    free(*field);
+    *field = copy;
+    return OK;
+}
+
+enum status option_assign(struct options *options, const struct option *option, struct slice value,
+                          char reason[OPTION_REASON_MAX])
+{
+    char room[OPTION_REASON_MAX];
+    const char *why = NULL;
+    switch (option->type) {
+    case OPTION_TEXT:
+    case OPTION_WORD:
+        why = option_check_text(option, value, room);
+        if (why == NULL) {
+            return assign_text(options, option, value);
+        }
+        break;
+    case OPTION_NUMBER:
+    case OPTION_BYTES:
+    case OPTION_TIME: why = assign_number(options, option, value, room); break;
+    case OPTION_BOOL: why = assign_bool(options, option, value); break;
+    }
+    if (why != NULL) {
+        (void)snprintf(reason, OPTION_REASON_MAX, "%s", why);
+        return INVALID;
+    }
+    return OK;
+}
+
+/* The fields are only read: what casts const away here never writes. */
+static struct options *readable(const struct options *options)
+{
+    return (struct options *)(uintptr_t)options;
+}
+
+bool option_same(const struct options *a, const struct options *b, const struct option *option)
+{
+    switch (option->type) {
+    case OPTION_TEXT:
+    case OPTION_WORD:
+        return strcmp(*option_text_field(readable(a), option),
+                      *option_text_field(readable(b), option)) == 0;
+    case OPTION_NUMBER:
+    case OPTION_BYTES:
+    case OPTION_TIME:
+        return *option_number_field(readable(a), option) ==
+               *option_number_field(readable(b), option);
+    case OPTION_BOOL:
+        return *option_bool_field(readable(a), option) == *option_bool_field(readable(b), option);
+    }
+    return false;
+}
+
+static const char mask[] = "********";
+
+/* scheme://user:PASSWORD@host. The last '@' ends the password, which may hold others. */
+static enum status append_url_masked(struct buf *text, const char *url)
+{
+    const char *at = strrchr(url, '@');
+    const char *scheme_end = strstr(url, "://");
+    const char *colon = scheme_end != NULL ? strchr(scheme_end + 3, ':') : NULL;
+    if (at == NULL || colon == NULL || colon > at) {
+        return buf_append(text, url, strlen(url));
+    }
+    return buf_printf(text, "%.*s%s%s", (int)(colon + 1 - url), url, mask, at);
+}
+
+static enum status append_text(const struct option *option, const char *value, bool masked,
+                               struct buf *text)
+{
+    if (option->offset == offsetof(struct options, l2)) {
+        return append_url_masked(text, value); /* nobody but the node needs L2's password */
+    }
+    const bool secret = masked && option->offset == offsetof(struct options, requirepass);
+    return buf_append_slice(text, slice_of(secret && value[0] != '\0' ? mask : value));
+}
+
+enum status option_format(const struct options *options, const struct option *option, bool masked,
+                          struct buf *text)
+{
+    char time[32];
+    switch (option->type) {
+    case OPTION_TEXT:
+    case OPTION_WORD:
+        return append_text(option, *option_text_field(readable(options), option), masked, text);
+    case OPTION_NUMBER:
+    case OPTION_BYTES:
+        return buf_printf(text, "%" PRId64, *option_number_field(readable(options), option));
+    case OPTION_TIME:
+        format_time_of(option, *option_number_field(readable(options), option), time);
+        return buf_append_slice(text, slice_of(time));
+    case OPTION_BOOL:
+        return buf_append_slice(
+            text, slice_of(*option_bool_field(readable(options), option) ? "yes" : "no"));
+    }
+    return INVALID;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* option_table.h -- the lines of options.def as data, and what a value of each may be. Inside options*.c and CONFIG.
+ *
+ * A reason is the second half of an error line: the caller says where. The wording is that of Redis' CONFIG SET where
+ * Redis has one, since clients see it.
+ *
+ * Threads: the table is constant. */
+#ifndef TERRACE_SERVER_OPTION_TABLE_H
+#define TERRACE_SERVER_OPTION_TABLE_H
+
+#include "server/options.h"
+
+enum option_type {
+    OPTION_TEXT,
+    OPTION_WORD,
+    OPTION_NUMBER,
+    OPTION_BYTES,
+    OPTION_TIME,
+    OPTION_BOOL
+};
+enum option_when {
+    OPTION_START,
+    OPTION_LIVE
+};
+
+struct option {
+    const char *name;
+    enum option_type type;
+    size_t offset; /* of the field in struct options */
+    const char *fallback;
+    int64_t minimum; /* equal to maximum: no bounds but 0 */
+    int64_t maximum;
+    enum option_when when;
+    const char *help;
+};
+
+enum {
+    OPTION_REASON_MAX = 256
+};
+
+const struct option *option_at(unsigned i);          /* NULL past the end */
+const struct option *option_find(struct slice name); /* any case; NULL: unknown */
+/* The option that was probably meant, or NULL. */
+const struct option *option_suggest(struct slice name);
+
+char **option_text_field(struct options *options, const struct option *option);
+int64_t *option_number_field(struct options *options, const struct option *option);
+bool *option_bool_field(struct options *options, const struct option *option);
+
+/* Sets the field. INVALID: `reason` says what was expected. NO_MEMORY. */
+enum status option_assign(struct options *options, const struct option *option, struct slice value,
+                          char reason[OPTION_REASON_MAX]) MUST_USE;
+bool option_same(const struct options *a, const struct options *b, const struct option *option);
+/* As CONFIG GET shows it. `masked`: without passwords. */
+enum status option_format(const struct options *options, const struct option *option, bool masked,
+                          struct buf *text) MUST_USE;
+
+/* What a text must look like: NULL if the value is good, else the reason (a constant, or written into `room`). */
+const char *option_check_text(const struct option *option, struct slice value,
+                              char room[OPTION_REASON_MAX]);
+/* What settings must be together: NULL or the reason. */
+const char *options_check_together(const struct options *options);
+
+/* "1s", "250ms", "5m", "2h"; a bare number counts `bare_ms` each. MALFORMED. */
+enum status time_parse(struct slice text, int64_t bare_ms, int64_t *ret_ms) MUST_USE;
+/* Redis' memory units: b k=1000 kb=1024 m mb g gb. MALFORMED. */
+enum status bytes_parse(struct slice text, int64_t *ret_bytes) MUST_USE;
+
+#endif

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/options.h"
+
+#include "server/option_table.h"
+#include "server/version.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FILE_SIZE_MAX = 1 << 20
+};
+
+/* --- one option --------------------------------------------------------------------------------- */
+
+const char *options_name(unsigned i)
+{
+    const struct option *option = option_at(i);
+    return option != NULL ? option->name : NULL;
+}
+
+bool options_is_live(unsigned i)
+{
+    const struct option *option = option_at(i);
+    return option != NULL && option->when == OPTION_LIVE;
+}
+
+enum status options_set(struct options *options, struct slice name, struct slice value,
+                        bool running, char error[OPTIONS_ERROR_MAX])
+{
+    const struct option *option = option_find(name);
+    if (option == NULL) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "unknown option");
+        return INVALID;
+    }
+    if (running && option->when != OPTION_LIVE) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "can't set immutable config");
+        return INVALID;
+    }
+    char reason[OPTION_REASON_MAX] = "out of memory";
+    const enum status status = option_assign(options, option, value, reason);
+    if (status != OK) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "%s", reason);
+    }
+    return status;
+}
+
+enum status options_get(const struct options *options, const char *name, struct buf *text)
+{
+    const struct option *option = option_find(slice_of(name));
+    return option == NULL ? MISS : option_format(options, option, false, text);
+}
+
+/* --- all of them -------------------------------------------------------------------------------- */
+
+void options_done(struct options *options)
+{
+    const struct option *option;
+    for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
+        if (option->type == OPTION_TEXT || option->type == OPTION_WORD) {
+            free(*option_text_field(options, option));
+        }
+    }
+    free(options->file);
+    *options = (struct options){.file = NULL};
+}
+
+enum status options_copy(const struct options *from, struct options *ret)
+{
+    struct options copy = *from;
+    bool whole = true;
+    const struct option *option;
+    for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
+        if (option->type == OPTION_TEXT || option->type == OPTION_WORD) {
+            char **field = option_text_field(&copy, option);
+            *field = strdup(*field);
+            whole = whole && *field != NULL;
+        }
+    }
+    copy.file = from->file != NULL ? strdup(from->file) : NULL;
+    whole = whole && (copy.file != NULL || from->file == NULL);
+    if (!whole) {
+        options_done(&copy);
+        return NO_MEMORY;
+    }
+    *ret = copy;
+    return OK;
+}
+
+/* A default that its own line of options.def refuses is a bug; it comes out as an error of every start. */
+static enum status set_defaults(struct options *options, char error[OPTIONS_ERROR_MAX])
+{
+    *options = (struct options){.file = NULL};
+    const struct option *option;
+    for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
+        char reason[OPTION_REASON_MAX] = "out of memory";
+        const enum status status =
+            option_assign(options, option, slice_of(option->fallback), reason);
+        if (status != OK) {
+            (void)snprintf(error, OPTIONS_ERROR_MAX, "default of '%s': %s", option->name, reason);
+            return status;
+        }
+    }
+    return OK;
+}
+
+/* --- sources ------------------------------------------------------------------------------------ */
+
+/* What the command line asks for besides options. */
+struct wishes {
+    const char *file;
+    bool help;
+    bool version;
+    bool check;
+    bool print;
+};
+
+static enum status assign_from(struct options *options, const struct option *option,
+                               struct slice value, const char *where, char error[OPTIONS_ERROR_MAX])
+{
+    char reason[OPTION_REASON_MAX] = "out of memory";
+    const enum status status = option_assign(options, option, value, reason);
+    if (status != OK) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "%.200s: %s", where, reason);
+    }
+    return status;
+}
+
+static enum status refuse_name(const char *where, const char *suggestion,
+                               char error[OPTIONS_ERROR_MAX])
+{
+    (void)snprintf(error, OPTIONS_ERROR_MAX, "%.200s: unknown option%s%s%s", where,
+                   suggestion != NULL ? " (did you mean '" : "",
+                   suggestion != NULL ? suggestion : "", suggestion != NULL ? "'?)" : "");
+    return INVALID;
+}
+
+static bool is_wish(const char *arg, struct wishes *wishes)
+{
+    const struct {
+        const char *flag;
+        bool *wish;
+    } flags[] = {
+        {"--help", &wishes->help},          {"-h", &wishes->help},
+        {"--version", &wishes->version},    {"-v", &wishes->version},
+        {"--check-config", &wishes->check}, {"--print-config", &wishes->print},
+    };
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        if (strcmp(arg, flags[i].flag) == 0) {
+            *flags[i].wish = true;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One flag at argv[*at], which moves past its value. */
+static enum status read_flag(int argc, char **argv, int *at, struct options *options,
+                             char error[OPTIONS_ERROR_MAX])
+{
+    const char *arg = argv[*at];
+    const char *equals = strchr(arg, '=');
+    const size_t flag_size = equals != NULL ? (size_t)(equals - arg) : strlen(arg);
+    char where[256];
+    (void)snprintf(where, sizeof(where), "flag %.*s", (int)flag_size, arg);
+    if (flag_size < 3 || arg[1] != '-') {
+        return refuse_name(where, NULL, error);
+    }
+    const struct slice name = {arg + 2, flag_size - 2};
+    const struct option *option = option_find(name);
+    if (option == NULL) {
+        const struct option *meant = option_suggest(name);
+        char flag[64] = "--";
+        (void)snprintf(flag + 2, sizeof(flag) - 2, "%s", meant != NULL ? meant->name : "");
+        return refuse_name(where, meant != NULL ? flag : NULL, error);
+    }
+    if (equals == NULL && *at + 1 >= argc) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "%s: expected a value after it", where);
+        return INVALID;
+    }
+    const char *value = equals != NULL ? equals + 1 : argv[++*at];
+    return options != NULL ? assign_from(options, option, slice_of(value), where, error) : OK;
+}
+
+/* The command line; with `options` NULL only what else it asks for, since the file comes before the flags. */
+static enum status read_flags(int argc, char **argv, struct options *options, struct wishes *wishes,
+                              char error[OPTIONS_ERROR_MAX])
+{
+    *wishes = (struct wishes){.file = NULL};
+    for (int i = 1; i < argc; i++) {
+        if (is_wish(argv[i], wishes)) {
+            continue;
+        }
+        if (argv[i][0] != '-') {
+            if (wishes->file != NULL) {
+                (void)snprintf(error, OPTIONS_ERROR_MAX,
+                               "argument '%.200s': expected one file only, and got '%.200s' before",
+                               argv[i], wishes->file);
+                return INVALID;
+            }
+            wishes->file = argv[i];
+            continue;
+        }
+        const enum status status = read_flag(argc, argv, &i, options, error);
+        if (status != OK) {
+            return status;
+        }
+    }
+    return OK;
+}
+
+static const char env_prefix[] = "TERRACE_";
+
+static enum status read_environment(char **environment, struct options *options,
+                                    char error[OPTIONS_ERROR_MAX])
+{
+    const size_t prefix_size = sizeof(env_prefix) - 1;
+    for (char **entry = environment; entry != NULL && *entry != NULL; entry++) {
+        const char *equals = strchr(*entry, '=');
+        if (equals == NULL || strncmp(*entry, env_prefix, prefix_size) != 0) {
+            continue;
+        }
+        char name[128];
+        const size_t name_size = (size_t)(equals - *entry) - prefix_size;
+        const size_t kept = name_size < sizeof(name) ? name_size : sizeof(name);
+        for (size_t i = 0; i < kept; i++) {
+            const char c = (*entry)[prefix_size + i];
+            name[i] = (char)(c == '_' ? '-' : (c >= 'A' && c <= 'Z' ? c | 0x20 : c));
+        }
+        char where[256];
+        (void)snprintf(where, sizeof(where), "environment %.*s", (int)(equals - *entry), *entry);
+        const struct option *option = option_find((struct slice){name, kept});
+        if (option == NULL) {
+            return refuse_name(where, NULL, error);
+        }
+        const enum status status = assign_from(options, option, slice_of(equals + 1), where, error);
+        if (status != OK) {
+            return status;
+        }
+    }
+    return OK;
+}
+
+static enum status read_whole(FILE *stream, const char *path, struct buf *text,
+                              char error[OPTIONS_ERROR_MAX])
+{
+    size_t got = 0;
+    do {
+        if (buf_reserve(text, 4096) != OK) {
+            (void)snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
+            return NO_MEMORY;
+        }
+        got = fread(text->data + text->size, 1, 4096, stream);
+        text->size += got;
+    } while (got > 0 && text->size <= FILE_SIZE_MAX);
+    if (ferror(stream)) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "%.300s: %m", path);
+        return INVALID;
+    }
+    if (text->size > FILE_SIZE_MAX) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "%.300s: file is too large: expected at most 1mb",
+                       path);
+        return INVALID;
+    }
+    return OK;
+}
+
+static enum status read_file(const char *path, struct options *options,
+                             char error[OPTIONS_ERROR_MAX])
+{
+    FILE *stream = fopen(path, "re");
+    if (stream == NULL) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "%.300s: %m", path);
+        return INVALID;
+    }
+    struct buf text = {.data = NULL};
+    enum status status = read_whole(stream, path, &text, error);
+    (void)fclose(stream);
+    if (status == OK) {
+        status = options_read_text(options, path, buf_slice(&text), error);
+    }
+    buf_done(&text);
+    if (status == OK) {
+        options->file = strdup(path);
+        if (options->file == NULL) {
+            (void)snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
+            return NO_MEMORY;
+        }
+    }
+    return status;
+}
+
+/* All sources over the defaults, the strongest last. Unless OK, *options is freed. */
+static enum status read_sources(struct options *options, int argc, char **argv, char **environment,
+                                char error[OPTIONS_ERROR_MAX])
+{
+    struct wishes wishes;
+    enum status status = set_defaults(options, error);
+    if (status == OK) {
+        status = read_flags(argc, argv, NULL, &wishes, error);
+    }
+    if (status == OK && wishes.file != NULL) {
+        status = read_file(wishes.file, options, error);
+    }
+    if (status == OK) {
+        status = read_environment(environment, options, error);
+    }
+    if (status == OK) {
+        status = read_flags(argc, argv, options, &wishes, error);
+    }
+    const char *reason = status == OK ? options_check_together(options) : NULL;
+    if (reason != NULL) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "settings: %s", reason);
+        status = INVALID;
+    }
+    if (status != OK) {
+        options_done(options);
+    }
+    return status;
+}
+
+enum options_verdict options_load(struct options *options, int argc, char **argv,
+                                  char **environment, char error[OPTIONS_ERROR_MAX])
+{
+    struct wishes wishes;
+    *options = (struct options){.file = NULL};
+    if (read_flags(argc, argv, NULL, &wishes, error) != OK) {
+        return OPTIONS_WRONG;
+    }
+    if (wishes.help) {
+        options_help(stdout);
+        return OPTIONS_DONE;
+    }
+    if (wishes.version) {
+        (void)printf("terraced %s (speaks as Redis %s)\n", TERRACE_VERSION, REDIS_VERSION);
+        return OPTIONS_DONE;
+    }
+    if (read_sources(options, argc, argv, environment, error) != OK) {
+        return OPTIONS_WRONG;
+    }
+    if (!wishes.check && !wishes.print) {
+        return OPTIONS_RUN;
+    }
+    if (wishes.print) {
+        options_print(options, stdout);
+    } else {
+        (void)printf("configuration is good\n");
+    }
+    options_done(options);
+    return OPTIONS_DONE;
+}
+
+enum status options_reload(const struct options *running, int argc, char **argv, char **environment,
+                           struct options *ret, char error[OPTIONS_ERROR_MAX])
+{
+    struct options next;
+    const enum status status = read_sources(&next, argc, argv, environment, error);
+    if (status != OK) {
+        return status;
+    }
+    const struct option *option;
+    for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
+        if (option->when == OPTION_START && !option_same(running, &next, option)) {
+            (void)snprintf(error, OPTIONS_ERROR_MAX,
+                           "settings: option '%s' cannot change while the node runs", option->name);
+            options_done(&next);
+            return INVALID;
+        }
+    }
+    *ret = next;
+    return OK;
+}
+
+/* --- for people --------------------------------------------------------------------------------- */
+
+void options_print(const struct options *options, FILE *file)
+{
+    struct buf text = {.data = NULL};
+    const struct option *option;
+    for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
+        text.size = 0;
+        if (option_format(options, option, true, &text) == OK) {
+            (void)fprintf(file, "%s = %.*s\n", option->name, (int)text.size,
+                          text.size > 0 ? text.data : "");
+        }
+    }
+    buf_done(&text);
+}
+
+static const char *placeholder(enum option_type type)
+{
+    switch (type) {
+    case OPTION_TEXT: return "TEXT";
+    case OPTION_WORD: return "WORD";
+    case OPTION_NUMBER: return "N";
+    case OPTION_BYTES: return "BYTES";
+    case OPTION_TIME: return "TIME";
+    case OPTION_BOOL: return "yes|no";
+    }
+    return "";
+}
+
+void options_help(FILE *file)
+{
+    (void)fprintf(
+        file,
+        "usage: terraced [FILE] [--name value | --name=value]...\n"
+        "       terraced --help | --version\n"
+        "       terraced [FILE] [flags] --check-config | --print-config\n"
+        "\n"
+        "A setting comes from a flag, else the environment (TERRACE_NAME, dashes as underscores),\n"
+        "else FILE (name = value, ';' or '#' begins a comment), else its default.\n"
+        "BYTES: 64mb, 1gb, 1000k. TIME: 250ms, 2s, 5m, 1h.\n"
+        "\n");
+    const struct option *option;
+    for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
+        (void)fprintf(file, "  --%s %s\n        %s", option->name, placeholder(option->type),
+                      option->help);
+        if (option->fallback[0] != '\0') {
+            (void)fprintf(file, " (default: %s)", option->fallback);
+        }
+        (void)fprintf(file, "\n");
+    }
+}

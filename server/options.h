@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* options.h -- the settings of a node: file, environment, flags, CONFIG GET and SET, all from options.def.
+ *
+ * One line of options.def gives the field here, the parser, --help, --print-config, CONFIG and the reference page:
+ *
+ *   OPTION(type, field, "name", default text, minimum, maximum, when, "help")
+ *
+ * type   TEXT char*; WORD one of a list; NUMBER int64; BYTES int64 ("64mb", Redis' units); TIME int64 ms ("1s",
+ *        "250ms", "5m"); BOOL ("yes", "no")
+ * when   START (only before the node runs) or LIVE (CONFIG SET and SIGHUP too)
+ *
+ * Precedence: flag > environment (TERRACE_NAME, dashes as underscores) > file > default. The file is INI (inih); names
+ * before the first section, or in [terrace], are these options.
+ *
+ * Errors: one line that says where ("FILE:LINE", "flag --x", "environment TERRACE_X"), what, and what was expected.
+ * Nothing is applied unless everything is good. */
+#ifndef TERRACE_SERVER_OPTIONS_H
+#define TERRACE_SERVER_OPTIONS_H
+
+#include "protocol/bytes.h"
+
+#include <stdio.h>
+
+typedef char *option_text;
+typedef int64_t option_number;
+typedef bool option_bool;
+
+struct options {
+#define OPTION_FIELD_TEXT   option_text
+#define OPTION_FIELD_WORD   option_text
+#define OPTION_FIELD_NUMBER option_number
+#define OPTION_FIELD_BYTES  option_number
+#define OPTION_FIELD_TIME   option_number
+#define OPTION_FIELD_BOOL   option_bool
+#define OPTION(type, field, name, fallback, minimum, maximum, when, help) OPTION_FIELD_##type field;
+#include "server/options.def"
+#undef OPTION
+    char *file; /* where it was read from, or NULL */
+};
+
+enum { OPTIONS_ERROR_MAX = 512 };
+
+enum options_verdict {
+    OPTIONS_RUN,
+    OPTIONS_DONE,  /* --help, --version, --check-config, --print-config answered on stdout: exit 0 */
+    OPTIONS_WRONG, /* `error` says what: exit 78 */
+};
+
+/* Fills *options from all sources. `environment` as environ. On WRONG nothing in *options needs freeing. */
+enum options_verdict options_load(struct options *options, int argc, char **argv, char **environment,
+                                  char error[OPTIONS_ERROR_MAX]);
+/* Reads the same sources again (SIGHUP). INVALID: error says what, *ret is untouched. */
+enum status options_reload(const struct options *running, int argc, char **argv, char **environment,
+                           struct options *ret, char error[OPTIONS_ERROR_MAX]) MUST_USE;
+enum status options_copy(const struct options *from, struct options *ret) MUST_USE;
+void options_done(struct options *options);
+
+/* One option by name (any case). INVALID: unknown, START-only, or a bad value; error says which. */
+enum status options_set(struct options *options, struct slice name, struct slice value, bool running,
+                        char error[OPTIONS_ERROR_MAX]) MUST_USE;
+/* The value as CONFIG GET prints it, appended to `text`. MISS: no such option. */
+enum status options_get(const struct options *options, const char *name, struct buf *text) MUST_USE;
+/* Names in order; NULL past the end. */
+const char *options_name(unsigned i);
+bool options_is_live(unsigned i);
+void options_print(const struct options *options, FILE *file); /* as a file that loads again; secrets masked */
+void options_help(FILE *file);
+
+/* Takes over the options of a file's text, which `file` names in errors. What a fuzzer drives. INVALID: error says
+ * where and what; *options may hold the lines before it. */
+enum status options_read_text(struct options *options, const char *file, struct slice text,
+                              char error[OPTIONS_ERROR_MAX]) MUST_USE;
+
+/* The T of `mode = bounded T`. */
+int64_t options_bound_ms(const struct options *options);
+
+/* HOST:PORT, one after the other, out of `listen` or `admin`; brackets around an IPv6 host are taken off. `rest` begins
+ * as the whole text. MISS: no more. MALFORMED: not HOST:PORT (options_load lets no such text through). */
+struct option_address {
+    struct slice host; /* borrows */
+    uint16_t port;     /* 0: any free one */
+};
+enum status options_next_address(struct slice *rest, struct option_address *ret_address) MUST_USE;
+
+#endif

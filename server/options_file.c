@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The file of options, line by line through inih.
+ *
+ * Debian's inih tells its handler no line number, cuts lines of 200 bytes silently into two, and takes an indented line
+ * as more of the value before. So lines are handed to it one by one, counted, checked for length and without their
+ * indentation. */
+#include "server/option_table.h"
+
+#include <ini.h>
+#include <stdarg.h>
+#include <string.h>
+
+struct lines {
+    struct slice rest;
+    struct options *options;
+    const char *file;
+    unsigned number; /* of the line that inih has */
+    enum status status;
+    char *error; /* OPTIONS_ERROR_MAX */
+};
+
+static void fail(struct lines *lines, enum status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void fail(struct lines *lines, enum status status, const char *format, ...)
+{
+    char what[OPTIONS_ERROR_MAX - 256];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof(what), format, args);
+    va_end(args);
+    const int used =
+        snprintf(lines->error, OPTIONS_ERROR_MAX, "%.200s:%u: ", lines->file, lines->number);
+    (void)snprintf(lines->error + used, (size_t)(OPTIONS_ERROR_MAX - used), "%s", what);
+    lines->status = status;
+}
+
+/* The next line without its end. false: there is none. */
+static bool next_line(struct lines *lines, struct slice *ret_line)
+{
+    struct slice *rest = &lines->rest;
+    if (rest->size == 0) {
+        return false;
+    }
+    const char *end = memchr(rest->data, '\n', rest->size);
+    const size_t size = end != NULL ? (size_t)(end - rest->data) : rest->size;
+    *ret_line = (struct slice){rest->data, size};
+    const size_t used = end != NULL ? size + 1 : size;
+    *rest = (struct slice){rest->data + used, rest->size - used};
+    lines->number++;
+    return true;
+}
+
+static struct slice without_indentation(struct slice line)
+{
+    while (line.size > 0 && (line.data[0] == ' ' || line.data[0] == '\t')) {
+        line.data++;
+        line.size--;
+    }
+    return line;
+}
+
+static bool section_is_good(struct lines *lines, struct slice line)
+{
+    const char *end = memchr(line.data, ']', line.size);
+    if (end == NULL) {
+        fail(lines, INVALID, "expected ']' at the end of the section's name");
+        return false;
+    }
+    const struct slice name = {line.data + 1, (size_t)(end - line.data) - 1};
+    if (!slice_is(name, "terrace")) {
+        fail(lines, INVALID, "section [%.*s] is not supported by this version", (int)name.size,
+             name.data);
+        return false;
+    }
+    return true;
+}
+
+static bool line_is_good(struct lines *lines, struct slice line, size_t room)
+{
+    if (line.size + 2 > room) {
+        fail(lines, INVALID, "line is too long: expected at most %zu bytes", room - 2);
+        return false;
+    }
+    if (memchr(line.data, '\0', line.size) != NULL) {
+        fail(lines, INVALID, "line holds a NUL byte: expected text");
+        return false;
+    }
+    return line.size == 0 || line.data[0] != '[' || section_is_good(lines, line);
+}
+
+/* inih's fgets. NULL ends the reading: no more lines, or one is bad. */
+static char *read_line(char *dst, int size, void *stream)
+{
+    struct lines *lines = stream;
+    struct slice line;
+    if (lines->status != OK || size < 3 || !next_line(lines, &line)) {
+        return NULL;
+    }
+    line = without_indentation(line);
+    if (line.size > 0 && (line.data[0] == ';' || line.data[0] == '#')) {
+        line.size = 0; /* a comment, however long */
+    }
+    if (!line_is_good(lines, line, (size_t)size)) {
+        return NULL;
+    }
+    if (line.size > 0) {
+        memcpy(dst, line.data, line.size);
+    }
+    dst[line.size] = '\n';
+    dst[line.size + 1] = '\0';
+    return dst;
+}
+
+static int on_option(void *user, const char *section, const char *name, const char *value)
+{
+    struct lines *lines = user;
+    (void)section; /* looked at when its line was read */
+    const struct option *option = option_find(slice_of(name));
+    if (option == NULL) {
+        const struct option *meant = option_suggest(slice_of(name));
+        fail(lines, INVALID, "unknown option '%s'%s%s%s", name,
+             meant != NULL ? " (did you mean '" : "", meant != NULL ? meant->name : "",
+             meant != NULL ? "'?)" : "");
+        return 0;
+    }
+    char reason[OPTION_REASON_MAX];
+    const enum status status = option_assign(lines->options, option, slice_of(value), reason);
+    if (status == NO_MEMORY) {
+        fail(lines, NO_MEMORY, "out of memory");
+    } else if (status != OK) {
+        fail(lines, INVALID, "option '%s': %s", option->name, reason);
+    }
+    return status == OK;
+}
+
+enum status options_read_text(struct options *options, const char *file, struct slice text,
+                              char error[OPTIONS_ERROR_MAX])
+{
+    static const struct slice bom = SLICE_LITERAL("\xef\xbb\xbf");
+    if (text.size >= bom.size && memcmp(text.data, bom.data, bom.size) == 0) {
+        text = (struct slice){text.data + bom.size, text.size - bom.size};
+    }
+    struct lines lines = {
+        .rest = text, .options = options, .file = file, .status = OK, .error = error};
+    const int result = ini_parse_stream(read_line, &lines, on_option, &lines);
+    const unsigned bad_line = result > 0 ? (unsigned)result : 0;
+    if (result < 0) {
+        fail(&lines, NO_MEMORY, "out of memory");
+    } else if (bad_line > 0 && (lines.status == OK || bad_line < lines.number)) {
+        lines.number = bad_line; /* inih itself found no name and value, and read on */
+        fail(&lines, INVALID, "expected 'name = value'");
+    }
+    return lines.status;
+}

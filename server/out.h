@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* out.h -- bytes on their way to a socket: a chain of chunks.
+ *
+ * Replies of a whole wake-up gather here and leave in one system call. Small pieces are copied into chunks of the
+ * worker's pool; large values are attached by reference and never copied.
+ *
+ *      [ "$5\r\nhello\r\n+OK\r\n$70000\r\n" ] -> [ item, 70000 bytes ] -> [ "\r\n:1\r\n" ]
+ *
+ * Owns:    its chunks, and one reference to each attached item, until they are sent or out_done.
+ * Threads: one loop's.
+ * Errors:  memory that the system refuses sets `broken`: the owner must close, since bytes are missing. */
+#ifndef TERRACE_SERVER_OUT_H
+#define TERRACE_SERVER_OUT_H
+
+#include "protocol/bytes.h"
+
+struct item;
+
+enum { OUT_CHUNK_SIZE = 16 * 1024 };
+
+struct out_chunk;
+
+/* Spare chunks of one loop, so that a reply costs no malloc. */
+struct out_pool {
+    struct out_chunk *spare;
+    unsigned count;
+};
+void out_pool_done(struct out_pool *pool);
+
+struct out {
+    struct out_pool *pool;
+    struct out_chunk *head;
+    struct out_chunk *tail;
+    size_t size;  /* bytes waiting */
+    bool broken;
+};
+
+void out_init(struct out *out, struct out_pool *pool);
+void out_done(struct out *out); /* drops what waits */
+
+void out_append(struct out *out, const void *data, size_t size);
+/* Contiguous room for `size` <= OUT_CHUNK_SIZE bytes at the end; follow with out_commit(bytes written). NULL: broken. */
+char *out_room(struct out *out, size_t size);
+void out_commit(struct out *out, size_t size);
+void out_attach(struct out *out, struct item *item, struct slice bytes); /* bytes lie in item; takes a reference */
+void out_move(struct out *to, struct out *from);                         /* all of `from` to the end of `to` */
+
+/* Writes what the socket takes at once. OK: nothing is left; AGAIN: the socket is full; CLOSE: the peer is gone. */
+enum status out_send(struct out *out, int fd) MUST_USE;
+
+#endif

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/relay.h"
+
+#include "protocol/resp_write.h"
+#include "server/conn.h"
+#include "server/errorstats.h"
+#include "server/node.h"
+#include "server/worker.h"
+#include "tiers/tiers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One allocation: this, the keys, their bytes. */
+struct relay {
+    struct tiers_relay tiers;
+    struct answer *answer;
+    struct l1_key keys[];
+};
+
+void relay_refuse(struct reply *reply, struct worker *worker, enum status status)
+{
+    if (status == UNKNOWN) {
+        reply_errorf(reply, "UNKNOWN the write was sent and L2 was lost before it answered (%s)",
+                     tiers_why_down(worker->window));
+    } else if (status == L2_DOWN) {
+        reply_errorf(reply, "L2DOWN L2 cannot be asked: %s", tiers_why_down(worker->window));
+    } else if (status == BUSY) {
+        reply_error(reply, "BUSY too many requests wait for L2");
+    } else {
+        reply_out_of_memory(reply);
+    }
+}
+
+/* --- the way up ------------------------------------------------------------------------------------------------------- */
+
+static void relay_count_error(struct worker *worker, struct slice reply)
+{
+    char text[64];
+    size_t size = reply.size - 1 < sizeof(text) - 1 ? reply.size - 1 : sizeof(text) - 1;
+    memcpy(text, reply.data + 1, size);
+    text[size] = '\0';
+    text[strcspn(text, "\r\n")] = '\0';
+    errorstats_count(worker->node->errorstats, text);
+}
+
+static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct slice bytes)
+{
+    struct relay *relay = (struct relay *)(void *)tiers;
+    struct answer *answer = relay->answer;
+    free(relay);
+    if (status == OK) {
+        if (bytes.size > 0 && bytes.data[0] == REPLY_ERROR) {
+            answer->reply.failed = true;
+            relay_count_error(answer->worker, bytes);
+        }
+        reply_raw(&answer->reply, bytes);
+    } else {
+        relay_refuse(&answer->reply, answer->worker, status);
+    }
+    answer_land(answer);
+}
+
+/* --- the nodes' own keys are nobody's business -------------------------------------------------------------------------- */
+
+/* Redis runs these in the database the link selected; a script answers as the command would, without terrace:* keys. */
+static const struct {
+    const char *name;
+    const char *script;
+} hiding[] = {
+    {"dbsize", "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes')"},
+    {"keys", "local r={} for _,k in ipairs(redis.call('KEYS',ARGV[1])) do "
+             "if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return r"},
+    {"scan", "local s=redis.pcall('SCAN',unpack(ARGV)) if s.err then return s end local r={} "
+             "for _,k in ipairs(s[2]) do if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return {s[1],r}"},
+    {"randomkey", "for _=1,100 do local k=redis.call('RANDOMKEY') if not k or string.sub(k,1,8)~='terrace:' then "
+                  "return k end end return false"},
+};
+
+static const char *hiding_script(const struct call *call)
+{
+    if (call->db != tiers_coherence_db(call->node->tiers) || call->command->run == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < sizeof(hiding) / sizeof(hiding[0]); i++) {
+        if (strcmp(call->command->name, hiding[i].name) == 0) {
+            return hiding[i].script;
+        }
+    }
+    return NULL;
+}
+
+static enum status hiding_request(const struct call *call, const char *script, struct buf *out)
+{
+    struct slice words[16] = {SLICE_LITERAL("EVAL"), slice_of(script), SLICE_LITERAL("0")};
+    size_t count = 3;
+    for (uint32_t i = 1; i < call->argc && count < 16; i++) {
+        words[count++] = call->argv[i];
+    }
+    return resp_append_request(out, count, words);
+}
+
+/* --- the way down ----------------------------------------------------------------------------------------------------- */
+
+static bool relay_writes(const struct command *command)
+{
+    return (command->flags & COMMAND_READONLY) == 0;
+}
+
+/* Which arguments end in L1: those of a read too, since it may have shown its client something newer than L1 holds, and
+ * a session must not go back (COHERENCE T3: any landing for a key). */
+static struct key_range relay_key_range(const struct call *call)
+{
+    struct key_range range = {.first = 1, .last = 0, .step = 1};
+    if (relay_writes(call->command) && (call->command->flags & COMMAND_MOVABLE_KEYS) != 0) {
+        range.last = call->argc - 1;
+    } else if (!command_keys(call->command, call->argc, &range)) {
+        range.last = 0;
+    }
+    return range;
+}
+
+static enum tiers_ends relay_ends(const struct call *call)
+{
+    if (call->command->run == NULL) {
+        return ENDS_KEYS;
+    }
+    if (strcmp(call->command->name, "flushdb") == 0) {
+        return ENDS_DB;
+    }
+    return strcmp(call->command->name, "flushall") == 0 || strcmp(call->command->name, "swapdb") == 0 ? ENDS_ALL
+                                                                                                        : ENDS_KEYS;
+}
+
+static void relay_add_key(struct relay *relay, struct l1 *l1, uint8_t db, struct slice key, char **bytes)
+{
+    if (key.size > 0) {
+        memcpy(*bytes, key.data, key.size);
+    }
+    relay->keys[relay->tiers.key_count++] = l1_key(l1, db, (struct slice){*bytes, key.size});
+    *bytes += key.size;
+}
+
+/* COPY ... DB n and MOVE key n write into another database: the key ends there too. -1: no other. */
+static int relay_other_db(const struct call *call)
+{
+    int64_t db = -1;
+    if (call->command->run != NULL && strcmp(call->command->name, "move") == 0 && call->argc == 3 &&
+        slice_to_i64(call->argv[2], &db) != OK) {
+        return -1;
+    }
+    for (uint32_t i = 3; call->command->run != NULL && strcmp(call->command->name, "copy") == 0 && i + 1 < call->argc;
+         i++) {
+        if (slice_is_nocase(call->argv[i], "db") && slice_to_i64(call->argv[i + 1], &db) != OK) {
+            return -1;
+        }
+    }
+    return db >= 0 && db < (int64_t)LIMIT_DATABASES && db != call->db ? (int)db : -1;
+}
+
+static struct relay *relay_new(const struct call *call)
+{
+    struct key_range range = relay_key_range(call);
+    int other_db = relay_other_db(call);
+    size_t copies = other_db >= 0 ? 2 : 1;
+    size_t count = 0;
+    size_t size = 0;
+    for (uint32_t i = range.first; i <= range.last; i += range.step) {
+        if (call->argv[i].size < LIMIT_L1_KEY) {
+            count += copies;
+            size += call->argv[i].size * copies;
+        }
+    }
+    struct relay *relay = malloc(sizeof(*relay) + count * sizeof(relay->keys[0]) + size);
+    if (relay == NULL) {
+        return NULL;
+    }
+    *relay = (struct relay){.tiers = {.on_reply = relay_on_reply,
+                                      .keys = relay->keys,
+                                      .ends = relay_ends(call),
+                                      .writes = relay_writes(call->command),
+                                      .patient = count > 1 || relay_ends(call) != ENDS_KEYS || call->command->run == NULL ||
+                                                 call->command->first_key == 0,
+                                      .db = call->db}};
+    char *bytes = (char *)&relay->keys[count];
+    for (uint32_t i = range.first; i <= range.last; i += range.step) {
+        if (call->argv[i].size < LIMIT_L1_KEY) {
+            relay_add_key(relay, call->node->l1, call->db, call->argv[i], &bytes);
+            if (other_db >= 0) {
+                relay_add_key(relay, call->node->l1, (uint8_t)other_db, call->argv[i], &bytes);
+            }
+        }
+    }
+    return relay;
+}
+
+void relay_call(struct call *call)
+{
+    struct buf made = {0};
+    struct slice bytes = call->raw;
+    enum status status = OK;
+    const char *script = hiding_script(call);
+    if (script != NULL) {
+        status = hiding_request(call, script, &made);
+        bytes = buf_slice(&made);
+    } else if (bytes.size == 0) { /* it came inline */
+        status = resp_append_request(&made, call->argc, call->argv);
+        bytes = buf_slice(&made);
+    }
+    struct relay *relay = status == OK ? relay_new(call) : NULL;
+    if (relay == NULL) {
+        buf_done(&made);
+        reply_out_of_memory(call->reply);
+        return;
+    }
+    status = tiers_relay(call->worker->window, &relay->tiers, call->conn->session.proto, bytes);
+    buf_done(&made);
+    if (status != OK) {
+        relay_refuse(call->reply, call->worker, status);
+        free(relay);
+        return;
+    }
+    relay->answer = call_defer(call, relay_writes(call->command) ? WAIT_WRITE : WAIT_READ);
+}

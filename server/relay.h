@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* relay.h -- commands that L2 answers: the client's own bytes go down, Redis' own bytes come back.
+ *
+ * No command is understood here beyond its keys: Redis decides about NX, XX and INCR, and its error texts are the
+ * oracle. Its keys end in L1 when it is sent and when it is answered (journey 3).
+ *
+ * A write whose key positions cannot be known from the table (SORT ... STORE) ends every argument as if it were a key:
+ * needless for most, wrong for none.
+ *
+ * In coherence-db, KEYS, SCAN, DBSIZE and RANDOMKEY leave out the nodes' own keys (terrace:*).
+ *
+ * Threads: the worker's. */
+#ifndef TERRACE_SERVER_RELAY_H
+#define TERRACE_SERVER_RELAY_H
+
+#include "server/call.h"
+
+/* Relays a built-in command, or one that only L2 knows. Answers now or later. */
+void relay_call(struct call *call);
+/* The answer to a command that L2 could not take. */
+void relay_refuse(struct reply *reply, struct worker *worker, enum status status);
+
+#endif

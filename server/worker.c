@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/worker.h"
+
+#include "protocol/check.h"
+#include "server/dispatch.h"
+#include "server/l2_socket.h"
+#include "server/node.h"
+#include "tiers/tiers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WORKER_TICK_MS = 100, WORKER_CONN_TICKS = 10 };
+
+/* --- the batch ---------------------------------------------------------------------------------------------------------- */
+
+static void worker_read_clock(struct worker *worker)
+{
+    worker->now_ms = clock_now_ms(&worker->node->clock);
+    if (worker->window != NULL) {
+        tiers_window_begin(worker->window, worker->now_ms);
+    }
+}
+
+static void worker_execute_one(struct worker *worker, struct request *request)
+{
+    struct conn *conn = request->conn;
+    if (conn->state == CONN_OPEN && conn->holds == 0 && dispatch_request(worker, request)) {
+        const char *end = request->raw.data + request->raw.size;
+        conn->region.size -= (size_t)(end - conn->region.data);
+        conn->region.data = end;
+    }
+    free(request->owned);
+}
+
+void worker_execute(struct worker *worker)
+{
+    struct batch *batch = &worker->batch;
+    if (batch->count == 0) {
+        return;
+    }
+    worker_read_clock(worker);
+    for (unsigned i = 0; i < batch->count; i++) {
+        worker_execute_one(worker, &batch->requests[i]);
+    }
+    batch->count = 0;
+    batch->arg_count = 0;
+}
+
+void worker_run_batch(struct worker *worker)
+{
+    worker_execute(worker);
+    while (!list_empty(&worker->taken)) {
+        conn_settle(LIST_ENTRY(worker->taken.next, struct conn, in_taken));
+    }
+    worker->read_used = 0;
+}
+
+void worker_mark_dirty(struct worker *worker, struct conn *conn)
+{
+    if (list_empty(&conn->in_dirty) && conn->state != CONN_CLOSED) {
+        list_push_back(&worker->dirty, &conn->in_dirty);
+    }
+}
+
+static void worker_on_idle(uv_idle_t *idle)
+{
+    (void)idle; /* its only work is to keep the loop from sleeping */
+}
+
+void worker_mark_woken(struct worker *worker, struct conn *conn)
+{
+    if (list_empty(&conn->in_woken)) {
+        list_push_back(&worker->woken, &conn->in_woken);
+        (void)uv_idle_start(&worker->idle, worker_on_idle);
+    }
+}
+
+/* --- the stages of a turn -------------------------------------------------------------------------------------------------- */
+
+static void worker_flush(struct worker *worker)
+{
+    if (worker->roof != NULL) {
+        l2_roof_flush(worker->roof);
+    }
+    while (!list_empty(&worker->dirty)) {
+        struct conn *conn = LIST_ENTRY(worker->dirty.next, struct conn, in_dirty);
+        list_remove(&conn->in_dirty);
+        conn_flush(conn);
+    }
+}
+
+/* Connections whose last hold went: their bytes are taken up as if they had just come. Each is looked at once per turn, so
+ * that one which is held again at once cannot keep the others waiting. */
+static void worker_take_woken(struct worker *worker)
+{
+    struct list woken;
+    list_init(&woken);
+    list_splice_back(&woken, &worker->woken);
+    (void)uv_idle_stop(&worker->idle);
+    while (!list_empty(&woken)) {
+        struct conn *conn = LIST_ENTRY(woken.next, struct conn, in_woken);
+        list_remove(&conn->in_woken);
+        conn_take_waiting(conn);
+    }
+}
+
+static void worker_on_check(uv_check_t *check)
+{
+    struct worker *worker = check->data;
+    worker_run_batch(worker);
+    if (!list_empty(&worker->woken)) {
+        worker_take_woken(worker);
+        worker_run_batch(worker);
+    }
+    worker_flush(worker);
+}
+
+/* What timers made dirty leaves before the loop sleeps. */
+static void worker_on_prepare(uv_prepare_t *prepare)
+{
+    worker_flush(prepare->data);
+}
+
+static void worker_tick_conns(struct worker *worker)
+{
+    struct list *next = NULL;
+    for (struct list *node = worker->conns.next; node != &worker->conns; node = next) {
+        next = node->next;
+        struct conn *conn = LIST_ENTRY(node, struct conn, in_worker);
+        bool idle = conn->answer_count == 0 && conn->reply.out.size == 0 && conn->in.size == 0;
+        if (worker->draining && (idle || worker->now_ms >= worker->drain_until_ms)) {
+            conn_close(conn);
+        } else {
+            conn_tick(conn, worker->now_ms);
+        }
+    }
+}
+
+static void worker_end_pause(struct worker *worker)
+{
+    struct live *live = &worker->node->live;
+    if (atomic_load_explicit(&live->pause_until_ms, memory_order_relaxed) > worker->now_ms) {
+        return;
+    }
+    for (struct list *node = worker->conns.next; node != &worker->conns; node = node->next) {
+        conn_unhold(LIST_ENTRY(node, struct conn, in_worker), HOLD_PAUSE);
+    }
+}
+
+static void worker_on_tick(uv_timer_t *timer)
+{
+    struct worker *worker = timer->data;
+    struct live *live = &worker->node->live;
+    worker_read_clock(worker);
+    if (worker->window != NULL) {
+        tiers_window_timeouts(worker->window, atomic_load(&live->l2_timeout_ms), atomic_load(&live->l2_relay_timeout_ms));
+        tiers_window_tick(worker->window, worker->now_ms);
+    }
+    if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
+        worker_tick_conns(worker);
+    }
+    if (worker->paused) {
+        worker_end_pause(worker);
+    }
+}
+
+/* --- letters ---------------------------------------------------------------------------------------------------------------- */
+
+struct conn_letter {
+    struct letter letter;
+    int fd;
+};
+
+static void worker_on_conn(struct letter *letter, void *owner)
+{
+    struct conn_letter *arrival = (struct conn_letter *)(void *)letter;
+    struct worker *worker = owner;
+    worker_read_clock(worker);
+    if (worker->draining) {
+        (void)close(arrival->fd);
+        atomic_fetch_sub(&worker->load, 1);
+        atomic_fetch_sub(&worker->node->conns_open, 1);
+    } else if (conn_open(worker, arrival->fd) == NULL) {
+        atomic_fetch_sub(&worker->load, 1);
+        atomic_fetch_sub(&worker->node->conns_open, 1);
+    } else {
+        metrics_count(worker->metrics, M_CONNECTIONS);
+    }
+    free(arrival);
+}
+
+void worker_post_conn(struct worker *worker, int fd)
+{
+    struct conn_letter *arrival = malloc(sizeof(*arrival));
+    atomic_fetch_add(&worker->load, 1);
+    atomic_fetch_add(&worker->node->conns_open, 1);
+    if (arrival != NULL) {
+        *arrival = (struct conn_letter){.letter = {.open = worker_on_conn}, .fd = fd};
+        if (mailbox_post_urgent(&worker->mailbox, &arrival->letter) == OK) {
+            return;
+        }
+    }
+    free(arrival);
+    (void)close(fd);
+    atomic_fetch_sub(&worker->load, 1);
+    atomic_fetch_sub(&worker->node->conns_open, 1);
+}
+
+/* A letter of one window to another travels in a letter of ours. */
+static void worker_on_tiers_post(struct letter *letter, void *owner)
+{
+    struct worker *worker = owner;
+    struct tiers_post *post = (struct tiers_post *)(void *)letter;
+    worker_read_clock(worker);
+    post->open(post, worker->window);
+}
+
+static enum status worker_post_tiers(void *arg, unsigned to, struct tiers_post *post, bool must)
+{
+    struct l2_roof *roof = arg;
+    struct worker *worker = roof->owner;
+    struct letter *letter = (struct letter *)(void *)post->roof_room;
+    _Static_assert(sizeof(struct letter) <= sizeof(post->roof_room), "a letter fits in the room of a post");
+    _Static_assert(offsetof(struct tiers_post, roof_room) == 0, "a post begins with its letter");
+    letter->open = worker_on_tiers_post;
+    struct mailbox *mailbox = &worker->node->workers[to]->mailbox;
+    return must ? mailbox_post_urgent(mailbox, letter) : mailbox_post(mailbox, letter);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------------------------- */
+
+static enum status worker_open_window(struct worker *worker)
+{
+    struct node *node = worker->node;
+    if (node->tiers == NULL) {
+        return OK;
+    }
+    worker->roof = calloc(1, sizeof(*worker->roof));
+    if (worker->roof == NULL) {
+        return NO_MEMORY;
+    }
+    l2_roof_open(worker->roof, &worker->loop, &node->clock, tiers_url(node->tiers), worker);
+    worker->window = tiers_window_new(&(struct tiers_window_options){
+        .tiers = node->tiers,
+        .worker = worker->index,
+        .metrics = worker->metrics,
+        .io = l2_roof_io(worker->roof),
+        .seed = rand_next(&worker->rand),
+        .post = worker_post_tiers,
+    });
+    return worker->window == NULL ? NO_MEMORY : OK;
+}
+
+static void worker_open_loop(struct worker *worker)
+{
+    CHECK(uv_loop_init(&worker->loop) == 0);
+    CHECK(uv_check_init(&worker->loop, &worker->check) == 0);
+    CHECK(uv_prepare_init(&worker->loop, &worker->prepare) == 0);
+    CHECK(uv_idle_init(&worker->loop, &worker->idle) == 0);
+    CHECK(uv_timer_init(&worker->loop, &worker->timer) == 0);
+    worker->check.data = worker;
+    worker->prepare.data = worker;
+    worker->timer.data = worker;
+    mailbox_open(&worker->mailbox, &worker->loop, worker);
+}
+
+static void worker_init_replies(struct worker *worker)
+{
+    out_init(&worker->aside.out, &worker->pool);
+    out_init(&worker->sink.out, &worker->pool);
+    worker->aside.worker = worker;
+    worker->sink.worker = worker;
+    request_reader_init(&worker->reader);
+    list_init(&worker->conns);
+    list_init(&worker->dirty);
+    list_init(&worker->taken);
+    list_init(&worker->woken);
+}
+
+static void worker_run(void *arg)
+{
+    struct worker *worker = arg;
+    char name[16];
+    (void)snprintf(name, sizeof(name), "worker-%u", worker->index);
+    (void)pthread_setname_np(pthread_self(), name);
+    worker_on_tick(&worker->timer);
+    CHECK(uv_check_start(&worker->check, worker_on_check) == 0);
+    CHECK(uv_prepare_start(&worker->prepare, worker_on_prepare) == 0);
+    CHECK(uv_timer_start(&worker->timer, worker_on_tick, WORKER_TICK_MS, WORKER_TICK_MS) == 0);
+    (void)uv_run(&worker->loop, UV_RUN_DEFAULT);
+}
+
+/* The memory, when no thread runs and the loop is closed or never was opened. */
+static void worker_release(struct worker *worker)
+{
+    request_reader_done(&worker->reader);
+    out_done(&worker->aside.out);
+    out_done(&worker->sink.out);
+    out_pool_done(&worker->pool);
+    free(worker->spare_read);
+    free(worker->roof);
+    free(worker->read_memory);
+    free(worker->counters);
+    free(worker->metrics);
+    free(worker);
+}
+
+enum status worker_new(struct node *node, unsigned index, struct worker **ret_worker)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    if (worker == NULL) {
+        return NO_MEMORY;
+    }
+    worker->node = node;
+    worker->index = index;
+    worker->read_memory = malloc(READ_MEMORY);
+    worker->metrics = calloc(1, sizeof(*worker->metrics));
+    worker->counters = calloc(command_count(), sizeof(*worker->counters));
+    uint64_t seed = 0;
+    rand_secret(&seed, sizeof(seed));
+    rand_seed(&worker->rand, seed);
+    worker_init_replies(worker);
+    if (worker->read_memory == NULL || worker->metrics == NULL || worker->counters == NULL) {
+        worker_release(worker);
+        return NO_MEMORY;
+    }
+    worker_open_loop(worker);
+    CHECK(worker_open_window(worker) == OK); /* at start, before anything is served */
+    *ret_worker = worker;
+    return OK;
+}
+
+void worker_start(struct worker *worker)
+{
+    worker->started = true;
+    CHECK(uv_thread_create(&worker->thread, worker_run, worker) == 0);
+}
+
+void worker_drain(struct worker *worker, int64_t until_ms)
+{
+    worker->draining = true;
+    worker->drain_until_ms = until_ms;
+    worker_read_clock(worker);
+    worker_tick_conns(worker);
+}
+
+void worker_end_links(struct worker *worker)
+{
+    while (!list_empty(&worker->conns)) {
+        conn_close(LIST_ENTRY(worker->conns.next, struct conn, in_worker));
+    }
+    if (worker->window != NULL) {
+        tiers_window_end_links(worker->window);
+    }
+}
+
+void worker_leave(struct worker *worker)
+{
+    (void)uv_timer_stop(&worker->timer);
+    mailbox_close(&worker->mailbox);
+    uv_close((uv_handle_t *)&worker->check, NULL);
+    uv_close((uv_handle_t *)&worker->prepare, NULL);
+    uv_close((uv_handle_t *)&worker->idle, NULL);
+    uv_close((uv_handle_t *)&worker->timer, NULL);
+    tiers_window_free(worker->window);
+    worker->window = NULL;
+    if (worker->roof != NULL) {
+        l2_roof_close(worker->roof);
+    }
+}
+
+void worker_free(struct worker *worker)
+{
+    if (worker == NULL) {
+        return;
+    }
+    if (worker->started) {
+        CHECK(uv_thread_join(&worker->thread) == 0);
+    } else { /* the node could not start: the loop ends here, on the caller's thread */
+        worker_end_links(worker);
+        worker_leave(worker);
+        (void)uv_run(&worker->loop, UV_RUN_DEFAULT);
+    }
+    CHECK(uv_loop_close(&worker->loop) == 0);
+    worker_release(worker);
+}

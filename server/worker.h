@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* worker.h -- one loop that serves clients.
+ *
+ * Each turn of the loop goes through the same stages, whatever is ready (PERFORMANCE, "stage the loop"):
+ *
+ *      poll     every readable connection: conn_on_read parses its requests into the BATCH and prefetches their keys;
+ *               every readable link: replies land, answers are written
+ *      check    the clock is read once; the batch is executed in each connection's order; links, then connections are
+ *               flushed: one write each
+ *
+ * A batch that is full is executed early, then reading goes on.
+ *
+ * Owns:    its connections, answers, links, read memory, chunks.
+ * Threads: its own; others post to `mailbox`. `load` and metrics may be read by any. */
+#ifndef TERRACE_SERVER_WORKER_H
+#define TERRACE_SERVER_WORKER_H
+
+#include "server/conn.h"
+#include "server/mailbox.h"
+#include "tiers/base/metrics.h"
+#include "tiers/base/rand.h"
+
+enum { BATCH_REQUESTS = 256, BATCH_ARGS = 2048, READ_MEMORY = 1024 * 1024 };
+
+struct request {
+    struct conn *conn;
+    const struct command *command; /* NULL: not built in */
+    const struct slice *argv;      /* in batch.args, or `owned` */
+    struct slice *owned;           /* more arguments than the batch holds; freed when executed */
+    uint32_t argc;                 /* 0: an empty request, stepped over */
+    struct slice raw;              /* where it lies in the connection's region */
+    bool is_inline;
+    bool has_hash;
+    uint64_t hash;
+};
+
+struct batch {
+    unsigned count;
+    unsigned arg_count;
+    struct request requests[BATCH_REQUESTS];
+    struct slice args[BATCH_ARGS];
+};
+
+struct read_wait;
+struct tiers_window;
+
+struct worker {
+    struct node *node;
+    unsigned index;
+    uv_loop_t loop;
+    uv_check_t check;
+    uv_prepare_t prepare;
+    uv_timer_t timer; /* 100 ms: deadlines, idle clients, sweeps of its share */
+    struct mailbox mailbox;
+    uv_thread_t thread;
+    bool started;
+    struct list conns;
+    struct list dirty;
+    struct list taken;
+    struct list woken;
+    uv_idle_t idle;               /* runs while somebody is woken, so that the loop does not sleep */
+    struct request_reader reader; /* for requests that arrive whole */
+    struct batch batch;
+    char *read_memory;
+    size_t read_used;
+    struct out_pool pool;
+    struct rand rand;
+    int64_t now_ms;              /* of the batch that runs */
+    struct tiers_window *window; /* NULL: alone */
+    struct metrics *metrics;
+    struct command_counters *counters; /* by command index */
+    _Atomic unsigned load;       /* connections */
+    bool draining;
+    bool paused;                 /* some connection is held by CLIENT PAUSE */
+    int64_t drain_until_ms;
+    struct l2_roof *roof;        /* sockets of its links; NULL: alone */
+    struct read_wait *spare_read; /* cmd_read.c: a reader for the next GET; malloc'ed or NULL */
+    struct reply aside;          /* an answer made now that must wait for its turn */
+    struct reply sink;           /* answers nobody wants (CLIENT REPLY OFF) */
+    unsigned ticks;
+    char copy[LIMIT_COPY];       /* where l1_get copies small values to */
+};
+
+/* INFO commandstats: written by the worker, read by any. A command flagged fast is not timed by itself: it gets its share
+ * of the batch, since a look at the clock would cost a tenth of a GET. */
+struct command_counters {
+    _Atomic uint64_t calls;
+    _Atomic uint64_t nsec;
+    _Atomic uint64_t rejected;
+    _Atomic uint64_t failed;
+};
+
+enum status worker_new(struct node *node, unsigned index, struct worker **ret_worker) MUST_USE;
+void worker_start(struct worker *worker); /* its thread begins; all workers exist by then */
+/* Takes a client's socket over; closes it if it cannot. Any thread. */
+void worker_post_conn(struct worker *worker, int fd);
+/* The three steps of ending, each on the worker's loop (control.c's rounds): close idle clients and, by the deadline,
+ * all; end the links; leave the loop. */
+void worker_drain(struct worker *worker, int64_t until_ms);
+void worker_end_links(struct worker *worker);
+void worker_leave(struct worker *worker);
+void worker_free(struct worker *worker); /* waits for its thread, if it ever ran; NULL is fine */
+
+/* Executes what is in the batch now; nothing is settled, read memory stays as it is. */
+void worker_execute(struct worker *worker);
+/* The same, then settles every connection that was read and starts on fresh read memory. */
+void worker_run_batch(struct worker *worker);
+void worker_mark_dirty(struct worker *worker, struct conn *conn);
+void worker_mark_woken(struct worker *worker, struct conn *conn);
+
+#endif

@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""harness -- starts Redis servers and nodes for the journeys, talks to them, and ends them.
+
+A Stage owns every process it starts and ends each by its pid, whatever the test did; should pytest itself be killed,
+the kernel ends them (PR_SET_PDEATHSIG). Nothing here sleeps for luck: `until` polls a condition up to a deadline.
+
+    with Stage(folder) as stage:
+        redis = stage.redis()
+        node = stage.node(l2=redis)
+        node.client().set("k", "v")
+
+Ports are found by binding port 0; a port that somebody takes in between is tried again with another.
+Environment: TERRACED, path of the node (default build/release/terraced). TERRACED=redis-server puts Redis in the place
+of the node: the tests then test themselves against the oracle ("rehearsal"); tests of our own things are skipped.
+"""
+
+import ctypes
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import redis
+
+import wire
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TERRACED = os.environ.get("TERRACED", str(ROOT / "build" / "release" / "terraced"))
+REHEARSAL = os.path.basename(TERRACED) == "redis-server"
+START_DEADLINE_S = 15.0
+BOUND_S = 1.0  # T, the default bound on staleness
+# What a test may be late by when the machine is busy: two cores, shared with builds.
+SLACK_S = float(os.environ.get("TERRACE_SLACK_S", "1.0"))
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
+
+
+def until(condition, deadline_s=5.0, what=None, every_s=0.005):
+    """Polls `condition` until it is true and returns what it gave; fails with `what` after the deadline."""
+    ends_at = time.monotonic() + deadline_s
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > ends_at:
+            raise AssertionError(f"not within {deadline_s} s: {what or condition.__doc__ or condition}")
+        time.sleep(every_s)
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def raise_file_limit():
+    """As many descriptors as we may have; the count."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def vm_rss_bytes(pid):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(f"process {pid} has no memory: it ended")
+
+
+def open_files(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def info_fields(text):
+    """The name:value lines of INFO as a dict of strings."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith("#"))
+
+
+def _die_with_parent():
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Process:
+    """One child with its log."""
+
+    def __init__(self, name, argv, log_path, env=None):
+        self.name = name
+        self.argv = [str(arg) for arg in argv]
+        self.log_path = log_path
+        self._log = open(log_path, "ab")
+        self.popen = subprocess.Popen(
+            self.argv, stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT, env=env,
+            preexec_fn=_die_with_parent,
+        )
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def alive(self):
+        return self.popen.poll() is None
+
+    def log(self, tail_bytes=8000):
+        data = pathlib.Path(self.log_path).read_bytes()
+        return data[-tail_bytes:].decode("utf-8", "replace")
+
+    def signal(self, number):
+        if self.alive():
+            os.kill(self.pid, number)
+
+    def wait(self, deadline_s=10.0):
+        return self.popen.wait(deadline_s)
+
+    def kill(self):
+        """kill -9, and gone when this returns."""
+        self.signal(signal.SIGKILL)
+        self.popen.wait()
+
+    def end(self):
+        """Asks, then kills. Returns the exit code."""
+        if self.alive():
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            try:
+                self.popen.wait(8)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self._log.close()
+        return self.popen.returncode
+
+
+class Server:
+    """What a Redis and a node have in common: an address that speaks RESP."""
+
+    port = 0
+    process = None
+
+    def client(self, **options):
+        options.setdefault("socket_timeout", 20)
+        return redis.Redis(host="127.0.0.1", port=self.port, **options)
+
+    def wire(self, proto=2, timeout_s=20.0):
+        """A raw connection (wire.Wire) that already said HELLO 3 if proto is 3."""
+        return wire.Wire(("127.0.0.1", self.port), proto=proto, timeout_s=timeout_s)
+
+    def socket(self, timeout_s=20.0):
+        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def answers_ping(self):
+        try:
+            with self.socket(1.0) as sock:
+                sock.sendall(b"PING\r\n")
+                return sock.recv(64)[:5] in (b"+PONG", b"-NOAU")
+        except OSError:
+            return False
+
+    def cli(self, *args, stdin=None, deadline_s=20):
+        """redis-cli (which is hiredis) with these arguments: its standard output, without the last newline."""
+        done = subprocess.run(
+            ["redis-cli", "-h", "127.0.0.1", "-p", str(self.port), *map(str, args)],
+            input=stdin, capture_output=True, text=True, timeout=deadline_s, check=False,
+        )
+        return (done.stdout + done.stderr).rstrip("\n")
+
+    def end(self):
+        if self.process:
+            self.process.end()
+
+
+class RedisServer(Server):
+    """A private redis-server: own folder, nothing saved, loopback only."""
+
+    def __init__(self, stage, name, port, flags):
+        self.stage, self.name, self.port, self.flags = stage, name, port, list(flags)
+        self.folder = stage.folder / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self):
+        argv = ["redis-server", "--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder, "--save", "",
+                "--appendonly", "no", "--enable-debug-command", "yes", "--loglevel", "notice", *self.flags]
+        self.process = self.stage.run(self.name, argv)
+        until(lambda: self.answers_ping() or not self.process.alive(), START_DEADLINE_S, f"{self.name} answers PING")
+        return self.process.alive()
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}"
+
+    def calls(self, command):
+        """How often Redis executed a command since CONFIG RESETSTAT."""
+        stats = self.client().info("commandstats")
+        return stats.get(f"cmdstat_{command}", {}).get("calls", 0)
+
+
+class Node(Server):
+    """A terraced."""
+
+    def __init__(self, stage, name, l2_url, flags, port, env=None):
+        self.stage, self.name, self.l2_url, self.flags, self.port = stage, name, l2_url, list(flags), port
+        self.admin_port = free_port()
+        self.unixsocket = str(stage.folder / f"{name}.sock")
+        self.env = env
+
+    def argv(self):
+        argv = [TERRACED, "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
+                "--unixsocket", self.unixsocket]
+        if self.l2_url:
+            argv += ["--l2", self.l2_url]
+        defaults = {"--threads": "2", "--memory": "64mb", "--policy": "lru", "--enable-debug-command": "yes"}
+        for flag, value in defaults.items():
+            if flag not in self.flags:
+                argv += [flag, value]
+        return argv + self.flags
+
+    def launch(self):
+        self.process = self.stage.run(self.name, self.argv(), env=self.env)
+
+    def start(self):
+        self.launch()
+        until(lambda: self.answers_ping() or not self.process.alive(), START_DEADLINE_S, f"{self.name} answers PING")
+        if not self.process.alive():
+            return False
+        if self.l2_url and "--requirepass" not in self.flags:
+            self.wait_synced(START_DEADLINE_S)
+        return True
+
+    def info(self, section="everything"):
+        with self.wire() as conn:
+            return info_fields(conn.ask("INFO", section))
+
+    def l1_items(self):
+        return int(self.info()["l1_items"])
+
+    def coherence_state(self):
+        return self.info().get("coherence_state")
+
+    def wait_synced(self, deadline_s=5.0):
+        until(lambda: self.coherence_state() == "SYNCED", deadline_s, f"{self.name} is SYNCED with its L2")
+
+    def admin(self, path):
+        """(status, body) of a GET on the admin listener; (0, reason) if nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=5) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+
+class RehearsalNode(Server):
+    """redis-server in the part of a node: alone its own process, with L2 the L2 itself."""
+
+    admin_port = 0
+
+    def __init__(self, redis_server):
+        self.redis_server = redis_server
+        self.port, self.name = redis_server.port, "rehearsal"
+
+    @property
+    def process(self):
+        return self.redis_server.process
+
+    def wait_synced(self, deadline_s=5.0):
+        del deadline_s
+
+    def coherence_state(self):
+        return "SYNCED"
+
+    def end(self):
+        pass
+
+
+class Stage:
+    """Owns the processes of one test or one module."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.processes = []
+        self.count = 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.end()
+
+    def name(self, kind):
+        self.count += 1
+        return f"{kind}{self.count}"
+
+    def run(self, name, argv, env=None):
+        process = Process(name, argv, self.folder / f"{name}.log", env)
+        self.processes.append(process)
+        return process
+
+    def redis(self, *flags):
+        if shutil.which("redis-server") is None:
+            raise AssertionError("redis-server is not installed: apt-get install redis-server")
+        for _ in range(3):
+            server = RedisServer(self, self.name("redis"), free_port(), flags)
+            if server.start():
+                return server
+        raise AssertionError(f"redis-server does not start:\n{server.process.log()}")
+
+    def node(self, *flags, l2=None, env=None):
+        """A node that is ready; with an L2 (a RedisServer or a URL), one that is SYNCED."""
+        if REHEARSAL:
+            return RehearsalNode(l2 if isinstance(l2, RedisServer) else self.redis())
+        for _ in range(3):
+            node = self.node_not_started(*flags, l2=l2, env=env)
+            if node.start():
+                return node
+            if "in use" not in node.process.log():
+                break
+        raise AssertionError(f"the node does not start: {' '.join(node.process.argv)}\n{node.process.log()}")
+
+    def node_not_started(self, *flags, l2=None, env=None):
+        if not pathlib.Path(TERRACED).exists():
+            raise AssertionError(f"no node at {TERRACED}: run make, or set TERRACED")
+        return Node(self, self.name("node"), getattr(l2, "url", l2), flags, free_port(), env)
+
+    def logs(self):
+        return "\n".join(f"--- log of {p.name} (pid {p.pid}, exit {p.popen.poll()}) ---\n{p.log()}"
+                         for p in self.processes if os.path.basename(p.argv[0]) != "redis-server")
+
+    def end(self):
+        for process in reversed(self.processes):
+            process.end()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Everything else goes to L2: what a node with an L2 relays, and what a node without one refuses."""
+
+import pytest
+
+import wire
+
+
+@pytest.fixture
+def conn(node_with_l2):
+    with node_with_l2.wire() as connection:
+        connection.ask("FLUSHALL")
+        yield connection
+
+
+def test_lists_hashes_sets_and_sorted_sets_work(conn):
+    assert conn.ask("RPUSH", "list", "a", "b", "c") == 3 and conn.ask("LRANGE", "list", "0", "-1") == [b"a", b"b", b"c"]
+    assert conn.ask("HSET", "hash", "f", "1", "g", "2") == 2 and conn.ask("HGETALL", "hash") == [b"f", b"1", b"g", b"2"]
+    assert conn.ask("SADD", "set", "x") == 1 and conn.ask("SMEMBERS", "set") == [b"x"]
+    assert conn.ask("ZADD", "zset", "1.5", "m") == 1 and conn.ask("ZSCORE", "zset", "m") == b"1.5"
+    assert conn.ask("XADD", "stream", "1-1", "f", "v") == b"1-1"
+    assert [conn.ask("TYPE", key) for key in ("list", "hash", "set", "zset", "stream")] == [
+        b"list", b"hash", b"set", b"zset", b"stream"]
+
+
+def test_replies_keep_the_shapes_of_resp3(node_with_l2):
+    with node_with_l2.wire(proto=3) as conn:
+        conn.ask("FLUSHALL")
+        conn.ask("HSET", "hash", "f", "1")
+        conn.ask("ZADD", "zset", "1.5", "m")
+        conn.ask("SADD", "set", "x")
+        assert conn.ask_raw("HGETALL", "hash") == b"%1\r\n$1\r\nf\r\n$1\r\n1\r\n"
+        assert conn.ask_raw("ZSCORE", "zset", "m") == b",1.5\r\n"
+        assert conn.ask_raw("SMEMBERS", "set") == b"~1\r\n$1\r\nx\r\n"
+        assert conn.ask_raw("HGET", "hash", "none") == b"_\r\n"
+        with node_with_l2.wire() as old:
+            assert old.ask_raw("HGET", "hash", "none") == b"$-1\r\n"
+
+
+def test_a_string_read_of_another_type_is_refused(conn):
+    conn.ask("RPUSH", "k", "a")
+    wrong = b"WRONGTYPE Operation against a key holding the wrong kind of value"
+    for _ in range(3):
+        assert conn.ask("GET", "k") == wrong and conn.ask("INCR", "k") == wrong and conn.ask("STRLEN", "k") == wrong
+    assert conn.ask("MGET", "k") == [wire.NULL_BULK]
+    assert conn.ask("SET", "k", "now a string") == b"OK" and conn.ask("GET", "k") == b"now a string"
+    assert conn.ask("LPUSH", "k", "a") == wrong
+    assert conn.ask("DEL", "k") == 1 and conn.ask("LPUSH", "k", "a") == 1 and conn.ask("GET", "k") == wrong
+
+
+def test_relayed_writes_of_strings_are_seen_at_once(conn):
+    conn.ask("SET", "k", "abc")
+    assert conn.ask("GET", "k") == b"abc"
+    conn.ask("SETBIT", "k", "7", "0")
+    assert conn.ask("GET", "k") == b"`bc"
+    conn.ask("BITOP", "NOT", "k", "k")
+    assert conn.ask("GET", "k") == b"\x9f\x9d\x9c"
+    conn.ask("SET", "src", "copied")
+    dump = conn.ask("DUMP", "src")
+    assert conn.ask("RESTORE", "k", "0", dump, "REPLACE") == b"OK" and conn.ask("GET", "k") == b"copied"
+    assert conn.ask("MOVE", "k", "4") == 1 and conn.ask("GET", "k") == wire.NULL_BULK
+
+
+def test_movable_keys_are_found_too(conn):
+    """SORT ... STORE names the key it writes among its options."""
+    conn.ask("SET", "dst", "a string")
+    assert conn.ask("GET", "dst") == b"a string"
+    conn.ask("RPUSH", "list", "3", "1", "2")
+    assert conn.ask("SORT", "list", "STORE", "dst") == 3
+    assert conn.ask("GET", "dst").startswith(b"WRONGTYPE") and conn.ask("LRANGE", "dst", "0", "0") == [b"1"]
+
+
+def test_a_pipeline_keeps_its_order_across_tiers(conn):
+    commands, expected = [], []
+    for i in range(300):
+        commands += [["SET", "k", str(i)], ["GET", "k"], ["LPUSH", "l", str(i)], ["GET", "k"], ["LINDEX", "l", "0"]]
+        expected += [b"OK", b"%d" % i, i + 1, b"%d" % i, b"%d" % i]
+    assert conn.pipeline(commands) == expected
+
+
+def test_errors_of_redis_come_through_unchanged(conn):
+    assert conn.ask("HSET", "h", "f") == b"ERR wrong number of arguments for 'hset' command"
+    assert conn.ask("LRANGE", "l", "a", "b") == b"ERR value is not an integer or out of range"
+    assert conn.ask("ZADD", "z", "x", "m") == b"ERR value is not a valid float"
+
+
+def test_nested_replies_pass(conn):
+    conn.ask("GEOADD", "g", "13.361389", "38.115556", "Palermo")
+    assert conn.ask("GEOPOS", "g", "Palermo", "none")[1] in (wire.NULL_ARRAY, None)
+    conn.ask("XADD", "s", "1-1", "f", "v")
+    assert conn.ask("XRANGE", "s", "-", "+") == [[b"1-1", [b"f", b"v"]]]
+    info = conn.ask("XINFO", "STREAM", "s", "FULL")
+    assert info[0] == b"length" and info[1] == 1
+
+
+def test_the_nodes_own_keys_are_hidden(conn):
+    conn.ask("SELECT", "15")
+    assert conn.ask("DBSIZE") == 0 and conn.ask("KEYS", "*") == [] and conn.ask("RANDOMKEY") == wire.NULL_BULK
+    assert conn.ask("SCAN", "0", "COUNT", "1000") == [b"0", []]
+    assert b"db15" not in conn.ask("INFO", "keyspace")
+    conn.ask("SET", "mine", "1")
+    assert conn.ask("DBSIZE") == 1 and conn.ask("KEYS", "*") == [b"mine"] and conn.ask("RANDOMKEY") == b"mine"
+    assert b"db15:keys=1," in conn.ask("INFO", "keyspace")
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("words", ["SUBSCRIBE ch", "PSUBSCRIBE p*", "MULTI", "EXEC", "WATCH k", "BLPOP k 0",
+                                   "BRPOP k 1", "XREAD BLOCK 0 STREAMS s 0", "EVAL return(1) 0",
+                                   "BLMOVE a b LEFT LEFT 0"])
+def test_what_comes_later_says_so(conn, words):
+    reply = conn.ask(*words.split())
+    assert isinstance(reply, wire.Error) and b"unknown command" not in reply, reply
+    assert conn.ask("PING") == b"PONG"
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("words", ["LPUSH l a", "HSET h f v", "SADD s m", "ZADD z 1 m", "XADD s * f v", "PFADD h a",
+                                   "GEOADD g 1 1 m", "SETBIT k 1 1", "DUMP k", "SORT l"])
+def test_alone_they_are_unknown_commands(node_alone, words):
+    name, *args = words.split()
+    with node_alone.wire() as conn:
+        quoted = "".join(f"'{arg}' " for arg in args)
+        assert conn.ask(name, *args) == f"ERR unknown command '{name}', with args beginning with: {quoted}".encode()
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("words", ["REPLICAOF a 1", "CLUSTER INFO", "MIGRATE h 1 k 0 1", "SAVE", "BGSAVE", "SHUTDOWN",
+                                   "PSYNC ? -1", "FAILOVER", "MODULE LIST"])
+def test_what_would_hurt_the_house_is_refused(node_with_l2, redis_server, words):
+    with node_with_l2.wire() as conn:
+        reply = conn.ask(*words.split())
+        assert isinstance(reply, wire.Error), reply
+        assert conn.ask("PING") == b"PONG"
+    assert redis_server.answers_ping() and redis_server.client().info("replication")["role"] == "master"

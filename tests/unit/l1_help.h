@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* l1_help.h -- short ways to say what the L1 tests say often. Time is a plain number. */
+#ifndef TERRACE_TESTS_UNIT_L1_HELP_H
+#define TERRACE_TESTS_UNIT_L1_HELP_H
+
+#include "tiers/base/rand.h"
+#include "tiers/l1.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+static inline struct l1 *help_new(size_t bytes_max, const struct policy *policy, unsigned shards)
+{
+    struct l1 *l1 = l1_new(&(struct l1_options){
+        .bytes_max = bytes_max, .policy = policy, .seed = 1, .shards = shards});
+    assert_non_null(l1);
+    return l1;
+}
+
+static inline struct item *help_item(const struct l1_key *key, const char *value,
+                                     int64_t expire_at_ms, int64_t stamped_at_ms)
+{
+    struct item *item = item_new_value(key->db, key->bytes, slice_of(value));
+    assert_non_null(item);
+    item->expire_at_ms = expire_at_ms;
+    item->stamped_at_ms = stamped_at_ms;
+    return item;
+}
+
+static inline enum status help_swap(struct l1 *l1, const struct l1_key *key, struct item *seen,
+                                    const char *value, int64_t expire_at_ms, int64_t now_ms)
+{
+    struct item *item = value != NULL ? help_item(key, value, expire_at_ms, 0) : NULL;
+    enum status status =
+        l1_commit(l1, &(struct l1_change){.key = *key, .seen = seen, .item = item}, 1, now_ms);
+    item_release(item);
+    return status;
+}
+
+static inline void help_set(struct l1 *l1, uint8_t db, const char *name, const char *value,
+                            int64_t expire_at_ms, int64_t now_ms)
+{
+    struct l1_key key = l1_key(l1, db, slice_of(name));
+    assert_int_equal(help_swap(l1, &key, L1_ANY, value, expire_at_ms, now_ms), OK);
+}
+
+/* Whether the key is served with exactly this value; NULL: not served. */
+static inline bool help_is(struct l1 *l1, uint8_t db, const char *name, const char *value,
+                           int64_t now_ms)
+{
+    struct l1_key key = l1_key(l1, db, slice_of(name));
+    char room[256];
+    struct l1_value got = {.copy = room, .copy_room = sizeof room};
+    if (l1_get(l1, &key, now_ms, 0, &got) == MISS) {
+        return value == NULL;
+    }
+    bool same = value != NULL && slice_is(got.bytes, value);
+    item_release(got.item);
+    return same;
+}
+
+static inline struct l1_stats help_stats(const struct l1 *l1)
+{
+    struct l1_stats stats;
+    l1_stats(l1, &stats);
+    return stats;
+}
+
+/* The seed of a random test: of the environment if it is to be replayed. */
+static inline uint64_t help_seed(void)
+{
+    const char *text = getenv("TEST_SEED");
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
+    return seed;
+}
+
+/* assert_true for random tests: says how to run the failing one again. */
+#define HELP_CHECK(condition, seed)                                                  \
+    do {                                                                             \
+        if (!(condition)) {                                                          \
+            print_error("replay with TEST_SEED=%llu\n", (unsigned long long)(seed)); \
+            fail_msg("%s", #condition);                                              \
+        }                                                                            \
+    } while (0)
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The budget, and who leaves when it is spent. */
+#include "tests/unit/l1_help.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+enum {
+    T0 = 1000000,
+    VALUE_SIZE = 64
+};
+
+static void put(struct l1 *l1, const char *kind, unsigned number, size_t value_size,
+                int64_t expire_at_ms, int64_t now_ms)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s:%u", kind, number);
+    struct l1_key key = l1_key(l1, 0, slice_of(name));
+    struct item *item = item_new(0, key.bytes, value_size);
+    memset(item_value_room(item), 'v', value_size);
+    item->expire_at_ms = expire_at_ms;
+    assert_int_equal(l1_commit(l1, &(struct l1_change){key, L1_ANY, item}, 1, now_ms), OK);
+    item_release(item);
+}
+
+/* A budget for so many items of VALUE_SIZE with names as above. Measured: a sanitizer's allocator counts otherwise. */
+static size_t room_for(size_t count)
+{
+    enum {
+        TABLE_SHARE = 17
+    };
+    struct item *item = item_new(0, SLICE_LITERAL("kind:1234"), VALUE_SIZE);
+    size_t footprint = item_footprint(item);
+    item_release(item);
+    return count * (footprint + TABLE_SHARE);
+}
+
+static bool use(struct l1 *l1, const char *kind, unsigned number, int64_t now_ms)
+{
+    char name[32];
+    char room[VALUE_SIZE];
+    snprintf(name, sizeof name, "%s:%u", kind, number);
+    struct l1_key key = l1_key(l1, 0, slice_of(name));
+    struct l1_value value = {.copy = room, .copy_room = sizeof room};
+    enum status status = l1_get(l1, &key, now_ms, 0, &value);
+    if (status == OK) {
+        item_release(value.item);
+    }
+    return status == OK;
+}
+
+static unsigned present(struct l1 *l1, const char *kind, unsigned end)
+{
+    unsigned count = 0;
+    for (unsigned n = 0; n < end; n++) {
+        char name[32];
+        struct l1_peek peek;
+        snprintf(name, sizeof name, "%s:%u", kind, n);
+        struct l1_key key = l1_key(l1, 0, slice_of(name));
+        count += l1_peek(l1, &key, T0, 0, &peek) == OK;
+    }
+    return count;
+}
+
+static void the_bytes_of_an_empty_l1_come_back_when_all_is_removed(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 26, NULL, 8);
+    size_t empty_bytes = help_stats(l1).bytes_used;
+    for (int round = 0; round < 3; round++) {
+        for (unsigned n = 0; n < 20000; n++) {
+            put(l1, "k", n, n % 300, n % 3 == 0 ? T0 + 100 : 0, T0);
+        }
+        assert_true(help_stats(l1).bytes_used > 20000 * 150);
+        for (unsigned n = 0; n < 20000; n++) {
+            char name[32];
+            snprintf(name, sizeof name, "k:%u", n);
+            if (round == 0) {
+                help_set(l1, 0, name, NULL, 0, T0);
+            } else if (round == 1) {
+                assert_int_equal(l1_forget(l1, slice_of(name)), 1);
+            }
+        }
+        if (round == 2) {
+            l1_flush_all(l1);
+        }
+        assert_int_equal(help_stats(l1).items, 0);
+        l1_sweep(l1, T0, 8000);
+        assert_int_equal(help_stats(l1).bytes_used, empty_bytes);
+        assert_int_equal(help_stats(l1).bytes_used, help_stats(l1).bytes_tables);
+    }
+    l1_free(l1);
+}
+
+static void claims_and_suspects_are_counted_and_given_back(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 26, NULL, 1);
+    size_t empty_bytes = help_stats(l1).bytes_used;
+    struct l1_ask ask = {.now_ms = T0, .join_ms = 10};
+    struct l1_value value = {0};
+    struct l1_claim claim;
+    struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k:1"));
+    put(l1, "k", 1, 5000, 0, T0);
+    size_t full_bytes = help_stats(l1).bytes_used;
+    assert_int_equal(l1_ask(l1, &key, &ask, &value, &claim), CLAIMED);
+    assert_true(help_stats(l1).bytes_used > full_bytes);
+    l1_unclaim(l1, &key, claim.token);
+    assert_int_equal(help_stats(l1).bytes_used, full_bytes);
+    assert_int_equal(l1_ask(l1, &key, &ask, &value, &claim), CLAIMED);
+    l1_invalidate(l1, &key);
+    assert_int_equal(help_stats(l1).bytes_used, empty_bytes);
+    l1_free(l1);
+}
+
+static void the_budget_holds_after_every_insertion(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 20, NULL, 4);
+    uint64_t seed = help_seed();
+    struct rand rand;
+    rand_seed(&rand, seed);
+    for (unsigned n = 0; n < 20000; n++) {
+        size_t size =
+            rand_below(&rand, 50) == 0 ? rand_below(&rand, 400 << 10) : rand_below(&rand, 200);
+        put(l1, "k", n, size, 0, T0 + n);
+        HELP_CHECK(help_stats(l1).bytes_used <= 1 << 20, seed);
+    }
+    l1_free(l1);
+}
+
+static void one_item_may_be_larger_than_the_share_of_a_shard(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 20, NULL, 16);
+    for (unsigned n = 0; n < 10000; n++) {
+        put(l1, "small", n, VALUE_SIZE, 0, T0 + n);
+    }
+    put(l1, "large", 0, 600 << 10, 0, T0 + 10000);
+    assert_int_equal(present(l1, "large", 1), 1);
+    assert_true(present(l1, "small", 10000) > 1500); /* and the rest of the room is used */
+    l1_free(l1);
+}
+
+static void the_item_just_inserted_stays_if_anything_else_can_go(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(64 << 10, &policy_lfu, 4);
+    for (unsigned n = 0; n < 2000; n++) {
+        put(l1, "k", n, n % 3000, 0, T0);
+        assert_true(use(l1, "k", n, T0));
+        for (int i = 0; i < 3; i++) {
+            use(l1, "k", n, T0);
+        }
+    }
+    l1_free(l1);
+}
+
+static void a_smaller_budget_is_reached_at_once(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(4 << 20, NULL, 4);
+    for (unsigned n = 0; n < 20000; n++) {
+        put(l1, "k", n, VALUE_SIZE, 0, T0 + n);
+    }
+    l1_resize(l1, 1 << 20, T0 + 30000);
+    assert_true(help_stats(l1).bytes_used <= 1 << 20);
+    assert_int_equal(help_stats(l1).bytes_max, 1 << 20);
+    assert_true(help_stats(l1).items > 5000);
+    l1_free(l1);
+}
+
+/* Fills twice the capacity while a hot tenth is read again and again; returns how much of it survives. */
+static double hot_share_surviving(const struct policy *policy)
+{
+    enum {
+        HOT = 1000,
+        FILL = 20000
+    };
+    struct l1 *l1 = help_new(room_for(10000), policy, 0);
+    int64_t now_ms = T0;
+    for (unsigned n = 0; n < HOT; n++) {
+        put(l1, "hot", n, VALUE_SIZE, 0, now_ms);
+    }
+    for (unsigned n = 0; n < FILL; n++) {
+        put(l1, "cold", n, VALUE_SIZE, 0, now_ms);
+        use(l1, "hot", n % HOT, now_ms);
+        now_ms += n % 4 == 0; /* 20000 insertions in 5 s */
+    }
+    assert_in_range(help_stats(l1).items, 9000, 11000);
+    double share = present(l1, "hot", HOT) / (double)HOT;
+    l1_free(l1);
+    return share;
+}
+
+static void the_hot_tenth_survives_filling_twice_the_capacity(void **state)
+{
+    (void)state;
+    assert_true(hot_share_surviving(&policy_lru) >= 0.99);
+    assert_true(hot_share_surviving(&policy_lfu) >= 0.99);
+}
+
+static void a_scan_once_cannot_push_out_what_lfu_saw_often(void **state)
+{
+    (void)state;
+    enum {
+        OFTEN = 2000,
+        SCAN = 50000
+    };
+    struct l1 *l1 = help_new(room_for(10000), &policy_lfu, 0);
+    for (unsigned n = 0; n < OFTEN; n++) {
+        put(l1, "often", n, VALUE_SIZE, 0, T0);
+        for (int i = 0; i < 10; i++) {
+            use(l1, "often", n, T0);
+        }
+    }
+    for (unsigned n = 0; n < SCAN; n++) { /* nobody reads the others meanwhile */
+        put(l1, "once", n, VALUE_SIZE, 0, T0 + n / 50);
+    }
+    assert_true(present(l1, "often", OFTEN) >= OFTEN * 99 / 100);
+    l1_free(l1);
+}
+
+static void what_was_often_used_leaves_lfu_when_its_time_is_over(void **state)
+{
+    (void)state;
+    enum {
+        OFTEN = 2000,
+        MINUTE = 60000
+    };
+    struct l1 *l1 = help_new(room_for(10000), &policy_lfu, 0);
+    for (unsigned n = 0; n < OFTEN; n++) {
+        put(l1, "often", n, VALUE_SIZE, 0, T0);
+        for (int i = 0; i < 100; i++) {
+            use(l1, "often", n, T0);
+        }
+    }
+    for (unsigned n = 0; n < 40000; n++) {
+        put(l1, "later", n, VALUE_SIZE, 0, T0 + 60 * MINUTE + n);
+    }
+    assert_true(present(l1, "often", OFTEN) < OFTEN / 20);
+    l1_free(l1);
+}
+
+static void under_ttl_the_nearest_expiry_leaves_first_and_none_last(void **state)
+{
+    (void)state;
+    enum {
+        EACH = 3000,
+        MORE = 2400
+    };
+    struct l1 *l1 = help_new(room_for(10000), &policy_ttl, 0);
+    for (unsigned n = 0; n < EACH; n++) {
+        put(l1, "never", n, VALUE_SIZE, 0, T0);
+        put(l1, "far", n, VALUE_SIZE, T0 + 10000000 + n, T0);
+        put(l1, "near", n, VALUE_SIZE, T0 + 1000000 + n, T0);
+    }
+    for (unsigned n = 0; n < MORE; n++) { /* a third of the near ones is enough */
+        put(l1, "more", n, VALUE_SIZE, T0 + 20000000, T0 + 100);
+    }
+    assert_true(help_stats(l1).evictions > 500);
+    assert_int_equal(present(l1, "never", EACH), EACH);
+    assert_true(present(l1, "far", EACH) >= EACH * 99 / 100);
+    assert_true(present(l1, "more", MORE) >= MORE * 99 / 100);
+    assert_true(present(l1, "near", EACH) < EACH * 5 / 6);
+    l1_free(l1);
+}
+
+static void expired_entries_leave_before_live_ones_under_every_policy(void **state)
+{
+    (void)state;
+    const struct policy *policies[] = {&policy_lru, &policy_lfu, &policy_ttl};
+    for (size_t p = 0; p < 3; p++) {
+        struct l1 *l1 = help_new(room_for(10000), policies[p], 1);
+        for (unsigned n = 0; n < 4500; n++) {
+            put(l1, "live", n, VALUE_SIZE, 0, T0);
+            put(l1, "dead", n, VALUE_SIZE, T0 + 10, T0 + 1);
+        }
+        for (unsigned n = 0; n < 3000; n++) { /* a third of the dead is enough */
+            put(l1, "more", n, VALUE_SIZE, 0, T0 + 20);
+        }
+        struct l1_stats stats = help_stats(l1);
+        assert_true(stats.expirations > 1500);
+        assert_true(stats.evictions < stats.expirations / 20);
+        l1_free(l1);
+    }
+}
+
+static void a_policy_is_switched_without_losing_the_contents(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(4 << 20, &policy_lru, 0);
+    for (unsigned n = 0; n < 1000; n++) {
+        put(l1, "k", n, VALUE_SIZE, 0, T0);
+    }
+    l1_set_policy(l1, &policy_lfu);
+    assert_ptr_equal(l1_policy(l1), &policy_lfu);
+    assert_int_equal(present(l1, "k", 1000), 1000);
+    for (unsigned n = 0; n < 1000; n++) {
+        assert_true(use(l1, "k", n, T0 + 1));
+    }
+    l1_set_policy(l1, &policy_ttl);
+    for (unsigned n = 0; n < 100000; n++) {
+        put(l1, "m", n, VALUE_SIZE, 0, T0 + 2 + n);
+    }
+    assert_true(help_stats(l1).bytes_used <= 4 << 20);
+    l1_free(l1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_bytes_of_an_empty_l1_come_back_when_all_is_removed),
+        cmocka_unit_test(claims_and_suspects_are_counted_and_given_back),
+        cmocka_unit_test(the_budget_holds_after_every_insertion),
+        cmocka_unit_test(one_item_may_be_larger_than_the_share_of_a_shard),
+        cmocka_unit_test(the_item_just_inserted_stays_if_anything_else_can_go),
+        cmocka_unit_test(a_smaller_budget_is_reached_at_once),
+        cmocka_unit_test(the_hot_tenth_survives_filling_twice_the_capacity),
+        cmocka_unit_test(a_scan_once_cannot_push_out_what_lfu_saw_often),
+        cmocka_unit_test(what_was_often_used_leaves_lfu_when_its_time_is_over),
+        cmocka_unit_test(under_ttl_the_nearest_expiry_leaves_first_and_none_last),
+        cmocka_unit_test(expired_entries_leave_before_live_ones_under_every_policy),
+        cmocka_unit_test(a_policy_is_switched_without_losing_the_contents),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Settings: where they come from, what they may be, and what is said when they are wrong. */
+#include "server/options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum {
+    ARGS_MAX = 8
+};
+
+/* A node's sources: arguments, environment, and a file of its own if `text` is not NULL. */
+struct sources {
+    char path[64];
+    char *argv[ARGS_MAX];
+    int argc;
+    char *environment[ARGS_MAX];
+    struct options options;
+    char error[OPTIONS_ERROR_MAX];
+};
+
+static void sources_open(struct sources *sources, const char *text)
+{
+    *sources = (struct sources){.path = "/tmp/terrace-options-XXXXXX", .argc = 1};
+    sources->argv[0] = (char *)(uintptr_t) "terraced";
+    if (text != NULL) {
+        const int fd = mkstemp(sources->path);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+        assert_int_equal(close(fd), 0);
+        sources->argv[sources->argc++] = sources->path;
+    }
+}
+
+static void sources_add(struct sources *sources, const char *arg)
+{
+    assert_true(sources->argc + 1 < ARGS_MAX);
+    sources->argv[sources->argc++] = (char *)(uintptr_t)arg;
+}
+
+static enum options_verdict sources_load(struct sources *sources)
+{
+    return options_load(&sources->options, sources->argc, sources->argv, sources->environment,
+                        sources->error);
+}
+
+static void sources_done(struct sources *sources)
+{
+    options_done(&sources->options);
+    (void)unlink(sources->path);
+}
+
+/* Loads `text` as a file and expects `error` after the file's name. */
+static void check_file_error(const char *text, const char *error)
+{
+    struct sources sources;
+    sources_open(&sources, text);
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    const size_t path_size = strlen(sources.path);
+    assert_memory_equal(sources.error, sources.path, path_size);
+    assert_string_equal(sources.error + path_size, error);
+    sources_done(&sources);
+}
+
+static void check_flag_error(const char *flag, const char *value, const char *error)
+{
+    struct sources sources;
+    sources_open(&sources, NULL);
+    sources_add(&sources, flag);
+    if (value != NULL) {
+        sources_add(&sources, value);
+    }
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(sources.error, error);
+    sources_done(&sources);
+}
+
+static void check_get(const struct options *options, const char *name, const char *value)
+{
+    struct buf text = {.data = NULL};
+    assert_int_equal(options_get(options, name, &text), OK);
+    assert_int_equal(text.size, strlen(value));
+    assert_memory_equal(text.size > 0 ? text.data : "", value, text.size);
+    buf_done(&text);
+}
+
+/* Sets one option by flag and looks at what CONFIG GET would show. */
+static void check_value(const char *flag, const char *value, const char *name, const char *shown)
+{
+    struct sources sources;
+    sources_open(&sources, NULL);
+    sources_add(&sources, flag);
+    sources_add(&sources, value);
+    const enum options_verdict verdict = sources_load(&sources);
+    if (verdict != OPTIONS_RUN) {
+        print_error("%s\n", sources.error);
+    }
+    assert_int_equal(verdict, OPTIONS_RUN);
+    check_get(&sources.options, name, shown);
+    sources_done(&sources);
+}
+
+static void without_any_source_the_defaults_stand(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, NULL);
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_string_equal(sources.options.listen, "127.0.0.1:7379");
+    assert_int_equal(sources.options.l2_timeout, 2000);
+    assert_int_equal(sources.options.maxclients, 10000);
+    assert_true(sources.options.protected_mode);
+    assert_int_equal(options_bound_ms(&sources.options), 1000);
+    assert_null(sources.options.file);
+    sources_done(&sources);
+}
+
+static void a_flag_beats_the_environment_which_beats_the_file(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "maxclients = 1\ntcp-backlog = 2\nthreads = 3\n");
+    sources.environment[0] = (char *)(uintptr_t) "TERRACE_MAXCLIENTS=10";
+    sources.environment[1] = (char *)(uintptr_t) "TERRACE_TCP_BACKLOG=20";
+    sources.environment[2] = (char *)(uintptr_t) "PATH=/bin";
+    sources_add(&sources, "--maxclients=100");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(sources.options.maxclients, 100);
+    assert_int_equal(sources.options.tcp_backlog, 20);
+    assert_int_equal(sources.options.threads, 3);
+    assert_string_equal(sources.options.file, sources.path);
+    sources_done(&sources);
+}
+
+static void a_flag_takes_its_value_after_equals_or_as_the_next_argument(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, NULL);
+    sources_add(&sources, "--requirepass");
+    sources_add(&sources, "--help"); /* a value, whatever it looks like */
+    sources_add(&sources, "--l2=redis://h:1?a=b");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_string_equal(sources.options.requirepass, "--help");
+    assert_string_equal(sources.options.l2, "redis://h:1?a=b");
+    sources_done(&sources);
+}
+
+static void wrong_flags_are_refused_by_name(void **state)
+{
+    (void)state;
+    check_flag_error("--thraeds", "4",
+                     "flag --thraeds: unknown option (did you mean '--threads'?)");
+    check_flag_error("--zzzzzz=4", NULL, "flag --zzzzzz: unknown option");
+    check_flag_error("-x", NULL, "flag -x: unknown option");
+    check_flag_error("--threads", NULL, "flag --threads: expected a value after it");
+    check_flag_error("--threads", "many",
+                     "flag --threads: argument couldn't be parsed into an integer");
+    check_flag_error("a.conf", "b.conf",
+                     "argument 'b.conf': expected one file only, and got 'a.conf' before");
+    check_flag_error("/nosuch/terrace.conf", NULL,
+                     "/nosuch/terrace.conf: No such file or directory");
+}
+
+static void an_unknown_variable_of_ours_is_an_error(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, NULL);
+    sources.environment[0] = (char *)(uintptr_t) "TERRACE_NOSUCH=1";
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(sources.error, "environment TERRACE_NOSUCH: unknown option");
+    sources.environment[0] = (char *)(uintptr_t) "TERRACE_THREADS=129";
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(
+        sources.error, "environment TERRACE_THREADS: argument must be between 0 and 128 inclusive");
+    sources_done(&sources);
+}
+
+static void a_file_may_have_comments_a_section_indentation_and_crlf(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "\xef\xbb\xbfthreads = 2 ; two\r\n"
+                           "# a comment\n"
+                           "\n"
+                           "[terrace] ; ours\n"
+                           "   Maxclients = 7\n"
+                           "\tpolicy = LFU\n"
+                           "log-format: json");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(sources.options.threads, 2);
+    assert_int_equal(sources.options.maxclients, 7);
+    assert_string_equal(sources.options.policy, "lfu");
+    assert_string_equal(sources.options.logformat, "json");
+    sources_done(&sources);
+}
+
+static void errors_of_a_file_name_the_line(void **state)
+{
+    (void)state;
+    check_file_error("threads = 1\n\nthraeds = 2\n",
+                     ":3: unknown option 'thraeds' (did you mean 'threads'?)");
+    check_file_error("memory = lots\n", ":1: option 'memory': argument must be a memory value");
+    check_file_error("threads = 1\nno equals sign\nnosuch = 1\n", ":2: expected 'name = value'");
+    check_file_error("nosuch = 1\nno equals sign\n", ":1: unknown option 'nosuch'");
+    check_file_error("threads = 1\n\n[namespace response]\nprefix = r:\n",
+                     ":3: section [namespace response] is not supported by this version");
+    check_file_error("[other]\n", ":1: section [other] is not supported by this version");
+    check_file_error("[terrace\n", ":1: expected ']' at the end of the section's name");
+}
+
+static void a_long_line_is_an_error_and_not_cut(void **state)
+{
+    (void)state;
+    char text[300];
+    memset(text, 'x', sizeof(text));
+    static const char head[] = "threads = 1\nrequirepass = ";
+    memcpy(text, head, sizeof(head) - 1);
+    text[sizeof(text) - 1] = '\0';
+    check_file_error(text, ":2: line is too long: expected at most 198 bytes");
+    char comment[600];
+    memset(comment, '#', sizeof(comment));
+    comment[sizeof(comment) - 1] = '\0';
+    struct options options;
+    char error[OPTIONS_ERROR_MAX];
+    assert_int_equal(options_read_text(&options, "f", slice_of(comment), error), OK);
+}
+
+static void a_line_of_the_longest_size_arrives_whole(void **state)
+{
+    (void)state;
+    char text[199];
+    memset(text, 'x', sizeof(text));
+    static const char head[] = "requirepass = ";
+    memcpy(text, head, sizeof(head) - 1);
+    text[sizeof(text) - 1] = '\0';
+    struct sources sources;
+    sources_open(&sources, text);
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(strlen(sources.options.requirepass), 198 - (sizeof(head) - 1));
+    sources_done(&sources);
+}
+
+static void a_nul_byte_in_a_file_is_an_error(void **state)
+{
+    (void)state;
+    struct options options;
+    char error[OPTIONS_ERROR_MAX];
+    assert_int_equal(options_read_text(&options, "f", SLICE_LITERAL("# x\nthreads\0 = 1\n"), error),
+                     INVALID);
+    assert_string_equal(error, "f:2: line holds a NUL byte: expected text");
+}
+
+static void bytes_have_the_units_of_redis(void **state)
+{
+    (void)state;
+    check_value("--memory", "64mb", "memory", "67108864");
+    check_value("--memory", "64M", "memory", "64000000");
+    check_value("--memory", "1Gb", "memory", "1073741824");
+    check_value("--memory", "3k", "memory", "3000");
+    check_value("--memory", "3kb", "memory", "3072");
+    check_value("--memory", "17b", "memory", "17");
+    check_flag_error("--memory", "10kib", "flag --memory: argument must be a memory value");
+    check_flag_error("--memory", "-1", "flag --memory: argument must be a memory value");
+    check_flag_error("--memory", "mb", "flag --memory: argument must be a memory value");
+    check_flag_error("--memory", "9999999999gb", "flag --memory: argument must be a memory value");
+}
+
+static void times_have_units_and_bare_numbers_are_milliseconds(void **state)
+{
+    (void)state;
+    check_value("--l2-timeout", "250", "l2-timeout", "250ms");
+    check_value("--l2-timeout", "1500ms", "l2-timeout", "1500ms");
+    check_value("--l2-timeout", "3s", "l2-timeout", "3s");
+    check_value("--l2-timeout", "120s", "l2-timeout", "2m");
+    check_value("--l2-relay-timeout", "2h", "l2-relay-timeout", "2h");
+    check_flag_error("--l2-timeout", "2 weeks",
+                     "flag --l2-timeout: argument must be a time such as 250ms, 2s, 5m or 2h");
+    check_flag_error("--l2-timeout", "9ms",
+                     "flag --l2-timeout: argument must be between 10ms and 10m inclusive");
+    check_flag_error("--l2-timeout", "9999999999999999h",
+                     "flag --l2-timeout: argument must be a time such as 250ms, 2s, 5m or 2h");
+}
+
+static void a_bare_number_of_timeout_is_seconds_as_in_redis(void **state)
+{
+    (void)state;
+    check_value("--timeout", "30", "timeout", "30");
+    check_value("--timeout", "5m", "timeout", "300");
+    check_value("--timeout", "1500ms", "timeout", "1500ms");
+    check_flag_error("--timeout", "-1",
+                     "flag --timeout: argument must be between 0 and 2147483 inclusive");
+    check_flag_error("--timeout", "9223372036854775807",
+                     "flag --timeout: argument is out of range");
+    struct sources sources;
+    sources_open(&sources, "timeout = 30\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(sources.options.timeout, 30000);
+    sources_done(&sources);
+}
+
+static void words_outside_their_list_are_told_the_list(void **state)
+{
+    (void)state;
+    check_value("--loglevel", "WARNING", "loglevel", "warning");
+    check_flag_error("--loglevel", "loud",
+                     "flag --loglevel: argument(s) must be one of the following: debug, verbose, "
+                     "notice, warning");
+    check_flag_error("--policy", "random",
+                     "flag --policy: argument(s) must be one of the following: lru, lfu, ttl");
+    check_flag_error("--protected-mode", "maybe",
+                     "flag --protected-mode: argument must be 'yes' or 'no'");
+}
+
+static void only_bounded_mode_is_supported(void **state)
+{
+    (void)state;
+    check_value("--mode", "bounded 10ms", "mode", "bounded 10ms");
+    check_value("--mode", "bounded  60s", "mode", "bounded  60s");
+    check_flag_error("--mode", "strict",
+                     "flag --mode: mode 'strict' is not supported by this version");
+    check_flag_error("--mode", "available 5m",
+                     "flag --mode: mode 'available' is not supported by this version");
+    static const char expected[] =
+        "flag --mode: argument must be 'bounded T' with T between 10ms and 60s";
+    check_flag_error("--mode", "bounded", expected);
+    check_flag_error("--mode", "bounded 9ms", expected);
+    check_flag_error("--mode", "bounded 61s", expected);
+    check_flag_error("--mode", "boundless 1s", expected);
+    check_flag_error("--mode", "", expected);
+}
+
+static void what_l2_cannot_be_yet_is_refused_by_name(void **state)
+{
+    (void)state;
+    check_value("--l2", "unix:///a,b", "l2", "unix:///a,b");
+    check_value("--l2", "", "l2", "");
+    check_flag_error("--l2", "rediss://h:1",
+                     "flag --l2: rediss:// is not supported by this version");
+    check_flag_error("--l2", "redis+sentinel://a,b/m",
+                     "flag --l2: redis+sentinel:// is not supported by this version");
+    check_flag_error("--l2", "redis+cluster://a",
+                     "flag --l2: redis+cluster:// is not supported by this version");
+    check_flag_error("--l2", "redis://:a,b@h:1,redis://i:2",
+                     "flag --l2: several endpoints are not supported by this version");
+    check_flag_error(
+        "--l2", "http://h",
+        "flag --l2: argument must be redis://[user:pass@]host:port[/db] or unix:///path");
+}
+
+static void addresses_are_host_and_port(void **state)
+{
+    (void)state;
+    check_value("--listen", "[::1]:7379, 127.0.0.1:0", "listen", "[::1]:7379, 127.0.0.1:0");
+    static const char expected[] =
+        "flag --listen: argument must be HOST:PORT, an IPv6 host in brackets";
+    check_flag_error("--listen", "localhost", expected);
+    check_flag_error("--listen", "::1:7379", expected);
+    check_flag_error("--listen", ":7379", expected);
+    check_flag_error("--listen", "h:65536", expected);
+    check_flag_error("--listen", "127.0.0.1:1,h:x", expected);
+    check_flag_error("--admin", "127.0.0.1:1 127.0.0.1:2",
+                     "flag --admin: argument must be one HOST:PORT");
+}
+
+static void addresses_are_walked_one_by_one(void **state)
+{
+    (void)state;
+    struct slice rest = SLICE_LITERAL(" a:1,,[b::c]:65535 ");
+    struct option_address address;
+    assert_int_equal(options_next_address(&rest, &address), OK);
+    assert_true(slice_is(address.host, "a"));
+    assert_int_equal(address.port, 1);
+    assert_int_equal(options_next_address(&rest, &address), OK);
+    assert_true(slice_is(address.host, "b::c"));
+    assert_int_equal(address.port, 65535);
+    assert_int_equal(options_next_address(&rest, &address), MISS);
+}
+
+static void listening_beyond_loopback_without_a_password_is_refused(void **state)
+{
+    (void)state;
+    check_flag_error("--listen", "127.0.0.1:1 0.0.0.0:1",
+                     "settings: listen goes beyond loopback without a password: set requirepass, "
+                     "or protected-mode = no");
+    struct sources sources;
+    sources_open(&sources, "listen = 0.0.0.0:1\nrequirepass = secret\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    sources_done(&sources);
+    sources_open(&sources, "listen = 0.0.0.0:1\nprotected-mode = no\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    sources_done(&sources);
+}
+
+static void values_that_no_file_could_hold_are_refused(void **state)
+{
+    (void)state;
+    check_flag_error("--unixsocket", "/a\nthreads = 1",
+                     "flag --unixsocket: argument must not hold control characters");
+    check_flag_error("--unixsocket", "/a ;b",
+                     "flag --unixsocket: argument must not hold ' ;', which begins a comment");
+    check_flag_error("--unixsocket", " /a",
+                     "flag --unixsocket: argument must not begin or end with a space");
+    check_flag_error("--unixsocketperm", "780",
+                     "flag --unixsocketperm: argument must be between 0 and 777 inclusive");
+    check_flag_error("--unixsocketperm", "708",
+                     "flag --unixsocketperm: argument must be octal digits such as 700");
+}
+
+static char *print_to_text(const struct options *options)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    assert_non_null(stream);
+    options_print(options, stream);
+    assert_int_equal(fclose(stream), 0);
+    return text;
+}
+
+static void printed_options_load_again_and_are_the_same(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "timeout = 1500ms\nmemory = 10mb\npolicy = ttl\nlisten = 127.0.0.1:1\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    char *first = print_to_text(&sources.options);
+    sources_done(&sources);
+    sources_open(&sources, first);
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    char *second = print_to_text(&sources.options);
+    assert_string_equal(first, second);
+    assert_non_null(strstr(first, "timeout = 1500ms\n"));
+    free(first);
+    free(second);
+    sources_done(&sources);
+}
+
+static void printed_options_hide_passwords(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "requirepass = hunter2\nl2 = redis://me:hunter3@four@h:6379\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    char *text = print_to_text(&sources.options);
+    assert_null(strstr(text, "hunter"));
+    assert_null(strstr(text, "four"));
+    assert_non_null(strstr(text, "requirepass = ********\n"));
+    assert_non_null(strstr(text, "l2 = redis://me:********@h:6379\n"));
+    free(text);
+    check_get(&sources.options, "requirepass", "hunter2"); /* as Redis answers */
+    check_get(&sources.options, "l2", "redis://me:********@h:6379");
+    sources_done(&sources);
+}
+
+static enum status set(struct options *options, const char *name, const char *value,
+                       char error[OPTIONS_ERROR_MAX])
+{
+    return options_set(options, slice_of(name), slice_of(value), true, error);
+}
+
+static void live_options_change_while_running_and_others_do_not(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, NULL);
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(set(&sources.options, "MaxClients", "5", sources.error), OK);
+    assert_int_equal(sources.options.maxclients, 5);
+    assert_int_equal(set(&sources.options, "threads", "5", sources.error), INVALID);
+    assert_string_equal(sources.error, "can't set immutable config");
+    assert_int_equal(set(&sources.options, "nosuch", "5", sources.error), INVALID);
+    assert_string_equal(sources.error, "unknown option");
+    assert_int_equal(set(&sources.options, "maxclients", "0", sources.error), INVALID);
+    assert_string_equal(sources.error, "argument must be between 1 and 1000000 inclusive");
+    assert_int_equal(sources.options.maxclients, 5);
+    struct buf text = {.data = NULL};
+    assert_int_equal(options_get(&sources.options, "nosuch", &text), MISS);
+    sources_done(&sources);
+}
+
+static void a_copy_lives_on_its_own(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "requirepass = one\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    struct options copy;
+    assert_int_equal(options_copy(&sources.options, &copy), OK);
+    assert_int_equal(set(&copy, "requirepass", "two", sources.error), OK);
+    assert_string_equal(sources.options.requirepass, "one");
+    assert_string_equal(copy.file, sources.path);
+    sources_done(&sources);
+    assert_string_equal(copy.requirepass, "two");
+    options_done(&copy);
+}
+
+static void rewrite_file(const struct sources *sources, const char *text)
+{
+    FILE *stream = fopen(sources->path, "w");
+    assert_non_null(stream);
+    assert_true(fputs(text, stream) >= 0);
+    assert_int_equal(fclose(stream), 0);
+}
+
+static void a_reload_takes_the_good_file_and_refuses_the_bad_one(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "maxclients = 1\nthreads = 1\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    struct options next = {.maxclients = 77};
+
+    rewrite_file(&sources, "maxclients = none\n");
+    assert_int_equal(options_reload(&sources.options, sources.argc, sources.argv,
+                                    sources.environment, &next, sources.error),
+                     INVALID);
+    assert_int_equal(next.maxclients, 77);
+
+    rewrite_file(&sources, "maxclients = 2\nthreads = 2\n");
+    assert_int_equal(options_reload(&sources.options, sources.argc, sources.argv,
+                                    sources.environment, &next, sources.error),
+                     INVALID);
+    assert_string_equal(sources.error,
+                        "settings: option 'threads' cannot change while the node runs");
+    assert_int_equal(next.maxclients, 77);
+
+    rewrite_file(&sources, "maxclients = 2\nthreads = 1\n");
+    assert_int_equal(options_reload(&sources.options, sources.argc, sources.argv,
+                                    sources.environment, &next, sources.error),
+                     OK);
+    assert_int_equal(next.maxclients, 2);
+    options_done(&next);
+    sources_done(&sources);
+}
+
+static void every_name_is_listed_in_help_and_can_be_read(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, NULL);
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    char *help = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&help, &size);
+    options_help(stream);
+    assert_int_equal(fclose(stream), 0);
+    unsigned live = 0;
+    unsigned count = 0;
+    for (const char *name; (name = options_name(count)) != NULL; count++) {
+        char flag[64];
+        (void)snprintf(flag, sizeof(flag), "  --%s ", name);
+        assert_non_null(strstr(help, flag));
+        struct buf text = {.data = NULL};
+        assert_int_equal(options_get(&sources.options, name, &text), OK);
+        buf_done(&text);
+        live += options_is_live(count);
+    }
+    assert_true(count > 20);
+    assert_true(live > 0 && live < count);
+    assert_false(options_is_live(count));
+    free(help);
+    sources_done(&sources);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_any_source_the_defaults_stand),
+        cmocka_unit_test(a_flag_beats_the_environment_which_beats_the_file),
+        cmocka_unit_test(a_flag_takes_its_value_after_equals_or_as_the_next_argument),
+        cmocka_unit_test(wrong_flags_are_refused_by_name),
+        cmocka_unit_test(an_unknown_variable_of_ours_is_an_error),
+        cmocka_unit_test(a_file_may_have_comments_a_section_indentation_and_crlf),
+        cmocka_unit_test(errors_of_a_file_name_the_line),
+        cmocka_unit_test(a_long_line_is_an_error_and_not_cut),
+        cmocka_unit_test(a_line_of_the_longest_size_arrives_whole),
+        cmocka_unit_test(a_nul_byte_in_a_file_is_an_error),
+        cmocka_unit_test(bytes_have_the_units_of_redis),
+        cmocka_unit_test(times_have_units_and_bare_numbers_are_milliseconds),
+        cmocka_unit_test(a_bare_number_of_timeout_is_seconds_as_in_redis),
+        cmocka_unit_test(words_outside_their_list_are_told_the_list),
+        cmocka_unit_test(only_bounded_mode_is_supported),
+        cmocka_unit_test(what_l2_cannot_be_yet_is_refused_by_name),
+        cmocka_unit_test(addresses_are_host_and_port),
+        cmocka_unit_test(addresses_are_walked_one_by_one),
+        cmocka_unit_test(listening_beyond_loopback_without_a_password_is_refused),
+        cmocka_unit_test(values_that_no_file_could_hold_are_refused),
+        cmocka_unit_test(printed_options_load_again_and_are_the_same),
+        cmocka_unit_test(printed_options_hide_passwords),
+        cmocka_unit_test(live_options_change_while_running_and_others_do_not),
+        cmocka_unit_test(a_copy_lives_on_its_own),
+        cmocka_unit_test(a_reload_takes_the_good_file_and_refuses_the_bad_one),
+        cmocka_unit_test(every_name_is_listed_in_help_and_can_be_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The small pure parts behind AUTH, CLIENT SETNAME, OBJECT and INFO memory. */
+#include "server/auth.h"
+#include "server/client_name.h"
+#include "server/memory_report.h"
+#include "server/node.h"
+#include "server/object.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct node *node_with_password(char *password)
+{
+    struct node *node = calloc(1, sizeof(*node));
+    assert_non_null(node);
+    assert_int_equal(pthread_mutex_init(&node->options_lock, NULL), 0);
+    node->options.requirepass = password;
+    return node;
+}
+
+static bool check(struct node *node, const char *user, const char *pass)
+{
+    return auth_check(node, slice_of(user), slice_of(pass));
+}
+
+static void only_the_exact_password_is_right(void **state)
+{
+    (void)state;
+    char password[] = "sesame";
+    struct node *node = node_with_password(password);
+    assert_true(auth_needed(node));
+    assert_true(check(node, "default", "sesame"));
+    assert_false(check(node, "default", "sesam"));
+    assert_false(check(node, "default", "sesame1"));
+    assert_false(check(node, "default", "sesamesesame"));
+    assert_false(check(node, "default", ""));
+    assert_false(check(node, "default", "Sesame"));
+    assert_false(check(node, "other", "sesame"));
+    free(node);
+}
+
+static void without_a_password_the_default_user_may_say_any(void **state)
+{
+    (void)state;
+    char empty[] = "";
+    struct node *node = node_with_password(empty);
+    assert_false(auth_needed(node));
+    assert_true(check(node, "default", "whatever"));
+    assert_false(check(node, "other", "whatever"));
+    node->options.requirepass = NULL;
+    assert_false(auth_needed(node));
+    free(node);
+}
+
+static void names_are_printable_words(void **state)
+{
+    (void)state;
+    assert_true(client_name_is_valid(SLICE_LITERAL("")));
+    assert_true(client_name_is_valid(SLICE_LITERAL("a!~_")));
+    assert_false(client_name_is_valid(SLICE_LITERAL("a b")));
+    assert_false(client_name_is_valid(SLICE_LITERAL("a\n")));
+    assert_false(client_name_is_valid(SLICE_LITERAL("\xc3\xa9")));
+    assert_false(client_name_is_valid(SLICE_LITERAL("\x7f")));
+}
+
+static void encodings_are_those_of_redis(void **state)
+{
+    (void)state;
+    assert_string_equal(object_encoding(SLICE_LITERAL("0")), "int");
+    assert_string_equal(object_encoding(SLICE_LITERAL("-9223372036854775808")), "int");
+    assert_string_equal(object_encoding(SLICE_LITERAL("9223372036854775808")), "embstr");
+    assert_string_equal(object_encoding(SLICE_LITERAL("01")), "embstr");
+    assert_string_equal(object_encoding(SLICE_LITERAL("")), "embstr");
+    assert_string_equal(
+        object_encoding(SLICE_LITERAL("12345678901234567890123456789012345678901234")), "embstr");
+    assert_string_equal(
+        object_encoding(SLICE_LITERAL("123456789012345678901234567890123456789012345")), "raw");
+}
+
+static void small_integers_are_shared(void **state)
+{
+    (void)state;
+    assert_int_equal(object_refcount(SLICE_LITERAL("9999")), INT32_MAX);
+    assert_int_equal(object_refcount(SLICE_LITERAL("10000")), 1);
+    assert_int_equal(object_refcount(SLICE_LITERAL("-1")), 1);
+    assert_int_equal(object_refcount(SLICE_LITERAL("abc")), 1);
+}
+
+static void bytes_are_shown_as_redis_shows_them(void **state)
+{
+    (void)state;
+    char text[MEMORY_HUMAN_MAX];
+    memory_human(text, 1023);
+    assert_string_equal(text, "1023B");
+    memory_human(text, 2014592);
+    assert_string_equal(text, "1.92M");
+    memory_human(text, 25276502016);
+    assert_string_equal(text, "23.54G");
+    memory_human(text, 1024);
+    assert_string_equal(text, "1.00K");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_the_exact_password_is_right),
+        cmocka_unit_test(without_a_password_the_default_user_may_say_any),
+        cmocka_unit_test(names_are_printable_words),
+        cmocka_unit_test(encodings_are_those_of_redis),
+        cmocka_unit_test(small_integers_are_shared),
+        cmocka_unit_test(bytes_are_shown_as_redis_shows_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tiers/beat.h"
+
+#include "protocol/check.h"
+
+#include <hiredis/hiredis.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The script's text, with a NUL behind it. The path is seen from the project root, where the build runs. */
+__asm__(".pushsection .rodata\n"
+        ".global beat_script\n"
+        ".type beat_script, %object\n"
+        "beat_script:\n"
+        ".incbin \"tiers/scripts/beat.lua\"\n"
+        ".byte 0\n"
+        ".size beat_script, . - beat_script\n"
+        ".popsection\n");
+
+enum {
+    BEAT_ANSWER_FIELDS = 4,
+    EPOCH_RANDOM_SIZE = 8
+};
+
+/* What the script splices at. */
+_Static_assert(FRAME_REDIS_WORDS_OFFSET == 16 && FRAME_REDIS_WORDS_SIZE == 24,
+               "scripts/beat.lua counts on it");
+
+static enum status request_append(struct buf *out, size_t argc, const char *const *argv,
+                                  const size_t *sizes)
+{
+    char *text = NULL;
+    /* The cast is hiredis' missing const. */
+    const int size = redisFormatCommandArgv(&text, (int)argc, (const char **)argv, sizes);
+    if (size < 0) {
+        return NO_MEMORY;
+    }
+    const enum status status = buf_append(out, text, (size_t)size);
+    redisFreeCommand(text);
+    return status;
+}
+
+enum status beat_write(struct buf *out, const struct beat_request *request)
+{
+    CHECK(request->known_epoch <= EPOCH_COUNTER_MAX);
+    CHECK(request->publish == (request->frame != NULL));
+    struct buf frame = {0};
+    if (request->publish) {
+        const enum status status = frame_write(&frame, request->frame);
+        if (status != OK) {
+            buf_done(&frame);
+            return status;
+        }
+    }
+    char db[12];
+    char known[24];
+    char random[EPOCH_RANDOM_SIZE];
+    char node[24];
+    char deadline[24];
+    const int db_size = snprintf(db, sizeof db, "%u", request->coherence_db);
+    const int known_size = snprintf(known, sizeof known, "%" PRIu64, request->known_epoch);
+    const int node_size = snprintf(node, sizeof node, "%" PRIu64, request->node);
+    const int deadline_size = snprintf(deadline, sizeof deadline, "%" PRId64, request->deadline_ms);
+    put_u64le(random, request->fresh_random);
+    const char *argv[] = {"EVAL", beat_script, "0",
+                          db,     known,       random,
+                          node,   deadline,    frame.size > 0 ? frame.data : ""};
+    const size_t sizes[] = {4,
+                            strlen(beat_script),
+                            1,
+                            (size_t)db_size,
+                            (size_t)known_size,
+                            sizeof random,
+                            (size_t)node_size,
+                            (size_t)deadline_size,
+                            frame.size};
+    const enum status status = request_append(out, sizeof argv / sizeof argv[0], argv, sizes);
+    buf_done(&frame);
+    return status;
+}
+
+/* The server's text without what Redis adds about the script, and without anything that could break a log line. */
+static void error_copy(char error[BEAT_ERROR_MAX], const char *text, size_t size)
+{
+    static const char about_script[] = " script: ";
+    const char *end = memmem(text, size, about_script, sizeof about_script - 1);
+    size = end != NULL ? (size_t)(end - text) : size;
+    size = size < BEAT_ERROR_MAX ? size : BEAT_ERROR_MAX - 1;
+    for (size_t i = 0; i < size; i++) {
+        error[i] = text[i] >= ' ' && text[i] != 0x7f ? text[i] : ' ';
+    }
+    error[size] = '\0';
+}
+
+static bool is_integer(const redisReply *reply, long long minimum, long long maximum)
+{
+    return reply->type == REDIS_REPLY_INTEGER && reply->integer >= minimum &&
+           reply->integer <= maximum;
+}
+
+static enum status answer_read(const redisReply *reply, struct beat_answer *ret_answer,
+                               char error[BEAT_ERROR_MAX])
+{
+    if (reply->type == REDIS_REPLY_ERROR) {
+        error_copy(error, reply->str, reply->len);
+        return L2_ERROR;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != BEAT_ANSWER_FIELDS) {
+        return MALFORMED;
+    }
+    const redisReply *counter = reply->element[0];
+    const redisReply *random = reply->element[1];
+    const redisReply *seq = reply->element[2];
+    const redisReply *began = reply->element[3];
+    if (!is_integer(counter, 1, EPOCH_COUNTER_MAX) || random->type != REDIS_REPLY_STRING ||
+        random->len != EPOCH_RANDOM_SIZE || !is_integer(seq, 0, INT64_MAX) ||
+        !is_integer(began, 0, 1)) {
+        return MALFORMED;
+    }
+    *ret_answer = (struct beat_answer){
+        .epoch = {.counter = (uint64_t)counter->integer, .random = get_u64le(random->str)},
+        .seq = (uint64_t)seq->integer,
+        .began = began->integer == 1,
+    };
+    return OK;
+}
+
+enum status beat_read(struct slice reply, struct beat_answer *ret_answer,
+                      char error[BEAT_ERROR_MAX])
+{
+    snprintf(error, BEAT_ERROR_MAX, "the answer of the beat is not what its script returns");
+    redisReader *reader = redisReaderCreate();
+    if (reader == NULL) {
+        return NO_MEMORY;
+    }
+    enum status status = MALFORMED;
+    void *read = NULL;
+    if (reply.size > 0 && redisReaderFeed(reader, reply.data, reply.size) == REDIS_OK &&
+        redisReaderGetReply(reader, &read) == REDIS_OK && read != NULL) {
+        status = answer_read(read, ret_answer, error);
+    }
+    if (read != NULL) {
+        freeReplyObject(read);
+    }
+    redisReaderFree(reader);
+    return status;
+}

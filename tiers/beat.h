@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* beat.h -- the numbered script call with which a node proves that Redis heard it (COHERENCE section 4).
+ *
+ * One atomic script (scripts/beat.lua) decides the epoch, takes the next seq, keeps the node's record (a real write:
+ * READONLY, NOREPLICAS, OOM, CLUSTERDOWN show) and publishes the frame. A GREETING beat, the first command on every
+ * link, does all that but takes no seq and publishes nothing.
+ *
+ * Redis' side: hash terrace:meta (epoch, rand, run, replid), string terrace:seq, hash terrace:nodes (node: deadline in
+ * ms), channel terrace:bus, all in coherence-db. The random of the epoch is 8 raw bytes, little endian, in the hash as
+ * in the frame. A key of another type is an error of every beat; a hash whose fields are not ours is no epoch, and a
+ * new one begins.
+ *
+ * hiredis formats the request and reads the flat answer; both look the same in RESP2 and RESP3. */
+#ifndef TERRACE_TIERS_BEAT_H
+#define TERRACE_TIERS_BEAT_H
+
+#include "protocol/frame.h"
+
+/* Above this a counter is refused as garbage: Lua's numbers are exact to 2^53, and the script counts to 15 digits. */
+#define EPOCH_COUNTER_MAX 999999999999999ll
+enum { BEAT_ERROR_MAX = 160 };
+
+struct beat_request {
+    unsigned coherence_db;
+    uint64_t known_epoch;  /* largest counter this node ever saw */
+    uint64_t fresh_random; /* of a new epoch, should one begin */
+    uint64_t node;
+    int64_t deadline_ms;   /* of the node's record in terrace:nodes */
+    bool publish;          /* false: greeting */
+    const struct frame *frame; /* to publish; the script fills in its epoch and seq words; NULL on a greeting */
+};
+
+struct beat_answer {
+    struct epoch epoch;
+    uint64_t seq;   /* of this beat; the current one on a greeting */
+    bool began;     /* this call began the epoch */
+};
+
+extern const char beat_script[]; /* the text of scripts/beat.lua, embedded by the build */
+
+/* The EVAL request, appended to `out`. known_epoch is at most EPOCH_COUNTER_MAX. */
+enum status beat_write(struct buf *out, const struct beat_request *request) MUST_USE;
+/* `reply` is one whole reply. OK; L2_ERROR: Redis answered an error, its text in `error`; MALFORMED; NO_MEMORY. Unless
+ * OK, `error` says why. */
+enum status beat_read(struct slice reply, struct beat_answer *ret_answer, char error[BEAT_ERROR_MAX]) MUST_USE;
+
+#endif

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "protocol/check.h"
+#include "protocol/resp_write.h"
+#include "tiers/coherence_inner.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Between two beats, whatever the hurry: forged frames must not make us beat without end. */
+#define HURRY_MS         10
+#define BOUND_DEFAULT_MS 1000
+
+/* --- small tools ------------------------------------------------------------------------------------------------- */
+
+static const char *state_name(enum coherence_state state)
+{
+    switch (state) {
+    case COHERENCE_DETACHED: return "DETACHED";
+    case COHERENCE_CATCHUP: return "CATCHUP";
+    case COHERENCE_SYNCED: return "SYNCED";
+    case COHERENCE_SUSPECT: return "SUSPECT";
+    }
+    return "?";
+}
+
+void coherence_count(struct coherence *coherence, enum metric id, uint64_t n)
+{
+    if (coherence->options.metrics != NULL) {
+        metrics_add(coherence->options.metrics, id, n);
+    }
+}
+
+static int64_t bound_ms(const struct coherence *coherence)
+{
+    return (int64_t)coherence->options.bound_ms;
+}
+
+void coherence_show(struct coherence *coherence)
+{
+    struct coherence_description next = {
+        .state = coherence->state,
+        .state_name = state_name(coherence->state),
+        .epoch = coherence->epoch,
+        .seq = coherence->has_seq ? coherence->seq : 0,
+        .generation = atomic_load_explicit(&coherence->view.generation, memory_order_relaxed),
+        .horizon_ms = atomic_load_explicit(&coherence->view.horizon_ms, memory_order_relaxed),
+        .floor_ms = atomic_load_explicit(&coherence->view.floor_ms, memory_order_relaxed),
+        .echo_ms = coherence->echo_ms,
+        .stream_hash = coherence->stream_hash,
+    };
+    memcpy(next.reason, coherence->reason, sizeof next.reason);
+    pthread_mutex_lock(&coherence->lock);
+    coherence->described = next;
+    pthread_mutex_unlock(&coherence->lock);
+}
+
+void coherence_describe(const struct coherence *coherence, struct coherence_description *ret)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    /* The lock is not a part of what is described. */
+    pthread_mutex_t *lock = (pthread_mutex_t *)&coherence->lock;
+    pthread_mutex_lock(lock);
+    *ret = coherence->described;
+    pthread_mutex_unlock(lock);
+}
+
+void coherence_move(struct coherence *coherence, enum coherence_state to, const char *reason, ...)
+{
+    static const unsigned allowed[] = {
+        [COHERENCE_DETACHED] = 1u << COHERENCE_CATCHUP,
+        [COHERENCE_CATCHUP] = 1u << COHERENCE_SYNCED | 1u << COHERENCE_DETACHED,
+        [COHERENCE_SYNCED] =
+            1u << COHERENCE_SUSPECT | 1u << COHERENCE_CATCHUP | 1u << COHERENCE_DETACHED,
+        [COHERENCE_SUSPECT] =
+            1u << COHERENCE_SYNCED | 1u << COHERENCE_CATCHUP | 1u << COHERENCE_DETACHED,
+    };
+    CHECK(to == coherence->state || (allowed[coherence->state] & 1u << to) != 0);
+    coherence->state = to;
+    va_list args;
+    va_start(args, reason);
+    vsnprintf(coherence->reason, sizeof coherence->reason, reason, args);
+    va_end(args);
+}
+
+/* --- the fence --------------------------------------------------------------------------------------------------- */
+
+static void close_fence(struct coherence *coherence)
+{
+    atomic_store_explicit(&coherence->view.horizon_ms, 0, memory_order_release);
+    coherence->hurry = true;
+}
+
+void coherence_raise_floor(struct coherence *coherence, int64_t now_ms)
+{
+    if (now_ms + 1 > atomic_load_explicit(&coherence->view.floor_ms, memory_order_relaxed)) {
+        atomic_store_explicit(&coherence->view.floor_ms, now_ms + 1, memory_order_release);
+    }
+}
+
+void coherence_allow_install(struct coherence *coherence, bool allowed)
+{
+    atomic_store_explicit(&coherence->view.may_install, allowed, memory_order_release);
+}
+
+void coherence_next_generation(struct coherence *coherence)
+{
+    const uint64_t generation =
+        atomic_load_explicit(&coherence->view.generation, memory_order_relaxed);
+    atomic_store_explicit(&coherence->view.generation, generation + 1, memory_order_release);
+}
+
+void coherence_doubt(struct coherence *coherence, int64_t now_ms, const char *why)
+{
+    close_fence(coherence);
+    coherence_raise_floor(coherence, now_ms);
+    coherence->segment_whole = false;
+    if (coherence->phase == BUS_CONFIRMED) {
+        coherence_move(coherence, COHERENCE_CATCHUP, "%s", why);
+    }
+}
+
+/* What came home before the change proves nothing about what comes after it. */
+static void doubt_epoch(struct coherence *coherence, int64_t now_ms, const char *why)
+{
+    coherence_doubt(coherence, now_ms, why);
+    own_beats_void(&coherence->beats);
+    coherence_allow_install(coherence, false);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------------- */
+
+struct coherence *coherence_new(const struct coherence_options *options)
+{
+    struct coherence *coherence = calloc(1, sizeof *coherence);
+    if (coherence == NULL) {
+        return NULL;
+    }
+    if (pthread_mutex_init(&coherence->lock, NULL) != 0) {
+        free(coherence);
+        return NULL;
+    }
+    coherence->magic = COHERENCE_MAGIC;
+    coherence->options = *options;
+    if (options->bound_ms == 0) {
+        coherence->options.bound_ms = BOUND_DEFAULT_MS;
+    }
+    uint64_t seed = options->seed;
+    if (seed == 0) {
+        rand_secret(&seed, sizeof seed);
+    }
+    rand_seed(&coherence->rand, seed);
+    atomic_init(&coherence->view.generation, 1);
+    atomic_init(&coherence->view.bound_ms, coherence->options.bound_ms);
+    coherence->echo_ms = -1;
+    coherence->hurry = true;
+    snprintf(coherence->reason, sizeof coherence->reason, "the bus was not reached yet");
+    coherence_show(coherence);
+    return coherence;
+}
+
+void coherence_free(struct coherence *coherence)
+{
+    if (coherence == NULL) {
+        return;
+    }
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    bus_reader_done(&coherence->reader);
+    pthread_mutex_destroy(&coherence->lock);
+    coherence->magic = 0;
+    free(coherence);
+}
+
+const struct coherence_view *coherence_view(const struct coherence *coherence)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    return &coherence->view;
+}
+
+/* --- epochs ------------------------------------------------------------------------------------------------------ */
+
+static void know_epoch(struct coherence *coherence, uint64_t counter)
+{
+    if (counter > coherence->known_epoch && counter <= EPOCH_COUNTER_MAX) {
+        coherence->known_epoch = counter;
+    }
+}
+
+static void adopt(struct coherence *coherence, struct epoch epoch, int64_t now_ms)
+{
+    if (coherence->epoch.counter != 0) {
+        coherence_count(coherence, M_EPOCHS, 1);
+    }
+    coherence->epoch = epoch;
+    know_epoch(coherence, epoch.counter);
+    coherence->has_seq = false;
+    coherence->stream_hash = 0;
+    doubt_epoch(coherence, now_ms, "a new epoch began");
+}
+
+enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epoch epoch,
+                                         int64_t now_ms)
+{
+    if (epoch.counter < coherence->epoch.counter) {
+        return EPOCH_OLD;
+    }
+    if (epoch.counter > coherence->epoch.counter) {
+        adopt(coherence, epoch, now_ms);
+        return EPOCH_ADOPTED;
+    }
+    if (epoch.random != coherence->epoch.random) {
+        know_epoch(coherence, epoch.counter + 1);
+        doubt_epoch(coherence, now_ms, "two epochs have the same number");
+        return EPOCH_CLASH;
+    }
+    return EPOCH_OURS;
+}
+
+uint64_t coherence_known_epoch(const struct coherence *coherence)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    return coherence->known_epoch;
+}
+
+void coherence_on_epoch(struct coherence *coherence, const struct beat_answer *answer,
+                        int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    coherence->heard_at_ms = now_ms;
+    (void)coherence_judge_epoch(coherence, answer->epoch, now_ms);
+    coherence_show(coherence);
+}
+
+/* --- beats ------------------------------------------------------------------------------------------------------- */
+
+bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    if (own_beats_unanswered(&coherence->beats) >= OWN_BEATS_UNANSWERED_MAX) {
+        return false;
+    }
+    const int64_t since_ms = now_ms - coherence->beat_at_ms;
+    return since_ms >= bound_ms(coherence) / 4 || (coherence->hurry && since_ms >= HURRY_MS);
+}
+
+enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct buf *out)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    if (own_beats_unanswered(&coherence->beats) >= OWN_BEATS_UNANSWERED_MAX) {
+        return BUSY;
+    }
+    char body[FRAME_BEAT_BODY_SIZE];
+    const struct frame_beat beat = {
+        .applied_seq = coherence->has_seq ? coherence->seq : 0,
+        .bound_ms = coherence->options.bound_ms,
+        .stream_hash = coherence->stream_hash,
+    };
+    frame_beat_write(body, &beat);
+    const struct frame frame = {
+        .type = FRAME_BEAT,
+        .count = 1,
+        .node = coherence->options.node,
+        .nonce = rand_next(&coherence->rand),
+        .body = {.data = body, .size = sizeof body},
+    };
+    const struct beat_request request = {
+        .coherence_db = coherence->options.coherence_db,
+        .known_epoch = coherence->known_epoch,
+        .fresh_random = rand_next(&coherence->rand),
+        .node = coherence->options.node,
+        .deadline_ms = now_ms + 10 * bound_ms(coherence),
+        .publish = true,
+        .frame = &frame,
+    };
+    const enum status status = beat_write(out, &request);
+    if (status != OK) {
+        return status;
+    }
+    own_beats_sent(&coherence->beats, frame.nonce, now_ms);
+    coherence->beat_at_ms = now_ms;
+    coherence->hurry = false;
+    return OK;
+}
+
+void coherence_on_beat_answer(struct coherence *coherence, const struct beat_answer *answer,
+                              int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    coherence->heard_at_ms = now_ms;
+    coherence->trouble[0] = '\0';
+    const enum epoch_verdict verdict = coherence_judge_epoch(coherence, answer->epoch, now_ms);
+    own_beats_answered(&coherence->beats, now_ms, verdict != EPOCH_OURS);
+    if (verdict != EPOCH_OURS) {
+        coherence->hurry = true;
+    }
+    coherence_show(coherence);
+}
+
+void coherence_on_beat_failed(struct coherence *coherence, const char *why, int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    (void)now_ms;
+    own_beats_failed(&coherence->beats);
+    snprintf(coherence->trouble, sizeof coherence->trouble, "%s", why);
+    coherence_show(coherence);
+}
+
+/* --- the bus' connection ----------------------------------------------------------------------------------------- */
+
+enum status coherence_bus_greeting(struct buf *out, uint64_t client_id)
+{
+    char id[24];
+    snprintf(id, sizeof id, "%" PRIu64, client_id);
+    const struct slice tracking[] = {SLICE_LITERAL("CLIENT"),
+                                     SLICE_LITERAL("TRACKING"),
+                                     SLICE_LITERAL("ON"),
+                                     SLICE_LITERAL("REDIRECT"),
+                                     slice_of(id),
+                                     SLICE_LITERAL("BCAST")};
+    const struct slice subscribe[] = {SLICE_LITERAL("SUBSCRIBE"), SLICE_LITERAL(BUS_CHANNEL_KEYS),
+                                      SLICE_LITERAL(BUS_CHANNEL_FRAMES)};
+    const size_t before = out->size;
+    enum status status = resp_append_request(out, sizeof tracking / sizeof tracking[0], tracking);
+    if (status == OK) {
+        status = resp_append_request(out, sizeof subscribe / sizeof subscribe[0], subscribe);
+    }
+    if (status != OK) {
+        out->size = before;
+    }
+    return status;
+}
+
+void coherence_on_bus_up(struct coherence *coherence, int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    if (coherence->phase != BUS_DOWN) {
+        coherence_on_bus_lost(coherence, "another connection took its place", now_ms);
+    }
+    coherence->phase = BUS_ASKED;
+    coherence->have = 0;
+    coherence->refused = false;
+    coherence->heard_at_ms = now_ms;
+    own_beats_void(&coherence->beats); /* nobody could hear their echoes */
+    coherence_move(coherence, COHERENCE_DETACHED, "the bus is being subscribed");
+    coherence_show(coherence);
+}
+
+/* T8, first half. Entries stay as they are: the floor rises when the next subscription is confirmed. */
+void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    (void)now_ms;
+    if (coherence->phase != BUS_DOWN) {
+        coherence_count(coherence, M_BUS_LOSSES, 1);
+        coherence->phase = BUS_DOWN;
+        coherence_next_generation(coherence);
+        close_fence(coherence);
+        coherence_allow_install(coherence, false);
+        own_beats_void(&coherence->beats);
+        bus_reader_done(&coherence->reader);
+        coherence->has_seq = false;
+        coherence->stream_hash = 0;
+    }
+    if (!coherence->refused) { /* the reason of a refusal says more than the close that follows */
+        coherence_move(coherence, COHERENCE_DETACHED, "the bus is lost: %s", why);
+    }
+    coherence_show(coherence);
+}
+
+bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    if (coherence->phase == BUS_DOWN) {
+        return false;
+    }
+    if (coherence->refused) {
+        return true;
+    }
+    const int64_t patient_ms = now_ms - coherence->patient_from_ms;
+    const int64_t answered_at_ms = own_beats_waiting_since_ms(&coherence->beats);
+    if (answered_at_ms != 0 && now_ms - answered_at_ms > bound_ms(coherence) &&
+        patient_ms > bound_ms(coherence)) {
+        return true;
+    }
+    const int64_t silence_ms = 3 * bound_ms(coherence);
+    return now_ms - coherence->heard_at_ms > silence_ms && patient_ms > silence_ms;
+}
+
+void coherence_tick(struct coherence *coherence, int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    if (coherence->ticked_at_ms != 0 &&
+        now_ms - coherence->ticked_at_ms > bound_ms(coherence) / 2) {
+        coherence->patient_from_ms = now_ms;
+    }
+    coherence->ticked_at_ms = now_ms;
+    if (coherence->state == COHERENCE_SYNCED && !coherence_fresh(&coherence->view, now_ms)) {
+        coherence_move(coherence, COHERENCE_SUSPECT, "no beat came home for %" PRId64 " ms%s%s",
+                       bound_ms(coherence), coherence->trouble[0] != '\0' ? ": " : "",
+                       coherence->trouble);
+        coherence_show(coherence);
+    }
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* coherence.h -- how this node knows that its L1 is not behind L2 (COHERENCE sections 3 and 4).
+ *
+ * One thing decides about freshness: the HORIZON H, the send time of the newest own beat that came home on the bus.
+ * Redis announces a change on our bus before it answers the writer; the bus is FIFO; announcements are applied before
+ * H is stored. So while now - H <= T, every write acknowledged before H has already ended its entry here.
+ *
+ *      control link:   beat(seq 41) ->            Redis            -> answer
+ *      bus:            ... k1 changed | k2 changed | frame(seq 41) ...
+ *                          ^ L1 entries end          ^ H := send time of beat 41
+ *
+ * FLOOR: entries stamped before it are suspects. It rises to now when the bus was lost, a seq is missing, the epoch
+ * changed, a payload is not what it should be, or Redis was flushed. Nothing is flushed in L1.
+ * GENERATION: of the bus connection. It changes when the bus is lost and again when the new subscription is confirmed;
+ * tokens of another generation install nothing.
+ *
+ * EPOCH: the counter never goes down. A smaller one on the bus is an old message and proves nothing; a larger one is
+ * adopted, wherever it is seen. The same counter with another random is two histories of one Redis: neither is trusted,
+ * and the next beat asks for a larger counter.
+ *
+ * TIME. Each function is handed the clock as read after the last receive of the loop's turn, so what made the floor
+ * rise had happened at Redis before now_ms. The floor becomes now_ms + 1: a stamp of the very same millisecond may be
+ * older than the event, so it is suspect too (the price: a read issued later in that millisecond is asked again once).
+ * A stamp above now_ms was given after the event, and what it read is covered by announcements again.
+ *
+ * STREAM HASH: over the announcements between two contiguous frames, the replies as they came on the wire:
+ * h := XXH64(h as 8 bytes, little endian | reply), beginning with XXH64 of nothing. All subscribers receive the same
+ * bytes between the same frames. 0: this node did not see the segment from end to end. A beat carries the hash of the
+ * segment that ended with its applied seq.
+ *
+ * The control loop drives this state machine; it owns no sockets and reads no clock.
+ *
+ * States:
+ *      DETACHED --both subscriptions confirmed--> CATCHUP --own echo--> SYNCED --no echo for T--> SUSPECT
+ *          ^                                         ^                   |  ^------- own echo -------+
+ *          |                                         +--- hole, epoch ---+---------------------------+
+ *          +---------------------- the bus was lost, from anywhere ----------------------------------+
+ *
+ * Threads: the control loop's; workers only read the `view`, whose fields are atomics; describe is any thread's. */
+#ifndef TERRACE_TIERS_COHERENCE_H
+#define TERRACE_TIERS_COHERENCE_H
+
+#include "tiers/beat.h"
+#include "tiers/base/metrics.h"
+#include "tiers/l1.h"
+
+#include <stdatomic.h>
+
+enum coherence_state { COHERENCE_DETACHED, COHERENCE_CATCHUP, COHERENCE_SYNCED, COHERENCE_SUSPECT };
+
+/* What workers look at. H and floor are read once per batch, H with acquire. */
+struct coherence_view {
+    _Atomic int64_t horizon_ms;   /* 0: none */
+    _Atomic int64_t floor_ms;
+    _Atomic uint64_t generation;
+    _Atomic bool may_install;     /* a first echo came in this generation and epoch */
+    _Atomic uint32_t bound_ms;    /* T */
+};
+
+/* The fence at serve time: fresh iff true (and the entry's stamp >= floor, and its deadline not passed). */
+static inline bool coherence_fresh(const struct coherence_view *view, int64_t now_ms)
+{
+    int64_t horizon_ms = atomic_load_explicit(&view->horizon_ms, memory_order_acquire);
+    return horizon_ms != 0 &&
+           now_ms - horizon_ms <= (int64_t)atomic_load_explicit(&view->bound_ms, memory_order_relaxed);
+}
+
+struct coherence_options {
+    struct l1 *l1;           /* borrowed */
+    struct metrics *metrics; /* the control loop's; may be NULL */
+    uint64_t node;
+    uint64_t seed; /* of nonces and epoch randoms; 0: unpredictable */
+    unsigned coherence_db;
+    uint32_t bound_ms; /* T; beats go out every T/4. 0: 1000 */
+};
+
+struct coherence;
+struct coherence *coherence_new(const struct coherence_options *options); /* NULL: no memory */
+void coherence_free(struct coherence *coherence);
+/* Valid as long as the coherence; any thread. */
+const struct coherence_view *coherence_view(const struct coherence *coherence);
+
+/* --- beats, over the control link --- */
+/* Every T/4; at once when an echo is what the fence waits for; never while too many answers are outstanding. */
+bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms);
+/* The next beat as a request for the control link; remembers now_ms as its send time. Exactly one of on_beat_answer and
+ * on_beat_failed must follow per beat, in the order of sending; its echo may come before or after. BUSY: too many are
+ * outstanding. NO_MEMORY. */
+enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct buf *out) MUST_USE;
+void coherence_on_beat_answer(struct coherence *coherence, const struct beat_answer *answer, int64_t now_ms);
+void coherence_on_beat_failed(struct coherence *coherence, const char *why, int64_t now_ms);
+uint64_t coherence_known_epoch(const struct coherence *coherence);
+/* Another link's greeting saw this epoch. */
+void coherence_on_epoch(struct coherence *coherence, const struct beat_answer *answer, int64_t now_ms);
+
+/* --- the bus --- */
+/* What to say on a fresh bus link, in order: CLIENT TRACKING ON REDIRECT <id> BCAST, SUBSCRIBE. */
+enum status coherence_bus_greeting(struct buf *out, uint64_t client_id) MUST_USE;
+void coherence_on_bus_up(struct coherence *coherence, int64_t now_ms);   /* the greeting was sent */
+/* Each reply, whole and in order. */
+void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int64_t now_ms);
+void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t now_ms);
+/* True when the bus must be given up: a beat was answered but not echoed for T, or 3T of silence everywhere, or its
+ * greeting was refused. A pause of this process does not count as silence: after one, the sockets are read first. */
+bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms);
+
+void coherence_tick(struct coherence *coherence, int64_t now_ms); /* 10 a second: SYNCED to SUSPECT by the clock */
+
+enum { COHERENCE_REASON_MAX = 200 };
+
+struct coherence_description {
+    enum coherence_state state;
+    const char *state_name; /* "SYNCED" ... */
+    char reason[COHERENCE_REASON_MAX]; /* why it is not SYNCED, or "" */
+    struct epoch epoch;
+    uint64_t seq;           /* applied; 0: none of this epoch and subscription yet */
+    uint64_t generation;
+    int64_t horizon_ms;
+    int64_t floor_ms;
+    int64_t echo_ms;        /* last beat's time from send to echo; -1 none */
+    uint64_t stream_hash;   /* of the segment that ended with seq; 0: not seen from end to end */
+};
+/* Any thread: a copy made at the last change, under a small lock of its own. */
+void coherence_describe(const struct coherence *coherence, struct coherence_description *ret);
+
+#endif

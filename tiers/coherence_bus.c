@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "protocol/check.h"
+#include "protocol/hash.h"
+#include "tiers/coherence_inner.h"
+
+/* A frame may be forged or flipped; one that is so far ahead would use up the counter (EPOCH_COUNTER_MAX). */
+#define EPOCH_JUMP_MAX (UINT64_C(1) << 20)
+
+/* T2: every announcement is obeyed, also the echo of our own writes: Redis merges all changes of a key in one cycle
+ * into one announcement, so a stranger's write may hide in it. */
+static void forget_keys(struct coherence *coherence, const struct bus_message *message)
+{
+    for (size_t i = 0; i < message->key_count; i++) {
+        (void)l1_forget(coherence->options.l1, bus_message_key(message, i));
+    }
+    coherence_count(coherence, M_ANNOUNCED_KEYS, message->key_count);
+}
+
+static void malformed(struct coherence *coherence, int64_t now_ms, const char *why)
+{
+    coherence_count(coherence, M_BUS_MALFORMED, 1);
+    coherence_doubt(coherence, now_ms, why);
+}
+
+/* A segment ends with a contiguous frame and the next one begins. */
+static void end_segment(struct coherence *coherence, bool contiguous)
+{
+    const uint64_t hash = coherence->segment != 0 ? coherence->segment : 1;
+    coherence->stream_hash = contiguous && coherence->segment_whole ? hash : 0;
+    coherence->segment = hash_checksum((struct slice){.data = "", .size = 0});
+    coherence->segment_whole = true;
+}
+
+static void add_to_segment(struct coherence *coherence, struct slice reply)
+{
+    char before[sizeof(uint64_t)];
+    put_u64le(before, coherence->segment);
+    coherence->segment =
+        hash_checksum_of_two((struct slice){.data = before, .size = sizeof before}, reply);
+}
+
+static bool is_beat(const struct frame *frame)
+{
+    return frame->type == FRAME_BEAT || frame->type == FRAME_MARKER;
+}
+
+/* A frame that this version can believe in. */
+static bool read_frame(const struct coherence *coherence, struct slice text, struct frame *frame)
+{
+    struct frame_beat beat;
+    if (frame_read(text, frame) != OK || frame->shard != 0) {
+        return false;
+    }
+    const uint64_t ours = coherence->epoch.counter;
+    const uint64_t theirs = frame->epoch.counter;
+    if (theirs == 0 || theirs > EPOCH_COUNTER_MAX ||
+        (theirs > ours && theirs - ours > EPOCH_JUMP_MAX)) {
+        return false;
+    }
+    return !is_beat(frame) || frame_beat_read(frame->body, &beat) == OK;
+}
+
+/* What a frame of another version or of managed namespaces asks for, obeyed as far as plain namespaces need it: keys
+ * one by one, all else by suspecting everything. */
+static void obey_frame(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
+{
+    switch (frame->type) {
+    case FRAME_BEAT:
+    case FRAME_MARKER:
+    case FRAME_WAKE: return;
+    case FRAME_KEYS: {
+        size_t position = 0;
+        uint8_t db = 0;
+        struct slice key;
+        enum status status = OK;
+        while ((status = frame_next_key(frame->body, &position, &db, &key)) == OK) {
+            (void)l1_forget(coherence->options.l1, key);
+        }
+        if (status == MALFORMED) {
+            malformed(coherence, now_ms, "a list of keys on the bus is malformed");
+        }
+        return;
+    }
+    case FRAME_PREFIX:
+    case FRAME_TAG:
+    case FRAME_FLUSH: coherence_raise_floor(coherence, now_ms); return;
+    }
+    /* Unknown, and marked as skippable. */
+}
+
+/* T4. Everything in front of the echo was applied before: the bus is in order, and each reply is done with before the
+ * next. The release makes it seen by whoever sees the horizon. */
+static void echo_came(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
+{
+    const int64_t sent_at_ms = own_beats_home(&coherence->beats, frame->nonce);
+    if (sent_at_ms == 0) {
+        return;
+    }
+    coherence_count(coherence, M_BEATS_HOME, 1);
+    coherence->echo_ms = now_ms - sent_at_ms;
+    if (sent_at_ms > atomic_load_explicit(&coherence->view.horizon_ms, memory_order_relaxed)) {
+        atomic_store_explicit(&coherence->view.horizon_ms, sent_at_ms, memory_order_release);
+    }
+    coherence_allow_install(coherence, true);
+    coherence_move(coherence, COHERENCE_SYNCED, "%s", "");
+}
+
+static void frame_came(struct coherence *coherence, struct slice text, int64_t now_ms)
+{
+    if (coherence->phase != BUS_CONFIRMED) {
+        return;
+    }
+    struct frame frame;
+    if (!read_frame(coherence, text, &frame)) {
+        malformed(coherence, now_ms, "a frame on the bus is malformed");
+        return;
+    }
+    const enum epoch_verdict verdict = coherence_judge_epoch(coherence, frame.epoch, now_ms);
+    if (verdict == EPOCH_OLD || verdict == EPOCH_CLASH) {
+        coherence_count(coherence, M_BUS_OTHER_EPOCH, 1);
+        coherence->segment_whole = false;
+        return;
+    }
+    coherence_count(coherence, M_BUS_FRAMES, 1);
+    const uint64_t covered = is_beat(&frame) || frame.count == 0 ? 1 : frame.count;
+    const bool follows = coherence->has_seq && frame.seq_first == coherence->seq + 1;
+    const bool is_hole = coherence->has_seq && !follows; /* missing, repeated, or out of order */
+    end_segment(coherence, follows);
+    coherence->seq = frame.seq_first + covered - 1;
+    coherence->has_seq = true;
+    obey_frame(coherence, &frame, now_ms);
+    if (is_hole) {
+        coherence_count(coherence, M_BUS_HOLES, 1);
+        coherence_doubt(coherence, now_ms, "the numbering of the bus has a hole");
+        coherence->segment_whole = true; /* the next segment begins here, whatever came before */
+    } else if (is_beat(&frame) && frame.node == coherence->options.node) {
+        echo_came(coherence, &frame, now_ms);
+    }
+}
+
+/* T8, second half: from here on every change is announced to us. */
+static void confirm(struct coherence *coherence, unsigned have, int64_t now_ms)
+{
+    coherence->have |= have;
+    if (coherence->have != HAVE_ALL) {
+        return;
+    }
+    coherence->phase = BUS_CONFIRMED;
+    coherence->has_seq = false;
+    coherence->stream_hash = 0;
+    coherence->segment_whole = false;
+    own_beats_void(&coherence->beats);
+    coherence_next_generation(coherence);
+    coherence_raise_floor(coherence, now_ms);
+    coherence->hurry = true;
+    coherence_move(coherence, COHERENCE_CATCHUP, "subscribed; no beat came home yet");
+}
+
+/* A step of the bus' greeting, which must come once and in its time. */
+static void greeted(struct coherence *coherence, unsigned have, int64_t now_ms)
+{
+    if (coherence->phase == BUS_ASKED && (coherence->have & have) == 0) {
+        confirm(coherence, have, now_ms);
+    } else {
+        malformed(coherence, now_ms, "the bus answered what nobody asked");
+    }
+}
+
+static void error_came(struct coherence *coherence, struct slice text, int64_t now_ms)
+{
+    if (coherence->phase != BUS_ASKED) {
+        malformed(coherence, now_ms, "the bus answered an error");
+        return;
+    }
+    coherence->refused = true;
+    coherence_move(coherence, COHERENCE_DETACHED, "the bus was refused: %.*s",
+                   (int)(text.size < COHERENCE_WHY_MAX ? text.size : COHERENCE_WHY_MAX), text.data);
+}
+
+static void obey(struct coherence *coherence, const struct bus_message *message, int64_t now_ms)
+{
+    switch (message->kind) {
+    case BUS_KEYS: forget_keys(coherence, message); return;
+    case BUS_FLUSHED:
+        coherence_count(coherence, M_ANNOUNCED_FLUSHES, 1);
+        coherence_raise_floor(coherence, now_ms);
+        return;
+    case BUS_FORGED:
+        coherence_count(coherence, M_BUS_MALFORMED, 1);
+        coherence_raise_floor(coherence, now_ms);
+        return;
+    case BUS_FRAME: frame_came(coherence, message->text, now_ms); return;
+    case BUS_SUBSCRIBED_KEYS: greeted(coherence, HAVE_KEYS, now_ms); return;
+    case BUS_SUBSCRIBED_FRAMES: greeted(coherence, HAVE_FRAMES, now_ms); return;
+    case BUS_OK: greeted(coherence, HAVE_TRACKING, now_ms); return;
+    case BUS_PONG: return;
+    case BUS_ERROR: error_came(coherence, message->text, now_ms); return;
+    case BUS_STRANGE:
+        malformed(coherence, now_ms, "the bus brought what is not understood");
+        return;
+    }
+}
+
+void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    if (coherence->phase == BUS_DOWN) {
+        return; /* of a connection that was given up */
+    }
+    coherence->heard_at_ms = now_ms;
+    struct bus_message message;
+    bus_read(&coherence->reader, reply, &message);
+    const bool announces =
+        message.kind == BUS_KEYS || message.kind == BUS_FLUSHED || message.kind == BUS_FORGED;
+    if (announces) {
+        add_to_segment(coherence, reply);
+    }
+    obey(coherence, &message, now_ms);
+    if (message.kind != BUS_KEYS) { /* they change nothing that is shown */
+        coherence_show(coherence);
+    }
+    bus_message_done(&message);
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* coherence_inner.h -- the inside of the state machine, for coherence.c (fence, epochs, beats, time) and
+ * coherence_bus.c (what the bus brings). */
+#ifndef TERRACE_TIERS_COHERENCE_INNER_H
+#define TERRACE_TIERS_COHERENCE_INNER_H
+
+#include "tiers/base/rand.h"
+#include "tiers/bus_reply.h"
+#include "tiers/coherence.h"
+#include "tiers/own_beats.h"
+
+#include <pthread.h>
+
+enum {
+    COHERENCE_MAGIC = 0x434f4845,
+    COHERENCE_WHY_MAX = 120,
+};
+
+enum bus_phase {
+    BUS_DOWN,
+    BUS_ASKED,
+    BUS_CONFIRMED
+};
+
+/* What the greeting of the bus must bring, as bits. */
+enum {
+    HAVE_TRACKING = 1,
+    HAVE_KEYS = 2,
+    HAVE_FRAMES = 4,
+    HAVE_ALL = 7
+};
+
+struct coherence {
+    unsigned magic;
+    struct coherence_options options;
+    struct coherence_view view;
+    struct rand rand;
+    enum coherence_state state;
+    char reason[COHERENCE_REASON_MAX];
+    char trouble[COHERENCE_WHY_MAX]; /* why the last beat failed, or "" */
+
+    enum bus_phase phase;
+    unsigned have;
+    bool refused;
+    struct bus_reader reader;
+
+    struct epoch epoch;   /* counter 0: none seen */
+    uint64_t known_epoch; /* the next beat asks for at least this counter */
+    bool has_seq;
+    uint64_t seq;
+    bool segment_whole; /* seen since its first byte */
+    uint64_t segment;   /* running hash */
+    uint64_t stream_hash;
+
+    struct own_beats beats;
+    bool hurry; /* an echo is what the fence waits for */
+    int64_t beat_at_ms;
+    int64_t heard_at_ms; /* last sign of life, control link or bus */
+    int64_t ticked_at_ms;
+    int64_t patient_from_ms; /* end of the last pause of this process */
+    int64_t echo_ms;
+
+    pthread_mutex_t lock; /* of `described` only */
+    struct coherence_description described;
+};
+
+/* What another's epoch means for ours. */
+enum epoch_verdict {
+    EPOCH_OURS,
+    EPOCH_ADOPTED,
+    EPOCH_OLD,
+    EPOCH_CLASH
+};
+
+void coherence_count(struct coherence *coherence, enum metric id, uint64_t n);
+/* The one place where the state changes; checks the move against the drawing in coherence.h. */
+void coherence_move(struct coherence *coherence, enum coherence_state to, const char *reason, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The copy for other threads, at the end of each call that may have changed something worth showing. */
+void coherence_show(struct coherence *coherence);
+/* Everything stamped until now is suspect. */
+void coherence_raise_floor(struct coherence *coherence, int64_t now_ms);
+void coherence_allow_install(struct coherence *coherence, bool allowed);
+/* Tokens of the old generation install nothing from here on. */
+void coherence_next_generation(struct coherence *coherence);
+/* Something on the bus is missing or wrong: only a new echo opens again. */
+void coherence_doubt(struct coherence *coherence, int64_t now_ms, const char *why);
+enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epoch epoch, int64_t now_ms);
+
+#endif

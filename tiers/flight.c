@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* flight.c -- one question to L2 for many who ask (journey 2).
+ *
+ *      worker 1: l1_ask -> CLAIMED   flight 7 begins: PTTL k, GET k
+ *      worker 1: l1_ask -> TAKEN     reader 2 joins flight 7
+ *      worker 2: l1_ask -> TAKEN     a letter to worker 1: join flight 7;  ...  a letter back with the shared item
+ *
+ * A flight lands once: it installs if its token stands, then tells its readers. A letter that comes too late for its
+ * flight goes back as MISSED, and its sender looks again: what landed is in L1 now, or the key was written meanwhile. */
+#include "tiers/window.h"
+
+#include "protocol/check.h"
+#include "protocol/resp_write.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A reader on another worker, waiting for this one's flight. Travels there and back. */
+struct flight_guest {
+    struct tiers_post post;
+    struct flight_guest *next;
+    struct tiers_window *home; /* the reader's */
+    struct tiers_reader *reader;
+    uint64_t token;
+    int proto;
+    /* the result, for the way back */
+    bool missed;
+    enum status status;
+    struct item *item;
+    struct buf error;
+    struct l1_key key; /* bytes in `bytes` */
+    char bytes[];
+};
+
+struct flight {
+    struct tiers_window *window;
+    struct list in_window;
+    uint64_t token; /* 0: a read without a claim, which nobody can join */
+    struct link_request ttl_request;
+    struct link_request get_request;
+    enum status refused; /* of the second request, if the link did not take it */
+    int64_t issued_at_ms;
+    int64_t pttl_ms;     /* -1: does not expire; FLIGHT_TTL_NONE: not known, so the value is not kept */
+    struct tiers_reader *readers;
+    struct tiers_reader **last_reader;
+    struct flight_guest *guests;
+    struct l1_key key; /* bytes in `bytes` */
+    char bytes[];
+};
+
+enum { FLIGHT_TTL_NONE = -3 };
+
+static struct list *flight_bucket(struct tiers_window *window, uint64_t token)
+{
+    return &window->flights[(token * 0x9e3779b97f4a7c15u) >> 56];
+}
+
+static struct flight *flight_find(struct tiers_window *window, uint64_t token)
+{
+    struct list *bucket = flight_bucket(window, token);
+    for (struct list *node = bucket->next; node != bucket; node = node->next) {
+        struct flight *flight = LIST_ENTRY(node, struct flight, in_window);
+        if (flight->token == token) {
+            return flight;
+        }
+    }
+    return NULL;
+}
+
+/* --- landing ------------------------------------------------------------------------------------------------------- */
+
+static void guest_on_home(struct tiers_post *post, struct tiers_window *at);
+
+static void guest_free(struct flight_guest *guest)
+{
+    item_release(guest->item);
+    buf_done(&guest->error);
+    free(guest);
+}
+
+/* Sends a guest home. The way back is not optional: the roof posts it past the limit of the mailbox, and only a worker
+ * that has ended, whose readers are gone with it, does not get it. */
+static void guest_send_home(struct tiers_window *window, struct flight_guest *guest)
+{
+    guest->post.open = guest_on_home;
+    if (window->options.post(window->options.io.roof, guest->home->options.worker, &guest->post, true) != OK) {
+        guest_free(guest);
+    }
+}
+
+static void flight_tell(struct flight *flight, enum status status, const struct tiers_value *value)
+{
+    struct tiers_reader *reader = flight->readers;
+    while (reader != NULL) {
+        struct tiers_reader *next = reader->next; /* the reader may free itself */
+        reader->on_value(reader, status, value);
+        reader = next;
+    }
+    struct flight_guest *guest = flight->guests;
+    while (guest != NULL) {
+        struct flight_guest *next = guest->next;
+        guest->status = status;
+        guest->item = value->item == NULL ? NULL : item_ref(value->item);
+        if (value->error.size > 0 && buf_append_slice(&guest->error, value->error) != OK) {
+            guest->status = NO_MEMORY;
+        }
+        guest_send_home(flight->window, guest);
+        guest = next;
+    }
+}
+
+/* The reply to GET as an item, NULL for nil. */
+static enum status flight_read_value(struct flight *flight, struct slice reply, struct item **ret_item,
+                                     struct slice *ret_error)
+{
+    struct reply_cursor cursor = {reply};
+    struct reply_element element;
+    if (reply_next(&cursor, &element) != OK) {
+        return L2_DOWN;
+    }
+    if (element.type == REPLY_NULL) {
+        return OK;
+    }
+    if (element.type == REPLY_ERROR || element.type == REPLY_BULK_ERROR) {
+        *ret_error = element.text;
+        return L2_ERROR;
+    }
+    if (element.type != REPLY_BULK) {
+        return L2_DOWN;
+    }
+    struct item *item = item_new_value(flight->key.db, flight->key.bytes, element.text);
+    if (item == NULL) {
+        return NO_MEMORY;
+    }
+    item->stamped_at_ms = flight->issued_at_ms;
+    item->expire_at_ms = flight->pttl_ms >= 0 ? flight->issued_at_ms + flight->pttl_ms : ITEM_NEVER;
+    *ret_item = item;
+    return OK;
+}
+
+/* T3: keep the value iff the token stands and its life is known; whatever else lands drops what stands. */
+static void flight_keep(struct flight *flight, enum status status, struct item *item)
+{
+    struct tiers_window *window = flight->window;
+    if (status == L2_DOWN) {
+        l1_unclaim(window->l1, &flight->key, flight->token);
+        return;
+    }
+    if (item == NULL) {
+        l1_land(window->l1, &flight->key);
+        return;
+    }
+    struct l1_landing landing = {
+        .token = flight->token,
+        .generation = atomic_load_explicit(&window->view->generation, memory_order_acquire),
+        .install = flight->pttl_ms >= -1 && atomic_load_explicit(&window->view->may_install, memory_order_acquire),
+        .now_ms = window->now_ms,
+    };
+    (void)l1_fill(window->l1, &flight->key, &landing, item); /* STALE is an answer: the readers get the value anyway */
+}
+
+static void flight_land(struct flight *flight, enum status status, struct slice reply)
+{
+    struct tiers_value value = {0};
+    struct metrics *metrics = flight->window->options.metrics;
+    list_remove(&flight->in_window);
+    if (status == OK) {
+        status = flight_read_value(flight, reply, &value.item, &value.error);
+    }
+    flight_keep(flight, status, value.item);
+    metrics_count(metrics, status != OK ? M_L2_ERRORS : value.item != NULL ? M_L2_HITS : M_L2_MISSES);
+    flight_tell(flight, status, &value);
+    item_release(value.item);
+    free(flight);
+}
+
+static void flight_on_get(struct link_request *request, enum status status, struct slice reply)
+{
+    flight_land(LIST_ENTRY(request, struct flight, get_request), status, reply);
+}
+
+static void flight_on_ttl(struct link_request *request, enum status status, struct slice reply)
+{
+    struct flight *flight = LIST_ENTRY(request, struct flight, ttl_request);
+    struct reply_cursor cursor = {reply};
+    struct reply_element element;
+    if (status == OK && reply_next(&cursor, &element) == OK && element.type == REPLY_INTEGER && element.number >= -1) {
+        flight->pttl_ms = element.number;
+    }
+    if (flight->refused != OK) {
+        flight_land(flight, flight->refused, (struct slice){0});
+    }
+}
+
+/* --- asking -------------------------------------------------------------------------------------------------------- */
+
+static enum status flight_ask(struct flight *flight, struct link *link, struct link_request *request, const char *verb)
+{
+    struct buf *scratch = &flight->window->scratch;
+    scratch->size = 0;
+    struct slice words[2] = {slice_of(verb), flight->key.bytes};
+    enum status status = resp_append_request(scratch, 2, words);
+    return status != OK ? status : link_ask(link, request, flight->key.db, buf_slice(scratch));
+}
+
+static void flight_add_reader(struct flight *flight, struct tiers_reader *reader)
+{
+    reader->next = NULL;
+    *flight->last_reader = reader;
+    flight->last_reader = &reader->next;
+}
+
+static enum status flight_begin(struct tiers_window *window, const struct l1_key *key, int proto, uint64_t token,
+                                struct tiers_reader *reader)
+{
+    struct link *link = window_link(window, proto);
+    struct flight *flight = link == NULL ? NULL : malloc(sizeof(*flight) + key->bytes.size);
+    if (flight == NULL) {
+        l1_unclaim(window->l1, key, token);
+        return NO_MEMORY;
+    }
+    *flight = (struct flight){.window = window,
+                              .token = token,
+                              .issued_at_ms = window->now_ms,
+                              .pttl_ms = FLIGHT_TTL_NONE,
+                              .key = *key};
+    memcpy(flight->bytes, key->bytes.data, key->bytes.size);
+    flight->key.bytes.data = flight->bytes;
+    flight->last_reader = &flight->readers;
+    flight->ttl_request = (struct link_request){.on_reply = flight_on_ttl,
+                                                .deadline_ms = window->now_ms + window->read_timeout_ms};
+    flight->get_request = flight->ttl_request;
+    flight->get_request.on_reply = flight_on_get;
+    list_init(&flight->in_window);
+
+    enum status status = flight_ask(flight, link, &flight->ttl_request, "PTTL");
+    if (status != OK) {
+        l1_unclaim(window->l1, key, token);
+        free(flight);
+        return status;
+    }
+    flight->refused = flight_ask(flight, link, &flight->get_request, "GET");
+    flight_add_reader(flight, reader);
+    if (token != 0) {
+        list_push_back(flight_bucket(window, token), &flight->in_window);
+    }
+    return PENDING;
+}
+
+/* --- guests: readers of other workers --------------------------------------------------------------------------------- */
+
+/* Back on the reader's loop. */
+static void guest_on_home(struct tiers_post *post, struct tiers_window *at)
+{
+    struct flight_guest *guest = (struct flight_guest *)(void *)post;
+    struct tiers_value value = {.item = guest->item, .error = buf_slice(&guest->error)};
+    enum status status = guest->status;
+    if (guest->missed) { /* the flight had landed: look once more, and read alone if it is taken again */
+        struct l1_value found = {0};
+        status = tiers_get_here(at, &guest->key, &found);
+        value.item = found.item;
+        guest->item = found.item;
+        if (status != OK) {
+            status = flight_begin(at, &guest->key, guest->proto, 0, guest->reader);
+        }
+    }
+    if (status != PENDING) {
+        guest->reader->on_value(guest->reader, status, &value);
+    }
+    guest_free(guest);
+}
+
+/* On the loop that owns the flight. */
+static void guest_on_arrival(struct tiers_post *post, struct tiers_window *at)
+{
+    struct flight_guest *guest = (struct flight_guest *)(void *)post;
+    struct flight *flight = flight_find(at, guest->token);
+    if (flight == NULL) {
+        guest->missed = true;
+        guest_send_home(at, guest);
+        return;
+    }
+    guest->next = flight->guests;
+    flight->guests = guest;
+}
+
+static enum status flight_visit(struct tiers_window *window, const struct l1_key *key, int proto,
+                                const struct l1_claim *claim, struct tiers_reader *reader)
+{
+    struct flight_guest *guest = malloc(sizeof(*guest) + key->bytes.size);
+    if (guest == NULL) {
+        return NO_MEMORY;
+    }
+    *guest = (struct flight_guest){.post = {.open = guest_on_arrival},
+                                   .home = window,
+                                   .reader = reader,
+                                   .token = claim->token,
+                                   .proto = proto,
+                                   .key = *key};
+    memcpy(guest->bytes, key->bytes.data, key->bytes.size);
+    guest->key.bytes.data = guest->bytes;
+    if (window->options.post(window->options.io.roof, claim->owner, &guest->post, false) != OK) {
+        free(guest);
+        return BUSY;
+    }
+    return PENDING;
+}
+
+enum status flight_join(struct tiers_window *window, const struct l1_key *key, int proto, enum status status,
+                        const struct l1_claim *claim, struct tiers_reader *reader, bool *ret_foreign)
+{
+    *ret_foreign = false;
+    if (status == CLAIMED) {
+        return flight_begin(window, key, proto, claim->token, reader);
+    }
+    if (status == TAKEN && claim->owner == window->options.worker) {
+        struct flight *flight = flight_find(window, claim->token);
+        if (flight != NULL) {
+            metrics_count(window->options.metrics, M_COALESCED);
+            flight_add_reader(flight, reader);
+            *ret_foreign = true; /* it may travel on the other protocol's link */
+            return PENDING;
+        }
+    }
+    if (status == TAKEN && claim->owner != window->options.worker &&
+        flight_visit(window, key, proto, claim, reader) == PENDING) {
+        metrics_count(window->options.metrics, M_COALESCED);
+        *ret_foreign = true;
+        return PENDING;
+    }
+    return flight_begin(window, key, proto, 0, reader);
+}

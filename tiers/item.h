@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* item.h -- one key with its value: an immutable, reference-counted block of memory.
+ *
+ * Header, key and value are one allocation, so an item costs one cache miss and one malloc. Once it is in L1 its key
+ * and value never change; whoever changes a key builds another item. Replies may therefore borrow the value of an item
+ * they hold a reference to, on any thread, for as long as they like.
+ *
+ * What does change is `use`: the policy's word, written by whoever holds the shard lock.
+ *
+ * Owns:    its bytes. item_ref / item_release count owners; the last release frees.
+ * Threads: ref and release from any; the fields below `use` are read-only after item_new and the setters before publishing.
+ * Units:   milliseconds of clock.h; bytes. */
+#ifndef TERRACE_TIERS_ITEM_H
+#define TERRACE_TIERS_ITEM_H
+
+#include "protocol/bytes.h"
+
+#include <stdatomic.h>
+
+enum { ITEM_NEVER = 0 }; /* expire_at_ms of an item that does not expire */
+
+struct item {
+    _Atomic uint32_t refs;
+    uint32_t value_size;
+    uint16_t key_size;
+    uint8_t db;
+    uint8_t kind;          /* L1's own: value or claim */
+    uint32_t use;          /* policy word, under the shard lock */
+    int64_t expire_at_ms;  /* ITEM_NEVER or the first millisecond at which it is gone */
+    int64_t stamped_at_ms; /* when the L2 read was issued; 0 for values that L1 itself owns (no L2) */
+    char bytes[];          /* key, then value */
+};
+
+/* A new item with one reference, key copied, value uninitialised (write it through item_value_room before publishing).
+ * NULL: no memory. key.size <= LIMIT_L1_KEY - 1, value_size <= LIMIT_BULK. */
+struct item *item_new(uint8_t db, struct slice key, size_t value_size);
+struct item *item_new_value(uint8_t db, struct slice key, struct slice value); /* both copied */
+char *item_value_room(struct item *item); /* only before the item is published */
+
+struct item *item_ref(struct item *item);  /* returns its argument */
+void item_release(struct item *item);      /* NULL is fine */
+
+struct slice item_key(const struct item *item);
+struct slice item_value(const struct item *item);
+size_t item_footprint(const struct item *item); /* real bytes, the allocator's overhead included */
+
+static inline bool item_expired(const struct item *item, int64_t now_ms)
+{
+    return item->expire_at_ms != ITEM_NEVER && now_ms >= item->expire_at_ms;
+}
+
+#endif

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Life, plain reading and housekeeping. Reading through is in l1_claim.c, writing in l1_commit.c, walking in l1_scan.c,
+ * eviction in l1_evict.c; what one shard can do is in l1_shard.c. */
+#include "tiers/l1.h"
+
+#include "protocol/check.h"
+#include "tiers/l1_shard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BYTES_PER_SHARD = 4 << 20,
+    BYTES_DEFAULT = 64 << 20
+};
+
+#define DB_MAP_START UINT64_C(0xfedcba9876543210)
+
+/* --- life --------------------------------------------------------------------------------------------------------- */
+
+static unsigned shard_bits_for(const struct l1_options *options, size_t bytes_max)
+{
+    size_t wanted = options->shards > 0 ? options->shards : bytes_max / BYTES_PER_SHARD;
+    unsigned bits = 0;
+    while (bits < L1_HASH_SHARD_BITS && (size_t)1 << bits < wanted) {
+        bits++;
+    }
+    return bits;
+}
+
+static enum status shard_init(struct l1 *l1, struct l1_shard *shard, uint64_t seed)
+{
+    memset(shard, 0, sizeof *shard);
+    enum status status = l1_table_init(&shard->table, &l1->secret);
+    if (status != OK) {
+        return status;
+    }
+    CHECK(pthread_mutex_init(&shard->mutex, NULL) == 0);
+    rand_seed(&shard->rand, seed);
+    shard->token_next = 1;
+    shard->bytes_published = shard->table.bytes;
+    atomic_fetch_add_explicit(&l1->bytes_used, shard->table.bytes, memory_order_relaxed);
+    return OK;
+}
+
+static void release_entries(struct l1_shard *shard)
+{
+    uint64_t buckets = l1_table_buckets(&shard->table);
+    for (uint64_t i = 0; i < buckets; i++) {
+        struct item *item;
+        for (struct l1_place place = l1_table_bucket(&shard->table, i);
+             (item = l1_place_item(&place)) != NULL; l1_place_next(&place)) {
+            struct l1_dead dead;
+            dead.count = 0;
+            l1_bury(&dead, item);
+            l1_dead_release(&dead);
+        }
+    }
+}
+
+static void shard_done(struct l1_shard *shard)
+{
+    release_entries(shard);
+    l1_table_done(&shard->table);
+    CHECK(pthread_mutex_destroy(&shard->mutex) == 0);
+}
+
+/* With a seed the table hash follows from it too, so that a test replays; never so in production. */
+static void secret_init(struct l1 *l1, struct rand *rand, uint64_t seed)
+{
+    unsigned char bytes[HASH_SECRET_SIZE];
+    if (seed == 0) {
+        rand_secret(bytes, sizeof bytes);
+        rand_secret(&seed, sizeof seed);
+        rand_seed(rand, seed);
+    } else {
+        rand_seed(rand, seed);
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            bytes[i] = (unsigned char)rand_next(rand);
+        }
+    }
+    hash_secret_init(&l1->secret, bytes);
+}
+
+struct l1 *l1_new(const struct l1_options *options)
+{
+    size_t bytes_max = options->bytes_max > 0 ? options->bytes_max : BYTES_DEFAULT;
+    unsigned bits = shard_bits_for(options, bytes_max);
+    struct l1 *l1 = aligned_alloc(_Alignof(struct l1), sizeof *l1);
+    if (l1 == NULL) {
+        return NULL;
+    }
+    memset(l1, 0, sizeof *l1);
+    l1->magic = L1_MAGIC;
+    l1->shard_count = 1u << bits;
+    atomic_init(&l1->policy, options->policy != NULL ? options->policy : &policy_lru);
+    atomic_init(&l1->db_map, DB_MAP_START);
+    atomic_init(&l1->bytes_max, bytes_max);
+    l1->shards = aligned_alloc(_Alignof(struct l1_shard), l1->shard_count * sizeof *l1->shards);
+    if (l1->shards == NULL) {
+        free(l1);
+        return NULL;
+    }
+    struct rand rand;
+    secret_init(l1, &rand, options->seed);
+    for (unsigned i = 0; i < l1->shard_count; i++) {
+        if (shard_init(l1, &l1->shards[i], rand_next(&rand)) != OK) {
+            l1->shard_count = i;
+            l1_free(l1);
+            return NULL;
+        }
+    }
+    return l1;
+}
+
+void l1_free(struct l1 *l1)
+{
+    if (l1 == NULL) {
+        return;
+    }
+    CHECK_MAGIC(l1, L1_MAGIC);
+    for (unsigned i = 0; i < l1->shard_count; i++) {
+        shard_done(&l1->shards[i]);
+    }
+    l1->magic = 0;
+    free(l1->shards);
+    free(l1);
+}
+
+uint64_t l1_hash(const struct l1 *l1, struct slice key)
+{
+    return hash_key(&l1->secret, key);
+}
+
+struct l1_key l1_key(const struct l1 *l1, uint8_t db, struct slice bytes)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    return (struct l1_key){.bytes = bytes, .hash = l1_hash(l1, bytes), .db = db};
+}
+
+void l1_prefetch(const struct l1 *l1, uint64_t hash)
+{
+    l1_table_prefetch(&l1->shards[l1_shard_of(l1, hash)].table, hash);
+}
+
+void l1_prefetch_item(struct l1 *l1, uint64_t hash)
+{
+    struct l1_shard *shard = &l1->shards[l1_shard_of(l1, hash)];
+    if (pthread_mutex_trylock(&shard->mutex) == 0) {
+        l1_table_prefetch_items(&shard->table, hash);
+        CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
+    }
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------ */
+
+/* The value of a key that may be served, or NULL. */
+static struct item *find_served(const struct l1 *l1, struct l1_shard *shard,
+                                const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
+                                struct l1_dead *dead)
+{
+    struct l1_place place;
+    if (!l1_find_live(l1, shard, key, now_ms, dead, &place)) {
+        return NULL;
+    }
+    struct item *item = l1_place_item(&place);
+    return l1_is_claim(item) || item->stamped_at_ms < floor_ms ? NULL : item;
+}
+
+void l1_use(const struct l1 *l1, struct l1_shard *shard, struct item *item, int64_t now_ms)
+{
+    uint32_t use = l1_policy_now(l1)->touch(item->use, now_ms, rand_next(&shard->rand));
+    if (use != item->use) { /* most hits come within the same tick: leave the line clean */
+        item->use = use;
+    }
+}
+
+void l1_value_set(struct l1_value *value, struct item *item)
+{
+    struct slice bytes = item_value(item);
+    value->expire_at_ms = item->expire_at_ms;
+    if (value->copy != NULL && bytes.size <= value->copy_room) {
+        memcpy(value->copy, bytes.data, bytes.size);
+        value->item = NULL;
+        value->bytes = (struct slice){.data = value->copy, .size = bytes.size};
+    } else {
+        value->item = item_ref(item);
+        value->bytes = bytes;
+    }
+}
+
+enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
+                   struct l1_value *value)
+{
+    struct l1_dead dead;
+    dead.count = 0;
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &dead);
+    if (item != NULL) {
+        l1_use(l1, shard, item, now_ms);
+        l1_value_set(value, item);
+    }
+    l1_unlock(l1, shard);
+    l1_dead_release(&dead);
+    return item != NULL ? OK : MISS;
+}
+
+enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
+                    struct l1_peek *ret)
+{
+    struct l1_dead dead;
+    dead.count = 0;
+    const struct policy *policy = l1_policy_now(l1);
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    const struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &dead);
+    if (item != NULL) {
+        *ret = (struct l1_peek){
+            .value_size = item->value_size,
+            .expire_at_ms = item->expire_at_ms,
+            .idle_ms = policy->idle_ms(item->use, now_ms),
+            .frequency = policy->frequency(item->use, now_ms),
+            .footprint = item_footprint(item) + shard->table.bytes / shard->table.entries,
+        };
+    }
+    l1_unlock(l1, shard);
+    l1_dead_release(&dead);
+    return item != NULL ? OK : MISS;
+}
+
+struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms)
+{
+    struct l1_dead dead;
+    dead.count = 0;
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    struct item *item = find_served(l1, shard, key, now_ms, INT64_MIN, &dead);
+    if (item != NULL) {
+        item_ref(item);
+    }
+    l1_unlock(l1, shard);
+    l1_dead_release(&dead);
+    return item;
+}
+
+/* --- housekeeping ------------------------------------------------------------------------------------------------- */
+
+void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    atomic_store_explicit(&l1->bytes_max, bytes_max, memory_order_relaxed);
+    l1_evict(l1, 0, NULL, atomic_load_explicit(&l1->bytes_used, memory_order_relaxed), now_ms);
+}
+
+void l1_set_policy(struct l1 *l1, const struct policy *policy)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    atomic_store_explicit(&l1->policy, policy, memory_order_relaxed);
+}
+
+const struct policy *l1_policy(const struct l1 *l1)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    return l1_policy_now(l1);
+}
+
+void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    struct l1_stats sum = {.bytes_max = atomic_load_explicit(&l1->bytes_max, memory_order_relaxed)};
+    for (unsigned i = 0; i < l1->shard_count; i++) {
+        struct l1_shard *shard = &l1->shards[i];
+        l1_lock_shard(shard);
+        sum.bytes_used += shard->bytes_items + shard->table.bytes;
+        sum.bytes_tables += shard->table.bytes;
+        for (unsigned db = 0; db < LIMIT_DATABASES; db++) {
+            sum.items += shard->count[db];
+        }
+        sum.claims += shard->claims;
+        sum.evictions += shard->evictions;
+        sum.expirations += shard->expirations;
+        sum.refused_fills += shard->refused_fills;
+        sum.fills += shard->fills;
+        sum.invalidations += shard->invalidations;
+        CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
+    }
+    *ret_stats = sum;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* l1.h -- the values this node holds in memory.
+ *
+ * L1 is a bounded map from (database, key) to item. It is cut into shards; each has its own lock, table and random
+ * state. Callers never see shards or locks.
+ *
+ * Behind an L2 the one hard promise is about time. Between a miss and its fill another node may write the key. So a
+ * miss hands out a TOKEN (a claim that stands in the table in the value's place), every invalidation of the key ends
+ * it, and a fill with an ended token is refused:
+ *
+ *      l1_ask(k)   -> CLAIMED, token 7      |
+ *      ... L2 is asked ...                  |   l1_invalidate(k)   ends token 7
+ *      l1_fill(k, old value, token 7)       |
+ *          -> STALE, nothing kept           v   time
+ *
+ * While a claim stands, others who ask for the key get TAKEN with the owner's worker number, and wait for the owner
+ * instead of asking L2 again. Any landing of a read whose own token has ended drops whatever stands for the key
+ * (COHERENCE T3: without this rule reads go backwards; model-checked).
+ *
+ * A value read before the FLOOR is suspect: l1_ask treats it as a miss, keeps it aside in the claim, and puts it back
+ * if L2 could not be asked (l1_unclaim): nothing is flushed blindly.
+ *
+ * Without an L2 this is the store itself, and writers use l1_commit: a compare-and-swap over any number of keys, all
+ * or nothing. INCR, MSETNX, RENAME and EXEC are all the same step: read items, build new ones, commit; on AGAIN
+ * somebody was faster, so read again.
+ *
+ * SCAN walks a table that may grow or shrink meanwhile and never skips a key that was there all the time: cursors
+ * count in reverse binary, as Redis' dictScan does, over a linear-hashing table (Litwin 1980; Noordhuis' cursor).
+ *
+ * Owns:    the items it holds; what it hands out carries a reference for the caller.
+ * Threads: any. A call waits at most for shard locks, held for one table operation; commit takes several, in order.
+ * Units:   bytes; milliseconds of clock.h, handed in as now_ms.
+ * Limits:  bytes_max over all shards, overhead of allocator and table included. Keys below LIMIT_L1_KEY.
+ * Errors:  MISS, CLAIMED, TAKEN, STALE, AGAIN, TOO_BIG, NO_MEMORY; whatever is returned, L1 stays whole. */
+#ifndef TERRACE_TIERS_L1_H
+#define TERRACE_TIERS_L1_H
+
+#include "protocol/limits.h"
+#include "tiers/item.h"
+#include "tiers/policy.h"
+
+struct l1;
+
+struct l1_options {
+    size_t bytes_max;            /* 0: 64 MiB */
+    const struct policy *policy; /* NULL: policy_lru */
+    uint64_t seed;               /* of sampling and table hash, for tests that replay; 0: unpredictable */
+    unsigned shards;             /* rounded up to a power of two; 0: by bytes_max (1 per 4 MiB, 1..64) */
+};
+
+struct l1_key {
+    struct slice bytes; /* borrowed */
+    uint64_t hash;      /* l1_hash(bytes): the database is not in it, so one walk finds a key in all databases */
+    uint8_t db;
+};
+
+/* NULL: no memory. */
+struct l1 *l1_new(const struct l1_options *options);
+void l1_free(struct l1 *l1);
+
+uint64_t l1_hash(const struct l1 *l1, struct slice key);
+struct l1_key l1_key(const struct l1 *l1, uint8_t db, struct slice bytes);
+/* Starts loading the bucket of `hash`. Call for a whole batch, then look up. */
+void l1_prefetch(const struct l1 *l1, uint64_t hash);
+/* Starts loading the item: a second round over the batch, when the buckets have come. Skips a shard that is busy. */
+void l1_prefetch_item(struct l1 *l1, uint64_t hash);
+
+/* --- reading ---------------------------------------------------------------------------------------------------- */
+
+/* Where a found value goes. Values up to copy_room are copied under the lock (two atomic operations saved); larger
+ * ones are handed out as a reference in `item`, which the caller releases. */
+struct l1_value {
+    char *copy;       /* in: the caller's memory, or NULL to always get a reference */
+    size_t copy_room; /* in */
+    struct item *item;    /* out: NULL if the value was copied */
+    struct slice bytes;   /* out: the value, in `copy` or in `item` */
+    int64_t expire_at_ms; /* out */
+};
+
+/* Plain lookup: OK or MISS. Counts as a use. A claim, a suspect or an expired entry is a MISS, and stays or goes as
+ * its rules say; `floor_ms` 0 accepts every stamp. */
+enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms, struct l1_value *value)
+    MUST_USE;
+
+struct l1_peek {
+    size_t value_size;
+    int64_t expire_at_ms;
+    int64_t idle_ms;   /* -1: the policy does not keep it */
+    int frequency;     /* -1: the policy does not keep it */
+    size_t footprint;  /* bytes, table share included */
+};
+
+/* As l1_get but not a use, and without the value (EXISTS, TTL, OBJECT, MEMORY USAGE). */
+enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms, struct l1_peek *ret)
+    MUST_USE;
+
+/* --- reading through, behind an L2 ------------------------------------------------------------------------------- */
+
+struct l1_claim {
+    uint64_t token;      /* never 0 */
+    uint32_t owner;      /* worker that reads L2 */
+    uint64_t generation; /* of the bus connection when it was issued */
+};
+
+/* OK: a value that may be served (`fresh` says whether the fence is open; if not, every value is passed over).
+ * CLAIMED: *ret_claim is yours; end it with l1_fill, l1_unclaim or let an invalidation end it.
+ * TAKEN: *ret_claim says whose it is. A claim older than `join_ms` is not joinable: it is replaced, answer CLAIMED.
+ * NO_MEMORY: read L2 yourself, install nothing. */
+struct l1_ask {
+    int64_t now_ms;
+    int64_t floor_ms;    /* stamps below are suspect */
+    bool fresh;          /* the fence is open */
+    uint32_t worker;     /* who asks */
+    uint64_t generation; /* current one */
+    int64_t join_ms;
+};
+enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask, struct l1_value *value,
+                   struct l1_claim *ret_claim) MUST_USE;
+
+/* A read landed with a value. OK: `item` stands in L1 (it takes a reference of its own). STALE: the token had ended, or
+ * its generation is not `generation`, or install is false; whatever stood for the key is gone. TOO_BIG: as STALE. */
+struct l1_landing {
+    uint64_t token;      /* 0: a read that never had one */
+    uint64_t generation; /* current one */
+    bool install;        /* false: the bus is not confirmed; nothing may be kept */
+    int64_t now_ms;
+};
+enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing, struct item *item);
+/* A read landed without a value (nil, wrong type): ends every token and drops the entry. */
+void l1_land(struct l1 *l1, const struct l1_key *key);
+/* L2 could not be asked: if the token stands, the claim goes and the suspect it kept aside stands again. */
+void l1_unclaim(struct l1 *l1, const struct l1_key *key, uint64_t token);
+
+/* Ends entry and token of the key. */
+void l1_invalidate(struct l1 *l1, const struct l1_key *key);
+/* The same in all databases: announcements carry no database. Returns how many entries went. */
+unsigned l1_forget(struct l1 *l1, struct slice bytes);
+
+/* --- writing, without an L2 -------------------------------------------------------------------------------------- */
+
+/* One change. `seen` is what the caller read: an item it holds a reference to, NULL for "no such key", or L1_ANY. An
+ * expired item counts as no key. `item` is what shall stand (L1 takes a reference), NULL removes. */
+struct l1_change {
+    struct l1_key key;
+    struct item *seen;
+    struct item *item;
+};
+#define L1_ANY ((struct item *)-1) /* NOLINT(performance-no-int-to-ptr): compared, never followed */
+
+/* OK: all changes applied at once for every observer of single keys. AGAIN: some `seen` is not what stands; nothing
+ * changed. TOO_BIG: does not fit in bytes_max; nothing changed. NO_MEMORY: nothing changed. Then evicts as needed. */
+enum status l1_commit(struct l1 *l1, const struct l1_change *changes, size_t count, int64_t now_ms) MUST_USE;
+/* The item that stands for the key with a reference for the caller, or NULL; not a use. What `seen` wants. */
+struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms);
+
+/* --- looking over everything ------------------------------------------------------------------------------------- */
+
+typedef void l1_visit_fn(void *arg, struct item *item); /* item borrowed; called without any lock held */
+
+/* One step of a scan: visits about `count` entries of database `db` (values only, not expired) and returns the next
+ * cursor; begin and end are 0. Guarantee as Redis: a key that was there from the first to the last call is visited at
+ * least once. */
+uint64_t l1_scan(struct l1 *l1, uint8_t db, uint64_t cursor, size_t count, int64_t now_ms, l1_visit_fn *visit, void *arg);
+/* A random live item of the database with a reference, or NULL if there is none. */
+struct item *l1_random(struct l1 *l1, uint8_t db, int64_t now_ms);
+uint64_t l1_count(const struct l1 *l1, uint8_t db);         /* entries, as DBSIZE */
+uint64_t l1_count_expiring(const struct l1 *l1, uint8_t db); /* of these, with an expiry */
+int64_t l1_average_ttl_ms(const struct l1 *l1, uint8_t db); /* estimate of the sweep; 0: not known */
+void l1_flush(struct l1 *l1, uint8_t db);                   /* drops entries and tokens of one database */
+void l1_flush_all(struct l1 *l1);
+/* SWAPDB: what was reached as a is reached as b. One atomic step; entries do not move. */
+void l1_swap(struct l1 *l1, uint8_t a, uint8_t b);
+
+/* --- housekeeping ------------------------------------------------------------------------------------------------ */
+
+/* Drops expired entries, looking at no more than `steps` buckets from where the last sweep ended, and shrinks tables.
+ * Returns how many entries went. */
+unsigned l1_sweep(struct l1 *l1, int64_t now_ms, unsigned steps);
+void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms); /* evicts down to the new budget */
+void l1_set_policy(struct l1 *l1, const struct policy *policy);
+const struct policy *l1_policy(const struct l1 *l1);
+
+struct l1_stats {
+    size_t bytes_max;
+    size_t bytes_used;   /* items and tables, allocator overhead included */
+    size_t bytes_tables;
+    uint64_t items;      /* values, all databases */
+    uint64_t claims;
+    uint64_t evictions;
+    uint64_t expirations;
+    uint64_t refused_fills; /* STALE landings */
+    uint64_t fills;
+    uint64_t invalidations; /* entries that an invalidation ended */
+};
+void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats);
+
+#endif

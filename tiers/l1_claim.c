@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Reading through: claims and their tokens (COHERENCE T1 to T3).
+ *
+ *                 l1_ask, nothing to serve                l1_fill, token stands
+ *      no entry ---------------------------->  claim  -------------------------->  value
+ *         ^                                     |  ^                                 |
+ *         |   invalidation, flush, any landing  |  |  l1_ask: expired, suspect,      |
+ *         +-------------------------------------+  |  fence closed                   |
+ *         |                                        +---------------------------------+
+ *         |   the same; eviction; expiry                                             |
+ *         +--------------------------------------------------------------------------+
+ *
+ * A token stands exactly as long as its claim is in the table, so ending it is nothing but removing an entry. */
+#include "protocol/check.h"
+#include "tiers/l1_shard.h"
+
+static struct item *claim_new(const struct l1_key *key)
+{
+    if (key->bytes.size >= LIMIT_L1_KEY) {
+        return NULL; /* such keys are never kept, so there is nothing to claim */
+    }
+    struct item *claim = item_new(key->db, key->bytes, sizeof(struct l1_claim_body));
+    if (claim != NULL) {
+        claim->kind = L1_KIND_CLAIM;
+    }
+    return claim;
+}
+
+/* Hands the suspect over: the claim lets go of it. Only for claims that are not in the table (any more): those in it
+ * have their suspect counted. */
+static struct item *claim_take_suspect(struct item *claim)
+{
+    struct l1_claim_body body = l1_claim_read(claim);
+    struct item *suspect = body.suspect;
+    body.suspect = NULL;
+    l1_claim_write(claim, &body);
+    return suspect;
+}
+
+/* Unique in this L1: the shard's counter with the shard's number below it. Never 0, as the counter starts at 1. */
+static uint64_t token_new(const struct l1 *l1, struct l1_shard *shard, uint64_t hash)
+{
+    return shard->token_next++ << L1_HASH_SHARD_BITS | l1_shard_of(l1, hash);
+}
+
+/* Puts `claim` where `place` has an entry that may not be served (or nothing, `place` NULL). */
+static enum status claim_install(const struct l1 *l1, struct l1_shard *shard,
+                                 const struct l1_key *key, const struct l1_place *place,
+                                 const struct l1_ask *ask, struct item *claim, struct l1_dead *dead)
+{
+    struct item *before = place != NULL ? l1_place_item(place) : NULL;
+    struct l1_claim_body body = {
+        .token = token_new(l1, shard, key->hash),
+        .generation = ask->generation,
+        .issued_at_ms = ask->now_ms,
+        .owner = ask->worker,
+    };
+    if (before != NULL) {
+        body.suspect = l1_is_claim(before) ? l1_claim_read(before).suspect : before;
+    }
+    l1_claim_write(claim, &body);
+    claim->db = l1_db_stored(l1, key->db);
+    if (before == NULL) {
+        return l1_insert(shard, key->hash, claim);
+    }
+    l1_replace(shard, *place, claim);
+    if (l1_is_claim(before)) {
+        claim_take_suspect(before);
+        l1_bury(dead, before);
+    }
+    return OK;
+}
+
+static void claim_report(const struct item *claim, struct l1_claim *ret_claim)
+{
+    struct l1_claim_body body = l1_claim_read(claim);
+    *ret_claim =
+        (struct l1_claim){.token = body.token, .owner = body.owner, .generation = body.generation};
+}
+
+static bool claim_joinable(const struct item *claim, const struct l1_ask *ask)
+{
+    struct l1_claim_body body = l1_claim_read(claim);
+    return body.generation == ask->generation && ask->now_ms - body.issued_at_ms < ask->join_ms;
+}
+
+/* One look under the lock. AGAIN: a claim is needed, and `claim` is NULL. CLAIMED: `claim` stands in the table. */
+static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
+                              const struct l1_ask *ask, struct l1_value *value,
+                              struct l1_claim *ret_claim, struct item *claim, struct l1_dead *dead)
+{
+    struct l1_place place;
+    bool found = l1_find_live(l1, shard, key, ask->now_ms, dead, &place);
+    if (found) {
+        struct item *item = l1_place_item(&place);
+        if (l1_is_claim(item)) {
+            if (claim_joinable(item, ask)) {
+                claim_report(item, ret_claim);
+                return TAKEN;
+            }
+        } else if (ask->fresh && item->stamped_at_ms >= ask->floor_ms) {
+            l1_use(l1, shard, item, ask->now_ms);
+            l1_value_set(value, item);
+            return OK;
+        }
+    }
+    if (claim == NULL) {
+        return AGAIN;
+    }
+    if (claim_install(l1, shard, key, found ? &place : NULL, ask, claim, dead) != OK) {
+        return NO_MEMORY;
+    }
+    claim_report(claim, ret_claim);
+    return CLAIMED;
+}
+
+enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
+                   struct l1_value *value, struct l1_claim *ret_claim)
+{
+    struct l1_dead dead;
+    dead.count = 0;
+    struct item *claim = NULL;
+    size_t footprint = 0;
+    /* Twice at most: memory for the claim is taken without the lock, and a hit takes none. */
+    for (;;) {
+        struct l1_shard *shard = l1_lock(l1, key->hash);
+        enum status status = ask_locked(l1, shard, key, ask, value, ret_claim, claim, &dead);
+        l1_unlock(l1, shard);
+        l1_dead_release(&dead);
+        if (status == CLAIMED) {
+            l1_evict(l1, key->hash, NULL, footprint, ask->now_ms);
+            return CLAIMED;
+        }
+        if (status != AGAIN) {
+            item_release(claim); /* somebody was faster, or there was no room for it */
+            return status;
+        }
+        claim = claim_new(key);
+        if (claim == NULL) {
+            return NO_MEMORY;
+        }
+        footprint = item_footprint(claim); /* once it stands, anybody may end it */
+    }
+}
+
+/* --- landings ----------------------------------------------------------------------------------------------------- */
+
+static bool token_stands(const struct item *entry, const struct l1_landing *landing)
+{
+    if (!l1_is_claim(entry) || !landing->install) {
+        return false;
+    }
+    struct l1_claim_body body = l1_claim_read(entry);
+    return body.token == landing->token && body.generation == landing->generation;
+}
+
+/* A key that was in use before its value became suspect keeps its standing with the policy. */
+static uint32_t use_after(const struct policy *policy, struct l1_shard *shard,
+                          const struct item *before, int64_t now_ms)
+{
+    const struct item *suspect = l1_claim_read(before).suspect;
+    return suspect != NULL ? policy->touch(suspect->use, now_ms, rand_next(&shard->rand))
+                           : policy->first(now_ms);
+}
+
+enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing,
+                    struct item *item)
+{
+    struct l1_dead dead;
+    dead.count = 0;
+    size_t footprint = item_footprint(item);
+    bool fits = footprint <= atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
+    struct l1_place place;
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    CHECK(item->key_size == key->bytes.size);
+    bool found = l1_find(l1, shard, key, &place);
+    bool stands = found && token_stands(l1_place_item(&place), landing);
+    if (stands && fits && !item_expired(item, landing->now_ms)) {
+        item->db = l1_db_stored(l1, key->db);
+        item->use = use_after(l1_policy_now(l1), shard, l1_place_item(&place), landing->now_ms);
+        l1_bury(&dead, l1_replace(shard, place, item_ref(item)));
+        shard->fills++;
+        l1_unlock(l1, shard);
+        l1_dead_release(&dead);
+        l1_evict(l1, key->hash, item, footprint, landing->now_ms);
+        return OK;
+    }
+    /* T3: a landing without a live token drops the entry, whatever it is. What it carries may be older than what stands
+     * there, and its reader has seen it; keeping the entry would let another reader of the same session see older. */
+    if (found) {
+        l1_bury(&dead, l1_remove(shard, &place));
+    }
+    shard->refused_fills += fits;
+    l1_unlock(l1, shard);
+    l1_dead_release(&dead);
+    return fits ? STALE : TOO_BIG;
+}
+
+/* Values that went with an entry: itself, or the suspect of a claim. */
+static unsigned values_in(const struct item *entry)
+{
+    return !l1_is_claim(entry) || l1_claim_read(entry).suspect != NULL;
+}
+
+static void drop(struct l1 *l1, const struct l1_key *key, bool invalidated)
+{
+    struct l1_dead dead;
+    dead.count = 0;
+    struct l1_place place;
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    if (l1_find(l1, shard, key, &place)) {
+        struct item *entry = l1_remove(shard, &place);
+        shard->invalidations += invalidated ? values_in(entry) : 0;
+        l1_bury(&dead, entry);
+    }
+    l1_unlock(l1, shard);
+    l1_dead_release(&dead);
+}
+
+void l1_land(struct l1 *l1, const struct l1_key *key)
+{
+    drop(l1, key, false);
+}
+
+void l1_invalidate(struct l1 *l1, const struct l1_key *key)
+{
+    drop(l1, key, true);
+}
+
+unsigned l1_forget(struct l1 *l1, struct slice bytes)
+{
+    struct l1_dead dead;
+    dead.count = 0;
+    uint64_t hash = l1_hash(l1, bytes);
+    unsigned went = 0;
+    struct l1_place place;
+    struct l1_shard *shard = l1_lock(l1, hash);
+    while (l1_table_find(&shard->table, hash, L1_DB_ANY, bytes,
+                         &place)) { /* once per database at most */
+        struct item *entry = l1_remove(shard, &place);
+        went += values_in(entry);
+        l1_bury(&dead, entry);
+    }
+    shard->invalidations += went;
+    l1_unlock(l1, shard);
+    l1_dead_release(&dead);
+    return went;
+}
+
+void l1_unclaim(struct l1 *l1, const struct l1_key *key, uint64_t token)
+{
+    struct l1_dead dead;
+    dead.count = 0;
+    struct l1_place place;
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    if (l1_find(l1, shard, key, &place)) {
+        struct item *entry = l1_place_item(&place);
+        if (l1_is_claim(entry) && l1_claim_read(entry).token == token) {
+            struct item *suspect = l1_claim_read(entry).suspect;
+            if (suspect != NULL) {
+                l1_replace(shard, place, suspect);
+                claim_take_suspect(entry);
+            } else {
+                l1_remove(shard, &place);
+            }
+            l1_bury(&dead, entry);
+        }
+    }
+    l1_unlock(l1, shard);
+    l1_dead_release(&dead);
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tiers/l1_shard.h"
+
+#include "protocol/check.h"
+
+#include <string.h>
+
+/* Buckets that one operation may add or merge away. Two would do for single changes; batches (evictions, flushes)
+ * take out up to L1_DEAD_MAX entries at once, which is work for about as many half-empty buckets. */
+enum {
+    SETTLE_STEPS = 32
+};
+
+void l1_dead_release(struct l1_dead *dead)
+{
+    for (unsigned i = 0; i < dead->count; i++) {
+        struct item *item = dead->items[i];
+        if (l1_is_claim(item)) {
+            item_release(l1_claim_read(item).suspect);
+        }
+        item_release(item);
+    }
+    dead->count = 0;
+}
+
+void l1_bury(struct l1_dead *dead, struct item *item)
+{
+    CHECK(dead->count < L1_DEAD_MAX);
+    dead->items[dead->count++] = item;
+}
+
+unsigned l1_shard_of(const struct l1 *l1, uint64_t hash)
+{
+    return (unsigned)(hash >> L1_HASH_BUCKET_BITS) & (l1->shard_count - 1);
+}
+
+void l1_lock_shard(struct l1_shard *shard)
+{
+    CHECK(pthread_mutex_lock(&shard->mutex) == 0);
+}
+
+struct l1_shard *l1_lock(struct l1 *l1, uint64_t hash)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    struct l1_shard *shard = &l1->shards[l1_shard_of(l1, hash)];
+    l1_lock_shard(shard);
+    return shard;
+}
+
+void l1_unlock(struct l1 *l1, struct l1_shard *shard)
+{
+    l1_table_settle(&shard->table, SETTLE_STEPS);
+    size_t bytes = shard->bytes_items + shard->table.bytes;
+    if (bytes != shard->bytes_published) {
+        /* Unsigned wrap-around makes this a subtraction when the shard has shrunk. */
+        atomic_fetch_add_explicit(&l1->bytes_used, bytes - shard->bytes_published,
+                                  memory_order_relaxed);
+        shard->bytes_published = bytes;
+    }
+    CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
+}
+
+const struct policy *l1_policy_now(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->policy, memory_order_relaxed);
+}
+
+uint8_t l1_db_stored(const struct l1 *l1, uint8_t db)
+{
+    CHECK(db < LIMIT_DATABASES);
+    uint64_t map = atomic_load_explicit(&l1->db_map, memory_order_relaxed);
+    return (uint8_t)(map >> (db * 4) & 15);
+}
+
+bool l1_find(const struct l1 *l1, const struct l1_shard *shard, const struct l1_key *key,
+             struct l1_place *ret_place)
+{
+    return l1_table_find(&shard->table, key->hash, l1_db_stored(l1, key->db), key->bytes,
+                         ret_place);
+}
+
+bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
+                  int64_t now_ms, struct l1_dead *dead, struct l1_place *ret_place)
+{
+    if (!l1_find(l1, shard, key, ret_place)) {
+        return false;
+    }
+    const struct item *item = l1_place_item(ret_place);
+    if (l1_is_claim(item) || !item_expired(item, now_ms)) {
+        return true;
+    }
+    l1_bury(dead, l1_remove(shard, ret_place));
+    shard->expirations++;
+    return false;
+}
+
+/* --- counters ----------------------------------------------------------------------------------------------------- */
+
+static size_t entry_bytes(const struct item *item)
+{
+    size_t bytes = item_footprint(item);
+    if (l1_is_claim(item)) {
+        const struct item *suspect = l1_claim_read(item).suspect;
+        bytes += suspect != NULL ? item_footprint(suspect) : 0;
+    }
+    return bytes;
+}
+
+static void count_in(struct l1_shard *shard, const struct item *item)
+{
+    shard->bytes_items += entry_bytes(item);
+    if (l1_is_claim(item)) {
+        shard->claims++;
+    } else {
+        shard->count[item->db]++;
+        shard->count_expiring[item->db] += item->expire_at_ms != ITEM_NEVER;
+    }
+}
+
+static void count_out(struct l1_shard *shard, const struct item *item)
+{
+    shard->bytes_items -= entry_bytes(item);
+    if (l1_is_claim(item)) {
+        shard->claims--;
+    } else {
+        shard->count[item->db]--;
+        shard->count_expiring[item->db] -= item->expire_at_ms != ITEM_NEVER;
+    }
+}
+
+enum status l1_insert(struct l1_shard *shard, uint64_t hash, struct item *item)
+{
+    enum status status = l1_table_insert(&shard->table, hash, item);
+    if (status == OK) {
+        count_in(shard, item);
+    }
+    return status;
+}
+
+struct item *l1_replace(struct l1_shard *shard, struct l1_place place, struct item *item)
+{
+    struct item *before = l1_place_item(&place);
+    count_out(shard, before);
+    l1_table_replace(place, item);
+    count_in(shard, item);
+    return before;
+}
+
+struct item *l1_remove(struct l1_shard *shard, struct l1_place *place)
+{
+    struct item *before = l1_place_item(place);
+    l1_table_remove(&shard->table, place);
+    count_out(shard, before);
+    return before;
+}
+
+struct l1_claim_body l1_claim_read(const struct item *claim)
+{
+    struct l1_claim_body body;
+    memcpy(&body, item_value(claim).data, sizeof body);
+    return body;
+}
+
+void l1_claim_write(struct item *claim, const struct l1_claim_body *body)
+{
+    memcpy(item_value_room(claim), body, sizeof *body);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* l1_shard.h -- one shard of L1, and the whole of them: what the files l1*.c share and nobody else sees.
+ *
+ * Every operation has the same shape:
+ *
+ *      shard = l1_lock(l1, hash)
+ *      ... find, insert, replace, remove; what goes is noted in `dead` ...
+ *      l1_unlock(l1, shard)        the table settles, the byte count is published
+ *      l1_dead_release(&dead)      memory is given back without any lock
+ *      l1_evict(...)               after an insertion only
+ *
+ * An entry is a value, or a CLAIM: an item whose value area is a struct l1_claim_body. Claims belong to L1 alone (they
+ * are never handed out), count as bytes but not as entries, and are not evicted, scanned or swept; a read in flight
+ * owns each of them and ends it. A claim may keep a suspect value aside; the suspect's bytes stay counted.
+ *
+ * Databases: the db of an l1_key is what a client says; that of an item in the table is what it stands for since
+ * l1_swap. They are translated under the shard lock, and l1_swap holds all locks, so nobody sees half a swap.
+ *
+ * Lock order: shards by ascending index; nothing else is locked below them. */
+#ifndef TERRACE_TIERS_L1_SHARD_H
+#define TERRACE_TIERS_L1_SHARD_H
+
+#include "tiers/base/rand.h"
+#include "tiers/l1.h"
+#include "tiers/l1_table.h"
+
+#include <pthread.h>
+
+enum {
+    L1_SHARDS_MAX = 1 << L1_HASH_SHARD_BITS,
+    L1_KIND_VALUE = 0,
+    L1_KIND_CLAIM = 1,
+    L1_DEAD_MAX = 64,
+};
+
+struct l1_claim_body {
+    uint64_t token;
+    uint64_t generation;
+    int64_t issued_at_ms;
+    struct item *suspect; /* kept aside, owned; or NULL */
+    uint32_t owner;
+};
+
+struct l1_shard {
+    /* Line 1: the lock, and what changes with every write. */
+    _Alignas(64) pthread_mutex_t mutex;
+    size_t bytes_items;     /* values, claims and suspects */
+    size_t bytes_published; /* part of l1->bytes_used that is ours */
+
+    /* Written by hits. */
+    _Alignas(64) struct rand rand;
+
+    /* By database as stored. */
+    _Alignas(64) uint64_t count[LIMIT_DATABASES];
+    uint64_t count_expiring[LIMIT_DATABASES];
+    int64_t average_ttl_ms[LIMIT_DATABASES]; /* of what the sweep saw; 0: nothing yet */
+
+    uint64_t token_next;
+    uint64_t sweep_cursor;
+    uint64_t claims;
+    uint64_t evictions;
+    uint64_t expirations;
+    uint64_t refused_fills;
+    uint64_t fills;
+    uint64_t invalidations;
+
+    /* On lines of its own: l1_prefetch reads it without the lock. */
+    _Alignas(64) struct l1_table table;
+};
+
+struct l1 {
+    uint32_t magic;
+    unsigned shard_count;
+    struct hash_secret secret;
+    _Atomic(const struct policy *) policy;
+    _Atomic uint64_t db_map; /* 16 nibbles: what database n is stored as */
+    _Atomic size_t bytes_max;
+    _Alignas(64) _Atomic size_t bytes_used; /* of its own line: every write adds to it */
+    _Atomic unsigned sweep_shard;
+    struct l1_shard *shards;
+};
+
+enum {
+    L1_MAGIC = 0x4c315431
+};
+
+/* Items that have left the table under a lock, to be released after it. A claim takes its suspect along. */
+struct l1_dead {
+    unsigned count;
+    struct item *items[L1_DEAD_MAX];
+};
+
+static inline bool l1_dead_full(const struct l1_dead *dead)
+{
+    return dead->count == L1_DEAD_MAX;
+}
+void l1_dead_release(struct l1_dead *dead); /* empties it */
+
+unsigned l1_shard_of(const struct l1 *l1, uint64_t hash);
+struct l1_shard *l1_lock(struct l1 *l1, uint64_t hash);
+void l1_lock_shard(struct l1_shard *shard);
+void l1_unlock(struct l1 *l1, struct l1_shard *shard);
+
+const struct policy *l1_policy_now(const struct l1 *l1);
+uint8_t l1_db_stored(const struct l1 *l1, uint8_t db); /* under a shard lock, or as a snapshot */
+
+/* Under the lock: the entry of a key, of whatever kind. */
+bool l1_find(const struct l1 *l1, const struct l1_shard *shard, const struct l1_key *key,
+             struct l1_place *ret_place);
+/* The same, but an expired value is taken out first (counted, noted in `dead`) and is then not found. */
+bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
+                  int64_t now_ms, struct l1_dead *dead, struct l1_place *ret_place);
+
+/* Under the lock: counts a use of the item; hands the value out. */
+void l1_use(const struct l1 *l1, struct l1_shard *shard, struct item *item, int64_t now_ms);
+void l1_value_set(struct l1_value *value, struct item *item);
+
+/* Under the lock: all changes of a table go through these three, which keep the counters. The table takes over one
+ * reference, `remove` and `replace` hand back what stood there. */
+enum status l1_insert(struct l1_shard *shard, uint64_t hash, struct item *item) MUST_USE;
+struct item *l1_replace(struct l1_shard *shard, struct l1_place place, struct item *item);
+struct item *l1_remove(struct l1_shard *shard, struct l1_place *place);
+
+void l1_bury(struct l1_dead *dead,
+             struct item *item); /* notes an item that has left; `dead` must not be full */
+
+/* The body of a claim lies unaligned in the item. */
+struct l1_claim_body l1_claim_read(const struct item *claim);
+void l1_claim_write(struct item *claim, const struct l1_claim_body *body);
+
+static inline bool l1_is_claim(const struct item *item)
+{
+    return item->kind == L1_KIND_CLAIM;
+}
+
+/* --- l1_evict.c --------------------------------------------------------------------------------------------------- */
+
+/* While over budget, drops entries: a few of the shard of `hash`, then a few of each next one, round and round. Work is
+ * bounded by what was added: at most enough victims to make room for `added_bytes` of smallest items, and some more.
+ * `keep`, an item just put in under `hash` (borrowed, may be NULL), goes only if nothing else can. Takes locks. */
+void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t added_bytes,
+              int64_t now_ms);
+
+static inline bool l1_over_budget(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->bytes_used, memory_order_relaxed) >
+           atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
+}
+
+#endif

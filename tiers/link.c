@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tiers/link.h"
+
+#include "protocol/check.h"
+#include "protocol/limits.h"
+#include "tiers/link_inner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BUFFER_KEPT = 256 * 1024, /* an empty buffer larger than this is given back */
+    OUTPUT_SLACK = 64 * 1024, /* written bytes in front of the output that are not worth a move */
+};
+
+struct link *link_new(const struct link_options *options)
+{
+    CHECK(options->proto == 2 || options->proto == 3);
+    struct link *link = calloc(1, sizeof *link);
+    if (link == NULL) {
+        return NULL;
+    }
+    link->magic = LINK_MAGIC;
+    link->options = *options;
+    uint64_t seed = options->seed;
+    if (seed == 0) {
+        rand_secret(&seed, sizeof seed);
+    }
+    rand_seed(&link->rand, seed);
+    snprintf(link->why, sizeof link->why, "not connected yet");
+    return link;
+}
+
+enum link_state link_state(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    return link->state;
+}
+
+bool link_is_down(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    return link->down;
+}
+
+const char *link_why_down(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    return link->why;
+}
+
+uint64_t link_client_id(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    return link->state == LINK_READY ? link->client_id : 0;
+}
+
+static void count(struct link *link, enum metric id)
+{
+    if (link->options.metrics != NULL) {
+        metrics_count(link->options.metrics, id);
+    }
+}
+
+void link_move(struct link *link, enum link_state to)
+{
+    static const unsigned allowed[] = {
+        [LINK_DOWN] = 1u << LINK_CONNECTING,
+        [LINK_CONNECTING] = 1u << LINK_GREETING | 1u << LINK_DOWN,
+        [LINK_GREETING] = 1u << LINK_READY | 1u << LINK_DOWN,
+        [LINK_READY] = 1u << LINK_DOWN,
+    };
+    CHECK((allowed[link->state] & 1u << to) != 0); /* the drawing in link.h */
+    link->state = to;
+}
+
+/* --- the end of requests ---------------------------------------------------------------------------------------- */
+
+static void end_request(struct link *link, struct link_request *request, enum status status,
+                        struct slice reply)
+{
+    link->callbacks++;
+    request->on_reply(request, status, reply);
+    link->callbacks--;
+}
+
+/* Ends all of a ring that is no longer the link's: callbacks may ask again meanwhile. */
+static void end_all(struct link *link, struct link_fifo *fifo, bool were_sent, uint64_t written)
+{
+    while (fifo->count > 0) {
+        const struct link_slot slot = link_fifo_pop(fifo);
+        if (slot.request != NULL) {
+            const bool may_have_run = were_sent && slot.request->writes && slot.ends_at <= written;
+            end_request(link, slot.request, may_have_run ? UNKNOWN : L2_DOWN, (struct slice){0});
+        }
+    }
+    link_fifo_done(fifo);
+}
+
+static void end_everything(struct link *link)
+{
+    struct link_fifo sent = link->sent;
+    struct link_fifo waiting = link->waiting;
+    const uint64_t written = link->written;
+    link->sent = (struct link_fifo){0};
+    link->waiting = (struct link_fifo){0};
+    link->earliest_ms = 0;
+    buf_done(&link->held);
+    link->out_head = 0;
+    buf_done(&link->out);
+    end_all(link, &sent, true, written);
+    end_all(link, &waiting, false, written);
+}
+
+void link_free(struct link *link)
+{
+    if (link == NULL) {
+        return;
+    }
+    CHECK_MAGIC(link, LINK_MAGIC);
+    CHECK(link->callbacks == 0);
+    link->freed = true;
+    if (link->state != LINK_DOWN) {
+        link_move(link, LINK_DOWN);
+        link->options.io.close(link->options.io.roof, link);
+    }
+    end_everything(link);
+    buf_done(&link->in);
+    link->magic = 0;
+    free(link);
+}
+
+/* When to try again: 0.5, 1, 2, 2 ... s, a quarter more or less. */
+static int64_t retry_delay_ms(struct link *link)
+{
+    static const uint64_t delays_ms[] = {500, 1000, 2000};
+    const size_t last = sizeof delays_ms / sizeof delays_ms[0] - 1;
+    const uint64_t delay_ms = delays_ms[link->failures < last ? link->failures : last];
+    link->failures++;
+    return (int64_t)(delay_ms * 3 / 4 + rand_below(&link->rand, delay_ms / 2 + 1));
+}
+
+/* The one way down. */
+static void lose(struct link *link, const char *why, int64_t now_ms)
+{
+    const bool was_ready = link->state == LINK_READY;
+    link_move(link, LINK_DOWN);
+    link->connection++;
+    link->down = !was_ready;
+    link->framer = (struct reply_framer){0};
+    link->silent_since_ms = 0;
+    if (!link->reading) { /* else link_on_read clears it, for a reply in it may still be looked at */
+        link->in.size = 0;
+        link->in_head = 0;
+    }
+    char text[LINK_WHY_MAX]; /* `why` may be link->why itself */
+    snprintf(text, sizeof text, "%s", why);
+    memcpy(link->why, text, sizeof text);
+    link->retry_at_ms = now_ms + retry_delay_ms(link);
+    if (was_ready) {
+        count(link, M_L2_LOSSES);
+    }
+    if (link->options.on_down != NULL) {
+        link->callbacks++;
+        link->options.on_down(link, link->options.arg, text);
+        link->callbacks--;
+    }
+    end_everything(link);
+}
+
+void link_close(struct link *link, const char *why, int64_t now_ms)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    if (link->state == LINK_DOWN) {
+        return;
+    }
+    link->options.io.close(link->options.io.roof, link);
+    lose(link, why, now_ms);
+}
+
+void link_on_lost(struct link *link, const char *why, int64_t now_ms)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    if (link->state != LINK_DOWN) {
+        lose(link, why, now_ms);
+    }
+}
+
+/* --- output ------------------------------------------------------------------------------------------------------ */
+
+static size_t out_size(const struct link *link)
+{
+    return link->out.size - link->out_head;
+}
+
+static enum status out_reserve(struct link *link, size_t more)
+{
+    if (link->out_head > OUTPUT_SLACK && link->out_head > link->out.size / 2) {
+        buf_consume(&link->out, link->out_head);
+        link->out_head = 0;
+    }
+    return buf_reserve(&link->out, more);
+}
+
+/* Room is reserved. */
+static void out_append(struct link *link, struct slice bytes)
+{
+    CHECK(buf_append_slice(&link->out, bytes) == OK);
+}
+
+/* After bytes were put behind `size_before`. The roof flushes on its own what it could not write at once. */
+void link_out_announce(struct link *link, size_t size_before)
+{
+    if (size_before == 0 && out_size(link) > 0) {
+        link->options.io.wants_flush(link->options.io.roof, link);
+    }
+}
+
+static void slot_push(struct link *link, struct link_request *request, bool is_select)
+{
+    link_fifo_push(&link->sent, (struct link_slot){.request = request,
+                                                   .ends_at = link->written + out_size(link),
+                                                   .is_select = is_select});
+}
+
+/* All or nothing. */
+static enum status send_request(struct link *link, struct link_request *request, int db,
+                                struct slice bytes)
+{
+    const size_t before = out_size(link);
+    enum status status = link_fifo_reserve(&link->sent, 2);
+    if (status == OK) {
+        status = out_reserve(link, bytes.size + LINK_SELECT_MAX);
+    }
+    if (status != OK) {
+        return status;
+    }
+    char select[LINK_SELECT_MAX];
+    if (db >= 0 && (link->databases & 1u << db) == 0) {
+        /* Its error is the request's reply, in its place among the others. */
+        bytes = (struct slice){.data = select, .size = link_select_write(select, -1)};
+    } else if (db >= 0 && db != link->selected) {
+        out_append(link, (struct slice){.data = select, .size = link_select_write(select, db)});
+        slot_push(link, NULL, true);
+        link->selected = db;
+    }
+    out_append(link, bytes);
+    slot_push(link, request, false);
+    link_out_announce(link, before);
+    return OK;
+}
+
+static enum status hold_request(struct link *link, struct link_request *request, int db,
+                                struct slice bytes)
+{
+    enum status status = link_fifo_reserve(&link->waiting, 1);
+    if (status == OK) {
+        status = buf_append_slice(&link->held, bytes);
+    }
+    if (status == OK) {
+        link_fifo_push(&link->waiting,
+                       (struct link_slot){.request = request, .ends_at = bytes.size, .db = db});
+    }
+    return status;
+}
+
+enum status link_ask(struct link *link, struct link_request *request, int db, struct slice bytes)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    CHECK(bytes.size > 0 && db >= -1 && db < (int)LIMIT_DATABASES);
+    if (link->freed || (link->down && link->state != LINK_READY)) {
+        return L2_DOWN;
+    }
+    const size_t unwritten = out_size(link) + link->held.size;
+    if (link->sent.count + link->waiting.count >= LIMIT_LINK_QUEUE ||
+        (unwritten > 0 && unwritten + bytes.size > LINK_OUTPUT_MAX)) {
+        return BUSY;
+    }
+    const enum status status = link->state == LINK_READY ? send_request(link, request, db, bytes)
+                                                         : hold_request(link, request, db, bytes);
+    if (status == OK && request->deadline_ms != 0 && request->deadline_ms < link->earliest_ms) {
+        link->earliest_ms = request->deadline_ms;
+    }
+    return status;
+}
+
+enum status link_say(struct link *link, struct slice bytes)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    if (link->state != LINK_READY) {
+        return L2_DOWN;
+    }
+    const size_t before = out_size(link);
+    const enum status status = out_reserve(link, bytes.size);
+    if (status == OK) {
+        out_append(link, bytes);
+        link_out_announce(link, before);
+    }
+    return status;
+}
+
+struct slice link_output(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    if (out_size(link) == 0) {
+        return (struct slice){0};
+    }
+    return (struct slice){.data = link->out.data + link->out_head, .size = out_size(link)};
+}
+
+void link_on_written(struct link *link, size_t size)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    CHECK(size <= out_size(link));
+    link->out_head += size;
+    link->written += size;
+    if (out_size(link) == 0) {
+        link->out.size = 0;
+        link->out_head = 0;
+        if (link->out.capacity > BUFFER_KEPT) {
+            buf_done(&link->out);
+        }
+    }
+}
+
+/* --- becoming ready -------------------------------------------------------------------------------------------------- */
+
+void link_on_connected(struct link *link, int64_t now_ms)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    link_move(link, LINK_GREETING);
+    link->overdue_at_ms = now_ms + LINK_ATTEMPT_MS;
+    link->selected = 0;
+    link->databases = 0;
+    link->client_id = 0;
+    if (link_greeting_append(link, now_ms) != OK) {
+        link_close(link, "no memory for the greeting", now_ms);
+        return;
+    }
+    link_out_announce(link, 0);
+}
+
+/* Sends what waited, in order. A request that finds no memory ends. */
+static void send_waiting(struct link *link)
+{
+    struct link_fifo waiting = link->waiting;
+    struct buf held = link->held;
+    link->waiting = (struct link_fifo){0};
+    link->held = (struct buf){0};
+    size_t at = 0;
+    while (waiting.count > 0) {
+        const struct link_slot slot = link_fifo_pop(&waiting);
+        const struct slice bytes = {.data = held.data + at, .size = (size_t)slot.ends_at};
+        at += bytes.size;
+        if (slot.request == NULL) {
+            continue; /* its deadline passed */
+        }
+        if (link->state != LINK_READY || send_request(link, slot.request, slot.db, bytes) != OK) {
+            end_request(link, slot.request, L2_DOWN, (struct slice){0});
+        }
+    }
+    link_fifo_done(&waiting);
+    buf_done(&held);
+}
+
+void link_become_ready(struct link *link)
+{
+    link_move(link, LINK_READY);
+    link->down = false;
+    link->failures = 0;
+    count(link, M_L2_CONNECTS);
+    if (link->options.on_ready != NULL) {
+        link->callbacks++;
+        link->options.on_ready(link, link->options.arg, &link->greeting);
+        link->callbacks--;
+    }
+    if (link->state == LINK_READY) {
+        send_waiting(link);
+    }
+}
+
+/* --- replies ----------------------------------------------------------------------------------------------------- */
+
+static void push_take(struct link *link, struct slice reply)
+{
+    link->callbacks++;
+    link->options.on_push(link, link->options.arg, reply);
+    link->callbacks--;
+}
+
+static void reply_take(struct link *link, struct slice reply, int64_t now_ms)
+{
+    const bool is_push = reply.data[0] == REPLY_PUSH;
+    if (is_push || link->sent.count == 0) {
+        if (link->options.on_push != NULL) {
+            push_take(link, reply);
+        } else if (!is_push) {
+            link_close(link, "L2 answered what nobody asked", now_ms);
+        }
+        return;
+    }
+    const struct link_slot slot = link_fifo_pop(&link->sent);
+    if (slot.is_select && reply.data[0] != REPLY_STATUS) {
+        link_close(link, "L2 refused SELECT of a database that it had accepted", now_ms);
+    } else if (slot.request != NULL) {
+        end_request(link, slot.request, OK, reply);
+    }
+}
+
+/* A large buffer that is empty is given back; what is left of a reply moves to the front when room is wanted. */
+static void in_tidy(struct link *link)
+{
+    if (link->in_head < link->in.size) {
+        return;
+    }
+    link->in.size = 0;
+    link->in_head = 0;
+    if (link->in.capacity > BUFFER_KEPT) {
+        buf_done(&link->in);
+    }
+}
+
+char *link_read_room(struct link *link, size_t want, size_t *ret_room)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    CHECK(!link->reading);
+    buf_consume(&link->in, link->in_head);
+    link->in_head = 0;
+    if (buf_reserve(&link->in, want) != OK) {
+        return NULL;
+    }
+    *ret_room = link->in.capacity - link->in.size;
+    return link->in.data + link->in.size;
+}
+
+void link_on_read(struct link *link, size_t size, int64_t now_ms)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    CHECK(!link->reading && size <= link->in.capacity - link->in.size);
+    if (link->state != LINK_GREETING && link->state != LINK_READY) {
+        return; /* bytes of a connection that was given up in this turn */
+    }
+    link->in.size += size;
+    link->silent_since_ms = 0;
+    link->reading = true;
+    const uint64_t connection = link->connection;
+    while (connection == link->connection && link->in_head < link->in.size) {
+        const struct slice rest = {.data = link->in.data + link->in_head,
+                                   .size = link->in.size - link->in_head};
+        size_t reply_size = 0;
+        const enum status status = reply_frame(&link->framer, rest, &reply_size);
+        if (status == AGAIN) {
+            break;
+        }
+        if (status != OK) {
+            link_close(link, "L2 sent bytes that are no reply of Redis", now_ms);
+            break;
+        }
+        link->in_head += reply_size;
+        const struct slice reply = {.data = rest.data, .size = reply_size};
+        if (link->state == LINK_GREETING) {
+            link_greeting_take(link, reply, now_ms);
+        } else {
+            reply_take(link, reply, now_ms);
+        }
+    }
+    link->reading = false;
+    if (connection != link->connection) {
+        link->in_head = link->in.size;
+    }
+    in_tidy(link);
+}
+
+/* --- time -------------------------------------------------------------------------------------------------------- */
+
+/* Ends what is overdue in one of the two rings. False: the connection is gone. */
+static bool expire(struct link *link, struct link_fifo *fifo, int64_t now_ms)
+{
+    const uint64_t connection = link->connection;
+    for (size_t i = 0; i < fifo->count; i++) {
+        struct link_slot *slot = link_fifo_at(fifo, i);
+        struct link_request *request = slot->request;
+        if (request == NULL || request->deadline_ms == 0) {
+            continue;
+        }
+        if (request->deadline_ms > now_ms) {
+            if (request->deadline_ms < link->earliest_ms) {
+                link->earliest_ms = request->deadline_ms;
+            }
+            continue;
+        }
+        if (fifo == &link->sent) {
+            if (request->writes) {
+                link_close(link, "L2 did not answer a write in time", now_ms);
+                return false;
+            }
+            link->silent_since_ms = link->silent_since_ms != 0 ? link->silent_since_ms : now_ms;
+        }
+        slot->request = NULL;
+        end_request(link, request, L2_DOWN, (struct slice){0});
+        if (connection != link->connection) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void tick_deadlines(struct link *link, int64_t now_ms)
+{
+    if (now_ms < link->earliest_ms) {
+        return;
+    }
+    link->earliest_ms = INT64_MAX;
+    if (!expire(link, &link->sent, now_ms) || !expire(link, &link->waiting, now_ms)) {
+        link->earliest_ms = 0; /* the queues are others now: look again */
+    }
+}
+
+void link_tick(struct link *link, int64_t now_ms)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    switch (link->state) {
+    case LINK_DOWN:
+        if (now_ms >= link->retry_at_ms) {
+            link_move(link, LINK_CONNECTING);
+            link->overdue_at_ms = now_ms + LINK_ATTEMPT_MS;
+            link->options.io.connect(link->options.io.roof, link);
+        }
+        break;
+    case LINK_CONNECTING:
+        if (now_ms >= link->overdue_at_ms) {
+            link_close(link, "L2 did not accept the connection in time", now_ms);
+        }
+        break;
+    case LINK_GREETING:
+        if (now_ms >= link->overdue_at_ms) {
+            link_close(link, "L2 did not answer the greeting in time", now_ms);
+        }
+        break;
+    case LINK_READY:
+        if (link->silent_since_ms != 0 && now_ms - link->silent_since_ms >= LINK_SILENCE_MS) {
+            link_close(link, "L2 is silent", now_ms);
+        }
+        break;
+    }
+    tick_deadlines(link, now_ms);
+}

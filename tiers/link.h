@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* link.h -- one connection to Redis, without its socket.
+ *
+ * The roof owns the socket and the clock; the link is told bytes and time and says what to send. So it runs unchanged
+ * in a simulator. A link is a FIFO: requests go out in the order they were asked, and replies come home in that order.
+ *
+ *      DOWN --connect--> CONNECTING --link_on_connected--> GREETING --beat answered--> READY
+ *        ^                                                     |                         |
+ *        +------------- lost, refused, overdue; retry after 0.5, 1, 2, 2 ... s ----------+
+ *
+ * GREETING sends AUTH, HELLO 3 (a RESP3 link), CLIENT ID, then the BEAT script (COHERENCE section 4: the first command
+ * on every link; it proves that this is a writable master and agrees on the epoch); no request is sent before it
+ * answered. Requests asked meanwhile wait, unless the last attempt failed: then the answer is L2_DOWN at once. Connecting
+ * and greeting may take LINK_ATTEMPT_MS each. A refusal (NOAUTH, WRONGPASS, READONLY, LOADING, OOM, NOPERM ...) is a
+ * failed attempt whose reason is Redis' own text. Waiting times vary by a quarter up and down, so that nodes do not
+ * return in step.
+ *
+ * A bus link then sends CLIENT TRACKING and SUBSCRIBE (coherence.h), and every reply goes to on_push.
+ *
+ * What a lost link means for a request: its last byte was not yet written to the socket, or it only reads: L2_DOWN.
+ * Written and writing: UNKNOWN, for Redis may have run it.
+ *
+ * A request with a deadline that passes ends with L2_DOWN if it only reads (its reply is dropped when it comes); if it
+ * writes, the link is closed, since a late byte must not run after UNKNOWN was said. A link on which a read expired and
+ * then not one byte came for LINK_SILENCE_MS is closed too: the path is a black hole.
+ *
+ * The database: a link remembers what it selected and puts SELECT before a request of another one. A SELECT that fails
+ * would let its request run in the wrong database, so the greeting of a link for requests tries them all; a request for
+ * one that cannot be had is not sent, and gets the error that Redis gives to `SELECT -1` as its reply.
+ *
+ * Callbacks may ask, say and close again, not free the link.
+ *
+ * Owns:    its buffers and queues; a request belongs to the asker and is borrowed until on_reply.
+ * Threads: one loop's.
+ * Units:   milliseconds of clock.h.
+ * Limits:  LIMIT_LINK_QUEUE requests, LINK_OUTPUT_MAX bytes that wait to be written; link_ask answers BUSY above. */
+#ifndef TERRACE_TIERS_LINK_H
+#define TERRACE_TIERS_LINK_H
+
+#include "protocol/resp_read.h"
+#include "tiers/base/list.h"
+#include "tiers/base/metrics.h"
+#include "tiers/base/rand.h"
+#include "tiers/beat.h"
+#include "tiers/l2_url.h"
+
+#define LINK_OUTPUT_MAX (256ull << 20) /* bytes; one larger request still goes when nothing else waits */
+#define LINK_ATTEMPT_MS 2000
+#define LINK_SILENCE_MS 3000
+
+enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_GREETING, LINK_READY };
+
+struct link;
+
+/* What the link needs of the roof. `roof` is passed through. */
+struct link_io {
+    void *roof;
+    void (*connect)(void *roof, struct link *link);  /* begin; later link_on_connected or link_on_lost, never inside */
+    void (*close)(void *roof, struct link *link);    /* drop the socket; no link_on_lost follows */
+    void (*wants_flush)(void *roof, struct link *link); /* link_output has bytes; flush once in this turn */
+};
+
+/* One question. Embedded by the asker. */
+struct link_request {
+    /* Exactly once. OK: `reply` is one whole reply (an error reply too), valid during the call. L2_DOWN, UNKNOWN:
+     * `reply` is empty. Never called from inside link_ask. The request is the asker's again when it is called. */
+    void (*on_reply)(struct link_request *request, enum status status, struct slice reply);
+    int64_t deadline_ms; /* 0: none */
+    bool writes;         /* it may change something */
+};
+
+struct link_options {
+    const struct l2_url *url; /* borrowed for the life of the link */
+    int proto;                /* 2 or 3 */
+    unsigned coherence_db;
+    uint64_t node;
+    uint64_t seed;            /* of the jitter and of epoch randoms; 0: unpredictable */
+    struct metrics *metrics;  /* may be NULL */
+    struct link_io io;
+    /* May be NULL. After the greeting: its epoch as the beat saw it. Before any waiting request is sent. */
+    void (*on_ready)(struct link *link, void *arg, const struct beat_answer *answer);
+    /* May be NULL. Before the requests that were lost with it end. Not called by link_free. */
+    void (*on_down)(struct link *link, void *arg, const char *why);
+    /* A link with on_push hands over every reply that no request waits for (the bus), and RESP3's pushes. Without it
+     * pushes are skipped, and any other reply that nobody asked for closes the link. */
+    void (*on_push)(struct link *link, void *arg, struct slice reply);
+    void *arg;
+    uint64_t (*known_epoch)(void *arg); /* counter for the greeting's beat; NULL: 0 */
+};
+
+struct link *link_new(const struct link_options *options); /* NULL: no memory. DOWN; the first tick connects */
+void link_free(struct link *link);                         /* outstanding requests end as if the link were lost */
+
+enum link_state link_state(const struct link *link);
+bool link_is_down(const struct link *link);     /* the last attempt failed and no newer one succeeded */
+const char *link_why_down(const struct link *link); /* of the last loss, for messages; never NULL */
+uint64_t link_client_id(const struct link *link); /* of Redis' CLIENT ID; 0 unless READY */
+
+/* Sends `bytes`, exactly one request, in database `db` (-1: any). OK: on_reply will come. L2_DOWN, BUSY, NO_MEMORY:
+ * it will not, nothing was sent. */
+enum status link_ask(struct link *link, struct link_request *request, int db, struct slice bytes) MUST_USE;
+/* Bytes for which no request waits: SUBSCRIBE and CLIENT TRACKING on the bus, whose replies come to on_push. L2_DOWN
+ * unless READY. */
+enum status link_say(struct link *link, struct slice bytes) MUST_USE;
+
+/* From the roof: */
+void link_on_connected(struct link *link, int64_t now_ms);
+void link_on_lost(struct link *link, const char *why, int64_t now_ms); /* also: could not connect */
+/* Where the next bytes may be read to, at least `want`; then link_on_read says how many came. NULL: no memory. */
+char *link_read_room(struct link *link, size_t want, size_t *ret_room);
+void link_on_read(struct link *link, size_t size, int64_t now_ms);
+struct slice link_output(const struct link *link); /* what waits to be written; until the next call on the link */
+/* Bytes of link_output that the kernel took. Say it at once, before anything else is told to the link: whether a lost
+ * write is L2_DOWN or UNKNOWN is decided by it. */
+void link_on_written(struct link *link, size_t size);
+void link_tick(struct link *link, int64_t now_ms);  /* every 100 ms or sooner: connects, deadlines */
+void link_close(struct link *link, const char *why, int64_t now_ms); /* drop it and retry later */
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* link_fifo.h -- the replies a link waits for, in order.
+ *
+ * A ring of slots that belong to the link, not to the askers: a read whose deadline passed is ended and its request is
+ * the asker's again, yet its reply is still to come and must be dropped in its turn. All zeros is an empty ring.
+ *
+ * Threads: one loop's. For link.c only. */
+#ifndef TERRACE_TIERS_LINK_FIFO_H
+#define TERRACE_TIERS_LINK_FIFO_H
+
+#include "protocol/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct link_request;
+
+struct link_slot {
+    struct link_request *request; /* NULL: nobody waits any more, the reply is dropped */
+    uint64_t ends_at;             /* position in the stream of bytes behind its last; while held: how many bytes */
+    int db;                       /* while held: -1 any */
+    bool is_select;               /* the link's own SELECT; it has no request */
+};
+
+struct link_fifo {
+    struct link_slot *slots;
+    size_t capacity; /* a power of two, or 0 */
+    size_t head;
+    size_t count;
+};
+
+void link_fifo_done(struct link_fifo *fifo);
+enum status link_fifo_reserve(struct link_fifo *fifo, size_t more) MUST_USE;
+void link_fifo_push(struct link_fifo *fifo, struct link_slot slot);   /* room must be reserved */
+struct link_slot link_fifo_pop(struct link_fifo *fifo);               /* must not be empty */
+struct link_slot *link_fifo_at(const struct link_fifo *fifo, size_t i); /* until the next reserve */
+
+#endif

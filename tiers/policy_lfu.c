@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The word: the logarithmic counter in the high 8 bits, the time of the last use in the low 24.
+ *
+ * Time counts 64ths of a minute, so its high 18 bits are the minute that decay goes by (one point per minute begun
+ * without a use, as Redis) and the rest tells apart entries of equal count: the longer idle one leaves first. It wraps
+ * after 182 days.
+ *
+ * The counter (Morris, CACM 1978) grows with probability 1 / ((counter - 5) * 10 + 1): 255 stands for about a million
+ * uses. New entries start at 5, so that they are not the first to go. */
+#include "tiers/policy.h"
+
+enum {
+    COUNTER_FIRST = 5,
+    COUNTER_MAX = 255,
+    GROWTH_FACTOR = 10,
+    TIME_BITS = 24,
+    TIME_MASK = (1 << TIME_BITS) - 1,
+    MINUTE_LOG = 6, /* time units per minute, as a power of two */
+    MINUTE_MS = 60000,
+    AHEAD = 1 << MINUTE_LOG,
+};
+
+static uint32_t lfu_time(int64_t now_ms)
+{
+    return (uint32_t)(((uint64_t)now_ms << MINUTE_LOG) / MINUTE_MS) & TIME_MASK;
+}
+
+/* Time units since `word`; 0 if it is a little ahead, as when another thread read the clock later. */
+static uint32_t lfu_idle(uint32_t word, int64_t now_ms)
+{
+    uint32_t used_at = word & TIME_MASK;
+    uint32_t now = lfu_time(now_ms);
+    return ((used_at - now) & TIME_MASK) <= AHEAD ? 0 : (now - used_at) & TIME_MASK;
+}
+
+static uint32_t lfu_decayed(uint32_t word, int64_t now_ms)
+{
+    uint32_t counter = word >> TIME_BITS;
+    if (lfu_idle(word, now_ms) == 0) {
+        return counter;
+    }
+    uint32_t minutes_mask = TIME_MASK >> MINUTE_LOG;
+    uint32_t used_minute = (word & TIME_MASK) >> MINUTE_LOG;
+    uint32_t minutes = ((lfu_time(now_ms) >> MINUTE_LOG) - used_minute) & minutes_mask;
+    return counter > minutes ? counter - minutes : 0;
+}
+
+static uint32_t lfu_first(int64_t now_ms)
+{
+    return ((uint32_t)COUNTER_FIRST << TIME_BITS) | lfu_time(now_ms);
+}
+
+static uint32_t lfu_touch(uint32_t word, int64_t now_ms, uint64_t noise)
+{
+    uint32_t counter = lfu_decayed(word, now_ms);
+    if (counter < COUNTER_MAX) {
+        uint64_t above = counter > COUNTER_FIRST ? counter - COUNTER_FIRST : 0;
+        uint64_t odds = above * GROWTH_FACTOR + 1;
+        counter += (((noise >> 32) * odds) >> 32) == 0;
+    }
+    return (counter << TIME_BITS) | lfu_time(now_ms);
+}
+
+static uint64_t lfu_score(uint32_t word, int64_t expire_at_ms, int64_t now_ms)
+{
+    (void)expire_at_ms;
+    uint64_t rareness = COUNTER_MAX - lfu_decayed(word, now_ms);
+    return (rareness << TIME_BITS) | lfu_idle(word, now_ms);
+}
+
+static int64_t lfu_idle_ms(uint32_t word, int64_t now_ms)
+{
+    (void)word;
+    (void)now_ms;
+    return -1; /* as Redis: OBJECT IDLETIME is refused under an LFU policy */
+}
+
+static int lfu_frequency(uint32_t word, int64_t now_ms)
+{
+    return (int)lfu_decayed(word, now_ms);
+}
+
+const struct policy policy_lfu = {
+    .name = "lfu",
+    .first = lfu_first,
+    .touch = lfu_touch,
+    .score = lfu_score,
+    .idle_ms = lfu_idle_ms,
+    .frequency = lfu_frequency,
+};

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The word is the tick of the last use. */
+#include "tiers/policy.h"
+#include "tiers/policy_tick.h"
+
+static uint32_t lru_touch(uint32_t word, int64_t now_ms, uint64_t noise)
+{
+    (void)word;
+    (void)noise;
+    return policy_tick(now_ms);
+}
+
+static uint64_t lru_score(uint32_t word, int64_t expire_at_ms, int64_t now_ms)
+{
+    (void)expire_at_ms;
+    return policy_tick_idle(word, now_ms);
+}
+
+static int64_t lru_idle_ms(uint32_t word, int64_t now_ms)
+{
+    return (int64_t)policy_tick_idle(word, now_ms) << POLICY_TICK_LOG;
+}
+
+static int lru_frequency(uint32_t word, int64_t now_ms)
+{
+    (void)word;
+    (void)now_ms;
+    return -1;
+}
+
+const struct policy policy_lru = {
+    .name = "lru",
+    .first = policy_tick,
+    .touch = lru_touch,
+    .score = lru_score,
+    .idle_ms = lru_idle_ms,
+    .frequency = lru_frequency,
+};

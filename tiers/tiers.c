@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tiers/tiers.h"
+
+#include "protocol/check.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { TIERS_MAGIC = 0x71e55001 };
+
+/* Tables of commands are few (one per version of L2 met) and are kept, so that readers need no lock. */
+struct learned {
+    struct learned *older;
+    struct l2_commands *commands;
+};
+
+struct tiers {
+    uint32_t magic;
+    struct tiers_options options;
+    struct coherence *coherence;
+    _Atomic(const struct l2_commands *) commands;
+    struct learned *learned; /* control loop's */
+    _Atomic bool l2_up;
+};
+
+struct tiers *tiers_new(const struct tiers_options *options)
+{
+    struct tiers *tiers = calloc(1, sizeof(*tiers));
+    if (tiers == NULL) {
+        return NULL;
+    }
+    tiers->magic = TIERS_MAGIC;
+    tiers->options = *options;
+    tiers->coherence = coherence_new(&(struct coherence_options){
+        .l1 = options->l1,
+        .metrics = options->metrics,
+        .node = options->node,
+        .coherence_db = options->coherence_db,
+        .bound_ms = options->bound_ms,
+    });
+    if (tiers->coherence == NULL) {
+        free(tiers);
+        return NULL;
+    }
+    return tiers;
+}
+
+void tiers_free(struct tiers *tiers)
+{
+    if (tiers == NULL) {
+        return;
+    }
+    CHECK_MAGIC(tiers, TIERS_MAGIC);
+    while (tiers->learned != NULL) {
+        struct learned *learned = tiers->learned;
+        tiers->learned = learned->older;
+        l2_commands_free(learned->commands);
+        free(learned);
+    }
+    coherence_free(tiers->coherence);
+    tiers->magic = 0;
+    free(tiers);
+}
+
+struct l1 *tiers_l1(const struct tiers *tiers)
+{
+    return tiers->options.l1;
+}
+
+struct coherence *tiers_coherence(const struct tiers *tiers)
+{
+    return tiers->coherence;
+}
+
+const struct l2_url *tiers_url(const struct tiers *tiers)
+{
+    return tiers->options.url;
+}
+
+unsigned tiers_coherence_db(const struct tiers *tiers)
+{
+    return tiers->options.coherence_db;
+}
+
+void tiers_learn_commands(struct tiers *tiers, struct l2_commands *commands)
+{
+    CHECK_MAGIC(tiers, TIERS_MAGIC);
+    struct learned *learned = tiers->learned;
+    if (learned != NULL && l2_commands_equal(learned->commands, commands)) {
+        l2_commands_free(commands);
+        return;
+    }
+    learned = malloc(sizeof(*learned));
+    if (learned == NULL) {
+        l2_commands_free(commands); /* the older table goes on serving */
+        return;
+    }
+    *learned = (struct learned){.older = tiers->learned, .commands = commands};
+    tiers->learned = learned;
+    atomic_store_explicit(&tiers->commands, commands, memory_order_release);
+}
+
+const struct l2_commands *tiers_commands(const struct tiers *tiers)
+{
+    return atomic_load_explicit(&tiers->commands, memory_order_acquire);
+}
+
+void tiers_set_l2_up(struct tiers *tiers, bool up)
+{
+    atomic_store_explicit(&tiers->l2_up, up, memory_order_relaxed);
+}
+
+void tiers_describe(const struct tiers *tiers, struct tiers_description *ret)
+{
+    ret->l2_state = atomic_load_explicit(&tiers->l2_up, memory_order_relaxed) ? "up" : "down";
+    coherence_describe(tiers->coherence, &ret->coherence);
+}

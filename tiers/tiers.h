@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tiers.h -- THE verbs: get a value from the nearest tier that may serve it, send a write to the one that decides.
+ *
+ * A node has one `tiers`; each worker looks at it through its own WINDOW, which owns the worker's links to L2 and the
+ * reads under way (flights). Everything about RESP of clients stays above; everything about sockets stays with the roof.
+ *
+ *      tiers_get    L1 -> (claim) -> L2            HIT at once, or PENDING and then one on_value
+ *      tiers_relay  end keys -> L2 -> end keys     the client's own bytes; Redis decides; nothing is installed
+ *
+ * tiers_get asks L2 for `PTTL key` and `GET key`, next to each other on one link; the value lives here no longer than
+ * the time of asking plus that PTTL. However many ask for a key, on whatever worker, one flight carries the question:
+ * the claim in L1 says whose it is, a worker that is not the owner joins by one letter and gets the shared value by one
+ * letter back. A letter that cannot be posted never blocks: that worker reads for itself and installs nothing.
+ *
+ * What COHERENCE calls T1 and T3 lives here: keys of a write end when it is sent and when it is answered; a landing
+ * whose token has ended keeps nothing and drops what stands.
+ *
+ * Owns:    links, flights. A reader or relay is borrowed from the asker until its callback.
+ * Threads: `tiers` is shared and thread-safe where noted; a window belongs to its worker's loop.
+ * Units:   milliseconds of clock.h.
+ * Errors:  L2_DOWN (nothing was done), UNKNOWN (a write was sent), L2_ERROR (Redis' own error text), BUSY, NO_MEMORY. */
+#ifndef TERRACE_TIERS_TIERS_H
+#define TERRACE_TIERS_TIERS_H
+
+#include "tiers/coherence.h"
+#include "tiers/l1.h"
+#include "tiers/l2_commands.h"
+#include "tiers/link.h"
+
+/* --- the node's ---------------------------------------------------------------------------------------------------- */
+
+struct tiers;
+struct tiers_window;
+
+struct tiers_options {
+    struct metrics *metrics; /* the control loop's */
+    struct l1 *l1;            /* borrowed */
+    const struct l2_url *url; /* copied by reference: lives as long as the tiers */
+    unsigned coherence_db;
+    uint32_t bound_ms; /* T */
+    uint64_t node;
+};
+
+struct tiers *tiers_new(const struct tiers_options *options); /* NULL: no memory */
+void tiers_free(struct tiers *tiers);                         /* after all windows */
+struct l1 *tiers_l1(const struct tiers *tiers);
+struct coherence *tiers_coherence(const struct tiers *tiers); /* the control loop's */
+const struct l2_url *tiers_url(const struct tiers *tiers);
+unsigned tiers_coherence_db(const struct tiers *tiers);
+
+/* What L2's COMMAND says, published by the control loop; any thread reads. NULL: L2 has not been reached yet. The
+ * tables live as long as the tiers. Takes it over; one that equals the current is dropped. */
+void tiers_learn_commands(struct tiers *tiers, struct l2_commands *commands);
+const struct l2_commands *tiers_commands(const struct tiers *tiers);
+
+struct tiers_description {
+    const char *l2_state; /* "up", "down" */
+    struct coherence_description coherence;
+};
+void tiers_describe(const struct tiers *tiers, struct tiers_description *ret); /* any thread */
+void tiers_set_l2_up(struct tiers *tiers, bool up);                            /* control loop: its link's state */
+
+/* --- a worker's ---------------------------------------------------------------------------------------------------- */
+
+/* A letter to another worker's window. The first words are the roof's to use as it likes. */
+struct tiers_post {
+    void *roof_room[2];
+    void (*open)(struct tiers_post *post, struct tiers_window *at);
+};
+
+struct tiers_window_options {
+    struct tiers *tiers;
+    unsigned worker;
+    struct metrics *metrics;
+    struct link_io io; /* for its links */
+    uint64_t seed;
+    /* BUSY: not posted. With `must` only a worker that has ended refuses. */
+    enum status (*post)(void *roof, unsigned worker, struct tiers_post *post, bool must);
+};
+
+struct tiers_window *tiers_window_new(const struct tiers_window_options *options); /* NULL: no memory */
+/* The end, in two steps, since letters of other windows may still be on their way: outstanding questions end with
+ * L2_DOWN or UNKNOWN and claims are handed back; later, when no letter can come any more, the memory goes. */
+void tiers_window_end_links(struct tiers_window *window);
+void tiers_window_free(struct tiers_window *window);
+void tiers_window_tick(struct tiers_window *window, int64_t now_ms); /* every 100 ms: links */
+/* Once per batch, after the clock was read: looks at the fence. */
+void tiers_window_begin(struct tiers_window *window, int64_t now_ms);
+/* Limits of waiting, when they change. */
+void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t relay_ms);
+
+/* --- reading ------------------------------------------------------------------------------------------------------- */
+
+struct tiers_value {
+    struct item *item;  /* borrowed; NULL: there is no such key */
+    struct slice error; /* L2_ERROR: Redis' text without '-' and line end */
+};
+
+struct tiers_reader {
+    /* Exactly once after PENDING. OK (item or nil), L2_ERROR, L2_DOWN, NO_MEMORY. */
+    void (*on_value)(struct tiers_reader *reader, enum status status, const struct tiers_value *value);
+    struct tiers_reader *next; /* the flight's */
+};
+
+/* OK: `value` holds it (l1_value's rules). MISS: it is known that there is no such key (alone). PENDING: on_value
+ * follows, never from inside; *ret_foreign says whether somebody else's link carries the question. L2_DOWN, BUSY,
+ * NO_MEMORY. `proto` chooses the link (2 or 3), so that a client's commands stay in order. */
+enum status tiers_get(struct tiers_window *window, const struct l1_key *key, int proto, struct l1_value *value,
+                      struct tiers_reader *reader, bool *ret_foreign) MUST_USE;
+/* L1 only, not a use: OK with the peek, or MISS (it may be in L2). */
+enum status tiers_peek(struct tiers_window *window, const struct l1_key *key, struct l1_peek *ret) MUST_USE;
+/* L1 only, a use: OK or MISS. */
+enum status tiers_get_here(struct tiers_window *window, const struct l1_key *key, struct l1_value *value) MUST_USE;
+
+/* --- passing on ---------------------------------------------------------------------------------------------------- */
+
+enum tiers_ends {
+    ENDS_KEYS, /* the keys given (a read gives none) */
+    ENDS_DB,   /* everything in the database (FLUSHDB), */
+    ENDS_ALL,  /* everything (FLUSHALL, SWAPDB) */
+};
+
+struct tiers_relay {
+    /* Exactly once after OK of tiers_relay. OK: one whole reply as bytes of the link's protocol. L2_DOWN, UNKNOWN. */
+    void (*on_reply)(struct tiers_relay *relay, enum status status, struct slice reply);
+    struct l1_key *keys; /* that end; memory of the asker, alive until on_reply */
+    size_t key_count;
+    enum tiers_ends ends;
+    bool writes;
+    bool patient; /* wait as long as relay_ms instead of read_ms */
+    uint8_t db;
+    struct tiers_window *window;  /* private from here */
+    struct link_request request;
+};
+
+enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto, struct slice bytes) MUST_USE;
+/* Why L2 cannot be asked, for the message behind -L2DOWN. */
+const char *tiers_why_down(const struct tiers_window *window);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tiers/window.h"
+
+#include "protocol/check.h"
+
+#include <stdlib.h>
+
+struct link *window_link(struct tiers_window *window, int proto)
+{
+    struct link **link = &window->links[proto == 3];
+    if (*link == NULL && !window->ended) {
+        const struct tiers_window_options *options = &window->options;
+        *link = link_new(&(struct link_options){
+            .url = tiers_url(options->tiers),
+            .proto = proto,
+            .coherence_db = tiers_coherence_db(options->tiers),
+            .seed = options->seed + (uint64_t)proto,
+            .metrics = options->metrics,
+            .io = options->io,
+        });
+        if (*link != NULL && window->now_ms != 0) {
+            link_tick(*link, window->now_ms); /* connects now rather than at the next tick */
+        }
+    }
+    return *link;
+}
+
+struct tiers_window *tiers_window_new(const struct tiers_window_options *options)
+{
+    struct tiers_window *window = calloc(1, sizeof(*window));
+    if (window == NULL) {
+        return NULL;
+    }
+    window->magic = WINDOW_MAGIC;
+    window->options = *options;
+    window->l1 = tiers_l1(options->tiers);
+    window->view = coherence_view(tiers_coherence(options->tiers));
+    for (unsigned i = 0; i < WINDOW_FLIGHT_BUCKETS; i++) {
+        list_init(&window->flights[i]);
+    }
+    if (window_link(window, 2) == NULL) {
+        free(window);
+        return NULL;
+    }
+    return window;
+}
+
+void tiers_window_end_links(struct tiers_window *window)
+{
+    CHECK_MAGIC(window, WINDOW_MAGIC);
+    window->ended = true;
+    for (unsigned i = 0; i < 2; i++) {
+        struct link *link = window->links[i];
+        window->links[i] = NULL;
+        link_free(link);
+    }
+}
+
+void tiers_window_free(struct tiers_window *window)
+{
+    if (window == NULL) {
+        return;
+    }
+    tiers_window_end_links(window);
+    buf_done(&window->scratch);
+    window->magic = 0;
+    free(window);
+}
+
+void tiers_window_tick(struct tiers_window *window, int64_t now_ms)
+{
+    CHECK_MAGIC(window, WINDOW_MAGIC);
+    tiers_window_begin(window, now_ms);
+    for (unsigned i = 0; i < 2; i++) {
+        if (window->links[i] != NULL) {
+            link_tick(window->links[i], now_ms);
+        }
+    }
+}
+
+void tiers_window_begin(struct tiers_window *window, int64_t now_ms)
+{
+    window->now_ms = now_ms;
+    window->fresh = coherence_fresh(window->view, now_ms);
+    window->floor_ms = atomic_load_explicit(&window->view->floor_ms, memory_order_relaxed);
+    window->generation = atomic_load_explicit(&window->view->generation, memory_order_relaxed);
+}
+
+void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t relay_ms)
+{
+    window->read_timeout_ms = read_ms;
+    window->relay_timeout_ms = relay_ms;
+}
+
+const char *tiers_why_down(const struct tiers_window *window)
+{
+    return window->links[0] == NULL ? "the node is ending" : link_why_down(window->links[0]);
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------- */
+
+enum status tiers_get(struct tiers_window *window, const struct l1_key *key, int proto, struct l1_value *value,
+                      struct tiers_reader *reader, bool *ret_foreign)
+{
+    struct l1_claim claim = {0};
+    struct l1_ask ask = {
+        .now_ms = window->now_ms,
+        .floor_ms = window->floor_ms,
+        .fresh = window->fresh,
+        .worker = window->options.worker,
+        .generation = window->generation,
+        .join_ms = (int64_t)atomic_load_explicit(&window->view->bound_ms, memory_order_relaxed),
+    };
+    enum status status = l1_ask(window->l1, key, &ask, value, &claim);
+    if (status == OK) {
+        metrics_count(window->options.metrics, M_L1_HITS);
+        return OK;
+    }
+    metrics_count(window->options.metrics, M_L1_MISSES);
+    return flight_join(window, key, proto, status, &claim, reader, ret_foreign);
+}
+
+enum status tiers_peek(struct tiers_window *window, const struct l1_key *key, struct l1_peek *ret)
+{
+    return window->fresh ? l1_peek(window->l1, key, window->now_ms, window->floor_ms, ret) : MISS;
+}
+
+enum status tiers_get_here(struct tiers_window *window, const struct l1_key *key, struct l1_value *value)
+{
+    return window->fresh ? l1_get(window->l1, key, window->now_ms, window->floor_ms, value) : MISS;
+}
+
+/* --- passing on ---------------------------------------------------------------------------------------------------- */
+
+/* T1: before the bytes go out, and again when the answer is here. */
+static void relay_end_keys(const struct tiers_relay *relay)
+{
+    struct l1 *l1 = relay->window->l1;
+    if (relay->ends == ENDS_ALL) {
+        l1_flush_all(l1);
+        return;
+    }
+    if (relay->ends == ENDS_DB) {
+        l1_flush(l1, relay->db);
+        return;
+    }
+    for (size_t i = 0; i < relay->key_count; i++) {
+        l1_invalidate(l1, &relay->keys[i]);
+    }
+}
+
+static void relay_on_reply(struct link_request *request, enum status status, struct slice reply)
+{
+    struct tiers_relay *relay = LIST_ENTRY(request, struct tiers_relay, request);
+    struct metrics *metrics = relay->window->options.metrics;
+    relay_end_keys(relay);
+    if (status == L2_DOWN) {
+        metrics_count(metrics, M_L2_DOWN);
+    } else if (status == UNKNOWN) {
+        metrics_count(metrics, M_L2_UNKNOWN);
+    }
+    relay->on_reply(relay, status, reply);
+}
+
+enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto, struct slice bytes)
+{
+    struct link *link = window_link(window, proto);
+    if (link == NULL) {
+        return NO_MEMORY;
+    }
+    relay->window = window;
+    relay->request = (struct link_request){
+        .on_reply = relay_on_reply,
+        .deadline_ms = window->now_ms + (relay->patient ? window->relay_timeout_ms : window->read_timeout_ms),
+        .writes = relay->writes,
+    };
+    relay_end_keys(relay);
+    enum status status = link_ask(link, &relay->request, relay->db, bytes);
+    if (status == OK) {
+        metrics_count(window->options.metrics, M_RELAYED);
+    } else if (status == L2_DOWN) {
+        metrics_count(window->options.metrics, M_L2_DOWN);
+    }
+    return status;
+}
