@@ -13,7 +13,7 @@ DESTDIR ?=
 PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev \
             libmicrohttpd-dev libjansson-dev libcmocka-dev redis-server redis-tools \
             python3 python3-pytest python3-redis prometheus xz-utils procps
-LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd
+LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wswitch-enum \
             -Wformat=2 -Werror
@@ -28,8 +28,7 @@ endif
 
 OUT      := build/$(MODE)
 BASE     := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. $(WARNINGS) $(CFLAGS_$(MODE))
-UV       := $(shell pkg-config --cflags --libs libuv 2>/dev/null)
-LIBS     := -luv -lhiredis -linih -lmicrohttpd -lxxhash -lm -lpthread
+LIBS      = $(shell pkg-config --libs $(LIBRARIES)) -lm -lpthread
 
 PROTOCOL := $(wildcard protocol/*.c)
 TIERS    := $(wildcard tiers/*.c tiers/base/*.c)
@@ -39,23 +38,121 @@ UNIT     := $(wildcard tests/unit/test_*.c)
 obj       = $(patsubst %.c,$(OUT)/%.o,$(1))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
-.PHONY: build all
-build: $(OUT)/terraced $(OUT)/terrace-bench
+# Bench and node have modules of the same name; a test links with one of them.
+BENCH_TESTS := test_histogram test_zipf test_trace
+FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+.PHONY: help all build deps run demo test unit check bench install uninstall format lint asan tsan fuzz cover clean dist
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: $(OUT)/terraced $(OUT)/terrace-bench ## release binaries in build/ (the default)
+	@if [ $(MODE) = release ]; then ln -sf release/terraced release/terrace-bench build/; fi
 all: build
+
+deps: ## install the Debian packages that are missing
+	@missing=$$(for p in $(PACKAGES); do \
+	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	    echo "installing:" $$missing; \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
+
+run: deps ## a private Redis and a node in front of it, until Ctrl-C
+	@$(MAKE) --no-print-directory build
+	@deploy/run.sh build
+
+demo: deps ## two nodes, one Redis, one story
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 deploy/demo.py build
+
+test: deps ## everything CI runs
+	@$(MAKE) --no-print-directory check
+check: # the same, on a machine that has the packages
+	@$(MAKE) --no-print-directory -j2 build unit
+	@$(MAKE) --no-print-directory -j2 MODE=asan build unit
+	@$(MAKE) --no-print-directory -j2 MODE=tsan build unit
+	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
+	@tests/run.py build
+
+unit: $(UNIT_BIN) # the cmocka programs
+
+bench: deps ## ours and redis-server side by side in one run
+	@$(MAKE) --no-print-directory build
+	@bench/compare.sh
+
+asan: ## unit tests and journeys under AddressSanitizer and UBSan
+	@$(MAKE) --no-print-directory -j2 MODE=asan build unit
+	@tests/run.py build unit-asan journeys-asan
+tsan: ## the same under ThreadSanitizer
+	@$(MAKE) --no-print-directory -j2 MODE=tsan build unit
+	@tests/run.py build unit-tsan journeys-tsan
+fuzz: ## every parser for FUZZ_SECONDS (60) each
+	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
+	@for f in $(FUZZERS); do k=$${f##*/fuzz_}; mkdir -p build/fuzz/found/$$k; \
+	    $$f -max_total_time=$${FUZZ_SECONDS:-60} -timeout=10 -artifact_prefix=build/fuzz/found/$$k/ \
+	        build/fuzz/found/$$k tests/fuzz/corpus/$$k || exit 1; done
+cover: ## line coverage of the unit tests, by gcov
+	@$(MAKE) --no-print-directory -j2 MODE=cover unit
+	@for t in build/cover/tests/unit/test_*; do [ ! -x $$t ] || $$t >/dev/null; done
+	@cd build/cover && for d in protocol tiers tiers/base; do gcov -n -o $$d $$d/*.gcno 2>/dev/null | \
+	    grep -A1 "^File '$$d/" | grep -v '^--' | paste - - | sed -E "s/File '([^']*)'.*:([0-9.]+%) of ([0-9]+)/\\2\\t\\3\\t\\1/"; done
+
+format: ## write the one style
+	@clang-format -i $$(git ls-files '*.c' '*.h')
+lint: ## style and clang-tidy; prints what it finds
+	@clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
+	@clang-tidy --quiet $$(git ls-files '*.c') -- $(BASE)
+
+install: build ## PREFIX=/usr/local DESTDIR=
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 build/release/terraced build/release/terrace-bench $(DESTDIR)$(PREFIX)/bin
+uninstall: ## take them away again
+	rm -f $(DESTDIR)$(PREFIX)/bin/terraced $(DESTDIR)$(PREFIX)/bin/terrace-bench
+dist: ## a source archive of what is committed
+	@mkdir -p build
+	git archive --prefix=terrace-$(VERSION)/ -o build/terrace-$(VERSION).tar.gz HEAD
+clean: ## remove build/
+	rm -rf build
+
+# --- how things are made ---------------------------------------------------------------------------------------------
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
-	@echo '  CC    $<'
+	@echo '  CC    $(MODE) $<'
 	@$(CC) $(BASE) -MMD -MP -c $< -o $@
 
 $(OUT)/tiers/beat.o: tiers/scripts/beat.lua
 
-$(OUT)/terraced: $(call obj,server/main.c $(SERVER) $(TIERS) $(PROTOCOL))
+$(OUT)/libnode.a: $(call obj,$(SERVER) $(TIERS) $(PROTOCOL))
+	@rm -f $@; ar rcs $@ $^
+$(OUT)/libbench.a: $(call obj,$(BENCH) $(PROTOCOL))
+	@rm -f $@; ar rcs $@ $^
+
+$(OUT)/terraced: $(call obj,server/main.c) $(OUT)/libnode.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
+$(OUT)/terrace-bench: $(call obj,bench/main.c) $(OUT)/libbench.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
-$(OUT)/terrace-bench: $(call obj,bench/main.c $(BENCH) $(PROTOCOL))
-	@echo '  LINK  $@'
-	@$(CC) $(BASE) $^ -o $@ -luv -ljansson -lxxhash -lm -lpthread
+$(addprefix $(OUT)/tests/unit/,$(BENCH_TESTS)): $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libbench.a
+	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
+$(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
+	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 
--include $(shell find $(OUT) -name '*.d' 2>/dev/null)
+# The fuzzers want clang's instrumentation in everything they reach.
+FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+              -fno-sanitize-recover=undefined
+FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(SERVER))
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	@echo '  CC    fuzz $<'
+	@clang $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
+build/fuzz/libnode.a: $(FUZZ_CORE)
+	@rm -f $@; ar rcs $@ $^
+build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libnode.a
+	@echo '  LINK  $@'
+	@clang -fsanitize=fuzzer,address,undefined $^ -o $@ $(LIBS)
+
+.SECONDARY:
+-include $(shell find build -name '*.d' 2>/dev/null)

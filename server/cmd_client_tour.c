@@ -152,6 +152,9 @@ static void list_done(struct tour *tour)
         reply_verbatim(reply, buf_slice(&text));
     }
     buf_done(&text);
+    if (list->answer->conn != NULL) {
+        conn_unhold(list->answer->conn, HOLD_ALONE);
+    }
     answer_land(list->answer);
     list_free(list);
 }
@@ -200,6 +203,7 @@ void cmd_client_list(struct call *call)
         return;
     }
     list->answer = call_defer(call, WAIT_LOCAL);
+    conn_hold(call->conn, HOLD_ALONE); /* one list at a time: with many clients it is megabytes */
     list->tour.visit = list_visit;
     list->tour.done = list_done;
     tour_start(&list->tour, call->worker);
@@ -357,8 +361,8 @@ void cmd_client_kill(struct call *call)
         return;
     }
     kill->answer = call_defer(call, WAIT_LOCAL);
-    conn_hold(call->conn,
-              HOLD_ALONE); /* it may kill itself: what is pipelined behind must not run */
+    /* It may kill itself: what is pipelined behind must not run. */
+    conn_hold(call->conn, HOLD_ALONE);
     kill->tour.visit = kill_visit;
     kill->tour.done = kill_done;
     tour_start(&kill->tour, call->worker);

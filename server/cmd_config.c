@@ -55,7 +55,8 @@ static void want(struct wanted *wanted, unsigned index, struct slice written)
 static bool is_pattern(struct slice text)
 {
     for (size_t i = 0; i < text.size; i++) {
-        if (memchr("*?[", text.data[i], 3) != NULL) {
+        const char c = text.data[i];
+        if (c == '*' || c == '?' || c == '[') {
             return true;
         }
     }

@@ -156,9 +156,8 @@ void conn_close(struct conn *conn)
         }
     }
     out_done(&conn->reply.out);
-    (void)uv_poll_stop(&conn->poll);
+    uv_close((uv_handle_t *)&conn->poll, conn_on_closed); /* before close: libuv still names the descriptor to epoll */
     (void)close(conn->fd);
-    uv_close((uv_handle_t *)&conn->poll, conn_on_closed);
     atomic_fetch_sub(&worker->load, 1);
     atomic_fetch_sub(&worker->node->conns_open, 1);
 }

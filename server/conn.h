@@ -24,7 +24,7 @@ enum conn_hold {
     HOLD_ORDER = 2,   /* the next call may not overtake those that wait (COMPATIBILITY rule 1) */
     HOLD_OUTPUT = 4,  /* LIMIT_OUTPUT_PAUSE bytes are not read by the client */
     HOLD_PAUSE = 8,   /* CLIENT PAUSE */
-    HOLD_ALONE = 16,  /* a command of the node itself that must end before the next one begins (CLIENT KILL, DEBUG SLEEP) */
+    HOLD_ALONE = 16,  /* CLIENT LIST and KILL, DEBUG SLEEP: the next call begins when they have ended */
 };
 
 enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };

@@ -2,6 +2,8 @@
 /* conn_describe.c -- a connection as a line of CLIENT LIST, field by field as Redis 7.0 prints it. */
 #include "server/conn.h"
 
+#include <string.h>
+
 enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *line)
 {
     const struct session *session = &conn->session;
@@ -14,6 +16,7 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
     if ((conn->events & UV_WRITABLE) != 0) {
         events[n++] = 'w';
     }
+    bool is_unix = strchr(session->local, '/') != NULL;
     size_t queued = conn->in.capacity - conn->in.size;
     return buf_printf(
         line,
@@ -22,7 +25,7 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         "user=default redir=-1 resp=%u",
         (unsigned long long)session->id, session->peer, session->local, conn->fd, (int)session->name.size,
         session->name.size == 0 ? "" : session->name.data, (long long)(now_ms - session->created_at_ms) / 1000,
-        (long long)(now_ms - session->active_at_ms) / 1000, session->no_evict ? "e" : "N", session->db, conn->in.size,
+        (long long)(now_ms - session->active_at_ms) / 1000, is_unix ? "U" : session->no_evict ? "e" : "N", session->db, conn->in.size,
         queued, conn->answer_count, waiting, sizeof(*conn) + conn->in.capacity + waiting, events,
         session->last_command == NULL ? "NULL" : session->last_command->full_name, session->proto);
 }

@@ -140,9 +140,15 @@ static bool call_blocks(const struct call *call)
     return false;
 }
 
-/* Not in our table. With an L2 its COMMAND decides. */
+/* Not in our table. With an L2 its COMMAND decides. A browser that was talked into sending a form here is hung up on
+ * before its body can be taken for commands, as Redis does. */
 static void dispatch_foreign(struct call *call)
 {
+    if (slice_is_nocase(call->argv[0], "post") || slice_is_nocase(call->argv[0], "host:")) {
+        metrics_count(call->worker->metrics, M_PROTOCOL_ERRORS);
+        conn_close(call->conn);
+        return;
+    }
     struct command command;
     const struct l2_commands *known = call->node->tiers == NULL ? NULL : tiers_commands(call->node->tiers);
     const struct l2_command *l2 = known == NULL ? NULL : l2_commands_find(known, call->argv[0]);
@@ -203,8 +209,7 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     if (conn->answer_count == 0) {
         return false;
     }
-    bool changes_link = command != NULL && (command->run == cmd_hello || command->run == cmd_reset ||
-                                            command->run == cmd_client_reply || command->run == cmd_auth);
+    bool changes_link = command != NULL && (command->run == cmd_hello || command->run == cmd_reset);
     bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2);
     if (changes_link || (goes_to_l2 && conn->foreign_waiting > 0)) {
         conn_hold(conn, HOLD_ORDER);
@@ -258,13 +263,11 @@ static void dispatch_call(struct call *call)
 /* --- executing (check stage) --------------------------------------------------------------------------------------------- */
 
 /* Where this call's answer is written now: to the connection, aside if others must come first, or nowhere. */
-static struct reply *dispatch_place(struct worker *worker, struct conn *conn, const struct request *request)
+static struct reply *dispatch_place(struct worker *worker, struct conn *conn)
 {
     struct reply *place = &conn->reply;
     bool silent = conn->session.reply_mode == REPLY_OFF || conn->session.reply_mode == REPLY_SKIP;
-    bool client_reply = request->argc >= 2 && slice_is_nocase(request->argv[0], "client") &&
-                        slice_is_nocase(request->argv[1], "reply");
-    if (silent && !client_reply) {
+    if (silent) {
         place = &worker->sink;
     } else if (conn->answer_count > 0) {
         place = &worker->aside;
@@ -386,7 +389,7 @@ bool dispatch_request(struct worker *worker, const struct request *request)
     if (dispatch_must_hold(&call, request->command)) {
         return false;
     }
-    call.reply = dispatch_place(worker, conn, request);
+    call.reply = dispatch_place(worker, conn);
     conn->session.active_at_ms = worker->now_ms;
     conn->session.calls++;
     bool timed = call_is_timed(worker->node, request->command);

@@ -55,8 +55,7 @@ static void l2_socket_close(struct l2_socket *s)
     s->link = NULL;
     list_remove(&s->in_roof);
     if (s->has_poll) {
-        (void)uv_poll_stop(&s->poll);
-        uv_close((uv_handle_t *)&s->poll, l2_socket_on_closed);
+        uv_close((uv_handle_t *)&s->poll, l2_socket_on_closed); /* before close(2): libuv still names it to epoll */
     }
     if (s->fd >= 0) {
         (void)close(s->fd);

@@ -236,7 +236,6 @@ void listeners_close(struct listeners *all)
     all->closed = true;
     for (unsigned i = 0; i < all->count; i++) {
         if (all->watching) {
-            (void)uv_poll_stop(&all->items[i].poll);
             uv_close((uv_handle_t *)&all->items[i].poll, NULL);
         }
         (void)close(all->items[i].fd);

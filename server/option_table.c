@@ -92,28 +92,38 @@ const struct option *option_suggest(struct slice name)
     return best;
 }
 
-static void *field_of(struct options *options, const struct option *option)
+static bool is_text(const struct option *option)
 {
-    return (char *)options + option->offset;
+    return option->type == OPTION_TEXT || option->type == OPTION_WORD;
 }
 
 char **option_text_field(struct options *options, const struct option *option)
 {
-    CHECK(option->type == OPTION_TEXT || option->type == OPTION_WORD);
-    return field_of(options, option);
+    CHECK(is_text(option));
+    return (char **)(void *)((char *)options + option->offset);
 }
 
-int64_t *option_number_field(struct options *options, const struct option *option)
+static const void *field_of(const struct options *options, const struct option *option)
 {
-    CHECK(option->type == OPTION_NUMBER || option->type == OPTION_BYTES ||
-          option->type == OPTION_TIME);
-    return field_of(options, option);
+    return (const char *)options + option->offset;
 }
 
-bool *option_bool_field(struct options *options, const struct option *option)
+static const char *text_in(const struct options *options, const struct option *option)
+{
+    CHECK(is_text(option));
+    return *(char *const *)field_of(options, option);
+}
+
+static int64_t number_in(const struct options *options, const struct option *option)
+{
+    CHECK(!is_text(option) && option->type != OPTION_BOOL);
+    return *(const int64_t *)field_of(options, option);
+}
+
+static bool bool_in(const struct options *options, const struct option *option)
 {
     CHECK(option->type == OPTION_BOOL);
-    return field_of(options, option);
+    return *(const bool *)field_of(options, option);
 }
 
 /* `timeout` is Redis' name, so its bare numbers, its bounds and CONFIG GET are in Redis' seconds. */
@@ -245,7 +255,7 @@ static const char *assign_number(struct options *options, const struct option *o
         reason = option_check_text(option, value, room);
     }
     if (reason == NULL) {
-        *option_number_field(options, option) = number;
+        memcpy((char *)options + option->offset, &number, sizeof(number));
     }
     return reason;
 }
@@ -257,7 +267,7 @@ static const char *assign_bool(struct options *options, const struct option *opt
     if (!yes && !slice_is_nocase(value, "no")) {
         return "argument must be 'yes' or 'no'";
     }
-    *option_bool_field(options, option) = yes;
+    memcpy((char *)options + option->offset, &yes, sizeof(yes));
     return NULL;
 }
 
@@ -308,26 +318,15 @@ enum status option_assign(struct options *options, const struct option *option, 
     return OK;
 }
 
-/* The fields are only read: what casts const away here never writes. */
-static struct options *readable(const struct options *options)
-{
-    return (struct options *)(uintptr_t)options;
-}
-
 bool option_same(const struct options *a, const struct options *b, const struct option *option)
 {
     switch (option->type) {
     case OPTION_TEXT:
-    case OPTION_WORD:
-        return strcmp(*option_text_field(readable(a), option),
-                      *option_text_field(readable(b), option)) == 0;
+    case OPTION_WORD: return strcmp(text_in(a, option), text_in(b, option)) == 0;
     case OPTION_NUMBER:
     case OPTION_BYTES:
-    case OPTION_TIME:
-        return *option_number_field(readable(a), option) ==
-               *option_number_field(readable(b), option);
-    case OPTION_BOOL:
-        return *option_bool_field(readable(a), option) == *option_bool_field(readable(b), option);
+    case OPTION_TIME: return number_in(a, option) == number_in(b, option);
+    case OPTION_BOOL: return bool_in(a, option) == bool_in(b, option);
     }
     return false;
 }
@@ -362,17 +361,14 @@ enum status option_format(const struct options *options, const struct option *op
     char time[32];
     switch (option->type) {
     case OPTION_TEXT:
-    case OPTION_WORD:
-        return append_text(option, *option_text_field(readable(options), option), masked, text);
+    case OPTION_WORD: return append_text(option, text_in(options, option), masked, text);
     case OPTION_NUMBER:
-    case OPTION_BYTES:
-        return buf_printf(text, "%" PRId64, *option_number_field(readable(options), option));
+    case OPTION_BYTES: return buf_printf(text, "%" PRId64, number_in(options, option));
     case OPTION_TIME:
-        format_time_of(option, *option_number_field(readable(options), option), time);
+        format_time_of(option, number_in(options, option), time);
         return buf_append_slice(text, slice_of(time));
     case OPTION_BOOL:
-        return buf_append_slice(
-            text, slice_of(*option_bool_field(readable(options), option) ? "yes" : "no"));
+        return buf_append_slice(text, slice_of(bool_in(options, option) ? "yes" : "no"));
     }
     return INVALID;
 }

@@ -44,8 +44,6 @@ const struct option *option_find(struct slice name); /* any case; NULL: unknown 
 const struct option *option_suggest(struct slice name);
 
 char **option_text_field(struct options *options, const struct option *option);
-int64_t *option_number_field(struct options *options, const struct option *option);
-bool *option_bool_field(struct options *options, const struct option *option);
 
 /* Sets the field. INVALID: `reason` says what was expected. NO_MEMORY. */
 enum status option_assign(struct options *options, const struct option *option, struct slice value,

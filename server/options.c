@@ -211,34 +211,46 @@ static enum status read_flags(int argc, char **argv, struct options *options, st
 
 static const char env_prefix[] = "TERRACE_";
 
+/* LISTEN_SOMETHING as listen-something. */
+static struct slice option_name_of(struct slice variable, char room[64])
+{
+    const size_t size = variable.size < 64 ? variable.size : 64;
+    for (size_t i = 0; i < size; i++) {
+        room[i] = variable.data[i];
+        if (room[i] == '_') {
+            room[i] = '-';
+        }
+    }
+    return (struct slice){room, size};
+}
+
+/* `equals` is the '=' in `entry`. */
+static enum status read_variable(const char *entry, const char *equals, struct options *options,
+                                 char error[OPTIONS_ERROR_MAX])
+{
+    char room[64];
+    const char *name = entry + sizeof(env_prefix) - 1;
+    const struct option *option =
+        option_find(option_name_of((struct slice){name, (size_t)(equals - name)}, room));
+    char where[256];
+    (void)snprintf(where, sizeof(where), "environment %.*s", (int)(equals - entry), entry);
+    if (option == NULL) {
+        return refuse_name(where, NULL, error);
+    }
+    return assign_from(options, option, slice_of(equals + 1), where, error);
+}
+
 static enum status read_environment(char **environment, struct options *options,
                                     char error[OPTIONS_ERROR_MAX])
 {
-    const size_t prefix_size = sizeof(env_prefix) - 1;
-    for (char **entry = environment; entry != NULL && *entry != NULL; entry++) {
+    enum status status = OK;
+    for (char **entry = environment; entry != NULL && *entry != NULL && status == OK; entry++) {
         const char *equals = strchr(*entry, '=');
-        if (equals == NULL || strncmp(*entry, env_prefix, prefix_size) != 0) {
-            continue;
-        }
-        char name[128];
-        const size_t name_size = (size_t)(equals - *entry) - prefix_size;
-        const size_t kept = name_size < sizeof(name) ? name_size : sizeof(name);
-        for (size_t i = 0; i < kept; i++) {
-            const char c = (*entry)[prefix_size + i];
-            name[i] = (char)(c == '_' ? '-' : (c >= 'A' && c <= 'Z' ? c | 0x20 : c));
-        }
-        char where[256];
-        (void)snprintf(where, sizeof(where), "environment %.*s", (int)(equals - *entry), *entry);
-        const struct option *option = option_find((struct slice){name, kept});
-        if (option == NULL) {
-            return refuse_name(where, NULL, error);
-        }
-        const enum status status = assign_from(options, option, slice_of(equals + 1), where, error);
-        if (status != OK) {
-            return status;
+        if (equals != NULL && strncmp(*entry, env_prefix, sizeof(env_prefix) - 1) == 0) {
+            status = read_variable(*entry, equals, options, error);
         }
     }
-    return OK;
+    return status;
 }
 
 static enum status read_whole(FILE *stream, const char *path, struct buf *text,

@@ -26,29 +26,31 @@ typedef int64_t option_number;
 typedef bool option_bool;
 
 struct options {
-#define OPTION_FIELD_TEXT   option_text
-#define OPTION_FIELD_WORD   option_text
-#define OPTION_FIELD_NUMBER option_number
-#define OPTION_FIELD_BYTES  option_number
-#define OPTION_FIELD_TIME   option_number
-#define OPTION_FIELD_BOOL   option_bool
+#define OPTION_FIELD_TEXT                                                 option_text
+#define OPTION_FIELD_WORD                                                 option_text
+#define OPTION_FIELD_NUMBER                                               option_number
+#define OPTION_FIELD_BYTES                                                option_number
+#define OPTION_FIELD_TIME                                                 option_number
+#define OPTION_FIELD_BOOL                                                 option_bool
 #define OPTION(type, field, name, fallback, minimum, maximum, when, help) OPTION_FIELD_##type field;
 #include "server/options.def"
 #undef OPTION
     char *file; /* where it was read from, or NULL */
 };
 
-enum { OPTIONS_ERROR_MAX = 512 };
+enum {
+    OPTIONS_ERROR_MAX = 512
+};
 
 enum options_verdict {
     OPTIONS_RUN,
-    OPTIONS_DONE,  /* --help, --version, --check-config, --print-config answered on stdout: exit 0 */
+    OPTIONS_DONE, /* --help, --version, --check-config, --print-config answered on stdout: exit 0 */
     OPTIONS_WRONG, /* `error` says what: exit 78 */
 };
 
 /* Fills *options from all sources. `environment` as environ. On WRONG nothing in *options needs freeing. */
-enum options_verdict options_load(struct options *options, int argc, char **argv, char **environment,
-                                  char error[OPTIONS_ERROR_MAX]);
+enum options_verdict options_load(struct options *options, int argc, char **argv,
+                                  char **environment, char error[OPTIONS_ERROR_MAX]);
 /* Reads the same sources again (SIGHUP). INVALID: error says what, *ret is untouched. */
 enum status options_reload(const struct options *running, int argc, char **argv, char **environment,
                            struct options *ret, char error[OPTIONS_ERROR_MAX]) MUST_USE;
@@ -56,14 +58,15 @@ enum status options_copy(const struct options *from, struct options *ret) MUST_U
 void options_done(struct options *options);
 
 /* One option by name (any case). INVALID: unknown, START-only, or a bad value; error says which. */
-enum status options_set(struct options *options, struct slice name, struct slice value, bool running,
-                        char error[OPTIONS_ERROR_MAX]) MUST_USE;
+enum status options_set(struct options *options, struct slice name, struct slice value,
+                        bool running, char error[OPTIONS_ERROR_MAX]) MUST_USE;
 /* The value as CONFIG GET prints it, appended to `text`. MISS: no such option. */
 enum status options_get(const struct options *options, const char *name, struct buf *text) MUST_USE;
 /* Names in order; NULL past the end. */
 const char *options_name(unsigned i);
 bool options_is_live(unsigned i);
-void options_print(const struct options *options, FILE *file); /* as a file that loads again; secrets masked */
+void options_print(const struct options *options,
+                   FILE *file); /* as a file that loads again; secrets masked */
 void options_help(FILE *file);
 
 /* Takes over the options of a file's text, which `file` names in errors. What a fuzzer drives. INVALID: error says

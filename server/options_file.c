@@ -141,8 +141,8 @@ enum status options_read_text(struct options *options, const char *file, struct 
     if (text.size >= bom.size && memcmp(text.data, bom.data, bom.size) == 0) {
         text = (struct slice){text.data + bom.size, text.size - bom.size};
     }
-    struct lines lines = {
-        .rest = text, .options = options, .file = file, .status = OK, .error = error};
+    struct lines lines = {.rest = text, .options = options, .file = file, .status = OK};
+    lines.error = error;
     const int result = ini_parse_stream(read_line, &lines, on_option, &lines);
     const unsigned bad_line = result > 0 ? (unsigned)result : 0;
     if (result < 0) {

@@ -189,5 +189,5 @@ void reply_help(struct reply *reply, const char *command_upper, const char *cons
         reply_status(reply, lines[i]);
     }
     reply_status(reply, "HELP");
-    reply_status(reply, "    Print this help.");
+    reply_status(reply, "    Prints this help.");
 }

@@ -145,6 +145,7 @@ static void worker_end_pause(struct worker *worker)
     if (atomic_load_explicit(&live->pause_until_ms, memory_order_relaxed) > worker->now_ms) {
         return;
     }
+    worker->paused = false;
     for (struct list *node = worker->conns.next; node != &worker->conns; node = node->next) {
         conn_unhold(LIST_ENTRY(node, struct conn, in_worker), HOLD_PAUSE);
     }
@@ -257,6 +258,7 @@ static enum status worker_open_window(struct worker *worker)
 static void worker_open_loop(struct worker *worker)
 {
     CHECK(uv_loop_init(&worker->loop) == 0);
+    CHECK(uv_loop_configure(&worker->loop, UV_METRICS_IDLE_TIME) == 0); /* how busy it is: the signal to scale by */
     CHECK(uv_check_init(&worker->loop, &worker->check) == 0);
     CHECK(uv_prepare_init(&worker->loop, &worker->prepare) == 0);
     CHECK(uv_idle_init(&worker->loop, &worker->idle) == 0);

@@ -117,8 +117,9 @@ struct l1_ask {
 enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask, struct l1_value *value,
                    struct l1_claim *ret_claim) MUST_USE;
 
-/* A read landed with a value. OK: `item` stands in L1 (it takes a reference of its own). STALE: the token had ended, or
- * its generation is not `generation`, or install is false; whatever stood for the key is gone. TOO_BIG: as STALE. */
+/* A read landed with a value. OK: `item`, which must be new, stands in L1 (it takes a reference of its own). STALE: the
+ * token had ended, its generation is not `generation`, install is false, or the value has expired; whatever stood for
+ * the key is gone. TOO_BIG: as STALE. */
 struct l1_landing {
     uint64_t token;      /* 0: a read that never had one */
     uint64_t generation; /* current one */
@@ -139,7 +140,8 @@ unsigned l1_forget(struct l1 *l1, struct slice bytes);
 /* --- writing, without an L2 -------------------------------------------------------------------------------------- */
 
 /* One change. `seen` is what the caller read: an item it holds a reference to, NULL for "no such key", or L1_ANY. An
- * expired item counts as no key. `item` is what shall stand (L1 takes a reference), NULL removes. */
+ * expired item, or a claim, counts as no key. `item` is what shall stand (L1 takes a reference, and sets its database,
+ * so it must be new), NULL removes. `seen` == `item` only compares. Changes of one key apply in order. */
 struct l1_change {
     struct l1_key key;
     struct item *seen;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tiers/l1_shard.h"
 
-#include "protocol/check.h"
-
 #include <string.h>
 
 /* Buckets that one operation may add or merge away. Two would do for single changes; batches (evictions, flushes)
@@ -11,7 +9,7 @@ enum {
     SETTLE_STEPS = 32
 };
 
-void l1_dead_release(struct l1_dead *dead)
+void l1_dead_release_all(struct l1_dead *dead)
 {
     for (unsigned i = 0; i < dead->count; i++) {
         struct item *item = dead->items[i];
@@ -29,24 +27,6 @@ void l1_bury(struct l1_dead *dead, struct item *item)
     dead->items[dead->count++] = item;
 }
 
-unsigned l1_shard_of(const struct l1 *l1, uint64_t hash)
-{
-    return (unsigned)(hash >> L1_HASH_BUCKET_BITS) & (l1->shard_count - 1);
-}
-
-void l1_lock_shard(struct l1_shard *shard)
-{
-    CHECK(pthread_mutex_lock(&shard->mutex) == 0);
-}
-
-struct l1_shard *l1_lock(struct l1 *l1, uint64_t hash)
-{
-    CHECK_MAGIC(l1, L1_MAGIC);
-    struct l1_shard *shard = &l1->shards[l1_shard_of(l1, hash)];
-    l1_lock_shard(shard);
-    return shard;
-}
-
 void l1_unlock(struct l1 *l1, struct l1_shard *shard)
 {
     l1_table_settle(&shard->table, SETTLE_STEPS);
@@ -58,25 +38,6 @@ void l1_unlock(struct l1 *l1, struct l1_shard *shard)
         shard->bytes_published = bytes;
     }
     CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
-}
-
-const struct policy *l1_policy_now(const struct l1 *l1)
-{
-    return atomic_load_explicit(&l1->policy, memory_order_relaxed);
-}
-
-uint8_t l1_db_stored(const struct l1 *l1, uint8_t db)
-{
-    CHECK(db < LIMIT_DATABASES);
-    uint64_t map = atomic_load_explicit(&l1->db_map, memory_order_relaxed);
-    return (uint8_t)(map >> (db * 4) & 15);
-}
-
-bool l1_find(const struct l1 *l1, const struct l1_shard *shard, const struct l1_key *key,
-             struct l1_place *ret_place)
-{
-    return l1_table_find(&shard->table, key->hash, l1_db_stored(l1, key->db), key->bytes,
-                         ret_place);
 }
 
 bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,

@@ -20,6 +20,7 @@
 #ifndef TERRACE_TIERS_L1_SHARD_H
 #define TERRACE_TIERS_L1_SHARD_H
 
+#include "protocol/check.h"
 #include "tiers/base/rand.h"
 #include "tiers/l1.h"
 #include "tiers/l1_table.h"
@@ -94,19 +95,54 @@ static inline bool l1_dead_full(const struct l1_dead *dead)
 {
     return dead->count == L1_DEAD_MAX;
 }
-void l1_dead_release(struct l1_dead *dead); /* empties it */
+void l1_dead_release_all(struct l1_dead *dead);
+static inline void l1_dead_release(struct l1_dead *dead) /* empties it */
+{
+    if (dead->count > 0) {
+        l1_dead_release_all(dead);
+    }
+}
 
-unsigned l1_shard_of(const struct l1 *l1, uint64_t hash);
-struct l1_shard *l1_lock(struct l1 *l1, uint64_t hash);
-void l1_lock_shard(struct l1_shard *shard);
+static inline unsigned l1_shard_of(const struct l1 *l1, uint64_t hash)
+{
+    return (unsigned)(hash >> L1_HASH_BUCKET_BITS) & (l1->shard_count - 1);
+}
+
+static inline void l1_lock_shard(struct l1_shard *shard)
+{
+    CHECK(pthread_mutex_lock(&shard->mutex) == 0);
+}
+
+static inline struct l1_shard *l1_lock(struct l1 *l1, uint64_t hash)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    struct l1_shard *shard = &l1->shards[l1_shard_of(l1, hash)];
+    l1_lock_shard(shard);
+    return shard;
+}
+
 void l1_unlock(struct l1 *l1, struct l1_shard *shard);
 
-const struct policy *l1_policy_now(const struct l1 *l1);
-uint8_t l1_db_stored(const struct l1 *l1, uint8_t db); /* under a shard lock, or as a snapshot */
+static inline const struct policy *l1_policy_now(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->policy, memory_order_relaxed);
+}
+
+/* Under a shard lock; elsewhere it is a snapshot. */
+static inline uint8_t l1_db_stored(const struct l1 *l1, uint8_t db)
+{
+    CHECK(db < LIMIT_DATABASES);
+    uint64_t map = atomic_load_explicit(&l1->db_map, memory_order_relaxed);
+    return (uint8_t)(map >> (db * 4) & 15);
+}
 
 /* Under the lock: the entry of a key, of whatever kind. */
-bool l1_find(const struct l1 *l1, const struct l1_shard *shard, const struct l1_key *key,
-             struct l1_place *ret_place);
+static inline bool l1_find(const struct l1 *l1, const struct l1_shard *shard,
+                           const struct l1_key *key, struct l1_place *ret_place)
+{
+    return l1_table_find(&shard->table, key->hash, l1_db_stored(l1, key->db), key->bytes,
+                         ret_place);
+}
 /* The same, but an expired value is taken out first (counted, noted in `dead`) and is then not found. */
 bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
                   int64_t now_ms, struct l1_dead *dead, struct l1_place *ret_place);

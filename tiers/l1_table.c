@@ -15,14 +15,6 @@ enum {
     SEGMENT_LOG = 3, /* the smallest has 8 buckets */
 };
 
-/* Entries per bucket, in halves. 4.5 on average means 4.5 to 9 in buckets that have not split in this round: 16.3 bytes
- * of table an item, 6 % of lookups go on to an overflow bucket (5: 15.5 bytes, 8 %; 4: 17.6 bytes, 4 %). Far enough
- * apart that a table at rest never goes to and fro. */
-enum {
-    GROW_ABOVE_HALVES = 9,
-    SHRINK_BELOW_HALVES = 4
-};
-
 #define POINTER_MASK ((UINT64_C(1) << POINTER_BITS) - 1)
 
 static uint64_t slot_of(uint64_t hash, struct item *item)
@@ -32,7 +24,7 @@ static uint64_t slot_of(uint64_t hash, struct item *item)
     return (hash >> L1_HASH_TAG_SHIFT << POINTER_BITS) | pointer;
 }
 
-static struct item *slot_item(uint64_t slot)
+static inline struct item *slot_item(uint64_t slot)
 {
     return (struct item *)(uintptr_t)(slot & POINTER_MASK);
 }
@@ -45,14 +37,14 @@ struct location {
     uint64_t offset;
 };
 
-static unsigned log_floor(uint64_t number)
+static inline unsigned log_floor(uint64_t number)
 {
     return 63u - (unsigned)__builtin_clzll(number);
 }
 
 /* As a floating point number is cut into exponent and mantissa: the top bit gives the level, the four bits below it the
  * segment within the level. The first 16 segments serve the indices that are too small for that. */
-static struct location location_of(uint64_t index)
+static inline struct location location_of(uint64_t index)
 {
     unsigned top = log_floor(index | (1u << (LEVEL_LOG + SEGMENT_LOG - 1)));
     unsigned log = top < LEVEL_LOG + SEGMENT_LOG ? SEGMENT_LOG : top - LEVEL_LOG;
@@ -64,7 +56,7 @@ static struct location location_of(uint64_t index)
     };
 }
 
-static struct l1_bucket *bucket_at(const struct l1_table *table, uint64_t index)
+static inline struct l1_bucket *bucket_at(const struct l1_table *table, uint64_t index)
 {
     struct location at = location_of(index);
     return atomic_load_explicit(&table->segments[at.segment], memory_order_relaxed) + at.offset;
@@ -76,13 +68,13 @@ struct masks {
     uint64_t big;
 };
 
-static struct masks masks_of(uint64_t buckets)
+static inline struct masks masks_of(uint64_t buckets)
 {
     uint64_t small = (UINT64_C(1) << log_floor(buckets)) - 1;
     return (struct masks){.small = small, .big = small * 2 + 1};
 }
 
-static uint64_t index_of(uint64_t buckets, uint64_t hash)
+static inline uint64_t index_of(uint64_t buckets, uint64_t hash)
 {
     struct masks masks = masks_of(buckets);
     uint64_t index = hash & masks.big;
@@ -409,20 +401,12 @@ static bool shrink(struct l1_table *table)
     return true;
 }
 
-void l1_table_settle(struct l1_table *table, unsigned steps)
+void l1_table_settle_slowly(struct l1_table *table, unsigned steps)
 {
     spare_drain(table);
-    for (; steps > 0; steps--) {
-        uint64_t buckets = l1_table_buckets(table);
-        bool done = false;
-        if (table->entries * 2 > buckets * GROW_ABOVE_HALVES) {
-            done = grow(table);
-        } else if (buckets > L1_BUCKETS_MIN && table->entries * 2 < buckets * SHRINK_BELOW_HALVES) {
-            done = shrink(table);
-        }
-        if (!done) {
-            return;
-        }
+    bool done = true;
+    for (; steps > 0 && done && !l1_table_is_settled(table); steps--) {
+        done = table->entries > l1_table_buckets(table) * 2 ? grow(table) : shrink(table);
     }
 }
 

@@ -21,7 +21,8 @@ static char *print_to_text(const struct options *options)
 
 static void load_defaults(struct options *options)
 {
-    char *argv[] = {(char *)(uintptr_t) "terraced", NULL};
+    char program[] = "terraced";
+    char *argv[] = {program, NULL};
     char error[OPTIONS_ERROR_MAX];
     CHECK(options_load(options, 1, argv, NULL, error) == OPTIONS_RUN);
 }

@@ -36,7 +36,7 @@ REHEARSAL = os.path.basename(TERRACED) == "redis-server"
 START_DEADLINE_S = 15.0
 BOUND_S = 1.0  # T, the default bound on staleness
 # What a test may be late by when the machine is busy: two cores, shared with builds.
-SLACK_S = float(os.environ.get("TERRACE_SLACK_S", "1.0"))
+SLACK_S = float(os.environ.get("JOURNEY_SLACK_S", "1.0"))
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1

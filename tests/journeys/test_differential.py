@@ -4,8 +4,8 @@
 A case is a few hundred commands on one connection, sent in pipelines of random length, made from one seed. A case that
 differs is made smaller by leaving commands out, and the report ends with the line that replays it.
 
-    TERRACE_DIFF_COMMANDS=1000000 pytest tests/journeys/test_differential.py      more of it
-    TERRACE_DIFF_SEED=123 TERRACE_DIFF_COMMANDS=1 pytest ...                      the case of that seed
+    JOURNEY_COMMANDS=1000000 pytest tests/journeys/test_differential.py      more of it
+    JOURNEY_SEED=123 JOURNEY_COMMANDS=1 pytest ...                      the case of that seed
 
 What cannot be equal on two servers is brought to a common form first, each with its reason: NORMALISERS.
 """
@@ -19,8 +19,8 @@ import pytest
 import wire
 from random_commands import Generator
 
-COMMANDS = int(os.environ.get("TERRACE_DIFF_COMMANDS", "20000"))
-SEED = int(os.environ.get("TERRACE_DIFF_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 40)
+COMMANDS = int(os.environ.get("JOURNEY_COMMANDS", "20000"))
+SEED = int(os.environ.get("JOURNEY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 40)
 COMMANDS_PER_CASE = 250
 DIFFERENCES_SHOWN = 6
 SHRINK_S = 8.0
@@ -257,7 +257,7 @@ def describe(seed, steps, found, where):
     lines = [f"seed {seed}:"]
     lines += [f"    {printable(words)}{'   <- sent' if step.flush else ''}" for step in steps for words in step.commands]
     lines += [f"    node:  {found[0][:300]!r}", f"    redis: {found[1][:300]!r}",
-              f"    replay: TERRACE_DIFF_SEED={seed} TERRACE_DIFF_COMMANDS=1 /usr/bin/python3 -m pytest "
+              f"    replay: JOURNEY_SEED={seed} JOURNEY_COMMANDS=1 /usr/bin/python3 -m pytest "
               f"'tests/journeys/test_differential.py::test_replies_are_those_of_redis[{where}]'"]
     return "\n".join(lines)
 

@@ -173,7 +173,8 @@ struct question {
     unsigned ends; /* how often on_reply came */
     enum status status;
     struct buf reply;
-    void (*then)(struct question *question);
+    void (*then)(struct question *question); /* called by on_reply; may be NULL */
+    struct question *other;                  /* for `then` */
 };
 
 static inline void help_on_reply(struct link_request *request, enum status status,

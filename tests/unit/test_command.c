@@ -35,29 +35,38 @@ static void every_command_is_found_by_its_name_in_any_case(void **state)
     }
 }
 
+/* Whatever is found under `name` must be called so. */
+static void check_not_confused(const char *name, size_t size)
+{
+    const struct command *found = command_find((struct slice){name, size});
+    if (found != NULL) {
+        assert_true(slice_is_nocase((struct slice){name, size}, found->name));
+    }
+}
+
+static void check_neighbours(const struct command *command)
+{
+    char name[32];
+    const size_t size = strlen(command->name);
+    for (size_t at = 0; at < size; at++) {
+        memcpy(name, command->name, size);
+        for (unsigned byte = 0; byte < 256; byte++) {
+            name[at] = (char)byte;
+            check_not_confused(name, size);
+        }
+    }
+    memcpy(name, command->name, size);
+    name[size] = 'x';
+    check_not_confused(name, size + 1);
+    check_not_confused(name, size - 1);
+}
+
 static void a_name_that_differs_in_one_byte_is_not_found(void **state)
 {
     (void)state;
     const struct command *command;
     for (unsigned i = 0; (command = command_at(i)) != NULL; i++) {
-        char name[32];
-        const size_t size = strlen(command->name);
-        for (size_t at = 0; at < size; at++) {
-            memcpy(name, command->name, size);
-            for (unsigned byte = 0; byte < 256; byte++) {
-                name[at] = (char)byte;
-                const struct command *found = command_find((struct slice){name, size});
-                if (found != NULL) {
-                    assert_true(slice_is_nocase((struct slice){name, size}, found->name));
-                }
-            }
-        }
-        memcpy(name, command->name, size);
-        name[size] = 'x';
-        const struct command *longer = command_find((struct slice){name, size + 1});
-        assert_true(longer != command);
-        const struct command *shorter = command_find((struct slice){name, size - 1});
-        assert_true(shorter != command);
+        check_neighbours(command);
     }
 }
 

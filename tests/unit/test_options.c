@@ -13,36 +13,46 @@
 #include <cmocka.h>
 
 enum {
-    ARGS_MAX = 8
+    ARGS_MAX = 8,
+    WORD_MAX = 128
 };
 
 /* A node's sources: arguments, environment, and a file of its own if `text` is not NULL. */
 struct sources {
     char path[64];
+    char words[ARGS_MAX][WORD_MAX];
     char *argv[ARGS_MAX];
     int argc;
+    char variables[ARGS_MAX][WORD_MAX];
     char *environment[ARGS_MAX];
     struct options options;
     char error[OPTIONS_ERROR_MAX];
 };
 
+static void sources_add(struct sources *sources, const char *arg)
+{
+    const int i = sources->argc++;
+    assert_true(i + 1 < ARGS_MAX && strlen(arg) < WORD_MAX);
+    sources->argv[i] = memcpy(sources->words[i], arg, strlen(arg) + 1);
+}
+
+static void sources_set_variable(struct sources *sources, unsigned i, const char *entry)
+{
+    assert_true(strlen(entry) < WORD_MAX);
+    sources->environment[i] = memcpy(sources->variables[i], entry, strlen(entry) + 1);
+}
+
 static void sources_open(struct sources *sources, const char *text)
 {
-    *sources = (struct sources){.path = "/tmp/terrace-options-XXXXXX", .argc = 1};
-    sources->argv[0] = (char *)(uintptr_t) "terraced";
+    *sources = (struct sources){.path = "/tmp/terrace-options-XXXXXX"};
+    sources_add(sources, "terraced");
     if (text != NULL) {
         const int fd = mkstemp(sources->path);
         assert_true(fd >= 0);
         assert_int_equal(write(fd, text, strlen(text)), strlen(text));
         assert_int_equal(close(fd), 0);
-        sources->argv[sources->argc++] = sources->path;
+        sources_add(sources, sources->path);
     }
-}
-
-static void sources_add(struct sources *sources, const char *arg)
-{
-    assert_true(sources->argc + 1 < ARGS_MAX);
-    sources->argv[sources->argc++] = (char *)(uintptr_t)arg;
 }
 
 static enum options_verdict sources_load(struct sources *sources)
@@ -127,9 +137,9 @@ static void a_flag_beats_the_environment_which_beats_the_file(void **state)
     (void)state;
     struct sources sources;
     sources_open(&sources, "maxclients = 1\ntcp-backlog = 2\nthreads = 3\n");
-    sources.environment[0] = (char *)(uintptr_t) "TERRACE_MAXCLIENTS=10";
-    sources.environment[1] = (char *)(uintptr_t) "TERRACE_TCP_BACKLOG=20";
-    sources.environment[2] = (char *)(uintptr_t) "PATH=/bin";
+    sources_set_variable(&sources, 0, "TERRACE_MAXCLIENTS=10");
+    sources_set_variable(&sources, 1, "TERRACE_TCP_BACKLOG=20");
+    sources_set_variable(&sources, 2, "PATH=/bin");
     sources_add(&sources, "--maxclients=100");
     assert_int_equal(sources_load(&sources), OPTIONS_RUN);
     assert_int_equal(sources.options.maxclients, 100);
@@ -174,10 +184,10 @@ static void an_unknown_variable_of_ours_is_an_error(void **state)
     (void)state;
     struct sources sources;
     sources_open(&sources, NULL);
-    sources.environment[0] = (char *)(uintptr_t) "TERRACE_NOSUCH=1";
+    sources_set_variable(&sources, 0, "TERRACE_NOSUCH=1");
     assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
     assert_string_equal(sources.error, "environment TERRACE_NOSUCH: unknown option");
-    sources.environment[0] = (char *)(uintptr_t) "TERRACE_THREADS=129";
+    sources_set_variable(&sources, 0, "TERRACE_THREADS=129");
     assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
     assert_string_equal(
         sources.error, "environment TERRACE_THREADS: argument must be between 0 and 128 inclusive");
@@ -298,6 +308,8 @@ static void a_bare_number_of_timeout_is_seconds_as_in_redis(void **state)
     check_value("--timeout", "1500ms", "timeout", "1500ms");
     check_flag_error("--timeout", "-1",
                      "flag --timeout: argument must be between 0 and 2147483 inclusive");
+    check_flag_error("--timeout", "soon",
+                     "flag --timeout: argument couldn't be parsed into an integer");
     check_flag_error("--timeout", "9223372036854775807",
                      "flag --timeout: argument is out of range");
     struct sources sources;

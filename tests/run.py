@@ -1,0 +1,126 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs everything `make test` promises and ends with one line: `N passed, N failed`.
+
+A step is a program that reports its own tests: cmocka programs in TAP, pytest by its summary, and others by their exit
+code, which counts as one test. A step that ends without having run a test counts as a failure.
+
+    tests/run.py BUILD_DIR [STEP ...]      steps by name; none: all of them
+"""
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+
+PYTHON = "/usr/bin/python3"
+
+
+class Tally:
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self.broken = []
+
+    def add(self, name, passed, failed, seconds, output):
+        if passed + failed == 0:
+            failed = 1
+        self.passed += passed
+        self.failed += failed
+        verdict = "ok  " if failed == 0 else "FAIL"
+        print(f"{verdict} {name}: {passed} passed, {failed} failed ({seconds:.1f} s)", flush=True)
+        if failed:
+            self.broken.append(name)
+            print(output, flush=True)
+
+
+def run(command, env=None, timeout=900):
+    began = time.monotonic()
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})},
+                              timeout=timeout, check=False)
+        code, output = done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as late:
+        code, output = -1, (late.stdout or b"").decode(errors="replace") + f"\nended after {timeout} s"
+    return code, output, time.monotonic() - began
+
+
+def cmocka(tally, name, program):
+    code, output, seconds = run([program], {"CMOCKA_MESSAGE_OUTPUT": "TAP"})
+    passed = len(re.findall(r"^ok \d+", output, re.M))
+    failed = len(re.findall(r"^not ok \d+", output, re.M))
+    if code != 0 and failed == 0:  # a crash, or a report of a sanitizer at the end
+        failed = 1
+    tally.add(name, passed, failed, seconds, output)
+
+
+def pytest(tally, name, arguments, env):
+    code, output, seconds = run([PYTHON, "-m", "pytest", "-q", "-x" if os.environ.get("FAIL_FAST") else "-q",
+                                 "-p", "no:cacheprovider", *arguments], env, timeout=1200)
+    counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|errors?)", output.splitlines()[-1] if output else "")}
+    failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
+    if code not in (0, 1) and failed == 0:
+        failed = 1
+    tally.add(name, counts.get("passed", 0), failed, seconds, output)
+
+
+def whole(tally, name, command, env=None, timeout=900):
+    code, output, seconds = run(command, env, timeout)
+    tally.add(name, int(code == 0), int(code != 0), seconds, output)
+
+
+SANITIZER = {
+    "ASAN_OPTIONS": "abort_on_error=1:detect_leaks=1:strict_string_checks=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+def unit(tally, build, mode):
+    for program in sorted(glob.glob(f"{build}/{mode}/tests/unit/test_*")):
+        if os.access(program, os.X_OK) and not program.endswith((".o", ".d")):
+            cmocka(tally, f"unit/{mode}/{os.path.basename(program)}", program)
+
+
+def fuzz(tally, build, seconds):
+    """Every seed once, then a few seconds of new inputs; long runs are `make fuzz`."""
+    for program in sorted(glob.glob(f"{build}/fuzz/tests/fuzz/fuzz_*")):
+        if program.endswith((".o", ".d")):
+            continue
+        kind = os.path.basename(program)[len("fuzz_"):]
+        scratch = f"{build}/fuzz/found/{kind}"
+        os.makedirs(scratch, exist_ok=True)
+        whole(tally, f"fuzz/{kind}", [program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
+                                      f"-artifact_prefix={scratch}/", scratch, f"tests/fuzz/corpus/{kind}"])
+
+
+def main():
+    build, wanted = sys.argv[1], sys.argv[2:]
+    tally = Tally()
+    env = {"TERRACED": f"{build}/release/terraced", "TERRACE_BENCH": f"{build}/release/terrace-bench"}
+    short = {**SANITIZER, "DIFFERENTIAL_COMMANDS": "3000"}
+    sanitized = ["tests/journeys/test_differential.py", "tests/journeys/test_coherence.py", "tests/journeys/test_bad_input.py",
+                 "tests/journeys/test_relayed.py"]
+    steps = {
+        "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
+        "unit": lambda: unit(tally, build, "release"),
+        "unit-asan": lambda: unit(tally, build, "asan"),
+        "unit-tsan": lambda: unit(tally, build, "tsan"),
+        "fuzz": lambda: fuzz(tally, build, 5),
+        "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env),
+        "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", sanitized,
+                                        {**short, "TERRACED": f"{build}/asan/terraced"}),
+        "journeys-tsan": lambda: pytest(tally, "journeys under TSan", sanitized,
+                                        {**short, "TERRACED": f"{build}/tsan/terraced"}),
+    }
+    for name in wanted or steps:
+        steps[name]()
+    if tally.broken:
+        print("failed: " + ", ".join(tally.broken))
+    print(f"{tally.passed} passed, {tally.failed} failed")
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Several threads on one L1: for ThreadSanitizer, and that no compare-and-swap is lost. */
+#include "tests/unit/l1_help.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+enum {
+    T0 = 1000000,
+    THREADS = 4,
+    THREAD_STEPS = 60000,
+    COUNTERS = 16
+};
+
+struct stress {
+    struct l1 *l1;       /* small: evicts all the time */
+    struct l1 *counters; /* never evicts */
+    uint64_t seed;
+    unsigned increments[COUNTERS]; /* done by this thread */
+};
+
+static void stress_increment(struct stress *stress, unsigned counter)
+{
+    char name[32];
+    snprintf(name, sizeof name, "counter:%u", counter);
+    struct l1_key key = l1_key(stress->counters, 0, slice_of(name));
+    for (;;) {
+        struct item *seen = l1_hold(stress->counters, &key, T0);
+        int64_t number = 0;
+        if (seen != NULL && slice_to_i64(item_value(seen), &number) != OK) {
+            abort();
+        }
+        char text[32];
+        snprintf(text, sizeof text, "%lld", (long long)number + 1);
+        struct item *item = item_new_value(0, key.bytes, slice_of(text));
+        enum status status = l1_commit(
+            stress->counters, &(struct l1_change){.key = key, .seen = seen, .item = item}, 1, T0);
+        item_release(item);
+        item_release(seen);
+        if (status == OK) {
+            stress->increments[counter]++;
+            return;
+        }
+    }
+}
+
+static void stress_read_through(struct stress *stress, struct rand *rand, const struct l1_key *key)
+{
+    struct l1_ask ask = {.now_ms = T0, .fresh = true, .worker = 1, .generation = 1, .join_ms = 10};
+    char room[8];
+    struct l1_value value = {.copy = room, .copy_room = sizeof room};
+    struct l1_claim claim;
+    enum status status = l1_ask(stress->l1, key, &ask, &value, &claim);
+    if (status == OK) {
+        item_release(value.item);
+    } else if (status == CLAIMED) {
+        struct l1_landing landing = {
+            .token = claim.token, .generation = 1, .install = true, .now_ms = T0};
+        struct item *item = item_new(key->db, key->bytes, 10 + rand_below(rand, 100));
+        memset(item_value_room(item), 'v', item->value_size);
+        item->stamped_at_ms = T0;
+        if (rand_below(rand, 8) == 0) {
+            l1_unclaim(stress->l1, key, claim.token);
+        } else {
+            l1_fill(stress->l1, key, &landing, item);
+        }
+        item_release(item);
+    }
+}
+
+static void stress_visit(void *arg, struct item *item)
+{
+    *(size_t *)arg += item_key(item).size;
+}
+
+static void *stress_run(void *arg)
+{
+    struct stress *stress = arg;
+    struct rand rand;
+    rand_seed(&rand, stress->seed);
+    uint64_t cursor = 0;
+    size_t visited = 0;
+    for (int i = 0; i < THREAD_STEPS; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "k:%u", (unsigned)rand_below(&rand, 3000));
+        struct l1_key key = l1_key(stress->l1, 1, slice_of(name));
+        l1_prefetch(stress->l1, key.hash);
+        l1_prefetch_item(stress->l1, key.hash);
+        switch (rand_below(&rand, 16)) {
+        case 0: stress_increment(stress, (unsigned)rand_below(&rand, COUNTERS)); break;
+        case 1: l1_invalidate(stress->l1, &key); break;
+        case 2: cursor = l1_scan(stress->l1, 1, cursor, 20, T0, stress_visit, &visited); break;
+        case 3: l1_forget(stress->l1, key.bytes); break;
+        case 4: item_release(l1_random(stress->l1, 1, T0)); break;
+        case 5:
+            if (rand_below(&rand, 200) == 0) {
+                l1_flush(stress->l1, 1);
+                l1_swap(stress->l1, 1, 2);
+                l1_resize(stress->l1, (100 + rand_below(&rand, 200)) << 10, T0);
+            }
+            break;
+        case 6: l1_sweep(stress->l1, T0, 4); break;
+        default: stress_read_through(stress, &rand, &key); break;
+        }
+    }
+    return NULL;
+}
+
+static void threads_share_l1_without_losing_an_update(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(200 << 10, NULL, 4);
+    struct l1 *counters = help_new(1 << 20, NULL, 4);
+    size_t empty_bytes = help_stats(l1).bytes_used;
+    struct stress stress[THREADS];
+    pthread_t threads[THREADS];
+    uint64_t seed = help_seed();
+    for (unsigned i = 0; i < THREADS; i++) {
+        stress[i] = (struct stress){.l1 = l1, .counters = counters, .seed = seed + i};
+        assert_int_equal(pthread_create(&threads[i], NULL, stress_run, &stress[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    HELP_CHECK(help_stats(l1).bytes_used <= 300 << 10, seed);
+    for (unsigned counter = 0; counter < COUNTERS; counter++) {
+        unsigned expected = 0;
+        for (unsigned i = 0; i < THREADS; i++) {
+            expected += stress[i].increments[counter];
+        }
+        char name[32];
+        char text[32];
+        snprintf(name, sizeof name, "counter:%u", counter);
+        snprintf(text, sizeof text, "%u", expected);
+        HELP_CHECK(help_is(counters, 0, name, text, T0), seed);
+    }
+    l1_flush_all(l1);
+    l1_sweep(l1, T0, 4000);
+    HELP_CHECK(help_stats(l1).bytes_used == empty_bytes, seed);
+    HELP_CHECK(help_stats(l1).claims == 0, seed);
+    HELP_CHECK(help_stats(l1).evictions > 0, seed);
+    l1_free(l1);
+    l1_free(counters);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_share_l1_without_losing_an_update),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
