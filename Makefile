@@ -6,6 +6,7 @@ MAKEFLAGS += --no-builtin-rules
 
 MODE   ?= release
 CC     := gcc
+AR     := ar
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -124,9 +125,9 @@ $(OUT)/%.o: %.c
 $(OUT)/tiers/beat.o: tiers/scripts/beat.lua
 
 $(OUT)/libnode.a: $(call obj,$(SERVER) $(TIERS) $(PROTOCOL))
-	@rm -f $@; ar rcs $@ $^
+	@rm -f $@; $(AR) rcs $@ $^
 $(OUT)/libbench.a: $(call obj,$(BENCH) $(PROTOCOL))
-	@rm -f $@; ar rcs $@ $^
+	@rm -f $@; $(AR) rcs $@ $^
 
 $(OUT)/terraced: $(call obj,server/main.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
@@ -149,7 +150,7 @@ build/fuzz/%.o: %.c
 	@echo '  CC    fuzz $<'
 	@clang $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
 build/fuzz/libnode.a: $(FUZZ_CORE)
-	@rm -f $@; ar rcs $@ $^
+	@rm -f $@; $(AR) rcs $@ $^
 build/fuzz/tests/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libnode.a
 	@echo '  LINK  $@'
 	@clang -fsanitize=fuzzer,address,undefined $^ -o $@ $(LIBS)

@@ -42,6 +42,11 @@ void worker_execute(struct worker *worker)
         return;
     }
     worker_read_clock(worker);
+    for (unsigned i = 0; i < batch->count; i++) { /* the buckets are here by now; their items come while we begin */
+        if (batch->requests[i].has_hash) {
+            l1_prefetch_item(worker->node->l1, batch->requests[i].hash);
+        }
+    }
     for (unsigned i = 0; i < batch->count; i++) {
         worker_execute_one(worker, &batch->requests[i]);
     }

@@ -91,13 +91,15 @@ STRINGS = """
 2 RENAMENX <key> <key>
 3 COPY <key> <key> OPTIONS:copy
 2 DBSIZE
-0.3 FLUSHDB {|ASYNC|SYNC|<value>}
-0.2 FLUSHALL {|ASYNC|SYNC|<value>}
 4 SELECT <db>
-0.5 SWAPDB <db> <db>
 1 OBJECT ENCODING <key>
 1 OBJECT {REFCOUNT|IDLETIME|FREQ|NOSUCH} <key>
 1 MEMORY USAGE <key> [SAMPLES <number>]
+"""
+FLUSHES = """
+2 FLUSHDB {|ASYNC|SYNC|<value>}
+1 FLUSHALL {|ASYNC|SYNC|<value>}
+2 SWAPDB <db> <db>
 """
 SESSION = """
 1 PING
@@ -222,9 +224,10 @@ def _alternatives(text):
 class Generator:
     """Draws commands: lists of bytes."""
 
-    def __init__(self, rng, with_others):
+    def __init__(self, rng, with_others, with_flushes):
         self.rng = rng
-        tables = STRINGS + SESSION.lstrip("\n") + (OTHERS.lstrip("\n") if with_others else "")
+        tables = STRINGS + (FLUSHES.lstrip("\n") if with_flushes else "")
+        tables += SESSION.lstrip("\n") + (OTHERS.lstrip("\n") if with_others else "")
         lines = _parse(tables)
         self.weights = [weight for weight, _ in lines]
         self.lines = [text for _, text in lines]
