@@ -166,7 +166,16 @@ void update_put(struct update *update, struct slice value, int64_t expire_at_ms)
 
 void update_expire(struct update *update, int64_t expire_at_ms)
 {
-    update_put(update, update_value(update), expire_at_ms);
+    const struct slice value = update_value(update);
+    char *room = update_room(update, value.size);
+    if (room == NULL) {
+        return;
+    }
+    if (value.size > 0) {
+        memcpy(room, value.data, value.size);
+    }
+    update->item->look = update->old == NULL ? ITEM_LOOK_PLAIN : update->old->look;
+    update_store(update, expire_at_ms);
 }
 
 void update_remove(struct update *update)

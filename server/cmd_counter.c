@@ -137,7 +137,12 @@ void cmd_incrbyfloat(struct call *call)
             continue;
         }
         text.size = format_float(digits, sum);
-        update_put(&update, text, update_expire_at_ms(&update));
+        char *room = update_room(&update, text.size);
+        if (room != NULL) {
+            memcpy(room, text.data, text.size);
+            update.item->look = ITEM_LOOK_STRING;
+            update_store(&update, update_expire_at_ms(&update));
+        }
     }
     if (update_ok(&update)) {
         reply_bulk(call->reply, text);

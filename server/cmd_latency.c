@@ -4,9 +4,11 @@
 #include "server/commands.h"
 #include "server/latency.h"
 #include "server/node.h"
+#include "server/worker.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void cmd_latency_latest(struct call *call)
@@ -222,11 +224,96 @@ void cmd_latency_doctor(struct call *call)
     buf_done(&text);
 }
 
-/* Commands are counted, but no distribution of their durations is kept: the answer is the one for commands that were
- * never called. */
+/* --- HISTOGRAM --------------------------------------------------------------------------------------------------- */
+
+struct histogram {
+    uint64_t calls;
+    unsigned filled; /* durations that were seen */
+    uint64_t durations[COMMAND_DURATIONS];
+};
+
+static void histogram_read(const struct node *node, const struct command *command,
+                           struct histogram *ret)
+{
+    *ret = (struct histogram){0};
+    for (unsigned i = 0; i < node->worker_count; i++) {
+        const struct command_counters *counters = &node->workers[i]->counters[command->index];
+        for (unsigned j = 0; j < COMMAND_DURATIONS; j++) {
+            ret->durations[j] +=
+                atomic_load_explicit(&counters->durations[j], memory_order_relaxed);
+        }
+    }
+    for (unsigned j = 0; j < COMMAND_DURATIONS; j++) {
+        ret->calls += ret->durations[j];
+        ret->filled += ret->durations[j] > 0;
+    }
+}
+
+/* One command as Redis shows it: how many calls took at most 1, 2, 4 ... microseconds, steps without a call left out. */
+static void histogram_reply(struct reply *reply, const struct command *command,
+                            const struct histogram *histogram)
+{
+    uint64_t calls = 0;
+    reply_bulk_text(reply, command->full_name);
+    reply_map(reply, 2);
+    reply_bulk_text(reply, "calls");
+    reply_integer(reply, (int64_t)histogram->calls);
+    reply_bulk_text(reply, "histogram_usec");
+    reply_map(reply, histogram->filled);
+    for (unsigned i = 0; i < COMMAND_DURATIONS; i++) {
+        calls += histogram->durations[i];
+        if (histogram->durations[i] > 0) {
+            reply_integer(reply, (int64_t)1 << i);
+            reply_integer(reply, (int64_t)calls);
+        }
+    }
+}
+
+/* Whether the call names the command or its container; without names, all are meant. */
+static bool histogram_wanted(const struct call *call, const struct command *command,
+                             const struct command *container)
+{
+    bool wanted = call->argc == 2;
+    for (uint32_t i = 2; i < call->argc; i++) {
+        wanted = wanted || slice_is_nocase(call->argv[i], command->full_name) ||
+                 (container != NULL && slice_is_nocase(call->argv[i], container->name));
+    }
+    return wanted;
+}
+
+/* The first walk notes what is wanted and was called, by index, and counts it; the second answers just that, since other
+ * workers go on counting meanwhile. */
+static size_t histogram_walk(struct call *call, bool *called, bool answer)
+{
+    size_t count = 0;
+    const struct command *command = NULL;
+    for (unsigned i = 0; (command = command_at(i)) != NULL; i++) {
+        for (unsigned j = 0; j <= command->subcommand_count; j++) {
+            const struct command *one = j == 0 ? command : &command->subcommands[j - 1];
+            struct histogram histogram;
+            histogram_read(call->node, one, &histogram);
+            if (answer && called[one->index]) {
+                histogram_reply(call->reply, one, &histogram);
+            } else if (!answer) {
+                called[one->index] =
+                    histogram.calls > 0 && histogram_wanted(call, one, j == 0 ? NULL : command);
+                count += called[one->index];
+            }
+        }
+    }
+    return count;
+}
+
 void cmd_latency_histogram(struct call *call)
 {
-    reply_map(call->reply, 0);
+    bool *called = calloc(command_count(), sizeof(*called));
+    if (called == NULL) {
+        reply_out_of_memory(call->reply);
+        return;
+    }
+    reply_map(call->reply, histogram_walk(call, called, false));
+    (void)histogram_walk(call, called, true);
+    free(called);
 }
 
 void cmd_latency_help(struct call *call)
@@ -237,7 +324,7 @@ void cmd_latency_help(struct call *call)
         "GRAPH <event>",
         "    Draw the samples of <event>.",
         "HISTOGRAM [COMMAND ...]",
-        "    Accepted; no histograms are kept, so the answer is empty.",
+        "    How many calls of these commands, or of all, took how many microseconds.",
         "HISTORY <event>",
         "    Return time and milliseconds of the samples of <event>.",
         "LATEST",

@@ -31,6 +31,7 @@ void cmd_append(struct call *call)
         if (room != NULL) {
             copy_at(room, 0, old);
             copy_at(room, old.size, tail);
+            update.item->look = update.old != NULL ? ITEM_LOOK_RAW : ITEM_LOOK_PLAIN;
             update_store(&update, update_expire_at_ms(&update));
         }
     }
@@ -74,6 +75,7 @@ void cmd_setrange(struct call *call)
                 memset(room + old.size, 0, from - old.size);
             }
             copy_at(room, from, patch);
+            update.item->look = ITEM_LOOK_RAW;
             update_store(&update, update_expire_at_ms(&update));
         }
     }

@@ -34,7 +34,7 @@ static void address_format(const struct sockaddr_storage *address, char *dst, si
         (void)snprintf(dst, size, "[%s]:%u", host, ntohs(in6->sin6_port));
     } else {
         const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)address;
-        (void)snprintf(dst, size, "%.50s:0", un->sun_path);
+        (void)snprintf(dst, size, "%.107s:0", un->sun_path);
     }
 }
 

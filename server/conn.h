@@ -44,8 +44,8 @@ struct session {
     int64_t created_at_ms;
     int64_t active_at_ms;
     uint64_t calls;
-    char peer[64];      /* "127.0.0.1:52000", "/path:0" */
-    char local[64];
+    char peer[112];     /* "127.0.0.1:52000", "/path:0" */
+    char local[112];
 };
 
 struct conn {

@@ -105,6 +105,13 @@ static void counter_add(_Atomic uint64_t *counter, uint64_t n)
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
 }
 
+void dispatch_note_duration(struct command_counters *counters, uint64_t nsec)
+{
+    unsigned log = nsec <= 1024 ? 0 : 64 - (unsigned)__builtin_clzll((nsec - 1) >> 10);
+    counter_add(&counters->nsec, nsec);
+    counter_add(&counters->durations[log < COMMAND_DURATIONS ? log : COMMAND_DURATIONS - 1], 1);
+}
+
 static bool arity_fits(const struct command *command, uint32_t argc)
 {
     return command->arity >= 0 ? argc == (uint32_t)command->arity : argc >= (uint32_t)-command->arity;
@@ -324,7 +331,7 @@ void dispatch_on_landed(struct answer *answer)
     uint64_t nsec = clock_monotonic_ns() - answer->began_ns;
     if (answer->command != NULL) {
         struct command_counters *counters = counters_of(answer->worker, answer->command);
-        counter_add(&counters->nsec, nsec);
+        dispatch_note_duration(counters, nsec);
         counter_add(&counters->failed, answer->reply.failed ? 1 : 0);
     }
     if (answer->reply.failed) {
@@ -340,7 +347,8 @@ static bool call_is_timed(const struct node *node, const struct command *command
     return command == NULL || (command->flags & COMMAND_FAST) == 0 || (slower_us >= 0 && slower_us < 1000);
 }
 
-static void dispatch_count(struct call *call, uint64_t nsec)
+/* `nsec` 0: the call was not timed by itself; its request remembers who gets the share. */
+static void dispatch_count(struct call *call, struct request *request, uint64_t nsec)
 {
     struct worker *worker = call->worker;
     metrics_count(worker->metrics, M_COMMANDS);
@@ -353,7 +361,11 @@ static void dispatch_count(struct call *call, uint64_t nsec)
     struct command_counters *counters = counters_of(worker, call->command);
     counter_add(&counters->calls, 1);
     if (!call->deferred) {
-        counter_add(&counters->nsec, nsec);
+        if (nsec == 0) {
+            request->untimed = counters;
+        } else {
+            dispatch_note_duration(counters, nsec);
+        }
         counter_add(&counters->failed, call->reply->failed ? 1 : 0);
     }
     if (nsec != 0 && !call->deferred && (call->command->flags & COMMAND_SKIP_SLOWLOG) == 0) {
@@ -367,7 +379,7 @@ static void dispatch_count(struct call *call, uint64_t nsec)
     }
 }
 
-bool dispatch_request(struct worker *worker, const struct request *request)
+bool dispatch_request(struct worker *worker, struct request *request)
 {
     struct conn *conn = request->conn;
     if (request->argc == 0) {
@@ -395,7 +407,9 @@ bool dispatch_request(struct worker *worker, const struct request *request)
     bool timed = call_is_timed(worker->node, request->command);
     uint64_t began_ns = timed ? clock_monotonic_ns() : 0;
     dispatch_call(&call);
-    dispatch_count(&call, timed ? clock_monotonic_ns() - began_ns : 0);
+    uint64_t nsec = timed ? clock_monotonic_ns() - began_ns : 0;
+    worker->timed_ns += nsec;
+    dispatch_count(&call, request, nsec);
     dispatch_place_done(&call);
     if (conn->state != CONN_CLOSED) {
         conn_after_call(conn);

@@ -13,6 +13,7 @@
 
 #include "server/conn.h"
 
+struct command_counters;
 struct request;
 
 /* Before AUTH a client may send little. */
@@ -20,7 +21,9 @@ void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
 /* Adds the request just read from `input` to the batch; may execute the batch to make room. */
 void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input);
 /* Executes one. false: its connection must hold; the request stays where it is. */
-bool dispatch_request(struct worker *worker, const struct request *request);
+bool dispatch_request(struct worker *worker, struct request *request);
+/* A call of this command took so long. */
+void dispatch_note_duration(struct command_counters *counters, uint64_t nsec);
 /* A deferred answer is complete: counters and the slow log. */
 void dispatch_on_landed(struct answer *answer);
 

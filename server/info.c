@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/info.h"
 
+#include "protocol/resp_read.h"
+#include "protocol/resp_write.h"
 #include "server/call.h"
 #include "server/commands.h"
+#include "server/conn.h"
 #include "server/memory_report.h"
 #include "server/node.h"
 #include "server/version.h"
 #include "server/worker.h"
+#include "tiers/tiers.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -312,12 +317,15 @@ static uint32_t sections_wanted(const struct call *call)
     return wanted;
 }
 
-void cmd_info(struct call *call)
+static void info_answer(struct node *node, struct reply *reply, uint32_t wanted,
+                        struct slice l2_keyspace)
 {
     struct buf text = {0};
-    struct info info = {.node = call->node, .now_ms = call->now_ms, .text = &text};
-    uint32_t wanted = sections_wanted(call);
-    totals_since_reset(call->node, &info.totals);
+    struct info info = {.node = node,
+                        .now_ms = clock_now_ms(&node->clock),
+                        .text = &text,
+                        .l2_keyspace = l2_keyspace};
+    totals_since_reset(node, &info.totals);
     for (unsigned i = 0; i < SECTION_COUNT; i++) {
         if ((wanted & 1u << i) != 0) {
             if (text.size > 0) {
@@ -328,9 +336,76 @@ void cmd_info(struct call *call)
         }
     }
     if (info.failed) {
-        reply_out_of_memory(call->reply);
+        reply_out_of_memory(reply);
     } else {
-        reply_verbatim(call->reply, buf_slice(&text));
+        reply_verbatim(reply, buf_slice(&text));
     }
     buf_done(&text);
+}
+
+/* --- the keyspace of L2 ------------------------------------------------------------------------------------------- */
+
+/* INFO keyspace as L2 tells it, less the keys that the nodes keep there themselves. */
+static const char keyspace_script[] =
+    "local t=string.gsub(redis.call('INFO','keyspace'),'^# Keyspace\\r\\n','') "
+    "redis.call('SELECT',ARGV[1]) "
+    "local own=redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes') "
+    "return (string.gsub(t,'db'..ARGV[1]..':keys=(%d+)([^\\r]*\\r\\n)',function(n,rest) n=tonumber(n)-own "
+    "if n<=0 then return '' end return 'db'..ARGV[1]..':keys='..n..rest end))";
+
+struct info_wait {
+    struct tiers_relay relay;
+    struct answer *answer;
+    uint32_t wanted;
+};
+
+static void info_on_keyspace(struct tiers_relay *relay, enum status status, struct slice bytes)
+{
+    struct info_wait *wait = (struct info_wait *)(void *)relay;
+    struct answer *answer = wait->answer;
+    struct reply_cursor cursor = {bytes};
+    struct reply_element lines = {.type = REPLY_NULL};
+    bool told = status == OK && reply_next(&cursor, &lines) == OK && lines.type == REPLY_BULK;
+    info_answer(answer->worker->node, &answer->reply, wait->wanted,
+                told ? lines.text : (struct slice){0});
+    free(wait);
+    answer_land(answer);
+}
+
+/* Whether L2 was asked, so that the answer comes later. */
+static bool info_ask_l2(struct call *call, uint32_t wanted)
+{
+    char db[8];
+    (void)snprintf(db, sizeof(db), "%u", tiers_coherence_db(call->node->tiers));
+    const struct slice words[] = {SLICE_LITERAL("EVAL"), SLICE_LITERAL(keyspace_script),
+                                  SLICE_LITERAL("0"), slice_of(db)};
+    struct buf request = {0};
+    struct info_wait *wait = calloc(1, sizeof(*wait));
+    bool asked = false;
+    if (wait != NULL &&
+        resp_append_request(&request, sizeof(words) / sizeof(words[0]), words) == OK) {
+        wait->relay.on_reply = info_on_keyspace;
+        wait->wanted = wanted;
+        asked = tiers_relay(call->worker->window, &wait->relay, call->conn->session.proto,
+                            buf_slice(&request)) == OK;
+    }
+    buf_done(&request);
+    if (!asked) {
+        free(wait);
+        return false;
+    }
+    wait->answer = call_defer(call, WAIT_LOCAL);
+    return true;
+}
+
+void cmd_info(struct call *call)
+{
+    uint32_t wanted = sections_wanted(call);
+    bool keyspace = false;
+    for (unsigned i = 0; i < SECTION_COUNT; i++) {
+        keyspace = keyspace || ((wanted & 1u << i) != 0 && sections[i].write == info_keyspace);
+    }
+    if (!keyspace || call->node->tiers == NULL || !info_ask_l2(call, wanted)) {
+        info_answer(call->node, call->reply, wanted, (struct slice){0});
+    }
 }

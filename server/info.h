@@ -18,6 +18,7 @@ struct info {
     int64_t now_ms;
     struct totals totals; /* since CONFIG RESETSTAT */
     struct buf *text;
+    struct slice l2_keyspace; /* the lines of L2, when there is one that answered */
     bool failed; /* no memory: the rest is left out and the answer is an error */
 };
 

@@ -127,6 +127,9 @@ void info_errorstats(struct info *info)
 void info_keyspace(struct info *info)
 {
     const struct l1 *l1 = info->node->l1;
+    if (info->l2_keyspace.size > 0 && buf_append_slice(info->text, info->l2_keyspace) != OK) {
+        info->failed = true;
+    }
     for (unsigned db = 0; db < LIMIT_DATABASES && info->node->tiers == NULL; db++) {
         uint64_t keys = l1_count(l1, (uint8_t)db);
         if (keys > 0) {

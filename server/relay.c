@@ -2,6 +2,7 @@
 #include "server/relay.h"
 
 #include "protocol/resp_write.h"
+#include "server/commands.h"
 #include "server/conn.h"
 #include "server/errorstats.h"
 #include "server/node.h"
@@ -69,13 +70,16 @@ static const struct {
     const char *name;
     const char *script;
 } hiding[] = {
-    {"dbsize", "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes')"},
+    {"dbsize",
+     "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes')"},
     {"keys", "local r={} for _,k in ipairs(redis.call('KEYS',ARGV[1])) do "
              "if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return r"},
-    {"scan", "local s=redis.pcall('SCAN',unpack(ARGV)) if s.err then return s end local r={} "
-             "for _,k in ipairs(s[2]) do if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return {s[1],r}"},
-    {"randomkey", "for _=1,100 do local k=redis.call('RANDOMKEY') if not k or string.sub(k,1,8)~='terrace:' then "
-                  "return k end end return false"},
+    {"scan",
+     "local s=redis.pcall('SCAN',unpack(ARGV)) if s.err then return s end local r={} "
+     "for _,k in ipairs(s[2]) do if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return {s[1],r}"},
+    {"randomkey",
+     "for _=1,100 do local k=redis.call('RANDOMKEY') if not k or string.sub(k,1,8)~='terrace:' then "
+     "return k end end return false"},
 };
 
 static const char *hiding_script(const struct call *call)
@@ -123,17 +127,15 @@ static struct key_range relay_key_range(const struct call *call)
 
 static enum tiers_ends relay_ends(const struct call *call)
 {
-    if (call->command->run == NULL) {
-        return ENDS_KEYS;
-    }
-    if (strcmp(call->command->name, "flushdb") == 0) {
+    if (call->command->run == cmd_flushdb) {
         return ENDS_DB;
     }
-    return strcmp(call->command->name, "flushall") == 0 || strcmp(call->command->name, "swapdb") == 0 ? ENDS_ALL
-                                                                                                        : ENDS_KEYS;
+    return call->command->run == cmd_flushall || call->command->run == cmd_swapdb ? ENDS_ALL
+                                                                                  : ENDS_KEYS;
 }
 
-static void relay_add_key(struct relay *relay, struct l1 *l1, uint8_t db, struct slice key, char **bytes)
+static void relay_add_key(struct relay *relay, struct l1 *l1, uint8_t db, struct slice key,
+                          char **bytes)
 {
     if (key.size > 0) {
         memcpy(*bytes, key.data, key.size);
@@ -146,12 +148,11 @@ static void relay_add_key(struct relay *relay, struct l1 *l1, uint8_t db, struct
 static int relay_other_db(const struct call *call)
 {
     int64_t db = -1;
-    if (call->command->run != NULL && strcmp(call->command->name, "move") == 0 && call->argc == 3 &&
+    if (call->command->run == cmd_move && call->argc == 3 &&
         slice_to_i64(call->argv[2], &db) != OK) {
         return -1;
     }
-    for (uint32_t i = 3; call->command->run != NULL && strcmp(call->command->name, "copy") == 0 && i + 1 < call->argc;
-         i++) {
+    for (uint32_t i = 3; call->command->run == cmd_copy && i + 1 < call->argc; i++) {
         if (slice_is_nocase(call->argv[i], "db") && slice_to_i64(call->argv[i + 1], &db) != OK) {
             return -1;
         }
@@ -180,7 +181,8 @@ static struct relay *relay_new(const struct call *call)
                                       .keys = relay->keys,
                                       .ends = relay_ends(call),
                                       .writes = relay_writes(call->command),
-                                      .patient = count > 1 || relay_ends(call) != ENDS_KEYS || call->command->run == NULL ||
+                                      .patient = count > 1 || relay_ends(call) != ENDS_KEYS ||
+                                                 call->command->run == NULL ||
                                                  call->command->first_key == 0,
                                       .db = call->db}};
     char *bytes = (char *)&relay->keys[count];
@@ -201,7 +203,10 @@ void relay_call(struct call *call)
     struct slice bytes = call->raw;
     enum status status = OK;
     const char *script = hiding_script(call);
-    if (script != NULL) {
+    if (call->command->run == cmd_swapdb) {
+        status = tiers_write_announced(call->worker->window, call->argv, call->argc, &made);
+        bytes = buf_slice(&made);
+    } else if (script != NULL) {
         status = hiding_request(call, script, &made);
         bytes = buf_slice(&made);
     } else if (bytes.size == 0) { /* it came inline */

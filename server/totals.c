@@ -55,6 +55,9 @@ void totals_reset(struct node *node)
         for (unsigned j = 0; j < command_count(); j++) {
             atomic_store_explicit(&counters[j].calls, 0, memory_order_relaxed);
             atomic_store_explicit(&counters[j].nsec, 0, memory_order_relaxed);
+            for (unsigned k = 0; k < COMMAND_DURATIONS; k++) {
+                atomic_store_explicit(&counters[j].durations[k], 0, memory_order_relaxed);
+            }
             atomic_store_explicit(&counters[j].rejected, 0, memory_order_relaxed);
             atomic_store_explicit(&counters[j].failed, 0, memory_order_relaxed);
         }

@@ -35,12 +35,29 @@ static void worker_execute_one(struct worker *worker, struct request *request)
     free(request->owned);
 }
 
+/* What the batch took beyond the calls that were timed, in equal parts to those that were not. */
+static void worker_share_time(struct worker *worker, uint64_t batch_ns)
+{
+    struct batch *batch = &worker->batch;
+    unsigned untimed = 0;
+    for (unsigned i = 0; i < batch->count; i++) {
+        untimed += batch->requests[i].untimed != NULL;
+    }
+    for (unsigned i = 0; i < batch->count && untimed > 0; i++) {
+        if (batch->requests[i].untimed != NULL) {
+            dispatch_note_duration(batch->requests[i].untimed, (batch_ns - worker->timed_ns) / untimed);
+        }
+    }
+}
+
 void worker_execute(struct worker *worker)
 {
     struct batch *batch = &worker->batch;
     if (batch->count == 0) {
         return;
     }
+    uint64_t began_ns = clock_monotonic_ns();
+    worker->timed_ns = 0;
     worker_read_clock(worker);
     for (unsigned i = 0; i < batch->count; i++) { /* the buckets are here by now; their items come while we begin */
         if (batch->requests[i].has_hash) {
@@ -50,6 +67,7 @@ void worker_execute(struct worker *worker)
     for (unsigned i = 0; i < batch->count; i++) {
         worker_execute_one(worker, &batch->requests[i]);
     }
+    worker_share_time(worker, clock_monotonic_ns() - began_ns);
     batch->count = 0;
     batch->arg_count = 0;
 }

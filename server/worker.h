@@ -32,6 +32,7 @@ struct request {
     bool is_inline;
     bool has_hash;
     uint64_t hash;
+    struct command_counters *untimed; /* set by dispatch: gets its share of the batch's time */
 };
 
 struct batch {
@@ -41,6 +42,7 @@ struct batch {
     struct slice args[BATCH_ARGS];
 };
 
+struct command_counters;
 struct read_wait;
 struct tiers_window;
 
@@ -66,6 +68,7 @@ struct worker {
     struct out_pool pool;
     struct rand rand;
     int64_t now_ms;              /* of the batch that runs */
+    uint64_t timed_ns;           /* of the batch: taken by calls that were timed by themselves */
     struct tiers_window *window; /* NULL: alone */
     struct metrics *metrics;
     struct command_counters *counters; /* by command index */
@@ -83,9 +86,12 @@ struct worker {
 
 /* INFO commandstats: written by the worker, read by any. A command flagged fast is not timed by itself: it gets its share
  * of the batch, since a look at the clock would cost a tenth of a GET. */
+enum { COMMAND_DURATIONS = 26 }; /* up to 1, 2, 4 ... microseconds (of 1024 ns); the last takes all that is longer */
+
 struct command_counters {
     _Atomic uint64_t calls;
     _Atomic uint64_t nsec;
+    _Atomic uint64_t durations[COMMAND_DURATIONS]; /* how many calls took how long: LATENCY HISTOGRAM */
     _Atomic uint64_t rejected;
     _Atomic uint64_t failed;
 };

@@ -21,6 +21,7 @@ __asm__(".pushsection .rodata\n"
 
 enum {
     BEAT_ANSWER_FIELDS = 4,
+    BEAT_WORDS = 9,
     EPOCH_RANDOM_SIZE = 8
 };
 
@@ -64,19 +65,26 @@ enum status beat_write(struct buf *out, const struct beat_request *request)
     const int node_size = snprintf(node, sizeof node, "%" PRIu64, request->node);
     const int deadline_size = snprintf(deadline, sizeof deadline, "%" PRId64, request->deadline_ms);
     put_u64le(random, request->fresh_random);
-    const char *argv[] = {"EVAL", beat_script, "0",
-                          db,     known,       random,
-                          node,   deadline,    frame.size > 0 ? frame.data : ""};
-    const size_t sizes[] = {4,
-                            strlen(beat_script),
-                            1,
-                            (size_t)db_size,
-                            (size_t)known_size,
-                            sizeof random,
-                            (size_t)node_size,
-                            (size_t)deadline_size,
-                            frame.size};
-    const enum status status = request_append(out, sizeof argv / sizeof argv[0], argv, sizes);
+    const char *argv[BEAT_WORDS + BEAT_COMMAND_WORDS_MAX] = {
+        "EVAL", beat_script, "0",
+        db,     known,       random,
+        node,   deadline,    frame.size > 0 ? frame.data : ""};
+    size_t sizes[BEAT_WORDS + BEAT_COMMAND_WORDS_MAX] = {4,
+                                                         strlen(beat_script),
+                                                         1,
+                                                         (size_t)db_size,
+                                                         (size_t)known_size,
+                                                         sizeof random,
+                                                         (size_t)node_size,
+                                                         (size_t)deadline_size,
+                                                         frame.size};
+    CHECK(request->command_words <= BEAT_COMMAND_WORDS_MAX);
+    for (size_t i = 0; i < request->command_words; i++) {
+        argv[BEAT_WORDS + i] = request->command[i].data;
+        sizes[BEAT_WORDS + i] = request->command[i].size;
+    }
+    const enum status status =
+        request_append(out, BEAT_WORDS + request->command_words, argv, sizes);
     buf_done(&frame);
     return status;
 }
@@ -89,7 +97,8 @@ static void error_copy(char error[BEAT_ERROR_MAX], const char *text, size_t size
     size = end != NULL ? (size_t)(end - text) : size;
     size = size < BEAT_ERROR_MAX ? size : BEAT_ERROR_MAX - 1;
     for (size_t i = 0; i < size; i++) {
-        error[i] = text[i] >= ' ' && text[i] != 0x7f ? text[i] : ' ';
+        const bool printable = text[i] >= ' ' && text[i] != 0x7f;
+        error[i] = (char)(printable ? text[i] : ' ');
     }
     error[size] = '\0';
 }
@@ -130,7 +139,7 @@ static enum status answer_read(const redisReply *reply, struct beat_answer *ret_
 enum status beat_read(struct slice reply, struct beat_answer *ret_answer,
                       char error[BEAT_ERROR_MAX])
 {
-    snprintf(error, BEAT_ERROR_MAX, "the answer of the beat is not what its script returns");
+    (void)snprintf(error, BEAT_ERROR_MAX, "the answer of the beat is not what its script returns");
     redisReader *reader = redisReaderCreate();
     if (reader == NULL) {
         return NO_MEMORY;

@@ -20,6 +20,10 @@
 #define EPOCH_COUNTER_MAX 999999999999999ll
 enum { BEAT_ERROR_MAX = 160 };
 
+enum {
+    BEAT_COMMAND_WORDS_MAX = 4
+};
+
 struct beat_request {
     unsigned coherence_db;
     uint64_t known_epoch;  /* largest counter this node ever saw */
@@ -28,6 +32,8 @@ struct beat_request {
     int64_t deadline_ms;   /* of the node's record in terrace:nodes */
     bool publish;          /* false: greeting */
     const struct frame *frame; /* to publish; the script fills in its epoch and seq words; NULL on a greeting */
+    const struct slice *command; /* that the frame announces and the script runs last; its reply is the answer then */
+    size_t command_words;        /* 0: none; at most BEAT_COMMAND_WORDS_MAX */
 };
 
 struct beat_answer {

@@ -81,7 +81,7 @@ void coherence_move(struct coherence *coherence, enum coherence_state to, const 
     coherence->state = to;
     va_list args;
     va_start(args, reason);
-    vsnprintf(coherence->reason, sizeof coherence->reason, reason, args);
+    (void)vsnprintf(coherence->reason, sizeof coherence->reason, reason, args);
     va_end(args);
 }
 
@@ -156,7 +156,7 @@ struct coherence *coherence_new(const struct coherence_options *options)
     atomic_init(&coherence->view.bound_ms, coherence->options.bound_ms);
     coherence->echo_ms = -1;
     coherence->hurry = true;
-    snprintf(coherence->reason, sizeof coherence->reason, "the bus was not reached yet");
+    (void)snprintf(coherence->reason, sizeof coherence->reason, "the bus was not reached yet");
     coherence_show(coherence);
     return coherence;
 }
@@ -303,7 +303,7 @@ void coherence_on_beat_failed(struct coherence *coherence, const char *why, int6
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
     (void)now_ms;
     own_beats_failed(&coherence->beats);
-    snprintf(coherence->trouble, sizeof coherence->trouble, "%s", why);
+    (void)snprintf(coherence->trouble, sizeof coherence->trouble, "%s", why);
     coherence_show(coherence);
 }
 
@@ -312,7 +312,7 @@ void coherence_on_beat_failed(struct coherence *coherence, const char *why, int6
 enum status coherence_bus_greeting(struct buf *out, uint64_t client_id)
 {
     char id[24];
-    snprintf(id, sizeof id, "%" PRIu64, client_id);
+    (void)snprintf(id, sizeof id, "%" PRIu64, client_id);
     const struct slice tracking[] = {SLICE_LITERAL("CLIENT"),
                                      SLICE_LITERAL("TRACKING"),
                                      SLICE_LITERAL("ON"),
@@ -342,12 +342,14 @@ void coherence_on_bus_up(struct coherence *coherence, int64_t now_ms)
     coherence->have = 0;
     coherence->refused = false;
     coherence->heard_at_ms = now_ms;
-    own_beats_void(&coherence->beats); /* nobody could hear their echoes */
+    own_beats_void(&coherence->beats); /* their echoes went by unheard */
     coherence_move(coherence, COHERENCE_DETACHED, "the bus is being subscribed");
     coherence_show(coherence);
 }
 
-/* T8, first half. Entries stay as they are: the floor rises when the next subscription is confirmed. */
+/* T8, first half. Entries stay as they are: the floor rises when the next subscription is confirmed. The horizon stays,
+ * too: it proved what was acknowledged before it, whatever happens to the connection since, so hits may go on until it
+ * is T old and not a moment longer (docs/decisions/002). No beat can come home meanwhile to renew it. */
 void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t now_ms)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
@@ -356,9 +358,8 @@ void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t
         coherence_count(coherence, M_BUS_LOSSES, 1);
         coherence->phase = BUS_DOWN;
         coherence_next_generation(coherence);
-        close_fence(coherence);
+        coherence->hurry = true;
         coherence_allow_install(coherence, false);
-        own_beats_void(&coherence->beats);
         bus_reader_done(&coherence->reader);
         coherence->has_seq = false;
         coherence->stream_hash = 0;

@@ -146,9 +146,6 @@ static void confirm(struct coherence *coherence, unsigned have, int64_t now_ms)
         return;
     }
     coherence->phase = BUS_CONFIRMED;
-    coherence->has_seq = false;
-    coherence->stream_hash = 0;
-    coherence->segment_whole = false;
     own_beats_void(&coherence->beats);
     coherence_next_generation(coherence);
     coherence_raise_floor(coherence, now_ms);
@@ -159,7 +156,10 @@ static void confirm(struct coherence *coherence, unsigned have, int64_t now_ms)
 /* A step of the bus' greeting, which must come once and in its time. */
 static void greeted(struct coherence *coherence, unsigned have, int64_t now_ms)
 {
-    if (coherence->phase == BUS_ASKED && (coherence->have & have) == 0) {
+    if (coherence->refused) {
+        return; /* what was granted of it does not help */
+    }
+    if ((coherence->have & have) == 0) {
         confirm(coherence, have, now_ms);
     } else {
         malformed(coherence, now_ms, "the bus answered what nobody asked");

@@ -19,12 +19,20 @@
 
 enum { ITEM_NEVER = 0 }; /* expire_at_ms of an item that does not expire */
 
+/* How the value came to be, which Redis tells by its encoding. */
+enum item_look {
+    ITEM_LOOK_PLAIN,  /* written whole: int, embstr or raw, by its digits and size */
+    ITEM_LOOK_STRING, /* the digits of INCRBYFLOAT: never int */
+    ITEM_LOOK_RAW,    /* changed in place by APPEND or SETRANGE */
+};
+
 struct item {
     _Atomic uint32_t refs;
     uint32_t value_size;
     uint16_t key_size;
     uint8_t db;
-    uint8_t kind;          /* L1's own: value or claim */
+    uint8_t kind : 4;      /* L1's own: value or claim */
+    uint8_t look : 4;      /* enum item_look: what OBJECT ENCODING says of it */
     uint32_t use;          /* policy word, under the shard lock */
     int64_t expire_at_ms;  /* ITEM_NEVER or the first millisecond at which it is gone */
     int64_t stamped_at_ms; /* when the L2 read was issued; 0 for values that L1 itself owns (no L2) */

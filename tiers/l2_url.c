@@ -18,7 +18,7 @@ refuse(char *error, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(error, L2_URL_ERROR_MAX, format, args);
+    (void)vsnprintf(error, L2_URL_ERROR_MAX, format, args);
     va_end(args);
     return INVALID;
 }
@@ -79,7 +79,7 @@ static enum status unescape(struct slice text, char **ret_text, char *error)
         if (byte == '%') {
             const int high = i + 2 < text.size ? hex_digit(text.data[i + 1]) : -1;
             const int low = i + 2 < text.size ? hex_digit(text.data[i + 2]) : -1;
-            byte = high >= 0 && low >= 0 ? (char)(high * 16 + low) : '\0';
+            byte = (char)(high >= 0 && low >= 0 ? high * 16 + low : 0);
             i += 2;
         }
         if (byte == '\0') {
@@ -240,7 +240,7 @@ enum status l2_url_parse(struct slice text, struct l2_url *ret_url, char error[L
         return OK;
     }
     if (status == NO_MEMORY) {
-        snprintf(error, L2_URL_ERROR_MAX, "L2 URL: no memory");
+        (void)snprintf(error, L2_URL_ERROR_MAX, "L2 URL: no memory");
     }
     l2_url_done(&url);
     return status;

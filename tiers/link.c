@@ -28,7 +28,7 @@ struct link *link_new(const struct link_options *options)
         rand_secret(&seed, sizeof seed);
     }
     rand_seed(&link->rand, seed);
-    snprintf(link->why, sizeof link->why, "not connected yet");
+    (void)snprintf(link->why, sizeof link->why, "not connected yet");
     return link;
 }
 
@@ -155,7 +155,7 @@ static void lose(struct link *link, const char *why, int64_t now_ms)
         link->in_head = 0;
     }
     char text[LINK_WHY_MAX]; /* `why` may be link->why itself */
-    snprintf(text, sizeof text, "%s", why);
+    (void)snprintf(text, sizeof text, "%s", why);
     memcpy(link->why, text, sizeof text);
     link->retry_at_ms = now_ms + retry_delay_ms(link);
     if (was_ready) {

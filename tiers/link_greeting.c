@@ -87,7 +87,8 @@ static void refuse_greeting(struct link *link, struct slice text, int64_t now_ms
     char why[LINK_WHY_MAX];
     const size_t size = text.size < sizeof why ? text.size : sizeof why - 1;
     for (size_t i = 0; i < size; i++) {
-        why[i] = text.data[i] >= ' ' && text.data[i] != 0x7f ? text.data[i] : ' ';
+        const char byte = text.data[i];
+        why[i] = (char)(byte >= ' ' && byte != 0x7f ? byte : ' ');
     }
     why[size] = '\0';
     link_close(link, why, now_ms);

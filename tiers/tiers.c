@@ -82,6 +82,11 @@ unsigned tiers_coherence_db(const struct tiers *tiers)
     return tiers->options.coherence_db;
 }
 
+uint64_t tiers_node(const struct tiers *tiers)
+{
+    return tiers->options.node;
+}
+
 void tiers_learn_commands(struct tiers *tiers, struct l2_commands *commands)
 {
     CHECK_MAGIC(tiers, TIERS_MAGIC);

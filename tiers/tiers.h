@@ -47,6 +47,7 @@ struct l1 *tiers_l1(const struct tiers *tiers);
 struct coherence *tiers_coherence(const struct tiers *tiers); /* the control loop's */
 const struct l2_url *tiers_url(const struct tiers *tiers);
 unsigned tiers_coherence_db(const struct tiers *tiers);
+uint64_t tiers_node(const struct tiers *tiers); /* its number on the bus */
 
 /* What L2's COMMAND says, published by the control loop; any thread reads. NULL: L2 has not been reached yet. The
  * tables live as long as the tiers. Takes it over; one that equals the current is dropped. */
@@ -134,6 +135,10 @@ struct tiers_relay {
 };
 
 enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto, struct slice bytes) MUST_USE;
+/* A command that changes everything and that Redis announces to nobody (SWAPDB), as a request that tells all nodes first
+ * and then runs it, in one step; its reply is the command's own. TOO_BIG: more than BEAT_COMMAND_WORDS_MAX words. */
+enum status tiers_write_announced(struct tiers_window *window, const struct slice *words, size_t count,
+                                  struct buf *out) MUST_USE;
 /* Why L2 cannot be asked, for the message behind -L2DOWN. */
 const char *tiers_why_down(const struct tiers_window *window);
 

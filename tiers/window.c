@@ -2,6 +2,8 @@
 #include "tiers/window.h"
 
 #include "protocol/check.h"
+#include "tiers/base/rand.h"
+#include "tiers/beat.h"
 
 #include <stdlib.h>
 
@@ -92,6 +94,29 @@ void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t
     window->relay_timeout_ms = relay_ms;
 }
 
+enum status tiers_write_announced(struct tiers_window *window, const struct slice *words,
+                                  size_t count, struct buf *out)
+{
+    uint64_t random[2];
+    rand_secret(random, sizeof(random));
+    const struct frame frame = {.type = FRAME_FLUSH,
+                                .count = 1,
+                                .node = tiers_node(window->options.tiers),
+                                .nonce = random[0]};
+    const struct beat_request request = {
+        .coherence_db = tiers_coherence_db(window->options.tiers),
+        .fresh_random = random[1],
+        .node = frame.node,
+        .deadline_ms = window->now_ms + 10 * (int64_t)atomic_load_explicit(&window->view->bound_ms,
+                                                                           memory_order_relaxed),
+        .publish = true,
+        .frame = &frame,
+        .command = words,
+        .command_words = count,
+    };
+    return count > BEAT_COMMAND_WORDS_MAX ? TOO_BIG : beat_write(out, &request);
+}
+
 const char *tiers_why_down(const struct tiers_window *window)
 {
     return window->links[0] == NULL ? "the node is ending" : link_why_down(window->links[0]);
@@ -99,8 +124,8 @@ const char *tiers_why_down(const struct tiers_window *window)
 
 /* --- reading ------------------------------------------------------------------------------------------------------- */
 
-enum status tiers_get(struct tiers_window *window, const struct l1_key *key, int proto, struct l1_value *value,
-                      struct tiers_reader *reader, bool *ret_foreign)
+enum status tiers_get(struct tiers_window *window, const struct l1_key *key, int proto,
+                      struct l1_value *value, struct tiers_reader *reader, bool *ret_foreign)
 {
     struct l1_claim claim = {0};
     struct l1_ask ask = {
@@ -125,7 +150,8 @@ enum status tiers_peek(struct tiers_window *window, const struct l1_key *key, st
     return window->fresh ? l1_peek(window->l1, key, window->now_ms, window->floor_ms, ret) : MISS;
 }
 
-enum status tiers_get_here(struct tiers_window *window, const struct l1_key *key, struct l1_value *value)
+enum status tiers_get_here(struct tiers_window *window, const struct l1_key *key,
+                           struct l1_value *value)
 {
     return window->fresh ? l1_get(window->l1, key, window->now_ms, window->floor_ms, value) : MISS;
 }
@@ -162,7 +188,8 @@ static void relay_on_reply(struct link_request *request, enum status status, str
     relay->on_reply(relay, status, reply);
 }
 
-enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto, struct slice bytes)
+enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto,
+                        struct slice bytes)
 {
     struct link *link = window_link(window, proto);
     if (link == NULL) {
@@ -171,7 +198,8 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
     relay->window = window;
     relay->request = (struct link_request){
         .on_reply = relay_on_reply,
-        .deadline_ms = window->now_ms + (relay->patient ? window->relay_timeout_ms : window->read_timeout_ms),
+        .deadline_ms =
+            window->now_ms + (relay->patient ? window->relay_timeout_ms : window->read_timeout_ms),
         .writes = relay->writes,
     };
     relay_end_keys(relay);

@@ -7,6 +7,7 @@ SET and GET all the time; every answer must be right and none may take longer th
 memory is watched. Everything happens to a node alone and to one with an L2.
 """
 
+import random
 import re
 import resource
 import socket
@@ -266,7 +267,7 @@ def ten_thousand_idle_connections(node):
 
 
 def never_reads(node, commands, size):
-    """Sends the commands and reads nothing until the node stops sending; returns the socket."""
+    """Sends the commands and reads nothing; returns the socket."""
     with node.wire() as conn:
         conn.ask("SET", "big", b"b" * size)
         assert conn.ask("STRLEN", "big") == size
@@ -451,7 +452,6 @@ def a_pattern_that_explodes(node):
 
 def garbage_of_many_kinds(node):
     """Bytes of a seeded random kind: whatever happens, the node stays."""
-    import random
     rng = random.Random(20)
     letters = [b"*", b"$", b"\r\n", b"1", b"3", b"-", b"GET", b"SET", b"k", b"\x00", b"\xff", b" ", b'"', b"'", b"\\x",
                b"\n", b"\r", b":", b"+", b"%", b"999999", b"PING", b"*1\r\n$4\r\nPING\r\n"]

@@ -7,7 +7,7 @@ import time
 import pytest
 
 import wire
-from harness import BOUND_S, SLACK_S, until
+from harness import BOUND_S, SLACK_S, ask_timed, until
 from proxy import FaultProxy
 
 pytestmark = pytest.mark.own
@@ -24,12 +24,6 @@ def rig(stage):
         node.end()
 
 
-def ask_timed(conn, *words):
-    began = time.monotonic()
-    reply = conn.ask(*words)
-    return reply, time.monotonic() - began
-
-
 def serves_again(node, conn, deadline_s=5.0):
     until(lambda: conn.ask("SET", "again", "1") == b"OK" and conn.ask("GET", "again") == b"1", deadline_s,
           "service resumes")
@@ -41,8 +35,7 @@ def test_reads_of_a_silent_l2_answer_within_the_deadline(rig, fault):
     redis_server, proxy, node = rig
     kind, direction = fault.rsplit(" ", 1)
     with node.wire() as conn, node.wire() as other:
-        conn.ask("SET", "hot", "v")
-        conn.ask("GET", "hot")
+        assert conn.ask("SET", "hot", "v") == b"OK" and conn.ask("GET", "hot") == b"v"
         (proxy.black_hole if kind == "black hole" else proxy.freeze)(direction)
         other.send(wire.encode(["GET", "cold"]))
         reply, took = ask_timed(conn, "GET", "hot")

@@ -233,6 +233,35 @@ static void beats_that_fail_or_are_not_answered_do_not_give_the_bus_up(void **st
     stage_done(&stage);
 }
 
+static void a_failed_beat_does_not_hide_one_that_is_not_echoed(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    stage_beat(&stage);
+    stage_beat(&stage);
+    coherence_on_beat_failed(stage.coherence, "READONLY", stage.now_ms);
+    stage_answer(&stage);
+    assert_true(coherence_bus_is_dead(stage.coherence, stage.now_ms + T_MS + 1));
+    stage_done(&stage);
+}
+
+static void beats_answered_while_the_bus_was_away_are_not_missed_on_it(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    stage_beat(&stage);
+    stage_answer(&stage);
+    coherence_on_bus_lost(stage.coherence, "reset", stage.now_ms);
+    stage_beat(&stage);
+    stage_answer(&stage);
+    stage.now_ms += 2 * T_MS;
+    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
+    stage_done(&stage);
+}
+
 static void a_later_echo_excuses_an_earlier_beat(void **state)
 {
     (void)state;
@@ -313,6 +342,8 @@ int main(void)
         cmocka_unit_test(no_more_than_eight_beats_wait_for_an_answer),
         cmocka_unit_test(a_beat_that_is_answered_but_not_echoed_for_t_gives_the_bus_up),
         cmocka_unit_test(beats_that_fail_or_are_not_answered_do_not_give_the_bus_up),
+        cmocka_unit_test(a_failed_beat_does_not_hide_one_that_is_not_echoed),
+        cmocka_unit_test(beats_answered_while_the_bus_was_away_are_not_missed_on_it),
         cmocka_unit_test(a_later_echo_excuses_an_earlier_beat),
         cmocka_unit_test(silence_everywhere_for_three_t_gives_the_bus_up),
         cmocka_unit_test(a_subscription_that_is_never_confirmed_gives_the_bus_up),

@@ -36,6 +36,22 @@ static void the_bus_is_confirmed_by_all_three_answers_only(void **state)
     stage_done(&stage);
 }
 
+static void subscriptions_without_tracking_confirm_nothing(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage);
+    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    STAGE_SAYS(&stage, "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n");
+    STAGE_SAYS(&stage, "*3\r\n$9\r\nsubscribe\r\n$11\r\nterrace:bus\r\n:2\r\n");
+    assert_int_equal(stage_described(&stage).state, COHERENCE_DETACHED);
+    STAGE_SAYS(
+        &stage,
+        "*3\r\n$9\r\nsubscribe\r\n$11\r\nterrace:bus\r\n:2\r\n"); /* twice is once too often */
+    assert_int_equal(stage_count(&stage, M_BUS_MALFORMED), 1);
+    stage_done(&stage);
+}
+
 static void a_refused_greeting_says_why_and_gives_the_bus_up(void **state)
 {
     (void)state;
@@ -45,6 +61,8 @@ static void a_refused_greeting_says_why_and_gives_the_bus_up(void **state)
     assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
     STAGE_SAYS(&stage, "-NOPERM no permission to access one of the channels\r\n");
     assert_true(coherence_bus_is_dead(stage.coherence, stage.now_ms));
+    stage_confirm(&stage); /* what was granted of it does not help */
+    assert_int_equal(stage_described(&stage).state, COHERENCE_DETACHED);
     coherence_on_bus_lost(stage.coherence, "closed", stage.now_ms);
     assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
     assert_non_null(strstr(stage_described(&stage).reason, "NOPERM no permission"));
@@ -54,7 +72,7 @@ static void a_refused_greeting_says_why_and_gives_the_bus_up(void **state)
     stage_done(&stage);
 }
 
-static void a_lost_bus_closes_the_fence_and_ends_tokens_but_flushes_nothing(void **state)
+static void a_lost_bus_ends_tokens_but_flushes_nothing_and_the_fence_closes_by_the_clock(void **state)
 {
     (void)state;
     struct stage stage;
@@ -62,9 +80,11 @@ static void a_lost_bus_closes_the_fence_and_ends_tokens_but_flushes_nothing(void
     assert_int_equal(stage_fill(&stage, "kept", stage_claim(&stage, "kept"), stage.now_ms), OK);
     const struct l1_claim claim = stage_claim(&stage, "asked");
     const uint64_t generation = stage_generation(&stage);
+    const int64_t horizon_ms = stage_horizon(&stage);
     coherence_on_bus_lost(stage.coherence, "reset", stage.now_ms);
-    assert_false(stage_fresh(&stage));
-    assert_int_equal(stage_horizon(&stage), 0);
+    assert_int_equal(stage_horizon(&stage), horizon_ms);
+    assert_true(coherence_fresh(stage.view, horizon_ms + T_MS));
+    assert_false(coherence_fresh(stage.view, horizon_ms + T_MS + 1));
     assert_false(atomic_load(&stage.view->may_install));
     assert_int_equal(stage_generation(&stage), generation + 1);
     assert_int_equal(stage_fill(&stage, "asked", claim, stage.now_ms), STALE);
@@ -154,7 +174,9 @@ static void a_beat_sent_before_the_subscription_proves_nothing(void **state)
     (void)state;
     struct stage stage;
     stage_open_synced(&stage);
+    const int64_t proved_ms = stage_horizon(&stage);
     coherence_on_bus_lost(stage.coherence, "reset", stage.now_ms);
+    stage.now_ms += 10;
     stage_beat(&stage);
     const uint64_t while_down = stage.nonce;
     coherence_on_bus_up(stage.coherence, stage.now_ms);
@@ -163,7 +185,7 @@ static void a_beat_sent_before_the_subscription_proves_nothing(void **state)
     stage_confirm(&stage);
     stage_echo_of(&stage, while_down);
     stage_echo_of(&stage, while_asked);
-    assert_false(stage_fresh(&stage));
+    assert_int_equal(stage_horizon(&stage), proved_ms);
     stage_answer(&stage);
     stage_answer(&stage);
     stage.now_ms += 2 * T_MS;
@@ -183,7 +205,7 @@ static void a_second_connection_without_a_loss_counts_as_one(void **state)
     const uint64_t generation = stage_generation(&stage);
     coherence_on_bus_up(stage.coherence, stage.now_ms);
     assert_int_equal(stage_generation(&stage), generation + 1);
-    assert_false(stage_fresh(&stage));
+    assert_false(atomic_load(&stage.view->may_install));
     stage_done(&stage);
 }
 
@@ -192,11 +214,13 @@ static void replies_of_a_bus_that_is_down_are_ignored(void **state)
     (void)state;
     struct stage stage;
     stage_open_synced(&stage);
+    const int64_t proved_ms = stage_horizon(&stage);
+    stage.now_ms += 10;
     stage_beat(&stage);
     coherence_on_bus_lost(stage.coherence, "reset", stage.now_ms);
     stage_echo(&stage);
     STAGE_SAYS(&stage, "+junk\r\n");
-    assert_false(stage_fresh(&stage));
+    assert_int_equal(stage_horizon(&stage), proved_ms);
     assert_int_equal(stage_count(&stage, M_BUS_MALFORMED), 0);
     stage_done(&stage);
 }
@@ -426,8 +450,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_bus_is_greeted_with_tracking_then_both_subscriptions),
         cmocka_unit_test(the_bus_is_confirmed_by_all_three_answers_only),
+        cmocka_unit_test(subscriptions_without_tracking_confirm_nothing),
         cmocka_unit_test(a_refused_greeting_says_why_and_gives_the_bus_up),
-        cmocka_unit_test(a_lost_bus_closes_the_fence_and_ends_tokens_but_flushes_nothing),
+        cmocka_unit_test(
+            a_lost_bus_ends_tokens_but_flushes_nothing_and_the_fence_closes_by_the_clock),
         cmocka_unit_test(a_token_from_between_loss_and_confirmation_installs_nothing),
         cmocka_unit_test(entries_from_before_the_reconnection_are_suspects),
         cmocka_unit_test(a_stamp_of_the_same_millisecond_is_suspect_and_the_next_is_not),

@@ -300,6 +300,7 @@ static void an_older_epoch_in_an_answer_voids_that_beat_and_the_next_one_asks_fo
     stage.epoch = ours;
     stage_echo_of(&stage, nonce);
     assert_int_equal(stage_count(&stage, M_BEATS_HOME), 1);
+    assert_true(coherence_beat_due(stage.coherence, stage.now_ms + 10));
     stage_beat(&stage);
     assert_int_equal(stage.known, 5);
     stage_done(&stage);
@@ -347,6 +348,28 @@ static void an_absurd_epoch_is_a_malformed_frame(void **state)
         assert_int_equal(stage_count(&stage, M_BUS_MALFORMED), 1);
         stage_done(&stage);
     }
+}
+
+static void the_counter_has_an_end_that_no_frame_passes(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    stage.epoch = (struct epoch){.counter = EPOCH_COUNTER_MAX, .random = 1};
+    stage_beat(&stage);
+    stage_answer(&stage);
+    stage_sync(&stage);
+    assert_true(stage_fresh(&stage));
+    stage.epoch.counter++;
+    stage_peer(&stage);
+    assert_closed(&stage);
+    assert_int_equal(stage_described(&stage).epoch.counter, EPOCH_COUNTER_MAX);
+    assert_int_equal(coherence_known_epoch(stage.coherence), EPOCH_COUNTER_MAX);
+    stage.epoch = (struct epoch){.counter = EPOCH_COUNTER_MAX, .random = 2};
+    stage_peer(&stage); /* a clash, and no larger number to ask for */
+    assert_int_equal(coherence_known_epoch(stage.coherence), EPOCH_COUNTER_MAX);
+    stage_beat(&stage);
+    stage_done(&stage);
 }
 
 /* --- malformed frames -------------------------------------------------------------------------------------------- */
@@ -423,7 +446,9 @@ static void two_nodes_that_hear_the_same_have_the_same_stream_hash(void **state)
     for (int i = 0; i < 2; i++) {
         stage_announce(both[i], "x");
         stage_announce(both[i], "y");
-        STAGE_SAYS(both[i], "*2\r\n$4\r\npong\r\n$3\r\nabc\r\n"); /* to one node only: not a part */
+        if (i == 0) { /* answered to this node alone: not a part */
+            STAGE_SAYS(both[i], "*2\r\n$4\r\npong\r\n$3\r\nabc\r\n");
+        }
         stage_peer(both[i]);
     }
     assert_true(stage_described(&a).stream_hash != 0);
@@ -485,6 +510,14 @@ static void a_segment_that_was_not_seen_whole_has_no_hash(void **state)
     STAGE_SAYS(&stage, "*3\r\n$7\r\nmessage\r\n$11\r\nterrace:bus\r\n$4\r\njunk\r\n");
     stage_peer(&stage);
     assert_int_equal(stage_described(&stage).stream_hash, 0); /* a frame that did not parse */
+    stage.epoch.counter = 4;
+    stage_peer(&stage);
+    stage.epoch.counter = 5;
+    stage.seq--;
+    stage_peer(&stage);
+    assert_int_equal(stage_described(&stage).stream_hash, 0); /* a frame of another epoch */
+    stage_peer(&stage);
+    assert_true(stage_described(&stage).stream_hash != 0);
     coherence_on_bus_lost(stage.coherence, "reset", stage.now_ms);
     stage_beat(&stage);
     assert_int_equal(stage.beat.applied_seq, 0);
@@ -513,6 +546,7 @@ int main(void)
             an_older_epoch_in_an_answer_voids_that_beat_and_the_next_one_asks_for_ours),
         cmocka_unit_test(two_epochs_of_one_number_trust_neither_and_ask_for_a_larger),
         cmocka_unit_test(an_absurd_epoch_is_a_malformed_frame),
+        cmocka_unit_test(the_counter_has_an_end_that_no_frame_passes),
         cmocka_unit_test(every_flipped_bit_of_a_frame_fails_closed),
         cmocka_unit_test(cut_foreign_and_wrong_frames_close_the_fence),
         cmocka_unit_test(a_frame_before_the_confirmation_is_ignored),

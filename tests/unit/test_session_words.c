@@ -71,24 +71,27 @@ static void names_are_printable_words(void **state)
 static void encodings_are_those_of_redis(void **state)
 {
     (void)state;
-    assert_string_equal(object_encoding(SLICE_LITERAL("0")), "int");
-    assert_string_equal(object_encoding(SLICE_LITERAL("-9223372036854775808")), "int");
-    assert_string_equal(object_encoding(SLICE_LITERAL("9223372036854775808")), "embstr");
-    assert_string_equal(object_encoding(SLICE_LITERAL("01")), "embstr");
-    assert_string_equal(object_encoding(SLICE_LITERAL("")), "embstr");
+    assert_string_equal(object_encoding(SLICE_LITERAL("0"), ITEM_LOOK_PLAIN), "int");
+    assert_string_equal(object_encoding(SLICE_LITERAL("0"), ITEM_LOOK_STRING), "embstr");
+    assert_string_equal(object_encoding(SLICE_LITERAL("0"), ITEM_LOOK_RAW), "raw");
+    assert_string_equal(object_encoding(SLICE_LITERAL("-9223372036854775808"), ITEM_LOOK_PLAIN), "int");
+    assert_string_equal(object_encoding(SLICE_LITERAL("9223372036854775808"), ITEM_LOOK_PLAIN), "embstr");
+    assert_string_equal(object_encoding(SLICE_LITERAL("01"), ITEM_LOOK_PLAIN), "embstr");
+    assert_string_equal(object_encoding(SLICE_LITERAL(""), ITEM_LOOK_PLAIN), "embstr");
     assert_string_equal(
-        object_encoding(SLICE_LITERAL("12345678901234567890123456789012345678901234")), "embstr");
+        object_encoding(SLICE_LITERAL("12345678901234567890123456789012345678901234"), ITEM_LOOK_PLAIN), "embstr");
     assert_string_equal(
-        object_encoding(SLICE_LITERAL("123456789012345678901234567890123456789012345")), "raw");
+        object_encoding(SLICE_LITERAL("123456789012345678901234567890123456789012345"), ITEM_LOOK_PLAIN), "raw");
 }
 
 static void small_integers_are_shared(void **state)
 {
     (void)state;
-    assert_int_equal(object_refcount(SLICE_LITERAL("9999")), INT32_MAX);
-    assert_int_equal(object_refcount(SLICE_LITERAL("10000")), 1);
-    assert_int_equal(object_refcount(SLICE_LITERAL("-1")), 1);
-    assert_int_equal(object_refcount(SLICE_LITERAL("abc")), 1);
+    assert_int_equal(object_refcount(SLICE_LITERAL("9999"), ITEM_LOOK_PLAIN), INT32_MAX);
+    assert_int_equal(object_refcount(SLICE_LITERAL("10000"), ITEM_LOOK_PLAIN), 1);
+    assert_int_equal(object_refcount(SLICE_LITERAL("-1"), ITEM_LOOK_PLAIN), 1);
+    assert_int_equal(object_refcount(SLICE_LITERAL("abc"), ITEM_LOOK_PLAIN), 1);
+    assert_int_equal(object_refcount(SLICE_LITERAL("8"), ITEM_LOOK_STRING), 1);
 }
 
 static void bytes_are_shown_as_redis_shows_them(void **state)

@@ -4,7 +4,8 @@
 -- Fixed text; what varies comes as ARGV:
 --   1 coherence-db     2 largest epoch counter the caller knows     3 random of a new epoch, 8 bytes
 --   4 node             5 deadline of the node's record, in ms       6 the frame to publish; empty: a greeting
--- Answer: { epoch counter, epoch random, seq, 1 if this call began the epoch }.
+--   7 ... a command that the frame announces, if there is one: Redis itself says nothing of SWAPDB
+-- Answer: { epoch counter, epoch random, seq, 1 if this call began the epoch }, or the command's own.
 --
 -- Counters are Lua numbers, exact to 2^53; the random is a byte string and never a number.
 redis.call('SELECT', ARGV[1]) -- of this script only: the connection's own database stays
@@ -70,4 +71,8 @@ end
 -- Bytes 16 to 39 of the frame: what only Redis knows.
 redis.call('PUBLISH', 'terrace:bus',
     string.sub(frame, 1, 16) .. struct.pack('<I8', counter) .. random .. struct.pack('<I8', seq) .. string.sub(frame, 41))
+-- Last, so that what goes wrong before it changes nothing: at worst the nodes were told for nothing.
+if ARGV[7] then
+    return redis.pcall(unpack(ARGV, 7))
+end
 return { counter, random, seq, began }
