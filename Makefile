@@ -142,7 +142,7 @@ $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 
 # The fuzzers want clang's instrumentation in everything they reach.
-FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. $(WARNINGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=undefined
 FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(SERVER))
 build/fuzz/%.o: %.c

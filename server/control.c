@@ -32,7 +32,7 @@ struct control {
     struct mailbox mailbox;
     bool started;
     _Atomic bool stop_asked;
-    _Atomic enum control_state state;
+    _Atomic int state; /* enum control_state */
     _Atomic bool l2_was_up; /* L2 answered once */
     struct listeners *listeners;
     struct admin *admin;
@@ -335,7 +335,7 @@ static void control_end(struct control *control)
 /* Readiness goes off a tick before the listeners close, so that whoever balances load can see it first. */
 static void control_tick_end(struct control *control)
 {
-    switch (control->state) {
+    switch ((enum control_state)atomic_load(&control->state)) {
     case CONTROL_RUNNING:
         if (atomic_load(&control->stop_asked)) {
             log_notice(&control->node->log, "draining", "no new clients; %d ms of grace", (int)LIMIT_DRAIN_MS);

@@ -12,7 +12,7 @@ const char *object_encoding(struct slice value, enum item_look look)
     if (look == ITEM_LOOK_RAW) {
         return "raw";
     }
-    if (look == ITEM_LOOK_PLAIN && value.size <= I64_DIGITS_MAX && slice_to_i64(value, &number) == OK) {
+    if (look != ITEM_LOOK_STRING && value.size <= I64_DIGITS_MAX && slice_to_i64(value, &number) == OK) {
         return "int";
     }
     return value.size <= EMBSTR_BYTES_MAX ? "embstr" : "raw";

@@ -185,6 +185,7 @@ static void know_epoch(struct coherence *coherence, uint64_t counter)
 {
     if (counter > coherence->known_epoch && counter <= EPOCH_COUNTER_MAX) {
         coherence->known_epoch = counter;
+        atomic_store_explicit(&coherence->view.known_epoch, counter, memory_order_relaxed);
     }
 }
 

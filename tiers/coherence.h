@@ -13,6 +13,8 @@
  * changed, a payload is not what it should be, or Redis was flushed. Nothing is flushed in L1.
  * GENERATION: of the bus connection. It changes when the bus is lost and again when the new subscription is confirmed;
  * tokens of another generation install nothing.
+ * A lost bus leaves H alone: it proved what was acknowledged before it, so hits go on until it is T old; nothing
+ * installs meanwhile, and no echo can renew it before the new subscription is confirmed.
  *
  * EPOCH: the counter never goes down. A smaller one on the bus is an old message and proves nothing; a larger one is
  * adopted, wherever it is seen. The same counter with another random is two histories of one Redis: neither is trusted,
@@ -55,6 +57,7 @@ struct coherence_view {
     _Atomic uint64_t generation;
     _Atomic bool may_install;     /* a first echo came in this generation and epoch */
     _Atomic uint32_t bound_ms;    /* T */
+    _Atomic uint64_t known_epoch; /* largest counter ever seen: what the greetings of workers' links say */
 };
 
 /* The fence at serve time: fresh iff true (and the entry's stamp >= floor, and its deadline not passed). */

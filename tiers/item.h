@@ -22,6 +22,7 @@ enum { ITEM_NEVER = 0 }; /* expire_at_ms of an item that does not expire */
 /* How the value came to be, which Redis tells by its encoding. */
 enum item_look {
     ITEM_LOOK_PLAIN,  /* written whole: int, embstr or raw, by its digits and size */
+    ITEM_LOOK_COPIED, /* the same, made by COPY: a small integer of its own, not the shared one */
     ITEM_LOOK_STRING, /* the digits of INCRBYFLOAT: never int */
     ITEM_LOOK_RAW,    /* changed in place by APPEND or SETRANGE */
 };

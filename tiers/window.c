@@ -7,6 +7,13 @@
 
 #include <stdlib.h>
 
+/* A worker's link must not accept a Redis that was rolled back behind what the node has seen. */
+static uint64_t window_known_epoch(void *arg)
+{
+    const struct tiers_window *window = arg;
+    return atomic_load_explicit(&window->view->known_epoch, memory_order_relaxed);
+}
+
 struct link *window_link(struct tiers_window *window, int proto)
 {
     struct link **link = &window->links[proto == 3];
@@ -16,9 +23,12 @@ struct link *window_link(struct tiers_window *window, int proto)
             .url = tiers_url(options->tiers),
             .proto = proto,
             .coherence_db = tiers_coherence_db(options->tiers),
+            .node = tiers_node(options->tiers),
             .seed = options->seed + (uint64_t)proto,
             .metrics = options->metrics,
             .io = options->io,
+            .arg = window,
+            .known_epoch = window_known_epoch,
         });
         if (*link != NULL && window->now_ms != 0) {
             link_tick(*link, window->now_ms); /* connects now rather than at the next tick */
@@ -105,6 +115,7 @@ enum status tiers_write_announced(struct tiers_window *window, const struct slic
                                 .nonce = random[0]};
     const struct beat_request request = {
         .coherence_db = tiers_coherence_db(window->options.tiers),
+        .known_epoch = window_known_epoch(window),
         .fresh_random = random[1],
         .node = frame.node,
         .deadline_ms = window->now_ms + 10 * (int64_t)atomic_load_explicit(&window->view->bound_ms,

@@ -68,6 +68,9 @@ def raise_file_limit():
 
 
 def vm_rss_bytes(pid):
+    """Resident memory; 0 under a sanitizer, whose shadow and quarantine are not the node's: the release run checks it."""
+    if os.environ.get("JOURNEY_SANITIZED"):
+        return 0
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
@@ -83,6 +86,17 @@ def ask_timed(conn, *words):
     began = time.monotonic()
     reply = conn.ask(*words)
     return reply, time.monotonic() - began
+
+
+def serves_hits(node, conn, key):
+    """True if GET of the key comes from L1. Not at once after a write: its announcement may still be under way and end
+    what was just filled; nor after a flush, until the next beat."""
+    if REHEARSAL:
+        return True
+    conn.ask("GET", key)
+    before = int(node.info()["l1_hits"])
+    conn.ask("GET", key)
+    return int(node.info()["l1_hits"]) > before
 
 
 def info_fields(text):

@@ -12,7 +12,7 @@ import time
 import pytest
 
 import wire
-from harness import BOUND_S, REHEARSAL, SLACK_S, ask_timed, until
+from harness import BOUND_S, SLACK_S, ask_timed, serves_hits, until
 
 SOON_S = BOUND_S + SLACK_S
 
@@ -29,18 +29,8 @@ def pair(two_nodes, redis_server):
         stranger.ask("SELECT", "0")
         stranger.ask("SET", "warm up", "x")
         for node, conn in ((two_nodes[0], a), (two_nodes[1], b)):
-            until(lambda node=node, conn=conn: serves_hits(node, conn), 5, "the node serves from L1")
+            until(lambda node=node, conn=conn: serves_hits(node, conn, "warm up"), 5, "the node serves from L1")
         yield a, b, stranger
-
-
-def serves_hits(node, conn):
-    """After a flush, in an earlier test, nothing is served from L1 until the next beat."""
-    if REHEARSAL:
-        return True
-    conn.ask("GET", "warm up")
-    before = int(node.info()["l1_hits"])
-    conn.ask("GET", "warm up")
-    return int(node.info()["l1_hits"]) > before
 
 
 def sees(conn, key, value, what=None):
@@ -425,7 +415,7 @@ def mortal(stage):
     with node.wire() as conn:
         conn.pipeline([["SET", f"k{i}", OLD] for i in range(20)])
         for i in range(20):
-            warm(conn, key=f"k{i}")
+            until(lambda i=i: serves_hits(node, conn, f"k{i}"), 5)
         yield redis_server, node, conn
 
 

@@ -54,7 +54,7 @@ static void a_greeting_is_an_eval_with_an_empty_frame(void **state)
                                          .node = UINT64_MAX,
                                          .deadline_ms = INT64_C(1700000000000)};
     assert_int_equal(beat_write(&out, &request), OK);
-    struct slice argv[16];
+    struct slice argv[16] = {0};
     assert_int_equal(arguments(&out, argv), 9);
     assert_true(slice_is(argv[0], "EVAL"));
     assert_true(slice_is(argv[1], beat_script));
@@ -78,7 +78,7 @@ static void a_beat_carries_its_frame_and_the_known_epoch(void **state)
     const struct beat_request request = {
         .known_epoch = EPOCH_COUNTER_MAX, .node = 9, .publish = true, .frame = &frame};
     assert_int_equal(beat_write(&out, &request), OK);
-    struct slice argv[16];
+    struct slice argv[16] = {0};
     assert_int_equal(arguments(&out, argv), 9);
     assert_true(slice_is(argv[4], "999999999999999"));
     struct frame seen;

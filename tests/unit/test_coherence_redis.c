@@ -49,9 +49,9 @@ struct world {
 
 static void redis_start(struct world *world)
 {
-    strcpy(world->folder, "/tmp/terrace-test-XXXXXX");
+    (void)snprintf(world->folder, sizeof world->folder, "/tmp/terrace-test-XXXXXX");
     assert_non_null(mkdtemp(world->folder));
-    snprintf(world->path, sizeof world->path, "%s/s", world->folder);
+    (void)snprintf(world->path, sizeof world->path, "%s/s", world->folder);
     world->pid = fork();
     assert_true(world->pid >= 0);
     if (world->pid == 0) {
@@ -99,7 +99,7 @@ static void on_connect(void *arg, struct link *link)
     struct wire *wire = arg;
     (void)link;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    strcpy(address.sun_path, wire->world->path);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", wire->world->path);
     wire->fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(connect(wire->fd, (const struct sockaddr *)&address, sizeof address), 0);
 }
@@ -230,16 +230,23 @@ static struct coherence_description described(const struct world *world)
     return seen;
 }
 
-#define TURN_UNTIL(world, condition)                                             \
-    do {                                                                         \
-        const int64_t until_ms = clock_now_ms(&(world)->clock) + PATIENCE_MS;    \
-        while (!(condition)) {                                                   \
-            if (clock_now_ms(&(world)->clock) > until_ms) {                      \
-                fail_msg("never: %s (%s)", #condition, described(world).reason); \
-            }                                                                    \
-            world_turn(world);                                                   \
-        }                                                                        \
-    } while (0)
+static int64_t patience_ends_ms(const struct world *world)
+{
+    return clock_now_ms(&world->clock) + PATIENCE_MS;
+}
+
+static void turn_before(struct world *world, int64_t until_ms, const char *what)
+{
+    if (clock_now_ms(&world->clock) > until_ms) {
+        fail_msg("never: %s (%s)", what, described(world).reason);
+    }
+    world_turn(world);
+}
+
+#define TURN_UNTIL(world, condition)                                  \
+    for (int64_t until_ms = patience_ends_ms(world); !(condition);) { \
+        turn_before((world), until_ms, #condition);                   \
+    }
 
 static struct link *wire_open(struct wire *wire, struct world *world, bool is_bus)
 {

@@ -81,7 +81,7 @@ static void a_reset_event_is_gone_until_it_happens_again(void **state)
 static void events_past_the_limit_are_dropped(void **state)
 {
     (void)state;
-    static char names[LATENCY_EVENTS_MAX + 4][16];
+    static char names[LATENCY_EVENTS_MAX + 4][24];
     struct latency *latency = latency_new();
     const char *events[LATENCY_EVENTS_MAX];
     for (int i = 0; i < LATENCY_EVENTS_MAX + 4; i++) {

@@ -97,7 +97,7 @@ static void output_written_in_pieces_loses_nothing(void **state)
     for (unsigned i = 0; i < 20000; i++) {
         questions[i] = help_question(&roof, false, 0);
         char text[32];
-        snprintf(text, sizeof text, "GET key:%u\r\n", i);
+        (void)snprintf(text, sizeof text, "GET key:%u\r\n", i);
         help_ask(&questions[i], 0, text);
         assert_int_equal(buf_append_slice(&asked, slice_of(text)), OK);
         struct slice output = link_output(roof.link);

@@ -59,7 +59,7 @@ static void on_reply(struct link_request *request, enum status status, struct sl
     world->outstanding--;
     switch ((int)status) {
     case OK:
-        snprintf(expected, sizeof expected, REPLY, asked->number);
+        (void)snprintf(expected, sizeof expected, REPLY, asked->number);
         assert_true(slice_is(reply, expected));
         world->answered++;
         break;
@@ -91,7 +91,7 @@ static void ask_one(struct world *world)
         chance(world, 50) ? world->now_ms + (int64_t)rand_below(&world->rand, 3000) : 0;
     const int db = (int)rand_below(&world->rand, 17) - 1;
     char text[64];
-    snprintf(text, sizeof text, "ECHO %u %d\r\n", asked->number, db);
+    (void)snprintf(text, sizeof text, "ECHO %u %d\r\n", asked->number, db);
     asked->open = true;
     world->outstanding++;
     world->asked_count++;
@@ -118,14 +118,14 @@ static bool redis_step(struct world *world)
             assert_int_equal(slice_to_i64(request_arg(&reader, input, 2), &db), OK);
             assert_true(db == -1 || db == world->database);
             assert_false(world->asked[number].told_down && world->asked[number].request.writes);
-            snprintf(text, sizeof text, REPLY, (unsigned)number);
+            (void)snprintf(text, sizeof text, REPLY, (unsigned)number);
         } else if (slice_is(name, "SELECT")) {
             assert_int_equal(slice_to_i64(request_arg(&reader, input, 1), &db), OK);
             world->database = (int)db;
         } else if (slice_is(name, "CLIENT")) {
-            snprintf(text, sizeof text, ":7\r\n");
+            (void)snprintf(text, sizeof text, ":7\r\n");
         } else if (slice_is(name, "EVAL")) {
-            snprintf(text, sizeof text, "*4\r\n:5\r\n$8\r\nabcdefgh\r\n:41\r\n:0\r\n");
+            (void)snprintf(text, sizeof text, "*4\r\n:5\r\n$8\r\nabcdefgh\r\n:41\r\n:0\r\n");
         }
         assert_int_equal(buf_append_slice(&world->to_link, slice_of(text)), OK);
     }
@@ -222,7 +222,7 @@ static void run(uint64_t seed, unsigned *answered, unsigned *unknown)
 static void every_request_ends_once_and_with_its_own_reply(void **state)
 {
     (void)state;
-    const char *only = getenv("TEST_SEED");
+    const char *only = getenv("TEST_SEED"); /* NOLINT(concurrency-mt-unsafe): one thread */
     const uint64_t first = only != NULL ? strtoull(only, NULL, 0) : 1;
     const uint64_t last = only != NULL ? first : SEEDS;
     unsigned answered = 0;
