@@ -56,7 +56,7 @@ def cmocka(tally, name, program):
 
 
 def pytest(tally, name, arguments, env):
-    code, output, seconds = run([PYTHON, "-m", "pytest", "-q", "-x" if os.environ.get("FAIL_FAST") else "-q",
+    code, output, seconds = run([PYTHON, "-m", "pytest", "-q",
                                  "-p", "no:cacheprovider", *arguments], env, timeout=1200)
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|errors?)", output.splitlines()[-1] if output else "")}
     failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)

@@ -30,6 +30,7 @@ STRANGE_ARGS = STRANGE_LIVES + [b"\x00\xff", b"two words", b"line\r\nbreak", b"*
 VALUES = [b"", b"0", b"1", b"-1", b"10", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775806",
           b"3.14", b"1e3", b"1.0e2", b"abc", b"hello world", b"x" * 44, b"x" * 45, b"y" * 1000, b"z" * 5000,
           bytes(range(256)), b"\r\n+OK\r\n", b"007", b" 7", b"-0", b"0.1", b"5000000000", b"nan", b"1234567890" * 3]
+KEYS = [b"k:a", b"k:b", b"k:c", b"k:d", b"k:e", b"k:f"]
 PATTERNS = [b"*", b"k*", b"k:?", b"k:[abc]", b"k:[^a]", b"k:[a-c]", b"*:*", b"k:\\a", b"[a-", b"**a", b"", b"k:a",
             b"nothing*", b"\xff*", b"*[", b"[]k", b"?:?", b"k:[c-a]"]
 FLOATS = [b"0", b"1", b"-1", b"0.1", b"1.5", b"3.0", b"-2.25", b"1e3", b"1e-5", b"5.0e3", b"1e17", b"-1e17", b"inf",
@@ -291,7 +292,7 @@ class Generator:
         return b"%d" % number if self.rng.random() < odds else self.rng.choice(STRANGE_NUMBERS)
 
     def draw_key(self):
-        return b"k:" + self.rng.choice([b"a", b"b", b"c", b"d", b"e", b"f"])
+        return self.rng.choice(KEYS)
 
     def draw_value(self):
         return self.rng.choice(VALUES)
