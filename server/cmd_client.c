@@ -53,7 +53,7 @@ void cmd_client_setinfo(struct call *call)
     struct session *session = &call->conn->session;
     bool is_name = slice_is_nocase(call->argv[2], "lib-name");
     if (!is_name && !slice_is_nocase(call->argv[2], "lib-ver")) {
-        int shown = call->argv[2].size > 128 ? 128 : (int)call->argv[2].size;
+        int shown = call->argv[2].size > 900 ? 900 : (int)call->argv[2].size;
         reply_errorf(call->reply, "ERR Unrecognized option '%.*s'", shown, call->argv[2].data);
     } else if (!client_name_is_valid(call->argv[3])) {
         reply_errorf(call->reply, "ERR %s cannot contain spaces, newlines or special characters.",

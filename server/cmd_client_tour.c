@@ -35,7 +35,7 @@ static bool type_parse(struct slice text, enum client_type *ret_type)
 
 static void reply_about(struct call *call, const char *what, struct slice text)
 {
-    reply_errorf(call->reply, "ERR %s '%.*s'", what, text.size > 128 ? 128 : (int)text.size,
+    reply_errorf(call->reply, "ERR %s '%.*s'", what, text.size > 900 ? 900 : (int)text.size,
                  text.data);
 }
 

@@ -94,36 +94,33 @@ void cmd_auth(struct call *call)
 
 /* --- HELLO ------------------------------------------------------------------------------------------------------- */
 
-struct hello {
-    int64_t proto; /* 0: as it is */
-    bool has_auth;
-    bool has_name;
-    struct slice user;
-    struct slice pass;
-    struct slice name;
-};
-
-/* The options after the version. false: the error is answered. */
-static bool hello_options(struct call *call, struct hello *hello)
+/* The options after the version. As in Redis 7.0 each is done when it is met: a syntax error further on does not undo it.
+ * false: the error is answered. */
+static bool hello_options(struct call *call)
 {
+    struct session *session = &call->conn->session;
     for (uint32_t i = 2; i < call->argc; i++) {
         uint32_t more = call->argc - 1 - i;
         if (slice_is_nocase(call->argv[i], "auth") && more >= 2) {
-            hello->has_auth = true;
-            hello->user = call->argv[i + 1];
-            hello->pass = call->argv[i + 2];
+            if (!auth_check(call->node, call->argv[i + 1], call->argv[i + 2])) {
+                reply_error(call->reply, wrong_password);
+                return false;
+            }
+            session->authenticated = true;
             i += 2;
         } else if (slice_is_nocase(call->argv[i], "setname") && more >= 1) {
-            hello->has_name = true;
-            hello->name = call->argv[i + 1];
-            if (!client_name_is_valid(hello->name)) {
+            if (!client_name_is_valid(call->argv[i + 1])) {
                 reply_error(call->reply, client_name_error);
+                return false;
+            }
+            if (client_text_set(&session->name, call->argv[i + 1]) != OK) {
+                reply_out_of_memory(call->reply);
                 return false;
             }
             i += 1;
         } else {
             reply_errorf(call->reply, "ERR Syntax error in HELLO option '%.*s'",
-                         call->argv[i].size > 128 ? 128 : (int)call->argv[i].size,
+                         call->argv[i].size > 900 ? 900 : (int)call->argv[i].size,
                          call->argv[i].data);
             return false;
         }
@@ -131,20 +128,22 @@ static bool hello_options(struct call *call, struct hello *hello)
     return true;
 }
 
-static bool hello_parse(struct call *call, struct hello *hello)
+/* *ret_proto 0: as it is. false: the error is answered. */
+static bool hello_version(struct call *call, int64_t *ret_proto)
 {
+    *ret_proto = 0;
     if (call->argc < 2) {
         return true;
     }
-    if (slice_to_i64(call->argv[1], &hello->proto) != OK) {
+    if (slice_to_i64(call->argv[1], ret_proto) != OK) {
         reply_error(call->reply, "ERR Protocol version is not an integer or out of range");
         return false;
     }
-    if (hello->proto != 2 && hello->proto != 3) {
+    if (*ret_proto != 2 && *ret_proto != 3) {
         reply_error(call->reply, "NOPROTO unsupported protocol version");
         return false;
     }
-    return hello_options(call, hello);
+    return true;
 }
 
 static void hello_answer(struct call *call)
@@ -170,16 +169,9 @@ static void hello_answer(struct call *call)
 void cmd_hello(struct call *call)
 {
     struct session *session = &call->conn->session;
-    struct hello hello = {0};
-    if (!hello_parse(call, &hello)) {
+    int64_t proto = 0;
+    if (!hello_version(call, &proto) || !hello_options(call)) {
         return;
-    }
-    if (hello.has_auth) {
-        if (!auth_check(call->node, hello.user, hello.pass)) {
-            reply_error(call->reply, wrong_password);
-            return;
-        }
-        session->authenticated = true;
     }
     if (!session->authenticated) {
         reply_error(
@@ -189,12 +181,8 @@ void cmd_hello(struct call *call)
             "the RESP protocol version at the same time");
         return;
     }
-    if (hello.has_name && client_text_set(&session->name, hello.name) != OK) {
-        reply_out_of_memory(call->reply);
-        return;
-    }
-    if (hello.proto != 0) {
-        session->proto = (uint8_t)hello.proto;
+    if (proto != 0) {
+        session->proto = (uint8_t)proto;
         call->conn->reply.proto = session->proto;
         call->reply->proto = session->proto;
     }

@@ -142,7 +142,7 @@ void cmd_latency_graph(struct call *call)
     struct latency_series series;
     struct buf text = {0};
     if (!latency_read(call->node->latency, call->argv[2], &series)) {
-        int shown = call->argv[2].size > 128 ? 128 : (int)call->argv[2].size;
+        int shown = call->argv[2].size > 900 ? 900 : (int)call->argv[2].size;
         reply_errorf(call->reply, "ERR No samples available for event '%.*s'", shown,
                      call->argv[2].data);
         return;

@@ -85,7 +85,7 @@ static void conn_on_poll(uv_poll_t *poll, int status, int events)
     }
 }
 
-struct conn *conn_open(struct worker *worker, int fd)
+struct conn *conn_open(struct worker *worker, int fd, uint64_t id)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
     if (conn == NULL || uv_poll_init(&worker->loop, &conn->poll, fd) != 0) {
@@ -97,7 +97,7 @@ struct conn *conn_open(struct worker *worker, int fd)
     conn->worker = worker;
     conn->fd = fd;
     conn->poll.data = conn;
-    conn->session.id = atomic_fetch_add(&worker->node->next_conn_id, 1) + 1;
+    conn->session.id = id;
     conn->session.created_at_ms = worker->now_ms;
     conn->session.active_at_ms = worker->now_ms;
     list_init(&conn->in_dirty);

@@ -78,7 +78,7 @@ struct conn {
 };
 
 /* Takes the socket over. NULL: no memory, the socket is closed. */
-struct conn *conn_open(struct worker *worker, int fd);
+struct conn *conn_open(struct worker *worker, int fd, uint64_t id);
 /* No more calls; what is answered is still sent, then it closes. */
 void conn_close_after_reply(struct conn *conn);
 /* At once. Answers that wait lose their connection. Safe inside a handler; the memory goes with the loop's next turn. */

@@ -196,6 +196,7 @@ static void worker_on_tick(uv_timer_t *timer)
 struct conn_letter {
     struct letter letter;
     int fd;
+    uint64_t id; /* given at accept, so that ids grow as clients connect, on whatever worker */
 };
 
 static void worker_on_conn(struct letter *letter, void *owner)
@@ -207,7 +208,7 @@ static void worker_on_conn(struct letter *letter, void *owner)
         (void)close(arrival->fd);
         atomic_fetch_sub(&worker->load, 1);
         atomic_fetch_sub(&worker->node->conns_open, 1);
-    } else if (conn_open(worker, arrival->fd) == NULL) {
+    } else if (conn_open(worker, arrival->fd, arrival->id) == NULL) {
         atomic_fetch_sub(&worker->load, 1);
         atomic_fetch_sub(&worker->node->conns_open, 1);
     } else {
@@ -222,7 +223,8 @@ void worker_post_conn(struct worker *worker, int fd)
     atomic_fetch_add(&worker->load, 1);
     atomic_fetch_add(&worker->node->conns_open, 1);
     if (arrival != NULL) {
-        *arrival = (struct conn_letter){.letter = {.open = worker_on_conn}, .fd = fd};
+        uint64_t id = atomic_fetch_add(&worker->node->next_conn_id, 1) + 1;
+        *arrival = (struct conn_letter){.letter = {.open = worker_on_conn}, .fd = fd, .id = id};
         if (mailbox_post_urgent(&worker->mailbox, &arrival->letter) == OK) {
             return;
         }

@@ -122,11 +122,18 @@ def normal_command(args, ours, theirs):
     return ours, theirs
 
 
+def normal_config(args, ours, theirs):
+    """Each server has settings of its own: the type of the answer is compared."""
+    if len(args) > 2 and args[1].upper() == b"GET" and not isinstance(theirs, wire.Error):
+        return shape(ours), shape(theirs)
+    return ours, theirs
+
+
 NORMALISERS = {
     b"TTL": normal_ttl, b"EXPIRETIME": normal_ttl, b"PTTL": normal_pttl, b"PEXPIRETIME": normal_pttl,
     b"KEYS": normal_keys, b"SCAN": normal_scan, b"RANDOMKEY": normal_shape, b"TIME": normal_shape,
     b"OBJECT": normal_object, b"MEMORY": normal_memory, b"HELLO": normal_hello, b"CLIENT": normal_client,
-    b"COMMAND": normal_command,
+    b"COMMAND": normal_command, b"CONFIG": normal_config,
 }
 
 
