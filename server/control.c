@@ -126,7 +126,7 @@ static void control_on_commands(struct link_request *request, enum status status
     if (status == OK && l2_commands_read(reply, &commands) == OK) {
         tiers_learn_commands(control->node->tiers, commands);
     } else if (status == OK) {
-        log_warning(&control->node->log, "l2_commands_unreadable",
+        log_write(&control->node->log, LOG_WARNING, "l2_commands_unreadable",
                     "the reply to COMMAND is not a table: only built-in commands are relayed");
     }
 }
@@ -138,7 +138,7 @@ static void control_on_link_ready(struct link *link, void *arg, const struct bea
     coherence_on_epoch(control_coherence(control), answer, control->now_ms);
     tiers_set_l2_up(control->node->tiers, true);
     atomic_store(&control->l2_was_up, true);
-    log_notice(&control->node->log, "l2_up", "epoch=%llu", (unsigned long long)answer->epoch.counter);
+    log_write(&control->node->log, LOG_NOTICE, "l2_up", "epoch=%llu", (unsigned long long)answer->epoch.counter);
     if (!control->commands_waiting) {
         control->commands_request = (struct link_request){.on_reply = control_on_commands};
         control->commands_waiting =
@@ -151,7 +151,7 @@ static void control_on_link_down(struct link *link, void *arg, const char *why)
     struct control *control = arg;
     (void)link;
     tiers_set_l2_up(control->node->tiers, false);
-    log_warning(&control->node->log, "l2_down", "%s", why);
+    log_write(&control->node->log, LOG_WARNING, "l2_down", "%s", why);
 }
 
 static uint64_t control_known_epoch(void *arg)
@@ -182,7 +182,7 @@ static void control_on_bus_down(struct link *link, void *arg, const char *why)
     (void)link;
     control_read_clock(control);
     coherence_on_bus_lost(control_coherence(control), why, control->now_ms);
-    log_warning(&control->node->log, "bus_down", "%s", why);
+    log_write(&control->node->log, LOG_WARNING, "bus_down", "%s", why);
 }
 
 static void control_on_bus_push(struct link *link, void *arg, struct slice reply)
@@ -338,7 +338,7 @@ static void control_tick_end(struct control *control)
     switch ((enum control_state)atomic_load(&control->state)) {
     case CONTROL_RUNNING:
         if (atomic_load(&control->stop_asked)) {
-            log_notice(&control->node->log, "draining", "no new clients; %d ms of grace", (int)LIMIT_DRAIN_MS);
+            log_write(&control->node->log, LOG_NOTICE, "draining", "no new clients; %d ms of grace", (int)LIMIT_DRAIN_MS);
             atomic_store(&control->node->live.draining, true);
             control->state = CONTROL_UNREADY;
         }
@@ -383,7 +383,7 @@ static void control_log_coherence(struct control *control)
     tiers_describe(control->node->tiers, &seen);
     if (control->logged_state == NULL || strcmp(control->logged_state, seen.coherence.state_name) != 0) {
         control->logged_state = seen.coherence.state_name;
-        log_notice(&control->node->log, "coherence", "%s %s", seen.coherence.state_name, seen.coherence.reason);
+        log_write(&control->node->log, LOG_NOTICE, "coherence", "%s %s", seen.coherence.state_name, seen.coherence.reason);
     }
 }
 

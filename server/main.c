@@ -45,9 +45,9 @@ static void on_hangup(uv_signal_t *handle, int number)
     (void)pthread_mutex_lock(&node->options_lock);
     if (options_reload(&node->options, process->argc, process->argv, environ, &next, error) == OK) {
         node_apply(node, &next);
-        log_notice(&node->log, "reloaded", "settings were read again");
+        log_write(&node->log, LOG_NOTICE, "reloaded", "settings were read again");
     } else {
-        log_warning(&node->log, "reload_refused", "%s; the old settings stay", error);
+        log_write(&node->log, LOG_WARNING, "reload_refused", "%s; the old settings stay", error);
     }
     (void)pthread_mutex_unlock(&node->options_lock);
 }
@@ -109,7 +109,7 @@ int main(int argc, char **argv)
     watch_signal(&process, 2, SIGHUP, on_hangup);
     (void)uv_run(&process.loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&process.loop);
-    log_notice(&process.node->log, "ended", "all is closed");
+    log_write(&process.node->log, LOG_NOTICE, "ended", "all is closed");
     node_free(process.node);
     return EXIT_SUCCESS;
 }

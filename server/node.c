@@ -162,7 +162,7 @@ enum status node_start(struct options *options, void (*on_ended)(void *arg), voi
         worker_start(node->workers[i]);
     }
     control_start(node->control, on_ended, arg);
-    log_notice(&node->log, "started", "version=%s run_id=%s threads=%u memory=%zu l2=%s", TERRACE_VERSION, node->run_id,
+    log_write(&node->log, LOG_NOTICE, "started", "version=%s run_id=%s threads=%u memory=%zu l2=%s", TERRACE_VERSION, node->run_id,
                node->worker_count, node_memory(&node->options), node->tiers == NULL ? "none" : "yes");
     *ret_node = node;
     return OK;

@@ -185,8 +185,8 @@ enum status out_send(struct out *out, int fd)
         struct msghdr message = {.msg_iov = parts};
         for (struct out_chunk *chunk = out->head; chunk != NULL && message.msg_iovlen < OUT_IOVECS;
              chunk = chunk->next) {
-            /* sendmsg only reads, but iovec has no const. */
-            parts[message.msg_iovlen].iov_base = (void *)(uintptr_t)(chunk->bytes + chunk->start);
+            const char *bytes = chunk->bytes + chunk->start;
+            memcpy(&parts[message.msg_iovlen].iov_base, &bytes, sizeof(bytes)); /* sendmsg only reads; iovec has no const */
             parts[message.msg_iovlen].iov_len = chunk->end - chunk->start;
             message.msg_iovlen++;
         }

@@ -40,9 +40,10 @@ void reply_error(struct reply *reply, const char *text)
     size_t size = strnlen(text, ERROR_TEXT_MAX);
     line[0] = '-';
     for (size_t i = 0; i < size; i++) {
-        line[i + 1] = text[i] == '\r' || text[i] == '\n' ? ' ' : text[i];
+        line[i + 1] = (char)(text[i] == '\r' || text[i] == '\n' ? ' ' : text[i]);
     }
-    memcpy(line + 1 + size, "\r\n", 2);
+    line[size + 1] = '\r';
+    line[size + 2] = '\n';
     out_append(&reply->out, line, size + 3);
     reply->failed = true;
     errorstats_count(reply->worker->node->errorstats, text);
@@ -89,7 +90,8 @@ void reply_bulk(struct reply *reply, struct slice bytes)
             if (bytes.size > 0) {
                 memcpy(dst + head, bytes.data, bytes.size);
             }
-            memcpy(dst + head + bytes.size, "\r\n", 2);
+            dst[head + bytes.size] = '\r';
+            dst[head + bytes.size + 1] = '\n';
             out_commit(&reply->out, head + bytes.size + 2);
         }
         return;

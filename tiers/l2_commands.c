@@ -23,7 +23,7 @@ static bool lower_name(char dst[L2_COMMAND_NAME_MAX], struct slice name)
     }
     for (size_t i = 0; i < name.size; i++) {
         char c = name.data[i];
-        dst[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        dst[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
     }
     dst[name.size] = '\0';
     return true;

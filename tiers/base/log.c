@@ -35,7 +35,7 @@ static void log_escape(char *dst, size_t room, const char *text)
         if (c == '"' || c == '\\') {
             dst[used++] = '\\';
         }
-        dst[used++] = c < 0x20 || c == 0x7f ? ' ' : (char)c;
+        dst[used++] = (char)(c < 0x20 || c == 0x7f ? ' ' : c);
     }
     dst[used] = '\0';
 }

@@ -32,7 +32,4 @@ bool log_level_read(const char *name, enum log_level *ret_level);
 void log_write(struct log *log, enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-#define log_warning(log, event, ...) log_write((log), LOG_WARNING, (event), __VA_ARGS__)
-#define log_notice(log, event, ...)  log_write((log), LOG_NOTICE, (event), __VA_ARGS__)
-
 #endif
