@@ -75,7 +75,7 @@ check: # the same, on a machine that has the packages
 	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
 	@tests/run.py build
 
-unit: $(UNIT_BIN) # the cmocka programs
+unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client # the cmocka programs, and the C client of a journey
 
 bench: deps ## ours and redis-server side by side in one run
 	@$(MAKE) --no-print-directory build
@@ -140,6 +140,9 @@ $(addprefix $(OUT)/tests/unit/,$(BENCH_TESTS)): $(OUT)/tests/unit/%: $(OUT)/test
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
+
+$(OUT)/tests/journeys/hiredis_client: $(OUT)/tests/journeys/hiredis_client.o
+	@$(CC) $(BASE) $^ -o $@ $(shell pkg-config --libs hiredis)
 
 # The fuzzers want clang's instrumentation in everything they reach.
 FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. $(WARNINGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
