@@ -399,7 +399,7 @@ void options_print(const struct options *options, FILE *file)
     buf_done(&text);
 }
 
-static const char *placeholder(enum option_type type)
+static const char *operand_name(enum option_type type)
 {
     switch (type) {
     case OPTION_TEXT: return "TEXT";
@@ -426,7 +426,7 @@ void options_help(FILE *file)
         "\n");
     const struct option *option;
     for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
-        (void)fprintf(file, "  --%s %s\n        %s", option->name, placeholder(option->type),
+        (void)fprintf(file, "  --%s %s\n        %s", option->name, operand_name(option->type),
                       option->help);
         if (option->fallback[0] != '\0') {
             (void)fprintf(file, " (default: %s)", option->fallback);

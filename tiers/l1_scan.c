@@ -368,13 +368,24 @@ static void average_update(struct l1_shard *shard, const struct ttl_sample *samp
     }
 }
 
+static bool anything_expires(const struct l1_shard *shard)
+{
+    for (unsigned db = 0; db < LIMIT_DATABASES; db++) {
+        if (shard->count_expiring[db] > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static unsigned sweep_shard(struct l1 *l1, struct l1_shard *shard, int64_t now_ms, unsigned steps)
 {
     struct l1_dead dead;
     dead.count = 0;
     struct ttl_sample sample = {{0}, {0}};
     l1_lock_shard(shard);
-    for (unsigned i = 0; i < steps; i++) {
+    /* Without a TTL in the shard there is nothing to look for; unlocking still lets the table settle. */
+    for (unsigned i = anything_expires(shard) ? 0 : steps; i < steps; i++) {
         struct l1_place place = l1_table_chain(&shard->table, shard->sweep_cursor);
         if (!sweep_chain(shard, place, now_ms, &sample, &dead)) {
             break; /* the next sweep comes back to this chain */

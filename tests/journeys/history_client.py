@@ -257,10 +257,11 @@ def work(config, steps_of, pause_s):
 
 
 def node_steps(author, rng):
+    share = rng.choice([0, 0, 0.15, 0.3])  # of this turn: bursts of writes, and time for hits between
     reads = [author.get] * 6 + [author.mget]
     writes = [author.set] * 3 + [author.getset, author.delete_then_set, author.mset, author.set_with_life,
                                  author.end_life, author.rename]
-    return [rng.choice(writes if rng.random() < 0.15 else reads)() for _ in range(rng.choice([1, 1, 2, 6, 25]))]
+    return [rng.choice(writes if rng.random() < share else reads)() for _ in range(rng.choice([1, 1, 2, 6, 25]))]
 
 
 def stranger_steps(author, rng):
