@@ -18,6 +18,40 @@ struct l1_key call_key(const struct call *call, uint32_t i)
     return l1_key(call->node->l1, call->db, call->argv[i]);
 }
 
+bool call_key_range(const struct call *call, struct key_range *ret_range)
+{
+    if ((call->command->flags & COMMAND_MOVABLE_KEYS) != 0) {
+        *ret_range = (struct key_range){.first = 1, .last = call->argc - 1, .step = 1};
+        return call->argc > 1;
+    }
+    return command_keys(call->command, call->argc, ret_range);
+}
+
+bool call_keys_are_asked(const struct call *call)
+{
+    struct key_range range;
+    if (asked_is_empty(&call->conn->asked) || !call_key_range(call, &range)) {
+        return false;
+    }
+    for (uint32_t i = range.first; i <= range.last; i += range.step) {
+        if (asked_has(&call->conn->asked, call_key(call, i).hash)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void call_ask_for_keys(const struct call *call)
+{
+    struct key_range range;
+    if (!call_key_range(call, &range)) {
+        return;
+    }
+    for (uint32_t i = range.first; i <= range.last; i += range.step) {
+        asked_add(&call->conn->asked, call_key(call, i).hash);
+    }
+}
+
 /* How many of the connection's answers are of a kind; what later calls must wait for. */
 static unsigned *waiting_count(struct conn *conn, enum wait_kind kind)
 {
@@ -57,6 +91,9 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
 {
     CHECK(!call->deferred);
     struct answer *answer = answer_new(call->conn, kind);
+    if (kind == WAIT_READ || kind == WAIT_FOREIGN) {
+        call_ask_for_keys(call);
+    }
     call->deferred = true;
     answer->command = call->command->run != NULL ? call->command : NULL; /* one that only L2 knows is not kept */
     answer->silent = call->reply == &call->worker->sink;
@@ -90,6 +127,9 @@ void answer_land(struct answer *answer)
     unsigned *count = waiting_count(conn, answer->kind);
     if (count != NULL) {
         --*count;
+    }
+    if (conn->reads_waiting + conn->foreign_waiting == 0) {
+        asked_clear(&conn->asked);
     }
     conn_advance(conn);
 }

@@ -45,6 +45,11 @@ struct call {
 /* The key at argv[i] in the call's database. */
 struct l1_key call_key(const struct call *call, uint32_t i);
 
+/* Which arguments are keys, or may be: all of them where the command itself says which are. False: none. */
+bool call_key_range(const struct call *call, struct key_range *ret_range);
+/* Whether an earlier read of the connection still waits for one of the keys. */
+bool call_keys_are_asked(const struct call *call);
+
 /* Why an answer is awaited: what later calls of the same connection must wait for (COMPATIBILITY rule 1). */
 enum wait_kind {
     WAIT_LOCAL,  /* something inside the node */

@@ -187,7 +187,9 @@ void cmd_substr(struct call *call)
 
 /* --- MGET -------------------------------------------------------------------------------------------------------------- */
 
-enum { MGET_PREFETCH = 16 };
+/* Above so many keys that L1 does not hold, L2 is asked as the client wrote it: two requests for each would be more than
+ * a link takes (LIMIT_LINK_QUEUE). */
+enum { MGET_PREFETCH = 16, MGET_FLIGHTS_MAX = 8192 };
 
 struct mget;
 
@@ -279,14 +281,29 @@ static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const str
     mget_note(mget, status, (struct slice){0});
 }
 
+/* Some key is too long for L1, or too many are not there. */
+static bool mget_passes_by(const struct call *call)
+{
+    for (uint32_t i = 1; i < call->argc; i++) {
+        if (call->argv[i].size >= LIMIT_L1_KEY) {
+            return true;
+        }
+    }
+    uint32_t missing = 0;
+    for (uint32_t i = 1; i < call->argc && call->argc > MGET_FLIGHTS_MAX && missing <= MGET_FLIGHTS_MAX; i++) {
+        struct l1_key key = call_key(call, i);
+        struct l1_peek found;
+        missing += tiers_peek(call->worker->window, &key, &found) == OK ? 0 : 1;
+    }
+    return missing > MGET_FLIGHTS_MAX;
+}
+
 void cmd_mget(struct call *call)
 {
     uint32_t count = call->argc - 1;
-    for (uint32_t i = 1; i < call->argc && call->node->tiers != NULL; i++) {
-        if (call->argv[i].size >= LIMIT_L1_KEY) {
-            relay_call(call);
-            return;
-        }
+    if (call->node->tiers != NULL && mget_passes_by(call)) {
+        relay_call(call);
+        return;
     }
     struct mget *mget = malloc(sizeof(*mget) + count * sizeof(mget->keys[0]));
     if (mget == NULL) {

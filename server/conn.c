@@ -128,6 +128,7 @@ static void conn_on_closed(uv_handle_t *handle)
     struct conn *conn = handle->data;
     conn_free_reader(conn);
     buf_done(&conn->in);
+    asked_clear(&conn->asked);
     buf_done(&conn->session.name);
     buf_done(&conn->session.lib_name);
     buf_done(&conn->session.lib_ver);
@@ -257,11 +258,19 @@ static void conn_take_calls(struct conn *conn)
             break;
         }
         if (status != OK) {
+            bool authenticated = conn->session.authenticated;
             worker_execute(worker); /* what came before is answered first */
-            if (conn->state == CONN_OPEN && conn->holds == 0) {
-                conn_refuse(conn, status, reader->error);
+            if (conn->state != CONN_OPEN || conn->holds != 0) {
+                conn->parse_again = true;
+                return;
             }
-            return;
+            if (authenticated == conn->session.authenticated) {
+                conn_refuse(conn, status, reader->error);
+                return;
+            }
+            request_reader_reset(reader); /* AUTH was among it: other limits hold now */
+            dispatch_set_limits(conn, reader);
+            continue;
         }
         dispatch_take(conn, reader, rest);
         rest.data += reader->used;
@@ -323,6 +332,9 @@ void conn_on_read(struct conn *conn)
     if (!list_empty(&conn->in_taken) || conn->state != CONN_OPEN || conn->holds != 0) {
         return; /* the socket stays readable: next turn */
     }
+    if (!list_empty(&conn->in_woken)) {
+        return; /* what waits in `in` first: the end of the stream must not overtake it */
+    }
     size_t room = 0;
     char *data = conn_read_room(conn, &room);
     if (data == NULL || conn->state != CONN_OPEN) {
@@ -342,6 +354,7 @@ void conn_on_read(struct conn *conn)
         return;
     }
     metrics_add(conn->worker->metrics, M_BYTES_IN, (uint64_t)got);
+    conn->session.active_at_ms = conn->worker->now_ms;
     if (conn->in.size == 0) {
         conn->worker->read_used += (size_t)got;
         conn->region = (struct slice){data, (size_t)got};
@@ -368,8 +381,9 @@ static enum status conn_keep_rest(struct conn *conn)
 {
     struct slice rest = conn->region;
     conn->region = (struct slice){0};
-    if (conn->holds != 0) {
-        conn_free_reader(conn); /* whole requests are left: they are parsed again */
+    if (conn->parse_again) { /* even if the hold is gone by now: an answer may have landed since */
+        conn_free_reader(conn);
+        conn->parse_again = false;
     }
     if (conn->in.size == 0) {
         return rest.size == 0 ? OK : buf_append_slice(&conn->in, rest);
@@ -467,6 +481,9 @@ void conn_flush(struct conn *conn)
         }
         conn->send_blocked = status == AGAIN;
         metrics_add(conn->worker->metrics, M_BYTES_OUT, before - conn->reply.out.size);
+        if (conn->reply.out.size < before) {
+            conn->session.active_at_ms = conn->worker->now_ms;
+        }
         conn_output_limits(conn);
     }
     if (conn->reply.out.broken) {
@@ -485,7 +502,8 @@ void conn_flush(struct conn *conn)
 void conn_tick(struct conn *conn, int64_t now_ms)
 {
     int64_t timeout_ms = atomic_load(&conn->worker->node->live.timeout_ms);
-    if (timeout_ms > 0 && conn->answer_count == 0 && now_ms - conn->session.active_at_ms > timeout_ms) {
+    bool waits_for_us = conn->answer_count > 0 || (conn->holds & HOLD_PAUSE) != 0;
+    if (timeout_ms > 0 && !waits_for_us && now_ms - conn->session.active_at_ms > timeout_ms) {
         conn_close(conn);
         return;
     }

@@ -12,6 +12,7 @@
 #define TERRACE_SERVER_CONN_H
 
 #include "protocol/resp_read.h"
+#include "server/asked.h"
 #include "server/call.h"
 
 #include <uv.h>
@@ -67,6 +68,7 @@ struct conn {
     struct request_reader *reader; /* NULL unless a request is cut in two */
     struct slice region;           /* while taken: what was read and not executed yet; lies in read memory or in `in` */
     unsigned holds;                /* enum conn_hold */
+    bool parse_again;              /* a request was stepped over: all behind it are, and are parsed again after settling */
 
     struct reply reply; /* answers ready to be sent */
     struct list answers;
@@ -74,6 +76,7 @@ struct conn {
     unsigned writes_waiting;
     unsigned foreign_waiting;
     unsigned reads_waiting;
+    struct asked asked; /* keys of the reads that wait */
     int64_t output_high_since_ms;  /* 0: below LIMIT_OUTPUT_PAUSE */
 };
 

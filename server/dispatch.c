@@ -218,7 +218,9 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     }
     bool changes_link = command != NULL && (command->run == cmd_hello || command->run == cmd_reset);
     bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2);
-    if (changes_link || (goes_to_l2 && conn->foreign_waiting > 0)) {
+    bool goes_back = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ &&
+                     conn->writes_waiting == 0 && call_keys_are_asked(call);
+    if (changes_link || goes_back || (goes_to_l2 && conn->foreign_waiting > 0)) {
         conn_hold(conn, HOLD_ORDER);
         return true;
     }
@@ -284,6 +286,21 @@ static struct reply *dispatch_place(struct worker *worker, struct conn *conn)
     return place;
 }
 
+/* Where an answer that was put aside waits: with the one before it if that was put aside too and is small, so that a
+ * thousand hits behind one miss do not take a thousand chunks. */
+static void dispatch_put_aside(struct conn *conn, struct out *aside)
+{
+    struct answer *last = LIST_ENTRY(conn->answers.prev, struct answer, link);
+    if (!list_empty(&conn->answers) && last->kind == WAIT_LOCAL && last->landed && !last->silent &&
+        last->reply.out.size < OUT_CHUNK_SIZE) {
+        out_move(&last->reply.out, aside);
+        return;
+    }
+    struct answer *answer = answer_new(conn, WAIT_LOCAL);
+    out_move(&answer->reply.out, aside);
+    answer_land(answer);
+}
+
 /* After the handler: the answer that was put aside takes its place in the queue; skipped ones are dropped. */
 static void dispatch_place_done(struct call *call)
 {
@@ -293,9 +310,7 @@ static void dispatch_place_done(struct call *call)
         if (conn->state == CONN_CLOSED) {
             out_done(&worker->aside.out);
         } else {
-            struct answer *answer = answer_new(conn, WAIT_LOCAL);
-            out_move(&answer->reply.out, &worker->aside.out);
-            answer_land(answer);
+            dispatch_put_aside(conn, &worker->aside.out);
         }
     }
     if (call->reply == &worker->sink) {

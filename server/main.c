@@ -102,6 +102,9 @@ int main(int argc, char **argv)
     process.ended.data = &process;
     if (node_start(&options, on_node_ended, &process, &process.node, error) != OK) {
         (void)fprintf(stderr, "terraced: %s\n", error);
+        uv_close((uv_handle_t *)&process.ended, NULL);
+        (void)uv_run(&process.loop, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&process.loop);
         return EXIT_CONFIG;
     }
     watch_signal(&process, 0, SIGTERM, on_terminate);

@@ -150,12 +150,31 @@ void out_attach(struct out *out, struct item *item, struct slice bytes)
     out->size += bytes.size;
 }
 
+/* A chunk that fits behind the last one is copied there: otherwise each of a million answers of five bytes would keep
+ * 16 KB until its client reads. */
+static void out_merge(struct out *to, struct out *from)
+{
+    struct out_chunk *tail = to->tail;
+    struct out_chunk *chunk = from->head;
+    size_t waits = chunk->end - chunk->start;
+    if (tail == NULL || tail->item != NULL || chunk->item != NULL || waits > OUT_CHUNK_SIZE - tail->end) {
+        return;
+    }
+    memcpy(tail->room + tail->end, chunk->room + chunk->start, waits);
+    tail->end += waits;
+    from->head = chunk->next;
+    out_chunk_free(from->pool, chunk);
+}
+
 void out_move(struct out *to, struct out *from)
 {
     if (from->head != NULL) {
+        to->size += from->size;
+        out_merge(to, from);
+    }
+    if (from->head != NULL) {
         out_link(to, from->head);
         to->tail = from->tail;
-        to->size += from->size;
     }
     to->broken = to->broken || from->broken;
     *from = (struct out){.pool = from->pool};

@@ -116,13 +116,8 @@ static bool relay_writes(const struct command *command)
  * a session must not go back (COHERENCE T3: any landing for a key). */
 static struct key_range relay_key_range(const struct call *call)
 {
-    struct key_range range = {.first = 1, .last = 0, .step = 1};
-    if (relay_writes(call->command) && (call->command->flags & COMMAND_MOVABLE_KEYS) != 0) {
-        range.last = call->argc - 1;
-    } else if (!command_keys(call->command, call->argc, &range)) {
-        range.last = 0;
-    }
-    return range;
+    struct key_range range;
+    return call_key_range(call, &range) ? range : (struct key_range){.first = 1, .last = 0, .step = 1};
 }
 
 static enum tiers_ends relay_ends(const struct call *call)

@@ -27,10 +27,14 @@ static void worker_read_clock(struct worker *worker)
 static void worker_execute_one(struct worker *worker, struct request *request)
 {
     struct conn *conn = request->conn;
-    if (conn->state == CONN_OPEN && conn->holds == 0 && dispatch_request(worker, request)) {
+    /* Behind a request that was stepped over all others are, even if the hold is gone by now. */
+    bool in_order = conn->state == CONN_OPEN && conn->holds == 0 && !conn->parse_again;
+    if (in_order && dispatch_request(worker, request)) {
         const char *end = request->raw.data + request->raw.size;
         conn->region.size -= (size_t)(end - conn->region.data);
         conn->region.data = end;
+    } else {
+        conn->parse_again = true;
     }
     free(request->owned);
 }

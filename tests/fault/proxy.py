@@ -10,6 +10,7 @@ Modes, per direction ("up": to the server, "down": to the client, "both"):
     pass          forwards
     freeze        keeps the bytes; heal() delivers them late, in order: a network that stalled
     black hole    throws the bytes away; nobody is told: a host that died, a route that is gone
+hold(direction, marker) freezes only the first connection that carries certain bytes from then on, until release().
 Besides: slice(n) forwards in pieces of n bytes; delay(ms) forwards late; reset() ends all connections with RST;
 refuse() also ends what connects from now on.
 
@@ -37,7 +38,10 @@ class Pump:
             faults = self.proxy.faults[self.direction]
             if faults.delay_s:
                 await asyncio.sleep(faults.delay_s)
-            while faults.mode == FREEZE:
+            if faults.marker is not None and faults.marker in data:
+                faults.held, faults.marker = self, None
+                faults.wake()
+            while faults.mode == FREEZE or faults.held is self:
                 await faults.changed()
             if faults.mode == BLACK_HOLE:
                 self.lost_bytes += len(data)
@@ -60,6 +64,7 @@ class Faults:
 
     def __init__(self):
         self.mode, self.slice_bytes, self.delay_s = PASS, 0, 0.0
+        self.marker, self.held = None, None  # the bytes that a connection will be held for; the one that is
         self._waiters = []
 
     async def changed(self):
@@ -111,6 +116,16 @@ class FaultProxy:
 
     def delay(self, delay_ms, direction="both"):
         self._set(direction, delay_s=delay_ms / 1000)
+
+    def hold(self, direction, marker):
+        """The first connection that carries the marker stops there, and everything behind it; the others go on."""
+        self._set(direction, marker=marker)
+
+    def holds(self, direction):
+        return self.faults[direction].held is not None
+
+    def release(self, direction):
+        self._set(direction, marker=None, held=None)
 
     def heal(self):
         """Everything passes again; what was frozen is delivered, what lost bytes is reset."""

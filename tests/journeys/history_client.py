@@ -287,18 +287,18 @@ def probe(name, port, config, recorder):
             while now_ns() < config["ends_at_ns"]:
                 if now_ns() >= ask_at:
                     ask_at += 40 * MS
-                    sent.append(now_ns())
+                    sent.extend((key, now_ns()) for key in keys)
                     conn.send(data)
                 conn.sock.settimeout(max(0.001, (ask_at - now_ns()) / 1e9))
-                try:
-                    while sent:
-                        replies = [conn.read() for _ in keys]
-                        asked, answered = sent.popleft(), now_ns()
-                        for key, reply in zip(keys, replies):
-                            recorder.read(session, key, reply, asked, answered)
+                if not sent:
                     time.sleep(0.005)
+                    continue
+                try:
+                    reply = conn.read()
                 except TimeoutError:
-                    pass
+                    continue
+                key, asked = sent.popleft()
+                recorder.read(session, key, reply, asked, now_ns())
         except LOST:
             recorder.counts["connections lost"] += 1
         conn.close()
