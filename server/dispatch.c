@@ -306,7 +306,7 @@ static void dispatch_place_done(struct call *call)
 {
     struct worker *worker = call->worker;
     struct conn *conn = call->conn;
-    if (call->reply == &worker->aside && worker->aside.out.size > 0) {
+    if (call->reply == &worker->aside && (worker->aside.out.size > 0 || worker->aside.out.broken)) {
         if (conn->state == CONN_CLOSED) {
             out_done(&worker->aside.out);
         } else {

@@ -73,6 +73,7 @@ static void l2_socket_lost(struct l2_socket *s, const char *why)
 {
     struct link *link = s->link;
     struct l2_roof *roof = s->roof;
+    roof->address_turn += s->state != L2_OPEN;
     char text[160];
     (void)snprintf(text, sizeof(text), "%s", why);
     l2_socket_close(s);
@@ -216,6 +217,19 @@ static void l2_socket_connect(struct l2_socket *s, const struct sockaddr *addres
     l2_socket_watch(s, UV_WRITABLE);
 }
 
+/* A name may have addresses on which nobody answers (localhost: ::1 before 127.0.0.1): attempts take turns. */
+static const struct addrinfo *l2_socket_choose(const struct l2_socket *s, const struct addrinfo *found)
+{
+    unsigned count = 0;
+    for (const struct addrinfo *one = found; one != NULL; one = one->ai_next) {
+        count++;
+    }
+    for (unsigned turn = s->roof->address_turn % count; turn > 0; turn--) {
+        found = found->ai_next;
+    }
+    return found;
+}
+
 static void l2_socket_on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
     struct l2_socket *s = request->data;
@@ -225,7 +239,8 @@ static void l2_socket_on_resolved(uv_getaddrinfo_t *request, int status, struct 
         s->state = L2_CONNECTING; /* the resolver is done with it */
         l2_socket_lost(s, status != 0 ? uv_strerror(status) : "the name has no address");
     } else {
-        l2_socket_connect(s, found->ai_addr, found->ai_addrlen);
+        const struct addrinfo *chosen = l2_socket_choose(s, found);
+        l2_socket_connect(s, chosen->ai_addr, chosen->ai_addrlen);
     }
     uv_freeaddrinfo(found);
 }

@@ -21,6 +21,7 @@ struct l2_roof {
     const struct clock *clock;
     void *owner; /* the worker or control whose links these are */
     const struct l2_url *url;
+    unsigned address_turn; /* which of the name's addresses is tried next: the one after the last that failed */
     struct list sockets;
 };
 

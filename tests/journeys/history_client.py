@@ -4,10 +4,10 @@
 
     history_client.py CONFIG.json RECORD.pickle
 
-Roles: `node` reads and writes through nodes, with pipelines, on several connections; `stranger` writes in Redis itself, in
-every way that a node does not see coming; `prober` asks every node at a steady pace without waiting for answers, so that
-there are always reads that were sent while a node or Redis stood still; `monitor` records the order in which Redis ran
-the writes. The record: (operations, expiries, places, counts).
+Roles: `node` reads and writes through nodes, with pipelines, on several connections; `stranger` writes in Redis itself,
+in every way that a node does not see coming; `prober` asks every node at a steady pace without waiting for answers, so
+that there are always reads that were sent while a node or Redis stood still; `monitor` records the order in which Redis
+ran the writes. The record: (operations, expiries, places, counts).
 
 Every value is written once: "writer.number", sometimes with padding. A deletion names a key that never was, so that
 MONITOR can tell one from another.

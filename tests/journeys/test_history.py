@@ -2,9 +2,9 @@
 """Three nodes, one Redis, clients and strangers on few keys, under one kind of trouble at a time; every read that was
 answered is judged by oracle.py against everything that was written.
 
-HISTORY_SECONDS (4) is how long each history lasts, HISTORY_SEED what the clients do; timing is not replayed, so a seed may
-need several runs to fail again. HISTORY_MONITOR=0 leaves Redis unobserved: the oracle then does not judge writes that
-overlap.
+HISTORY_SECONDS (3) is about how long each history lasts, HISTORY_SEED what the clients do; timing is not replayed, so a
+seed may need several runs to fail again. HISTORY_MONITOR=0 leaves Redis unobserved: the oracle then does not judge
+writes that overlap.
 """
 
 import collections
@@ -27,7 +27,7 @@ from proxy import FaultProxy
 
 pytestmark = pytest.mark.own
 
-SECONDS = float(os.environ.get("HISTORY_SECONDS", "4"))
+SECONDS = float(os.environ.get("HISTORY_SECONDS", "3"))
 CLIENT = pathlib.Path(history_client.__file__)
 BOUND_NS = int(BOUND_S * 1e9)
 SLACK_NS = 3_000_000  # clocks of whole milliseconds; not for being late: the bound counts from the asking

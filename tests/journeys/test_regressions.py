@@ -161,7 +161,8 @@ def test_answers_that_wait_behind_a_silent_l2_cost_little(stage):
         before = vm_rss_bytes(node.pid)
         stopped(server.process)
         for number, conn in enumerate(conns):
-            conn.send(wire.encode(["GET", f"cold {number}"]) + wire.encode(["PING"]) * 900 + wire.encode(["ECHO", "end"]))
+            conn.send(wire.encode(["GET", f"cold {number}"]) + wire.encode(["PING"]) * 900)
+            conn.send(wire.encode(["ECHO", "end"]))
         until(lambda: watcher.ask("CLIENT", "LIST").count(b" cmd=echo ") == len(conns), 5, "all wait behind their miss")
         assert vm_rss_bytes(node.pid) - before < 30_000_000
         server.process.signal(signal.SIGCONT)
