@@ -31,7 +31,9 @@ enum status slice_to_i64(struct slice text, int64_t *ret_number) MUST_USE;
 enum status slice_to_u64(struct slice text, uint64_t *ret_number) MUST_USE;
 
 /* Decimal digits of `number` into `dst` (no terminator); returns how many. */
-enum { I64_DIGITS_MAX = 20 };
+enum {
+    I64_DIGITS_MAX = 20
+};
 size_t i64_format(char dst[I64_DIGITS_MAX], int64_t number);
 
 /* A growable byte buffer. All zeros is a valid empty buf. */
@@ -41,13 +43,15 @@ struct buf {
     size_t capacity;
 };
 
-void buf_done(struct buf *buf);                                    /* frees; the buf is empty again */
-enum status buf_reserve(struct buf *buf, size_t more) MUST_USE;     /* room for `more` bytes after size */
+void buf_done(struct buf *buf); /* frees; the buf is empty again */
+enum status buf_reserve(struct buf *buf,
+                        size_t more) MUST_USE; /* room for `more` bytes after size */
 enum status buf_append(struct buf *buf, const void *data, size_t size) MUST_USE;
 enum status buf_append_slice(struct buf *buf, struct slice bytes) MUST_USE;
-enum status buf_printf(struct buf *buf, const char *format, ...) MUST_USE __attribute__((format(printf, 2, 3)));
-void buf_consume(struct buf *buf, size_t size);                     /* drops the first `size` bytes */
-struct slice buf_slice(const struct buf *buf);                      /* borrows, until the buf changes */
+enum status buf_printf(struct buf *buf, const char *format, ...) MUST_USE
+    __attribute__((format(printf, 2, 3)));
+void buf_consume(struct buf *buf, size_t size); /* drops the first `size` bytes */
+struct slice buf_slice(const struct buf *buf);  /* borrows, until the buf changes */
 
 /* Little-endian words of fixed width, for frames. */
 void put_u16le(void *dst, uint16_t word);

@@ -12,7 +12,7 @@
 /* Prints the condition and its place on stderr and aborts. */
 _Noreturn void check_failed(const char *condition, const char *file, int line);
 
-#define CHECK(condition) ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
+#define CHECK(condition)          ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__))
 #define CHECK_MAGIC(object, word) CHECK((object) != 0 && (object)->magic == (word))
 
 #endif

@@ -25,9 +25,17 @@
 
 #include "protocol/bytes.h"
 
-enum { FRAME_HEADER_SIZE = 64, FRAME_CHECKSUM_SIZE = 8, FRAME_BEAT_BODY_SIZE = 24, FRAME_SKIPPABLE = 1 };
+enum {
+    FRAME_HEADER_SIZE = 64,
+    FRAME_CHECKSUM_SIZE = 8,
+    FRAME_BEAT_BODY_SIZE = 24,
+    FRAME_SKIPPABLE = 1
+};
 /* Offsets of what the script fills in; scripts/beat.lua splices at these. */
-enum { FRAME_REDIS_WORDS_OFFSET = 16, FRAME_REDIS_WORDS_SIZE = 24 };
+enum {
+    FRAME_REDIS_WORDS_OFFSET = 16,
+    FRAME_REDIS_WORDS_SIZE = 24
+};
 
 enum frame_type {
     FRAME_KEYS = 'K',
@@ -73,7 +81,8 @@ void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *b
 enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat) MUST_USE;
 
 /* Keys of a FRAME_KEYS body, one after the other. *position starts at 0. AGAIN: no more. */
-enum status frame_next_key(struct slice body, size_t *position, uint8_t *ret_db, struct slice *ret_key) MUST_USE;
+enum status frame_next_key(struct slice body, size_t *position, uint8_t *ret_db,
+                           struct slice *ret_key) MUST_USE;
 /* TOO_BIG: the key does not fit into the frame any more; begin another one. */
 enum status frame_append_key(struct buf *body, uint8_t db, struct slice key) MUST_USE;
 

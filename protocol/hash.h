@@ -10,7 +10,9 @@
 
 #include "protocol/bytes.h"
 
-enum { HASH_SECRET_SIZE = 192 };
+enum {
+    HASH_SECRET_SIZE = 192
+};
 
 struct hash_secret {
     unsigned char bytes[HASH_SECRET_SIZE];

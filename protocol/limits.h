@@ -5,23 +5,27 @@
 #ifndef TERRACE_PROTOCOL_LIMITS_H
 #define TERRACE_PROTOCOL_LIMITS_H
 
-#define LIMIT_ARGS             (1u << 24)       /* arguments of one request; the contract's number */
-#define LIMIT_BULK             (512ull << 20)   /* one argument or value: Redis' proto-max-bulk-len */
-#define LIMIT_INLINE           (64u << 10)      /* an inline request, or one header line: Redis' PROTO_INLINE_MAX_SIZE */
-#define LIMIT_UNAUTH_ARGS      10u              /* before AUTH: as Redis */
-#define LIMIT_UNAUTH_BULK      (16u << 10)      /* before AUTH: as Redis */
-#define LIMIT_L1_KEY           (64u << 10)      /* longer keys pass through uncached: key_size is 16 bits */
-#define LIMIT_COPY             (4u << 10)       /* values up to this are copied under the shard lock, larger referenced */
-#define LIMIT_READ             (64u << 10)      /* bytes taken from one socket per wake-up: fair dealing */
-#define LIMIT_CALLS            1024u            /* unanswered calls of one connection before reading stops */
-#define LIMIT_OUTPUT_PAUSE     (64ull << 20)    /* unread replies of one client above which its requests are not read */
-#define LIMIT_OUTPUT_CLOSE     (256ull << 20)   /* ... above which it is closed */
-#define LIMIT_OUTPUT_PAUSE_MS  60000            /* ... or after so long above LIMIT_OUTPUT_PAUSE */
-#define LIMIT_MAILBOX          4096u            /* letters waiting for one loop */
-#define LIMIT_FRAME            (64u << 10)      /* a frame on the bus; larger lists are split */
-#define LIMIT_PATTERN_STEPS    (1u << 22)       /* work of one glob match: a pattern bomb ends as "no match" */
-#define LIMIT_LINK_QUEUE       (1u << 16)       /* unanswered requests on one link to L2 */
-#define LIMIT_DATABASES        16u              /* SELECT 0..15 */
-#define LIMIT_DRAIN_MS         5000             /* grace of SIGTERM */
+#define LIMIT_ARGS (1u << 24)     /* arguments of one request; the contract's number */
+#define LIMIT_BULK (512ull << 20) /* one argument or value: Redis' proto-max-bulk-len */
+#define LIMIT_INLINE \
+    (64u << 10) /* an inline request, or one header line: Redis' PROTO_INLINE_MAX_SIZE */
+#define LIMIT_UNAUTH_ARGS 10u         /* before AUTH: as Redis */
+#define LIMIT_UNAUTH_BULK (16u << 10) /* before AUTH: as Redis */
+#define LIMIT_L1_KEY      (64u << 10) /* longer keys pass through uncached: key_size is 16 bits */
+#define LIMIT_COPY \
+    (4u << 10) /* values up to this are copied under the shard lock, larger referenced */
+#define LIMIT_READ  (64u << 10) /* bytes taken from one socket per wake-up: fair dealing */
+#define LIMIT_CALLS 1024u       /* unanswered calls of one connection before reading stops */
+#define LIMIT_OUTPUT_PAUSE \
+    (64ull << 20) /* unread replies of one client above which its requests are not read */
+#define LIMIT_OUTPUT_CLOSE    (256ull << 20) /* ... above which it is closed */
+#define LIMIT_OUTPUT_PAUSE_MS 60000          /* ... or after so long above LIMIT_OUTPUT_PAUSE */
+#define LIMIT_MAILBOX         4096u          /* letters waiting for one loop */
+#define LIMIT_FRAME           (64u << 10)    /* a frame on the bus; larger lists are split */
+#define LIMIT_PATTERN_STEPS \
+    (1u << 22)                      /* work of one glob match: a pattern bomb ends as "no match" */
+#define LIMIT_LINK_QUEUE (1u << 16) /* unanswered requests on one link to L2 */
+#define LIMIT_DATABASES  16u        /* SELECT 0..15 */
+#define LIMIT_DRAIN_MS   5000       /* grace of SIGTERM */
 
 #endif

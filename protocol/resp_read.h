@@ -34,10 +34,10 @@ struct request_reader {
 
     /* the result, valid after OK and until the next reset */
     struct span *spans;
-    uint32_t argc;   /* 0: an empty request ("*0", an empty line): consume it, answer nothing */
-    bool is_inline;  /* spans point into `unquoted`, not into the input */
-    size_t used;     /* bytes of the input that the request took */
-    char error[80];  /* after MALFORMED */
+    uint32_t argc;  /* 0: an empty request ("*0", an empty line): consume it, answer nothing */
+    bool is_inline; /* spans point into `unquoted`, not into the input */
+    size_t used;    /* bytes of the input that the request took */
+    char error[80]; /* after MALFORMED */
 
     /* private */
     uint32_t span_capacity;
@@ -50,7 +50,9 @@ struct request_reader {
 
 void request_reader_init(struct request_reader *reader); /* limits as limits.h */
 void request_reader_done(struct request_reader *reader);
-void request_reader_reset(struct request_reader *reader); /* ready for the next request; keeps limits, and memory of usual size */
+void request_reader_reset(
+    struct request_reader
+        *reader); /* ready for the next request; keeps limits, and memory of usual size */
 enum status request_read(struct request_reader *reader, struct slice input) MUST_USE;
 /* After OK: argument i as a slice of `input` (the same bytes request_read saw) or of the reader. */
 struct slice request_arg(const struct request_reader *reader, struct slice input, uint32_t i);
@@ -87,8 +89,10 @@ enum reply_type {
 
 struct reply_element {
     enum reply_type type; /* RESP2's "$-1" and "*-1" come as REPLY_NULL */
-    int64_t number;       /* integer, boolean; of an aggregate: how many elements follow (a map: 2 per pair) */
-    struct slice text;    /* status, error, bulk, verbatim (without "txt:"), double and big number as written */
+    int64_t
+        number; /* integer, boolean; of an aggregate: how many elements follow (a map: 2 per pair) */
+    struct slice
+        text; /* status, error, bulk, verbatim (without "txt:"), double and big number as written */
 };
 
 struct reply_cursor {

@@ -10,17 +10,21 @@
 
 #include "protocol/bytes.h"
 
-enum { RESP_HEAD_MAX = 48 };
+enum {
+    RESP_HEAD_MAX = 48
+};
 
-size_t resp_head_bulk(char dst[RESP_HEAD_MAX], size_t size);  /* "$n\r\n"; the bytes and CRLF follow */
+size_t resp_head_bulk(char dst[RESP_HEAD_MAX],
+                      size_t size); /* "$n\r\n"; the bytes and CRLF follow */
 size_t resp_head_array(char dst[RESP_HEAD_MAX], size_t count);
 size_t resp_head_map(char dst[RESP_HEAD_MAX], int proto, size_t pairs);  /* RESP2: an array of 2n */
 size_t resp_head_set(char dst[RESP_HEAD_MAX], int proto, size_t count);  /* RESP2: an array */
 size_t resp_head_push(char dst[RESP_HEAD_MAX], int proto, size_t count); /* RESP2: an array */
-size_t resp_head_verbatim(char dst[RESP_HEAD_MAX], int proto, size_t size); /* "=n\r\ntxt:" or "$n\r\n" */
+size_t resp_head_verbatim(char dst[RESP_HEAD_MAX], int proto,
+                          size_t size); /* "=n\r\ntxt:" or "$n\r\n" */
 size_t resp_integer(char dst[RESP_HEAD_MAX], int64_t number);
-size_t resp_null(char dst[RESP_HEAD_MAX], int proto);       /* "_\r\n" or "$-1\r\n" */
-size_t resp_null_array(char dst[RESP_HEAD_MAX], int proto); /* "_\r\n" or "*-1\r\n" */
+size_t resp_null(char dst[RESP_HEAD_MAX], int proto);                /* "_\r\n" or "$-1\r\n" */
+size_t resp_null_array(char dst[RESP_HEAD_MAX], int proto);          /* "_\r\n" or "*-1\r\n" */
 size_t resp_boolean(char dst[RESP_HEAD_MAX], int proto, bool value); /* RESP2: an integer */
 
 /* A request as an array of bulk strings. */

@@ -12,7 +12,8 @@ static enum status address_fail(char *why, size_t why_size, const char *text)
     return INVALID;
 }
 
-enum status address_parse(struct slice text, struct address *ret_address, char *why, size_t why_size)
+enum status address_parse(struct slice text, struct address *ret_address, char *why,
+                          size_t why_size)
 {
     char host[64];
     size_t colon = text.size;
@@ -20,7 +21,9 @@ enum status address_parse(struct slice text, struct address *ret_address, char *
         colon--;
     }
     uint64_t port = 0;
-    if (colon == 0 || slice_to_u64((struct slice){text.data + colon, text.size - colon}, &port) != OK || port > 65535) {
+    if (colon == 0 ||
+        slice_to_u64((struct slice){text.data + colon, text.size - colon}, &port) != OK ||
+        port > 65535) {
         return address_fail(why, why_size, "expected HOST:PORT with a port from 0 to 65535");
     }
     struct slice name = {text.data, colon - 1};

@@ -15,7 +15,8 @@ struct address {
 };
 
 /* INVALID: `why` says what was expected. */
-enum status address_parse(struct slice text, struct address *ret_address, char *why, size_t why_size) MUST_USE;
+enum status address_parse(struct slice text, struct address *ret_address, char *why,
+                          size_t why_size) MUST_USE;
 bool address_is_loopback(const struct address *address);
 
 #endif

@@ -68,7 +68,9 @@ struct answer *answer_new(struct conn *conn, enum wait_kind kind)
 {
     struct worker *worker = conn->worker;
     struct answer *answer = calloc(1, sizeof(*answer));
-    CHECK(answer != NULL); /* 200 bytes that cannot be had: nothing sensible can be said to anybody any more */
+    CHECK(
+        answer !=
+        NULL); /* 200 bytes that cannot be had: nothing sensible can be said to anybody any more */
     answer->conn = conn;
     answer->worker = worker;
     answer->kind = kind;
@@ -95,7 +97,8 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
         call_ask_for_keys(call);
     }
     call->deferred = true;
-    answer->command = call->command->run != NULL ? call->command : NULL; /* one that only L2 knows is not kept */
+    answer->command =
+        call->command->run != NULL ? call->command : NULL; /* one that only L2 knows is not kept */
     answer->silent = call->reply == &call->worker->sink;
     answer->began_ns = clock_monotonic_ns();
     if (atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed) >= 0 &&

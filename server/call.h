@@ -31,14 +31,15 @@ struct call {
     struct worker *worker;
     struct conn *conn;
     const struct command *command;
-    const struct slice *argv; /* argv[0] is the command's name; of a subcommand argv[1] is its name */
+    const struct slice
+        *argv; /* argv[0] is the command's name; of a subcommand argv[1] is its name */
     uint32_t argc;
-    struct slice raw;     /* the request as the client sent it; empty when it came inline */
-    uint64_t first_hash;  /* of the first key, already prefetched; valid if has_hash */
+    struct slice raw;    /* the request as the client sent it; empty when it came inline */
+    uint64_t first_hash; /* of the first key, already prefetched; valid if has_hash */
     bool has_hash;
-    bool deferred;        /* set by call_defer */
-    uint8_t db;           /* selected database */
-    int64_t now_ms;       /* clock.h, read once per batch */
+    bool deferred;  /* set by call_defer */
+    uint8_t db;     /* selected database */
+    int64_t now_ms; /* clock.h, read once per batch */
     struct reply *reply;
 };
 
@@ -52,23 +53,23 @@ bool call_keys_are_asked(const struct call *call);
 
 /* Why an answer is awaited: what later calls of the same connection must wait for (COMPATIBILITY rule 1). */
 enum wait_kind {
-    WAIT_LOCAL,  /* something inside the node */
-    WAIT_READ,   /* a read on the connection's own L2 link */
-    WAIT_FOREIGN,/* a read that somebody else's link carries: no write may be sent before it landed */
-    WAIT_WRITE,  /* a write or unknown command on the own link: no L1 read before it landed */
+    WAIT_LOCAL, /* something inside the node */
+    WAIT_READ,  /* a read on the connection's own L2 link */
+    WAIT_FOREIGN, /* a read that somebody else's link carries: no write may be sent before it landed */
+    WAIT_WRITE, /* a write or unknown command on the own link: no L1 read before it landed */
 };
 
 struct answer {
-    struct list link;     /* in conn->answers */
-    struct conn *conn;    /* NULL: the client is gone */
+    struct list link;  /* in conn->answers */
+    struct conn *conn; /* NULL: the client is gone */
     struct worker *worker;
     const struct command *command;
     struct reply reply;
     enum wait_kind kind;
     bool landed;
-    bool silent;          /* CLIENT REPLY OFF or SKIP: counted, not sent */
-    uint64_t began_ns;    /* for the slow log */
-    struct buf words;     /* the arguments, for the slow log (slowlog_words) */
+    bool silent;       /* CLIENT REPLY OFF or SKIP: counted, not sent */
+    uint64_t began_ns; /* for the slow log */
+    struct buf words;  /* the arguments, for the slow log (slowlog_words) */
 };
 
 /* The call's place in the queue; call->reply is of no use from then on. Never NULL: without memory the connection is

@@ -19,9 +19,9 @@
 /* What was found, and what the command wants of it. */
 struct found {
     bool exists;
-    struct item *item;  /* NULL: the bytes were copied */
+    struct item *item; /* NULL: the bytes were copied */
     struct slice bytes;
-    int64_t start;      /* GETRANGE */
+    int64_t start; /* GETRANGE */
     int64_t end;
 };
 
@@ -41,7 +41,8 @@ static void count_lookup(struct worker *worker, bool hit)
     metrics_count(worker->metrics, hit ? M_KEY_HITS : M_KEY_MISSES);
 }
 
-static void reply_trouble(struct reply *reply, struct worker *worker, enum status status, struct slice error)
+static void reply_trouble(struct reply *reply, struct worker *worker, enum status status,
+                          struct slice error)
 {
     if (status == L2_ERROR) {
         reply_errorf(reply, "%.*s", (int)error.size, error.size == 0 ? "" : error.data);
@@ -50,12 +51,16 @@ static void reply_trouble(struct reply *reply, struct worker *worker, enum statu
     }
 }
 
-static void read_on_value(struct tiers_reader *reader, enum status status, const struct tiers_value *value)
+static void read_on_value(struct tiers_reader *reader, enum status status,
+                          const struct tiers_value *value)
 {
     struct read_wait *wait = (struct read_wait *)(void *)reader;
     struct answer *answer = wait->answer;
     if (status == OK) {
-        struct found found = {.exists = value->item != NULL, .item = value->item, .start = wait->start, .end = wait->end};
+        struct found found = {.exists = value->item != NULL,
+                              .item = value->item,
+                              .start = wait->start,
+                              .end = wait->end};
         if (found.exists) {
             found.bytes = item_value(value->item);
         }
@@ -69,22 +74,24 @@ static void read_on_value(struct tiers_reader *reader, enum status status, const
 }
 
 /* Asks the tiers; L1's answer, or the beginning of a wait. */
-static enum status read_ask(struct call *call, const struct l1_key *key, struct l1_value *value, finish_fn *finish,
-                            const struct found *wanted)
+static enum status read_ask(struct call *call, const struct l1_key *key, struct l1_value *value,
+                            finish_fn *finish, const struct found *wanted)
 {
     struct worker *worker = call->worker;
     if (call->node->tiers == NULL) {
         return l1_get(call->node->l1, key, call->now_ms, 0, value);
     }
     /* The reader is needed before it is known whether one must wait; a spare one saves the hit an allocation. */
-    struct read_wait *wait = worker->spare_read != NULL ? worker->spare_read : malloc(sizeof(*wait));
+    struct read_wait *wait =
+        worker->spare_read != NULL ? worker->spare_read : malloc(sizeof(*wait));
     worker->spare_read = NULL;
     if (wait == NULL) {
         return NO_MEMORY;
     }
     bool foreign = false;
     wait->reader.on_value = read_on_value;
-    enum status status = tiers_get(worker->window, key, call->conn->session.proto, value, &wait->reader, &foreign);
+    enum status status =
+        tiers_get(worker->window, key, call->conn->session.proto, value, &wait->reader, &foreign);
     if (status != PENDING) {
         worker->spare_read = wait;
         return status;
@@ -173,7 +180,8 @@ static void finish_getrange(struct reply *reply, const struct found *found)
 void cmd_getrange(struct call *call)
 {
     struct found wanted = {0};
-    if (slice_to_i64(call->argv[2], &wanted.start) != OK || slice_to_i64(call->argv[3], &wanted.end) != OK) {
+    if (slice_to_i64(call->argv[2], &wanted.start) != OK ||
+        slice_to_i64(call->argv[3], &wanted.end) != OK) {
         reply_not_integer(call->reply);
         return;
     }
@@ -189,7 +197,10 @@ void cmd_substr(struct call *call)
 
 /* Above so many keys that L1 does not hold, L2 is asked as the client wrote it: two requests for each would be more than
  * a link takes (LIMIT_LINK_QUEUE). */
-enum { MGET_PREFETCH = 16, MGET_FLIGHTS_MAX = 8192 };
+enum {
+    MGET_PREFETCH = 16,
+    MGET_FLIGHTS_MAX = 8192
+};
 
 struct mget;
 
@@ -247,7 +258,8 @@ static void mget_note(struct mget *mget, enum status status, struct slice error)
     }
 }
 
-static void mget_on_value(struct tiers_reader *reader, enum status status, const struct tiers_value *value)
+static void mget_on_value(struct tiers_reader *reader, enum status status,
+                          const struct tiers_value *value)
 {
     struct mget_key *key = (struct mget_key *)(void *)reader;
     struct mget *mget = key->mget;
@@ -262,7 +274,8 @@ static void mget_on_value(struct tiers_reader *reader, enum status status, const
     }
 }
 
-static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const struct l1_key *key, bool *any_foreign)
+static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const struct l1_key *key,
+                     bool *any_foreign)
 {
     struct mget_key *wanted = &mget->keys[i];
     *wanted = (struct mget_key){.reader = {.on_value = mget_on_value}, .mget = mget};
@@ -270,8 +283,8 @@ static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const str
     bool foreign = false;
     enum status status = call->node->tiers == NULL
                              ? l1_get(call->node->l1, key, call->now_ms, 0, &value)
-                             : tiers_get(call->worker->window, key, call->conn->session.proto, &value,
-                                         &wanted->reader, &foreign);
+                             : tiers_get(call->worker->window, key, call->conn->session.proto,
+                                         &value, &wanted->reader, &foreign);
     if (status == PENDING) {
         mget->waiting++;
         *any_foreign = *any_foreign || foreign;
@@ -290,7 +303,8 @@ static bool mget_passes_by(const struct call *call)
         }
     }
     uint32_t missing = 0;
-    for (uint32_t i = 1; i < call->argc && call->argc > MGET_FLIGHTS_MAX && missing <= MGET_FLIGHTS_MAX; i++) {
+    for (uint32_t i = 1;
+         i < call->argc && call->argc > MGET_FLIGHTS_MAX && missing <= MGET_FLIGHTS_MAX; i++) {
         struct l1_key key = call_key(call, i);
         struct l1_peek found;
         missing += tiers_peek(call->worker->window, &key, &found) == OK ? 0 : 1;
@@ -339,8 +353,9 @@ static enum status peek(struct call *call, uint32_t i, struct l1_peek *ret)
         return MISS;
     }
     struct l1_key key = call_key(call, i);
-    enum status status = call->node->tiers == NULL ? l1_peek(call->node->l1, &key, call->now_ms, 0, ret)
-                                                   : tiers_peek(call->worker->window, &key, ret);
+    enum status status = call->node->tiers == NULL
+                             ? l1_peek(call->node->l1, &key, call->now_ms, 0, ret)
+                             : tiers_peek(call->worker->window, &key, ret);
     return status;
 }
 
@@ -385,7 +400,8 @@ void cmd_ttl(struct call *call)
 {
     int64_t left_ms = 0;
     if (time_left(call, &left_ms)) {
-        reply_integer(call->reply, left_ms < 0 ? left_ms : (left_ms + 500) / 1000); /* rounded as Redis does */
+        reply_integer(call->reply,
+                      left_ms < 0 ? left_ms : (left_ms + 500) / 1000); /* rounded as Redis does */
     }
 }
 

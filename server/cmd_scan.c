@@ -142,7 +142,8 @@ static bool parse_cursor(struct slice text, uint64_t *ret_cursor)
     char *end = NULL;
     errno = 0;
     *ret_cursor = strtoull(copy, &end, 10);
-    return errno != ERANGE && !isspace((unsigned char)copy[0]) && *end == '\0'; /* a NUL ends it, as in Redis */
+    return errno != ERANGE && !isspace((unsigned char)copy[0]) &&
+           *end == '\0'; /* a NUL ends it, as in Redis */
 }
 
 struct scan {

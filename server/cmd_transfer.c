@@ -27,7 +27,8 @@ static enum status move_value(struct call *call, const struct transfer *transfer
         return NO_MEMORY;
     }
     item->expire_at_ms = source->expire_at_ms;
-    item->look = transfer->keep_source && source->look == ITEM_LOOK_PLAIN ? ITEM_LOOK_COPIED : source->look;
+    item->look =
+        transfer->keep_source && source->look == ITEM_LOOK_PLAIN ? ITEM_LOOK_COPIED : source->look;
     /* A source that stays is put back as it is, so that the copy is made only from what still stands. */
     const struct l1_change changes[2] = {
         {.key = transfer->from, .seen = source, .item = transfer->keep_source ? source : NULL},

@@ -20,9 +20,9 @@ typedef void command_fn(struct call *call);
 
 /* Who answers when the node has an L2. Alone, the handler always runs. */
 enum road {
-    ROAD_NODE,  /* the node itself */
-    ROAD_READ,  /* the handler, which reads through the tiers (tiers_get) */
-    ROAD_L2,    /* L2: the client's own bytes are relayed; keys of a write end in L1 when sent and when answered */
+    ROAD_NODE, /* the node itself */
+    ROAD_READ, /* the handler, which reads through the tiers (tiers_get) */
+    ROAD_L2, /* L2: the client's own bytes are relayed; keys of a write end in L1 when sent and when answered */
     ROAD_LATER, /* nobody in this version: a clear error */
     ROAD_NEVER, /* refused with Redis' own text, by the handler */
 };
@@ -71,7 +71,7 @@ struct command {
 
 /* The built-in table: containers and plain commands, without subcommands, in the order of commands.def. */
 const struct command *command_at(unsigned i); /* NULL past the end */
-unsigned command_count(void);                 /* commands and subcommands together: bound of `index` */
+unsigned command_count(void); /* commands and subcommands together: bound of `index` */
 /* By name, any case; NULL: not built in. Constant time, no allocation. */
 const struct command *command_find(struct slice name);
 const struct command *command_find_sub(const struct command *container, struct slice name);

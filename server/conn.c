@@ -17,7 +17,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { CONN_MAGIC = 0xc0441e01, CONN_BODY_READ_MAX = 1024 * 1024, CONN_IN_KEEP = 32 * 1024 };
+enum {
+    CONN_MAGIC = 0xc0441e01,
+    CONN_BODY_READ_MAX = 1024 * 1024,
+    CONN_IN_KEEP = 32 * 1024
+};
 
 /* --- opening and closing -------------------------------------------------------------------------------------------- */
 
@@ -44,7 +48,8 @@ static void conn_name_ends(struct conn *conn)
     socklen_t size = sizeof(address);
     (void)getsockname(conn->fd, (struct sockaddr *)&address, &size);
     address_format(&address, conn->session.local, sizeof(conn->session.local));
-    if (address.ss_family == AF_UNIX) { /* a Unix client has no name: Redis shows the server's path */
+    if (address.ss_family ==
+        AF_UNIX) { /* a Unix client has no name: Redis shows the server's path */
         (void)snprintf(conn->session.peer, sizeof(conn->session.peer), "%s", conn->session.local);
         return;
     }
@@ -56,7 +61,8 @@ static void conn_name_ends(struct conn *conn)
 static void conn_set_socket(struct conn *conn)
 {
     int one = 1;
-    (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* fails on a Unix socket: no matter */
+    (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &one,
+                     sizeof(one)); /* fails on a Unix socket: no matter */
     int idle_s = (int)atomic_load(&conn->worker->node->live.tcp_keepalive_s);
     if (idle_s > 0) {
         int interval_s = idle_s / 3 > 0 ? idle_s / 3 : 1;
@@ -73,7 +79,8 @@ static void conn_watch(struct conn *conn);
 static void conn_on_poll(uv_poll_t *poll, int status, int events)
 {
     struct conn *conn = poll->data;
-    if (status < 0) { /* the socket has an error: a reset is seen at once, whatever else the connection waits for */
+    if (status <
+        0) { /* the socket has an error: a reset is seen at once, whatever else the connection waits for */
         conn_close(conn);
         return;
     }
@@ -157,7 +164,8 @@ void conn_close(struct conn *conn)
         }
     }
     out_done(&conn->reply.out);
-    uv_close((uv_handle_t *)&conn->poll, conn_on_closed); /* before close: libuv still names the descriptor to epoll */
+    uv_close((uv_handle_t *)&conn->poll,
+             conn_on_closed); /* before close: libuv still names the descriptor to epoll */
     (void)close(conn->fd);
     atomic_fetch_sub(&worker->load, 1);
     atomic_fetch_sub(&worker->node->conns_open, 1);
@@ -507,7 +515,8 @@ void conn_tick(struct conn *conn, int64_t now_ms)
         conn_close(conn);
         return;
     }
-    if (conn->output_high_since_ms != 0 && now_ms - conn->output_high_since_ms > LIMIT_OUTPUT_PAUSE_MS) {
+    if (conn->output_high_since_ms != 0 &&
+        now_ms - conn->output_high_since_ms > LIMIT_OUTPUT_PAUSE_MS) {
         metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);
         conn_close(conn);
     }

@@ -17,18 +17,28 @@
 
 #include <uv.h>
 
-enum conn_state { CONN_OPEN, CONN_FLUSHING, CONN_CLOSED };
+enum conn_state {
+    CONN_OPEN,
+    CONN_FLUSHING,
+    CONN_CLOSED
+};
 
 /* Why calls are not taken, as bits. */
 enum conn_hold {
-    HOLD_QUEUE = 1,   /* LIMIT_CALLS answers wait */
-    HOLD_ORDER = 2,   /* the next call may not overtake those that wait (COMPATIBILITY rule 1) */
-    HOLD_OUTPUT = 4,  /* LIMIT_OUTPUT_PAUSE bytes are not read by the client */
-    HOLD_PAUSE = 8,   /* CLIENT PAUSE */
-    HOLD_ALONE = 16,  /* CLIENT LIST and KILL, DEBUG SLEEP: the next call begins when they have ended */
+    HOLD_QUEUE = 1,  /* LIMIT_CALLS answers wait */
+    HOLD_ORDER = 2,  /* the next call may not overtake those that wait (COMPATIBILITY rule 1) */
+    HOLD_OUTPUT = 4, /* LIMIT_OUTPUT_PAUSE bytes are not read by the client */
+    HOLD_PAUSE = 8,  /* CLIENT PAUSE */
+    HOLD_ALONE =
+        16, /* CLIENT LIST and KILL, DEBUG SLEEP: the next call begins when they have ended */
 };
 
-enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
+enum reply_mode {
+    REPLY_ON,
+    REPLY_OFF,
+    REPLY_SKIP_NEXT,
+    REPLY_SKIP
+};
 
 /* What commands see and change. */
 struct session {
@@ -38,14 +48,14 @@ struct session {
     bool authenticated;
     bool no_evict;
     enum reply_mode reply_mode;
-    struct buf name;    /* CLIENT SETNAME */
+    struct buf name; /* CLIENT SETNAME */
     struct buf lib_name;
     struct buf lib_ver;
     const struct command *last_command;
     int64_t created_at_ms;
     int64_t active_at_ms;
     uint64_t calls;
-    char peer[112];     /* "127.0.0.1:52000", "/path:0" */
+    char peer[112]; /* "127.0.0.1:52000", "/path:0" */
     char local[112];
 };
 
@@ -57,8 +67,8 @@ struct conn {
 
     int fd;
     uv_poll_t poll;
-    int events; /* what the poll handle watches */
-    bool send_blocked; /* the socket did not take all of the last write */
+    int events;            /* what the poll handle watches */
+    bool send_blocked;     /* the socket did not take all of the last write */
     struct list in_worker; /* worker->conns */
     struct list in_dirty;  /* worker->dirty: something to flush */
     struct list in_taken;  /* worker->taken: read something that is not settled yet */
@@ -66,9 +76,11 @@ struct conn {
 
     struct buf in;                 /* bytes that no call was made of yet */
     struct request_reader *reader; /* NULL unless a request is cut in two */
-    struct slice region;           /* while taken: what was read and not executed yet; lies in read memory or in `in` */
-    unsigned holds;                /* enum conn_hold */
-    bool parse_again;              /* a request was stepped over: all behind it are, and are parsed again after settling */
+    struct slice
+        region; /* while taken: what was read and not executed yet; lies in read memory or in `in` */
+    unsigned holds; /* enum conn_hold */
+    bool
+        parse_again; /* a request was stepped over: all behind it are, and are parsed again after settling */
 
     struct reply reply; /* answers ready to be sent */
     struct list answers;
@@ -76,8 +88,8 @@ struct conn {
     unsigned writes_waiting;
     unsigned foreign_waiting;
     unsigned reads_waiting;
-    struct asked asked; /* keys of the reads that wait */
-    int64_t output_high_since_ms;  /* 0: below LIMIT_OUTPUT_PAUSE */
+    struct asked asked;           /* keys of the reads that wait */
+    int64_t output_high_since_ms; /* 0: below LIMIT_OUTPUT_PAUSE */
 };
 
 /* Takes the socket over. NULL: no memory, the socket is closed. */
@@ -96,12 +108,15 @@ void conn_reset_session(struct conn *conn);
 enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *line) MUST_USE;
 
 /* The loop's stages (worker.c): */
-void conn_on_read(struct conn *conn);     /* socket -> read memory -> batch */
+void conn_on_read(struct conn *conn);      /* socket -> read memory -> batch */
 void conn_take_waiting(struct conn *conn); /* `in` -> batch, after the last hold went */
-void conn_after_call(struct conn *conn);  /* a call was executed: its output may be too much already */
-void conn_settle(struct conn *conn);      /* after the batch: keep what was not executed, watch what is needed */
-void conn_flush(struct conn *conn);       /* answers -> socket */
-void conn_tick(struct conn *conn, int64_t now_ms); /* about every second: idle, and clients that do not read */
+void conn_after_call(
+    struct conn *conn); /* a call was executed: its output may be too much already */
+void conn_settle(
+    struct conn *conn); /* after the batch: keep what was not executed, watch what is needed */
+void conn_flush(struct conn *conn); /* answers -> socket */
+void conn_tick(struct conn *conn,
+               int64_t now_ms); /* about every second: idle, and clients that do not read */
 /* An answer landed, or the output shrank: send what is ready, take up what waited. */
 void conn_advance(struct conn *conn);
 

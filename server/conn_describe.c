@@ -23,9 +23,14 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         "id=%llu addr=%s laddr=%s fd=%d name=%.*s age=%lld idle=%lld flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1 "
         "qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%u omem=%zu tot-mem=%zu events=%s cmd=%s "
         "user=default redir=-1 resp=%u",
-        (unsigned long long)session->id, session->peer, session->local, conn->fd, (int)session->name.size,
-        session->name.size == 0 ? "" : session->name.data, (long long)(now_ms - session->created_at_ms) / 1000,
-        (long long)(now_ms - session->active_at_ms) / 1000, is_unix ? "U" : session->no_evict ? "e" : "N", session->db, conn->in.size,
-        queued, conn->answer_count, waiting, sizeof(*conn) + conn->in.capacity + waiting, events,
+        (unsigned long long)session->id, session->peer, session->local, conn->fd,
+        (int)session->name.size, session->name.size == 0 ? "" : session->name.data,
+        (long long)(now_ms - session->created_at_ms) / 1000,
+        (long long)(now_ms - session->active_at_ms) / 1000,
+        is_unix             ? "U"
+        : session->no_evict ? "e"
+                            : "N",
+        session->db, conn->in.size, queued, conn->answer_count, waiting,
+        sizeof(*conn) + conn->in.capacity + waiting, events,
         session->last_command == NULL ? "NULL" : session->last_command->full_name, session->proto);
 }

@@ -17,10 +17,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONTROL_TICK_MS = 50, SWEEP_STEPS = 1024, SWEEP_TURNS = 8, BEATS_WAITING = 16 };
+enum {
+    CONTROL_TICK_MS = 50,
+    SWEEP_STEPS = 1024,
+    SWEEP_TURNS = 8,
+    BEATS_WAITING = 16
+};
 
 /* The way to the end, in order. */
-enum control_state { CONTROL_RUNNING, CONTROL_UNREADY, CONTROL_DRAINING, CONTROL_ENDING, CONTROL_ENDED };
+enum control_state {
+    CONTROL_RUNNING,
+    CONTROL_UNREADY,
+    CONTROL_DRAINING,
+    CONTROL_ENDING,
+    CONTROL_ENDED
+};
 
 struct control {
     struct node *node;
@@ -32,7 +43,7 @@ struct control {
     struct mailbox mailbox;
     bool started;
     _Atomic bool stop_asked;
-    _Atomic int state; /* enum control_state */
+    _Atomic int state;      /* enum control_state */
     _Atomic bool l2_was_up; /* L2 answered once */
     struct listeners *listeners;
     struct admin *admin;
@@ -103,7 +114,8 @@ static void control_beat(struct control *control)
         return; /* the fence closes by itself */
     }
     int64_t deadline_ms = control->now_ms + atomic_load(&control->node->live.l2_timeout_ms);
-    *wait = (struct beat_wait){.request = {.on_reply = control_on_beat, .deadline_ms = deadline_ms}, .control = control};
+    *wait = (struct beat_wait){.request = {.on_reply = control_on_beat, .deadline_ms = deadline_ms},
+                               .control = control};
     control->scratch.size = 0;
     enum status status = coherence_beat(coherence, control->now_ms, &control->scratch);
     if (status == OK) {
@@ -118,7 +130,8 @@ static void control_beat(struct control *control)
     metrics_count(control->node->metrics, M_BEATS);
 }
 
-static void control_on_commands(struct link_request *request, enum status status, struct slice reply)
+static void control_on_commands(struct link_request *request, enum status status,
+                                struct slice reply)
 {
     struct control *control = LIST_ENTRY(request, struct control, commands_request);
     struct l2_commands *commands = NULL;
@@ -127,7 +140,7 @@ static void control_on_commands(struct link_request *request, enum status status
         tiers_learn_commands(control->node->tiers, commands);
     } else if (status == OK) {
         log_write(&control->node->log, LOG_WARNING, "l2_commands_unreadable",
-                    "the reply to COMMAND is not a table: only built-in commands are relayed");
+                  "the reply to COMMAND is not a table: only built-in commands are relayed");
     }
 }
 
@@ -138,11 +151,12 @@ static void control_on_link_ready(struct link *link, void *arg, const struct bea
     coherence_on_epoch(control_coherence(control), answer, control->now_ms);
     tiers_set_l2_up(control->node->tiers, true);
     atomic_store(&control->l2_was_up, true);
-    log_write(&control->node->log, LOG_NOTICE, "l2_up", "epoch=%llu", (unsigned long long)answer->epoch.counter);
+    log_write(&control->node->log, LOG_NOTICE, "l2_up", "epoch=%llu",
+              (unsigned long long)answer->epoch.counter);
     if (!control->commands_waiting) {
         control->commands_request = (struct link_request){.on_reply = control_on_commands};
-        control->commands_waiting =
-            link_ask(link, &control->commands_request, -1, SLICE_LITERAL("*1\r\n$7\r\nCOMMAND\r\n")) == OK;
+        control->commands_waiting = link_ask(link, &control->commands_request, -1,
+                                             SLICE_LITERAL("*1\r\n$7\r\nCOMMAND\r\n")) == OK;
     }
 }
 
@@ -235,7 +249,8 @@ static void control_tick_l2(struct control *control)
     struct coherence *coherence = control_coherence(control);
     link_tick(control->link, control->now_ms);
     link_tick(control->bus, control->now_ms);
-    if (link_state(control->bus) == LINK_READY && coherence_bus_is_dead(coherence, control->now_ms)) {
+    if (link_state(control->bus) == LINK_READY &&
+        coherence_bus_is_dead(coherence, control->now_ms)) {
         link_close(control->bus, "the bus does not echo beats", control->now_ms);
     }
     control_beat(control);
@@ -275,9 +290,11 @@ static void step_leave(struct worker *worker, struct control *control)
     worker_leave(worker);
 }
 
-static void (*const ending_steps[])(struct worker *, struct control *) = {step_end_links, step_letters, step_letters,
-                                                                          step_letters, step_leave};
-enum { ENDING_STEPS = sizeof(ending_steps) / sizeof(ending_steps[0]) };
+static void (*const ending_steps[])(struct worker *, struct control *) = {
+    step_end_links, step_letters, step_letters, step_letters, step_leave};
+enum {
+    ENDING_STEPS = sizeof(ending_steps) / sizeof(ending_steps[0])
+};
 
 static void control_on_round(struct letter *letter, void *owner);
 
@@ -287,7 +304,8 @@ static void round_on_worker(struct letter *letter, void *owner)
     struct control *control = round->control;
     round->step(owner, control);
     letter->open = control_on_round;
-    CHECK(mailbox_post_urgent(&control->mailbox, letter) == OK); /* control ends after its workers */
+    CHECK(mailbox_post_urgent(&control->mailbox, letter) ==
+          OK); /* control ends after its workers */
 }
 
 static void round_start(struct control *control, void (*step)(struct worker *, struct control *))
@@ -295,7 +313,8 @@ static void round_start(struct control *control, void (*step)(struct worker *, s
     control->round_waiting = control->node->worker_count;
     for (unsigned i = 0; i < control->node->worker_count; i++) {
         struct round_letter *round = &control->round[i];
-        *round = (struct round_letter){.letter = {.open = round_on_worker}, .control = control, .step = step};
+        *round = (struct round_letter){
+            .letter = {.open = round_on_worker}, .control = control, .step = step};
         CHECK(mailbox_post_urgent(&control->node->workers[i]->mailbox, &round->letter) == OK);
     }
 }
@@ -338,7 +357,8 @@ static void control_tick_end(struct control *control)
     switch ((enum control_state)atomic_load(&control->state)) {
     case CONTROL_RUNNING:
         if (atomic_load(&control->stop_asked)) {
-            log_write(&control->node->log, LOG_NOTICE, "draining", "no new clients; %d ms of grace", (int)LIMIT_DRAIN_MS);
+            log_write(&control->node->log, LOG_NOTICE, "draining", "no new clients; %d ms of grace",
+                      (int)LIMIT_DRAIN_MS);
             atomic_store(&control->node->live.draining, true);
             control->state = CONTROL_UNREADY;
         }
@@ -350,8 +370,8 @@ static void control_tick_end(struct control *control)
         round_start(control, step_drain);
         break;
     case CONTROL_DRAINING:
-        if (control->round_waiting == 0 &&
-            (atomic_load(&control->node->conns_open) == 0 || control->now_ms >= control->drain_until_ms)) {
+        if (control->round_waiting == 0 && (atomic_load(&control->node->conns_open) == 0 ||
+                                            control->now_ms >= control->drain_until_ms)) {
             control->state = CONTROL_ENDING;
             round_start(control, ending_steps[control->round_step++]);
         }
@@ -381,9 +401,11 @@ static void control_log_coherence(struct control *control)
         return;
     }
     tiers_describe(control->node->tiers, &seen);
-    if (control->logged_state == NULL || strcmp(control->logged_state, seen.coherence.state_name) != 0) {
+    if (control->logged_state == NULL ||
+        strcmp(control->logged_state, seen.coherence.state_name) != 0) {
         control->logged_state = seen.coherence.state_name;
-        log_write(&control->node->log, LOG_NOTICE, "coherence", "%s %s", seen.coherence.state_name, seen.coherence.reason);
+        log_write(&control->node->log, LOG_NOTICE, "coherence", "%s %s", seen.coherence.state_name,
+                  seen.coherence.reason);
     }
 }
 
@@ -443,7 +465,8 @@ static void control_open_loop(struct control *control)
     mailbox_open(&control->mailbox, &control->loop, control);
 }
 
-enum status control_new(struct node *node, struct control **ret_control, char error[CONTROL_ERROR_MAX])
+enum status control_new(struct node *node, struct control **ret_control,
+                        char error[CONTROL_ERROR_MAX])
 {
     struct control *control = calloc(1, sizeof(*control));
     struct round_letter *round = calloc(node->worker_count, sizeof(*round));
@@ -515,7 +538,8 @@ int control_port(const struct control *control)
 bool control_ready(const struct control *control, struct buf *reasons)
 {
     const char *reason = NULL;
-    if (atomic_load(&control->state) != CONTROL_RUNNING || atomic_load(&control->node->live.draining)) {
+    if (atomic_load(&control->state) != CONTROL_RUNNING ||
+        atomic_load(&control->node->live.draining)) {
         reason = "draining\n";
     } else if (control->node->tiers != NULL && !atomic_load(&control->l2_was_up)) {
         reason = "L2 has not answered yet\n";

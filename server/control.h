@@ -19,10 +19,13 @@
 struct control;
 struct node;
 
-enum { CONTROL_ERROR_MAX = 320 };
+enum {
+    CONTROL_ERROR_MAX = 320
+};
 
 /* Opens listeners and admin; nothing runs yet. INVALID: `error` says why. */
-enum status control_new(struct node *node, struct control **ret_control, char error[CONTROL_ERROR_MAX]) MUST_USE;
+enum status control_new(struct node *node, struct control **ret_control,
+                        char error[CONTROL_ERROR_MAX]) MUST_USE;
 /* Starts its thread, which runs until control_stop is through; then `on_ended` is called on that thread, as its last. */
 void control_start(struct control *control, void (*on_ended)(void *arg), void *arg);
 void control_stop(struct control *control); /* begins the drain; any thread, more than once */

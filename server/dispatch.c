@@ -70,7 +70,8 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
         request->has_hash = true;
         l1_prefetch(worker->node->l1, request->hash);
     }
-    if (owned != NULL || reader->is_inline) { /* what they point to does not outlive the next request */
+    if (owned != NULL ||
+        reader->is_inline) { /* what they point to does not outlive the next request */
         worker_execute(worker);
     }
 }
@@ -85,7 +86,8 @@ static void reply_unknown_command(struct call *call)
     for (uint32_t i = 1; i < call->argc && used < 128; i++) {
         int width = (int)(128 - used);
         int size = snprintf(args + used, sizeof(args) - used, "'%.*s' ",
-                            call->argv[i].size < (size_t)width ? (int)call->argv[i].size : width, call->argv[i].data);
+                            call->argv[i].size < (size_t)width ? (int)call->argv[i].size : width,
+                            call->argv[i].data);
         used += size > 0 ? (size_t)size : 0;
     }
     struct slice name = call->argv[0];
@@ -102,7 +104,8 @@ static struct command_counters *counters_of(struct worker *worker, const struct 
 
 static void counter_add(_Atomic uint64_t *counter, uint64_t n)
 {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+                          memory_order_relaxed);
 }
 
 void dispatch_note_duration(struct command_counters *counters, uint64_t nsec)
@@ -114,7 +117,8 @@ void dispatch_note_duration(struct command_counters *counters, uint64_t nsec)
 
 static bool arity_fits(const struct command *command, uint32_t argc)
 {
-    return command->arity >= 0 ? argc == (uint32_t)command->arity : argc >= (uint32_t)-command->arity;
+    return command->arity >= 0 ? argc == (uint32_t)command->arity
+                               : argc >= (uint32_t)-command->arity;
 }
 
 /* A command that only L2 knows, as a command of ours. */
@@ -124,7 +128,8 @@ static bool command_of_l2(const struct l2_command *l2, struct command *ret_comma
         .name = l2->name,
         .full_name = l2->name,
         .arity = l2->arity,
-        .flags = (l2->readonly ? COMMAND_READONLY : COMMAND_WRITE) | (l2->movable_keys ? COMMAND_MOVABLE_KEYS : 0),
+        .flags = (l2->readonly ? COMMAND_READONLY : COMMAND_WRITE) |
+                 (l2->movable_keys ? COMMAND_MOVABLE_KEYS : 0),
         .first_key = l2->first_key,
         .last_key = l2->last_key,
         .key_step = l2->key_step,
@@ -157,7 +162,8 @@ static void dispatch_foreign(struct call *call)
         return;
     }
     struct command command;
-    const struct l2_commands *known = call->node->tiers == NULL ? NULL : tiers_commands(call->node->tiers);
+    const struct l2_commands *known =
+        call->node->tiers == NULL ? NULL : tiers_commands(call->node->tiers);
     const struct l2_command *l2 = known == NULL ? NULL : l2_commands_find(known, call->argv[0]);
     if (call->node->tiers != NULL && known == NULL) {
         relay_refuse(call->reply, call->worker, L2_DOWN);
@@ -170,7 +176,8 @@ static void dispatch_foreign(struct call *call)
     call->command = &command;
     if (!arity_fits(&command, call->argc)) {
         reply_wrong_arity(call->reply, command.full_name);
-    } else if (command.road == ROAD_LATER && (l2->pubsub || command.name[0] != 'x' || call_blocks(call))) {
+    } else if (command.road == ROAD_LATER &&
+               (l2->pubsub || command.name[0] != 'x' || call_blocks(call))) {
         cmd_later(call);
     } else {
         relay_call(call);
@@ -186,12 +193,14 @@ static const struct command *dispatch_subcommand(struct call *call, const struct
         char upper[32];
         size_t i = 0;
         for (; container->name[i] != '\0' && i < sizeof(upper) - 1; i++) {
-            upper[i] = (char)(container->name[i] >= 'a' && container->name[i] <= 'z' ? container->name[i] - 'a' + 'A'
-                                                                                       : container->name[i]);
+            upper[i] = (char)(container->name[i] >= 'a' && container->name[i] <= 'z'
+                                  ? container->name[i] - 'a' + 'A'
+                                  : container->name[i]);
         }
         upper[i] = '\0';
         int width = call->argv[1].size < 128 ? (int)call->argv[1].size : 128;
-        reply_errorf(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", width, call->argv[1].data, upper);
+        reply_errorf(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", width,
+                     call->argv[1].data, upper);
     }
     return sub;
 }
@@ -208,7 +217,8 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     struct live *live = &call->node->live;
     int64_t pause_until_ms = atomic_load_explicit(&live->pause_until_ms, memory_order_relaxed);
     if (pause_until_ms > call->now_ms &&
-        (!atomic_load_explicit(&live->pause_writes_only, memory_order_relaxed) || call_writes(call))) {
+        (!atomic_load_explicit(&live->pause_writes_only, memory_order_relaxed) ||
+         call_writes(call))) {
         conn_hold(conn, HOLD_PAUSE);
         call->worker->paused = true;
         return true;
@@ -233,8 +243,10 @@ static void dispatch_command(struct call *call)
     if (command->road == ROAD_LATER) {
         cmd_later(call);
     } else if (call->node->tiers != NULL &&
-               (command->road == ROAD_L2 || (command->road == ROAD_READ && call->conn->writes_waiting > 0))) {
-        relay_call(call); /* a read behind a write of its own connection follows it down the same link */
+               (command->road == ROAD_L2 ||
+                (command->road == ROAD_READ && call->conn->writes_waiting > 0))) {
+        relay_call(
+            call); /* a read behind a write of its own connection follows it down the same link */
     } else {
         command->run(call);
     }
@@ -254,7 +266,8 @@ static void dispatch_call(struct call *call)
     }
     if (known && !arity_fits(command, call->argc)) {
         reply_wrong_arity(call->reply, command->full_name);
-    } else if (!call->conn->session.authenticated && (!known || (command->flags & COMMAND_NO_AUTH) == 0)) {
+    } else if (!call->conn->session.authenticated &&
+               (!known || (command->flags & COMMAND_NO_AUTH) == 0)) {
         reply_error(call->reply, "NOAUTH Authentication required.");
     } else if (!known) {
         dispatch_foreign(call);
@@ -324,18 +337,21 @@ static void dispatch_place_done(struct call *call)
     }
 }
 
-static void note_if_slow(struct node *node, uint64_t nsec, struct slice words, const struct conn *conn)
+static void note_if_slow(struct node *node, uint64_t nsec, struct slice words,
+                         const struct conn *conn)
 {
     int64_t slower_us = atomic_load_explicit(&node->live.slowlog_slower_us, memory_order_relaxed);
     if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us && words.size > 0) {
-        struct slowlog_note note = {.unix_s = clock_unix_us() / 1000000, .usec = nsec / 1000, .words = words};
+        struct slowlog_note note = {
+            .unix_s = clock_unix_us() / 1000000, .usec = nsec / 1000, .words = words};
         if (conn != NULL) {
             note.peer = slice_of(conn->session.peer);
             note.name = buf_slice(&conn->session.name);
         }
         slowlog_note(node->slowlog, &note, (size_t)atomic_load(&node->live.slowlog_max_len));
     }
-    int64_t threshold_ms = atomic_load_explicit(&node->live.latency_threshold_ms, memory_order_relaxed);
+    int64_t threshold_ms =
+        atomic_load_explicit(&node->live.latency_threshold_ms, memory_order_relaxed);
     if (threshold_ms > 0 && nsec / 1000000 >= (uint64_t)threshold_ms) {
         latency_note(node->latency, "command", clock_unix_us() / 1000000, nsec / 1000000);
     }
@@ -359,7 +375,8 @@ void dispatch_on_landed(struct answer *answer)
 static bool call_is_timed(const struct node *node, const struct command *command)
 {
     int64_t slower_us = atomic_load_explicit(&node->live.slowlog_slower_us, memory_order_relaxed);
-    return command == NULL || (command->flags & COMMAND_FAST) == 0 || (slower_us >= 0 && slower_us < 1000);
+    return command == NULL || (command->flags & COMMAND_FAST) == 0 ||
+           (slower_us >= 0 && slower_us < 1000);
 }
 
 /* `nsec` 0: the call was not timed by itself; its request remembers who gets the share. */
@@ -384,7 +401,8 @@ static void dispatch_count(struct call *call, struct request *request, uint64_t 
         counter_add(&counters->failed, call->reply->failed ? 1 : 0);
     }
     if (nsec != 0 && !call->deferred && (call->command->flags & COMMAND_SKIP_SLOWLOG) == 0) {
-        int64_t slower_us = atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed);
+        int64_t slower_us =
+            atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed);
         struct buf words = {0};
         if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us) {
             (void)!slowlog_words(&words, call->argv, call->argc);

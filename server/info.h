@@ -19,7 +19,7 @@ struct info {
     struct totals totals; /* since CONFIG RESETSTAT */
     struct buf *text;
     struct slice l2_keyspace; /* the lines of L2, when there is one that answered */
-    bool failed; /* no memory: the rest is left out and the answer is an error */
+    bool failed;              /* no memory: the rest is left out and the answer is an error */
 };
 
 /* One line; the line end is added. */

@@ -14,9 +14,20 @@
 #include <unistd.h>
 
 /* REFUSED: could not even begin; its link hears of it at the next flush, since link_on_lost must not come from inside. */
-enum l2_socket_state { L2_RESOLVING, L2_REFUSED, L2_CONNECTING, L2_OPEN, L2_CLOSED };
+enum l2_socket_state {
+    L2_RESOLVING,
+    L2_REFUSED,
+    L2_CONNECTING,
+    L2_OPEN,
+    L2_CLOSED
+};
 
-enum { KEEPALIVE_IDLE_S = 30, KEEPALIVE_INTERVAL_S = 10, KEEPALIVE_COUNT = 5, L2_READ_TURNS = 16 };
+enum {
+    KEEPALIVE_IDLE_S = 30,
+    KEEPALIVE_INTERVAL_S = 10,
+    KEEPALIVE_COUNT = 5,
+    L2_READ_TURNS = 16
+};
 
 struct l2_socket {
     struct l2_roof *roof;
@@ -55,7 +66,8 @@ static void l2_socket_close(struct l2_socket *s)
     s->link = NULL;
     list_remove(&s->in_roof);
     if (s->has_poll) {
-        uv_close((uv_handle_t *)&s->poll, l2_socket_on_closed); /* before close(2): libuv still names it to epoll */
+        uv_close((uv_handle_t *)&s->poll,
+                 l2_socket_on_closed); /* before close(2): libuv still names it to epoll */
     }
     if (s->fd >= 0) {
         (void)close(s->fd);
@@ -113,7 +125,9 @@ static void l2_socket_read(struct l2_socket *s)
             return;
         } else if (errno != EINTR) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) {
-                l2_socket_lost(s, strerror(errno)); /* NOLINT(concurrency-mt-unsafe): glibc's is thread-safe here */
+                l2_socket_lost(
+                    s, strerror(
+                           errno)); /* NOLINT(concurrency-mt-unsafe): glibc's is thread-safe here */
             }
             return;
         }
@@ -218,7 +232,8 @@ static void l2_socket_connect(struct l2_socket *s, const struct sockaddr *addres
 }
 
 /* A name may have addresses on which nobody answers (localhost: ::1 before 127.0.0.1): attempts take turns. */
-static const struct addrinfo *l2_socket_choose(const struct l2_socket *s, const struct addrinfo *found)
+static const struct addrinfo *l2_socket_choose(const struct l2_socket *s,
+                                               const struct addrinfo *found)
 {
     unsigned count = 0;
     for (const struct addrinfo *one = found; one != NULL; one = one->ai_next) {
@@ -251,7 +266,8 @@ static void l2_socket_resolve(struct l2_socket *s, const struct l2_url *url)
     (void)snprintf(port, sizeof(port), "%d", url->port);
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
     s->resolve.data = s;
-    if (uv_getaddrinfo(s->roof->loop, &s->resolve, l2_socket_on_resolved, url->host, port, &hints) != 0) {
+    if (uv_getaddrinfo(s->roof->loop, &s->resolve, l2_socket_on_resolved, url->host, port,
+                       &hints) != 0) {
         s->state = L2_REFUSED;
         s->refused = ENOMEM;
     }
@@ -305,8 +321,8 @@ static void roof_wants_flush(void *arg, struct link *link)
     }
 }
 
-void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock, const struct l2_url *url,
-                  void *owner)
+void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock,
+                  const struct l2_url *url, void *owner)
 {
     *roof = (struct l2_roof){.loop = loop, .clock = clock, .url = url, .owner = owner};
     list_init(&roof->sockets);
@@ -319,8 +335,10 @@ void l2_roof_close(struct l2_roof *roof)
 
 struct link_io l2_roof_io(struct l2_roof *roof)
 {
-    return (struct link_io){
-        .roof = roof, .connect = roof_connect, .close = roof_close_link, .wants_flush = roof_wants_flush};
+    return (struct link_io){.roof = roof,
+                            .connect = roof_connect,
+                            .close = roof_close_link,
+                            .wants_flush = roof_wants_flush};
 }
 
 void l2_roof_flush(struct l2_roof *roof)

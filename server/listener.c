@@ -18,7 +18,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LISTENERS_MAX = 16, ACCEPT_BUDGET = 64 };
+enum {
+    LISTENERS_MAX = 16,
+    ACCEPT_BUDGET = 64
+};
 
 struct listener {
     struct listeners *all;
@@ -38,13 +41,15 @@ struct listeners {
 
 /* --- opening ------------------------------------------------------------------------------------------------------------ */
 
-static enum status listener_fail(char error[LISTENER_ERROR_MAX], const char *address, const char *what)
+static enum status listener_fail(char error[LISTENER_ERROR_MAX], const char *address,
+                                 const char *what)
 {
     (void)snprintf(error, LISTENER_ERROR_MAX, "cannot listen on %s: %s", address, what);
     return INVALID;
 }
 
-static enum status listener_add(struct listeners *all, int fd, const struct sockaddr *address, socklen_t size)
+static enum status listener_add(struct listeners *all, int fd, const struct sockaddr *address,
+                                socklen_t size)
 {
     int backlog = (int)all->node->options.tcp_backlog;
     if (bind(fd, address, size) != 0 || listen(fd, backlog) != 0) {
@@ -57,7 +62,8 @@ static enum status listener_add(struct listeners *all, int fd, const struct sock
     return OK;
 }
 
-static enum status listener_open_tcp(struct listeners *all, const char *text, char error[LISTENER_ERROR_MAX])
+static enum status listener_open_tcp(struct listeners *all, const char *text,
+                                     char error[LISTENER_ERROR_MAX])
 {
     struct address address;
     char why[128];
@@ -66,16 +72,18 @@ static enum status listener_open_tcp(struct listeners *all, const char *text, ch
     }
     bool open = !all->node->options.protected_mode || all->node->options.requirepass[0] != '\0';
     if (!open && !address_is_loopback(&address)) {
-        return listener_fail(error, text,
-                             "anybody could reach it: set requirepass, listen on 127.0.0.1 or [::1], or say "
-                             "protected-mode no");
+        return listener_fail(
+            error, text,
+            "anybody could reach it: set requirepass, listen on 127.0.0.1 or [::1], or say "
+            "protected-mode no");
     }
     if (all->count == LISTENERS_MAX) {
         return listener_fail(error, text, "more than 16 addresses");
     }
     int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        return listener_fail(error, text, strerror(errno)); /* NOLINT(concurrency-mt-unsafe): before threads */
+        return listener_fail(error, text,
+                             strerror(errno)); /* NOLINT(concurrency-mt-unsafe): before threads */
     }
     int one = 1;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
@@ -99,7 +107,8 @@ static bool unix_path_is_alive(const struct sockaddr_un *address)
     return alive;
 }
 
-static enum status listener_open_unix(struct listeners *all, const char *path, char error[LISTENER_ERROR_MAX])
+static enum status listener_open_unix(struct listeners *all, const char *path,
+                                      char error[LISTENER_ERROR_MAX])
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(address.sun_path)) {
@@ -129,7 +138,8 @@ static enum status listener_open_unix(struct listeners *all, const char *path, c
     return OK;
 }
 
-enum status listeners_open(struct node *node, struct listeners **ret_listeners, char error[LISTENER_ERROR_MAX])
+enum status listeners_open(struct node *node, struct listeners **ret_listeners,
+                           char error[LISTENER_ERROR_MAX])
 {
     struct listeners *all = calloc(1, sizeof(*all));
     char *list = strdup(node->options.listen);
@@ -143,7 +153,8 @@ enum status listeners_open(struct node *node, struct listeners **ret_listeners, 
     all->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     enum status status = OK;
     char *rest = NULL;
-    for (char *one = strtok_r(list, " ,", &rest); one != NULL && status == OK; one = strtok_r(NULL, " ,", &rest)) {
+    for (char *one = strtok_r(list, " ,", &rest); one != NULL && status == OK;
+         one = strtok_r(NULL, " ,", &rest)) {
         status = listener_open_tcp(all, one, error);
     }
     if (status == OK && node->options.unixsocket[0] != '\0') {
@@ -209,7 +220,8 @@ static void listener_on_poll(uv_poll_t *poll, int status, int events)
             }
             return;
         }
-        if ((int64_t)atomic_load(&all->node->conns_open) >= atomic_load(&all->node->live.maxclients)) {
+        if ((int64_t)atomic_load(&all->node->conns_open) >=
+            atomic_load(&all->node->live.maxclients)) {
             refuse_client(all, fd);
         } else {
             worker_post_conn(least_loaded(all->node), fd);

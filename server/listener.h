@@ -13,20 +13,23 @@
 
 #include "protocol/status.h"
 
-#include <stddef.h>
 #include <uv.h>
+
+#include <stddef.h>
 
 struct node;
 struct listeners;
 
-enum { LISTENER_ERROR_MAX = 256 };
+enum {
+    LISTENER_ERROR_MAX = 256
+};
 
 /* All addresses of the options (listen, unixsocket). INVALID, NO_MEMORY. Nothing is accepted before listeners_start. */
-enum status listeners_open(struct node *node, struct listeners **ret_listeners, char error[LISTENER_ERROR_MAX])
-    __attribute__((warn_unused_result));
+enum status listeners_open(struct node *node, struct listeners **ret_listeners,
+                           char error[LISTENER_ERROR_MAX]) __attribute__((warn_unused_result));
 void listeners_start(struct listeners *all, uv_loop_t *loop);
-void listeners_close(struct listeners *all); /* twice is fine */
-void listeners_free(struct listeners *all);  /* after the loop has run its close callbacks */
+void listeners_close(struct listeners *all);     /* twice is fine */
+void listeners_free(struct listeners *all);      /* after the loop has run its close callbacks */
 int listeners_port(const struct listeners *all); /* of the first TCP address; 0: none */
 
 #endif

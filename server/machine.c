@@ -34,11 +34,13 @@ static bool read_number(const char *path, long long *ret_number)
 unsigned machine_cpus(void)
 {
     cpu_set_t set;
-    long cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : sysconf(_SC_NPROCESSORS_ONLN);
+    long cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
+                                                             : sysconf(_SC_NPROCESSORS_ONLN);
     long long quota = -1;
     long long period = 0;
     char line[64];
-    if (read_line("/sys/fs/cgroup/cpu.max", line, sizeof(line))) { /* "max 100000", "50000 100000" */
+    if (read_line("/sys/fs/cgroup/cpu.max", line,
+                  sizeof(line))) { /* "max 100000", "50000 100000" */
         char *end = NULL;
         quota = strtoll(line, &end, 10);
         period = end == line ? 0 : strtoll(end, NULL, 10);

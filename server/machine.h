@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-unsigned machine_cpus(void);   /* at least 1; a quota is rounded up */
-size_t machine_memory(void);   /* bytes */
+unsigned machine_cpus(void); /* at least 1; a quota is rounded up */
+size_t machine_memory(void); /* bytes */
 
 #endif

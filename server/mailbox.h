@@ -17,9 +17,10 @@
 
 #include "protocol/status.h"
 
+#include <uv.h>
+
 #include <pthread.h>
 #include <stdbool.h>
-#include <uv.h>
 
 struct worker;
 
@@ -41,16 +42,17 @@ struct mailbox {
 void mailbox_open(struct mailbox *mailbox, uv_loop_t *loop, void *owner);
 /* Opens what still waits, then closes; posts answer BUSY from then on. */
 void mailbox_close(struct mailbox *mailbox);
-enum status mailbox_post(struct mailbox *mailbox, struct letter *letter) MUST_USE; /* BUSY: still the caller's */
+enum status mailbox_post(struct mailbox *mailbox,
+                         struct letter *letter) MUST_USE; /* BUSY: still the caller's */
 /* Past the limit too. BUSY only when the mailbox is closed. */
 enum status mailbox_post_urgent(struct mailbox *mailbox, struct letter *letter) MUST_USE;
 
 struct tour {
     struct letter letter;
     struct worker *home;
-    unsigned next;                                             /* worker to visit */
-    void (*visit)(struct tour *tour, struct worker *worker);   /* on that worker's loop */
-    void (*done)(struct tour *tour);                           /* on home's loop; frees the tour */
+    unsigned next;                                           /* worker to visit */
+    void (*visit)(struct tour *tour, struct worker *worker); /* on that worker's loop */
+    void (*done)(struct tour *tour);                         /* on home's loop; frees the tour */
 };
 
 /* Sets out; visit and done must be set, letter first in the struct. Neither is called from inside. */

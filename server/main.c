@@ -6,14 +6,17 @@
 #include "server/node.h"
 #include "tiers/base/log.h"
 
+#include <uv.h>
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <uv.h>
 
-enum { EXIT_CONFIG = 78 }; /* EX_CONFIG of sysexits.h */
+enum {
+    EXIT_CONFIG = 78
+}; /* EX_CONFIG of sysexits.h */
 
 struct process {
     uv_loop_t loop;

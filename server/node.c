@@ -18,7 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NODE_THREADS_MAX = 8 };
+enum {
+    NODE_THREADS_MAX = 8
+};
 
 /* --- settings ------------------------------------------------------------------------------------------------------------ */
 
@@ -106,7 +108,8 @@ static enum status node_open_workers(struct node *node)
         return NO_MEMORY;
     }
     for (; node->worker_count < count; node->worker_count++) {
-        enum status status = worker_new(node, node->worker_count, &node->workers[node->worker_count]);
+        enum status status =
+            worker_new(node, node->worker_count, &node->workers[node->worker_count]);
         if (status != OK) {
             return status;
         }
@@ -130,8 +133,8 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->sampler = sampler_new();
     node->l1 = l1_new(&(struct l1_options){.bytes_max = node_memory(&node->options),
                                            .policy = policy_find(slice_of(node->options.policy))});
-    if (node->metrics == NULL || node->slowlog == NULL || node->latency == NULL || node->errorstats == NULL ||
-        node->sampler == NULL || node->l1 == NULL) {
+    if (node->metrics == NULL || node->slowlog == NULL || node->latency == NULL ||
+        node->errorstats == NULL || node->sampler == NULL || node->l1 == NULL) {
         return NO_MEMORY;
     }
     enum status status = node_open_l2(node, error);
@@ -141,8 +144,8 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     return status == OK ? control_new(node, &node->control, error) : status;
 }
 
-enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg, struct node **ret_node,
-                       char error[NODE_ERROR_MAX])
+enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg,
+                       struct node **ret_node, char error[NODE_ERROR_MAX])
 {
     struct node *node = calloc(1, sizeof(*node));
     (void)snprintf(error, NODE_ERROR_MAX, "no memory");
@@ -162,8 +165,9 @@ enum status node_start(struct options *options, void (*on_ended)(void *arg), voi
         worker_start(node->workers[i]);
     }
     control_start(node->control, on_ended, arg);
-    log_write(&node->log, LOG_NOTICE, "started", "version=%s run_id=%s threads=%u memory=%zu l2=%s", TERRACE_VERSION, node->run_id,
-               node->worker_count, node_memory(&node->options), node->tiers == NULL ? "none" : "yes");
+    log_write(&node->log, LOG_NOTICE, "started", "version=%s run_id=%s threads=%u memory=%zu l2=%s",
+              TERRACE_VERSION, node->run_id, node->worker_count, node_memory(&node->options),
+              node->tiers == NULL ? "none" : "yes");
     *ret_node = node;
     return OK;
 }

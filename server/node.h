@@ -8,8 +8,8 @@
 #include "server/options.h"
 #include "tiers/base/clock.h"
 #include "tiers/base/log.h"
-#include "tiers/l2_url.h"
 #include "tiers/l1.h"
+#include "tiers/l2_url.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -33,9 +33,9 @@ struct live {
     _Atomic int64_t slowlog_slower_us;
     _Atomic int64_t slowlog_max_len;
     _Atomic int64_t latency_threshold_ms;
-    _Atomic int64_t pause_until_ms;   /* CLIENT PAUSE; 0: none */
+    _Atomic int64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     _Atomic bool pause_writes_only;
-    _Atomic bool draining;            /* SIGTERM came */
+    _Atomic bool draining; /* SIGTERM came */
 };
 
 struct node {
@@ -44,14 +44,14 @@ struct node {
     struct live live;
     struct clock clock;
     struct log log;
-    struct l2_url url;     /* of L2, if there is one */
+    struct l2_url url; /* of L2, if there is one */
     struct l1 *l1;
-    struct tiers *tiers;   /* NULL: alone, no L2 */
+    struct tiers *tiers; /* NULL: alone, no L2 */
     struct worker **workers;
     unsigned worker_count;
     struct control *control;
-    char run_id[41];       /* 40 hex digits, as Redis */
-    uint64_t id;           /* on the bus */
+    char run_id[41]; /* 40 hex digits, as Redis */
+    uint64_t id;     /* on the bus */
     int64_t started_at_ms;
     struct metrics *metrics; /* the control loop's */
     struct slowlog *slowlog;
@@ -62,12 +62,14 @@ struct node {
     _Atomic uint64_t conns_open;
 };
 
-enum { NODE_ERROR_MAX = 320 };
+enum {
+    NODE_ERROR_MAX = 320
+};
 
 /* Builds and starts a node; takes `options` over, whatever comes of it. INVALID, NO_MEMORY: `error` says why, nothing
  * runs. `on_ended` is called once, on the control thread, when a stopped node has ended. */
-enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg, struct node **ret_node,
-                       char error[NODE_ERROR_MAX]) MUST_USE;
+enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg,
+                       struct node **ret_node, char error[NODE_ERROR_MAX]) MUST_USE;
 void node_stop(struct node *node); /* begins the drain; any thread, more than once */
 void node_free(struct node *node); /* after on_ended; waits for the threads */
 

@@ -12,7 +12,8 @@ const char *object_encoding(struct slice value, enum item_look look)
     if (look == ITEM_LOOK_RAW) {
         return "raw";
     }
-    if (look != ITEM_LOOK_STRING && value.size <= I64_DIGITS_MAX && slice_to_i64(value, &number) == OK) {
+    if (look != ITEM_LOOK_STRING && value.size <= I64_DIGITS_MAX &&
+        slice_to_i64(value, &number) == OK) {
         return "int";
     }
     return value.size <= EMBSTR_BYTES_MAX ? "embstr" : "raw";
@@ -21,7 +22,7 @@ const char *object_encoding(struct slice value, enum item_look look)
 int64_t object_refcount(struct slice value, enum item_look look)
 {
     int64_t number;
-    bool shared = look == ITEM_LOOK_PLAIN && value.size <= I64_DIGITS_MAX && slice_to_i64(value, &number) == OK &&
-                  number >= 0 && number < SHARED_INTEGERS;
+    bool shared = look == ITEM_LOOK_PLAIN && value.size <= I64_DIGITS_MAX &&
+                  slice_to_i64(value, &number) == OK && number >= 0 && number < SHARED_INTEGERS;
     return shared ? INT32_MAX : 1;
 }

@@ -7,6 +7,7 @@
 #include "tiers/item.h"
 
 const char *object_encoding(struct slice value, enum item_look look); /* "int", "embstr" or "raw" */
-int64_t object_refcount(struct slice value, enum item_look look);     /* small integers are shared in Redis: INT32_MAX */
+int64_t object_refcount(struct slice value,
+                        enum item_look look); /* small integers are shared in Redis: INT32_MAX */
 
 #endif

@@ -10,11 +10,14 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { OUT_IOVECS = 64, OUT_POOL_CHUNKS = 256 };
+enum {
+    OUT_IOVECS = 64,
+    OUT_POOL_CHUNKS = 256
+};
 
 struct out_chunk {
     struct out_chunk *next;
-    struct item *item;  /* attached: the bytes lie in it; else NULL and they lie in `room` */
+    struct item *item; /* attached: the bytes lie in it; else NULL and they lie in `room` */
     const char *bytes;
     size_t start; /* sent so far */
     size_t end;   /* filled so far */
@@ -157,7 +160,8 @@ static void out_merge(struct out *to, struct out *from)
     struct out_chunk *tail = to->tail;
     struct out_chunk *chunk = from->head;
     size_t waits = chunk->end - chunk->start;
-    if (tail == NULL || tail->item != NULL || chunk->item != NULL || waits > OUT_CHUNK_SIZE - tail->end) {
+    if (tail == NULL || tail->item != NULL || chunk->item != NULL ||
+        waits > OUT_CHUNK_SIZE - tail->end) {
         return;
     }
     memcpy(tail->room + tail->end, chunk->room + chunk->start, waits);
@@ -205,7 +209,8 @@ enum status out_send(struct out *out, int fd)
         for (struct out_chunk *chunk = out->head; chunk != NULL && message.msg_iovlen < OUT_IOVECS;
              chunk = chunk->next) {
             const char *bytes = chunk->bytes + chunk->start;
-            memcpy(&parts[message.msg_iovlen].iov_base, &bytes, sizeof(bytes)); /* sendmsg only reads; iovec has no const */
+            memcpy(&parts[message.msg_iovlen].iov_base, &bytes,
+                   sizeof(bytes)); /* sendmsg only reads; iovec has no const */
             parts[message.msg_iovlen].iov_len = chunk->end - chunk->start;
             message.msg_iovlen++;
         }

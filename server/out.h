@@ -16,7 +16,9 @@
 
 struct item;
 
-enum { OUT_CHUNK_SIZE = 16 * 1024 };
+enum {
+    OUT_CHUNK_SIZE = 16 * 1024
+};
 
 struct out_chunk;
 
@@ -31,7 +33,7 @@ struct out {
     struct out_pool *pool;
     struct out_chunk *head;
     struct out_chunk *tail;
-    size_t size;  /* bytes waiting */
+    size_t size; /* bytes waiting */
     bool broken;
 };
 
@@ -42,8 +44,9 @@ void out_append(struct out *out, const void *data, size_t size);
 /* Contiguous room for `size` <= OUT_CHUNK_SIZE bytes at the end; follow with out_commit(bytes written). NULL: broken. */
 char *out_room(struct out *out, size_t size);
 void out_commit(struct out *out, size_t size);
-void out_attach(struct out *out, struct item *item, struct slice bytes); /* bytes lie in item; takes a reference */
-void out_move(struct out *to, struct out *from);                         /* all of `from` to the end of `to` */
+void out_attach(struct out *out, struct item *item,
+                struct slice bytes);             /* bytes lie in item; takes a reference */
+void out_move(struct out *to, struct out *from); /* all of `from` to the end of `to` */
 
 /* Writes what the socket takes at once. OK: nothing is left; AGAIN: the socket is full; CLOSE: the peer is gone. */
 enum status out_send(struct out *out, int fd) MUST_USE;

@@ -117,7 +117,8 @@ static bool relay_writes(const struct command *command)
 static struct key_range relay_key_range(const struct call *call)
 {
     struct key_range range;
-    return call_key_range(call, &range) ? range : (struct key_range){.first = 1, .last = 0, .step = 1};
+    return call_key_range(call, &range) ? range
+                                        : (struct key_range){.first = 1, .last = 0, .step = 1};
 }
 
 static enum tiers_ends relay_ends(const struct call *call)

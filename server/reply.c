@@ -11,15 +11,17 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ERROR_TEXT_MAX = 1024 };
+enum {
+    ERROR_TEXT_MAX = 1024
+};
 
 /* One short line, made in place by a function of resp_write. */
-#define REPLY_HEAD(reply, expression)                                                                                  \
-    do {                                                                                                               \
-        char *dst = out_room(&(reply)->out, RESP_HEAD_MAX);                                                            \
-        if (dst != NULL) {                                                                                             \
-            out_commit(&(reply)->out, (expression));                                                                   \
-        }                                                                                                              \
+#define REPLY_HEAD(reply, expression)                       \
+    do {                                                    \
+        char *dst = out_room(&(reply)->out, RESP_HEAD_MAX); \
+        if (dst != NULL) {                                  \
+            out_commit(&(reply)->out, (expression));        \
+        }                                                   \
     } while (0)
 
 void reply_ok(struct reply *reply)
@@ -181,10 +183,12 @@ void reply_out_of_memory(struct reply *reply)
     reply_error(reply, "OOM command not allowed when used memory > 'maxmemory'.");
 }
 
-void reply_help(struct reply *reply, const char *command_upper, const char *const *lines, size_t count)
+void reply_help(struct reply *reply, const char *command_upper, const char *const *lines,
+                size_t count)
 {
     char first[160];
-    (void)snprintf(first, sizeof(first), "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", command_upper);
+    (void)snprintf(first, sizeof(first),
+                   "%s <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", command_upper);
     reply_array(reply, count + 3);
     reply_status(reply, first);
     for (size_t i = 0; i < count; i++) {

@@ -26,28 +26,35 @@ struct reply {
 void reply_ok(struct reply *reply);
 void reply_status(struct reply *reply, const char *text); /* "+text" */
 void reply_error(struct reply *reply, const char *text);
-void reply_errorf(struct reply *reply, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void reply_errorf(struct reply *reply, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void reply_integer(struct reply *reply, int64_t number);
-void reply_boolean(struct reply *reply, bool value); /* RESP2: 1 or 0 */
+void reply_boolean(struct reply *reply, bool value);              /* RESP2: 1 or 0 */
 void reply_double_text(struct reply *reply, struct slice digits); /* RESP3 double, RESP2 bulk */
 void reply_bulk(struct reply *reply, struct slice bytes);
 void reply_bulk_text(struct reply *reply, const char *text);
 void reply_bulk_integer(struct reply *reply, int64_t number); /* digits as a bulk string */
-void reply_item(struct reply *reply, struct item *item);      /* its value as a bulk; borrowed, large ones referenced */
+void reply_item(struct reply *reply,
+                struct item *item); /* its value as a bulk; borrowed, large ones referenced */
 void reply_null(struct reply *reply);
 void reply_null_array(struct reply *reply);
 void reply_array(struct reply *reply, size_t count);
 void reply_map(struct reply *reply, size_t pairs);
 void reply_set(struct reply *reply, size_t count);
 void reply_verbatim(struct reply *reply, struct slice text); /* RESP3 "txt", RESP2 bulk */
-void reply_raw(struct reply *reply, struct slice bytes);     /* already RESP of the right protocol: relayed */
+void reply_raw(struct reply *reply,
+               struct slice bytes); /* already RESP of the right protocol: relayed */
 
 /* The texts that many commands share. */
-void reply_wrong_arity(struct reply *reply, const char *full_name); /* "ERR wrong number of arguments for '%s' command" */
-void reply_syntax_error(struct reply *reply);                       /* "ERR syntax error" */
-void reply_not_integer(struct reply *reply);   /* "ERR value is not an integer or out of range" */
-void reply_out_of_memory(struct reply *reply); /* "OOM command not allowed when used memory > 'maxmemory'." */
+void reply_wrong_arity(
+    struct reply *reply,
+    const char *full_name);                   /* "ERR wrong number of arguments for '%s' command" */
+void reply_syntax_error(struct reply *reply); /* "ERR syntax error" */
+void reply_not_integer(struct reply *reply);  /* "ERR value is not an integer or out of range" */
+void reply_out_of_memory(
+    struct reply *reply); /* "OOM command not allowed when used memory > 'maxmemory'." */
 /* HELP of a container command: a status per line, as Redis' addReplyHelp, with its first and last lines. */
-void reply_help(struct reply *reply, const char *command_upper, const char *const *lines, size_t count);
+void reply_help(struct reply *reply, const char *command_upper, const char *const *lines,
+                size_t count);
 
 #endif

@@ -12,7 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WORKER_TICK_MS = 100, WORKER_CONN_TICKS = 10 };
+enum {
+    WORKER_TICK_MS = 100,
+    WORKER_CONN_TICKS = 10
+};
 
 /* --- the batch ---------------------------------------------------------------------------------------------------------- */
 
@@ -49,7 +52,8 @@ static void worker_share_time(struct worker *worker, uint64_t batch_ns)
     }
     for (unsigned i = 0; i < batch->count && untimed > 0; i++) {
         if (batch->requests[i].untimed != NULL) {
-            dispatch_note_duration(batch->requests[i].untimed, (batch_ns - worker->timed_ns) / untimed);
+            dispatch_note_duration(batch->requests[i].untimed,
+                                   (batch_ns - worker->timed_ns) / untimed);
         }
     }
 }
@@ -63,7 +67,8 @@ void worker_execute(struct worker *worker)
     uint64_t began_ns = clock_monotonic_ns();
     worker->timed_ns = 0;
     worker_read_clock(worker);
-    for (unsigned i = 0; i < batch->count; i++) { /* the buckets are here by now; their items come while we begin */
+    for (unsigned i = 0; i < batch->count;
+         i++) { /* the buckets are here by now; their items come while we begin */
         if (batch->requests[i].has_hash) {
             l1_prefetch_item(worker->node->l1, batch->requests[i].hash);
         }
@@ -184,7 +189,8 @@ static void worker_on_tick(uv_timer_t *timer)
     struct live *live = &worker->node->live;
     worker_read_clock(worker);
     if (worker->window != NULL) {
-        tiers_window_timeouts(worker->window, atomic_load(&live->l2_timeout_ms), atomic_load(&live->l2_relay_timeout_ms));
+        tiers_window_timeouts(worker->window, atomic_load(&live->l2_timeout_ms),
+                              atomic_load(&live->l2_relay_timeout_ms));
         tiers_window_tick(worker->window, worker->now_ms);
     }
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
@@ -253,7 +259,8 @@ static enum status worker_post_tiers(void *arg, unsigned to, struct tiers_post *
     struct l2_roof *roof = arg;
     struct worker *worker = roof->owner;
     struct letter *letter = (struct letter *)(void *)post->roof_room;
-    _Static_assert(sizeof(struct letter) <= sizeof(post->roof_room), "a letter fits in the room of a post");
+    _Static_assert(sizeof(struct letter) <= sizeof(post->roof_room),
+                   "a letter fits in the room of a post");
     _Static_assert(offsetof(struct tiers_post, roof_room) == 0, "a post begins with its letter");
     letter->open = worker_on_tiers_post;
     struct mailbox *mailbox = &worker->node->workers[to]->mailbox;
@@ -287,7 +294,8 @@ static enum status worker_open_window(struct worker *worker)
 static void worker_open_loop(struct worker *worker)
 {
     CHECK(uv_loop_init(&worker->loop) == 0);
-    CHECK(uv_loop_configure(&worker->loop, UV_METRICS_IDLE_TIME) == 0); /* how busy it is: the signal to scale by */
+    CHECK(uv_loop_configure(&worker->loop, UV_METRICS_IDLE_TIME) ==
+          0); /* how busy it is: the signal to scale by */
     CHECK(uv_check_init(&worker->loop, &worker->check) == 0);
     CHECK(uv_prepare_init(&worker->loop, &worker->prepare) == 0);
     CHECK(uv_idle_init(&worker->loop, &worker->idle) == 0);

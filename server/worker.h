@@ -20,7 +20,11 @@
 #include "tiers/base/metrics.h"
 #include "tiers/base/rand.h"
 
-enum { BATCH_REQUESTS = 256, BATCH_ARGS = 2048, READ_MEMORY = 1024 * 1024 };
+enum {
+    BATCH_REQUESTS = 256,
+    BATCH_ARGS = 2048,
+    READ_MEMORY = 1024 * 1024
+};
 
 struct request {
     struct conn *conn;
@@ -60,7 +64,7 @@ struct worker {
     struct list dirty;
     struct list taken;
     struct list woken;
-    uv_idle_t idle;               /* runs while somebody is woken, so that the loop does not sleep */
+    uv_idle_t idle; /* runs while somebody is woken, so that the loop does not sleep */
     struct request_reader reader; /* for requests that arrive whole */
     struct batch batch;
     char *read_memory;
@@ -72,26 +76,29 @@ struct worker {
     struct tiers_window *window; /* NULL: alone */
     struct metrics *metrics;
     struct command_counters *counters; /* by command index */
-    _Atomic unsigned load;       /* connections */
+    _Atomic unsigned load;             /* connections */
     bool draining;
-    bool paused;                 /* some connection is held by CLIENT PAUSE */
+    bool paused; /* some connection is held by CLIENT PAUSE */
     int64_t drain_until_ms;
-    struct l2_roof *roof;        /* sockets of its links; NULL: alone */
+    struct l2_roof *roof;         /* sockets of its links; NULL: alone */
     struct read_wait *spare_read; /* cmd_read.c: a reader for the next GET; malloc'ed or NULL */
-    struct reply aside;          /* an answer made now that must wait for its turn */
-    struct reply sink;           /* answers nobody wants (CLIENT REPLY OFF) */
+    struct reply aside;           /* an answer made now that must wait for its turn */
+    struct reply sink;            /* answers nobody wants (CLIENT REPLY OFF) */
     unsigned ticks;
-    char copy[LIMIT_COPY];       /* where l1_get copies small values to */
+    char copy[LIMIT_COPY]; /* where l1_get copies small values to */
 };
 
 /* INFO commandstats: written by the worker, read by any. A command flagged fast is not timed by itself: it gets its share
  * of the batch, since a look at the clock would cost a tenth of a GET. */
-enum { COMMAND_DURATIONS = 26 }; /* up to 1, 2, 4 ... microseconds (of 1024 ns); the last takes all that is longer */
+enum {
+    COMMAND_DURATIONS = 26
+}; /* up to 1, 2, 4 ... microseconds (of 1024 ns); the last takes all that is longer */
 
 struct command_counters {
     _Atomic uint64_t calls;
     _Atomic uint64_t nsec;
-    _Atomic uint64_t durations[COMMAND_DURATIONS]; /* how many calls took how long: LATENCY HISTOGRAM */
+    _Atomic uint64_t
+        durations[COMMAND_DURATIONS]; /* how many calls took how long: LATENCY HISTOGRAM */
     _Atomic uint64_t rejected;
     _Atomic uint64_t failed;
 };

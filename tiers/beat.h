@@ -18,7 +18,9 @@
 
 /* Above this a counter is refused as garbage: Lua's numbers are exact to 2^53, and the script counts to 15 digits. */
 #define EPOCH_COUNTER_MAX 999999999999999ll
-enum { BEAT_ERROR_MAX = 160 };
+enum {
+    BEAT_ERROR_MAX = 160
+};
 
 enum {
     BEAT_COMMAND_WORDS_MAX = 4
@@ -29,17 +31,19 @@ struct beat_request {
     uint64_t known_epoch;  /* largest counter this node ever saw */
     uint64_t fresh_random; /* of a new epoch, should one begin */
     uint64_t node;
-    int64_t deadline_ms;   /* of the node's record in terrace:nodes */
-    bool publish;          /* false: greeting */
-    const struct frame *frame; /* to publish; the script fills in its epoch and seq words; NULL on a greeting */
-    const struct slice *command; /* that the frame announces and the script runs last; its reply is the answer then */
-    size_t command_words;        /* 0: none; at most BEAT_COMMAND_WORDS_MAX */
+    int64_t deadline_ms; /* of the node's record in terrace:nodes */
+    bool publish;        /* false: greeting */
+    const struct frame
+        *frame; /* to publish; the script fills in its epoch and seq words; NULL on a greeting */
+    const struct slice *
+        command; /* that the frame announces and the script runs last; its reply is the answer then */
+    size_t command_words; /* 0: none; at most BEAT_COMMAND_WORDS_MAX */
 };
 
 struct beat_answer {
     struct epoch epoch;
-    uint64_t seq;   /* of this beat; the current one on a greeting */
-    bool began;     /* this call began the epoch */
+    uint64_t seq; /* of this beat; the current one on a greeting */
+    bool began;   /* this call began the epoch */
 };
 
 extern const char beat_script[]; /* the text of scripts/beat.lua, embedded by the build */
@@ -48,6 +52,7 @@ extern const char beat_script[]; /* the text of scripts/beat.lua, embedded by th
 enum status beat_write(struct buf *out, const struct beat_request *request) MUST_USE;
 /* `reply` is one whole reply. OK; L2_ERROR: Redis answered an error, its text in `error`; MALFORMED; NO_MEMORY. Unless
  * OK, `error` says why. */
-enum status beat_read(struct slice reply, struct beat_answer *ret_answer, char error[BEAT_ERROR_MAX]) MUST_USE;
+enum status beat_read(struct slice reply, struct beat_answer *ret_answer,
+                      char error[BEAT_ERROR_MAX]) MUST_USE;
 
 #endif

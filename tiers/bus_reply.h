@@ -22,16 +22,16 @@
 #define BUS_CHANNEL_FRAMES "terrace:bus"
 
 enum bus_kind {
-    BUS_KEYS,              /* keys that changed: bus_message_key */
-    BUS_FLUSHED,           /* everything changed */
-    BUS_FORGED,            /* an announcement that is not an array of strings */
-    BUS_FRAME,             /* `text` came on the frames' channel */
+    BUS_KEYS,    /* keys that changed: bus_message_key */
+    BUS_FLUSHED, /* everything changed */
+    BUS_FORGED,  /* an announcement that is not an array of strings */
+    BUS_FRAME,   /* `text` came on the frames' channel */
     BUS_SUBSCRIBED_KEYS,
     BUS_SUBSCRIBED_FRAMES,
-    BUS_OK,                /* a plain status */
-    BUS_PONG,              /* `text` is what the PING carried */
-    BUS_ERROR,             /* `text` is Redis' */
-    BUS_STRANGE,           /* none of these, not RESP2, or no memory to look */
+    BUS_OK,      /* a plain status */
+    BUS_PONG,    /* `text` is what the PING carried */
+    BUS_ERROR,   /* `text` is Redis' */
+    BUS_STRANGE, /* none of these, not RESP2, or no memory to look */
 };
 
 struct bus_reader {

@@ -42,30 +42,36 @@
 #ifndef TERRACE_TIERS_COHERENCE_H
 #define TERRACE_TIERS_COHERENCE_H
 
-#include "tiers/beat.h"
 #include "tiers/base/metrics.h"
+#include "tiers/beat.h"
 #include "tiers/l1.h"
 
 #include <stdatomic.h>
 
-enum coherence_state { COHERENCE_DETACHED, COHERENCE_CATCHUP, COHERENCE_SYNCED, COHERENCE_SUSPECT };
+enum coherence_state {
+    COHERENCE_DETACHED,
+    COHERENCE_CATCHUP,
+    COHERENCE_SYNCED,
+    COHERENCE_SUSPECT
+};
 
 /* What workers look at. H and floor are read once per batch, H with acquire. */
 struct coherence_view {
-    _Atomic int64_t horizon_ms;   /* 0: none */
+    _Atomic int64_t horizon_ms; /* 0: none */
     _Atomic int64_t floor_ms;
     _Atomic uint64_t generation;
-    _Atomic bool may_install;     /* a first echo came in this generation and epoch */
-    _Atomic uint32_t bound_ms;    /* T */
-    _Atomic uint64_t known_epoch; /* largest counter ever seen: what the greetings of workers' links say */
+    _Atomic bool may_install;  /* a first echo came in this generation and epoch */
+    _Atomic uint32_t bound_ms; /* T */
+    _Atomic uint64_t
+        known_epoch; /* largest counter ever seen: what the greetings of workers' links say */
 };
 
 /* The fence at serve time: fresh iff true (and the entry's stamp >= floor, and its deadline not passed). */
 static inline bool coherence_fresh(const struct coherence_view *view, int64_t now_ms)
 {
     int64_t horizon_ms = atomic_load_explicit(&view->horizon_ms, memory_order_acquire);
-    return horizon_ms != 0 &&
-           now_ms - horizon_ms <= (int64_t)atomic_load_explicit(&view->bound_ms, memory_order_relaxed);
+    return horizon_ms != 0 && now_ms - horizon_ms <= (int64_t)atomic_load_explicit(
+                                                         &view->bound_ms, memory_order_relaxed);
 }
 
 struct coherence_options {
@@ -90,16 +96,18 @@ bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms);
  * on_beat_failed must follow per beat, in the order of sending; its echo may come before or after. BUSY: too many are
  * outstanding. NO_MEMORY. */
 enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct buf *out) MUST_USE;
-void coherence_on_beat_answer(struct coherence *coherence, const struct beat_answer *answer, int64_t now_ms);
+void coherence_on_beat_answer(struct coherence *coherence, const struct beat_answer *answer,
+                              int64_t now_ms);
 void coherence_on_beat_failed(struct coherence *coherence, const char *why, int64_t now_ms);
 uint64_t coherence_known_epoch(const struct coherence *coherence);
 /* Another link's greeting saw this epoch. */
-void coherence_on_epoch(struct coherence *coherence, const struct beat_answer *answer, int64_t now_ms);
+void coherence_on_epoch(struct coherence *coherence, const struct beat_answer *answer,
+                        int64_t now_ms);
 
 /* --- the bus --- */
 /* What to say on a fresh bus link, in order: CLIENT TRACKING ON REDIRECT <id> BCAST, SUBSCRIBE. */
 enum status coherence_bus_greeting(struct buf *out, uint64_t client_id) MUST_USE;
-void coherence_on_bus_up(struct coherence *coherence, int64_t now_ms);   /* the greeting was sent */
+void coherence_on_bus_up(struct coherence *coherence, int64_t now_ms); /* the greeting was sent */
 /* Each reply, whole and in order. */
 void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int64_t now_ms);
 void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t now_ms);
@@ -107,21 +115,24 @@ void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t
  * greeting was refused. A pause of this process does not count as silence: after one, the sockets are read first. */
 bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms);
 
-void coherence_tick(struct coherence *coherence, int64_t now_ms); /* 10 a second: SYNCED to SUSPECT by the clock */
+void coherence_tick(struct coherence *coherence,
+                    int64_t now_ms); /* 10 a second: SYNCED to SUSPECT by the clock */
 
-enum { COHERENCE_REASON_MAX = 200 };
+enum {
+    COHERENCE_REASON_MAX = 200
+};
 
 struct coherence_description {
     enum coherence_state state;
-    const char *state_name; /* "SYNCED" ... */
+    const char *state_name;            /* "SYNCED" ... */
     char reason[COHERENCE_REASON_MAX]; /* why it is not SYNCED, or "" */
     struct epoch epoch;
-    uint64_t seq;           /* applied; 0: none of this epoch and subscription yet */
+    uint64_t seq; /* applied; 0: none of this epoch and subscription yet */
     uint64_t generation;
     int64_t horizon_ms;
     int64_t floor_ms;
-    int64_t echo_ms;        /* last beat's time from send to echo; -1 none */
-    uint64_t stream_hash;   /* of the segment that ended with seq; 0: not seen from end to end */
+    int64_t echo_ms;      /* last beat's time from send to echo; -1 none */
+    uint64_t stream_hash; /* of the segment that ended with seq; 0: not seen from end to end */
 };
 /* Any thread: a copy made at the last change, under a small lock of its own. */
 void coherence_describe(const struct coherence *coherence, struct coherence_description *ret);

@@ -85,6 +85,7 @@ void coherence_allow_install(struct coherence *coherence, bool allowed);
 void coherence_next_generation(struct coherence *coherence);
 /* Something on the bus is missing or wrong: only a new echo opens again. */
 void coherence_doubt(struct coherence *coherence, int64_t now_ms, const char *why);
-enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epoch epoch, int64_t now_ms);
+enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epoch epoch,
+                                         int64_t now_ms);
 
 #endif

@@ -7,10 +7,9 @@
  *
  * A flight lands once: it installs if its token stands, then tells its readers. A letter that comes too late for its
  * flight goes back as MISSED, and its sender looks again: what landed is in L1 now, or the key was written meanwhile. */
-#include "tiers/window.h"
-
 #include "protocol/check.h"
 #include "protocol/resp_write.h"
+#include "tiers/window.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +39,7 @@ struct flight {
     struct link_request get_request;
     enum status refused; /* of the second request, if the link did not take it */
     int64_t issued_at_ms;
-    int64_t pttl_ms;     /* -1: does not expire; FLIGHT_TTL_NONE: not known, so the value is not kept */
+    int64_t pttl_ms; /* -1: does not expire; FLIGHT_TTL_NONE: not known, so the value is not kept */
     struct tiers_reader *readers;
     struct tiers_reader **last_reader;
     struct flight_guest *guests;
@@ -48,7 +47,9 @@ struct flight {
     char bytes[];
 };
 
-enum { FLIGHT_TTL_NONE = -3 };
+enum {
+    FLIGHT_TTL_NONE = -3
+};
 
 static struct list *flight_bucket(struct tiers_window *window, uint64_t token)
 {
@@ -83,7 +84,8 @@ static void guest_free(struct flight_guest *guest)
 static void guest_send_home(struct tiers_window *window, struct flight_guest *guest)
 {
     guest->post.open = guest_on_home;
-    if (window->options.post(window->options.io.roof, guest->home->options.worker, &guest->post, true) != OK) {
+    if (window->options.post(window->options.io.roof, guest->home->options.worker, &guest->post,
+                             true) != OK) {
         guest_free(guest);
     }
 }
@@ -110,8 +112,8 @@ static void flight_tell(struct flight *flight, enum status status, const struct 
 }
 
 /* The reply to GET as an item, NULL for nil. */
-static enum status flight_read_value(struct flight *flight, struct slice reply, struct item **ret_item,
-                                     struct slice *ret_error)
+static enum status flight_read_value(struct flight *flight, struct slice reply,
+                                     struct item **ret_item, struct slice *ret_error)
 {
     struct reply_cursor cursor = {reply};
     struct reply_element element;
@@ -153,10 +155,12 @@ static void flight_keep(struct flight *flight, enum status status, struct item *
     struct l1_landing landing = {
         .token = flight->token,
         .generation = atomic_load_explicit(&window->view->generation, memory_order_acquire),
-        .install = flight->pttl_ms >= -1 && atomic_load_explicit(&window->view->may_install, memory_order_acquire),
+        .install = flight->pttl_ms >= -1 &&
+                   atomic_load_explicit(&window->view->may_install, memory_order_acquire),
         .now_ms = window->now_ms,
     };
-    (void)l1_fill(window->l1, &flight->key, &landing, item); /* STALE is an answer: the readers get the value anyway */
+    (void)l1_fill(window->l1, &flight->key, &landing,
+                  item); /* STALE is an answer: the readers get the value anyway */
 }
 
 static void flight_land(struct flight *flight, enum status status, struct slice reply)
@@ -168,7 +172,9 @@ static void flight_land(struct flight *flight, enum status status, struct slice 
         status = flight_read_value(flight, reply, &value.item, &value.error);
     }
     flight_keep(flight, status, value.item);
-    metrics_count(metrics, status != OK ? M_L2_ERRORS : value.item != NULL ? M_L2_HITS : M_L2_MISSES);
+    metrics_count(metrics, status != OK         ? M_L2_ERRORS
+                           : value.item != NULL ? M_L2_HITS
+                                                : M_L2_MISSES);
     flight_tell(flight, status, &value);
     item_release(value.item);
     free(flight);
@@ -184,7 +190,8 @@ static void flight_on_ttl(struct link_request *request, enum status status, stru
     struct flight *flight = LIST_ENTRY(request, struct flight, ttl_request);
     struct reply_cursor cursor = {reply};
     struct reply_element element;
-    if (status == OK && reply_next(&cursor, &element) == OK && element.type == REPLY_INTEGER && element.number >= -1) {
+    if (status == OK && reply_next(&cursor, &element) == OK && element.type == REPLY_INTEGER &&
+        element.number >= -1) {
         flight->pttl_ms = element.number;
     }
     if (flight->refused != OK) {
@@ -194,7 +201,8 @@ static void flight_on_ttl(struct link_request *request, enum status status, stru
 
 /* --- asking -------------------------------------------------------------------------------------------------------- */
 
-static enum status flight_ask(struct flight *flight, struct link *link, struct link_request *request, const char *verb)
+static enum status flight_ask(struct flight *flight, struct link *link,
+                              struct link_request *request, const char *verb)
 {
     struct buf *scratch = &flight->window->scratch;
     scratch->size = 0;
@@ -210,8 +218,8 @@ static void flight_add_reader(struct flight *flight, struct tiers_reader *reader
     flight->last_reader = &reader->next;
 }
 
-static enum status flight_begin(struct tiers_window *window, const struct l1_key *key, int proto, uint64_t token,
-                                struct tiers_reader *reader)
+static enum status flight_begin(struct tiers_window *window, const struct l1_key *key, int proto,
+                                uint64_t token, struct tiers_reader *reader)
 {
     struct link *link = window_link(window, proto);
     struct flight *flight = link == NULL ? NULL : malloc(sizeof(*flight) + key->bytes.size);
@@ -227,8 +235,8 @@ static enum status flight_begin(struct tiers_window *window, const struct l1_key
     memcpy(flight->bytes, key->bytes.data, key->bytes.size);
     flight->key.bytes.data = flight->bytes;
     flight->last_reader = &flight->readers;
-    flight->ttl_request = (struct link_request){.on_reply = flight_on_ttl,
-                                                .deadline_ms = window->now_ms + window->read_timeout_ms};
+    flight->ttl_request = (struct link_request){
+        .on_reply = flight_on_ttl, .deadline_ms = window->now_ms + window->read_timeout_ms};
     flight->get_request = flight->ttl_request;
     flight->get_request.on_reply = flight_on_get;
     list_init(&flight->in_window);
@@ -255,7 +263,8 @@ static void guest_on_home(struct tiers_post *post, struct tiers_window *at)
     struct flight_guest *guest = (struct flight_guest *)(void *)post;
     struct tiers_value value = {.item = guest->item, .error = buf_slice(&guest->error)};
     enum status status = guest->status;
-    if (guest->missed) { /* the flight had landed: look once more, and read alone if it is taken again */
+    if (guest
+            ->missed) { /* the flight had landed: look once more, and read alone if it is taken again */
         struct l1_value found = {0};
         status = tiers_get_here(at, &guest->key, &found);
         value.item = found.item;
@@ -306,8 +315,9 @@ static enum status flight_visit(struct tiers_window *window, const struct l1_key
     return PENDING;
 }
 
-enum status flight_join(struct tiers_window *window, const struct l1_key *key, int proto, enum status status,
-                        const struct l1_claim *claim, struct tiers_reader *reader, bool *ret_foreign)
+enum status flight_join(struct tiers_window *window, const struct l1_key *key, int proto,
+                        enum status status, const struct l1_claim *claim,
+                        struct tiers_reader *reader, bool *ret_foreign)
 {
     *ret_foreign = false;
     if (status == CLAIMED) {

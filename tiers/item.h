@@ -17,7 +17,9 @@
 
 #include <stdatomic.h>
 
-enum { ITEM_NEVER = 0 }; /* expire_at_ms of an item that does not expire */
+enum {
+    ITEM_NEVER = 0
+}; /* expire_at_ms of an item that does not expire */
 
 /* How the value came to be, which Redis tells by its encoding. */
 enum item_look {
@@ -32,12 +34,13 @@ struct item {
     uint32_t value_size;
     uint16_t key_size;
     uint8_t db;
-    uint8_t kind : 4;      /* L1's own: value or claim */
-    uint8_t look : 4;      /* enum item_look: what OBJECT ENCODING says of it */
-    uint32_t use;          /* policy word, under the shard lock */
-    int64_t expire_at_ms;  /* ITEM_NEVER or the first millisecond at which it is gone */
-    int64_t stamped_at_ms; /* when the L2 read was issued; 0 for values that L1 itself owns (no L2) */
-    char bytes[];          /* key, then value */
+    uint8_t kind : 4;     /* L1's own: value or claim */
+    uint8_t look : 4;     /* enum item_look: what OBJECT ENCODING says of it */
+    uint32_t use;         /* policy word, under the shard lock */
+    int64_t expire_at_ms; /* ITEM_NEVER or the first millisecond at which it is gone */
+    int64_t
+        stamped_at_ms; /* when the L2 read was issued; 0 for values that L1 itself owns (no L2) */
+    char bytes[];      /* key, then value */
 };
 
 /* A new item with one reference, key copied, value uninitialised (write it through item_value_room before publishing).
@@ -46,8 +49,8 @@ struct item *item_new(uint8_t db, struct slice key, size_t value_size);
 struct item *item_new_value(uint8_t db, struct slice key, struct slice value); /* both copied */
 char *item_value_room(struct item *item); /* only before the item is published */
 
-struct item *item_ref(struct item *item);  /* returns its argument */
-void item_release(struct item *item);      /* NULL is fine */
+struct item *item_ref(struct item *item); /* returns its argument */
+void item_release(struct item *item);     /* NULL is fine */
 
 struct slice item_key(const struct item *item);
 struct slice item_value(const struct item *item);

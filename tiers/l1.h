@@ -44,13 +44,14 @@ struct l1;
 struct l1_options {
     size_t bytes_max;            /* 0: 64 MiB */
     const struct policy *policy; /* NULL: policy_lru */
-    uint64_t seed;               /* of sampling and table hash, for tests that replay; 0: unpredictable */
-    unsigned shards;             /* rounded up to a power of two; 0: by bytes_max (1 per 4 MiB, 1..64) */
+    uint64_t seed;   /* of sampling and table hash, for tests that replay; 0: unpredictable */
+    unsigned shards; /* rounded up to a power of two; 0: by bytes_max (1 per 4 MiB, 1..64) */
 };
 
 struct l1_key {
     struct slice bytes; /* borrowed */
-    uint64_t hash;      /* l1_hash(bytes): the database is not in it, so one walk finds a key in all databases */
+    uint64_t
+        hash; /* l1_hash(bytes): the database is not in it, so one walk finds a key in all databases */
     uint8_t db;
 };
 
@@ -70,8 +71,8 @@ void l1_prefetch_item(struct l1 *l1, uint64_t hash);
 /* Where a found value goes. Values up to copy_room are copied under the lock (two atomic operations saved); larger
  * ones are handed out as a reference in `item`, which the caller releases. */
 struct l1_value {
-    char *copy;       /* in: the caller's memory, or NULL to always get a reference */
-    size_t copy_room; /* in */
+    char *copy;           /* in: the caller's memory, or NULL to always get a reference */
+    size_t copy_room;     /* in */
     struct item *item;    /* out: NULL if the value was copied */
     struct slice bytes;   /* out: the value, in `copy` or in `item` */
     int64_t expire_at_ms; /* out */
@@ -79,20 +80,20 @@ struct l1_value {
 
 /* Plain lookup: OK or MISS. Counts as a use. A claim, a suspect or an expired entry is a MISS, and stays or goes as
  * its rules say; `floor_ms` 0 accepts every stamp. */
-enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms, struct l1_value *value)
-    MUST_USE;
+enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
+                   struct l1_value *value) MUST_USE;
 
 struct l1_peek {
     size_t value_size;
     int64_t expire_at_ms;
-    int64_t idle_ms;   /* -1: the policy does not keep it */
-    int frequency;     /* -1: the policy does not keep it */
-    size_t footprint;  /* bytes, table share included */
+    int64_t idle_ms;  /* -1: the policy does not keep it */
+    int frequency;    /* -1: the policy does not keep it */
+    size_t footprint; /* bytes, table share included */
 };
 
 /* As l1_get but not a use, and without the value (EXISTS, TTL, OBJECT, MEMORY USAGE). */
-enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms, struct l1_peek *ret)
-    MUST_USE;
+enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
+                    struct l1_peek *ret) MUST_USE;
 
 /* --- reading through, behind an L2 ------------------------------------------------------------------------------- */
 
@@ -114,8 +115,8 @@ struct l1_ask {
     uint64_t generation; /* current one */
     int64_t join_ms;
 };
-enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask, struct l1_value *value,
-                   struct l1_claim *ret_claim) MUST_USE;
+enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
+                   struct l1_value *value, struct l1_claim *ret_claim) MUST_USE;
 
 /* A read landed with a value. OK: `item`, which must be new, stands in L1 (it takes a reference of its own). STALE: the
  * token had ended, its generation is not `generation`, install is false, or the value has expired; whatever stood for
@@ -126,7 +127,8 @@ struct l1_landing {
     bool install;        /* false: the bus is not confirmed; nothing may be kept */
     int64_t now_ms;
 };
-enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing, struct item *item);
+enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing,
+                    struct item *item);
 /* A read landed without a value (nil, wrong type): ends every token and drops the entry. */
 void l1_land(struct l1 *l1, const struct l1_key *key);
 /* L2 could not be asked: if the token stands, the claim goes and the suspect it kept aside stands again. */
@@ -151,24 +153,28 @@ struct l1_change {
 
 /* OK: all changes applied at once for every observer of single keys. AGAIN: some `seen` is not what stands; nothing
  * changed. TOO_BIG: does not fit in bytes_max; nothing changed. NO_MEMORY: nothing changed. Then evicts as needed. */
-enum status l1_commit(struct l1 *l1, const struct l1_change *changes, size_t count, int64_t now_ms) MUST_USE;
+enum status l1_commit(struct l1 *l1, const struct l1_change *changes, size_t count,
+                      int64_t now_ms) MUST_USE;
 /* The item that stands for the key with a reference for the caller, or NULL; not a use. What `seen` wants. */
 struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms);
 
 /* --- looking over everything ------------------------------------------------------------------------------------- */
 
-typedef void l1_visit_fn(void *arg, struct item *item); /* item borrowed; called without any lock held */
+typedef void l1_visit_fn(void *arg,
+                         struct item *item); /* item borrowed; called without any lock held */
 
 /* One step of a scan: visits about `count` entries of database `db` (values only, not expired) and returns the next
  * cursor; begin and end are 0. Guarantee as Redis: a key that was there from the first to the last call is visited at
  * least once. */
-uint64_t l1_scan(struct l1 *l1, uint8_t db, uint64_t cursor, size_t count, int64_t now_ms, l1_visit_fn *visit, void *arg);
+uint64_t l1_scan(struct l1 *l1, uint8_t db, uint64_t cursor, size_t count, int64_t now_ms,
+                 l1_visit_fn *visit, void *arg);
 /* A random live item of the database with a reference, or NULL if there is none. */
 struct item *l1_random(struct l1 *l1, uint8_t db, int64_t now_ms);
-uint64_t l1_count(const struct l1 *l1, uint8_t db);         /* entries, as DBSIZE */
+uint64_t l1_count(const struct l1 *l1, uint8_t db);          /* entries, as DBSIZE */
 uint64_t l1_count_expiring(const struct l1 *l1, uint8_t db); /* of these, with an expiry */
-int64_t l1_average_ttl_ms(const struct l1 *l1, uint8_t db); /* estimate of the sweep; 0: not known */
-void l1_flush(struct l1 *l1, uint8_t db);                   /* drops entries and tokens of one database */
+int64_t l1_average_ttl_ms(const struct l1 *l1,
+                          uint8_t db);    /* estimate of the sweep; 0: not known */
+void l1_flush(struct l1 *l1, uint8_t db); /* drops entries and tokens of one database */
 void l1_flush_all(struct l1 *l1);
 /* SWAPDB: what was reached as a is reached as b. One atomic step; entries do not move. */
 void l1_swap(struct l1 *l1, uint8_t a, uint8_t b);
@@ -184,9 +190,9 @@ const struct policy *l1_policy(const struct l1 *l1);
 
 struct l1_stats {
     size_t bytes_max;
-    size_t bytes_used;   /* items and tables, allocator overhead included */
+    size_t bytes_used; /* items and tables, allocator overhead included */
     size_t bytes_tables;
-    uint64_t items;      /* values, all databases */
+    uint64_t items; /* values, all databases */
     uint64_t claims;
     uint64_t evictions;
     uint64_t expirations;

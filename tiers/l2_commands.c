@@ -53,8 +53,8 @@ static enum status read_flags(struct reply_cursor *cursor, struct l2_command *co
 static enum status read_integer(struct reply_cursor *cursor, int *ret_number)
 {
     struct reply_element element;
-    if (reply_next(cursor, &element) != OK || element.type != REPLY_INTEGER || element.number < -1000000 ||
-        element.number > 1000000) {
+    if (reply_next(cursor, &element) != OK || element.type != REPLY_INTEGER ||
+        element.number < -1000000 || element.number > 1000000) {
         return MALFORMED;
     }
     *ret_number = (int)element.number;
@@ -73,7 +73,8 @@ static enum status read_command(struct reply_cursor *cursor, struct l2_command *
     *ret_command = (struct l2_command){.name = ""};
     bool kept = lower_name(ret_command->name, name.text);
     if (read_integer(cursor, &ret_command->arity) != OK || read_flags(cursor, ret_command) != OK ||
-        read_integer(cursor, &ret_command->first_key) != OK || read_integer(cursor, &ret_command->last_key) != OK ||
+        read_integer(cursor, &ret_command->first_key) != OK ||
+        read_integer(cursor, &ret_command->last_key) != OK ||
         read_integer(cursor, &ret_command->key_step) != OK) {
         return MALFORMED;
     }
@@ -99,7 +100,8 @@ enum status l2_commands_read(struct slice reply, struct l2_commands **ret_comman
     size_t capacity = 0;
     enum status status = OK;
     for (int64_t i = 0; i < table.number; i++) {
-        if (commands->count == capacity) { /* grows with what was read, not with what was announced */
+        if (commands->count ==
+            capacity) { /* grows with what was read, not with what was announced */
             capacity = capacity == 0 ? 256 : capacity * 2;
             struct l2_command *grown = realloc(commands->sorted, capacity * sizeof(*grown));
             if (grown == NULL) {
@@ -157,8 +159,9 @@ bool l2_commands_equal(const struct l2_commands *a, const struct l2_commands *b)
         const struct l2_command *x = &a->sorted[i];
         const struct l2_command *y = &b->sorted[i];
         if (strcmp(x->name, y->name) != 0 || x->arity != y->arity || x->first_key != y->first_key ||
-            x->last_key != y->last_key || x->key_step != y->key_step || x->readonly != y->readonly ||
-            x->movable_keys != y->movable_keys || x->blocking != y->blocking || x->pubsub != y->pubsub) {
+            x->last_key != y->last_key || x->key_step != y->key_step ||
+            x->readonly != y->readonly || x->movable_keys != y->movable_keys ||
+            x->blocking != y->blocking || x->pubsub != y->pubsub) {
             return false;
         }
     }

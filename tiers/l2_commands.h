@@ -10,7 +10,9 @@
 
 #include "protocol/bytes.h"
 
-enum { L2_COMMAND_NAME_MAX = 40 };
+enum {
+    L2_COMMAND_NAME_MAX = 40
+};
 
 struct l2_command {
     char name[L2_COMMAND_NAME_MAX]; /* lower case */
@@ -30,7 +32,8 @@ struct l2_commands;
 /* From the reply to COMMAND (RESP2 or RESP3). MALFORMED, NO_MEMORY. Names too long for the table are left out. */
 enum status l2_commands_read(struct slice reply, struct l2_commands **ret_commands) MUST_USE;
 void l2_commands_free(struct l2_commands *commands);
-const struct l2_command *l2_commands_find(const struct l2_commands *commands, struct slice name); /* any case; NULL */
+const struct l2_command *l2_commands_find(const struct l2_commands *commands,
+                                          struct slice name); /* any case; NULL */
 size_t l2_commands_count(const struct l2_commands *commands);
 bool l2_commands_equal(const struct l2_commands *a, const struct l2_commands *b);
 

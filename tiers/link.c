@@ -368,7 +368,8 @@ void link_become_ready(struct link *link)
 {
     link_move(link, LINK_READY);
     link->down = false;
-    snprintf(link->why, sizeof link->why, "no answer within the deadline"); /* all that can go wrong while it is up */
+    snprintf(link->why, sizeof link->why,
+             "no answer within the deadline"); /* all that can go wrong while it is up */
     link->failures = 0;
     count(link, M_L2_CONNECTS);
     if (link->options.on_ready != NULL) {

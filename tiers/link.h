@@ -44,20 +44,29 @@
 #include "tiers/beat.h"
 #include "tiers/l2_url.h"
 
-#define LINK_OUTPUT_MAX (256ull << 20) /* bytes; one larger request still goes when nothing else waits */
+#define LINK_OUTPUT_MAX \
+    (256ull << 20) /* bytes; one larger request still goes when nothing else waits */
 #define LINK_ATTEMPT_MS 2000
 #define LINK_SILENCE_MS 3000
 
-enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_GREETING, LINK_READY };
+enum link_state {
+    LINK_DOWN,
+    LINK_CONNECTING,
+    LINK_GREETING,
+    LINK_READY
+};
 
 struct link;
 
 /* What the link needs of the roof. `roof` is passed through. */
 struct link_io {
     void *roof;
-    void (*connect)(void *roof, struct link *link);  /* begin; later link_on_connected or link_on_lost, never inside */
-    void (*close)(void *roof, struct link *link);    /* drop the socket; no link_on_lost follows */
-    void (*wants_flush)(void *roof, struct link *link); /* link_output has bytes; flush once in this turn */
+    void (*connect)(
+        void *roof,
+        struct link *link); /* begin; later link_on_connected or link_on_lost, never inside */
+    void (*close)(void *roof, struct link *link); /* drop the socket; no link_on_lost follows */
+    void (*wants_flush)(void *roof,
+                        struct link *link); /* link_output has bytes; flush once in this turn */
 };
 
 /* One question. Embedded by the asker. */
@@ -74,8 +83,8 @@ struct link_options {
     int proto;                /* 2 or 3 */
     unsigned coherence_db;
     uint64_t node;
-    uint64_t seed;            /* of the jitter and of epoch randoms; 0: unpredictable */
-    struct metrics *metrics;  /* may be NULL */
+    uint64_t seed;           /* of the jitter and of epoch randoms; 0: unpredictable */
+    struct metrics *metrics; /* may be NULL */
     struct link_io io;
     /* May be NULL. After the greeting: its epoch as the beat saw it. Before any waiting request is sent. */
     void (*on_ready)(struct link *link, void *arg, const struct beat_answer *answer);
@@ -88,17 +97,19 @@ struct link_options {
     uint64_t (*known_epoch)(void *arg); /* counter for the greeting's beat; NULL: 0 */
 };
 
-struct link *link_new(const struct link_options *options); /* NULL: no memory. DOWN; the first tick connects */
-void link_free(struct link *link);                         /* outstanding requests end as if the link were lost */
+struct link *link_new(
+    const struct link_options *options); /* NULL: no memory. DOWN; the first tick connects */
+void link_free(struct link *link);       /* outstanding requests end as if the link were lost */
 
 enum link_state link_state(const struct link *link);
-bool link_is_down(const struct link *link);     /* the last attempt failed and no newer one succeeded */
+bool link_is_down(const struct link *link); /* the last attempt failed and no newer one succeeded */
 const char *link_why_down(const struct link *link); /* of the last loss, for messages; never NULL */
-uint64_t link_client_id(const struct link *link); /* of Redis' CLIENT ID; 0 unless READY */
+uint64_t link_client_id(const struct link *link);   /* of Redis' CLIENT ID; 0 unless READY */
 
 /* Sends `bytes`, exactly one request, in database `db` (-1: any). OK: on_reply will come. L2_DOWN, BUSY, NO_MEMORY:
  * it will not, nothing was sent. */
-enum status link_ask(struct link *link, struct link_request *request, int db, struct slice bytes) MUST_USE;
+enum status link_ask(struct link *link, struct link_request *request, int db,
+                     struct slice bytes) MUST_USE;
 /* Bytes for which no request waits: SUBSCRIBE and CLIENT TRACKING on the bus, whose replies come to on_push. L2_DOWN
  * unless READY. */
 enum status link_say(struct link *link, struct slice bytes) MUST_USE;
@@ -109,11 +120,12 @@ void link_on_lost(struct link *link, const char *why, int64_t now_ms); /* also: 
 /* Where the next bytes may be read to, at least `want`; then link_on_read says how many came. NULL: no memory. */
 char *link_read_room(struct link *link, size_t want, size_t *ret_room);
 void link_on_read(struct link *link, size_t size, int64_t now_ms);
-struct slice link_output(const struct link *link); /* what waits to be written; until the next call on the link */
+struct slice link_output(
+    const struct link *link); /* what waits to be written; until the next call on the link */
 /* Bytes of link_output that the kernel took. Say it at once, before anything else is told to the link: whether a lost
  * write is L2_DOWN or UNKNOWN is decided by it. */
 void link_on_written(struct link *link, size_t size);
-void link_tick(struct link *link, int64_t now_ms);  /* every 100 ms or sooner: connects, deadlines */
+void link_tick(struct link *link, int64_t now_ms); /* every 100 ms or sooner: connects, deadlines */
 void link_close(struct link *link, const char *why, int64_t now_ms); /* drop it and retry later */
 
 #endif

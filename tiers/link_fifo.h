@@ -18,9 +18,10 @@ struct link_request;
 
 struct link_slot {
     struct link_request *request; /* NULL: nobody waits any more, the reply is dropped */
-    uint64_t ends_at;             /* position in the stream of bytes behind its last; while held: how many bytes */
-    int db;                       /* while held: -1 any */
-    bool is_select;               /* the link's own SELECT; it has no request */
+    uint64_t
+        ends_at; /* position in the stream of bytes behind its last; while held: how many bytes */
+    int db;      /* while held: -1 any */
+    bool is_select; /* the link's own SELECT; it has no request */
 };
 
 struct link_fifo {
@@ -32,8 +33,8 @@ struct link_fifo {
 
 void link_fifo_done(struct link_fifo *fifo);
 enum status link_fifo_reserve(struct link_fifo *fifo, size_t more) MUST_USE;
-void link_fifo_push(struct link_fifo *fifo, struct link_slot slot);   /* room must be reserved */
-struct link_slot link_fifo_pop(struct link_fifo *fifo);               /* must not be empty */
+void link_fifo_push(struct link_fifo *fifo, struct link_slot slot);     /* room must be reserved */
+struct link_slot link_fifo_pop(struct link_fifo *fifo);                 /* must not be empty */
 struct link_slot *link_fifo_at(const struct link_fifo *fifo, size_t i); /* until the next reserve */
 
 #endif

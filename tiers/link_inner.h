@@ -9,7 +9,7 @@
 enum {
     LINK_MAGIC = 0x4c494e4b,
     LINK_WHY_MAX = BEAT_ERROR_MAX,
-    LINK_SELECT_MAX = 40,          /* bytes of a SELECT request */
+    LINK_SELECT_MAX = 40, /* bytes of a SELECT request */
 };
 
 /* The replies of a greeting, in order. */
@@ -60,13 +60,17 @@ struct link {
 };
 
 /* link.c: */
-void link_move(struct link *link, enum link_state to); /* checks the move against the drawing in link.h */
-void link_out_announce(struct link *link, size_t size_before); /* bytes were put behind the first `size_before` */
-void link_become_ready(struct link *link);                     /* tells on_ready, sends what waited */
+void link_move(struct link *link,
+               enum link_state to); /* checks the move against the drawing in link.h */
+void link_out_announce(struct link *link,
+                       size_t size_before); /* bytes were put behind the first `size_before` */
+void link_become_ready(struct link *link);  /* tells on_ready, sends what waited */
 
 /* link_greeting.c: */
-enum status link_greeting_append(struct link *link, int64_t now_ms) MUST_USE; /* all of it, to the output */
-void link_greeting_take(struct link *link, struct slice reply, int64_t now_ms); /* each reply, in order */
+enum status link_greeting_append(struct link *link,
+                                 int64_t now_ms) MUST_USE; /* all of it, to the output */
+void link_greeting_take(struct link *link, struct slice reply,
+                        int64_t now_ms); /* each reply, in order */
 /* "SELECT n" as bytes; returns how many. */
 size_t link_select_write(char dst[LINK_SELECT_MAX], int db);
 

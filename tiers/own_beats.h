@@ -14,7 +14,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { OWN_BEATS_MAX = 32, OWN_BEATS_UNANSWERED_MAX = 8 };
+enum {
+    OWN_BEATS_MAX = 32,
+    OWN_BEATS_UNANSWERED_MAX = 8
+};
 
 struct own_beat {
     uint64_t nonce;

@@ -6,7 +6,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { TIERS_MAGIC = 0x71e55001 };
+enum {
+    TIERS_MAGIC = 0x71e55001
+};
 
 /* Tables of commands are few (one per version of L2 met) and are kept, so that readers need no lock. */
 struct learned {

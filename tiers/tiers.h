@@ -33,7 +33,7 @@ struct tiers;
 struct tiers_window;
 
 struct tiers_options {
-    struct metrics *metrics; /* the control loop's */
+    struct metrics *metrics;  /* the control loop's */
     struct l1 *l1;            /* borrowed */
     const struct l2_url *url; /* copied by reference: lives as long as the tiers */
     unsigned coherence_db;
@@ -59,7 +59,7 @@ struct tiers_description {
     struct coherence_description coherence;
 };
 void tiers_describe(const struct tiers *tiers, struct tiers_description *ret); /* any thread */
-void tiers_set_l2_up(struct tiers *tiers, bool up);                            /* control loop: its link's state */
+void tiers_set_l2_up(struct tiers *tiers, bool up); /* control loop: its link's state */
 
 /* --- a worker's ---------------------------------------------------------------------------------------------------- */
 
@@ -79,7 +79,8 @@ struct tiers_window_options {
     enum status (*post)(void *roof, unsigned worker, struct tiers_post *post, bool must);
 };
 
-struct tiers_window *tiers_window_new(const struct tiers_window_options *options); /* NULL: no memory */
+struct tiers_window *tiers_window_new(
+    const struct tiers_window_options *options); /* NULL: no memory */
 /* The end, in two steps, since letters of other windows may still be on their way: outstanding questions end with
  * L2_DOWN or UNKNOWN and claims are handed back; later, when no letter can come any more, the memory goes. */
 void tiers_window_end_links(struct tiers_window *window);
@@ -99,19 +100,23 @@ struct tiers_value {
 
 struct tiers_reader {
     /* Exactly once after PENDING. OK (item or nil), L2_ERROR, L2_DOWN, NO_MEMORY. */
-    void (*on_value)(struct tiers_reader *reader, enum status status, const struct tiers_value *value);
+    void (*on_value)(struct tiers_reader *reader, enum status status,
+                     const struct tiers_value *value);
     struct tiers_reader *next; /* the flight's */
 };
 
 /* OK: `value` holds it (l1_value's rules). MISS: it is known that there is no such key (alone). PENDING: on_value
  * follows, never from inside; *ret_foreign says whether somebody else's link carries the question. L2_DOWN, BUSY,
  * NO_MEMORY. `proto` chooses the link (2 or 3), so that a client's commands stay in order. */
-enum status tiers_get(struct tiers_window *window, const struct l1_key *key, int proto, struct l1_value *value,
-                      struct tiers_reader *reader, bool *ret_foreign) MUST_USE;
+enum status tiers_get(struct tiers_window *window, const struct l1_key *key, int proto,
+                      struct l1_value *value, struct tiers_reader *reader,
+                      bool *ret_foreign) MUST_USE;
 /* L1 only, not a use: OK with the peek, or MISS (it may be in L2). */
-enum status tiers_peek(struct tiers_window *window, const struct l1_key *key, struct l1_peek *ret) MUST_USE;
+enum status tiers_peek(struct tiers_window *window, const struct l1_key *key,
+                       struct l1_peek *ret) MUST_USE;
 /* L1 only, a use: OK or MISS. */
-enum status tiers_get_here(struct tiers_window *window, const struct l1_key *key, struct l1_value *value) MUST_USE;
+enum status tiers_get_here(struct tiers_window *window, const struct l1_key *key,
+                           struct l1_value *value) MUST_USE;
 
 /* --- passing on ---------------------------------------------------------------------------------------------------- */
 
@@ -130,15 +135,16 @@ struct tiers_relay {
     bool writes;
     bool patient; /* wait as long as relay_ms instead of read_ms */
     uint8_t db;
-    struct tiers_window *window;  /* private from here */
+    struct tiers_window *window; /* private from here */
     struct link_request request;
 };
 
-enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto, struct slice bytes) MUST_USE;
+enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto,
+                        struct slice bytes) MUST_USE;
 /* A command that changes everything and that Redis announces to nobody (SWAPDB), as a request that tells all nodes first
  * and then runs it, in one step; its reply is the command's own. TOO_BIG: more than BEAT_COMMAND_WORDS_MAX words. */
-enum status tiers_write_announced(struct tiers_window *window, const struct slice *words, size_t count,
-                                  struct buf *out) MUST_USE;
+enum status tiers_write_announced(struct tiers_window *window, const struct slice *words,
+                                  size_t count, struct buf *out) MUST_USE;
 /* Why L2 cannot be asked, for the message behind -L2DOWN. */
 const char *tiers_why_down(const struct tiers_window *window);
 

@@ -8,17 +8,20 @@
 #include "tiers/base/list.h"
 #include "tiers/tiers.h"
 
-enum { WINDOW_MAGIC = 0x71e55002, WINDOW_FLIGHT_BUCKETS = 256 };
+enum {
+    WINDOW_MAGIC = 0x71e55002,
+    WINDOW_FLIGHT_BUCKETS = 256
+};
 
 struct tiers_window {
     uint32_t magic;
     struct tiers_window_options options;
     struct l1 *l1;
     const struct coherence_view *view;
-    struct link *links[2]; /* RESP2, RESP3; the second from its first use on */
-    bool ended;            /* its links are closed for good */
+    struct link *links[2];                      /* RESP2, RESP3; the second from its first use on */
+    bool ended;                                 /* its links are closed for good */
     struct list flights[WINDOW_FLIGHT_BUCKETS]; /* by token */
-    struct buf scratch;    /* a request being written */
+    struct buf scratch;                         /* a request being written */
     int64_t read_timeout_ms;
     int64_t relay_timeout_ms;
     /* of the batch: */
@@ -35,7 +38,8 @@ struct link *window_link(struct tiers_window *window, int proto);
 struct flight;
 /* Joins or begins the read of a key whose claim says `status` (CLAIMED, TAKEN), or reads without a claim
  * (NO_MEMORY). PENDING, or why not. */
-enum status flight_join(struct tiers_window *window, const struct l1_key *key, int proto, enum status status,
-                        const struct l1_claim *claim, struct tiers_reader *reader, bool *ret_foreign) MUST_USE;
+enum status flight_join(struct tiers_window *window, const struct l1_key *key, int proto,
+                        enum status status, const struct l1_claim *claim,
+                        struct tiers_reader *reader, bool *ret_foreign) MUST_USE;
 
 #endif

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIPELINE = 1000, BINARY_SIZE = 100000 };
+enum {
+    PIPELINE = 1000,
+    BINARY_SIZE = 100000
+};
 
 static redisContext *context;
 
@@ -59,7 +62,9 @@ static void strings_and_numbers(void)
     reply = ask("INCRBY hiredis:n 2");
     expect("INCRBY beyond", is_text(reply, "ERR increment or decrement would overflow"), reply);
     reply = ask("MGET hiredis:n hiredis:k");
-    expect("MGET", reply != NULL && reply->elements == 2 && reply->element[1]->type == REDIS_REPLY_NIL, reply);
+    expect("MGET",
+           reply != NULL && reply->elements == 2 && reply->element[1]->type == REDIS_REPLY_NIL,
+           reply);
     reply = ask("NOSUCH a");
     expect("an unknown command", reply != NULL && reply->type == REDIS_REPLY_ERROR, reply);
 }
@@ -75,7 +80,9 @@ static void binary_values(void)
     for (int i = 0; i < 2; i++) {
         reply = ask("GET hiredis:b");
         expect("GET of bytes",
-               reply != NULL && reply->len == sizeof(value) && memcmp(reply->str, value, sizeof(value)) == 0, reply);
+               reply != NULL && reply->len == sizeof(value) &&
+                   memcmp(reply->str, value, sizeof(value)) == 0,
+               reply);
     }
 }
 
@@ -101,7 +108,8 @@ int main(int argc, char **argv)
 {
     context = redisConnect("127.0.0.1", argc > 1 ? atoi(argv[1]) : 7379);
     if (context == NULL || context->err != 0) {
-        (void)fprintf(stderr, "cannot connect: %s\n", context == NULL ? "no memory" : context->errstr);
+        (void)fprintf(stderr, "cannot connect: %s\n",
+                      context == NULL ? "no memory" : context->errstr);
         return 1;
     }
     strings_and_numbers();

@@ -72,7 +72,8 @@ static void a_refused_greeting_says_why_and_gives_the_bus_up(void **state)
     stage_done(&stage);
 }
 
-static void a_lost_bus_ends_tokens_but_flushes_nothing_and_the_fence_closes_by_the_clock(void **state)
+static void a_lost_bus_ends_tokens_but_flushes_nothing_and_the_fence_closes_by_the_clock(
+    void **state)
 {
     (void)state;
     struct stage stage;

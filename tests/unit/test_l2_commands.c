@@ -9,8 +9,10 @@
 
 #include <cmocka.h>
 
-#define GET_ENTRY  "*7\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*1\r\n+@read\r\n"
-#define SORT_ENTRY "*6\r\n$4\r\nsort\r\n:-2\r\n*3\r\n+write\r\n+denyoom\r\n+movablekeys\r\n:1\r\n:1\r\n:1\r\n"
+#define GET_ENTRY \
+    "*7\r\n$3\r\nget\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n*1\r\n+@read\r\n"
+#define SORT_ENTRY \
+    "*6\r\n$4\r\nsort\r\n:-2\r\n*3\r\n+write\r\n+denyoom\r\n+movablekeys\r\n:1\r\n:1\r\n:1\r\n"
 
 static struct l2_commands *read_table(const char *reply)
 {
@@ -41,8 +43,8 @@ static void a_table_tells_keys_and_flags(void **state)
 static void resp3_sets_of_flags_are_read(void **state)
 {
     (void)state;
-    struct l2_commands *commands =
-        read_table("*1\r\n*6\r\n$5\r\nblpop\r\n:-3\r\n~2\r\n+write\r\n+blocking\r\n:1\r\n:-2\r\n:1\r\n");
+    struct l2_commands *commands = read_table(
+        "*1\r\n*6\r\n$5\r\nblpop\r\n:-3\r\n~2\r\n+write\r\n+blocking\r\n:1\r\n:-2\r\n:1\r\n");
     const struct l2_command *blpop = l2_commands_find(commands, SLICE_LITERAL("blpop"));
     assert_non_null(blpop);
     assert_true(blpop->blocking);
@@ -53,8 +55,8 @@ static void resp3_sets_of_flags_are_read(void **state)
 static void what_follows_in_an_entry_is_stepped_over_however_deep(void **state)
 {
     (void)state;
-    struct l2_commands *commands =
-        read_table("*2\r\n*8\r\n$1\r\na\r\n:1\r\n*0\r\n:0\r\n:0\r\n:0\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n%1\r\n+k\r\n:1\r\n" GET_ENTRY);
+    struct l2_commands *commands = read_table(
+        "*2\r\n*8\r\n$1\r\na\r\n:1\r\n*0\r\n:0\r\n:0\r\n:0\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n%1\r\n+k\r\n:1\r\n" GET_ENTRY);
     assert_non_null(l2_commands_find(commands, SLICE_LITERAL("get")));
     l2_commands_free(commands);
 }

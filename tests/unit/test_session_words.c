@@ -74,14 +74,20 @@ static void encodings_are_those_of_redis(void **state)
     assert_string_equal(object_encoding(SLICE_LITERAL("0"), ITEM_LOOK_PLAIN), "int");
     assert_string_equal(object_encoding(SLICE_LITERAL("0"), ITEM_LOOK_STRING), "embstr");
     assert_string_equal(object_encoding(SLICE_LITERAL("0"), ITEM_LOOK_RAW), "raw");
-    assert_string_equal(object_encoding(SLICE_LITERAL("-9223372036854775808"), ITEM_LOOK_PLAIN), "int");
-    assert_string_equal(object_encoding(SLICE_LITERAL("9223372036854775808"), ITEM_LOOK_PLAIN), "embstr");
+    assert_string_equal(object_encoding(SLICE_LITERAL("-9223372036854775808"), ITEM_LOOK_PLAIN),
+                        "int");
+    assert_string_equal(object_encoding(SLICE_LITERAL("9223372036854775808"), ITEM_LOOK_PLAIN),
+                        "embstr");
     assert_string_equal(object_encoding(SLICE_LITERAL("01"), ITEM_LOOK_PLAIN), "embstr");
     assert_string_equal(object_encoding(SLICE_LITERAL(""), ITEM_LOOK_PLAIN), "embstr");
     assert_string_equal(
-        object_encoding(SLICE_LITERAL("12345678901234567890123456789012345678901234"), ITEM_LOOK_PLAIN), "embstr");
+        object_encoding(SLICE_LITERAL("12345678901234567890123456789012345678901234"),
+                        ITEM_LOOK_PLAIN),
+        "embstr");
     assert_string_equal(
-        object_encoding(SLICE_LITERAL("123456789012345678901234567890123456789012345"), ITEM_LOOK_PLAIN), "raw");
+        object_encoding(SLICE_LITERAL("123456789012345678901234567890123456789012345"),
+                        ITEM_LOOK_PLAIN),
+        "raw");
 }
 
 static void small_integers_are_shared(void **state)

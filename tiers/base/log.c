@@ -57,7 +57,8 @@ void log_write(struct log *log, enum log_level level, const char *event, const c
 {
     struct timespec now;
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    if ((int)level < atomic_load_explicit(&log->level, memory_order_relaxed) || !log_may_write(log, now.tv_sec)) {
+    if ((int)level < atomic_load_explicit(&log->level, memory_order_relaxed) ||
+        !log_may_write(log, now.tv_sec)) {
         return;
     }
     char message[LOG_LINE_MAX / 2];
@@ -73,10 +74,12 @@ void log_write(struct log *log, enum log_level level, const char *event, const c
     (void)strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
     char line[LOG_LINE_MAX];
     unsigned lost = atomic_exchange(&log->suppressed, 0);
-    int size = snprintf(line, sizeof(line),
-                        log->json ? "{\"ts\":\"%s.%03ldZ\",\"level\":\"%s\",\"event\":\"%s\",\"msg\":\"%s\",\"lost\":%u}\n"
-                                  : "ts=%s.%03ldZ level=%s event=%s msg=\"%s\" lost=%u\n",
-                        stamp, now.tv_nsec / 1000000, level_names[level], event, escaped, lost);
+    int size = snprintf(
+        line, sizeof(line),
+        log->json
+            ? "{\"ts\":\"%s.%03ldZ\",\"level\":\"%s\",\"event\":\"%s\",\"msg\":\"%s\",\"lost\":%u}\n"
+            : "ts=%s.%03ldZ level=%s event=%s msg=\"%s\" lost=%u\n",
+        stamp, now.tv_nsec / 1000000, level_names[level], event, escaped, lost);
     size = size < (int)sizeof(line) ? size : (int)sizeof(line) - 1;
     if (write(log->fd, line, (size_t)size) < 0) {
         return; /* nobody to tell */

@@ -14,14 +14,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum log_level { LOG_DEBUG, LOG_VERBOSE, LOG_NOTICE, LOG_WARNING };
-enum { LOG_LINES_PER_SECOND = 200, LOG_LINE_MAX = 1024 };
+enum log_level {
+    LOG_DEBUG,
+    LOG_VERBOSE,
+    LOG_NOTICE,
+    LOG_WARNING
+};
+enum {
+    LOG_LINES_PER_SECOND = 200,
+    LOG_LINE_MAX = 1024
+};
 
 struct log {
     int fd;
     bool json;
     _Atomic int level;
-    _Atomic int64_t second;      /* in which `lines` were written */
+    _Atomic int64_t second; /* in which `lines` were written */
     _Atomic unsigned lines;
     _Atomic unsigned suppressed;
 };

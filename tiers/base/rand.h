@@ -14,8 +14,11 @@ struct rand {
 
 void rand_seed(struct rand *rand, uint64_t seed);
 uint64_t rand_next(struct rand *rand);
-uint64_t rand_below(struct rand *rand, uint64_t bound); /* 0 <= n < bound, bound >= 1; bias below 2^-32 */
+uint64_t rand_below(struct rand *rand,
+                    uint64_t bound); /* 0 <= n < bound, bound >= 1; bias below 2^-32 */
 
-void rand_secret(void *dst, size_t size); /* from the kernel; any thread; stops the process if the kernel refuses */
+void rand_secret(
+    void *dst,
+    size_t size); /* from the kernel; any thread; stops the process if the kernel refuses */
 
 #endif
