@@ -98,7 +98,7 @@ def fuzz(tally, build, seconds):
 def main():
     build, wanted = sys.argv[1], sys.argv[2:]
     tally = Tally()
-    env = {"TERRACED": f"{build}/release/terraced", "TERRACE_BENCH": f"{build}/release/terrace-bench"}
+    env = {"TERRACED": f"{build}/release/terraced"}
     short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1"}
     sanitized = ["tests/journeys/test_differential.py", "tests/journeys/test_coherence.py", "tests/journeys/test_bad_input.py",
                  "tests/journeys/test_relayed.py"]

@@ -31,6 +31,7 @@ import collections
 ACKED, UNKNOWN, REFUSED = "acked", "unknown", "refused"
 FOREVER = 1 << 62
 BEFORE_ALL = -1
+EXPLAINED = 10
 
 Read = collections.namedtuple("Read", "session key value invoked completed at_l2")
 Write = collections.namedtuple("Write", "session key value invoked completed outcome tag")
@@ -153,7 +154,7 @@ class History:
         return orders
 
     def check(self, bound_ns, slack_ns):
-        """All violations, in the order of the history."""
+        """All violations, in the order of the history; the first EXPLAINED with what happened around them."""
         self.orders = self._arrange()
         violations, wrote, saw = [], {}, {}
         for operation in self.operations:
@@ -168,7 +169,8 @@ class History:
                       ("own write", wrote.get(place, BEFORE_ALL)), ("backwards", saw.get(place, BEFORE_ALL)))
             rule, span = self._judge(order, operation, floors)
             if rule:
-                violations.append(Violation(rule, operation, self._tell(order, operation, dict(floors).get(rule))))
+                told = self._tell(order, operation, dict(floors).get(rule)) if len(violations) < EXPLAINED else ""
+                violations.append(Violation(rule, operation, told))
             elif span.low > saw.get(place, BEFORE_ALL):
                 saw[place] = span.low
         return violations
