@@ -108,21 +108,25 @@ class Rig:
 
     def at_rest(self):
         """What all keys are in Redis and, read twice, in every node, when nobody has written for T."""
-        for node in self.nodes:
-            node.wait_synced(8)
-        until_at = time.monotonic() + BOUND_S
         conns = [node.wire() for node in self.nodes]
+        ask = ["MGET", *history_client.KEYS]
+        for node, conn in zip(self.nodes, conns):
+            node.wait_synced(8)
+            until(lambda conn=conn: isinstance(conn.ask(*ask), list), 8, f"the links of {node.name} are up")
+        until_at = time.monotonic() + BOUND_S
         while time.monotonic() < until_at:
             for node, conn in zip(self.nodes, conns):
                 asked = time.monotonic_ns()
-                for key, reply in zip(history_client.KEYS, conn.ask("MGET", *history_client.KEYS)):
+                replies = conn.ask(*ask)
+                assert isinstance(replies, list), replies
+                for key, reply in zip(history_client.KEYS, replies):
                     self.history.read(f"last:{node.name}", key, history_client.value_of(reply), asked,
                                       time.monotonic_ns())
         with self.redis_server.wire() as direct:
-            expected = direct.ask("MGET", *history_client.KEYS)
+            expected = direct.ask(*ask)
         for node, conn in zip(self.nodes, conns):
             for _ in range(2):
-                assert conn.ask("MGET", *history_client.KEYS) == expected, f"{node.name} differs from Redis at rest"
+                assert conn.ask(*ask) == expected, f"{node.name} differs from Redis at rest"
             conn.close()
 
 
@@ -205,7 +209,7 @@ def bad_network(rig):
               lambda: (proxy.slice(3), proxy.delay(15)), lambda: proxy.delay(400, "down"),
               lambda: proxy.black_hole("up"), lambda: proxy.black_hole("down"), proxy.refuse]
     rig.rng.shuffle(faults)
-    proxy.delay(1300, "down")  # every echo tells of a time that is longer ago than the bound
+    proxy.delay(700, "down")  # what comes is 0.7 to 1.4 s old: an echo must not count from its arrival
     rig.lasts(2.5)
     proxy.heal()
     while rig.goes_on():
