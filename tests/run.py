@@ -101,7 +101,7 @@ def main():
     env = {"TERRACED": f"{build}/release/terraced"}
     short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1"}
     sanitized = ["tests/journeys/test_differential.py", "tests/journeys/test_coherence.py", "tests/journeys/test_bad_input.py",
-                 "tests/journeys/test_relayed.py"]
+                 "tests/journeys/test_relayed.py", "tests/journeys/test_sessions.py", "tests/journeys/test_regressions.py"]
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
         "unit": lambda: unit(tally, build, "release"),
@@ -111,7 +111,7 @@ def main():
         "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env),
         "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", sanitized,
                                         {**short, "TERRACED": f"{build}/asan/terraced"}),
-        "journeys-tsan": lambda: pytest(tally, "journeys under TSan", sanitized,
+        "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*sanitized, "tests/journeys/test_history.py"],
                                         {**short, "TERRACED": f"{build}/tsan/terraced"}),
     }
     for name in wanted or steps:
