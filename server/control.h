@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control.h -- the loop that does what is no client's request: accepting, the bus, beats, sweeps, admin, the end.
  *
- * L2 is seen through two links of its own. The CONTROL LINK sends beats and asks for the COMMAND table; the BUS LINK
- * listens to announcements and to the other nodes. Both feed the coherence state machine, whose view the workers read.
+ * L2 is seen through two links of its own: control_l2.h.
  *
  *      tick (50 ms)    links, beats, sweep of expired entries, samples
  *      node_stop       readiness off -> listeners closed -> workers drain -> links end -> letters run dry -> loops end

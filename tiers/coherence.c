@@ -96,6 +96,9 @@ static void close_fence(struct coherence *coherence)
 void coherence_raise_floor(struct coherence *coherence, int64_t now_ms)
 {
     if (now_ms + 1 > atomic_load_explicit(&coherence->view.floor_ms, memory_order_relaxed)) {
+        /* First: who sees the new floor must find what was proved for the entries below it. */
+        atomic_store_explicit(&coherence->view.proven_ms, coherence->newest_horizon_ms,
+                              memory_order_relaxed);
         atomic_store_explicit(&coherence->view.floor_ms, now_ms + 1, memory_order_release);
     }
 }

@@ -64,6 +64,8 @@ struct coherence_view {
     _Atomic uint32_t bound_ms; /* T */
     _Atomic uint64_t
         known_epoch; /* largest counter ever seen: what the greetings of workers' links say */
+    _Atomic uint64_t target;   /* of (epoch, run): which Redis all links must speak to; 0: none */
+    _Atomic int64_t proven_ms; /* the newest H when the floor last rose; 0: nothing was proved */
 };
 
 /* The fence at serve time: fresh iff true (and the entry's stamp >= floor, and its deadline not passed). */

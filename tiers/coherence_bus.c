@@ -100,6 +100,7 @@ static void echo_came(struct coherence *coherence, const struct frame *frame, in
     coherence->echo_ms = now_ms - sent_at_ms;
     if (sent_at_ms > atomic_load_explicit(&coherence->view.horizon_ms, memory_order_relaxed)) {
         atomic_store_explicit(&coherence->view.horizon_ms, sent_at_ms, memory_order_release);
+        coherence->newest_horizon_ms = sent_at_ms;
     }
     coherence_allow_install(coherence, true);
     coherence_move(coherence, COHERENCE_SYNCED, "%s", "");

@@ -53,7 +53,8 @@ struct coherence {
     uint64_t stream_hash;
 
     struct own_beats beats;
-    bool hurry; /* an echo is what the fence waits for */
+    int64_t newest_horizon_ms; /* of all that were ever stored */
+    bool hurry;                /* an echo is what the fence waits for */
     int64_t beat_at_ms;
     int64_t heard_at_ms; /* last sign of life, control link or bus */
     int64_t ticked_at_ms;

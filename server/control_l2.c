@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/control_l2.h"
+
+#include "server/l2_socket.h"
+#include "server/node.h"
+#include "tiers/base/list.h"
+#include "tiers/tiers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BEATS_WAITING = 16
+};
+
+struct control_l2 {
+    struct node *node;
+    int64_t now_ms;
+    _Atomic bool was_up;
+    struct l2_roof roof;
+    struct link *control; /* NULL: closed for good, as the bus */
+    struct link *bus;
+    struct link_request commands_request;
+    bool commands_waiting;
+    unsigned beats_waiting;
+    const char *logged_state; /* of coherence */
+    struct buf scratch;
+};
+
+static void l2_read_clock(struct control_l2 *l2)
+{
+    l2->now_ms = clock_now_ms(&l2->node->clock);
+}
+
+static struct coherence *l2_coherence(const struct control_l2 *l2)
+{
+    return tiers_coherence(l2->node->tiers);
+}
+
+/* --- the control link: beats and what L2 can do ---------------------------------------------------------------------------- */
+
+struct beat_wait {
+    struct link_request request;
+    struct control_l2 *l2;
+};
+
+static void l2_on_beat(struct link_request *request, enum status status, struct slice reply)
+{
+    struct beat_wait *wait = (struct beat_wait *)(void *)request;
+    struct control_l2 *l2 = wait->l2;
+    struct beat_answer answer;
+    char error[160] = "L2 did not answer";
+    l2->beats_waiting--;
+    l2_read_clock(l2);
+    if (status == OK) {
+        status = beat_read(reply, &answer, error);
+    }
+    if (status == OK) {
+        coherence_on_beat_answer(l2_coherence(l2), &answer, l2->now_ms);
+    } else {
+        coherence_on_beat_failed(l2_coherence(l2), error, l2->now_ms);
+    }
+    free(wait);
+}
+
+static void l2_beat(struct control_l2 *l2)
+{
+    struct coherence *coherence = l2_coherence(l2);
+    if (link_state(l2->control) != LINK_READY || l2->beats_waiting >= BEATS_WAITING ||
+        !coherence_beat_due(coherence, l2->now_ms)) {
+        return;
+    }
+    struct beat_wait *wait = malloc(sizeof(*wait));
+    if (wait == NULL) {
+        return; /* the fence closes by itself */
+    }
+    int64_t deadline_ms = l2->now_ms + atomic_load(&l2->node->live.l2_timeout_ms);
+    *wait = (struct beat_wait){.request = {.on_reply = l2_on_beat, .deadline_ms = deadline_ms},
+                               .l2 = l2};
+    l2->scratch.size = 0;
+    enum status status = coherence_beat(coherence, l2->now_ms, &l2->scratch);
+    if (status == OK) {
+        status = link_ask(l2->control, &wait->request, -1, buf_slice(&l2->scratch));
+    }
+    if (status != OK) {
+        free(wait);
+        coherence_on_beat_failed(coherence, "the beat could not be sent", l2->now_ms);
+        return;
+    }
+    l2->beats_waiting++;
+    metrics_count(l2->node->metrics, M_BEATS);
+}
+
+static void l2_on_commands(struct link_request *request, enum status status, struct slice reply)
+{
+    struct control_l2 *l2 = LIST_ENTRY(request, struct control_l2, commands_request);
+    struct l2_commands *commands = NULL;
+    l2->commands_waiting = false;
+    if (status == OK && l2_commands_read(reply, &commands) == OK) {
+        tiers_learn_commands(l2->node->tiers, commands);
+    } else if (status == OK) {
+        log_write(&l2->node->log, LOG_WARNING, "l2_commands_unreadable",
+                  "the reply to COMMAND is not a table: only built-in commands are relayed");
+    }
+}
+
+static void l2_on_link_ready(struct link *link, void *arg, const struct beat_answer *answer)
+{
+    struct control_l2 *l2 = arg;
+    l2_read_clock(l2);
+    coherence_on_epoch(l2_coherence(l2), answer, l2->now_ms);
+    tiers_set_l2_up(l2->node->tiers, true);
+    atomic_store(&l2->was_up, true);
+    log_write(&l2->node->log, LOG_NOTICE, "l2_up", "epoch=%llu",
+              (unsigned long long)answer->epoch.counter);
+    if (!l2->commands_waiting) {
+        l2->commands_request = (struct link_request){.on_reply = l2_on_commands};
+        l2->commands_waiting = link_ask(link, &l2->commands_request, -1,
+                                        SLICE_LITERAL("*1\r\n$7\r\nCOMMAND\r\n")) == OK;
+    }
+}
+
+static void l2_on_link_down(struct link *link, void *arg, const char *why)
+{
+    struct control_l2 *l2 = arg;
+    (void)link;
+    tiers_set_l2_up(l2->node->tiers, false);
+    log_write(&l2->node->log, LOG_WARNING, "l2_down", "%s", why);
+}
+
+static uint64_t l2_known_epoch(void *arg)
+{
+    return coherence_known_epoch(l2_coherence(arg));
+}
+
+/* --- the bus ------------------------------------------------------------------------------------------------------------- */
+
+static void l2_on_bus_ready(struct link *link, void *arg, const struct beat_answer *answer)
+{
+    struct control_l2 *l2 = arg;
+    struct coherence *coherence = l2_coherence(l2);
+    l2_read_clock(l2);
+    coherence_on_epoch(coherence, answer, l2->now_ms);
+    l2->scratch.size = 0;
+    if (coherence_bus_greeting(&l2->scratch, link_client_id(link)) == OK &&
+        link_say(link, buf_slice(&l2->scratch)) == OK) {
+        coherence_on_bus_up(coherence, l2->now_ms);
+    } else {
+        link_close(link, "no memory for the subscription", l2->now_ms);
+    }
+}
+
+static void l2_on_bus_down(struct link *link, void *arg, const char *why)
+{
+    struct control_l2 *l2 = arg;
+    (void)link;
+    l2_read_clock(l2);
+    coherence_on_bus_lost(l2_coherence(l2), why, l2->now_ms);
+    log_write(&l2->node->log, LOG_WARNING, "bus_down", "%s", why);
+}
+
+static void l2_on_bus_push(struct link *link, void *arg, struct slice reply)
+{
+    struct control_l2 *l2 = arg;
+    (void)link;
+    l2_read_clock(l2);
+    coherence_on_bus_reply(l2_coherence(l2), reply, l2->now_ms);
+}
+
+static enum status l2_open_links(struct control_l2 *l2, uv_loop_t *loop)
+{
+    struct node *node = l2->node;
+    l2_roof_open(&l2->roof, loop, &node->clock, tiers_url(node->tiers), l2);
+    struct link_options options = {
+        .url = tiers_url(node->tiers),
+        .proto = 2,
+        .coherence_db = tiers_coherence_db(node->tiers),
+        .node = node->id,
+        .metrics = node->metrics,
+        .io = l2_roof_io(&l2->roof),
+        .on_ready = l2_on_link_ready,
+        .on_down = l2_on_link_down,
+        .arg = l2,
+        .known_epoch = l2_known_epoch,
+    };
+    l2->control = link_new(&options);
+    options.on_ready = l2_on_bus_ready;
+    options.on_down = l2_on_bus_down;
+    options.on_push = l2_on_bus_push;
+    l2->bus = link_new(&options);
+    return l2->control != NULL && l2->bus != NULL ? OK : NO_MEMORY;
+}
+
+/* Changes of state are events; the reason goes with them. */
+static void l2_log_coherence(struct control_l2 *l2)
+{
+    struct tiers_description seen;
+    tiers_describe(l2->node->tiers, &seen);
+    if (l2->logged_state == NULL || strcmp(l2->logged_state, seen.coherence.state_name) != 0) {
+        l2->logged_state = seen.coherence.state_name;
+        log_write(&l2->node->log, LOG_NOTICE, "coherence", "%s %s", seen.coherence.state_name,
+                  seen.coherence.reason);
+    }
+}
+
+/* --- life and time --------------------------------------------------------------------------------------------------------- */
+
+struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop)
+{
+    struct control_l2 *l2 = calloc(1, sizeof(*l2));
+    if (l2 == NULL) {
+        return NULL;
+    }
+    l2->node = node;
+    l2_read_clock(l2);
+    if (l2_open_links(l2, loop) != OK) {
+        control_l2_close(l2);
+        control_l2_free(l2);
+        return NULL;
+    }
+    return l2;
+}
+
+void control_l2_close(struct control_l2 *l2)
+{
+    struct link *control = l2->control;
+    struct link *bus = l2->bus;
+    l2->control = NULL;
+    l2->bus = NULL;
+    link_free(bus);
+    link_free(control);
+    l2_roof_close(&l2->roof);
+}
+
+void control_l2_free(struct control_l2 *l2)
+{
+    if (l2 != NULL) {
+        buf_done(&l2->scratch);
+        free(l2);
+    }
+}
+
+void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
+{
+    if (l2->control == NULL) {
+        return;
+    }
+    struct coherence *coherence = l2_coherence(l2);
+    l2->now_ms = now_ms;
+    link_tick(l2->control, l2->now_ms);
+    link_tick(l2->bus, l2->now_ms);
+    if (link_state(l2->bus) == LINK_READY && coherence_bus_is_dead(coherence, l2->now_ms)) {
+        link_close(l2->bus, "the bus does not echo beats", l2->now_ms);
+    }
+    l2_beat(l2);
+    coherence_tick(coherence, l2->now_ms);
+    l2_log_coherence(l2);
+}
+
+void control_l2_flush(struct control_l2 *l2)
+{
+    if (l2->control != NULL) {
+        l2_roof_flush(&l2->roof);
+    }
+}
+
+bool control_l2_was_up(const struct control_l2 *l2)
+{
+    return atomic_load(&l2->was_up);
+}

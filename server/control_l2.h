@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control_l2.h -- the control loop's own two links to L2, and the coherence state machine that they feed.
+ *
+ * The CONTROL LINK sends beats and asks for the COMMAND table; the BUS LINK listens to announcements and to the other
+ * nodes. What both bring goes into coherence (tiers/coherence.h), whose view the workers read; its changes of state are
+ * logged here.
+ *
+ * Owns:    both links and their sockets.
+ * Threads: the control loop's, except control_l2_was_up. */
+#ifndef TERRACE_SERVER_CONTROL_L2_H
+#define TERRACE_SERVER_CONTROL_L2_H
+
+#include <uv.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct control_l2;
+struct node;
+
+struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop); /* NULL: no memory */
+/* On the loop: the links end, the sockets close. Nothing may be asked of it afterwards but to be freed. */
+void control_l2_close(struct control_l2 *l2);
+void control_l2_free(struct control_l2 *l2); /* after its loop has run dry; NULL is fine */
+
+void control_l2_tick(struct control_l2 *l2, int64_t now_ms); /* 20 a second */
+void control_l2_flush(struct control_l2 *l2);        /* twice a turn, before and after polling */
+bool control_l2_was_up(const struct control_l2 *l2); /* L2 answered once; any thread */
+
+#endif
