@@ -2,6 +2,7 @@
 #include "tiers/beat.h"
 
 #include "protocol/check.h"
+#include "protocol/hash.h"
 
 #include <hiredis/hiredis.h>
 
@@ -20,9 +21,10 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 
 enum {
-    BEAT_ANSWER_FIELDS = 4,
+    BEAT_ANSWER_FIELDS = 5,
     BEAT_WORDS = 9,
-    EPOCH_RANDOM_SIZE = 8
+    EPOCH_RANDOM_SIZE = 8,
+    RUN_ID_MAX = 128
 };
 
 /* What the script splices at. */
@@ -89,6 +91,28 @@ enum status beat_write(struct buf *out, const struct beat_request *request)
     return status;
 }
 
+enum status beat_write_check(struct buf *out, unsigned coherence_db, struct epoch epoch)
+{
+    CHECK(epoch.counter <= EPOCH_COUNTER_MAX);
+    char db[12];
+    char counter[24];
+    char random[EPOCH_RANDOM_SIZE];
+    const int db_size = snprintf(db, sizeof db, "%u", coherence_db);
+    const int counter_size = snprintf(counter, sizeof counter, "%" PRIu64, epoch.counter);
+    put_u64le(random, epoch.random);
+    const char *argv[BEAT_WORDS] = {"EVAL", beat_script, "0", db, counter, random, "", "", "CHECK"};
+    const size_t sizes[BEAT_WORDS] = {
+        4, strlen(beat_script), 1, (size_t)db_size, (size_t)counter_size, sizeof random, 0,
+        0, sizeof "CHECK" - 1};
+    return request_append(out, BEAT_WORDS, argv, sizes);
+}
+
+bool beat_error_is_epoch(const char *error)
+{
+    static const char word[] = "EPOCH ";
+    return strncmp(error, word, sizeof word - 1) == 0;
+}
+
 /* The server's text without what Redis adds about the script, and without anything that could break a log line. */
 static void error_copy(char error[BEAT_ERROR_MAX], const char *text, size_t size)
 {
@@ -109,6 +133,16 @@ static bool is_integer(const redisReply *reply, long long minimum, long long max
            reply->integer <= maximum;
 }
 
+static uint64_t target_of(struct epoch epoch, uint64_t run)
+{
+    char words[3 * sizeof(uint64_t)];
+    put_u64le(words, epoch.counter);
+    put_u64le(words + 8, epoch.random);
+    put_u64le(words + 16, run);
+    const uint64_t target = hash_checksum((struct slice){.data = words, .size = sizeof words});
+    return target != 0 ? target : 1;
+}
+
 static enum status answer_read(const redisReply *reply, struct beat_answer *ret_answer,
                                char error[BEAT_ERROR_MAX])
 {
@@ -123,16 +157,20 @@ static enum status answer_read(const redisReply *reply, struct beat_answer *ret_
     const redisReply *random = reply->element[1];
     const redisReply *seq = reply->element[2];
     const redisReply *began = reply->element[3];
+    const redisReply *run = reply->element[4];
     if (!is_integer(counter, 1, EPOCH_COUNTER_MAX) || random->type != REDIS_REPLY_STRING ||
         random->len != EPOCH_RANDOM_SIZE || !is_integer(seq, 0, INT64_MAX) ||
-        !is_integer(began, 0, 1)) {
+        !is_integer(began, 0, 1) || run->type != REDIS_REPLY_STRING || run->len == 0 ||
+        run->len > RUN_ID_MAX) {
         return MALFORMED;
     }
     *ret_answer = (struct beat_answer){
         .epoch = {.counter = (uint64_t)counter->integer, .random = get_u64le(random->str)},
         .seq = (uint64_t)seq->integer,
         .began = began->integer == 1,
+        .run = hash_checksum((struct slice){.data = run->str, .size = run->len}),
     };
+    ret_answer->target = target_of(ret_answer->epoch, ret_answer->run);
     return OK;
 }
 

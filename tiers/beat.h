@@ -3,7 +3,9 @@
  *
  * One atomic script (scripts/beat.lua) decides the epoch, takes the next seq, keeps the node's record (a real write:
  * READONLY, NOREPLICAS, OOM, CLUSTERDOWN show) and publishes the frame. A GREETING beat, the first command on every
- * link, does all that but takes no seq and publishes nothing.
+ * link, does all that but takes no seq and publishes nothing. A CHECK changes nothing at all: it proves that this Redis
+ * is still a master that writes, in the epoch that the caller expects, or answers an error that names what differs;
+ * one whose first word is EPOCH says that only the epoch is another (or must be: a check begins none).
  *
  * Redis' side: hash terrace:meta (epoch, rand, run, replid), string terrace:seq, hash terrace:nodes (node: deadline in
  * ms), channel terrace:bus, all in coherence-db. The random of the epoch is 8 raw bytes, little endian, in the hash as
@@ -42,14 +44,20 @@ struct beat_request {
 
 struct beat_answer {
     struct epoch epoch;
-    uint64_t seq; /* of this beat; the current one on a greeting */
-    bool began;   /* this call began the epoch */
+    uint64_t seq;    /* of this beat; the current one on a greeting or a check */
+    bool began;      /* this call began the epoch */
+    uint64_t run;    /* which process answered: XXH64 of its run_id */
+    uint64_t target; /* which process in which epoch; never 0 */
 };
 
 extern const char beat_script[]; /* the text of scripts/beat.lua, embedded by the build */
 
 /* The EVAL request, appended to `out`. known_epoch is at most EPOCH_COUNTER_MAX. */
 enum status beat_write(struct buf *out, const struct beat_request *request) MUST_USE;
+/* The request of a check: is it still `epoch`? */
+enum status beat_write_check(struct buf *out, unsigned coherence_db, struct epoch epoch) MUST_USE;
+/* Whether the text of an L2_ERROR says that only the epoch is another. */
+bool beat_error_is_epoch(const char *error);
 /* `reply` is one whole reply. OK; L2_ERROR: Redis answered an error, its text in `error`; MALFORMED; NO_MEMORY. Unless
  * OK, `error` says why. */
 enum status beat_read(struct slice reply, struct beat_answer *ret_answer,

@@ -3,6 +3,7 @@
 (COHERENCE section 4), who refuses, and what is published. No node takes part."""
 
 import pathlib
+import shutil
 import struct
 
 import pytest
@@ -19,7 +20,7 @@ RANDOM_A, RANDOM_B, RANDOM_C = b"\x00\r\n\xff\x80abc", b"BBBBBBBB", b"CCCCCCCC"
 
 class Answer:
     def __init__(self, reply):
-        self.counter, self.random, self.seq, began = reply
+        self.counter, self.random, self.seq, began, self.run = reply
         self.began = began == 1
         self.epoch = (self.counter, self.random)
 
@@ -30,6 +31,11 @@ def beat(server, known=0, random=RANDOM_A, node=7, deadline_ms=10_000, frame=FRA
 
 def greet(server, known=0, random=RANDOM_A, node=7):
     return beat(server, known, random, node, frame=b"")
+
+
+def check(server, answer):
+    """A check that expects the epoch of an earlier answer."""
+    return beat(server, known=answer.counter, random=answer.random, frame=b"CHECK")
 
 
 def meta(server):
@@ -277,6 +283,124 @@ def test_a_refused_publish_is_an_error(server):
     client = server.client(username="mute", password="pw")
     with pytest.raises(redis.exceptions.RedisError, match="can.t publish to the channel"):
         client.eval(SCRIPT, 0, DB, 0, RANDOM_A, 7, 10_000, FRAME)
+
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+def written(server):
+    """Everything that the script keeps, and how much was ever written."""
+    client = server.client(db=DB)
+    return (client.hgetall("terrace:meta"), client.get("terrace:seq"), client.hgetall("terrace:nodes"),
+            client.info("persistence")["rdb_changes_since_last_save"], client.info("replication")["master_repl_offset"])
+
+
+def refuses(server, answer, match):
+    before = written(server)
+    with pytest.raises(redis.ResponseError, match=match):
+        check(server, answer)
+    assert written(server) == before
+
+
+def test_a_check_answers_as_a_greeting_and_leaves_no_trace(server):
+    first = beat(server)
+    with server.wire() as bus:
+        bus.ask("CLIENT", "TRACKING", "ON", "REDIRECT", bus.ask("CLIENT", "ID"), "BCAST")
+        bus.ask("SUBSCRIBE", "__redis__:invalidate")
+        bus.ask("SUBSCRIBE", "terrace:bus")
+        before = written(server)
+        seen = check(server, first)
+        assert written(server) == before
+        assert beat(server).seq == 2
+        published = bus.read()  # nothing came before it
+        assert published[1] == b"terrace:bus" and struct.unpack("<Q", published[2][32:40]) == (2,)
+    assert (seen.epoch, seen.seq, seen.began) == (first.epoch, 1, False)
+    assert seen.run == first.run == server.client().info("server")["run_id"].encode()
+
+
+def test_a_check_begins_no_epoch(server):
+    first = beat(server)
+    server.client().flushall()
+    refuses(server, first, "^EPOCH terrace: terrace:meta is missing")
+    assert server.client(db=DB).dbsize() == 0
+    assert beat(server, known=1, random=RANDOM_B).began
+    refuses(server, first, "^EPOCH terrace: the epoch is 2, not 1")
+
+
+def test_a_check_names_what_differs(server):
+    first = beat(server)
+    first.counter = 2
+    refuses(server, first, "^EPOCH terrace: the epoch is 1, and 2 was seen")
+    first.counter, first.random = 1, RANDOM_B
+    refuses(server, first, "^EPOCH terrace: another epoch has the number 1")
+    first.random = RANDOM_A
+    assert not check(server, first).began
+    client = server.client(db=DB)
+    client.delete("terrace:seq")
+    refuses(server, first, "^EPOCH terrace: terrace:seq is missing")
+    client.set("terrace:seq", 1)
+    client.hset("terrace:meta", "run", "other")
+    refuses(server, first, "^EPOCH terrace: another process has the data: its run_id is [0-9a-f]{40}$")
+
+
+def test_a_check_is_refused_after_a_restart_from_disk(server):
+    first = beat(server)
+    server.client().save()
+    restart(server)
+    refuses(server, first, "^EPOCH terrace: another process")
+
+
+def test_a_check_is_refused_by_a_demoted_master_and_by_its_promoted_replica(stage, server):
+    replica = stage.redis()
+    follow(replica, server)
+    before = beat(server)
+    assert not check(server, before).began
+    until(lambda: meta(replica).get(b"epoch") == b"1", 10, "the replica has the epoch")
+    with pytest.raises(redis.ReadOnlyError, match="not a master"):
+        check(replica, before)
+    replica.client().replicaof("NO", "ONE")
+    refuses(replica, before, "^EPOCH terrace: another process")
+    server.client().replicaof("127.0.0.1", replica.port)
+    with pytest.raises(redis.ReadOnlyError, match="not a master"):
+        check(server, before)
+
+
+def test_a_check_is_refused_where_a_demotion_was_undone(server):
+    before = beat(server)
+    server.client().replicaof("127.0.0.1", harness.free_port())  # nobody there: its data stays
+    server.client().replicaof("NO", "ONE")
+    refuses(server, before, "^EPOCH terrace: it was promoted")
+
+
+def test_a_check_is_refused_without_the_replicas_that_a_write_needs(server):
+    before = beat(server)
+    server.client().config_set("min-replicas-to-write", 1)
+    refuses(server, before, "NOREPLICAS|Not enough good replicas")
+
+
+def test_the_first_replica_does_not_disturb_a_check(stage, server):
+    before = beat(server)
+    follow(stage.redis(), server)
+    assert not check(server, before).began
+
+
+def test_a_check_goes_on_where_redis_still_serves_reads(server):
+    """Full memory, a failed save: nothing that says who is master."""
+    before = beat(server)
+    client = server.client()
+    client.set("large", b"x" * 100_000)
+    client.config_set("maxmemory", 100_000)
+    with pytest.raises(redis.ResponseError, match="used memory|OOM"):
+        beat(server, known=1)
+    assert not check(server, before).began
+    client.config_set("maxmemory", 0)
+    client.config_set("save", "3600 1")
+    shutil.rmtree(server.folder)
+    client.bgsave()
+    until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", 10, "the save failed")
+    with pytest.raises(redis.ResponseError, match="MISCONF"):
+        beat(server, known=1)
+    assert not check(server, before).began
 
 
 # --- what is published and kept --------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ static void the_script_is_embedded_whole(void **state)
     (void)state;
     assert_non_null(strstr(beat_script, "SPDX-License-Identifier"));
     const char *end = beat_script + strlen(beat_script);
-    const char last[] = "return { counter, random, seq, began }\n";
+    const char last[] = "return { counter, random, seq, began, run }\n";
     assert_true(strlen(beat_script) > sizeof last);
     assert_string_equal(end - (sizeof last - 1), last);
 }
@@ -115,14 +115,17 @@ static void the_flat_answer_is_read(void **state)
     (void)state;
     struct beat_answer seen;
     char error[BEAT_ERROR_MAX];
-    assert_int_equal(
-        ANSWER("*4\r\n:3\r\n$8\r\n\x01\0\r\n\0\0\0\x80\r\n:41\r\n:1\r\n", &seen, error), OK);
+    assert_int_equal(ANSWER("*5\r\n:3\r\n$8\r\n\x01\0\r\n\0\0\0\x80\r\n:41\r\n:1\r\n$4\r\nabcd\r\n",
+                            &seen, error),
+                     OK);
     assert_int_equal(seen.epoch.counter, 3);
     assert_int_equal(seen.epoch.random, UINT64_C(0x800000000a0d0001));
     assert_int_equal(seen.seq, 41);
     assert_true(seen.began);
     assert_int_equal(
-        ANSWER("*4\r\n:999999999999999\r\n$8\r\n12345678\r\n:0\r\n:0\r\n", &seen, error), OK);
+        ANSWER("*5\r\n:999999999999999\r\n$8\r\n12345678\r\n:0\r\n:0\r\n$4\r\nabcd\r\n", &seen,
+               error),
+        OK);
     assert_false(seen.began);
 }
 
@@ -165,16 +168,19 @@ static void anything_else_is_malformed_and_says_so(void **state)
         SLICE_LITERAL("*0\r\n"),
         SLICE_LITERAL("*3\r\n:1\r\n$8\r\n12345678\r\n:1\r\n"),
         SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*4\r\n$1\r\n1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*4\r\n:0\r\n$8\r\n12345678\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*4\r\n:-1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*4\r\n:1000000000000000\r\n$8\r\n12345678\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*4\r\n:1\r\n$7\r\n1234567\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*4\r\n:1\r\n$-1\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*4\r\n:1\r\n:8\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*4\r\n:1\r\n$8\r\n12345678\r\n:-1\r\n:1\r\n"),
-        SLICE_LITERAL("*4\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:2\r\n"),
-        SLICE_LITERAL("*4\r\n:1\r\n$8\r\n12345678\r\n:1\r\n"),
+        SLICE_LITERAL("*5\r\n$1\r\n1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*5\r\n:0\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*5\r\n:-1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*5\r\n:1000000000000000\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$7\r\n1234567\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$-1\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n:8\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:-1\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:2\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*4\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$0\r\n\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$-1\r\n"),
         SLICE_LITERAL("%1\r\n+a\r\n+b\r\n"),
         SLICE_LITERAL("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n"),
     };
@@ -189,6 +195,56 @@ static void anything_else_is_malformed_and_says_so(void **state)
     }
 }
 
+static void a_check_carries_the_epoch_that_must_stand(void **state)
+{
+    (void)state;
+    struct buf out = {0};
+    const struct epoch epoch = {.counter = 7, .random = UINT64_C(0x0a0d00ff01020304)};
+    assert_int_equal(beat_write_check(&out, 15, epoch), OK);
+    struct slice argv[16] = {0};
+    assert_int_equal(arguments(&out, argv), 9);
+    assert_true(slice_is(argv[1], beat_script));
+    assert_true(slice_is(argv[3], "15"));
+    assert_true(slice_is(argv[4], "7"));
+    assert_int_equal(get_u64le(argv[5].data), epoch.random);
+    assert_true(slice_is(argv[8], "CHECK"));
+    buf_done(&out);
+    assert_true(beat_error_is_epoch("EPOCH terrace: the epoch is 5, not 4"));
+    assert_false(beat_error_is_epoch("READONLY terrace: this Redis is not a master"));
+    assert_false(beat_error_is_epoch("EPOCHAL"));
+}
+
+static void a_target_is_a_process_and_an_epoch(void **state)
+{
+    (void)state;
+    static const struct slice answers[] = {
+        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:7\r\n:1\r\n$2\r\nab\r\n"),
+        SLICE_LITERAL("*5\r\n:2\r\n$8\r\n12345678\r\n:7\r\n:1\r\n$2\r\nab\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345679\r\n:7\r\n:1\r\n$2\r\nab\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:7\r\n:1\r\n$2\r\nac\r\n"),
+    };
+    enum {
+        ANSWERS = sizeof answers / sizeof answers[0]
+    };
+    struct beat_answer seen[ANSWERS];
+    char error[BEAT_ERROR_MAX];
+    for (size_t i = 0; i < ANSWERS; i++) {
+        assert_int_equal(beat_read(answers[i], &seen[i], error), OK);
+        assert_int_not_equal(seen[i].target, 0);
+        for (size_t j = 0; j < i; j++) {
+            assert_int_not_equal(seen[i].target, seen[j].target);
+        }
+    }
+    assert_int_equal(seen[0].run, seen[1].run);
+    assert_int_not_equal(seen[0].run, seen[3].run);
+    struct beat_answer later;
+    assert_int_equal(
+        beat_read(SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:8\r\n:0\r\n$2\r\nab\r\n"), &later,
+                  error),
+        OK);
+    assert_int_equal(later.target, seen[0].target); /* whatever the seq */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,7 +253,9 @@ int main(void)
         cmocka_unit_test(a_beat_carries_its_frame_and_the_known_epoch),
         cmocka_unit_test(a_request_is_appended_behind_what_is_there),
         cmocka_unit_test(a_frame_that_is_too_big_leaves_nothing_behind),
+        cmocka_unit_test(a_check_carries_the_epoch_that_must_stand),
         cmocka_unit_test(the_flat_answer_is_read),
+        cmocka_unit_test(a_target_is_a_process_and_an_epoch),
         cmocka_unit_test(an_error_is_told_in_redis_words_without_the_scripts_address),
         cmocka_unit_test(a_long_error_is_cut),
         cmocka_unit_test(anything_else_is_malformed_and_says_so),

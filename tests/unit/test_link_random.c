@@ -125,7 +125,8 @@ static bool redis_step(struct world *world)
         } else if (slice_is(name, "CLIENT")) {
             (void)snprintf(text, sizeof text, ":7\r\n");
         } else if (slice_is(name, "EVAL")) {
-            (void)snprintf(text, sizeof text, "*4\r\n:5\r\n$8\r\nabcdefgh\r\n:41\r\n:0\r\n");
+            (void)snprintf(text, sizeof text,
+                           "*5\r\n:5\r\n$8\r\nabcdefgh\r\n:41\r\n:0\r\n$2\r\nab\r\n");
         }
         assert_int_equal(buf_append_slice(&world->to_link, slice_of(text)), OK);
     }

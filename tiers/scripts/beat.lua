@@ -5,7 +5,12 @@
 --   1 coherence-db     2 largest epoch counter the caller knows     3 random of a new epoch, 8 bytes
 --   4 node             5 deadline of the node's record, in ms       6 the frame to publish; empty: a greeting
 --   7 ... a command that the frame announces, if there is one: Redis itself says nothing of SWAPDB
--- Answer: { epoch counter, epoch random, seq, 1 if this call began the epoch }, or the command's own.
+-- or, for a check, ARGV[6] = 'CHECK', and
+--   2, 3 counter and random of the epoch that must stand            4, 5 unused
+-- Answer: { epoch counter, epoch random, seq, 1 if this call began the epoch, run_id }, or the command's own.
+--
+-- A check changes nothing, tells nobody and begins no epoch: where another call would begin one, and where another one
+-- stands, it answers -EPOCH and says what differs.
 --
 -- Counters are Lua numbers, exact to 2^53; the random is a byte string and never a number.
 redis.call('SELECT', ARGV[1]) -- of this script only: the connection's own database stays
@@ -21,8 +26,19 @@ if string.match(replication, 'role:(%a+)') ~= 'master' then -- a replica may hav
     return redis.error_reply('READONLY terrace: this Redis is not a master')
 end
 
--- The node's record comes first: should Redis refuse to write (READONLY, NOREPLICAS, OOM), nothing else has happened.
-redis.call('HSET', 'terrace:nodes', ARGV[4], ARGV[5])
+local check = ARGV[6] == 'CHECK'
+if check then
+    -- A write that finds nothing to do: Redis refuses it as it would any other (READONLY, NOREPLICAS), and no one hears
+    -- of it. DEL is allowed when memory is full, and a failed save (MISCONF) says nothing about who is master: there,
+    -- as on Redis itself, reads go on.
+    local wrote = redis.pcall('DEL', 'terrace:nothing')
+    if type(wrote) == 'table' and not string.find(wrote.err, 'MISCONF', 1, true) then
+        return wrote
+    end
+else
+    -- The node's record comes first: should Redis refuse to write (READONLY, NOREPLICAS, OOM), nothing else has happened.
+    redis.call('HSET', 'terrace:nodes', ARGV[4], ARGV[5])
+end
 
 local known = tonumber(ARGV[2])
 local meta = redis.call('HMGET', 'terrace:meta', 'epoch', 'rand', 'run', 'replid')
@@ -31,12 +47,32 @@ if meta[1] and #meta[1] <= 15 and string.match(meta[1], '^%d+$') then
     counter = tonumber(meta[1])
 end
 
+local why -- a new epoch must begin
+if counter == 0 or not random or #random ~= 8 then
+    why = 'terrace:meta is missing or not ours'
+elseif counter < known then -- rolled back: somebody saw more than is left
+    why = string.format('the epoch is %d, and %d was seen', counter, known)
+elseif meta[3] ~= run then
+    why = 'another process has the data: its run_id is ' .. run
+elseif meta[4] ~= replid and string.find(replid2, '[^0]') then -- all zeros: the first replica came, no loss
+    why = 'it was promoted: its replication id is ' .. replid
+elseif redis.call('EXISTS', 'terrace:seq') == 0 then -- evicted, or deleted by hand
+    why = 'terrace:seq is missing'
+end
+
+if check then
+    if not why and counter ~= known then
+        why = string.format('the epoch is %d, not %d', counter, known)
+    elseif not why and random ~= ARGV[3] then
+        why = string.format('another epoch has the number %d', counter)
+    end
+    if why then
+        return redis.error_reply('EPOCH terrace: ' .. why)
+    end
+end
+
 local began = 0
-if counter == 0 or not random or #random ~= 8           -- no meta, or not ours
-    or counter < known                                  -- rolled back: somebody saw more than is left
-    or meta[3] ~= run                                   -- another process
-    or (meta[4] ~= replid and string.find(replid2, '[^0]')) -- promoted; all zeros: the first replica came, no loss
-    or redis.call('EXISTS', 'terrace:seq') == 0 then    -- evicted, or deleted by hand
+if why then
     began = 1
     counter = math.max(counter, known) + 1
     random = ARGV[3]
@@ -44,17 +80,17 @@ if counter == 0 or not random or #random ~= 8           -- no meta, or not ours
     redis.call('HSET', 'terrace:meta', 'epoch', counter, 'rand', random)
     redis.call('SETNX', 'terrace:seq', 0)
 end
-if began == 1 or meta[4] ~= replid then
+if not check and (began == 1 or meta[4] ~= replid) then
     redis.call('HSET', 'terrace:meta', 'run', run, 'replid', replid)
 end
 
 local frame = ARGV[6]
-if #frame == 0 then
+if check or #frame == 0 then
     local seq = tonumber(redis.call('GET', 'terrace:seq'))
     if not seq then
         return redis.error_reply('ERR terrace:seq is not a number')
     end
-    return { counter, random, seq, began }
+    return { counter, random, seq, began, run }
 end
 
 local seq = redis.call('INCR', 'terrace:seq')
@@ -75,4 +111,4 @@ redis.call('PUBLISH', 'terrace:bus',
 if ARGV[7] then
     return redis.pcall(unpack(ARGV, 7))
 end
-return { counter, random, seq, began }
+return { counter, random, seq, began, run }
