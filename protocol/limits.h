@@ -25,6 +25,7 @@
 #define LIMIT_PATTERN_STEPS \
     (1u << 22)                      /* work of one glob match: a pattern bomb ends as "no match" */
 #define LIMIT_LINK_QUEUE (1u << 16) /* unanswered requests on one link to L2 */
+#define LIMIT_WAITERS    4096u      /* calls of one node that wait for the bus */
 #define LIMIT_DATABASES  16u        /* SELECT 0..15 */
 #define LIMIT_DRAIN_MS   5000       /* grace of SIGTERM */
 

@@ -22,6 +22,7 @@ enum status {
     UNKNOWN,   /* a write was sent and its outcome is not known */
     INVALID,   /* an argument or a setting is not acceptable */
     BUSY,      /* a bounded queue is full */
+    TIMEOUT,   /* the asker's deadline passed first */
 };
 
 #define MUST_USE __attribute__((warn_unused_result))
