@@ -75,7 +75,7 @@ check: # the same, on a machine that has the packages
 	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
 	@tests/run.py build
 
-unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client # the cmocka programs, and the C client of a journey
+unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/fault/proxy # cmocka programs, and what journeys need
 
 bench: deps ## ours and redis-server side by side in one run
 	@$(MAKE) --no-print-directory build
@@ -143,6 +143,9 @@ $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
 
 $(OUT)/tests/journeys/hiredis_client: $(OUT)/tests/journeys/hiredis_client.o
 	@$(CC) $(BASE) $^ -o $@ $(shell pkg-config --libs hiredis)
+
+$(OUT)/tests/fault/proxy: $(call obj,$(wildcard tests/fault/*.c)) $(OUT)/libnode.a
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 # The fuzzers want clang's instrumentation in everything they reach.
 FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. $(WARNINGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \

@@ -3,99 +3,54 @@
 
     with FaultProxy(("127.0.0.1", redis_port)) as proxy:
         ... the node connects to proxy.url ...
-        proxy.black_hole("up")     # what the node sends vanishes; the other way still works
-        proxy.heal()               # forwards again; connections that lost bytes are reset
+        proxy.black_hole("up")               # what the node sends vanishes; the other way still works
+        proxy.black_hole("down", who="bus")  # only the subscription hears nothing
+        proxy.drop("keys", one_in=1000)      # Redis' announcements, one in a thousand; nobody is told
+        proxy.heal()                         # forwards again; connections that lost bytes are reset
 
-Modes, per direction ("up": to the server, "down": to the client, "both"):
-    pass          forwards
-    freeze        keeps the bytes; heal() delivers them late, in order: a network that stalled
-    black hole    throws the bytes away; nobody is told: a host that died, a route that is gone
-hold(direction, marker) freezes only the first connection that carries certain bytes from then on, until release().
-Besides: slice(n) forwards in pieces of n bytes; delay(ms) forwards late; reset() ends all connections with RST;
-refuse() also ends what connects from now on.
+The bytes pass through a program in C (proxy.c, built by `make unit`); this class starts and commands it. Methods may be
+called from any thread and return when the change is in force.
 
-Threads: one, which runs an asyncio loop; the methods may be called from any and return when the change is in force.
+Directions: "up" to the server, "down" to the client, "both". Connections: who="all", "bus" (on which SUBSCRIBE was
+seen), "plain" (any other). Messages: "keys" (announcements of Redis), "frames" (of nodes), "any" of these two.
 """
 
-import asyncio
-import socket
-import struct
+import ctypes
+import json
+import pathlib
+import signal
+import subprocess
 import threading
 
-PASS, FREEZE, BLACK_HOLE = "pass", "freeze", "black hole"
+HERE = pathlib.Path(__file__).resolve().parent
+PROGRAM = HERE.parents[1] / "build" / "release" / "tests" / "fault" / "proxy"
 UP, DOWN = "up", "down"
+_libc = ctypes.CDLL(None, use_errno=True)
+_PR_SET_PDEATHSIG = 1
 
 
-class Pump:
-    """One direction of one connection."""
-
-    def __init__(self, proxy, direction, reader, writer):
-        self.proxy, self.direction, self.reader, self.writer = proxy, direction, reader, writer
-        self.lost_bytes = 0
-
-    async def run(self):
-        while data := await self.reader.read(1 << 16):
-            faults = self.proxy.faults[self.direction]
-            if faults.delay_s:
-                await asyncio.sleep(faults.delay_s)
-            if faults.marker is not None and faults.marker in data:
-                faults.held, faults.marker = self, None
-                faults.wake()
-            while faults.mode == FREEZE or faults.held is self:
-                await faults.changed()
-            if faults.mode == BLACK_HOLE:
-                self.lost_bytes += len(data)
-                continue
-            await self.forward(data, faults.slice_bytes or len(data))
-        while self.proxy.faults[self.direction].mode != PASS:  # a half close would tell what is happening
-            await self.proxy.faults[self.direction].changed()
-
-    async def forward(self, data, piece_bytes):
-        for at in range(0, len(data), piece_bytes):
-            self.writer.write(data[at:at + piece_bytes])
-            await self.writer.drain()
-            if piece_bytes < len(data):
-                await asyncio.sleep(0)  # lets the other direction run, so that the pieces leave as they are
-        self.proxy.forwarded_bytes[self.direction] += len(data)
-
-
-class Faults:
-    """What one direction suffers from."""
-
-    def __init__(self):
-        self.mode, self.slice_bytes, self.delay_s = PASS, 0, 0.0
-        self.marker, self.held = None, None  # the bytes that a connection will be held for; the one that is
-        self._waiters = []
-
-    async def changed(self):
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        await waiter
-
-    def wake(self):
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
+def _die_with_parent():
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class FaultProxy:
     def __init__(self, target):
+        """`target`: (host, port) on this machine."""
+        if not PROGRAM.exists():
+            raise AssertionError(f"no proxy at {PROGRAM}: run make unit")
         self.target = target
-        self.faults = {UP: Faults(), DOWN: Faults()}
-        self.forwarded_bytes = {UP: 0, DOWN: 0}
-        self.accepted = 0
-        self.port = 0
-        self._refusing = False
-        self._connections = {}  # task -> (sockets, pumps)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy", daemon=True)
-        self._thread.start()
-        self._server = self._run(self._start())
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen([str(PROGRAM), str(target[1])], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                         text=True, bufsize=1, preexec_fn=_die_with_parent)
+        self.port = int(self._process.stdout.readline().split()[1])
 
     @property
     def url(self):
         return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def __enter__(self):
         return self
@@ -103,111 +58,115 @@ class FaultProxy:
     def __exit__(self, *exc_info):
         self.stop()
 
-    # --- faults ---
+    # --- a bad network ---
 
-    def freeze(self, direction="both"):
-        self._set(direction, mode=FREEZE)
+    def freeze(self, direction="both", who="all"):
+        """Keeps the bytes; heal() delivers them late, in order, also those of a sender that is gone since."""
+        self._command("set", who, direction, "mode", "freeze")
 
-    def black_hole(self, direction="both"):
-        self._set(direction, mode=BLACK_HOLE)
+    def black_hole(self, direction="both", who="all"):
+        """Throws the bytes away; nobody is told: a host that died, a route that is gone."""
+        self._command("set", who, direction, "mode", "hole")
 
-    def slice(self, piece_bytes, direction="both"):
-        self._set(direction, slice_bytes=piece_bytes)
+    def slice(self, piece_bytes, direction="both", who="all"):
+        self._command("set", who, direction, "slice", piece_bytes)
 
-    def delay(self, delay_ms, direction="both"):
-        self._set(direction, delay_s=delay_ms / 1000)
+    def delay(self, delay_ms, direction="both", who="all", jitter_ms=0):
+        self._command("set", who, direction, "delay", delay_ms, jitter_ms)
+
+    def rate(self, bytes_per_s, direction="both", who="all"):
+        """Of each connection; 0: unlimited."""
+        self._command("set", who, direction, "rate", bytes_per_s)
+
+    def flip_bytes(self, one_in, direction="both", who="all"):
+        """One bit of one byte in so many, wherever it lies; 0: none."""
+        self._command("set", who, direction, "flip", one_in)
 
     def hold(self, direction, marker):
         """The first connection that carries the marker stops there, and everything behind it; the others go on."""
-        self._set(direction, marker=marker)
+        self._command("hold", direction, marker.hex())
 
     def holds(self, direction):
-        return self.faults[direction].held is not None
+        return bool(self.stats()[f"held_{direction}"])
 
     def release(self, direction):
-        self._set(direction, marker=None, held=None)
+        self._command("release", direction)
 
     def heal(self):
-        """Everything passes again; what was frozen is delivered, what lost bytes is reset."""
-        self._refusing = False
-        self._run(self._reset(only_holed=True))
-        self._set("both", mode=PASS, slice_bytes=0, delay_s=0.0)
+        """Everything passes again; what was frozen is delivered, what lost bytes is reset. What hold() holds stays."""
+        self._command("heal")
 
-    def reset(self):
-        self._run(self._reset(only_holed=False))
+    def reset(self, who="all"):
+        """RST to both ends of every connection."""
+        self._command("reset", who)
+
+    def half_close(self, direction, who="all"):
+        """The receiver of this direction is told that no more comes; the other direction goes on."""
+        self._command("half_close", who, direction)
 
     def refuse(self):
-        self._refusing = True
-        self.reset()
+        """Resets, and ends what connects from now on."""
+        self._command("refuse")
+
+    # --- bad luck of single messages: one in so many, at most `count` of them (0: without end) ---
+
+    def drop(self, messages, one_in=1, count=0, containing=b""):
+        self._rule("drop", messages, one_in, count, 0, containing)
+
+    def duplicate(self, messages, one_in=1, count=0, containing=b""):
+        self._rule("duplicate", messages, one_in, count, 0, containing)
+
+    def postpone(self, messages, delay_ms, one_in=1, count=0, containing=b""):
+        """It comes later; what is behind it passes."""
+        self._rule("delay", messages, one_in, count, delay_ms, containing)
+
+    def reorder(self, messages, one_in=1, count=0, containing=b""):
+        """It changes places with the message behind it."""
+        self._rule("reorder", messages, one_in, count, 0, containing)
+
+    def flip(self, messages, one_in=1, count=0, containing=b""):
+        """One bit of its payload; the lengths stay true."""
+        self._rule("flip", messages, one_in, count, 0, containing)
+
+    def no_rules(self):
+        self._command("norules")
+
+    def seed(self, number):
+        self._command("seed", number)
+
+    # --- what happened ---
+
+    @property
+    def accepted(self):
+        return self.stats()["accepted"]
+
+    def stats(self):
+        """Counts since the start: accepted, open, buses, bytes_up, bytes_down, keys and frames (messages seen),
+        dropped_keys, dropped_frames, and so on for duplicated, delayed, reordered, flipped; flipped_bytes."""
+        return json.loads(self._command("stats"))
 
     def stop(self):
-        self.reset()
-        self._run(self._finish())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
-        self._loop.close()
+        """Resets every connection and ends."""
+        with self._lock:
+            if self._process.poll() is None:
+                self._process.stdin.close()
+                try:
+                    self._process.wait(5)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+            self._process.stdout.close()
 
-    # --- inside ---
+    def _rule(self, action, messages, one_in, count, delay_ms, containing):
+        self._command("rule", action, messages, one_in, count, delay_ms, containing.hex() or "-")
 
-    def _run(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
-
-    def _set(self, direction, **changes):
-        async def change():
-            for name in (UP, DOWN) if direction == "both" else (direction,):
-                for field, value in changes.items():
-                    setattr(self.faults[name], field, value)
-                self.faults[name].wake()
-        self._run(change())
-
-    async def _start(self):
-        server = await asyncio.start_server(self._on_connection, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        return server
-
-    async def _finish(self):
-        self._server.close()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _on_connection(self, client_reader, client_writer):
-        self.accepted += 1
-        if self._refusing:
-            _abort(client_writer)
-            return
-        try:
-            server_reader, server_writer = await asyncio.open_connection(*self.target)
-        except OSError:
-            _abort(client_writer)
-            return
-        for writer in (client_writer, server_writer):
-            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        pumps = [Pump(self, UP, client_reader, server_writer), Pump(self, DOWN, server_reader, client_writer)]
-        task = asyncio.current_task()
-        self._connections[task] = ((client_writer, server_writer), pumps)
-        runs = [asyncio.ensure_future(pump.run()) for pump in pumps]
-        try:
-            await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for run in runs:
-                run.cancel()
-            await asyncio.gather(*runs, return_exceptions=True)
-            self._connections.pop(task, None)
-            for writer in (client_writer, server_writer):
-                writer.close()
-
-    async def _reset(self, only_holed):
-        for writers, pumps in list(self._connections.values()):
-            if not only_holed or any(pump.lost_bytes for pump in pumps):
-                for writer in writers:
-                    _abort(writer)
-
-
-def _abort(writer):
-    """RST, not FIN."""
-    sock = writer.get_extra_info("socket")
-    if sock is not None and sock.fileno() >= 0:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()
+    def _command(self, *words):
+        with self._lock:
+            if self._process.poll() is not None:
+                raise AssertionError(f"the proxy ended with {self._process.returncode}")
+            self._process.stdin.write(" ".join(map(str, words)) + "\n")
+            answer = self._process.stdout.readline().rstrip("\n")
+        verdict, _, rest = answer.partition(" ")
+        if verdict != "ok":
+            raise AssertionError(f"proxy: {' '.join(map(str, words))}: {rest or answer}")
+        return rest
