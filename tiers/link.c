@@ -28,6 +28,7 @@ struct link *link_new(const struct link_options *options)
         rand_secret(&seed, sizeof seed);
     }
     rand_seed(&link->rand, seed);
+    link_fence_lost(link);
     (void)snprintf(link->why, sizeof link->why, "not connected yet");
     return link;
 }
@@ -56,7 +57,19 @@ uint64_t link_client_id(const struct link *link)
     return link->state == LINK_READY ? link->client_id : 0;
 }
 
-static void count(struct link *link, enum metric id)
+uint64_t link_target(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    return link->state == LINK_READY ? link->fence.target : 0;
+}
+
+uint64_t link_run(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    return link->state == LINK_READY ? link->greeting.run : 0;
+}
+
+void link_count(struct link *link, enum metric id)
 {
     if (link->options.metrics != NULL) {
         metrics_count(link->options.metrics, id);
@@ -77,8 +90,8 @@ void link_move(struct link *link, enum link_state to)
 
 /* --- the end of requests ---------------------------------------------------------------------------------------- */
 
-static void end_request(struct link *link, struct link_request *request, enum status status,
-                        struct slice reply)
+void link_end_request(struct link *link, struct link_request *request, enum status status,
+                      struct slice reply)
 {
     link->callbacks++;
     request->on_reply(request, status, reply);
@@ -92,7 +105,8 @@ static void end_all(struct link *link, struct link_fifo *fifo, bool were_sent, u
         const struct link_slot slot = link_fifo_pop(fifo);
         if (slot.request != NULL) {
             const bool may_have_run = were_sent && slot.request->writes && slot.ends_at <= written;
-            end_request(link, slot.request, may_have_run ? UNKNOWN : L2_DOWN, (struct slice){0});
+            link_end_request(link, slot.request, may_have_run ? UNKNOWN : L2_DOWN,
+                             (struct slice){0});
         }
     }
     link_fifo_done(fifo);
@@ -109,6 +123,7 @@ static void end_everything(struct link *link)
     buf_done(&link->held);
     link->out_head = 0;
     buf_done(&link->out);
+    link_fence_end_kept(link);
     end_all(link, &sent, true, written);
     end_all(link, &waiting, false, written);
 }
@@ -150,6 +165,7 @@ static void lose(struct link *link, const char *why, int64_t now_ms)
     link->down = !was_ready;
     link->framer = (struct reply_framer){0};
     link->silent_since_ms = 0;
+    link_fence_lost(link);
     if (!link->reading) { /* else link_on_read clears it, for a reply in it may still be looked at */
         link->in.size = 0;
         link->in_head = 0;
@@ -159,7 +175,7 @@ static void lose(struct link *link, const char *why, int64_t now_ms)
     memcpy(link->why, text, sizeof text);
     link->retry_at_ms = now_ms + retry_delay_ms(link);
     if (was_ready) {
-        count(link, M_L2_LOSSES);
+        link_count(link, M_L2_LOSSES);
     }
     if (link->options.on_down != NULL) {
         link->callbacks++;
@@ -217,11 +233,26 @@ void link_out_announce(struct link *link, size_t size_before)
     }
 }
 
-static void slot_push(struct link *link, struct link_request *request, bool is_select)
+static void slot_push(struct link *link, struct link_request *request, enum link_slot_kind kind)
 {
     link_fifo_push(&link->sent, (struct link_slot){.request = request,
                                                    .ends_at = link->written + out_size(link),
-                                                   .is_select = is_select});
+                                                   .kind = kind});
+}
+
+enum status link_out_beat(struct link *link, struct slice check)
+{
+    const size_t before = out_size(link);
+    enum status status = link_fifo_reserve(&link->sent, 1);
+    if (status == OK) {
+        status = out_reserve(link, check.size);
+    }
+    if (status == OK) {
+        out_append(link, check);
+        slot_push(link, NULL, SLOT_BEAT);
+        link_out_announce(link, before);
+    }
+    return status;
 }
 
 /* All or nothing. */
@@ -242,11 +273,11 @@ static enum status send_request(struct link *link, struct link_request *request,
         bytes = (struct slice){.data = select, .size = link_select_write(select, -1)};
     } else if (db >= 0 && db != link->selected) {
         out_append(link, (struct slice){.data = select, .size = link_select_write(select, db)});
-        slot_push(link, NULL, true);
+        slot_push(link, NULL, SLOT_SELECT);
         link->selected = db;
     }
     out_append(link, bytes);
-    slot_push(link, request, false);
+    slot_push(link, request, SLOT_REQUEST);
     link_out_announce(link, before);
     return OK;
 }
@@ -273,9 +304,12 @@ enum status link_ask(struct link *link, struct link_request *request, int db, st
         return L2_DOWN;
     }
     const size_t unwritten = out_size(link) + link->held.size;
-    if (link->sent.count + link->waiting.count >= LIMIT_LINK_QUEUE ||
+    if (link->sent.count + link->waiting.count + link->fence.kept.count >= LIMIT_LINK_QUEUE ||
         (unwritten > 0 && unwritten + bytes.size > LINK_OUTPUT_MAX)) {
         return BUSY;
+    }
+    if (request->fence_ms != 0) {
+        link_fence_ask(link, request);
     }
     const enum status status = link->state == LINK_READY ? send_request(link, request, db, bytes)
                                                          : hold_request(link, request, db, bytes);
@@ -357,7 +391,7 @@ static void send_waiting(struct link *link)
             continue; /* its deadline passed */
         }
         if (link->state != LINK_READY || send_request(link, slot.request, slot.db, bytes) != OK) {
-            end_request(link, slot.request, L2_DOWN, (struct slice){0});
+            link_end_request(link, slot.request, L2_DOWN, (struct slice){0});
         }
     }
     link_fifo_done(&waiting);
@@ -371,7 +405,7 @@ void link_become_ready(struct link *link)
     snprintf(link->why, sizeof link->why,
              "no answer within the deadline"); /* all that can go wrong while it is up */
     link->failures = 0;
-    count(link, M_L2_CONNECTS);
+    link_count(link, M_L2_CONNECTS);
     if (link->options.on_ready != NULL) {
         link->callbacks++;
         link->options.on_ready(link, link->options.arg, &link->greeting);
@@ -403,10 +437,16 @@ static void reply_take(struct link *link, struct slice reply, int64_t now_ms)
         return;
     }
     const struct link_slot slot = link_fifo_pop(&link->sent);
-    if (slot.is_select && reply.data[0] != REPLY_STATUS) {
+    if (slot.kind == SLOT_BEAT) {
+        link_fence_take_beat(link, reply, now_ms);
+    } else if (slot.kind == SLOT_SELECT && reply.data[0] != REPLY_STATUS) {
         link_close(link, "L2 refused SELECT of a database that it had accepted", now_ms);
-    } else if (slot.request != NULL) {
-        end_request(link, slot.request, OK, reply);
+    } else if (slot.request == NULL) {
+        return; /* its deadline passed */
+    } else if (link_fence_is_open(link, slot.request, now_ms)) {
+        link_end_request(link, slot.request, OK, reply);
+    } else {
+        link_fence_keep(link, slot.request, reply, now_ms);
     }
 }
 
@@ -476,7 +516,7 @@ void link_on_read(struct link *link, size_t size, int64_t now_ms)
 
 /* --- time -------------------------------------------------------------------------------------------------------- */
 
-/* Ends what is overdue in one of the two rings. False: the connection is gone. */
+/* Ends what is overdue in one of the rings. False: the connection is gone. */
 static bool expire(struct link *link, struct link_fifo *fifo, int64_t now_ms)
 {
     const uint64_t connection = link->connection;
@@ -492,15 +532,15 @@ static bool expire(struct link *link, struct link_fifo *fifo, int64_t now_ms)
             }
             continue;
         }
-        if (fifo == &link->sent) {
-            if (request->writes) {
-                link_close(link, "L2 did not answer a write in time", now_ms);
-                return false;
-            }
-            link->silent_since_ms = link->silent_since_ms != 0 ? link->silent_since_ms : now_ms;
+        if (fifo == &link->sent && request->writes) {
+            link_close(link, "L2 did not answer a write in time", now_ms);
+            return false;
+        }
+        if (fifo != &link->waiting && link->silent_since_ms == 0) {
+            link->silent_since_ms = now_ms;
         }
         slot->request = NULL;
-        end_request(link, request, L2_DOWN, (struct slice){0});
+        link_end_request(link, request, L2_DOWN, (struct slice){0});
         if (connection != link->connection) {
             return false;
         }
@@ -514,7 +554,8 @@ static void tick_deadlines(struct link *link, int64_t now_ms)
         return;
     }
     link->earliest_ms = INT64_MAX;
-    if (!expire(link, &link->sent, now_ms) || !expire(link, &link->waiting, now_ms)) {
+    if (!expire(link, &link->fence.kept, now_ms) || !expire(link, &link->sent, now_ms) ||
+        !expire(link, &link->waiting, now_ms)) {
         link->earliest_ms = 0; /* the queues are others now: look again */
     }
 }
@@ -543,6 +584,8 @@ void link_tick(struct link *link, int64_t now_ms)
     case LINK_READY:
         if (link->silent_since_ms != 0 && now_ms - link->silent_since_ms >= LINK_SILENCE_MS) {
             link_close(link, "L2 is silent", now_ms);
+        } else {
+            link_fence_tick(link, now_ms);
         }
         break;
     }

@@ -24,6 +24,17 @@
  * writes, the link is closed, since a late byte must not run after UNKNOWN was said. A link on which a read expired and
  * then not one byte came for LINK_SILENCE_MS is closed too: the path is a black hole.
  *
+ * The fence (COHERENCE section 3, "L2 reads have their own fence"): a link may still sit on a master that was demoted,
+ * and its connection stays open. So a request with a fence gets its reply only if a beat on this link, sent at most
+ * fence_ms ago, succeeded: the value is then no older than that beat. The link sends such beats itself (a check, beat.h),
+ * in front of a fenced request when its newest one is older than a quarter of the fence. A reply that meets a closed
+ * fence is kept until the next beat on this link succeeds (one is sent at once): that Redis was still the master after
+ * the read ran, which is as good. Fenced replies stay in order among themselves; others overtake kept ones. The deadline
+ * of a kept one still counts; one that finds no room ends with L2_DOWN.
+ *      A check must find the node's epoch (or a newer one that this link met first) on a master that writes. If only the
+ * epoch is another, the fence stays closed and the link asks again, for as long as the fence at most, since the node may
+ * learn of a new epoch a moment later (FLUSHALL); any other failure closes the link at once.
+ *
  * The database: a link remembers what it selected and puts SELECT before a request of another one. A SELECT that fails
  * would let its request run in the wrong database, so the greeting of a link for requests tries them all; a request for
  * one that cannot be had is not sent, and gets the error that Redis gives to `SELECT -1` as its reply.
@@ -33,7 +44,8 @@
  * Owns:    its buffers and queues; a request belongs to the asker and is borrowed until on_reply.
  * Threads: one loop's.
  * Units:   milliseconds of clock.h.
- * Limits:  LIMIT_LINK_QUEUE requests, LINK_OUTPUT_MAX bytes that wait to be written; link_ask answers BUSY above. */
+ * Limits:  LIMIT_LINK_QUEUE requests, LINK_OUTPUT_MAX bytes that wait to be written; link_ask answers BUSY above. Kept
+ *          replies: 256 MiB. */
 #ifndef TERRACE_TIERS_LINK_H
 #define TERRACE_TIERS_LINK_H
 
@@ -75,6 +87,8 @@ struct link_request {
      * `reply` is empty. Never called from inside link_ask. The request is the asker's again when it is called. */
     void (*on_reply)(struct link_request *request, enum status status, struct slice reply);
     int64_t deadline_ms; /* 0: none */
+    int64_t fence_ms;    /* how old the proof of the link may be; 0: no fence. Only for reads */
+    int64_t asked_ms;    /* with a fence: now, as read before link_ask */
     bool writes;         /* it may change something */
 };
 
@@ -95,6 +109,8 @@ struct link_options {
     void (*on_push)(struct link *link, void *arg, struct slice reply);
     void *arg;
     uint64_t (*known_epoch)(void *arg); /* counter for the greeting's beat; NULL: 0 */
+    /* The node's epoch, which a check must find. NULL, or counter 0: the link's own. */
+    struct epoch (*expected_epoch)(void *arg);
 };
 
 struct link *link_new(
@@ -105,6 +121,8 @@ enum link_state link_state(const struct link *link);
 bool link_is_down(const struct link *link); /* the last attempt failed and no newer one succeeded */
 const char *link_why_down(const struct link *link); /* of the last loss, for messages; never NULL */
 uint64_t link_client_id(const struct link *link);   /* of Redis' CLIENT ID; 0 unless READY */
+uint64_t link_target(const struct link *link); /* of its newest beat that succeeded; 0: none yet */
+uint64_t link_run(const struct link *link);    /* the process behind it (beat.h); 0 unless READY */
 
 /* Sends `bytes`, exactly one request, in database `db` (-1: any). OK: on_reply will come. L2_DOWN, BUSY, NO_MEMORY:
  * it will not, nothing was sent. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* link_fifo.h -- the replies a link waits for, in order.
+/* link_fifo.h -- the replies a link waits for, in order (and the requests and replies that it holds back).
  *
  * A ring of slots that belong to the link, not to the askers: a read whose deadline passed is ended and its request is
  * the asker's again, yet its reply is still to come and must be dropped in its turn. All zeros is an empty ring.
  *
- * Threads: one loop's. For link.c only. */
+ * Threads: one loop's. For link*.c only. */
 #ifndef TERRACE_TIERS_LINK_FIFO_H
 #define TERRACE_TIERS_LINK_FIFO_H
 
@@ -16,12 +16,18 @@
 
 struct link_request;
 
+enum link_slot_kind {
+    SLOT_REQUEST,
+    SLOT_SELECT, /* the link's own SELECT, */
+    SLOT_BEAT,   /* its own check: no request */
+};
+
 struct link_slot {
     struct link_request *request; /* NULL: nobody waits any more, the reply is dropped */
-    uint64_t
-        ends_at; /* position in the stream of bytes behind its last; while held: how many bytes */
-    int db;      /* while held: -1 any */
-    bool is_select; /* the link's own SELECT; it has no request */
+    /* Position in the stream of bytes behind its last; in the queues that hold bytes: how many. */
+    uint64_t ends_at;
+    int db; /* while held: -1 any */
+    enum link_slot_kind kind;
 };
 
 struct link_fifo {

@@ -49,6 +49,7 @@ enum status link_greeting_append(struct link *link, int64_t now_ms)
         .deadline_ms = now_ms + RECORD_MS,
     };
     enum status status = OK;
+    link->greeted_at_ms = now_ms;
     link->step = step_first(link);
     if (link->step == GREET_AUTH) {
         status = auth_append(&link->out, options->url);
@@ -101,6 +102,7 @@ static void greeting_take_beat(struct link *link, struct slice reply, int64_t no
         link_close(link, error, now_ms);
         return;
     }
+    link_fence_greeted(link);
     link->step = GREET_SELECT;
     if (link->select_next < 0) {
         greeting_end(link);

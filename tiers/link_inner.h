@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* link_inner.h -- the inside of a link, for link.c (queues, bytes, time) and link_greeting.c (what is said first). */
+/* link_inner.h -- the inside of a link, for link.c (queues, bytes, time), link_greeting.c (what is said first) and
+ * link_fence.c (whether a read is good). */
 #ifndef TERRACE_TIERS_LINK_INNER_H
 #define TERRACE_TIERS_LINK_INNER_H
 
@@ -10,7 +11,10 @@ enum {
     LINK_MAGIC = 0x4c494e4b,
     LINK_WHY_MAX = BEAT_ERROR_MAX,
     LINK_SELECT_MAX = 40, /* bytes of a SELECT request */
+    LINK_BEATS_MAX = 4,   /* checks that were not answered yet */
 };
+#define LINK_NEVER_MS       (INT64_MIN / 2) /* longer ago than any bound */
+#define LINK_KEPT_BYTES_MAX (256ull << 20)
 
 /* The replies of a greeting, in order. */
 enum greeting_step {
@@ -19,6 +23,19 @@ enum greeting_step {
     GREET_CLIENT_ID,
     GREET_BEAT,
     GREET_SELECT
+};
+
+struct link_fence {
+    uint64_t target;    /* of the newest beat that succeeded on this connection; 0: none did */
+    struct epoch epoch; /* the newest that this connection saw */
+    int64_t proved_ms;  /* send time of the newest beat that succeeded */
+    int64_t beat_at_ms; /* send time of the newest beat */
+    int64_t beats_ms[LINK_BEATS_MAX]; /* send times of those under way */
+    unsigned beat_count;
+    int64_t doubt_since_ms; /* since then checks find another epoch; 0: not so */
+    int64_t bound_ms;       /* of the last fenced request: how long that may go on */
+    struct link_fifo kept;  /* their replies are in `bytes` */
+    struct buf bytes;
 };
 
 struct link {
@@ -39,6 +56,8 @@ struct link {
     enum greeting_step step;
     int select_next; /* database that GREET_SELECT waits for */
     struct beat_answer greeting;
+    int64_t greeted_at_ms; /* its send time */
+    struct link_fence fence;
     uint64_t client_id;
     int selected;
     uint32_t databases;      /* bit per database that SELECT accepted */
@@ -65,6 +84,32 @@ void link_move(struct link *link,
 void link_out_announce(struct link *link,
                        size_t size_before); /* bytes were put behind the first `size_before` */
 void link_become_ready(struct link *link);  /* tells on_ready, sends what waited */
+void link_end_request(struct link *link, struct link_request *request, enum status status,
+                      struct slice reply); /* the one place that calls on_reply */
+enum status link_out_beat(struct link *link,
+                          struct slice check) MUST_USE; /* to the output, with its slot */
+void link_count(struct link *link, enum metric id);
+
+/* link_fence.c: */
+void link_fence_greeted(struct link *link);
+void link_fence_lost(struct link *link);
+void link_fence_beat(struct link *link,
+                     int64_t now_ms); /* sends a check, unless too many are under way */
+/* A fenced request is about to be sent, or to wait for the link: puts a check in front of it if there must be one. */
+void link_fence_ask(struct link *link, const struct link_request *request);
+void link_fence_take_beat(struct link *link, struct slice reply, int64_t now_ms);
+void link_fence_keep(struct link *link, struct link_request *request, struct slice reply,
+                     int64_t now_ms);        /* until the next beat */
+void link_fence_end_kept(struct link *link); /* with L2_DOWN */
+void link_fence_tick(struct link *link, int64_t now_ms);
+
+/* Whether a reply that comes now may be handed over. */
+static inline bool link_fence_is_open(const struct link *link, const struct link_request *request,
+                                      int64_t now_ms)
+{
+    return request->fence_ms == 0 ||
+           (now_ms - link->fence.proved_ms <= request->fence_ms && link->fence.kept.count == 0);
+}
 
 /* link_greeting.c: */
 enum status link_greeting_append(struct link *link,

@@ -29,6 +29,8 @@ struct roof {
     struct beat_answer answer;
     struct buf pushed;
     uint64_t known;
+    struct epoch expected; /* for a test's own expected_epoch */
+    unsigned ended;        /* for the `then` of a question */
     struct metrics metrics;
     void (*when_ready)(struct roof *roof);
 };
@@ -175,6 +177,7 @@ struct question {
     struct buf reply;
     void (*then)(struct question *question); /* called by on_reply; may be NULL */
     struct question *other;                  /* for `then` */
+    unsigned tag;                            /* for `then` */
 };
 
 static inline void help_on_reply(struct link_request *request, enum status status,

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* link_fence.c -- a read is good only if this link still leads to the master (link.h, "The fence"). */
+#include "protocol/check.h"
+#include "tiers/link_inner.h"
+
+static int64_t oldest_sent_pop(struct link_fence *fence)
+{
+    CHECK(fence->beat_count > 0);
+    const int64_t sent_ms = fence->beats_ms[0];
+    fence->beat_count--;
+    for (unsigned i = 0; i < fence->beat_count; i++) {
+        fence->beats_ms[i] = fence->beats_ms[i + 1];
+    }
+    return sent_ms;
+}
+
+/* Counter 0: the node knows none yet. */
+static struct epoch node_epoch(const struct link *link)
+{
+    const struct link_options *options = &link->options;
+    return options->expected_epoch != NULL ? options->expected_epoch(options->arg)
+                                           : (struct epoch){0};
+}
+
+/* What a check must find: the node's epoch, or a newer one that this link met first; the node will follow, since the
+ * larger counter wins everywhere. */
+static struct epoch epoch_to_find(const struct link *link)
+{
+    const struct epoch node = node_epoch(link);
+    return link->fence.epoch.counter > node.counter ? link->fence.epoch : node;
+}
+
+void link_fence_lost(struct link *link)
+{
+    struct link_fence *fence = &link->fence;
+    fence->target = 0;
+    fence->proved_ms = LINK_NEVER_MS;
+    fence->beat_count = 0;
+    fence->doubt_since_ms = 0;
+}
+
+void link_fence_greeted(struct link *link)
+{
+    struct link_fence *fence = &link->fence;
+    const struct beat_answer *greeting = &link->greeting;
+    const struct epoch node = node_epoch(link);
+    fence->epoch = greeting->epoch;
+    fence->beat_at_ms = link->greeted_at_ms;
+    if (greeting->epoch.counter > node.counter ||
+        (greeting->epoch.counter == node.counter && greeting->epoch.random == node.random)) {
+        fence->target = greeting->target;
+        fence->proved_ms = link->greeted_at_ms;
+    }
+}
+
+/* --- beats ------------------------------------------------------------------------------------------------------- */
+
+void link_fence_beat(struct link *link, int64_t now_ms)
+{
+    struct link_fence *fence = &link->fence;
+    if (fence->beat_count == LINK_BEATS_MAX) {
+        return;
+    }
+    struct buf check = {0};
+    if (beat_write_check(&check, link->options.coherence_db, epoch_to_find(link)) == OK &&
+        link_out_beat(link, buf_slice(&check)) == OK) {
+        fence->beats_ms[fence->beat_count++] = now_ms;
+        fence->beat_at_ms = now_ms;
+        link_count(link, M_L2_CHECKS);
+    } /* else the fence stays closed, and the next one who needs it tries again */
+    buf_done(&check);
+}
+
+/* Everything kept was read before the beat that just succeeded. It was read from the master, if the same process was
+ * already in the same epoch at the beat before: whoever is demoted and promoted again begins another. */
+static void release(struct link *link, enum status status)
+{
+    struct link_fence *fence = &link->fence;
+    struct link_fifo kept = fence->kept;
+    struct buf bytes = fence->bytes;
+    fence->kept = (struct link_fifo){0};
+    fence->bytes = (struct buf){0};
+    size_t at = 0;
+    while (kept.count > 0) {
+        const struct link_slot slot = link_fifo_pop(&kept);
+        const struct slice reply = {.data = bytes.data + at, .size = (size_t)slot.ends_at};
+        at += reply.size;
+        if (slot.request != NULL) {
+            link_end_request(link, slot.request, status, status == OK ? reply : (struct slice){0});
+        }
+    }
+    link_fifo_done(&kept);
+    buf_done(&bytes);
+}
+
+void link_fence_end_kept(struct link *link)
+{
+    release(link, L2_DOWN);
+}
+
+/* Redis is the master and writes, in an epoch that is not the node's (FLUSHALL): the node will know within T/4. */
+static bool may_doubt(struct link_fence *fence, int64_t now_ms)
+{
+    if (fence->doubt_since_ms == 0) {
+        fence->doubt_since_ms = now_ms;
+    }
+    return now_ms - fence->doubt_since_ms <= fence->bound_ms;
+}
+
+void link_fence_take_beat(struct link *link, struct slice reply, int64_t now_ms)
+{
+    struct link_fence *fence = &link->fence;
+    const int64_t sent_ms = oldest_sent_pop(fence);
+    struct beat_answer answer;
+    char error[BEAT_ERROR_MAX];
+    const enum status status = beat_read(reply, &answer, error);
+    if (status == OK) {
+        const bool is_same = answer.target == fence->target;
+        fence->target = answer.target;
+        fence->epoch = answer.epoch;
+        fence->proved_ms = sent_ms;
+        fence->doubt_since_ms = 0;
+        release(link, is_same ? OK : L2_DOWN);
+        return;
+    }
+    link_count(link, M_L2_CHECKS_FAILED);
+    if (status != L2_ERROR || !beat_error_is_epoch(error) || !may_doubt(fence, now_ms)) {
+        link_close(link, error, now_ms);
+    }
+}
+
+/* --- requests and replies ---------------------------------------------------------------------------------------- */
+
+void link_fence_ask(struct link *link, const struct link_request *request)
+{
+    CHECK(!request->writes);
+    link->fence.bound_ms = request->fence_ms;
+    if (link->state == LINK_READY &&
+        request->asked_ms - link->fence.beat_at_ms > request->fence_ms / 4) {
+        link_fence_beat(link, request->asked_ms);
+    }
+}
+
+void link_fence_keep(struct link *link, struct link_request *request, struct slice reply,
+                     int64_t now_ms)
+{
+    struct link_fence *fence = &link->fence;
+    const bool fits =
+        fence->kept.count == 0 || fence->bytes.size + reply.size <= LINK_KEPT_BYTES_MAX;
+    if (!fits || link_fifo_reserve(&fence->kept, 1) != OK ||
+        buf_append_slice(&fence->bytes, reply) != OK) {
+        link_end_request(link, request, L2_DOWN, (struct slice){0});
+        return;
+    }
+    link_fifo_push(&fence->kept, (struct link_slot){.request = request, .ends_at = reply.size});
+    link_count(link, M_L2_REPLIES_KEPT);
+    if (fence->beat_count == 0 && fence->doubt_since_ms == 0) {
+        link_fence_beat(link, now_ms); /* else one is under way, or the tick asks again */
+    }
+}
+
+void link_fence_tick(struct link *link, int64_t now_ms)
+{
+    if (link->fence.kept.count > 0 && link->fence.beat_count == 0) {
+        link_fence_beat(link, now_ms);
+    }
+}
