@@ -8,7 +8,8 @@
 
 enum {
     FRAME_MAGIC = 'T',
-    FRAME_VERSION = 1
+    FRAME_VERSION = 1,
+    PERMILLE = 1000
 };
 
 /* Offsets in the header, as drawn in frame.h. */
@@ -33,8 +34,13 @@ enum {
 enum {
     BEAT_AT_APPLIED = 0,
     BEAT_AT_BOUND = 8,
-    BEAT_AT_RESERVED = 12,
-    BEAT_AT_STREAM = 16
+    BEAT_AT_FLAGS = 12,
+    BEAT_AT_SINCE = 16,
+    BEAT_AT_STREAM = 24,
+    BEAT_AT_MARK = 32,
+    BEAT_AT_STATE = 36,
+    BEAT_AT_HIT = 40,
+    BEAT_AT_LOAD = 44
 };
 
 /* In front of every key of a keys body: u8 kind, u8 db, u16 size. */
@@ -152,21 +158,42 @@ void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *b
 {
     put_u64le(dst + BEAT_AT_APPLIED, beat->applied_seq);
     put_u32le(dst + BEAT_AT_BOUND, beat->bound_ms);
-    put_u32le(dst + BEAT_AT_RESERVED, 0);
+    put_u32le(dst + BEAT_AT_FLAGS, beat->flags);
+    put_u64le(dst + BEAT_AT_SINCE, beat->since_seq);
     put_u64le(dst + BEAT_AT_STREAM, beat->stream_hash);
+    put_u32le(dst + BEAT_AT_MARK, beat->epoch_mark);
+    put_u32le(dst + BEAT_AT_STATE, beat->state);
+    put_u32le(dst + BEAT_AT_HIT, beat->hit_permille);
+    put_u32le(dst + BEAT_AT_LOAD, beat->load_permille);
 }
 
 enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
 {
-    if (body.size != FRAME_BEAT_BODY_SIZE || get_u32le(body.data + BEAT_AT_RESERVED) != 0) {
+    if (body.size != FRAME_BEAT_BODY_SIZE) {
         return MALFORMED;
     }
-    *ret_beat = (struct frame_beat){
+    const struct frame_beat beat = {
         .applied_seq = get_u64le(body.data + BEAT_AT_APPLIED),
         .bound_ms = get_u32le(body.data + BEAT_AT_BOUND),
+        .flags = get_u32le(body.data + BEAT_AT_FLAGS),
+        .since_seq = get_u64le(body.data + BEAT_AT_SINCE),
         .stream_hash = get_u64le(body.data + BEAT_AT_STREAM),
+        .epoch_mark = get_u32le(body.data + BEAT_AT_MARK),
+        .state = get_u32le(body.data + BEAT_AT_STATE),
+        .hit_permille = get_u32le(body.data + BEAT_AT_HIT),
+        .load_permille = get_u32le(body.data + BEAT_AT_LOAD),
     };
+    if ((beat.flags & ~(uint32_t)FRAME_BEAT_ACK) != 0 || beat.since_seq > beat.applied_seq ||
+        beat.hit_permille > PERMILLE || beat.load_permille > PERMILLE) {
+        return MALFORMED;
+    }
+    *ret_beat = beat;
     return OK;
+}
+
+uint32_t frame_epoch_mark(struct epoch epoch)
+{
+    return (uint32_t)(epoch.random ^ epoch.random >> 32 ^ epoch.counter);
 }
 
 enum status frame_next_key(struct slice body, size_t *position, uint8_t *ret_db,

@@ -16,7 +16,17 @@
  * XXH64. So the checksum is taken over the frame with those 24 bytes as zeros; a flipped bit in them shows as a foreign
  * epoch or a hole in seq, which fails closed by itself.
  *
- * Body of a beat or marker (24 bytes): u64 applied seq, u32 T in ms, u32 zero, u64 stream hash.
+ * Body of a beat or marker, about the node that says it (struct frame_beat):
+ *
+ *      0  u64 applied seq             32  u32 mark of the epoch in which applied and since count
+ *      8  u32 T in ms                 36  u32 state of coherence
+ *     12  u32 flags of the beat       40  u32 hits per thousand reads
+ *     16  u64 since seq               44  u32 load, in thousandths
+ *     24  u64 stream hash
+ *
+ * The stream hash is over the announcements of (since, applied]; since == applied: nothing is reported. The body is
+ * written before the script numbers the frame, so it may speak of an older epoch than the header: who uses applied or
+ * since compares the mark first.
  * Body of keys: count times { u8 kind (0 key), u8 db, u16 size, bytes }.
  *
  * A frame that does not parse is a hole. Flag bit 0: skippable by who does not know the type. */
@@ -28,7 +38,7 @@
 enum {
     FRAME_HEADER_SIZE = 64,
     FRAME_CHECKSUM_SIZE = 8,
-    FRAME_BEAT_BODY_SIZE = 24,
+    FRAME_BEAT_BODY_SIZE = 48,
     FRAME_SKIPPABLE = 1
 };
 /* Offsets of what the script fills in; scripts/beat.lua splices at these. */
@@ -64,10 +74,21 @@ struct frame {
     struct slice body; /* borrows from the input */
 };
 
+/* Flags of a beat. */
+enum {
+    FRAME_BEAT_ACK = 1 /* who has applied this beats at once: somebody waits for all */
+};
+
 struct frame_beat {
     uint64_t applied_seq;
     uint32_t bound_ms; /* T */
+    uint32_t flags;
+    uint64_t since_seq;
     uint64_t stream_hash;
+    uint32_t epoch_mark;
+    uint32_t state;        /* enum coherence_state */
+    uint32_t hit_permille; /* of the last reads here */
+    uint32_t load_permille;
 };
 
 /* Appends header, body and checksum. The epoch and seq words may be zero: the script fills them. */
@@ -78,7 +99,9 @@ enum status frame_read(struct slice input, struct frame *ret_frame) MUST_USE;
 bool frame_type_known(uint8_t type);
 
 void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *beat);
+/* MALFORMED: another size, unknown flags, since above applied, more than 1000 of 1000. */
 enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat) MUST_USE;
+uint32_t frame_epoch_mark(struct epoch epoch);
 
 /* Keys of a FRAME_KEYS body, one after the other. *position starts at 0. AGAIN: no more. */
 enum status frame_next_key(struct slice body, size_t *position, uint8_t *ret_db,

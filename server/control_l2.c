@@ -3,6 +3,8 @@
 
 #include "server/l2_socket.h"
 #include "server/node.h"
+#include "server/sampler.h"
+#include "server/totals.h"
 #include "tiers/base/list.h"
 #include "tiers/tiers.h"
 
@@ -10,7 +12,9 @@
 #include <string.h>
 
 enum {
-    BEATS_WAITING = 16
+    BEATS_WAITING = 16,
+    FIGURES_MS = 1000,
+    PERMILLE = 1000
 };
 
 struct control_l2 {
@@ -24,6 +28,11 @@ struct control_l2 {
     bool commands_waiting;
     unsigned beats_waiting;
     const char *logged_state; /* of coherence */
+    uint64_t logged_doubts;
+    int64_t figures_at_ms;
+    uint64_t figures_hits; /* as they were then */
+    uint64_t figures_misses;
+    struct coherence_figures figures;
     struct buf scratch;
 };
 
@@ -191,15 +200,57 @@ static enum status l2_open_links(struct control_l2 *l2, uv_loop_t *loop)
     return l2->control != NULL && l2->bus != NULL ? OK : NO_MEMORY;
 }
 
-/* Changes of state are events; the reason goes with them. */
+/* --- what others hear of this node ------------------------------------------------------------------------------------------ */
+
+/* The busiest worker says how near the node is to its limit: clients of one loop cannot move to another. */
+static uint32_t l2_load_permille(const struct node *node)
+{
+    double most = 0;
+    for (unsigned i = 0; i < node->worker_count; i++) {
+        double ratio = 0;
+        if (sampler_busy(node->sampler, i, &ratio) && ratio > most) {
+            most = ratio;
+        }
+    }
+    return most < 1 ? (uint32_t)(most * PERMILLE) : PERMILLE;
+}
+
+/* Once a second; without reads the hit ratio stays what it was. */
+static void l2_tell_figures(struct control_l2 *l2)
+{
+    struct totals totals;
+    if (l2->figures_at_ms != 0 && l2->now_ms - l2->figures_at_ms < FIGURES_MS) {
+        return;
+    }
+    totals_read(l2->node, &totals);
+    const uint64_t hits = totals.metrics[M_L1_HITS] - l2->figures_hits;
+    const uint64_t reads = hits + totals.metrics[M_L1_MISSES] - l2->figures_misses;
+    l2->figures_at_ms = l2->now_ms;
+    l2->figures_hits = totals.metrics[M_L1_HITS];
+    l2->figures_misses = totals.metrics[M_L1_MISSES];
+    if (reads > 0) {
+        l2->figures.hit_permille = (uint32_t)(hits * PERMILLE / reads);
+    }
+    l2->figures.load_permille = l2_load_permille(l2->node);
+    coherence_set_figures(l2_coherence(l2), &l2->figures);
+}
+
+/* Changes of state are events, and so is whatever was found missing or wrong, even if it was healed before this looks:
+ * one line per tick, whatever many there were. */
 static void l2_log_coherence(struct control_l2 *l2)
 {
     struct tiers_description seen;
     tiers_describe(l2->node->tiers, &seen);
-    if (l2->logged_state == NULL || strcmp(l2->logged_state, seen.coherence.state_name) != 0) {
-        l2->logged_state = seen.coherence.state_name;
-        log_write(&l2->node->log, LOG_NOTICE, "coherence", "%s %s", seen.coherence.state_name,
-                  seen.coherence.reason);
+    const struct coherence_description *coherence = &seen.coherence;
+    if (coherence->doubts != l2->logged_doubts) {
+        log_write(&l2->node->log, LOG_WARNING, "coherence_doubt", "times=%llu %s",
+                  (unsigned long long)(coherence->doubts - l2->logged_doubts), coherence->doubt);
+        l2->logged_doubts = coherence->doubts;
+    }
+    if (l2->logged_state == NULL || strcmp(l2->logged_state, coherence->state_name) != 0) {
+        l2->logged_state = coherence->state_name;
+        log_write(&l2->node->log, LOG_NOTICE, "coherence", "%s %s", coherence->state_name,
+                  coherence->reason);
     }
 }
 
@@ -252,6 +303,7 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     if (link_state(l2->bus) == LINK_READY && coherence_bus_is_dead(coherence, l2->now_ms)) {
         link_close(l2->bus, "the bus does not echo beats", l2->now_ms);
     }
+    l2_tell_figures(l2);
     l2_beat(l2);
     coherence_tick(coherence, l2->now_ms);
     l2_log_coherence(l2);

@@ -64,6 +64,8 @@ static void info_coherence_state(struct info *info)
               coherence->horizon_ms == 0 ? -1 : info->now_ms - coherence->horizon_ms);
     info_line(info, "coherence_floor_ms:%" PRId64, coherence->floor_ms);
     info_line(info, "coherence_echo_ms:%" PRId64, coherence->echo_ms);
+    info_line(info, "coherence_doubts:%" PRIu64, coherence->doubts);
+    info_line(info, "coherence_last_doubt:%s", coherence->doubt);
 }
 
 void info_coherence(struct info *info)
@@ -80,6 +82,14 @@ void info_coherence(struct info *info)
     info_line(info, "bus_malformed:%" PRIu64, metrics[M_BUS_MALFORMED]);
     info_line(info, "bus_holes:%" PRIu64, metrics[M_BUS_HOLES]);
     info_line(info, "bus_losses:%" PRIu64, metrics[M_BUS_LOSSES]);
+    info_line(info, "stream_reports_same:%" PRIu64, metrics[M_STREAM_SAME]);
+    info_line(info, "stream_reports_different:%" PRIu64, metrics[M_STREAM_DIFFERS]);
+    info_line(info, "stream_reports_skipped:%" PRIu64, metrics[M_STREAM_SKIPPED]);
+    info_line(info,
+              "floors_raised:bus=%" PRIu64 ",epoch=%" PRIu64 ",hole=%" PRIu64 ",stream=%" PRIu64
+              ",malformed=%" PRIu64 ",flush=%" PRIu64,
+              metrics[M_FLOORS_BUS], metrics[M_FLOORS_EPOCH], metrics[M_FLOORS_HOLE],
+              metrics[M_FLOORS_STREAM], metrics[M_FLOORS_MALFORMED], metrics[M_FLOORS_FLUSH]);
     info_line(info, "epochs_seen:%" PRIu64, metrics[M_EPOCHS]);
     info_line(info, "beats_sent:%" PRIu64, metrics[M_BEATS]);
     info_line(info, "beats_home:%" PRIu64, metrics[M_BEATS_HOME]);

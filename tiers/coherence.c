@@ -44,13 +44,15 @@ void coherence_show(struct coherence *coherence)
         .state = coherence->state,
         .state_name = state_name(coherence->state),
         .epoch = coherence->epoch,
-        .seq = coherence->has_seq ? coherence->seq : 0,
+        .seq = coherence->seq,
         .generation = atomic_load_explicit(&coherence->view.generation, memory_order_relaxed),
         .horizon_ms = atomic_load_explicit(&coherence->view.horizon_ms, memory_order_relaxed),
         .floor_ms = atomic_load_explicit(&coherence->view.floor_ms, memory_order_relaxed),
         .echo_ms = coherence->echo_ms,
-        .stream_hash = coherence->stream_hash,
+        .stream_hash = stream_newest(&coherence->stream),
+        .doubts = coherence->doubts,
     };
+    memcpy(next.doubt, coherence->doubt, sizeof next.doubt);
     memcpy(next.reason, coherence->reason, sizeof next.reason);
     pthread_mutex_lock(&coherence->lock);
     coherence->described = next;
@@ -93,8 +95,9 @@ static void close_fence(struct coherence *coherence)
     coherence->hurry = true;
 }
 
-void coherence_raise_floor(struct coherence *coherence, int64_t now_ms)
+void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum metric cause)
 {
+    coherence_count(coherence, cause, 1);
     if (now_ms + 1 > atomic_load_explicit(&coherence->view.floor_ms, memory_order_relaxed)) {
         /* First: who sees the new floor must find what was proved for the entries below it. */
         atomic_store_explicit(&coherence->view.proven_ms, coherence->newest_horizon_ms,
@@ -115,20 +118,25 @@ void coherence_next_generation(struct coherence *coherence)
     atomic_store_explicit(&coherence->view.generation, generation + 1, memory_order_release);
 }
 
-void coherence_doubt(struct coherence *coherence, int64_t now_ms, const char *why)
+void coherence_doubt(struct coherence *coherence, int64_t now_ms, enum metric cause,
+                     const char *why, ...)
 {
+    va_list args;
+    va_start(args, why);
+    (void)vsnprintf(coherence->doubt, sizeof coherence->doubt, why, args);
+    va_end(args);
+    coherence->doubts++;
     close_fence(coherence);
-    coherence_raise_floor(coherence, now_ms);
-    coherence->segment_whole = false;
+    coherence_raise_floor(coherence, now_ms, cause);
     if (coherence->phase == BUS_CONFIRMED) {
-        coherence_move(coherence, COHERENCE_CATCHUP, "%s", why);
+        coherence_move(coherence, COHERENCE_CATCHUP, "%s", coherence->doubt);
     }
 }
 
 /* What came home before the change proves nothing about what comes after it. */
 static void doubt_epoch(struct coherence *coherence, int64_t now_ms, const char *why)
 {
-    coherence_doubt(coherence, now_ms, why);
+    coherence_doubt(coherence, now_ms, M_FLOORS_EPOCH, "%s", why);
     own_beats_void(&coherence->beats);
     coherence_allow_install(coherence, false);
 }
@@ -192,6 +200,16 @@ static void know_epoch(struct coherence *coherence, uint64_t counter)
     }
 }
 
+/* The next frame is where the numbering begins for us. */
+static void forget_seq(struct coherence *coherence)
+{
+    coherence->has_seq = false;
+    coherence->seq = 0;
+    coherence->reported_seq = 0;
+    coherence->doubted_seq = 0;
+    stream_reset(&coherence->stream);
+}
+
 static void adopt(struct coherence *coherence, struct epoch epoch, int64_t now_ms)
 {
     if (coherence->epoch.counter != 0) {
@@ -199,8 +217,7 @@ static void adopt(struct coherence *coherence, struct epoch epoch, int64_t now_m
     }
     coherence->epoch = epoch;
     know_epoch(coherence, epoch.counter);
-    coherence->has_seq = false;
-    coherence->stream_hash = 0;
+    forget_seq(coherence);
     doubt_epoch(coherence, now_ms, "a new epoch began");
 }
 
@@ -216,6 +233,7 @@ enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epo
     }
     if (epoch.random != coherence->epoch.random) {
         know_epoch(coherence, epoch.counter + 1);
+        stream_spoil(&coherence->stream);
         doubt_epoch(coherence, now_ms, "two epochs have the same number");
         return EPOCH_CLASH;
     }
@@ -249,6 +267,32 @@ bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms)
     return since_ms >= bound_ms(coherence) / 4 || (coherence->hurry && since_ms >= HURRY_MS);
 }
 
+/* Reports cover the stream without a gap: each begins where the last one ended that came home, for only of that it is
+ * known that the others got it. So two may overlap, and after an interruption of ours a part is left out. */
+static struct frame_beat compose(const struct coherence *coherence)
+{
+    struct frame_beat beat = {
+        .applied_seq = coherence->seq,
+        .bound_ms = coherence->options.bound_ms,
+        .since_seq = stream_since(&coherence->stream, coherence->reported_seq),
+        .epoch_mark = frame_epoch_mark(coherence->epoch),
+        .state = (uint32_t)coherence->state,
+        .hit_permille = coherence->figures.hit_permille,
+        .load_permille = coherence->figures.load_permille,
+    };
+    if (!stream_chain(&coherence->stream, beat.since_seq, beat.applied_seq, &beat.stream_hash)) {
+        beat.since_seq = beat.applied_seq;
+    }
+    return beat;
+}
+
+void coherence_set_figures(struct coherence *coherence, const struct coherence_figures *figures)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    CHECK(figures->hit_permille <= 1000 && figures->load_permille <= 1000);
+    coherence->figures = *figures;
+}
+
 enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct buf *out)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
@@ -256,11 +300,7 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
         return BUSY;
     }
     char body[FRAME_BEAT_BODY_SIZE];
-    const struct frame_beat beat = {
-        .applied_seq = coherence->has_seq ? coherence->seq : 0,
-        .bound_ms = coherence->options.bound_ms,
-        .stream_hash = coherence->stream_hash,
-    };
+    const struct frame_beat beat = compose(coherence);
     frame_beat_write(body, &beat);
     const struct frame frame = {
         .type = FRAME_BEAT,
@@ -282,7 +322,7 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
     if (status != OK) {
         return status;
     }
-    own_beats_sent(&coherence->beats, frame.nonce, now_ms);
+    own_beats_sent(&coherence->beats, frame.nonce, beat.applied_seq, now_ms);
     coherence->beat_at_ms = now_ms;
     coherence->hurry = false;
     return OK;
@@ -365,8 +405,7 @@ void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t
         coherence->hurry = true;
         coherence_allow_install(coherence, false);
         bus_reader_done(&coherence->reader);
-        coherence->has_seq = false;
-        coherence->stream_hash = 0;
+        forget_seq(coherence);
     }
     if (!coherence->refused) { /* the reason of a refusal says more than the close that follows */
         coherence_move(coherence, COHERENCE_DETACHED, "the bus is lost: %s", why);

@@ -25,10 +25,9 @@
  * older than the event, so it is suspect too (the price: a read issued later in that millisecond is asked again once).
  * A stamp above now_ms was given after the event, and what it read is covered by announcements again.
  *
- * STREAM HASH: over the announcements between two contiguous frames, the replies as they came on the wire:
- * h := XXH64(h as 8 bytes, little endian | reply), beginning with XXH64 of nothing. All subscribers receive the same
- * bytes between the same frames. 0: this node did not see the segment from end to end. A beat carries the hash of the
- * segment that ended with its applied seq.
+ * STREAM HASH (coherence_stream.h): each beat reports a hash of all announcements between two frames. Who saw the same
+ * segments compares; a difference means that a message was lost inside a living connection, at one of the two, and both
+ * raise their floor.
  *
  * The control loop drives this state machine; it owns no sockets and reads no clock.
  *
@@ -98,6 +97,12 @@ bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms);
  * on_beat_failed must follow per beat, in the order of sending; its echo may come before or after. BUSY: too many are
  * outstanding. NO_MEMORY. */
 enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct buf *out) MUST_USE;
+/* What the next beats tell the other nodes of this one, both at most 1000. */
+struct coherence_figures {
+    uint32_t hit_permille;
+    uint32_t load_permille;
+};
+void coherence_set_figures(struct coherence *coherence, const struct coherence_figures *figures);
 void coherence_on_beat_answer(struct coherence *coherence, const struct beat_answer *answer,
                               int64_t now_ms);
 void coherence_on_beat_failed(struct coherence *coherence, const char *why, int64_t now_ms);
@@ -135,6 +140,8 @@ struct coherence_description {
     int64_t floor_ms;
     int64_t echo_ms;      /* last beat's time from send to echo; -1 none */
     uint64_t stream_hash; /* of the segment that ended with seq; 0: not seen from end to end */
+    uint64_t doubts;      /* how often something was found missing or wrong */
+    char doubt[COHERENCE_REASON_MAX]; /* what it was last */
 };
 /* Any thread: a copy made at the last change, under a small lock of its own. */
 void coherence_describe(const struct coherence *coherence, struct coherence_description *ret);

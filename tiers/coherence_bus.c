@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/check.h"
-#include "protocol/hash.h"
 #include "tiers/coherence_inner.h"
+
+#include <inttypes.h>
 
 /* A frame may be forged or flipped; one that is so far ahead would use up the counter (EPOCH_COUNTER_MAX). */
 #define EPOCH_JUMP_MAX (UINT64_C(1) << 20)
@@ -19,24 +20,8 @@ static void forget_keys(struct coherence *coherence, const struct bus_message *m
 static void malformed(struct coherence *coherence, int64_t now_ms, const char *why)
 {
     coherence_count(coherence, M_BUS_MALFORMED, 1);
-    coherence_doubt(coherence, now_ms, why);
-}
-
-/* A segment ends with a contiguous frame and the next one begins. */
-static void end_segment(struct coherence *coherence, bool contiguous)
-{
-    const uint64_t hash = coherence->segment != 0 ? coherence->segment : 1;
-    coherence->stream_hash = contiguous && coherence->segment_whole ? hash : 0;
-    coherence->segment = hash_checksum((struct slice){.data = "", .size = 0});
-    coherence->segment_whole = true;
-}
-
-static void add_to_segment(struct coherence *coherence, struct slice reply)
-{
-    char before[sizeof(uint64_t)];
-    put_u64le(before, coherence->segment);
-    coherence->segment =
-        hash_checksum_of_two((struct slice){.data = before, .size = sizeof before}, reply);
+    stream_spoil(&coherence->stream);
+    coherence_doubt(coherence, now_ms, M_FLOORS_MALFORMED, "%s", why);
 }
 
 static bool is_beat(const struct frame *frame)
@@ -44,10 +29,12 @@ static bool is_beat(const struct frame *frame)
     return frame->type == FRAME_BEAT || frame->type == FRAME_MARKER;
 }
 
-/* A frame that this version can believe in. */
-static bool read_frame(const struct coherence *coherence, struct slice text, struct frame *frame)
+/* A frame that this version can believe in, and what a beat says. Its numbers were written before the script gave the
+ * frame its epoch: of an older epoch they say nothing. */
+static bool read_frame(const struct coherence *coherence, struct slice text, struct frame *frame,
+                       struct frame_beat *beat)
 {
-    struct frame_beat beat;
+    *beat = (struct frame_beat){0};
     if (frame_read(text, frame) != OK || frame->shard != 0) {
         return false;
     }
@@ -57,7 +44,17 @@ static bool read_frame(const struct coherence *coherence, struct slice text, str
         (theirs > ours && theirs - ours > EPOCH_JUMP_MAX)) {
         return false;
     }
-    return !is_beat(frame) || frame_beat_read(frame->body, &beat) == OK;
+    if (!is_beat(frame)) {
+        return true;
+    }
+    if (frame_beat_read(frame->body, beat) != OK) {
+        return false;
+    }
+    if (beat->epoch_mark != frame_epoch_mark(frame->epoch)) {
+        beat->applied_seq = 0;
+        beat->since_seq = 0;
+    }
+    return true;
 }
 
 /* What a frame of another version or of managed namespaces asks for, obeyed as far as plain namespaces need it: keys
@@ -83,7 +80,7 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
     }
     case FRAME_PREFIX:
     case FRAME_TAG:
-    case FRAME_FLUSH: coherence_raise_floor(coherence, now_ms); return;
+    case FRAME_FLUSH: coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH); return;
     }
     /* Unknown, and marked as skippable. */
 }
@@ -92,10 +89,12 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
  * next. The release makes it seen by whoever sees the horizon. */
 static void echo_came(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
 {
-    const int64_t sent_at_ms = own_beats_home(&coherence->beats, frame->nonce);
-    if (sent_at_ms == 0) {
+    const struct own_beat *beat = own_beats_home(&coherence->beats, frame->nonce);
+    if (beat == NULL) {
         return;
     }
+    const int64_t sent_at_ms = beat->sent_at_ms;
+    coherence->reported_seq = beat->applied_seq;
     coherence_count(coherence, M_BEATS_HOME, 1);
     coherence->echo_ms = now_ms - sent_at_ms;
     if (sent_at_ms > atomic_load_explicit(&coherence->view.horizon_ms, memory_order_relaxed)) {
@@ -106,36 +105,72 @@ static void echo_came(struct coherence *coherence, const struct frame *frame, in
     coherence_move(coherence, COHERENCE_SYNCED, "%s", "");
 }
 
+/* T6. What a peer was told between the frames of its report, if we saw all of it, too. A difference: one of us missed
+ * something, nobody knows who, so both suspect what they have; the peer will read it in our report. What was announced
+ * before the last difference was found became suspect by it and needs no second alarm, however many peers report it. */
+static void compare_report(struct coherence *coherence, const struct frame *frame,
+                           const struct frame_beat *beat, int64_t now_ms)
+{
+    uint64_t ours = 0;
+    if (beat->since_seq == beat->applied_seq || beat->applied_seq <= coherence->doubted_seq) {
+        return;
+    }
+    if (!stream_chain(&coherence->stream, beat->since_seq, beat->applied_seq, &ours)) {
+        coherence_count(coherence, M_STREAM_SKIPPED, 1);
+    } else if (ours == beat->stream_hash) {
+        coherence_count(coherence, M_STREAM_SAME, 1);
+    } else {
+        coherence_count(coherence, M_STREAM_DIFFERS, 1);
+        coherence->doubted_seq = coherence->seq;
+        coherence_doubt(coherence, now_ms, M_FLOORS_STREAM,
+                        "node %016" PRIx64 " was told something else after seq %" PRIu64
+                        " up to %" PRIu64,
+                        frame->node, beat->since_seq, beat->applied_seq);
+    }
+}
+
+static void beat_came(struct coherence *coherence, const struct frame *frame,
+                      const struct frame_beat *beat, int64_t now_ms)
+{
+    if (frame->node == coherence->options.node) {
+        echo_came(coherence, frame, now_ms);
+    } else {
+        compare_report(coherence, frame, beat, now_ms);
+    }
+}
+
 static void frame_came(struct coherence *coherence, struct slice text, int64_t now_ms)
 {
     if (coherence->phase != BUS_CONFIRMED) {
         return;
     }
     struct frame frame;
-    if (!read_frame(coherence, text, &frame)) {
+    struct frame_beat beat;
+    if (!read_frame(coherence, text, &frame, &beat)) {
         malformed(coherence, now_ms, "a frame on the bus is malformed");
         return;
     }
     const enum epoch_verdict verdict = coherence_judge_epoch(coherence, frame.epoch, now_ms);
     if (verdict == EPOCH_OLD || verdict == EPOCH_CLASH) {
         coherence_count(coherence, M_BUS_OTHER_EPOCH, 1);
-        coherence->segment_whole = false;
+        stream_spoil(&coherence->stream);
         return;
     }
     coherence_count(coherence, M_BUS_FRAMES, 1);
     const uint64_t covered = is_beat(&frame) || frame.count == 0 ? 1 : frame.count;
     const bool follows = coherence->has_seq && frame.seq_first == coherence->seq + 1;
     const bool is_hole = coherence->has_seq && !follows; /* missing, repeated, or out of order */
-    end_segment(coherence, follows);
     coherence->seq = frame.seq_first + covered - 1;
     coherence->has_seq = true;
+    stream_end(&coherence->stream, coherence->seq, follows);
     obey_frame(coherence, &frame, now_ms);
     if (is_hole) {
         coherence_count(coherence, M_BUS_HOLES, 1);
-        coherence_doubt(coherence, now_ms, "the numbering of the bus has a hole");
-        coherence->segment_whole = true; /* the next segment begins here, whatever came before */
-    } else if (is_beat(&frame) && frame.node == coherence->options.node) {
-        echo_came(coherence, &frame, now_ms);
+        coherence_doubt(coherence, now_ms, M_FLOORS_HOLE,
+                        "the numbering of the bus has a hole in front of seq %" PRIu64,
+                        frame.seq_first);
+    } else if (is_beat(&frame)) {
+        beat_came(coherence, &frame, &beat, now_ms);
     }
 }
 
@@ -149,7 +184,7 @@ static void confirm(struct coherence *coherence, unsigned have, int64_t now_ms)
     coherence->phase = BUS_CONFIRMED;
     own_beats_void(&coherence->beats);
     coherence_next_generation(coherence);
-    coherence_raise_floor(coherence, now_ms);
+    coherence_raise_floor(coherence, now_ms, M_FLOORS_BUS);
     coherence->hurry = true;
     coherence_move(coherence, COHERENCE_CATCHUP, "subscribed; no beat came home yet");
 }
@@ -184,11 +219,11 @@ static void obey(struct coherence *coherence, const struct bus_message *message,
     case BUS_KEYS: forget_keys(coherence, message); return;
     case BUS_FLUSHED:
         coherence_count(coherence, M_ANNOUNCED_FLUSHES, 1);
-        coherence_raise_floor(coherence, now_ms);
+        coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH);
         return;
     case BUS_FORGED:
         coherence_count(coherence, M_BUS_MALFORMED, 1);
-        coherence_raise_floor(coherence, now_ms);
+        coherence_raise_floor(coherence, now_ms, M_FLOORS_MALFORMED);
         return;
     case BUS_FRAME: frame_came(coherence, message->text, now_ms); return;
     case BUS_SUBSCRIBED_KEYS: greeted(coherence, HAVE_KEYS, now_ms); return;
@@ -214,7 +249,7 @@ void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int
     const bool announces =
         message.kind == BUS_KEYS || message.kind == BUS_FLUSHED || message.kind == BUS_FORGED;
     if (announces) {
-        add_to_segment(coherence, reply);
+        stream_announced(&coherence->stream, reply);
     }
     obey(coherence, &message, now_ms);
     if (message.kind != BUS_KEYS) { /* they change nothing that is shown */

@@ -7,6 +7,7 @@
 #include "tiers/base/rand.h"
 #include "tiers/bus_reply.h"
 #include "tiers/coherence.h"
+#include "tiers/coherence_stream.h"
 #include "tiers/own_beats.h"
 
 #include <pthread.h>
@@ -38,6 +39,9 @@ struct coherence {
     enum coherence_state state;
     char reason[COHERENCE_REASON_MAX];
     char trouble[COHERENCE_WHY_MAX]; /* why the last beat failed, or "" */
+    uint64_t doubts;
+    char doubt[COHERENCE_REASON_MAX]; /* the last */
+    struct coherence_figures figures;
 
     enum bus_phase phase;
     unsigned have;
@@ -48,9 +52,10 @@ struct coherence {
     uint64_t known_epoch; /* the next beat asks for at least this counter */
     bool has_seq;
     uint64_t seq;
-    bool segment_whole; /* seen since its first byte */
-    uint64_t segment;   /* running hash */
-    uint64_t stream_hash;
+    struct coherence_stream stream;
+    uint64_t reported_seq; /* the next report begins here: the last one that came home ended here */
+    uint64_t
+        doubted_seq; /* when a report differed: what was announced until here is suspect anyway */
 
     struct own_beats beats;
     int64_t newest_horizon_ms; /* of all that were ever stored */
@@ -79,13 +84,14 @@ void coherence_move(struct coherence *coherence, enum coherence_state to, const 
     __attribute__((format(printf, 3, 4)));
 /* The copy for other threads, at the end of each call that may have changed something worth showing. */
 void coherence_show(struct coherence *coherence);
-/* Everything stamped until now is suspect. */
-void coherence_raise_floor(struct coherence *coherence, int64_t now_ms);
+/* Everything stamped until now is suspect; `cause` counts it. */
+void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum metric cause);
 void coherence_allow_install(struct coherence *coherence, bool allowed);
 /* Tokens of the old generation install nothing from here on. */
 void coherence_next_generation(struct coherence *coherence);
-/* Something on the bus is missing or wrong: only a new echo opens again. */
-void coherence_doubt(struct coherence *coherence, int64_t now_ms, const char *why);
+/* Something on the bus is missing or wrong: the floor rises, and only a new echo opens again. */
+void coherence_doubt(struct coherence *coherence, int64_t now_ms, enum metric cause,
+                     const char *why, ...) __attribute__((format(printf, 4, 5)));
 enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epoch epoch,
                                          int64_t now_ms);
 

@@ -3,6 +3,8 @@
 
 #include "protocol/check.h"
 
+#include <stddef.h>
+
 _Static_assert(OWN_BEATS_UNANSWERED_MAX < OWN_BEATS_MAX, "an unanswered beat is never overwritten");
 
 static uint64_t oldest(const struct own_beats *beats)
@@ -15,11 +17,11 @@ uint64_t own_beats_unanswered(const struct own_beats *beats)
     return beats->next - beats->answered;
 }
 
-void own_beats_sent(struct own_beats *beats, uint64_t nonce, int64_t now_ms)
+void own_beats_sent(struct own_beats *beats, uint64_t nonce, uint64_t applied_seq, int64_t now_ms)
 {
     CHECK(own_beats_unanswered(beats) < OWN_BEATS_UNANSWERED_MAX);
     beats->ring[beats->next % OWN_BEATS_MAX] =
-        (struct own_beat){.nonce = nonce, .sent_at_ms = now_ms};
+        (struct own_beat){.nonce = nonce, .applied_seq = applied_seq, .sent_at_ms = now_ms};
     beats->next++;
 }
 
@@ -38,7 +40,7 @@ void own_beats_failed(struct own_beats *beats)
     own_beats_answered(beats, 0, false);
 }
 
-int64_t own_beats_home(struct own_beats *beats, uint64_t nonce)
+const struct own_beat *own_beats_home(struct own_beats *beats, uint64_t nonce)
 {
     for (uint64_t i = oldest(beats); i < beats->next; i++) {
         const struct own_beat *found = &beats->ring[i % OWN_BEATS_MAX];
@@ -46,10 +48,10 @@ int64_t own_beats_home(struct own_beats *beats, uint64_t nonce)
             for (uint64_t j = oldest(beats); j <= i; j++) {
                 beats->ring[j % OWN_BEATS_MAX].is_home = true;
             }
-            return found->sent_at_ms;
+            return found;
         }
     }
-    return 0;
+    return NULL;
 }
 
 void own_beats_void(struct own_beats *beats)

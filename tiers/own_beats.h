@@ -21,6 +21,7 @@ enum {
 
 struct own_beat {
     uint64_t nonce;
+    uint64_t applied_seq; /* as it says */
     int64_t sent_at_ms;
     int64_t answered_at_ms; /* 0: not, or it failed */
     bool is_void;
@@ -35,12 +36,12 @@ struct own_beats {
 
 /* How many answers are outstanding; above OWN_BEATS_UNANSWERED_MAX nothing may be sent. */
 uint64_t own_beats_unanswered(const struct own_beats *beats);
-void own_beats_sent(struct own_beats *beats, uint64_t nonce, int64_t now_ms);
+void own_beats_sent(struct own_beats *beats, uint64_t nonce, uint64_t applied_seq, int64_t now_ms);
 /* The oldest unanswered one has its answer. `as_void`: and it proves nothing. */
 void own_beats_answered(struct own_beats *beats, int64_t now_ms, bool as_void);
 void own_beats_failed(struct own_beats *beats); /* ... will get none; its echo may still come */
-/* The echo came: its send time, or 0 if no such beat waits for one. Older beats will not come home any more. */
-int64_t own_beats_home(struct own_beats *beats, uint64_t nonce);
+/* The echo came: the beat, until the next call, or NULL if none waits for it. Older beats will not come home any more. */
+const struct own_beat *own_beats_home(struct own_beats *beats, uint64_t nonce);
 void own_beats_void(struct own_beats *beats);
 /* When the oldest beat was answered that has no echo yet; 0: there is none. */
 int64_t own_beats_waiting_since_ms(const struct own_beats *beats);

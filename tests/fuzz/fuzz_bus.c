@@ -110,10 +110,17 @@ static void publish(struct run *run, const struct frame *frame)
 static void step_frame(struct run *run)
 {
     char beat_body[FRAME_BEAT_BODY_SIZE];
-    const struct frame_beat beat = {.applied_seq = take_byte(&run->input), .bound_ms = 1000};
-    frame_beat_write(beat_body, &beat);
+    const uint8_t applied = take_byte(&run->input);
     const uint8_t how = take_byte(&run->input);
     const uint8_t which = take_byte(&run->input);
+    struct frame_beat beat = {.applied_seq = applied, .bound_ms = 1000};
+    if ((which & BEATS_KEPT) != 0 && run->seq > applied % 32) { /* a report of the last segments */
+        beat.applied_seq = run->seq;
+        beat.since_seq = run->seq - applied % 32;
+        beat.stream_hash = applied / 32;
+        beat.epoch_mark = frame_epoch_mark(run->epoch);
+    }
+    frame_beat_write(beat_body, &beat);
     struct frame frame = {
         .type = (how & 1) != 0 ? (enum frame_type)take_byte(&run->input) : FRAME_BEAT,
         .flags = (how & 2) != 0 ? FRAME_SKIPPABLE : 0,

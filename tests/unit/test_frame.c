@@ -214,19 +214,58 @@ static void the_largest_frame_passes_and_one_byte_more_does_not(void **state)
 static void a_beat_is_read_back_the_same(void **state)
 {
     (void)state;
-    const struct frame_beat beat = {
-        .applied_seq = UINT64_C(0x1234567890abcdef), .bound_ms = 1500, .stream_hash = 42};
+    const struct frame_beat beat = {.applied_seq = UINT64_C(0x1234567890abcdef),
+                                    .bound_ms = 1500,
+                                    .flags = FRAME_BEAT_ACK,
+                                    .since_seq = UINT64_C(0x1234567890abcd00),
+                                    .stream_hash = 42,
+                                    .epoch_mark = 43,
+                                    .state = 2,
+                                    .hit_permille = 999,
+                                    .load_permille = 1000};
     char body[FRAME_BEAT_BODY_SIZE];
     memset(body, 'x', sizeof body);
     frame_beat_write(body, &beat);
     struct frame_beat back;
     assert_int_equal(frame_beat_read((struct slice){body, sizeof body}, &back), OK);
     assert_true(back.applied_seq == beat.applied_seq && back.stream_hash == 42);
+    assert_true(back.since_seq == beat.since_seq && back.flags == FRAME_BEAT_ACK);
     assert_int_equal(back.bound_ms, 1500);
+    assert_int_equal(back.epoch_mark, 43);
+    assert_int_equal(back.state, 2);
+    assert_int_equal(back.hit_permille, 999);
+    assert_int_equal(back.load_permille, 1000);
     assert_int_equal(frame_beat_read((struct slice){body, sizeof body - 1}, &back), MALFORMED);
     assert_int_equal(frame_beat_read((struct slice){0}, &back), MALFORMED);
-    body[12] = 1;
-    assert_int_equal(frame_beat_read((struct slice){body, sizeof body}, &back), MALFORMED);
+}
+
+static void a_beat_that_cannot_be_is_malformed(void **state)
+{
+    (void)state;
+    static const struct frame_beat wrong[] = {
+        {.flags = 2},           {.flags = 0x80000000},   {.applied_seq = 7, .since_seq = 8},
+        {.hit_permille = 1001}, {.load_permille = 1001},
+    };
+    char body[FRAME_BEAT_BODY_SIZE];
+    struct frame_beat back;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        frame_beat_write(body, &wrong[i]);
+        assert_int_equal(frame_beat_read((struct slice){body, sizeof body}, &back), MALFORMED);
+    }
+}
+
+static void the_mark_of_an_epoch_depends_on_all_of_it(void **state)
+{
+    (void)state;
+    const struct epoch epoch = {.counter = 5, .random = UINT64_C(0x0123456789abcdef)};
+    struct epoch other = epoch;
+    other.counter++;
+    assert_int_not_equal(frame_epoch_mark(other), frame_epoch_mark(epoch));
+    other = epoch;
+    other.random ^= 1;
+    assert_int_not_equal(frame_epoch_mark(other), frame_epoch_mark(epoch));
+    other.random = epoch.random ^ UINT64_C(1) << 63;
+    assert_int_not_equal(frame_epoch_mark(other), frame_epoch_mark(epoch));
 }
 
 static void keys_come_back_in_order(void **state)
@@ -320,6 +359,8 @@ int main(void)
         cmocka_unit_test(a_well_sealed_frame_of_another_layout_does_not_parse),
         cmocka_unit_test(the_largest_frame_passes_and_one_byte_more_does_not),
         cmocka_unit_test(a_beat_is_read_back_the_same),
+        cmocka_unit_test(a_beat_that_cannot_be_is_malformed),
+        cmocka_unit_test(the_mark_of_an_epoch_depends_on_all_of_it),
         cmocka_unit_test(keys_come_back_in_order),
         cmocka_unit_test(keys_cut_or_of_an_unknown_kind_do_not_parse),
         cmocka_unit_test(keys_are_refused_before_their_frame_gets_too_big),
