@@ -387,6 +387,26 @@ def test_a_node_becomes_synced_and_says_so(two_nodes):
         assert node.info("coherence")["coherence_state"] == "SYNCED"
 
 
+def test_nodes_compare_what_they_were_told_and_agree(two_nodes, redis_server):
+    def same(node):
+        return int(node.info("coherence")["stream_reports_same"])
+
+    before = [same(node) for node in two_nodes]
+    different = [node.info("coherence")["stream_reports_different"] for node in two_nodes]
+    with redis_server.wire() as stranger:
+        turn = 0
+
+        def compared_while_all_writes_go_on():
+            nonlocal turn
+            turn += 1
+            stranger.pipeline([["SET", f"told {i % 37}", str(turn)] for i in range(500)])
+            stranger.ask("EVAL", "for i = 1, 50 do redis.call('SET', 'told by script ' .. i, ARGV[1]) end", "0", str(turn))
+            return all(same(node) >= since + 8 for node, since in zip(two_nodes, before))
+
+        until(compared_while_all_writes_go_on, 20, "both nodes compared eight reports of the other")
+    assert different == [node.info("coherence")["stream_reports_different"] for node in two_nodes]
+
+
 @pytest.mark.own
 def test_a_node_that_is_ready_serves_every_worker_at_once(stage):
     """A link that was never tried is not "known to be down": the first requests wait for it."""
