@@ -53,6 +53,12 @@ struct beat_wait {
     struct control_l2 *l2;
 };
 
+/* This Redis will not be the master again before others know another one: look where the address leads now. */
+static bool is_no_master(const char *error)
+{
+    return strncmp(error, "READONLY ", 9) == 0 || strncmp(error, "NOREPLICAS ", 11) == 0;
+}
+
 static void l2_on_beat(struct link_request *request, enum status status, struct slice reply)
 {
     struct beat_wait *wait = (struct beat_wait *)(void *)request;
@@ -68,6 +74,9 @@ static void l2_on_beat(struct link_request *request, enum status status, struct 
         coherence_on_beat_answer(l2_coherence(l2), &answer, l2->now_ms);
     } else {
         coherence_on_beat_failed(l2_coherence(l2), error, l2->now_ms);
+        if (status == L2_ERROR && is_no_master(error)) {
+            link_close(l2->control, error, l2->now_ms);
+        }
     }
     free(wait);
 }

@@ -216,6 +216,8 @@ static void adopt(struct coherence *coherence, struct epoch epoch, int64_t now_m
         coherence_count(coherence, M_EPOCHS, 1);
     }
     coherence->epoch = epoch;
+    /* Nothing installs before an answer says which process stands behind it. */
+    atomic_store_explicit(&coherence->view.target, 0, memory_order_release);
     know_epoch(coherence, epoch.counter);
     forget_seq(coherence);
     doubt_epoch(coherence, now_ms, "a new epoch began");
@@ -246,12 +248,20 @@ uint64_t coherence_known_epoch(const struct coherence *coherence)
     return coherence->known_epoch;
 }
 
+static void know_target(struct coherence *coherence, enum epoch_verdict verdict,
+                        const struct beat_answer *answer)
+{
+    if (verdict == EPOCH_OURS || verdict == EPOCH_ADOPTED) {
+        atomic_store_explicit(&coherence->view.target, answer->target, memory_order_release);
+    }
+}
+
 void coherence_on_epoch(struct coherence *coherence, const struct beat_answer *answer,
                         int64_t now_ms)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
     coherence->heard_at_ms = now_ms;
-    (void)coherence_judge_epoch(coherence, answer->epoch, now_ms);
+    know_target(coherence, coherence_judge_epoch(coherence, answer->epoch, now_ms), answer);
     coherence_show(coherence);
 }
 
@@ -335,6 +345,7 @@ void coherence_on_beat_answer(struct coherence *coherence, const struct beat_ans
     coherence->heard_at_ms = now_ms;
     coherence->trouble[0] = '\0';
     const enum epoch_verdict verdict = coherence_judge_epoch(coherence, answer->epoch, now_ms);
+    know_target(coherence, verdict, answer);
     own_beats_answered(&coherence->beats, now_ms, verdict != EPOCH_OURS);
     if (verdict != EPOCH_OURS) {
         coherence->hurry = true;

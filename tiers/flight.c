@@ -33,6 +33,7 @@ struct flight_guest {
 
 struct flight {
     struct tiers_window *window;
+    const struct link *link; /* that carries the question */
     struct list in_window;
     uint64_t token; /* 0: a read without a claim, which nobody can join */
     struct link_request ttl_request;
@@ -140,7 +141,17 @@ static enum status flight_read_value(struct flight *flight, struct slice reply,
     return OK;
 }
 
-/* T3: keep the value iff the token stands and its life is known; whatever else lands drops what stands. */
+/* What came from another Redis than the node's, or of another epoch, may be told but not kept. If the node changes its
+ * target a moment later, its floor rises above the stamp of what was kept. */
+static bool flight_is_on_target(const struct flight *flight)
+{
+    const uint64_t target =
+        atomic_load_explicit(&flight->window->view->target, memory_order_acquire);
+    return target != 0 && target == link_target(flight->link);
+}
+
+/* T3: keep the value iff the token stands, its life is known, and it came from the node's own Redis; whatever else lands
+ * drops what stands. */
 static void flight_keep(struct flight *flight, enum status status, struct item *item)
 {
     struct tiers_window *window = flight->window;
@@ -155,7 +166,7 @@ static void flight_keep(struct flight *flight, enum status status, struct item *
     struct l1_landing landing = {
         .token = flight->token,
         .generation = atomic_load_explicit(&window->view->generation, memory_order_acquire),
-        .install = flight->pttl_ms >= -1 &&
+        .install = flight->pttl_ms >= -1 && flight_is_on_target(flight) &&
                    atomic_load_explicit(&window->view->may_install, memory_order_acquire),
         .now_ms = window->now_ms,
     };
@@ -228,6 +239,7 @@ static enum status flight_begin(struct tiers_window *window, const struct l1_key
         return NO_MEMORY;
     }
     *flight = (struct flight){.window = window,
+                              .link = link,
                               .token = token,
                               .issued_at_ms = window->now_ms,
                               .pttl_ms = FLIGHT_TTL_NONE,
@@ -236,7 +248,11 @@ static enum status flight_begin(struct tiers_window *window, const struct l1_key
     flight->key.bytes.data = flight->bytes;
     flight->last_reader = &flight->readers;
     flight->ttl_request = (struct link_request){
-        .on_reply = flight_on_ttl, .deadline_ms = window->now_ms + window->read_timeout_ms};
+        .on_reply = flight_on_ttl,
+        .deadline_ms = window->now_ms + window->read_timeout_ms,
+        .fence_ms = window_fence_ms(window),
+        .asked_ms = window->now_ms,
+    };
     flight->get_request = flight->ttl_request;
     flight->get_request.on_reply = flight_on_get;
     list_init(&flight->in_window);

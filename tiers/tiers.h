@@ -12,6 +12,9 @@
  * the claim in L1 says whose it is, a worker that is not the owner joins by one letter and gets the shared value by one
  * letter back. A letter that cannot be posted never blocks: that worker reads for itself and installs nothing.
  *
+ * Reads are fenced (link.h) by T, whether they are questions of our own or relayed: what comes from a link that sits on a
+ * demoted master is older than T to nobody, and it is kept only if that link's target is the node's.
+ *
  * What COHERENCE calls T1 and T3 lives here: keys of a write end when it is sent and when it is answered; a landing
  * whose token has ended keeps nothing and drops what stands.
  *

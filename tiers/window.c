@@ -14,6 +14,15 @@ static uint64_t window_known_epoch(void *arg)
     return atomic_load_explicit(&window->view->known_epoch, memory_order_relaxed);
 }
 
+/* Asked by a link when it sends a check, so at most a few times per T. */
+static struct epoch window_expected_epoch(void *arg)
+{
+    const struct tiers_window *window = arg;
+    struct coherence_description seen;
+    coherence_describe(tiers_coherence(window->options.tiers), &seen);
+    return seen.epoch;
+}
+
 struct link *window_link(struct tiers_window *window, int proto)
 {
     struct link **link = &window->links[proto == 3];
@@ -29,6 +38,7 @@ struct link *window_link(struct tiers_window *window, int proto)
             .io = options->io,
             .arg = window,
             .known_epoch = window_known_epoch,
+            .expected_epoch = window_expected_epoch,
         });
         if (*link != NULL && window->now_ms != 0) {
             link_tick(*link, window->now_ms); /* connects now rather than at the next tick */
@@ -211,6 +221,8 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
         .on_reply = relay_on_reply,
         .deadline_ms =
             window->now_ms + (relay->patient ? window->relay_timeout_ms : window->read_timeout_ms),
+        .fence_ms = relay->writes ? 0 : window_fence_ms(window),
+        .asked_ms = window->now_ms,
         .writes = relay->writes,
     };
     relay_end_keys(relay);

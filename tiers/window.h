@@ -31,6 +31,12 @@ struct tiers_window {
     bool fresh;
 };
 
+/* How old the proof of a link may be when a read comes home on it: T. */
+static inline int64_t window_fence_ms(const struct tiers_window *window)
+{
+    return (int64_t)atomic_load_explicit(&window->view->bound_ms, memory_order_relaxed);
+}
+
 /* The link for a protocol; NULL: no memory, or the window has ended. */
 struct link *window_link(struct tiers_window *window, int proto);
 
