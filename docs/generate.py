@@ -20,12 +20,21 @@ def text(match):
     return match.replace('\\"', '"').replace("|", "\\|")
 
 
-def settings():
-    yield "## Settings\n"
+def settings(path="server/options.def"):
     yield "| name | default | when | what |\n|---|---|---|---|"
-    source = (ROOT / "server/options.def").read_text()
+    source = (ROOT / path).read_text()
     for name, default, when, what in re.findall(rf'OPTION\(\w+, \w+, {FIELD}, {FIELD}, [^,]+, [^,]+, (\w+), {FIELD}\)', source):
         yield f"| `{name}` | {'`' + default + '`' if default else ''} | {when.lower()} | {text(what)} |"
+
+
+def all_settings():
+    yield "## Settings\n"
+    yield from settings()
+    yield "\n## Settings of a namespace\n"
+    yield "In the file, below a line `[namespace NAME]`: for the keys that begin with its prefix. All other keys are those of"
+    yield "`default`, whose settings are `mode`, `policy` and what the others leave of `memory`. A reload (SIGHUP) changes what"
+    yield "namespaces are; their settings alone change without a pause.\n"
+    yield from settings("server/namespace_options.def")
 
 
 def commands():
@@ -54,9 +63,9 @@ def metrics():
 
 
 def page():
-    lines = ["# Reference", "", "Made from `server/options.def`, `server/commands.def` and `tiers/base/metrics.def` by "
+    lines = ["# Reference", "", "Made from `server/options.def`, `server/namespace_options.def`, `server/commands.def` and `tiers/base/metrics.def` by "
              "`docs/generate.py`.", ""]
-    for part in settings(), commands(), metrics():
+    for part in all_settings(), commands(), metrics():
         lines.extend(part)
     return "\n".join(lines) + "\n"
 

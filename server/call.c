@@ -10,12 +10,14 @@
 
 #include <stdlib.h>
 
-struct l1_key call_key(const struct call *call, uint32_t i)
+struct ns_key call_key(const struct call *call, uint32_t i)
 {
-    if (call->has_hash && (int)i == call->command->first_key) {
-        return (struct l1_key){.bytes = call->argv[i], .hash = call->first_hash, .db = call->db};
+    if (call->first_home != NULL && (int)i == call->command->first_key) {
+        return (struct ns_key){
+            .at = {.bytes = call->argv[i], .hash = call->first_hash, .db = call->db},
+            .ns = call->first_home};
     }
-    return l1_key(call->node->l1, call->db, call->argv[i]);
+    return namespaces_key(call->node->namespaces, call->db, call->argv[i]);
 }
 
 bool call_key_range(const struct call *call, struct key_range *ret_range)
@@ -34,7 +36,7 @@ bool call_keys_are_asked(const struct call *call)
         return false;
     }
     for (uint32_t i = range.first; i <= range.last; i += range.step) {
-        if (asked_has(&call->conn->asked, call_key(call, i).hash)) {
+        if (asked_has(&call->conn->asked, call_key(call, i).at.hash)) {
             return true;
         }
     }
@@ -48,7 +50,7 @@ static void call_ask_for_keys(const struct call *call)
         return;
     }
     for (uint32_t i = range.first; i <= range.last; i += range.step) {
-        asked_add(&call->conn->asked, call_key(call, i).hash);
+        asked_add(&call->conn->asked, call_key(call, i).at.hash);
     }
 }
 

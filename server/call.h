@@ -20,7 +20,7 @@
 #include "server/command.h"
 #include "server/reply.h"
 #include "tiers/base/list.h"
-#include "tiers/l1.h"
+#include "tiers/namespace.h"
 
 struct conn;
 struct node;
@@ -34,17 +34,17 @@ struct call {
     const struct slice
         *argv; /* argv[0] is the command's name; of a subcommand argv[1] is its name */
     uint32_t argc;
-    struct slice raw;    /* the request as the client sent it; empty when it came inline */
-    uint64_t first_hash; /* of the first key, already prefetched; valid if has_hash */
-    bool has_hash;
-    bool deferred;  /* set by call_defer */
-    uint8_t db;     /* selected database */
-    int64_t now_ms; /* clock.h, read once per batch */
+    struct slice raw;             /* the request as the client sent it; empty when it came inline */
+    uint64_t first_hash;          /* of the first key, already prefetched; valid if first_home is */
+    struct namespace *first_home; /* its namespace; NULL: not looked at yet */
+    bool deferred;                /* set by call_defer */
+    uint8_t db;                   /* selected database */
+    int64_t now_ms;               /* clock.h, read once per batch */
     struct reply *reply;
 };
 
-/* The key at argv[i] in the call's database. */
-struct l1_key call_key(const struct call *call, uint32_t i);
+/* The key at argv[i] in the call's database, with its home. */
+struct ns_key call_key(const struct call *call, uint32_t i);
 
 /* Which arguments are keys, or may be: all of them where the command itself says which are. False: none. */
 bool call_key_range(const struct call *call, struct key_range *ret_range);

@@ -19,12 +19,12 @@ bool call_key_fits(struct call *call, struct slice key)
     return false;
 }
 
-struct item *call_hold(const struct call *call, const struct l1_key *key)
+struct item *call_hold(const struct call *call, const struct ns_key *key)
 {
-    if (key->bytes.size >= LIMIT_L1_KEY) {
+    if (key->at.bytes.size >= LIMIT_L1_KEY) {
         return NULL; /* L1 cannot have it */
     }
-    return l1_hold(call->node->l1, key, call->now_ms);
+    return l1_hold(key->ns->l1, &key->at, call->now_ms);
 }
 
 void call_count_lookup(const struct call *call, bool hit)
@@ -126,18 +126,20 @@ int64_t update_expire_at_ms(const struct update *update)
 
 static void commit(struct update *update, struct item *item)
 {
-    const struct l1_change change = {
-        .key = update->key, .seen = update->blind ? L1_ANY : update->old, .item = item};
-    update->status = l1_commit(update->call->node->l1, &change, 1, update->call->now_ms);
+    const struct l1_change change = {.l1 = update->key.ns->l1,
+                                     .key = update->key.at,
+                                     .seen = update->blind ? L1_ANY : update->old,
+                                     .item = item};
+    update->status = l1_commit(&change, 1, update->call->now_ms);
 }
 
 char *update_room(struct update *update, size_t size)
 {
-    if (!call_key_fits(update->call, update->key.bytes)) {
+    if (!call_key_fits(update->call, update->key.at.bytes)) {
         update_fail(update);
         return NULL;
     }
-    update->item = item_new(update->key.db, update->key.bytes, size);
+    update->item = item_new(update->key.at.db, update->key.at.bytes, size);
     if (update->item == NULL) {
         update->status = NO_MEMORY;
         return NULL;

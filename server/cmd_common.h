@@ -27,7 +27,7 @@ extern const char text_string_too_long[];
 /* Whether L1 can keep the key; if not, the error is answered. */
 bool call_key_fits(struct call *call, struct slice key);
 /* What stands for the key, with a reference; NULL: no such key. */
-struct item *call_hold(const struct call *call, const struct l1_key *key);
+struct item *call_hold(const struct call *call, const struct ns_key *key);
 /* A read lookup, as Redis counts keyspace_hits and keyspace_misses. */
 void call_count_lookup(const struct call *call, bool hit);
 void call_count_lookups(const struct call *call, uint64_t hits, uint64_t misses);
@@ -42,7 +42,7 @@ bool call_database(struct call *call, int64_t number, uint8_t *ret_db);
 
 struct update {
     struct call *call;
-    struct l1_key key;
+    struct ns_key key;
     struct item *old;
     struct item *item; /* built by update_room */
     bool blind;        /* whatever stands is replaced; old stays NULL */

@@ -174,7 +174,7 @@ static bool assign_all(struct call *call, struct options *next)
             return false;
         }
     }
-    const char *together = options_check_together(next);
+    const char *together = options_check_together(next, reason);
     if (together != NULL) {
         reply_failed(call, call->argv[call->argc - 2], together);
     }

@@ -76,10 +76,10 @@ static void debug_sleep(struct call *call)
 
 static void debug_object(struct call *call)
 {
-    struct l1_key key = call_key(call, 2);
-    struct item *item = l1_hold(call->node->l1, &key, call->now_ms);
+    struct ns_key key = call_key(call, 2);
+    struct item *item = l1_hold(key.ns->l1, &key.at, call->now_ms);
     struct l1_peek peek = {.idle_ms = -1};
-    if (item == NULL || l1_peek(call->node->l1, &key, call->now_ms, 0, &peek) != OK) {
+    if (item == NULL || l1_peek(key.ns->l1, &key.at, call->now_ms, 0, &peek) != OK) {
         reply_error(call->reply, "ERR no such key");
     } else {
         char text[256];

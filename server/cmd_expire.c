@@ -151,10 +151,10 @@ enum {
 
 static void expire_time(struct call *call, int64_t unit_ms)
 {
-    const struct l1_key key = call_key(call, 1);
+    const struct ns_key key = call_key(call, 1);
     struct l1_peek peek;
-    const bool found = key.bytes.size < LIMIT_L1_KEY &&
-                       l1_peek(call->node->l1, &key, call->now_ms, 0, &peek) == OK;
+    const bool found = key.at.bytes.size < LIMIT_L1_KEY &&
+                       l1_peek(key.ns->l1, &key.at, call->now_ms, 0, &peek) == OK;
     call_count_lookup(call, found);
     if (!found) {
         reply_integer(call->reply, NO_KEY);

@@ -4,6 +4,7 @@
 #include "server/cmd_common.h"
 #include "server/commands.h"
 #include "server/node.h"
+#include "server/worker.h"
 
 /* So often DEL counts exactly; then it deletes whatever stands, since many busy keys could keep it for ever. The count
  * may then be off by keys that came or went in that last turn. */
@@ -17,8 +18,9 @@ static enum status delete_turn(struct call *call, bool exact, size_t *ret_count)
     struct changes changes;
     enum status status = changes_open(&changes, call->argc - 1);
     for (uint32_t i = 1; i < call->argc && status == OK; i++) {
-        struct l1_change change = {.key = call_key(call, i)};
-        change.seen = call_hold(call, &change.key);
+        const struct ns_key key = call_key(call, i);
+        struct l1_change change = {.l1 = key.ns->l1, .key = key.at};
+        change.seen = call_hold(call, &key);
         changes_add(&changes, &change);
     }
     size_t found = 0;
@@ -32,7 +34,7 @@ static enum status delete_turn(struct call *call, bool exact, size_t *ret_count)
     }
     /* Missing keys are compared too: MSET a b between the looks at a and b must not lose b alone. */
     if (status == OK && (found > 0 || changes.count > 1)) {
-        status = l1_commit(call->node->l1, changes.at, changes.count, call->now_ms);
+        status = l1_commit(changes.at, changes.count, call->now_ms);
     }
     changes_close(&changes);
     *ret_count = found;
@@ -63,11 +65,11 @@ void cmd_touch(struct call *call)
 {
     uint64_t hits = 0;
     for (uint32_t i = 1; i < call->argc; i++) {
-        const struct l1_key key = call_key(call, i);
+        const struct ns_key key = call_key(call, i);
         struct l1_value value = {
             .copy = NULL}; /* a reference costs less than a copy that nobody reads */
-        if (key.bytes.size < LIMIT_L1_KEY &&
-            l1_get(call->node->l1, &key, call->now_ms, 0, &value) == OK) {
+        if (key.at.bytes.size < LIMIT_L1_KEY &&
+            l1_get(key.ns->l1, &key.at, call->now_ms, 0, &value) == OK) {
             hits++;
             item_release(value.item);
         }
@@ -78,7 +80,8 @@ void cmd_touch(struct call *call)
 
 void cmd_randomkey(struct call *call)
 {
-    struct item *item = l1_random(call->node->l1, call->db, call->now_ms);
+    struct item *item = namespaces_random(call->node->namespaces, call->db,
+                                          rand_next(&call->worker->rand), call->now_ms);
     if (item == NULL) {
         reply_null(call->reply);
         return;
@@ -89,7 +92,7 @@ void cmd_randomkey(struct call *call)
 
 void cmd_dbsize(struct call *call)
 {
-    reply_integer(call->reply, (int64_t)l1_count(call->node->l1, call->db));
+    reply_integer(call->reply, (int64_t)namespaces_count(call->node->namespaces, call->db).entries);
 }
 
 /* SYNC and ASYNC are both done when answered. false: a syntax error is answered. */
@@ -106,7 +109,7 @@ static bool flush_mode(struct call *call)
 void cmd_flushdb(struct call *call)
 {
     if (flush_mode(call)) {
-        l1_flush(call->node->l1, call->db);
+        namespaces_flush(call->node->namespaces, call->db);
         reply_ok(call->reply);
     }
 }
@@ -114,7 +117,7 @@ void cmd_flushdb(struct call *call)
 void cmd_flushall(struct call *call)
 {
     if (flush_mode(call)) {
-        l1_flush_all(call->node->l1);
+        namespaces_flush_all(call->node->namespaces);
         reply_ok(call->reply);
     }
 }
@@ -128,6 +131,6 @@ void cmd_swapdb(struct call *call)
         !call_database(call, numbers[0], &dbs[0]) || !call_database(call, numbers[1], &dbs[1])) {
         return;
     }
-    l1_swap(call->node->l1, dbs[0], dbs[1]);
+    namespaces_swap(call->node->namespaces, dbs[0], dbs[1]);
     reply_ok(call->reply);
 }

@@ -31,12 +31,12 @@ static bool usage_options(struct call *call)
 
 void cmd_memory_usage(struct call *call)
 {
-    struct l1_key key = call_key(call, 2);
+    struct ns_key key = call_key(call, 2);
     struct l1_peek peek;
     if (!usage_options(call)) {
         return;
     }
-    if (l1_peek(call->node->l1, &key, call->now_ms, 0, &peek) == OK) {
+    if (l1_peek(key.ns->l1, &key.at, call->now_ms, 0, &peek) == OK) {
         reply_integer(call->reply, (int64_t)peek.footprint);
     } else {
         reply_null(call->reply);
@@ -89,7 +89,7 @@ void cmd_memory_stats(struct call *call)
     bool in_use[LIMIT_DATABASES]; /* looked at once: others write meanwhile */
     size_t databases = 0;
     for (unsigned db = 0; db < LIMIT_DATABASES; db++) {
-        in_use[db] = l1_count(call->node->l1, (uint8_t)db) > 0;
+        in_use[db] = namespaces_count(call->node->namespaces, (uint8_t)db).entries > 0;
         databases += in_use[db];
     }
     memory_report(call->node, &report);

@@ -8,8 +8,8 @@
 /* false: there is no such key, and null is answered. */
 static bool object_peek(struct call *call, struct l1_peek *ret_peek)
 {
-    struct l1_key key = call_key(call, 2);
-    if (l1_peek(call->node->l1, &key, call->now_ms, 0, ret_peek) != OK) {
+    struct ns_key key = call_key(call, 2);
+    if (l1_peek(key.ns->l1, &key.at, call->now_ms, 0, ret_peek) != OK) {
         reply_null(call->reply);
         return false;
     }
@@ -19,8 +19,8 @@ static bool object_peek(struct call *call, struct l1_peek *ret_peek)
 /* The item with a reference; NULL: there is no such key, and null is answered. */
 static struct item *object_hold(struct call *call)
 {
-    struct l1_key key = call_key(call, 2);
-    struct item *item = l1_hold(call->node->l1, &key, call->now_ms);
+    struct ns_key key = call_key(call, 2);
+    struct item *item = l1_hold(key.ns->l1, &key.at, call->now_ms);
     if (item == NULL) {
         reply_null(call->reply);
     }

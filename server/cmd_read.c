@@ -74,12 +74,12 @@ static void read_on_value(struct tiers_reader *reader, enum status status,
 }
 
 /* Asks the tiers; L1's answer, or the beginning of a wait. */
-static enum status read_ask(struct call *call, const struct l1_key *key, struct l1_value *value,
+static enum status read_ask(struct call *call, const struct ns_key *key, struct l1_value *value,
                             finish_fn *finish, const struct found *wanted)
 {
     struct worker *worker = call->worker;
     if (call->node->tiers == NULL) {
-        return l1_get(call->node->l1, key, call->now_ms, 0, value);
+        return l1_get(key->ns->l1, &key->at, call->now_ms, 0, value);
     }
     /* The reader is needed before it is known whether one must wait; a spare one saves the hit an allocation. */
     struct read_wait *wait =
@@ -109,7 +109,7 @@ static void read_one(struct call *call, finish_fn *finish, struct found wanted)
         relay_call(call); /* too long for L1: passes by */
         return;
     }
-    struct l1_key key = call_key(call, 1);
+    struct ns_key key = call_key(call, 1);
     struct l1_value value = {.copy = call->worker->copy, .copy_room = sizeof(call->worker->copy)};
     enum status status = read_ask(call, &key, &value, finish, &wanted);
     if (status == PENDING) {
@@ -274,7 +274,7 @@ static void mget_on_value(struct tiers_reader *reader, enum status status,
     }
 }
 
-static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const struct l1_key *key,
+static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const struct ns_key *key,
                      bool *any_foreign)
 {
     struct mget_key *wanted = &mget->keys[i];
@@ -282,7 +282,7 @@ static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const str
     struct l1_value value = {0};
     bool foreign = false;
     enum status status = call->node->tiers == NULL
-                             ? l1_get(call->node->l1, key, call->now_ms, 0, &value)
+                             ? l1_get(key->ns->l1, &key->at, call->now_ms, 0, &value)
                              : tiers_get(call->worker->window, key, call->conn->session.proto,
                                          &value, &wanted->reader, &foreign);
     if (status == PENDING) {
@@ -305,7 +305,7 @@ static bool mget_passes_by(const struct call *call)
     uint32_t missing = 0;
     for (uint32_t i = 1;
          i < call->argc && call->argc > MGET_FLIGHTS_MAX && missing <= MGET_FLIGHTS_MAX; i++) {
-        struct l1_key key = call_key(call, i);
+        struct ns_key key = call_key(call, i);
         struct l1_peek found;
         missing += tiers_peek(call->worker->window, &key, &found) == OK ? 0 : 1;
     }
@@ -327,11 +327,11 @@ void cmd_mget(struct call *call)
     *mget = (struct mget){.worker = call->worker, .count = count};
     bool foreign = false;
     for (uint32_t at = 0; at < count; at += MGET_PREFETCH) {
-        struct l1_key keys[MGET_PREFETCH];
+        struct ns_key keys[MGET_PREFETCH];
         uint32_t part = count - at < MGET_PREFETCH ? count - at : MGET_PREFETCH;
         for (uint32_t i = 0; i < part; i++) {
             keys[i] = call_key(call, 1 + at + i);
-            l1_prefetch(call->node->l1, keys[i].hash);
+            l1_prefetch(keys[i].ns->l1, keys[i].at.hash);
         }
         for (uint32_t i = 0; i < part; i++) {
             mget_ask(call, mget, at + i, &keys[i], &foreign);
@@ -352,9 +352,9 @@ static enum status peek(struct call *call, uint32_t i, struct l1_peek *ret)
     if (call->argv[i].size >= LIMIT_L1_KEY) {
         return MISS;
     }
-    struct l1_key key = call_key(call, i);
+    struct ns_key key = call_key(call, i);
     enum status status = call->node->tiers == NULL
-                             ? l1_peek(call->node->l1, &key, call->now_ms, 0, ret)
+                             ? l1_peek(key.ns->l1, &key.at, call->now_ms, 0, ret)
                              : tiers_peek(call->worker->window, &key, ret);
     return status;
 }
@@ -381,7 +381,7 @@ static bool time_left(struct call *call, int64_t *ret_left_ms)
 {
     struct l1_peek found;
     enum status status = peek(call, 1, &found);
-    if (status != OK && call->node->tiers != NULL) {
+    if (call->node->tiers != NULL && (status != OK || found.capped)) {
         relay_call(call);
         return false;
     }

@@ -76,7 +76,7 @@ static void reply_found(struct call *call, const struct found *found)
 }
 
 /* A table that shrinks during the walk shows keys twice. SCAN may say so, KEYS may not. */
-static void found_make_distinct(struct found *found, const struct l1 *l1)
+static void found_make_distinct(struct found *found, const struct namespaces *namespaces)
 {
     size_t size = FOUND_MIN;
     while (size < 2 * found->count) {
@@ -91,7 +91,7 @@ static void found_make_distinct(struct found *found, const struct l1 *l1)
     for (size_t i = 0; i < found->count; i++) {
         struct item *item = found->items[i];
         const struct slice key = item_key(item);
-        size_t at = (size_t)l1_hash(l1, key) & (size - 1);
+        size_t at = (size_t)namespaces_hash(namespaces, key) & (size - 1);
         while (slots[at] != NULL && !slice_equal(item_key(slots[at]), key)) {
             at = (at + 1) & (size - 1);
         }
@@ -108,18 +108,18 @@ static void found_make_distinct(struct found *found, const struct l1 *l1)
 
 void cmd_keys(struct call *call)
 {
-    struct l1 *l1 = call->node->l1;
+    struct namespaces *namespaces = call->node->namespaces;
     struct found found = {0};
     found_set_pattern(&found, call->argv[1]);
     uint64_t cursor = 0;
     do {
-        const uint64_t next =
-            l1_scan(l1, call->db, cursor, KEYS_STEP, call->now_ms, on_visit, &found);
+        const uint64_t next = namespaces_scan(namespaces, call->db, cursor, KEYS_STEP, call->now_ms,
+                                              on_visit, &found);
         found.broken =
             found.broken || (next == cursor && next != 0); /* a chain it had no memory for */
         cursor = next;
     } while (cursor != 0 && !found.broken);
-    found_make_distinct(&found, l1);
+    found_make_distinct(&found, namespaces);
     if (found.broken) {
         reply_out_of_memory(call->reply);
     } else {
@@ -191,8 +191,8 @@ void cmd_scan(struct call *call)
     if (!parse_scan(call, &scan, &found)) {
         return;
     }
-    scan.cursor = l1_scan(call->node->l1, call->db, scan.cursor, (size_t)scan.count, call->now_ms,
-                          on_visit, &found);
+    scan.cursor = namespaces_scan(call->node->namespaces, call->db, scan.cursor, (size_t)scan.count,
+                                  call->now_ms, on_visit, &found);
     if (scan.typed) { /* Redis looks each key up for its type */
         call_count_lookups(call, found.count, 0);
     }

@@ -191,10 +191,10 @@ void cmd_getset(struct call *call)
 /* GETEX without a word is GET. */
 static void get_only(struct call *call)
 {
-    const struct l1_key key = call_key(call, 1);
+    const struct ns_key key = call_key(call, 1);
     struct l1_value value = {.copy = call->worker->copy, .copy_room = sizeof call->worker->copy};
-    const bool hit = key.bytes.size < LIMIT_L1_KEY &&
-                     l1_get(call->node->l1, &key, call->now_ms, 0, &value) == OK;
+    const bool hit = key.at.bytes.size < LIMIT_L1_KEY &&
+                     l1_get(key.ns->l1, &key.at, call->now_ms, 0, &value) == OK;
     call_count_lookup(call, hit);
     if (!hit) {
         reply_null(call->reply);

@@ -111,16 +111,17 @@ static enum status set_many(struct call *call, struct item *seen)
             status = INVALID;
             break;
         }
-        const struct l1_key key = call_key(call, at);
-        struct item *item = item_new_value(key.db, key.bytes, call->argv[at + 1]);
+        const struct ns_key key = call_key(call, at);
+        struct item *item = item_new_value(key.at.db, key.at.bytes, call->argv[at + 1]);
         if (item == NULL) {
             status = NO_MEMORY;
             break;
         }
-        changes_add(&changes, &(struct l1_change){.key = key, .seen = seen, .item = item});
+        changes_add(&changes, &(struct l1_change){
+                                  .l1 = key.ns->l1, .key = key.at, .seen = seen, .item = item});
     }
     if (status == OK) {
-        status = l1_commit(call->node->l1, changes.at, changes.count, call->now_ms);
+        status = l1_commit(changes.at, changes.count, call->now_ms);
     }
     changes_close(&changes);
     if (status == TOO_BIG || status == NO_MEMORY) {

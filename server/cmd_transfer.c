@@ -5,8 +5,8 @@
 #include "server/node.h"
 
 struct transfer {
-    struct l1_key from;
-    struct l1_key to;
+    struct ns_key from;
+    struct ns_key to;
     bool keep_source;
     bool replace;
 };
@@ -22,7 +22,8 @@ enum transfer_end {
 static enum status move_value(struct call *call, const struct transfer *transfer,
                               struct item *source, struct item *target)
 {
-    struct item *item = item_new_value(transfer->to.db, transfer->to.bytes, item_value(source));
+    struct item *item =
+        item_new_value(transfer->to.at.db, transfer->to.at.bytes, item_value(source));
     if (item == NULL) {
         return NO_MEMORY;
     }
@@ -31,10 +32,13 @@ static enum status move_value(struct call *call, const struct transfer *transfer
         transfer->keep_source && source->look == ITEM_LOOK_PLAIN ? ITEM_LOOK_COPIED : source->look;
     /* A source that stays is put back as it is, so that the copy is made only from what still stands. */
     const struct l1_change changes[2] = {
-        {.key = transfer->from, .seen = source, .item = transfer->keep_source ? source : NULL},
-        {.key = transfer->to, .seen = target, .item = item},
+        {.l1 = transfer->from.ns->l1,
+         .key = transfer->from.at,
+         .seen = source,
+         .item = transfer->keep_source ? source : NULL},
+        {.l1 = transfer->to.ns->l1, .key = transfer->to.at, .seen = target, .item = item},
     };
-    const enum status status = l1_commit(call->node->l1, changes, 2, call->now_ms);
+    const enum status status = l1_commit(changes, 2, call->now_ms);
     item_release(item);
     return status;
 }
@@ -52,7 +56,7 @@ static enum transfer_end run_transfer(struct call *call, const struct transfer *
             end = TRANSFER_NO_SOURCE;
         } else if (target != NULL && !transfer->replace) {
             end = TRANSFER_TAKEN;
-        } else if (!call_key_fits(call, transfer->to.bytes)) {
+        } else if (!call_key_fits(call, transfer->to.at.bytes)) {
             end = TRANSFER_FAILED;
         } else {
             end = TRANSFER_DONE;
@@ -69,7 +73,7 @@ static enum transfer_end run_transfer(struct call *call, const struct transfer *
 }
 
 /* Onto itself: nothing to do, but the key must be there. */
-static enum transfer_end rename_to_itself(struct call *call, const struct l1_key *key)
+static enum transfer_end rename_to_itself(struct call *call, const struct ns_key *key)
 {
     struct item *held = call_hold(call, key);
     item_release(held);
@@ -119,7 +123,7 @@ static bool parse_copy(struct call *call, struct transfer *transfer)
         if (slice_is_nocase(call->argv[i], "REPLACE")) {
             transfer->replace = true;
         } else if (slice_is_nocase(call->argv[i], "DB") && i + 1 < call->argc) {
-            if (!parse_database(call, ++i, &transfer->to.db)) {
+            if (!parse_database(call, ++i, &transfer->to.at.db)) {
                 return false;
             }
         } else {
@@ -132,8 +136,8 @@ static bool parse_copy(struct call *call, struct transfer *transfer)
 
 static bool onto_itself(struct call *call, const struct transfer *transfer)
 {
-    const bool same = transfer->from.db == transfer->to.db &&
-                      slice_equal(transfer->from.bytes, transfer->to.bytes);
+    const bool same = transfer->from.at.db == transfer->to.at.db &&
+                      slice_equal(transfer->from.at.bytes, transfer->to.at.bytes);
     if (same) {
         reply_error(call->reply, "ERR source and destination objects are the same");
     }
@@ -162,7 +166,7 @@ void cmd_copy(struct call *call)
 void cmd_move(struct call *call)
 {
     struct transfer transfer = {.from = call_key(call, 1), .to = call_key(call, 1)};
-    if (parse_database(call, 2, &transfer.to.db) && !onto_itself(call, &transfer)) {
+    if (parse_database(call, 2, &transfer.to.at.db) && !onto_itself(call, &transfer)) {
         reply_transfer(call, run_transfer(call, &transfer));
     }
 }

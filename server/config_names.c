@@ -116,7 +116,7 @@ static enum status append_computed(const struct node *node, const struct config_
     const struct options *options = &node->options;
     if (is(name, "maxmemory")) {
         struct l1_stats stats; /* "memory = 0" has become a number there */
-        l1_stats(node->l1, &stats);
+        namespaces_stats(node->namespaces, &stats);
         return buf_printf(text, "%zu", stats.bytes_max);
     }
     if (is(name, "maxmemory-policy")) {

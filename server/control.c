@@ -8,6 +8,7 @@
 #include "server/mailbox.h"
 #include "server/node.h"
 #include "server/sampler.h"
+#include "server/standstill.h"
 #include "server/worker.h"
 
 #include <stdio.h>
@@ -45,11 +46,13 @@ struct control {
     int64_t now_ms;
     int64_t drain_until_ms;
     struct control_l2 *l2; /* NULL: alone */
+    struct standstill *standstill;
+    struct options
+        *rebuild; /* options that wait for a standstill, or NULL; under the node's options_lock */
     /* the round that is under way: */
     struct round_letter *round;
     unsigned round_waiting;
     unsigned round_step;
-    uint64_t retargets; /* the run that the workers are being told of; 0: no such round */
     void (*on_ended)(void *arg);
     void *arg;
 };
@@ -77,11 +80,6 @@ static void step_end_links(struct worker *worker, struct control *control)
 {
     (void)control;
     worker_end_links(worker);
-}
-
-static void step_retarget(struct worker *worker, struct control *control)
-{
-    worker_retarget(worker, control->retargets);
 }
 
 /* Letters that were on their way when the links ended arrive in the first of these, their answers in the second. */
@@ -126,33 +124,13 @@ static void round_start(struct control *control, void (*step)(struct worker *, s
     }
 }
 
-/* L2 is another process: the workers leave the former one, then the fence may open. One round at a time; the drain's
- * wait for it and it for them. */
-static void control_retarget(struct control *control)
-{
-    if (control->l2 == NULL || control->round_waiting > 0 || control->state >= CONTROL_ENDING) {
-        return;
-    }
-    control->retargets = control_l2_unconfirmed_run(control->l2);
-    if (control->retargets != 0) {
-        round_start(control, step_retarget);
-    }
-}
-
 static void control_end(struct control *control);
 
 static void control_on_round(struct letter *letter, void *owner)
 {
     struct control *control = owner;
     (void)letter;
-    if (--control->round_waiting > 0) {
-        return;
-    }
-    if (control->retargets != 0) {
-        control_l2_targets_confirmed(control->l2, control->retargets);
-        control->retargets = 0;
-    }
-    if (control->state != CONTROL_ENDING) {
+    if (--control->round_waiting > 0 || control->state != CONTROL_ENDING) {
         return;
     }
     if (control->round_step < ENDING_STEPS) {
@@ -190,9 +168,6 @@ static void control_tick_end(struct control *control)
         }
         break;
     case CONTROL_UNREADY:
-        if (control->round_waiting > 0) {
-            break;
-        }
         listeners_close(control->listeners);
         control->drain_until_ms = control->now_ms + LIMIT_DRAIN_MS;
         control->state = CONTROL_DRAINING;
@@ -216,9 +191,58 @@ static void control_tick_end(struct control *control)
 static void control_sweep(struct control *control)
 {
     for (int turn = 0; turn < SWEEP_TURNS; turn++) {
-        if (l1_sweep(control->node->l1, control->now_ms, SWEEP_STEPS) < SWEEP_STEPS / 4) {
+        if (namespaces_sweep(control->node->namespaces, control->now_ms, SWEEP_STEPS) <
+            SWEEP_STEPS / 4) {
             return;
         }
+    }
+}
+
+/* The options that wait, taken over; NULL: none. */
+static struct options *control_take_rebuild(struct control *control)
+{
+    struct node *node = control->node;
+    (void)pthread_mutex_lock(&node->options_lock);
+    struct options *next = control->rebuild;
+    control->rebuild = NULL;
+    (void)pthread_mutex_unlock(&node->options_lock);
+    return next;
+}
+
+static void control_on_standstill(void *arg)
+{
+    struct control *control = arg;
+    struct options *next = control_take_rebuild(control);
+    if (next != NULL) {
+        node_rebuild(control->node, next);
+        free(next);
+    }
+}
+
+static void control_tick_rebuild(struct control *control)
+{
+    struct node *node = control->node;
+    (void)pthread_mutex_lock(&node->options_lock);
+    bool waits = control->rebuild != NULL;
+    (void)pthread_mutex_unlock(&node->options_lock);
+    if (waits && atomic_load(&control->state) == CONTROL_RUNNING) {
+        (void)!standstill_begin(control->standstill, control_on_standstill,
+                                control); /* BUSY: the one under way takes them */
+    }
+}
+
+void control_rebuild(struct control *control, struct options *next)
+{
+    if (control->rebuild != NULL) {
+        options_done(control->rebuild);
+        free(control->rebuild);
+        control->rebuild = NULL;
+    }
+    if (next != NULL) {
+        control->rebuild = malloc(sizeof(*next));
+        CHECK(control->rebuild != NULL); /* a few hundred bytes */
+        *control->rebuild = *next;
+        *next = (struct options){0};
     }
 }
 
@@ -230,13 +254,13 @@ static void control_on_tick(uv_timer_t *timer)
         control_l2_tick(control->l2, control->now_ms);
     }
     control_sweep(control);
+    control_tick_rebuild(control);
     sampler_tick(control->node->sampler, control->node, control->now_ms);
     control_tick_end(control);
 }
 
 static void control_flush(struct control *control)
 {
-    control_retarget(control);
     if (control->l2 != NULL) {
         control_l2_flush(control->l2);
     }
@@ -299,6 +323,10 @@ enum status control_new(struct node *node, struct control **ret_control,
     if (status == OK && node->options.admin[0] != '\0') {
         status = admin_open(node, &control->loop, node->options.admin, &control->admin, error);
     }
+    control->standstill = standstill_new(node, &control->mailbox);
+    if (control->standstill == NULL) {
+        status = NO_MEMORY;
+    }
     if (status == OK && node->tiers != NULL) {
         control->l2 = control_l2_new(node, &control->loop);
         status = control->l2 != NULL ? OK : NO_MEMORY;
@@ -342,6 +370,8 @@ void control_free(struct control *control)
     CHECK(uv_loop_close(&control->loop) == 0);
     listeners_free(control->listeners);
     control_l2_free(control->l2);
+    standstill_free(control->standstill);
+    control_rebuild(control, NULL);
     free(control->round);
     free(control);
 }

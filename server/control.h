@@ -17,6 +17,7 @@
 
 struct control;
 struct node;
+struct options;
 
 enum {
     CONTROL_ERROR_MAX = 320
@@ -30,6 +31,10 @@ void control_start(struct control *control, void (*on_ended)(void *arg), void *a
 void control_stop(struct control *control); /* begins the drain; any thread, more than once */
 void control_join(struct control *control); /* at once if it never ran; NULL is fine */
 void control_free(struct control *control);
+
+/* These options wait for the workers to stand still, then node_rebuild gets them; ones that waited already are dropped.
+ * NULL: none wait any more. Takes them over. Under options_lock; any thread. */
+void control_rebuild(struct control *control, struct options *next);
 
 int control_port(const struct control *control); /* clients' first TCP port; 0: none */
 /* Whether new work should come here; `reasons` gets one line per thing that is missing, and may be NULL. Any thread. */

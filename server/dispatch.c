@@ -66,9 +66,11 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
     }
     if (request->command != NULL && request->command->first_key > 0 &&
         (uint32_t)request->command->first_key < request->argc) {
-        request->hash = l1_hash(worker->node->l1, argv[request->command->first_key]);
-        request->has_hash = true;
-        l1_prefetch(worker->node->l1, request->hash);
+        struct ns_key key =
+            namespaces_key(worker->node->namespaces, 0, argv[request->command->first_key]);
+        request->hash = key.at.hash;
+        request->home = key.ns;
+        l1_prefetch(key.ns->l1, key.at.hash);
     }
     if (owned != NULL ||
         reader->is_inline) { /* what they point to does not outlive the next request */
@@ -427,7 +429,7 @@ bool dispatch_request(struct worker *worker, struct request *request)
         .argc = request->argc,
         .raw = request->is_inline ? (struct slice){0} : request->raw,
         .first_hash = request->hash,
-        .has_hash = request->has_hash,
+        .first_home = request->home,
         .db = conn->session.db,
         .now_ms = worker->now_ms,
     };

@@ -101,9 +101,9 @@ static double ratio(size_t part, size_t whole)
     return whole == 0 ? 0 : (double)part / (double)whole;
 }
 
-static const char *policy_name(const struct l1 *l1)
+static const char *policy_name(const struct node *node)
 {
-    const struct policy *policy = l1_policy(l1);
+    const struct policy *policy = l1_policy(namespaces_default(node->namespaces)->l1);
     return policy == &policy_lru   ? "allkeys-lru"
            : policy == &policy_lfu ? "allkeys-lfu"
            : policy == &policy_ttl ? "volatile-ttl"
@@ -164,7 +164,7 @@ static void info_memory(struct info *info)
     info_line(info, "used_memory_functions:0");
     memory_line(info, "used_memory_scripts", 0);
     memory_line(info, "maxmemory", report.max);
-    info_line(info, "maxmemory_policy:%s", policy_name(info->node->l1));
+    info_line(info, "maxmemory_policy:%s", policy_name(info->node));
     info_memory_allocator(info, &report);
 }
 

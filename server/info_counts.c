@@ -126,15 +126,14 @@ void info_errorstats(struct info *info)
 /* Alone, L1 is the data. With an L2 the data is there, and what L1 holds of it is told in section L1. */
 void info_keyspace(struct info *info)
 {
-    const struct l1 *l1 = info->node->l1;
     if (info->l2_keyspace.size > 0 && buf_append_slice(info->text, info->l2_keyspace) != OK) {
         info->failed = true;
     }
     for (unsigned db = 0; db < LIMIT_DATABASES && info->node->tiers == NULL; db++) {
-        uint64_t keys = l1_count(l1, (uint8_t)db);
-        if (keys > 0) {
-            info_line(info, "db%u:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=%" PRId64, db, keys,
-                      l1_count_expiring(l1, (uint8_t)db), l1_average_ttl_ms(l1, (uint8_t)db));
+        struct namespaces_count count = namespaces_count(info->node->namespaces, (uint8_t)db);
+        if (count.entries > 0) {
+            info_line(info, "db%u:keys=%" PRIu64 ",expires=%" PRIu64 ",avg_ttl=%" PRId64, db,
+                      count.entries, count.expiring, count.average_ttl_ms);
         }
     }
 }

@@ -20,7 +20,8 @@ void info_l1(struct info *info)
     info_line(info, "l1_bytes_used:%zu", l1->bytes_used);
     info_line(info, "l1_bytes_tables:%zu", l1->bytes_tables);
     info_line(info, "l1_bytes_max:%zu", l1->bytes_max);
-    info_line(info, "l1_policy:%s", l1_policy(info->node->l1)->name);
+    info_line(info, "l1_policy:%s",
+              l1_policy(namespaces_default(info->node->namespaces)->l1)->name);
     info_line(info, "l1_evictions:%" PRIu64, l1->evictions);
     info_line(info, "l1_expirations:%" PRIu64, l1->expirations);
     info_line(info, "l1_fills:%" PRIu64, l1->fills);
@@ -90,20 +91,27 @@ void info_coherence(struct info *info)
               ",malformed=%" PRIu64 ",flush=%" PRIu64,
               metrics[M_FLOORS_BUS], metrics[M_FLOORS_EPOCH], metrics[M_FLOORS_HOLE],
               metrics[M_FLOORS_STREAM], metrics[M_FLOORS_MALFORMED], metrics[M_FLOORS_FLUSH]);
-    info_line(info, "l2_changes:%" PRIu64, metrics[M_TARGETS]);
     info_line(info, "epochs_seen:%" PRIu64, metrics[M_EPOCHS]);
     info_line(info, "beats_sent:%" PRIu64, metrics[M_BEATS]);
     info_line(info, "beats_home:%" PRIu64, metrics[M_BEATS_HOME]);
 }
 
-/* One namespace, which holds everything. */
+/* A line each, as Redis' keyspace. Hits and misses since the start, or since it was added. */
 void info_namespaces(struct info *info)
 {
-    const struct l1_stats *l1 = &info->totals.l1;
-    const char *mode = info->node->options.mode; /* START: read-only while the node runs */
-    info_line(info,
-              "namespace_default:format=plain,mode=%s,policy=%s,items=%" PRIu64
-              ",bytes_used=%zu,bytes_max=%zu",
-              info->node->tiers == NULL || mode == NULL ? "alone" : mode,
-              l1_policy(info->node->l1)->name, l1->items, l1->bytes_used, l1->bytes_max);
+    const struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(info->node->namespaces, &at)) != NULL;) {
+        char mode[NAMESPACE_MODE_TEXT_MAX];
+        struct l1_stats l1;
+        l1_stats(ns->l1, &l1);
+        namespace_mode_text(ns, mode);
+        info_line(info,
+                  "ns_%s:prefix=%.*s,mode=%s,policy=%s,items=%" PRIu64
+                  ",bytes=%zu,bytes_max=%zu,hits=%" PRIu64 ",misses=%" PRIu64 ",evictions=%" PRIu64
+                  ",ttl_ms=%" PRId64,
+                  ns->name, (int)ns->prefix.size, ns->prefix.data,
+                  info->node->tiers == NULL ? "alone" : mode, l1_policy(ns->l1)->name, l1.items,
+                  l1.bytes_used, l1.bytes_max, l1.hits, l1.misses, l1.evictions,
+                  namespace_ttl_ms(ns));
+    }
 }

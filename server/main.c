@@ -47,8 +47,7 @@ static void on_hangup(uv_signal_t *handle, int number)
     (void)number;
     (void)pthread_mutex_lock(&node->options_lock);
     if (options_reload(&node->options, process->argc, process->argv, environ, &next, error) == OK) {
-        node_apply(node, &next);
-        log_write(&node->log, LOG_NOTICE, "reloaded", "settings were read again");
+        node_reload(node, &next);
     } else {
         log_write(&node->log, LOG_WARNING, "reload_refused", "%s; the old settings stay", error);
     }

@@ -26,7 +26,7 @@ void memory_report(const struct node *node, struct memory_report *ret_report)
 {
     struct l1_stats l1;
     struct mallinfo2 allocator = mallinfo2();
-    l1_stats(node->l1, &l1);
+    namespaces_stats(node->namespaces, &l1);
     sampler_note_memory(node->sampler, l1.bytes_used);
     *ret_report = (struct memory_report){
         .used = l1.bytes_used,

@@ -97,6 +97,39 @@ static void page_l1(struct page *page, const struct l1_stats *l1)
                  "Values of L1 ended by a change");
 }
 
+/* What each namespace has, by its name: at most NAMESPACES_MAX of each. */
+static void page_namespaces(struct page *page, const struct node *node)
+{
+    static const struct {
+        const char *name;
+        const char *type;
+        const char *help;
+    } families[] = {
+        {"terrace_namespace_items", "gauge", "Values in L1"},
+        {"terrace_namespace_bytes", "gauge", "Memory of L1 that is used"},
+        {"terrace_namespace_max_bytes", "gauge", "Memory of L1 that may be used"},
+        {"terrace_namespace_hits_total", "counter",
+         "Lookups of values in L1 that found one to serve"},
+        {"terrace_namespace_misses_total", "counter", "Lookups of values in L1 that found none"},
+        {"terrace_namespace_evictions_total", "counter", "Values that left L1 for want of memory"},
+    };
+    enum {
+        FAMILIES = sizeof(families) / sizeof(families[0])
+    };
+    for (int i = 0; i < FAMILIES; i++) {
+        const struct namespace *ns;
+        page_family(page, families[i].name, families[i].type, families[i].help);
+        for (unsigned at = 0; (ns = namespaces_next(node->namespaces, &at)) != NULL;) {
+            struct l1_stats l1;
+            l1_stats(ns->l1, &l1);
+            const uint64_t figures[FAMILIES] = {l1.items, l1.bytes_used, l1.bytes_max,
+                                                l1.hits,  l1.misses,     l1.evictions};
+            page_add(page, "%s{namespace=\"%s\"} %" PRIu64 "\n", families[i].name, ns->name,
+                     figures[i]);
+        }
+    }
+}
+
 /* --- gauges ------------------------------------------------------------------------------------------------------ */
 
 static void page_memory(struct page *page, const struct memory_report *report)
@@ -189,6 +222,7 @@ enum status metrics_text(struct node *node, struct buf *text)
     page_node(&page, node);
     page_counters(&page, &totals);
     page_l1(&page, &totals.l1);
+    page_namespaces(&page, node);
     page_memory(&page, &report);
     page_loops(&page, node);
     page_tiers(&page, node);

@@ -24,16 +24,6 @@ enum {
 
 /* --- settings ------------------------------------------------------------------------------------------------------------ */
 
-static size_t node_memory(const struct options *options)
-{
-    static const size_t gibibyte = (size_t)1 << 30;
-    size_t half = machine_memory() / 2;
-    if (options->memory > 0) {
-        return (size_t)options->memory;
-    }
-    return half < gibibyte ? half : gibibyte;
-}
-
 static void node_apply_live(struct node *node, const struct options *options)
 {
     struct live *live = &node->live;
@@ -51,17 +41,53 @@ static void node_apply_live(struct node *node, const struct options *options)
     }
 }
 
-void node_apply(struct node *node, struct options *next)
+/* Takes `next` over. */
+static void node_keep(struct node *node, struct options *next)
 {
-    int64_t now_ms = clock_now_ms(&node->clock);
-    if (next->memory != node->options.memory) {
-        l1_resize(node->l1, node_memory(next), now_ms);
-    }
-    l1_set_policy(node->l1, policy_find(slice_of(next->policy)));
     node_apply_live(node, next);
     options_done(&node->options);
     node->options = *next;
     *next = (struct options){0};
+}
+
+void node_apply(struct node *node, struct options *next)
+{
+    struct namespace_spec specs[NAMESPACES_MAX];
+    unsigned count = options_specs(next, specs);
+    namespaces_apply(node->namespaces, specs, count, clock_now_ms(&node->clock));
+    node_keep(node, next);
+}
+
+void node_reload(struct node *node, struct options *next)
+{
+    struct namespace_spec specs[NAMESPACES_MAX];
+    unsigned count = options_specs(next, specs);
+    bool fit = namespaces_fit(node->namespaces, specs, count);
+    control_rebuild(node->control,
+                    fit ? NULL : next); /* what waits from an earlier reload is void */
+    if (fit) {
+        node_apply(node, next);
+        log_write(&node->log, LOG_NOTICE, "reloaded", "settings were read again");
+    }
+}
+
+void node_rebuild(struct node *node, struct options *next)
+{
+    struct namespace_spec specs[NAMESPACES_MAX];
+    unsigned count = options_specs(next, specs);
+    int64_t began_ms = clock_now_ms(&node->clock);
+    (void)pthread_mutex_lock(&node->options_lock);
+    if (namespaces_rebuild(node->namespaces, specs, count, node->tiers == NULL, began_ms) == OK) {
+        node_keep(node, next);
+        log_write(&node->log, LOG_NOTICE, "reloaded",
+                  "settings were read again; namespaces=%u, rebuilt in %lld ms", count,
+                  (long long)(clock_now_ms(&node->clock) - began_ms));
+    } else {
+        options_done(next);
+        log_write(&node->log, LOG_WARNING, "reload_refused",
+                  "no memory for the new namespaces; the old settings stay");
+    }
+    (void)pthread_mutex_unlock(&node->options_lock);
 }
 
 /* --- building ------------------------------------------------------------------------------------------------------------- */
@@ -87,11 +113,10 @@ static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
         return INVALID;
     }
     node->tiers = tiers_new(&(struct tiers_options){
-        .l1 = node->l1,
+        .namespaces = node->namespaces,
         .metrics = node->metrics,
         .url = &node->url,
         .coherence_db = (unsigned)node->options.coherence_db,
-        .bound_ms = (uint32_t)options_bound_ms(&node->options),
         .node = node->id,
     });
     return node->tiers == NULL ? NO_MEMORY : OK;
@@ -131,10 +156,11 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->latency = latency_new();
     node->errorstats = errorstats_new();
     node->sampler = sampler_new();
-    node->l1 = l1_new(&(struct l1_options){.bytes_max = node_memory(&node->options),
-                                           .policy = policy_find(slice_of(node->options.policy))});
+    struct namespace_spec specs[NAMESPACES_MAX];
+    unsigned count = options_specs(&node->options, specs);
+    node->namespaces = namespaces_new(specs, count, 0);
     if (node->metrics == NULL || node->slowlog == NULL || node->latency == NULL ||
-        node->errorstats == NULL || node->sampler == NULL || node->l1 == NULL) {
+        node->errorstats == NULL || node->sampler == NULL || node->namespaces == NULL) {
         return NO_MEMORY;
     }
     enum status status = node_open_l2(node, error);
@@ -166,7 +192,7 @@ enum status node_start(struct options *options, void (*on_ended)(void *arg), voi
     }
     control_start(node->control, on_ended, arg);
     log_write(&node->log, LOG_NOTICE, "started", "version=%s run_id=%s threads=%u memory=%zu l2=%s",
-              TERRACE_VERSION, node->run_id, node->worker_count, node_memory(&node->options),
+              TERRACE_VERSION, node->run_id, node->worker_count, options_memory(&node->options),
               node->tiers == NULL ? "none" : "yes");
     *ret_node = node;
     return OK;
@@ -187,7 +213,7 @@ void node_free(struct node *node)
     free(node->workers);
     tiers_free(node->tiers);
     l2_url_done(&node->url);
-    l1_free(node->l1);
+    namespaces_free(node->namespaces);
     sampler_free(node->sampler);
     errorstats_free(node->errorstats);
     latency_free(node->latency);

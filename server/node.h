@@ -8,8 +8,8 @@
 #include "server/options.h"
 #include "tiers/base/clock.h"
 #include "tiers/base/log.h"
-#include "tiers/l1.h"
 #include "tiers/l2_url.h"
+#include "tiers/namespace.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -44,9 +44,9 @@ struct node {
     struct live live;
     struct clock clock;
     struct log log;
-    struct l2_url url; /* of L2, if there is one */
-    struct l1 *l1;
-    struct tiers *tiers; /* NULL: alone, no L2 */
+    struct l2_url url;             /* of L2, if there is one */
+    struct namespaces *namespaces; /* what there is changes while all others stand still */
+    struct tiers *tiers;           /* NULL: alone, no L2 */
     struct worker **workers;
     unsigned worker_count;
     struct control *control;
@@ -73,9 +73,14 @@ enum status node_start(struct options *options, void (*on_ended)(void *arg), voi
 void node_stop(struct node *node); /* begins the drain; any thread, more than once */
 void node_free(struct node *node); /* after on_ended; waits for the threads */
 
-/* Applies the LIVE options of `next` to the running node (L1's budget and policy, the log, live). Takes `next` over.
- * Under options_lock, which the caller holds. */
+/* Applies the LIVE options of `next`, which has the namespaces of now, to the running node (their settings, the log,
+ * live). Takes `next` over. Under options_lock, which the caller holds. */
 void node_apply(struct node *node, struct options *next);
+/* The same for options that may have other namespaces: then it happens a moment later, when all workers stand still, or
+ * not at all if there is no memory; the log says which. Takes `next` over. Under options_lock. */
+void node_reload(struct node *node, struct options *next);
+/* That moment: on the control loop, nobody else looks at the namespaces. Takes `next` over. */
+void node_rebuild(struct node *node, struct options *next);
 /* Whether new work should come here; `reasons` gets one line for each thing that is missing. Any thread. */
 bool node_ready(const struct node *node, struct buf *reasons);
 int node_port(const struct node *node);

@@ -5,23 +5,9 @@
 
 #include <string.h>
 
-enum {
-    BOUND_MIN_MS = 10,
-    BOUND_MAX_MS = 60000
-};
-
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t';
-}
-
-static struct slice skip_spaces(struct slice text)
-{
-    while (text.size > 0 && is_space(text.data[0])) {
-        text.data++;
-        text.size--;
-    }
-    return text;
 }
 
 static bool begins_with(struct slice text, const char *prefix)
@@ -100,7 +86,7 @@ static bool is_loopback(struct slice host)
     return begins_with(host, "127.") || slice_is(host, "::1") || slice_is_nocase(host, "localhost");
 }
 
-const char *options_check_together(const struct options *options)
+static const char *check_listen(const struct options *options)
 {
     if (!options->protected_mode || options->requirepass[0] != '\0') {
         return NULL;
@@ -116,45 +102,10 @@ const char *options_check_together(const struct options *options)
     return NULL;
 }
 
-/* --- mode --------------------------------------------------------------------------------------- */
-
-static enum status parse_bounded(struct slice value, int64_t *ret_ms)
+const char *options_check_together(const struct options *options, char room[OPTION_REASON_MAX])
 {
-    if (!begins_with(value, "bounded") || value.size < 8 || !is_space(value.data[7])) {
-        return MALFORMED;
-    }
-    const struct slice time = skip_spaces((struct slice){value.data + 7, value.size - 7});
-    return time_parse(time, 1, ret_ms);
-}
-
-static const char *check_mode(struct slice value, char room[OPTION_REASON_MAX])
-{
-    static const char *const others[] = {"strict", "available", "ttl"};
-    size_t word_size = 0;
-    while (word_size < value.size && !is_space(value.data[word_size])) {
-        word_size++;
-    }
-    const struct slice word = {value.data, word_size};
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        if (slice_is(word, others[i])) {
-            (void)snprintf(room, OPTION_REASON_MAX, "mode '%s' is not supported by this version",
-                           others[i]);
-            return room;
-        }
-    }
-    int64_t bound_ms = 0;
-    if (parse_bounded(value, &bound_ms) != OK || bound_ms < BOUND_MIN_MS ||
-        bound_ms > BOUND_MAX_MS) {
-        return "argument must be 'bounded T' with T between 10ms and 60s";
-    }
-    return NULL;
-}
-
-int64_t options_bound_ms(const struct options *options)
-{
-    int64_t bound_ms = 0;
-    CHECK(parse_bounded(slice_of(options->mode), &bound_ms) == OK);
-    return bound_ms;
+    const char *reason = check_listen(options);
+    return reason != NULL ? reason : namespaces_check_together(options, room);
 }
 
 /* --- l2 ----------------------------------------------------------------------------------------- */
@@ -223,7 +174,8 @@ static const char *check_octal(struct slice value)
 /* A value must come through a file and through --print-config unharmed. */
 static const char *check_printable(const struct option *option, struct slice value)
 {
-    const bool secret = option->offset == offsetof(struct options, requirepass);
+    const bool secret =
+        !option->of_namespace && option->offset == offsetof(struct options, requirepass);
     for (size_t i = 0; i < value.size; i++) {
         const unsigned char c = (unsigned char)value.data[i];
         if (c == '\0' || (!secret && (c < ' ' || c == 0x7f))) {
@@ -240,6 +192,21 @@ static const char *check_printable(const struct option *option, struct slice val
     return NULL;
 }
 
+static const char *check_namespace_text(const struct option *option, struct slice value,
+                                        char room[OPTION_REASON_MAX])
+{
+    static const char *const writers[] = {"any"};
+    switch (option->offset) {
+    case offsetof(struct namespace_options, prefix): return prefix_check(value);
+    case offsetof(struct namespace_options, mode): return mode_check(value, room);
+    case offsetof(struct namespace_options, policy): return check_policy(value, room);
+    case offsetof(struct namespace_options, writers):
+        return slice_is_nocase(value, "nodes") ? "writers 'nodes' is not supported by this version"
+                                               : check_word(value, writers, 1, room);
+    default: return NULL;
+    }
+}
+
 const char *option_check_text(const struct option *option, struct slice value,
                               char room[OPTION_REASON_MAX])
 {
@@ -250,6 +217,9 @@ const char *option_check_text(const struct option *option, struct slice value,
     if (reason != NULL) {
         return reason;
     }
+    if (option->of_namespace) {
+        return check_namespace_text(option, value, room);
+    }
     if (IS(listen)) {
         return check_addresses(value, UINT32_MAX);
     }
@@ -257,7 +227,7 @@ const char *option_check_text(const struct option *option, struct slice value,
         return check_addresses(value, 1);
     }
     if (IS(mode)) {
-        return check_mode(value, room);
+        return mode_check(value, room);
     }
     if (IS(l2)) {
         return check_l2(value, room);

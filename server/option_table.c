@@ -8,37 +8,65 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTION(type_, field_, name_, fallback_, minimum_, maximum_, when_, help_) \
-    {.name = (name_),                                                             \
-     .type = OPTION_##type_,                                                      \
-     .offset = offsetof(struct options, field_),                                  \
-     .fallback = (fallback_),                                                     \
-     .minimum = (minimum_),                                                       \
-     .maximum = (maximum_),                                                       \
-     .when = OPTION_##when_,                                                      \
+#define OPTION_LINE(struct_, of_namespace_, type_, field_, name_, fallback_, minimum_, maximum_, \
+                    when_, help_)                                                                \
+    {.name = (name_),                                                                            \
+     .type = OPTION_##type_,                                                                     \
+     .of_namespace = (of_namespace_),                                                            \
+     .offset = offsetof(struct struct_, field_),                                                 \
+     .fallback = (fallback_),                                                                    \
+     .minimum = (minimum_),                                                                      \
+     .maximum = (maximum_),                                                                      \
+     .when = OPTION_##when_,                                                                     \
      .help = (help_)},
-static const struct option table[] = {
+#define OPTION(...) OPTION_LINE(options, false, __VA_ARGS__)
+static const struct option node_table[] = {
 #include "server/options.def"
 };
 #undef OPTION
-
-enum {
-    OPTION_COUNT = sizeof(table) / sizeof(table[0])
+#define OPTION(...) OPTION_LINE(namespace_options, true, __VA_ARGS__)
+static const struct option namespace_table[] = {
+#include "server/namespace_options.def"
 };
+#undef OPTION
+
+struct option_list {
+    const struct option *table;
+    unsigned count;
+};
+static const struct option_list node_options = {node_table,
+                                                sizeof(node_table) / sizeof(node_table[0])};
+static const struct option_list namespace_options = {
+    namespace_table, sizeof(namespace_table) / sizeof(namespace_table[0])};
+
+static const struct option *find_in(const struct option_list *list, struct slice name)
+{
+    for (unsigned i = 0; i < list->count; i++) {
+        if (slice_is_nocase(name, list->table[i].name)) {
+            return &list->table[i];
+        }
+    }
+    return NULL;
+}
 
 const struct option *option_at(unsigned i)
 {
-    return i < OPTION_COUNT ? &table[i] : NULL;
+    return i < node_options.count ? &node_options.table[i] : NULL;
 }
 
 const struct option *option_find(struct slice name)
 {
-    for (unsigned i = 0; i < OPTION_COUNT; i++) {
-        if (slice_is_nocase(name, table[i].name)) {
-            return &table[i];
-        }
-    }
-    return NULL;
+    return find_in(&node_options, name);
+}
+
+const struct option *namespace_option_at(unsigned i)
+{
+    return i < namespace_options.count ? &namespace_options.table[i] : NULL;
+}
+
+const struct option *namespace_option_find(struct slice name)
+{
+    return find_in(&namespace_options, name);
 }
 
 enum {
@@ -75,61 +103,71 @@ static unsigned distance(struct slice from, struct slice to)
     return rows[from.size % 3][to.size];
 }
 
-const struct option *option_suggest(struct slice name)
+static const struct option *suggest_in(const struct option_list *list, struct slice name)
 {
     const struct option *best = NULL;
     unsigned best_distance = 4; /* further away is no likeness */
-    for (unsigned i = 0; i < OPTION_COUNT && name.size <= NAME_SIZE_MAX; i++) {
-        const struct slice candidate = slice_of(table[i].name);
+    for (unsigned i = 0; i < list->count && name.size <= NAME_SIZE_MAX; i++) {
+        const struct slice candidate = slice_of(list->table[i].name);
         CHECK(candidate.size <= NAME_SIZE_MAX);
         const unsigned far = distance(name, candidate);
         /* Of a short name a third may be wrong, not all of it. */
         if (far < best_distance && far * 3 <= candidate.size) {
-            best = &table[i];
+            best = &list->table[i];
             best_distance = far;
         }
     }
     return best;
 }
 
-static bool is_text(const struct option *option)
+const struct option *option_suggest(struct slice name)
+{
+    return suggest_in(&node_options, name);
+}
+
+const struct option *namespace_option_suggest(struct slice name)
+{
+    return suggest_in(&namespace_options, name);
+}
+
+bool option_is_text(const struct option *option)
 {
     return option->type == OPTION_TEXT || option->type == OPTION_WORD;
 }
 
-char **option_text_field(struct options *options, const struct option *option)
+char **option_text_field(void *fields, const struct option *option)
 {
-    CHECK(is_text(option));
-    return (char **)(void *)((char *)options + option->offset);
+    CHECK(option_is_text(option));
+    return (char **)(void *)((char *)fields + option->offset);
 }
 
-static const void *field_of(const struct options *options, const struct option *option)
+static const void *field_of(const void *fields, const struct option *option)
 {
-    return (const char *)options + option->offset;
+    return (const char *)fields + option->offset;
 }
 
-static const char *text_in(const struct options *options, const struct option *option)
+static const char *text_in(const void *fields, const struct option *option)
 {
-    CHECK(is_text(option));
-    return *(char *const *)field_of(options, option);
+    CHECK(option_is_text(option));
+    return *(char *const *)field_of(fields, option);
 }
 
-static int64_t number_in(const struct options *options, const struct option *option)
+static int64_t number_in(const void *fields, const struct option *option)
 {
-    CHECK(!is_text(option) && option->type != OPTION_BOOL);
-    return *(const int64_t *)field_of(options, option);
+    CHECK(!option_is_text(option) && option->type != OPTION_BOOL);
+    return *(const int64_t *)field_of(fields, option);
 }
 
-static bool bool_in(const struct options *options, const struct option *option)
+static bool bool_in(const void *fields, const struct option *option)
 {
     CHECK(option->type == OPTION_BOOL);
-    return *(const bool *)field_of(options, option);
+    return *(const bool *)field_of(fields, option);
 }
 
 /* `timeout` is Redis' name, so its bare numbers, its bounds and CONFIG GET are in Redis' seconds. */
 static bool counts_seconds(const struct option *option)
 {
-    return option->offset == offsetof(struct options, timeout);
+    return !option->of_namespace && option->offset == offsetof(struct options, timeout);
 }
 
 struct unit {
@@ -243,8 +281,8 @@ static const char *parse_number(const struct option *option, struct slice value,
                                   : "argument must be a time such as 250ms, 2s, 5m or 2h";
 }
 
-static const char *assign_number(struct options *options, const struct option *option,
-                                 struct slice value, char room[OPTION_REASON_MAX])
+static const char *assign_number(void *fields, const struct option *option, struct slice value,
+                                 char room[OPTION_REASON_MAX])
 {
     int64_t number = 0;
     const char *reason = parse_number(option, value, &number);
@@ -255,24 +293,22 @@ static const char *assign_number(struct options *options, const struct option *o
         reason = option_check_text(option, value, room);
     }
     if (reason == NULL) {
-        memcpy((char *)options + option->offset, &number, sizeof(number));
+        memcpy((char *)fields + option->offset, &number, sizeof(number));
     }
     return reason;
 }
 
-static const char *assign_bool(struct options *options, const struct option *option,
-                               struct slice value)
+static const char *assign_bool(void *fields, const struct option *option, struct slice value)
 {
     const bool yes = slice_is_nocase(value, "yes");
     if (!yes && !slice_is_nocase(value, "no")) {
         return "argument must be 'yes' or 'no'";
     }
-    memcpy((char *)options + option->offset, &yes, sizeof(yes));
+    memcpy((char *)fields + option->offset, &yes, sizeof(yes));
     return NULL;
 }
 
-static enum status assign_text(struct options *options, const struct option *option,
-                               struct slice value)
+static enum status assign_text(void *fields, const struct option *option, struct slice value)
 {
     char *copy = malloc(value.size + 1);
     if (copy == NULL) {
@@ -287,13 +323,13 @@ static enum status assign_text(struct options *options, const struct option *opt
             *c = (char)(*c >= 'A' && *c <= 'Z' ? *c | 0x20 : *c);
         }
     }
-    char **field = option_text_field(options, option);
+    char **field = option_text_field(fields, option);
     free(*field);
     *field = copy;
     return OK;
 }
 
-enum status option_assign(struct options *options, const struct option *option, struct slice value,
+enum status option_assign(void *fields, const struct option *option, struct slice value,
                           char reason[OPTION_REASON_MAX])
 {
     char room[OPTION_REASON_MAX];
@@ -303,13 +339,13 @@ enum status option_assign(struct options *options, const struct option *option, 
     case OPTION_WORD:
         why = option_check_text(option, value, room);
         if (why == NULL) {
-            return assign_text(options, option, value);
+            return assign_text(fields, option, value);
         }
         break;
     case OPTION_NUMBER:
     case OPTION_BYTES:
-    case OPTION_TIME: why = assign_number(options, option, value, room); break;
-    case OPTION_BOOL: why = assign_bool(options, option, value); break;
+    case OPTION_TIME: why = assign_number(fields, option, value, room); break;
+    case OPTION_BOOL: why = assign_bool(fields, option, value); break;
     }
     if (why != NULL) {
         (void)snprintf(reason, OPTION_REASON_MAX, "%s", why);
@@ -318,7 +354,7 @@ enum status option_assign(struct options *options, const struct option *option, 
     return OK;
 }
 
-bool option_same(const struct options *a, const struct options *b, const struct option *option)
+bool option_same(const void *a, const void *b, const struct option *option)
 {
     switch (option->type) {
     case OPTION_TEXT:
@@ -348,6 +384,9 @@ static enum status append_url_masked(struct buf *text, const char *url)
 static enum status append_text(const struct option *option, const char *value, bool masked,
                                struct buf *text)
 {
+    if (option->of_namespace) {
+        return buf_append_slice(text, slice_of(value));
+    }
     if (option->offset == offsetof(struct options, l2)) {
         return append_url_masked(text, value); /* nobody but the node needs L2's password */
     }
@@ -355,20 +394,20 @@ static enum status append_text(const struct option *option, const char *value, b
     return buf_append_slice(text, slice_of(secret && value[0] != '\0' ? mask : value));
 }
 
-enum status option_format(const struct options *options, const struct option *option, bool masked,
+enum status option_format(const void *fields, const struct option *option, bool masked,
                           struct buf *text)
 {
     char time[32];
     switch (option->type) {
     case OPTION_TEXT:
-    case OPTION_WORD: return append_text(option, text_in(options, option), masked, text);
+    case OPTION_WORD: return append_text(option, text_in(fields, option), masked, text);
     case OPTION_NUMBER:
-    case OPTION_BYTES: return buf_printf(text, "%" PRId64, number_in(options, option));
+    case OPTION_BYTES: return buf_printf(text, "%" PRId64, number_in(fields, option));
     case OPTION_TIME:
-        format_time_of(option, number_in(options, option), time);
+        format_time_of(option, number_in(fields, option), time);
         return buf_append_slice(text, slice_of(time));
     case OPTION_BOOL:
-        return buf_append_slice(text, slice_of(bool_in(options, option) ? "yes" : "no"));
+        return buf_append_slice(text, slice_of(bool_in(fields, option) ? "yes" : "no"));
     }
     return INVALID;
 }

@@ -26,7 +26,8 @@ enum option_when {
 struct option {
     const char *name;
     enum option_type type;
-    size_t offset; /* of the field in struct options */
+    bool of_namespace; /* a line of namespace_options.def */
+    size_t offset;     /* of the field in struct options, or in struct namespace_options */
     const char *fallback;
     int64_t minimum; /* equal to maximum: no bounds but 0 */
     int64_t maximum;
@@ -42,22 +43,46 @@ const struct option *option_at(unsigned i);          /* NULL past the end */
 const struct option *option_find(struct slice name); /* any case; NULL: unknown */
 /* The option that was probably meant, or NULL. */
 const struct option *option_suggest(struct slice name);
+/* The same for the settings of a namespace. */
+const struct option *namespace_option_at(unsigned i);
+const struct option *namespace_option_find(struct slice name);
+const struct option *namespace_option_suggest(struct slice name);
 
-char **option_text_field(struct options *options, const struct option *option);
+/* `fields`: the struct options, or the struct namespace_options, that the option is of. */
+char **option_text_field(void *fields, const struct option *option);
+bool option_is_text(const struct option *option); /* its field is a string of its own */
 
 /* Sets the field. INVALID: `reason` says what was expected. NO_MEMORY. */
-enum status option_assign(struct options *options, const struct option *option, struct slice value,
+enum status option_assign(void *fields, const struct option *option, struct slice value,
                           char reason[OPTION_REASON_MAX]) MUST_USE;
-bool option_same(const struct options *a, const struct options *b, const struct option *option);
+bool option_same(const void *a, const void *b, const struct option *option);
 /* As CONFIG GET shows it. `masked`: without passwords. */
-enum status option_format(const struct options *options, const struct option *option, bool masked,
+enum status option_format(const void *fields, const struct option *option, bool masked,
                           struct buf *text) MUST_USE;
 
 /* What a text must look like: NULL if the value is good, else the reason (a constant, or written into `room`). */
 const char *option_check_text(const struct option *option, struct slice value,
                               char room[OPTION_REASON_MAX]);
 /* What settings must be together: NULL or the reason. */
-const char *options_check_together(const struct options *options);
+const char *options_check_together(const struct options *options, char room[OPTION_REASON_MAX]);
+
+/* --- namespaces: option_namespace.c --- */
+/* The text of a `mode`. MALFORMED. */
+enum status mode_parse(struct slice text, struct namespace_mode *ret_mode) MUST_USE;
+const char *mode_check(struct slice text, char room[OPTION_REASON_MAX]);
+const char *prefix_check(struct slice text);
+/* A new section of the file, settings by default. INVALID: `reason` says what was expected. NO_MEMORY. */
+enum status namespace_add(struct options *options, struct slice name, unsigned line,
+                          char reason[OPTION_REASON_MAX]) MUST_USE;
+/* Known from other versions, but not to this one. */
+bool namespace_option_is_later(struct slice name);
+/* What sections must be when the file is read: NULL, or the reason and the line of the section. */
+const char *namespaces_check(const struct options *options, char room[OPTION_REASON_MAX],
+                             unsigned *ret_line);
+/* Budgets, and what needs an L2: as options_check_together. */
+const char *namespaces_check_together(const struct options *options, char room[OPTION_REASON_MAX]);
+enum status namespaces_copy(const struct options *from, struct options *ret) MUST_USE;
+void namespaces_drop(struct options *options);
 
 /* "1s", "250ms", "5m", "2h"; a bare number counts `bare_ms` each. MALFORMED. */
 enum status time_parse(struct slice text, int64_t bare_ms, int64_t *ret_ms) MUST_USE;

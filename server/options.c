@@ -57,10 +57,11 @@ void options_done(struct options *options)
 {
     const struct option *option;
     for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
-        if (option->type == OPTION_TEXT || option->type == OPTION_WORD) {
+        if (option_is_text(option)) {
             free(*option_text_field(options, option));
         }
     }
+    namespaces_drop(options);
     free(options->file);
     *options = (struct options){.file = NULL};
 }
@@ -71,7 +72,7 @@ enum status options_copy(const struct options *from, struct options *ret)
     bool whole = true;
     const struct option *option;
     for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
-        if (option->type == OPTION_TEXT || option->type == OPTION_WORD) {
+        if (option_is_text(option)) {
             char **field = option_text_field(&copy, option);
             *field = strdup(*field);
             whole = whole && *field != NULL;
@@ -79,6 +80,7 @@ enum status options_copy(const struct options *from, struct options *ret)
     }
     copy.file = from->file != NULL ? strdup(from->file) : NULL;
     whole = whole && (copy.file != NULL || from->file == NULL);
+    whole = namespaces_copy(from, &copy) == OK && whole;
     if (!whole) {
         options_done(&copy);
         return NO_MEMORY;
@@ -320,7 +322,8 @@ static enum status read_sources(struct options *options, int argc, char **argv, 
     if (status == OK) {
         status = read_flags(argc, argv, options, &wishes, error);
     }
-    const char *reason = status == OK ? options_check_together(options) : NULL;
+    char room[OPTION_REASON_MAX];
+    const char *reason = status == OK ? options_check_together(options, room) : NULL;
     if (reason != NULL) {
         (void)snprintf(error, OPTIONS_ERROR_MAX, "settings: %s", reason);
         status = INVALID;
@@ -385,18 +388,28 @@ enum status options_reload(const struct options *running, int argc, char **argv,
 
 /* --- for people --------------------------------------------------------------------------------- */
 
-void options_print(const struct options *options, FILE *file)
+static void print_option(const void *fields, const struct option *option, FILE *file)
 {
     struct buf text = {.data = NULL};
-    const struct option *option;
-    for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
-        text.size = 0;
-        if (option_format(options, option, true, &text) == OK) {
-            (void)fprintf(file, "%s = %.*s\n", option->name, (int)text.size,
-                          text.size > 0 ? text.data : "");
-        }
+    if (option_format(fields, option, true, &text) == OK) {
+        (void)fprintf(file, "%s = %.*s\n", option->name, (int)text.size,
+                      text.size > 0 ? text.data : "");
     }
     buf_done(&text);
+}
+
+void options_print(const struct options *options, FILE *file)
+{
+    const struct option *option;
+    for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
+        print_option(options, option, file);
+    }
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        (void)fprintf(file, "\n[namespace %s]\n", options->namespaces[i].name);
+        for (unsigned j = 0; (option = namespace_option_at(j)) != NULL; j++) {
+            print_option(&options->namespaces[i], option, file);
+        }
+    }
 }
 
 static const char *operand_name(enum option_type type)
@@ -410,6 +423,16 @@ static const char *operand_name(enum option_type type)
     case OPTION_BOOL: return "yes|no";
     }
     return "";
+}
+
+static void help_option(const struct option *option, const char *dashes, FILE *file)
+{
+    (void)fprintf(file, "  %s%s %s\n        %s", dashes, option->name, operand_name(option->type),
+                  option->help);
+    if (option->fallback[0] != '\0') {
+        (void)fprintf(file, " (default: %s)", option->fallback);
+    }
+    (void)fprintf(file, "\n");
 }
 
 void options_help(FILE *file)
@@ -426,11 +449,11 @@ void options_help(FILE *file)
         "\n");
     const struct option *option;
     for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
-        (void)fprintf(file, "  --%s %s\n        %s", option->name, operand_name(option->type),
-                      option->help);
-        if (option->fallback[0] != '\0') {
-            (void)fprintf(file, " (default: %s)", option->fallback);
-        }
-        (void)fprintf(file, "\n");
+        help_option(option, "--", file);
+    }
+    (void)fprintf(
+        file, "\nIn FILE, below [namespace NAME], for the keys that begin with its prefix:\n\n");
+    for (unsigned i = 0; (option = namespace_option_at(i)) != NULL; i++) {
+        help_option(option, "", file);
     }
 }

@@ -10,14 +10,15 @@
  * when   START (only before the node runs) or LIVE (CONFIG SET and SIGHUP too)
  *
  * Precedence: flag > environment (TERRACE_NAME, dashes as underscores) > file > default. The file is INI (inih); names
- * before the first section, or in [terrace], are these options.
+ * before the first section, or in [terrace], are these options; they are also those of the namespace `default`. Each
+ * section [namespace NAME] is a namespace, with the settings of namespace_options.def; only the file has these.
  *
  * Errors: one line that says where ("FILE:LINE", "flag --x", "environment TERRACE_X"), what, and what was expected.
  * Nothing is applied unless everything is good. */
 #ifndef TERRACE_SERVER_OPTIONS_H
 #define TERRACE_SERVER_OPTIONS_H
 
-#include "protocol/bytes.h"
+#include "tiers/namespace.h"
 
 #include <stdio.h>
 
@@ -25,7 +26,6 @@ typedef char *option_text;
 typedef int64_t option_number;
 typedef bool option_bool;
 
-struct options {
 #define OPTION_FIELD_TEXT                                                 option_text
 #define OPTION_FIELD_WORD                                                 option_text
 #define OPTION_FIELD_NUMBER                                               option_number
@@ -33,10 +33,20 @@ struct options {
 #define OPTION_FIELD_TIME                                                 option_number
 #define OPTION_FIELD_BOOL                                                 option_bool
 #define OPTION(type, field, name, fallback, minimum, maximum, when, help) OPTION_FIELD_##type field;
+
+struct namespace_options {
+#include "server/namespace_options.def"
+    char *name;
+    unsigned line; /* of its section in the file */
+};
+
+struct options {
 #include "server/options.def"
-#undef OPTION
+    struct namespace_options *namespaces; /* without `default` */
+    unsigned namespace_count;
     char *file; /* where it was read from, or NULL */
 };
+#undef OPTION
 
 enum {
     OPTIONS_ERROR_MAX = 512
@@ -74,8 +84,10 @@ void options_help(FILE *file);
 enum status options_read_text(struct options *options, const char *file, struct slice text,
                               char error[OPTIONS_ERROR_MAX]) MUST_USE;
 
-/* The T of `mode = bounded T`. */
-int64_t options_bound_ms(const struct options *options);
+/* The budget of the node: `memory`, or what 0 stands for. */
+size_t options_memory(const struct options *options);
+/* The namespaces, `default` first, for tiers/namespace.h; what they point to is in *options. Returns how many. */
+unsigned options_specs(const struct options *options, struct namespace_spec specs[NAMESPACES_MAX]);
 
 /* HOST:PORT, one after the other, out of `listen` or `admin`; brackets around an IPv6 host are taken off. `rest` begins
  * as the whole text. MISS: no more. MALFORMED: not HOST:PORT (options_load lets no such text through). */

@@ -13,6 +13,7 @@
 struct lines {
     struct slice rest;
     struct options *options;
+    struct namespace_options *section; /* NULL: the node's own */
     const char *file;
     unsigned number; /* of the line that inih has */
     enum status status;
@@ -60,6 +61,20 @@ static struct slice without_indentation(struct slice line)
     return line;
 }
 
+static const char namespace_word[] = "namespace ";
+
+static bool begin_namespace(struct lines *lines, struct slice name)
+{
+    char reason[OPTION_REASON_MAX] = "out of memory";
+    const enum status status = namespace_add(lines->options, name, lines->number, reason);
+    if (status != OK) {
+        fail(lines, status, "%s", reason);
+        return false;
+    }
+    lines->section = &lines->options->namespaces[lines->options->namespace_count - 1];
+    return true;
+}
+
 static bool section_is_good(struct lines *lines, struct slice line)
 {
     const char *end = memchr(line.data, ']', line.size);
@@ -68,12 +83,18 @@ static bool section_is_good(struct lines *lines, struct slice line)
         return false;
     }
     const struct slice name = {line.data + 1, (size_t)(end - line.data) - 1};
-    if (!slice_is(name, "terrace")) {
-        fail(lines, INVALID, "section [%.*s] is not supported by this version", (int)name.size,
-             name.data);
-        return false;
+    lines->section = NULL;
+    if (slice_is(name, "terrace")) {
+        return true;
     }
-    return true;
+    const size_t word_size = sizeof(namespace_word) - 1;
+    if (name.size >= word_size && memcmp(name.data, namespace_word, word_size) == 0) {
+        return begin_namespace(lines, without_indentation((struct slice){name.data + word_size,
+                                                                         name.size - word_size}));
+    }
+    fail(lines, INVALID, "unknown section [%.*s]: expected [namespace NAME] or [terrace]",
+         (int)name.size, name.data);
+    return false;
 }
 
 static bool line_is_good(struct lines *lines, struct slice line, size_t room)
@@ -112,20 +133,34 @@ static char *read_line(char *dst, int size, void *stream)
     return dst;
 }
 
+static void fail_unknown(struct lines *lines, const char *name)
+{
+    const bool of_namespace = lines->section != NULL;
+    if (of_namespace && namespace_option_is_later(slice_of(name))) {
+        fail(lines, INVALID, "option '%s' is not supported by this version", name);
+        return;
+    }
+    const struct option *meant =
+        of_namespace ? namespace_option_suggest(slice_of(name)) : option_suggest(slice_of(name));
+    fail(lines, INVALID, "unknown option '%s'%s%s%s%s", name, of_namespace ? " of a namespace" : "",
+         meant != NULL ? " (did you mean '" : "", meant != NULL ? meant->name : "",
+         meant != NULL ? "'?)" : "");
+}
+
 static int on_option(void *user, const char *section, const char *name, const char *value)
 {
     struct lines *lines = user;
     (void)section; /* looked at when its line was read */
-    const struct option *option = option_find(slice_of(name));
+    const bool of_namespace = lines->section != NULL;
+    const struct option *option =
+        of_namespace ? namespace_option_find(slice_of(name)) : option_find(slice_of(name));
     if (option == NULL) {
-        const struct option *meant = option_suggest(slice_of(name));
-        fail(lines, INVALID, "unknown option '%s'%s%s%s", name,
-             meant != NULL ? " (did you mean '" : "", meant != NULL ? meant->name : "",
-             meant != NULL ? "'?)" : "");
+        fail_unknown(lines, name);
         return 0;
     }
     char reason[OPTION_REASON_MAX];
-    const enum status status = option_assign(lines->options, option, slice_of(value), reason);
+    void *fields = of_namespace ? (void *)lines->section : lines->options;
+    const enum status status = option_assign(fields, option, slice_of(value), reason);
     if (status == NO_MEMORY) {
         fail(lines, NO_MEMORY, "out of memory");
     } else if (status != OK) {
@@ -150,6 +185,11 @@ enum status options_read_text(struct options *options, const char *file, struct 
     } else if (bad_line > 0 && (lines.status == OK || bad_line < lines.number)) {
         lines.number = bad_line; /* inih itself found no name and value, and read on */
         fail(&lines, INVALID, "expected 'name = value'");
+    }
+    char room[OPTION_REASON_MAX];
+    const char *reason = lines.status == OK ? namespaces_check(options, room, &lines.number) : NULL;
+    if (reason != NULL) {
+        fail(&lines, INVALID, "%s", reason);
     }
     return lines.status;
 }

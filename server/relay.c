@@ -130,13 +130,14 @@ static enum tiers_ends relay_ends(const struct call *call)
                                                                                   : ENDS_KEYS;
 }
 
-static void relay_add_key(struct relay *relay, struct l1 *l1, uint8_t db, struct slice key,
-                          char **bytes)
+static void relay_add_key(struct relay *relay, const struct namespaces *namespaces, uint8_t db,
+                          struct slice key, char **bytes)
 {
     if (key.size > 0) {
         memcpy(*bytes, key.data, key.size);
     }
-    relay->keys[relay->tiers.key_count++] = l1_key(l1, db, (struct slice){*bytes, key.size});
+    relay->keys[relay->tiers.key_count++] =
+        namespaces_key(namespaces, db, (struct slice){*bytes, key.size}).at;
     *bytes += key.size;
 }
 
@@ -184,9 +185,10 @@ static struct relay *relay_new(const struct call *call)
     char *bytes = (char *)&relay->keys[count];
     for (uint32_t i = range.first; i <= range.last; i += range.step) {
         if (call->argv[i].size < LIMIT_L1_KEY) {
-            relay_add_key(relay, call->node->l1, call->db, call->argv[i], &bytes);
+            relay_add_key(relay, call->node->namespaces, call->db, call->argv[i], &bytes);
             if (other_db >= 0) {
-                relay_add_key(relay, call->node->l1, (uint8_t)other_db, call->argv[i], &bytes);
+                relay_add_key(relay, call->node->namespaces, (uint8_t)other_db, call->argv[i],
+                              &bytes);
             }
         }
     }

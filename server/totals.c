@@ -21,7 +21,7 @@ void totals_read(const struct node *node, struct totals *ret_totals)
     for (unsigned i = 0; i < node->worker_count; i++) {
         totals_add(ret_totals, node->workers[i]->metrics);
     }
-    l1_stats(node->l1, &ret_totals->l1);
+    namespaces_stats(node->namespaces, &ret_totals->l1);
     if (node->tiers ==
         NULL) { /* alone, every lookup of a key is one of L1, and commands count it as such */
         ret_totals->metrics[M_L1_HITS] = ret_totals->metrics[M_KEY_HITS];

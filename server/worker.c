@@ -69,8 +69,8 @@ void worker_execute(struct worker *worker)
     worker_read_clock(worker);
     for (unsigned i = 0; i < batch->count;
          i++) { /* the buckets are here by now; their items come while we begin */
-        if (batch->requests[i].has_hash) {
-            l1_prefetch_item(worker->node->l1, batch->requests[i].hash);
+        if (batch->requests[i].home != NULL) {
+            l1_prefetch_item(batch->requests[i].home->l1, batch->requests[i].hash);
         }
     }
     for (unsigned i = 0; i < batch->count; i++) {
@@ -386,10 +386,11 @@ void worker_drain(struct worker *worker, int64_t until_ms)
     worker_tick_conns(worker);
 }
 
-void worker_retarget(struct worker *worker, uint64_t run)
+void worker_stand_still(struct worker *worker)
 {
+    worker_execute(worker);
     if (worker->window != NULL) {
-        tiers_window_retarget(worker->window, run, clock_now_ms(&worker->node->clock));
+        tiers_window_forget_claims(worker->window);
     }
 }
 

@@ -34,8 +34,8 @@ struct request {
     uint32_t argc;                 /* 0: an empty request, stepped over */
     struct slice raw;              /* where it lies in the connection's region */
     bool is_inline;
-    bool has_hash;
     uint64_t hash;
+    struct namespace *home;           /* of its first key; NULL: it has none */
     struct command_counters *untimed; /* set by dispatch: gets its share of the batch's time */
 };
 
@@ -107,14 +107,15 @@ enum status worker_new(struct node *node, unsigned index, struct worker **ret_wo
 void worker_start(struct worker *worker); /* its thread begins; all workers exist by then */
 /* Takes a client's socket over; closes it if it cannot. Any thread. */
 void worker_post_conn(struct worker *worker, int fd);
-/* Closes its links to any process but `run`; on its loop, as the following. */
-void worker_retarget(struct worker *worker, uint64_t run);
 /* The three steps of ending, each on the worker's loop (control.c's rounds): close idle clients and, by the deadline,
  * all; end the links; leave the loop. */
 void worker_drain(struct worker *worker, int64_t until_ms);
 void worker_end_links(struct worker *worker);
 void worker_leave(struct worker *worker);
 void worker_free(struct worker *worker); /* waits for its thread, if it ever ran; NULL is fine */
+
+/* Before the namespaces may change: nothing in its hands knows them any more (standstill.h). */
+void worker_stand_still(struct worker *worker);
 
 /* Executes what is in the batch now; nothing is settled, read memory stays as it is. */
 void worker_execute(struct worker *worker);

@@ -12,7 +12,7 @@
 static void forget_keys(struct coherence *coherence, const struct bus_message *message)
 {
     for (size_t i = 0; i < message->key_count; i++) {
-        (void)l1_forget(coherence->options.l1, bus_message_key(message, i));
+        (void)namespaces_forget(coherence->options.namespaces, bus_message_key(message, i));
     }
     coherence_count(coherence, M_ANNOUNCED_KEYS, message->key_count);
 }
@@ -71,7 +71,7 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
         struct slice key;
         enum status status = OK;
         while ((status = frame_next_key(frame->body, &position, &db, &key)) == OK) {
-            (void)l1_forget(coherence->options.l1, key);
+            (void)namespaces_forget(coherence->options.namespaces, key);
         }
         if (status == MALFORMED) {
             malformed(coherence, now_ms, "a list of keys on the bus is malformed");
@@ -86,18 +86,23 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
 }
 
 /* T4. Everything in front of the echo was applied before: the bus is in order, and each reply is done with before the
- * next. */
+ * next. The release makes it seen by whoever sees the horizon. */
 static void echo_came(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
 {
     const struct own_beat *beat = own_beats_home(&coherence->beats, frame->nonce);
     if (beat == NULL) {
         return;
     }
-    coherence_count(coherence, M_BEATS_HOME, 1);
+    const int64_t sent_at_ms = beat->sent_at_ms;
     coherence->reported_seq = beat->applied_seq;
-    coherence->echo_ms = now_ms - beat->sent_at_ms;
-    coherence->home_ms = beat->sent_at_ms;
-    coherence_open(coherence);
+    coherence_count(coherence, M_BEATS_HOME, 1);
+    coherence->echo_ms = now_ms - sent_at_ms;
+    if (sent_at_ms > atomic_load_explicit(&coherence->view.horizon_ms, memory_order_relaxed)) {
+        atomic_store_explicit(&coherence->view.horizon_ms, sent_at_ms, memory_order_release);
+        coherence->newest_horizon_ms = sent_at_ms;
+    }
+    coherence_allow_install(coherence, true);
+    coherence_move(coherence, COHERENCE_SYNCED, "%s", "");
 }
 
 /* T6. What a peer was told between the frames of its report, if we saw all of it, too. A difference: one of us missed
@@ -152,7 +157,6 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
         return;
     }
     coherence_count(coherence, M_BUS_FRAMES, 1);
-    coherence->bus.counter = frame.epoch.counter;
     const uint64_t covered = is_beat(&frame) || frame.count == 0 ? 1 : frame.count;
     const bool follows = coherence->has_seq && frame.seq_first == coherence->seq + 1;
     const bool is_hole = coherence->has_seq && !follows; /* missing, repeated, or out of order */

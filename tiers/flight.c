@@ -57,12 +57,15 @@ static struct list *flight_bucket(struct tiers_window *window, uint64_t token)
     return &window->flights[(token * 0x9e3779b97f4a7c15u) >> 56];
 }
 
-static struct flight *flight_find(struct tiers_window *window, uint64_t token)
+/* Tokens are unique in an L1, and there is one per namespace: so the key decides, too. */
+static struct flight *flight_find(struct tiers_window *window, const struct l1_key *key,
+                                  uint64_t token)
 {
     struct list *bucket = flight_bucket(window, token);
     for (struct list *node = bucket->next; node != bucket; node = node->next) {
         struct flight *flight = LIST_ENTRY(node, struct flight, in_window);
-        if (flight->token == token) {
+        if (flight->token == token && flight->key.db == key->db &&
+            slice_equal(flight->key.bytes, key->bytes)) {
             return flight;
         }
     }
@@ -112,6 +115,15 @@ static void flight_tell(struct flight *flight, enum status status, const struct 
     }
 }
 
+/* As long as L2 says, or as its namespace allows. */
+static void flight_set_life(const struct flight *flight, struct item *item)
+{
+    int64_t ttl_ms = namespace_ttl_ms(window_key(flight->window, &flight->key).ns);
+    item->capped = ttl_ms > 0 && (flight->pttl_ms < 0 || flight->pttl_ms > ttl_ms);
+    int64_t life_ms = item->capped ? ttl_ms : flight->pttl_ms;
+    item->expire_at_ms = life_ms >= 0 ? flight->issued_at_ms + life_ms : ITEM_NEVER;
+}
+
 /* The reply to GET as an item, NULL for nil. */
 static enum status flight_read_value(struct flight *flight, struct slice reply,
                                      struct item **ret_item, struct slice *ret_error)
@@ -136,9 +148,24 @@ static enum status flight_read_value(struct flight *flight, struct slice reply,
         return NO_MEMORY;
     }
     item->stamped_at_ms = flight->issued_at_ms;
-    item->expire_at_ms = flight->pttl_ms >= 0 ? flight->issued_at_ms + flight->pttl_ms : ITEM_NEVER;
+    flight_set_life(flight, item);
     *ret_item = item;
     return OK;
+}
+
+/* Namespaces change: a token of the old ones must not meet a claim of the new ones that happens to have its number. The
+ * claim is handed back as if L2 could not be asked; the landing will find no token, keep nothing and drop what stands. */
+void tiers_window_forget_claims(struct tiers_window *window)
+{
+    CHECK_MAGIC(window, WINDOW_MAGIC);
+    for (unsigned i = 0; i < WINDOW_FLIGHT_BUCKETS; i++) {
+        while (!list_empty(&window->flights[i])) {
+            struct flight *flight = LIST_ENTRY(window->flights[i].next, struct flight, in_window);
+            l1_unclaim(window_key(window, &flight->key).ns->l1, &flight->key, flight->token);
+            flight->token = 0;
+            list_remove(&flight->in_window);
+        }
+    }
 }
 
 /* What came from another Redis than the node's, or of another epoch, may be told but not kept. If the node changes its
@@ -155,12 +182,13 @@ static bool flight_is_on_target(const struct flight *flight)
 static void flight_keep(struct flight *flight, enum status status, struct item *item)
 {
     struct tiers_window *window = flight->window;
+    struct l1 *l1 = window_key(window, &flight->key).ns->l1;
     if (status == L2_DOWN) {
-        l1_unclaim(window->l1, &flight->key, flight->token);
+        l1_unclaim(l1, &flight->key, flight->token);
         return;
     }
     if (item == NULL) {
-        l1_land(window->l1, &flight->key);
+        l1_land(l1, &flight->key);
         return;
     }
     struct l1_landing landing = {
@@ -170,7 +198,7 @@ static void flight_keep(struct flight *flight, enum status status, struct item *
                    atomic_load_explicit(&window->view->may_install, memory_order_acquire),
         .now_ms = window->now_ms,
     };
-    (void)l1_fill(window->l1, &flight->key, &landing,
+    (void)l1_fill(l1, &flight->key, &landing,
                   item); /* STALE is an answer: the readers get the value anyway */
 }
 
@@ -229,13 +257,14 @@ static void flight_add_reader(struct flight *flight, struct tiers_reader *reader
     flight->last_reader = &reader->next;
 }
 
-static enum status flight_begin(struct tiers_window *window, const struct l1_key *key, int proto,
+static enum status flight_begin(struct tiers_window *window, const struct ns_key *wanted, int proto,
                                 uint64_t token, struct tiers_reader *reader)
 {
+    const struct l1_key *key = &wanted->at;
     struct link *link = window_link(window, proto);
     struct flight *flight = link == NULL ? NULL : malloc(sizeof(*flight) + key->bytes.size);
     if (flight == NULL) {
-        l1_unclaim(window->l1, key, token);
+        l1_unclaim(wanted->ns->l1, key, token);
         return NO_MEMORY;
     }
     *flight = (struct flight){.window = window,
@@ -250,7 +279,7 @@ static enum status flight_begin(struct tiers_window *window, const struct l1_key
     flight->ttl_request = (struct link_request){
         .on_reply = flight_on_ttl,
         .deadline_ms = window->now_ms + window->read_timeout_ms,
-        .fence_ms = window_fence_ms(window),
+        .fence_ms = namespace_bound_ms(wanted->ns),
         .asked_ms = window->now_ms,
     };
     flight->get_request = flight->ttl_request;
@@ -259,7 +288,7 @@ static enum status flight_begin(struct tiers_window *window, const struct l1_key
 
     enum status status = flight_ask(flight, link, &flight->ttl_request, "PTTL");
     if (status != OK) {
-        l1_unclaim(window->l1, key, token);
+        l1_unclaim(wanted->ns->l1, key, token);
         free(flight);
         return status;
     }
@@ -282,11 +311,12 @@ static void guest_on_home(struct tiers_post *post, struct tiers_window *at)
     if (guest
             ->missed) { /* the flight had landed: look once more, and read alone if it is taken again */
         struct l1_value found = {0};
-        status = tiers_get_here(at, &guest->key, &found);
+        struct ns_key key = window_key(at, &guest->key);
+        status = tiers_get_here(at, &key, &found);
         value.item = found.item;
         guest->item = found.item;
         if (status != OK) {
-            status = flight_begin(at, &guest->key, guest->proto, 0, guest->reader);
+            status = flight_begin(at, &key, guest->proto, 0, guest->reader);
         }
     }
     if (status != PENDING) {
@@ -299,7 +329,7 @@ static void guest_on_home(struct tiers_post *post, struct tiers_window *at)
 static void guest_on_arrival(struct tiers_post *post, struct tiers_window *at)
 {
     struct flight_guest *guest = (struct flight_guest *)(void *)post;
-    struct flight *flight = flight_find(at, guest->token);
+    struct flight *flight = flight_find(at, &guest->key, guest->token);
     if (flight == NULL) {
         guest->missed = true;
         guest_send_home(at, guest);
@@ -331,7 +361,7 @@ static enum status flight_visit(struct tiers_window *window, const struct l1_key
     return PENDING;
 }
 
-enum status flight_join(struct tiers_window *window, const struct l1_key *key, int proto,
+enum status flight_join(struct tiers_window *window, const struct ns_key *key, int proto,
                         enum status status, const struct l1_claim *claim,
                         struct tiers_reader *reader, bool *ret_foreign)
 {
@@ -340,7 +370,7 @@ enum status flight_join(struct tiers_window *window, const struct l1_key *key, i
         return flight_begin(window, key, proto, claim->token, reader);
     }
     if (status == TAKEN && claim->owner == window->options.worker) {
-        struct flight *flight = flight_find(window, claim->token);
+        struct flight *flight = flight_find(window, &key->at, claim->token);
         if (flight != NULL) {
             metrics_count(window->options.metrics, M_COALESCED);
             flight_add_reader(flight, reader);
@@ -349,7 +379,7 @@ enum status flight_join(struct tiers_window *window, const struct l1_key *key, i
         }
     }
     if (status == TAKEN && claim->owner != window->options.worker &&
-        flight_visit(window, key, proto, claim, reader) == PENDING) {
+        flight_visit(window, &key->at, proto, claim, reader) == PENDING) {
         metrics_count(window->options.metrics, M_COALESCED);
         *ret_foreign = true;
         return PENDING;

@@ -35,7 +35,8 @@ struct item {
     uint16_t key_size;
     uint8_t db;
     uint8_t kind : 4;     /* L1's own: value or claim */
-    uint8_t look : 4;     /* enum item_look: what OBJECT ENCODING says of it */
+    uint8_t look : 3;     /* enum item_look: what OBJECT ENCODING says of it */
+    bool capped : 1;      /* expire_at_ms is its namespace's limit, not what L2 said */
     uint32_t use;         /* policy word, under the shard lock */
     int64_t expire_at_ms; /* ITEM_NEVER or the first millisecond at which it is gone */
     int64_t

@@ -103,6 +103,10 @@ struct l1 *l1_new(const struct l1_options *options)
     }
     struct rand rand;
     secret_init(l1, &rand, options->seed);
+    if (options->kin != NULL) {
+        l1->secret = options->kin->secret;
+        atomic_init(&l1->db_map, atomic_load_explicit(&options->kin->db_map, memory_order_relaxed));
+    }
     for (unsigned i = 0; i < l1->shard_count; i++) {
         if (shard_init(l1, &l1->shards[i], rand_next(&rand)) != OK) {
             l1->shard_count = i;
@@ -197,8 +201,11 @@ enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int6
     struct l1_shard *shard = l1_lock(l1, key->hash);
     struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &dead);
     if (item != NULL) {
+        shard->hits++;
         l1_use(l1, shard, item, now_ms);
         l1_value_set(value, item);
+    } else {
+        shard->misses++;
     }
     l1_unlock(l1, shard);
     l1_dead_release(&dead);
@@ -217,6 +224,7 @@ enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int
         *ret = (struct l1_peek){
             .value_size = item->value_size,
             .expire_at_ms = item->expire_at_ms,
+            .capped = item->capped,
             .idle_ms = policy->idle_ms(item->use, now_ms),
             .frequency = policy->frequency(item->use, now_ms),
             .footprint = item_footprint(item) + shard->table.bytes / shard->table.entries,
@@ -280,7 +288,25 @@ void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats)
         sum.refused_fills += shard->refused_fills;
         sum.fills += shard->fills;
         sum.invalidations += shard->invalidations;
+        sum.hits += shard->hits;
+        sum.misses += shard->misses;
         CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
     }
     *ret_stats = sum;
+}
+
+void l1_stats_add(struct l1_stats *sum, const struct l1_stats *more)
+{
+    sum->bytes_max += more->bytes_max;
+    sum->bytes_used += more->bytes_used;
+    sum->bytes_tables += more->bytes_tables;
+    sum->items += more->items;
+    sum->claims += more->claims;
+    sum->evictions += more->evictions;
+    sum->expirations += more->expirations;
+    sum->refused_fills += more->refused_fills;
+    sum->fills += more->fills;
+    sum->invalidations += more->invalidations;
+    sum->hits += more->hits;
+    sum->misses += more->misses;
 }

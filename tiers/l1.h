@@ -20,15 +20,18 @@
  * A value read before the FLOOR is suspect: l1_ask treats it as a miss, keeps it aside in the claim, and puts it back
  * if L2 could not be asked (l1_unclaim): nothing is flushed blindly.
  *
- * Without an L2 this is the store itself, and writers use l1_commit: a compare-and-swap over any number of keys, all
- * or nothing. INCR, MSETNX, RENAME and EXEC are all the same step: read items, build new ones, commit; on AGAIN
+ * A node has one L1 per namespace, all KIN of each other (namespace.h); each key has its home in one of them.
+ *
+ * Without an L2 this is the store itself, and writers use l1_commit: a compare-and-swap over any number of keys, in one
+ * L1 or several, all or nothing. INCR, MSETNX, RENAME and EXEC are all the same step: read items, build new ones, commit; on AGAIN
  * somebody was faster, so read again.
  *
  * SCAN walks a table that may grow or shrink meanwhile and never skips a key that was there all the time: cursors
  * count in reverse binary, as Redis' dictScan does, over a linear-hashing table (Litwin 1980; Noordhuis' cursor).
  *
  * Owns:    the items it holds; what it hands out carries a reference for the caller.
- * Threads: any. A call waits at most for shard locks, held for one table operation; commit takes several, in order.
+ * Threads: any. A call waits at most for shard locks, held for one table operation; commit and swap take several: L1s by
+ *          address, shards of each by number.
  * Units:   bytes; milliseconds of clock.h, handed in as now_ms.
  * Limits:  bytes_max over all shards, overhead of allocator and table included. Keys below LIMIT_L1_KEY.
  * Errors:  MISS, CLAIMED, TAKEN, STALE, AGAIN, TOO_BIG, NO_MEMORY; whatever is returned, L1 stays whole. */
@@ -44,6 +47,9 @@ struct l1;
 struct l1_options {
     size_t bytes_max;            /* 0: 64 MiB */
     const struct policy *policy; /* NULL: policy_lru */
+    /* Another L1 of the same node, whose hash secret and database numbers it takes over: a hash made for one is right in
+     * the other, and l1_commit, l1_swap and l1_move may span both. NULL: a new secret. */
+    const struct l1 *kin;
     uint64_t seed;   /* of sampling and table hash, for tests that replay; 0: unpredictable */
     unsigned shards; /* rounded up to a power of two; 0: by bytes_max (1 per 4 MiB, 1..64) */
 };
@@ -86,6 +92,7 @@ enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int6
 struct l1_peek {
     size_t value_size;
     int64_t expire_at_ms;
+    bool capped;      /* it lives longer in L2 than expire_at_ms says (item.h) */
     int64_t idle_ms;  /* -1: the policy does not keep it */
     int frequency;    /* -1: the policy does not keep it */
     size_t footprint; /* bytes, table share included */
@@ -145,16 +152,21 @@ unsigned l1_forget(struct l1 *l1, struct slice bytes);
  * expired item, or a claim, counts as no key. `item` is what shall stand (L1 takes a reference, and sets its database,
  * so it must be new), NULL removes. `seen` == `item` only compares. Changes of one key apply in order. */
 struct l1_change {
+    struct l1 *l1; /* the key's home */
     struct l1_key key;
     struct item *seen;
     struct item *item;
 };
 #define L1_ANY ((struct item *)-1) /* NOLINT(performance-no-int-to-ptr): compared, never followed */
 
+enum {
+    L1_KIN_MAX = 64 /* L1s that one commit or swap may span */
+};
+
 /* OK: all changes applied at once for every observer of single keys. AGAIN: some `seen` is not what stands; nothing
- * changed. TOO_BIG: does not fit in bytes_max; nothing changed. NO_MEMORY: nothing changed. Then evicts as needed. */
-enum status l1_commit(struct l1 *l1, const struct l1_change *changes, size_t count,
-                      int64_t now_ms) MUST_USE;
+ * changed. TOO_BIG: does not fit in some L1's bytes_max; nothing changed. NO_MEMORY: nothing changed. Then evicts as
+ * needed. */
+enum status l1_commit(const struct l1_change *changes, size_t count, int64_t now_ms) MUST_USE;
 /* The item that stands for the key with a reference for the caller, or NULL; not a use. What `seen` wants. */
 struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms);
 
@@ -176,8 +188,13 @@ int64_t l1_average_ttl_ms(const struct l1 *l1,
                           uint8_t db);    /* estimate of the sweep; 0: not known */
 void l1_flush(struct l1 *l1, uint8_t db); /* drops entries and tokens of one database */
 void l1_flush_all(struct l1 *l1);
-/* SWAPDB: what was reached as a is reached as b. One atomic step; entries do not move. */
-void l1_swap(struct l1 *l1, uint8_t a, uint8_t b);
+/* SWAPDB: what was reached as a is reached as b, in all of these L1s. One atomic step; entries do not move. */
+void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b);
+/* Takes out every entry whose key has its home elsewhere. `keep`: values go there; claims, their suspects, and values
+ * that find no memory, end. Budgets are not looked at: l1_resize follows. For one thread, while nobody reads or writes
+ * either L1. */
+typedef struct l1 *l1_home_fn(const void *arg, struct slice key);
+void l1_move(struct l1 *l1, l1_home_fn *home, const void *arg, bool keep);
 
 /* --- housekeeping ------------------------------------------------------------------------------------------------ */
 
@@ -199,7 +216,10 @@ struct l1_stats {
     uint64_t refused_fills; /* STALE landings */
     uint64_t fills;
     uint64_t invalidations; /* entries that an invalidation ended */
+    uint64_t hits;          /* l1_get and l1_ask that found a value that may be served */
+    uint64_t misses;        /* and those that did not */
 };
 void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats);
+void l1_stats_add(struct l1_stats *sum, const struct l1_stats *more);
 
 #endif

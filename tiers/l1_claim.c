@@ -95,16 +95,19 @@ static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struc
         struct item *item = l1_place_item(&place);
         if (l1_is_claim(item)) {
             if (claim_joinable(item, ask)) {
+                shard->misses += claim == NULL;
                 claim_report(item, ret_claim);
                 return TAKEN;
             }
         } else if (ask->fresh && item->stamped_at_ms >= ask->floor_ms) {
+            shard->hits += claim == NULL;
             l1_use(l1, shard, item, ask->now_ms);
             l1_value_set(value, item);
             return OK;
         }
     }
     if (claim == NULL) {
+        shard->misses++; /* each ask counts once, at its first look, which brings no claim */
         return AGAIN;
     }
     if (claim_install(l1, shard, key, found ? &place : NULL, ask, claim, dead) != OK) {

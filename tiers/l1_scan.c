@@ -305,19 +305,27 @@ void l1_flush_all(struct l1 *l1)
     }
 }
 
-void l1_swap(struct l1 *l1, uint8_t a, uint8_t b)
+static void swap_one(struct l1 *l1, uint8_t a, uint8_t b)
 {
-    CHECK_MAGIC(l1, L1_MAGIC);
-    for (unsigned i = 0; i < l1->shard_count; i++) {
-        l1_lock_shard(&l1->shards[i]);
-    }
     uint64_t map = atomic_load_explicit(&l1->db_map, memory_order_relaxed);
     uint64_t differ = (uint64_t)(l1_db_stored(l1, a) ^ l1_db_stored(l1, b));
     map ^= a == b ? 0 : (differ << (a * 4)) | (differ << (b * 4));
     atomic_store_explicit(&l1->db_map, map, memory_order_relaxed);
-    for (unsigned i = 0; i < l1->shard_count; i++) {
-        l1_unlock(l1, &l1->shards[i]);
+}
+
+void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b)
+{
+    struct l1_locks locks = {.count = 0};
+    for (size_t i = 0; i < count; i++) {
+        CHECK_MAGIC(l1s[i], L1_MAGIC);
+        /* All shards: shard_count is a power of two up to 64. */
+        l1_locks_at(&locks, l1s[i])->shards = UINT64_MAX >> (L1_SHARDS_MAX - l1s[i]->shard_count);
     }
+    l1_locks_take(&locks);
+    for (size_t i = 0; i < count; i++) {
+        swap_one(l1s[i], a, b);
+    }
+    l1_locks_release(&locks);
 }
 
 /* --- sweep -------------------------------------------------------------------------------------------------------- */

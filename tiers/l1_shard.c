@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tiers/l1_shard.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Buckets that one operation may add or merge away. Two would do for single changes; batches (evictions, flushes)
@@ -125,4 +126,48 @@ struct l1_claim_body l1_claim_read(const struct item *claim)
 void l1_claim_write(struct item *claim, const struct l1_claim_body *body)
 {
     memcpy(item_value_room(claim), body, sizeof *body);
+}
+
+/* --- many locks at once ------------------------------------------------------------------------------------------- */
+
+struct l1_lock_set *l1_locks_at(struct l1_locks *locks, struct l1 *l1)
+{
+    for (unsigned i = locks->count; i > 0; i--) {
+        if (locks->sets[i - 1].l1 == l1) {
+            return &locks->sets[i - 1];
+        }
+    }
+    CHECK(locks->count < L1_KIN_MAX);
+    locks->sets[locks->count] = (struct l1_lock_set){.l1 = l1};
+    return &locks->sets[locks->count++];
+}
+
+static int by_address(const void *a, const void *b)
+{
+    uintptr_t first = (uintptr_t)((const struct l1_lock_set *)a)->l1;
+    uintptr_t second = (uintptr_t)((const struct l1_lock_set *)b)->l1;
+    return (first > second) - (first < second);
+}
+
+void l1_locks_take(struct l1_locks *locks)
+{
+    if (locks->count > 1) {
+        qsort(locks->sets, locks->count, sizeof locks->sets[0], by_address);
+    }
+    for (unsigned i = 0; i < locks->count; i++) {
+        struct l1 *l1 = locks->sets[i].l1;
+        for (uint64_t left = locks->sets[i].shards; left != 0; left &= left - 1) {
+            l1_lock_shard(&l1->shards[__builtin_ctzll(left)]);
+        }
+    }
+}
+
+void l1_locks_release(const struct l1_locks *locks)
+{
+    for (unsigned i = 0; i < locks->count; i++) {
+        struct l1 *l1 = locks->sets[i].l1;
+        for (uint64_t left = locks->sets[i].shards; left != 0; left &= left - 1) {
+            l1_unlock(l1, &l1->shards[__builtin_ctzll(left)]);
+        }
+    }
 }

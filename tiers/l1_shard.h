@@ -16,7 +16,7 @@
  * Databases: the db of an l1_key is what a client says; that of an item in the table is what it stands for since
  * l1_swap. They are translated under the shard lock, and l1_swap holds all locks, so nobody sees half a swap.
  *
- * Lock order: shards by ascending index; nothing else is locked below them. */
+ * Lock order: L1s by ascending address, in each shards by ascending index; nothing else is locked below them. */
 #ifndef TERRACE_TIERS_L1_SHARD_H
 #define TERRACE_TIERS_L1_SHARD_H
 
@@ -50,6 +50,8 @@ struct l1_shard {
 
     /* Written by hits. */
     _Alignas(64) struct rand rand;
+    uint64_t hits;
+    uint64_t misses;
 
     /* By database as stored. */
     _Alignas(64) uint64_t count[LIMIT_DATABASES];
@@ -168,6 +170,25 @@ static inline bool l1_is_claim(const struct item *item)
 {
     return item->kind == L1_KIND_CLAIM;
 }
+
+/* --- many locks at once: l1_shard.c ------------------------------------------------------------------------------- */
+
+struct l1_lock_set {
+    struct l1 *l1;
+    uint64_t shards;              /* one bit per shard */
+    size_t added;                 /* bytes that a commit brings */
+    const struct l1_change *last; /* of its changes, the last that brings some; NULL: none */
+};
+
+struct l1_locks {
+    unsigned count;
+    struct l1_lock_set sets[L1_KIN_MAX];
+};
+
+/* The set of an L1, added if there is none. Valid until the next call. */
+struct l1_lock_set *l1_locks_at(struct l1_locks *locks, struct l1 *l1);
+void l1_locks_take(struct l1_locks *locks); /* sorts the sets: the one order of all threads */
+void l1_locks_release(const struct l1_locks *locks);
 
 /* --- l1_evict.c --------------------------------------------------------------------------------------------------- */
 

@@ -34,11 +34,11 @@ struct tiers *tiers_new(const struct tiers_options *options)
     tiers->magic = TIERS_MAGIC;
     tiers->options = *options;
     tiers->coherence = coherence_new(&(struct coherence_options){
-        .l1 = options->l1,
+        .namespaces = options->namespaces,
         .metrics = options->metrics,
         .node = options->node,
         .coherence_db = options->coherence_db,
-        .bound_ms = options->bound_ms,
+        .bound_ms = (uint32_t)namespaces_least_bound_ms(options->namespaces),
     });
     if (tiers->coherence == NULL) {
         free(tiers);
@@ -64,9 +64,9 @@ void tiers_free(struct tiers *tiers)
     free(tiers);
 }
 
-struct l1 *tiers_l1(const struct tiers *tiers)
+struct namespaces *tiers_namespaces(const struct tiers *tiers)
 {
-    return tiers->options.l1;
+    return tiers->options.namespaces;
 }
 
 struct coherence *tiers_coherence(const struct tiers *tiers)

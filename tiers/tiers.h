@@ -29,6 +29,7 @@
 #include "tiers/l1.h"
 #include "tiers/l2_commands.h"
 #include "tiers/link.h"
+#include "tiers/namespace.h"
 
 /* --- the node's ---------------------------------------------------------------------------------------------------- */
 
@@ -36,17 +37,16 @@ struct tiers;
 struct tiers_window;
 
 struct tiers_options {
-    struct metrics *metrics;  /* the control loop's */
-    struct l1 *l1;            /* borrowed */
-    const struct l2_url *url; /* copied by reference: lives as long as the tiers */
+    struct metrics *metrics;       /* the control loop's */
+    struct namespaces *namespaces; /* borrowed */
+    const struct l2_url *url;      /* copied by reference: lives as long as the tiers */
     unsigned coherence_db;
-    uint32_t bound_ms; /* T */
     uint64_t node;
 };
 
 struct tiers *tiers_new(const struct tiers_options *options); /* NULL: no memory */
 void tiers_free(struct tiers *tiers);                         /* after all windows */
-struct l1 *tiers_l1(const struct tiers *tiers);
+struct namespaces *tiers_namespaces(const struct tiers *tiers);
 struct coherence *tiers_coherence(const struct tiers *tiers); /* the control loop's */
 const struct l2_url *tiers_url(const struct tiers *tiers);
 unsigned tiers_coherence_db(const struct tiers *tiers);
@@ -84,9 +84,6 @@ struct tiers_window_options {
 
 struct tiers_window *tiers_window_new(
     const struct tiers_window_options *options); /* NULL: no memory */
-/* L2 is the process `run` now (beat.h): closes the links that are at another one. One that is not greeted yet stays: the
- * other process would have to be a master that writes to greet it, and would begin an epoch of its own. */
-void tiers_window_retarget(struct tiers_window *window, uint64_t run, int64_t now_ms);
 /* The end, in two steps, since letters of other windows may still be on their way: outstanding questions end with
  * L2_DOWN or UNKNOWN and claims are handed back; later, when no letter can come any more, the memory goes. */
 void tiers_window_end_links(struct tiers_window *window);
@@ -94,6 +91,8 @@ void tiers_window_free(struct tiers_window *window);
 void tiers_window_tick(struct tiers_window *window, int64_t now_ms); /* every 100 ms: links */
 /* Once per batch, after the clock was read: looks at the fence. */
 void tiers_window_begin(struct tiers_window *window, int64_t now_ms);
+/* Namespaces are about to change (standstill.h): reads under way install nothing and are joined by nobody any more. */
+void tiers_window_forget_claims(struct tiers_window *window);
 /* Limits of waiting, when they change. */
 void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t relay_ms);
 
@@ -114,14 +113,14 @@ struct tiers_reader {
 /* OK: `value` holds it (l1_value's rules). MISS: it is known that there is no such key (alone). PENDING: on_value
  * follows, never from inside; *ret_foreign says whether somebody else's link carries the question. L2_DOWN, BUSY,
  * NO_MEMORY. `proto` chooses the link (2 or 3), so that a client's commands stay in order. */
-enum status tiers_get(struct tiers_window *window, const struct l1_key *key, int proto,
+enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
                       struct l1_value *value, struct tiers_reader *reader,
                       bool *ret_foreign) MUST_USE;
 /* L1 only, not a use: OK with the peek, or MISS (it may be in L2). */
-enum status tiers_peek(struct tiers_window *window, const struct l1_key *key,
+enum status tiers_peek(struct tiers_window *window, const struct ns_key *key,
                        struct l1_peek *ret) MUST_USE;
 /* L1 only, a use: OK or MISS. */
-enum status tiers_get_here(struct tiers_window *window, const struct l1_key *key,
+enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key,
                            struct l1_value *value) MUST_USE;
 
 /* --- passing on ---------------------------------------------------------------------------------------------------- */

@@ -55,7 +55,7 @@ struct tiers_window *tiers_window_new(const struct tiers_window_options *options
     }
     window->magic = WINDOW_MAGIC;
     window->options = *options;
-    window->l1 = tiers_l1(options->tiers);
+    window->namespaces = tiers_namespaces(options->tiers);
     window->view = coherence_view(tiers_coherence(options->tiers));
     for (unsigned i = 0; i < WINDOW_FLIGHT_BUCKETS; i++) {
         list_init(&window->flights[i]);
@@ -75,17 +75,6 @@ void tiers_window_end_links(struct tiers_window *window)
         struct link *link = window->links[i];
         window->links[i] = NULL;
         link_free(link);
-    }
-}
-
-void tiers_window_retarget(struct tiers_window *window, uint64_t run, int64_t now_ms)
-{
-    CHECK_MAGIC(window, WINDOW_MAGIC);
-    for (unsigned i = 0; i < 2; i++) {
-        struct link *link = window->links[i];
-        if (link != NULL && link_state(link) == LINK_READY && link_run(link) != run) {
-            link_close(link, "L2 is another process now", now_ms);
-        }
     }
 }
 
@@ -114,7 +103,7 @@ void tiers_window_tick(struct tiers_window *window, int64_t now_ms)
 void tiers_window_begin(struct tiers_window *window, int64_t now_ms)
 {
     window->now_ms = now_ms;
-    window->fresh = coherence_fresh(window->view, now_ms);
+    window->age_ms = coherence_age_ms(window->view, now_ms);
     window->floor_ms = atomic_load_explicit(&window->view->floor_ms, memory_order_relaxed);
     window->generation = atomic_load_explicit(&window->view->generation, memory_order_relaxed);
 }
@@ -156,19 +145,19 @@ const char *tiers_why_down(const struct tiers_window *window)
 
 /* --- reading ------------------------------------------------------------------------------------------------------- */
 
-enum status tiers_get(struct tiers_window *window, const struct l1_key *key, int proto,
+enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
                       struct l1_value *value, struct tiers_reader *reader, bool *ret_foreign)
 {
     struct l1_claim claim = {0};
     struct l1_ask ask = {
         .now_ms = window->now_ms,
         .floor_ms = window->floor_ms,
-        .fresh = window->fresh,
+        .fresh = window_fresh(window, key->ns),
         .worker = window->options.worker,
         .generation = window->generation,
-        .join_ms = (int64_t)atomic_load_explicit(&window->view->bound_ms, memory_order_relaxed),
+        .join_ms = namespace_bound_ms(key->ns),
     };
-    enum status status = l1_ask(window->l1, key, &ask, value, &claim);
+    enum status status = l1_ask(key->ns->l1, &key->at, &ask, value, &claim);
     if (status == OK) {
         metrics_count(window->options.metrics, M_L1_HITS);
         return OK;
@@ -177,15 +166,19 @@ enum status tiers_get(struct tiers_window *window, const struct l1_key *key, int
     return flight_join(window, key, proto, status, &claim, reader, ret_foreign);
 }
 
-enum status tiers_peek(struct tiers_window *window, const struct l1_key *key, struct l1_peek *ret)
+enum status tiers_peek(struct tiers_window *window, const struct ns_key *key, struct l1_peek *ret)
 {
-    return window->fresh ? l1_peek(window->l1, key, window->now_ms, window->floor_ms, ret) : MISS;
+    return window_fresh(window, key->ns)
+               ? l1_peek(key->ns->l1, &key->at, window->now_ms, window->floor_ms, ret)
+               : MISS;
 }
 
-enum status tiers_get_here(struct tiers_window *window, const struct l1_key *key,
+enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key,
                            struct l1_value *value)
 {
-    return window->fresh ? l1_get(window->l1, key, window->now_ms, window->floor_ms, value) : MISS;
+    return window_fresh(window, key->ns)
+               ? l1_get(key->ns->l1, &key->at, window->now_ms, window->floor_ms, value)
+               : MISS;
 }
 
 /* --- passing on ---------------------------------------------------------------------------------------------------- */
@@ -193,18 +186,33 @@ enum status tiers_get_here(struct tiers_window *window, const struct l1_key *key
 /* T1: before the bytes go out, and again when the answer is here. */
 static void relay_end_keys(const struct tiers_relay *relay)
 {
-    struct l1 *l1 = relay->window->l1;
+    struct namespaces *namespaces = relay->window->namespaces;
     if (relay->ends == ENDS_ALL) {
-        l1_flush_all(l1);
+        namespaces_flush_all(namespaces);
         return;
     }
     if (relay->ends == ENDS_DB) {
-        l1_flush(l1, relay->db);
+        namespaces_flush(namespaces, relay->db);
         return;
     }
     for (size_t i = 0; i < relay->key_count; i++) {
-        l1_invalidate(l1, &relay->keys[i]);
+        l1_invalidate(namespace_of(namespaces, relay->keys[i].bytes)->l1, &relay->keys[i]);
     }
+}
+
+/* How old the proof of the link may be: the least bound of the keys' namespaces; where keys are not known, of all. */
+static int64_t relay_fence_ms(const struct tiers_relay *relay)
+{
+    const struct tiers_window *window = relay->window;
+    if (relay->key_count == 0) {
+        return (int64_t)atomic_load_explicit(&window->view->bound_ms, memory_order_relaxed);
+    }
+    int64_t least_ms = INT64_MAX;
+    for (size_t i = 0; i < relay->key_count; i++) {
+        int64_t bound_ms = namespace_bound_ms(window_key(window, &relay->keys[i]).ns);
+        least_ms = bound_ms < least_ms ? bound_ms : least_ms;
+    }
+    return least_ms;
 }
 
 static void relay_on_reply(struct link_request *request, enum status status, struct slice reply)
@@ -232,7 +240,7 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
         .on_reply = relay_on_reply,
         .deadline_ms =
             window->now_ms + (relay->patient ? window->relay_timeout_ms : window->read_timeout_ms),
-        .fence_ms = relay->writes ? 0 : window_fence_ms(window),
+        .fence_ms = relay->writes ? 0 : relay_fence_ms(relay),
         .asked_ms = window->now_ms,
         .writes = relay->writes,
     };

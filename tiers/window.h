@@ -16,7 +16,7 @@ enum {
 struct tiers_window {
     uint32_t magic;
     struct tiers_window_options options;
-    struct l1 *l1;
+    struct namespaces *namespaces;
     const struct coherence_view *view;
     struct link *links[2];                      /* RESP2, RESP3; the second from its first use on */
     bool ended;                                 /* its links are closed for good */
@@ -28,13 +28,19 @@ struct tiers_window {
     int64_t now_ms;
     int64_t floor_ms;
     uint64_t generation;
-    bool fresh;
+    int64_t age_ms; /* of the horizon; INT64_MAX: there is none */
 };
 
-/* How old the proof of a link may be when a read comes home on it: T. */
-static inline int64_t window_fence_ms(const struct tiers_window *window)
+/* The fence of a namespace at serve time. */
+static inline bool window_fresh(const struct tiers_window *window, const struct namespace *ns)
 {
-    return (int64_t)atomic_load_explicit(&window->view->bound_ms, memory_order_relaxed);
+    return window->age_ms <= namespace_bound_ms(ns);
+}
+
+/* A key whose home may have changed since it was asked for. */
+static inline struct ns_key window_key(const struct tiers_window *window, const struct l1_key *key)
+{
+    return (struct ns_key){.at = *key, .ns = namespace_of(window->namespaces, key->bytes)};
 }
 
 /* The link for a protocol; NULL: no memory, or the window has ended. */
@@ -44,7 +50,7 @@ struct link *window_link(struct tiers_window *window, int proto);
 struct flight;
 /* Joins or begins the read of a key whose claim says `status` (CLAIMED, TAKEN), or reads without a claim
  * (NO_MEMORY). PENDING, or why not. */
-enum status flight_join(struct tiers_window *window, const struct l1_key *key, int proto,
+enum status flight_join(struct tiers_window *window, const struct ns_key *key, int proto,
                         enum status status, const struct l1_claim *claim,
                         struct tiers_reader *reader, bool *ret_foreign) MUST_USE;
 

@@ -19,12 +19,12 @@ enum {
 };
 
 struct stage {
-    struct l1 *l1;
+    struct namespaces *namespaces;
+    struct l1 *l1; /* of `default` */
     struct coherence *coherence;
     const struct coherence_view *view;
     struct metrics metrics;
     struct epoch epoch; /* Redis' */
-    uint64_t run;       /* its process */
     uint64_t seq;       /* of the last frame that Redis published */
     int64_t now_ms;
     uint64_t nonce;         /* of the last own beat */
@@ -133,37 +133,10 @@ static inline void stage_beat(struct stage *stage)
     buf_done(&out);
 }
 
-/* What a beat is answered now, on any link. */
-static inline struct beat_answer stage_says(const struct stage *stage)
-{
-    return (struct beat_answer){.epoch = stage->epoch,
-                                .seq = stage->seq,
-                                .run = stage->run,
-                                .target = stage->run * 1000 + stage->epoch.counter};
-}
-
-static inline void stage_control_up(struct stage *stage)
-{
-    const struct beat_answer answer = stage_says(stage);
-    coherence_on_control_up(stage->coherence, &answer, stage->now_ms);
-}
-
-static inline void stage_bus_up(struct stage *stage)
-{
-    const struct beat_answer answer = stage_says(stage);
-    coherence_on_bus_up(stage->coherence, &answer, stage->now_ms);
-}
-
-/* All workers have left any other Redis. */
-static inline void stage_confirm_target(struct stage *stage)
-{
-    coherence_targets_confirmed(stage->coherence, coherence_unconfirmed_run(stage->coherence));
-}
-
 /* The oldest outstanding beat is answered with Redis' epoch. */
 static inline void stage_answer(struct stage *stage)
 {
-    const struct beat_answer answer = stage_says(stage);
+    const struct beat_answer answer = {.epoch = stage->epoch, .seq = stage->seq};
     coherence_on_beat_answer(stage->coherence, &answer, stage->now_ms);
 }
 
@@ -177,10 +150,10 @@ static inline void stage_sync(struct stage *stage)
 
 static inline void stage_open(struct stage *stage)
 {
-    *stage = (struct stage){
-        .now_ms = START_MS, .epoch = {.counter = 5, .random = 55}, .run = 9, .seq = 40};
-    stage->l1 = help_new(1 << 20, NULL, 1);
-    stage->coherence = coherence_new(&(struct coherence_options){.l1 = stage->l1,
+    *stage = (struct stage){.now_ms = START_MS, .epoch = {.counter = 5, .random = 55}, .seq = 40};
+    stage->namespaces = help_namespaces(1 << 20);
+    stage->l1 = namespaces_default(stage->namespaces)->l1;
+    stage->coherence = coherence_new(&(struct coherence_options){.namespaces = stage->namespaces,
                                                                  .metrics = &stage->metrics,
                                                                  .node = NODE,
                                                                  .seed = 1,
@@ -194,9 +167,9 @@ static inline void stage_open(struct stage *stage)
 static inline void stage_open_confirmed(struct stage *stage)
 {
     stage_open(stage);
-    stage_control_up(stage);
-    stage_confirm_target(stage);
-    stage_bus_up(stage);
+    const struct beat_answer answer = {.epoch = stage->epoch, .seq = stage->seq};
+    coherence_on_epoch(stage->coherence, &answer, stage->now_ms);
+    coherence_on_bus_up(stage->coherence, stage->now_ms);
     stage_confirm(stage);
 }
 
@@ -211,7 +184,7 @@ static inline void stage_open_synced(struct stage *stage)
 static inline void stage_done(struct stage *stage)
 {
     coherence_free(stage->coherence);
-    l1_free(stage->l1);
+    namespaces_free(stage->namespaces);
 }
 
 /* --- what workers see -------------------------------------------------------------------------------------------- */

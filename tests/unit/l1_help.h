@@ -4,7 +4,7 @@
 #define TERRACE_TESTS_UNIT_L1_HELP_H
 
 #include "tiers/base/rand.h"
-#include "tiers/l1.h"
+#include "tiers/namespace.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,6 +25,16 @@ static inline struct l1 *help_new(size_t bytes_max, const struct policy *policy,
     return l1;
 }
 
+/* The namespaces of a node that has only `default`. */
+static inline struct namespaces *help_namespaces(size_t bytes_max)
+{
+    struct namespace_spec spec = {.name = SLICE_LITERAL("default"),
+                                  .settings = {.mode = {.bound_ms = 1000}, .memory = bytes_max}};
+    struct namespaces *namespaces = namespaces_new(&spec, 1, 1);
+    assert_non_null(namespaces);
+    return namespaces;
+}
+
 static inline struct item *help_item(const struct l1_key *key, const char *value,
                                      int64_t expire_at_ms, int64_t stamped_at_ms)
 {
@@ -39,8 +49,8 @@ static inline enum status help_swap(struct l1 *l1, const struct l1_key *key, str
                                     const char *value, int64_t expire_at_ms, int64_t now_ms)
 {
     struct item *item = value != NULL ? help_item(key, value, expire_at_ms, 0) : NULL;
-    enum status status =
-        l1_commit(l1, &(struct l1_change){.key = *key, .seen = seen, .item = item}, 1, now_ms);
+    enum status status = l1_commit(
+        &(struct l1_change){.l1 = l1, .key = *key, .seen = seen, .item = item}, 1, now_ms);
     item_release(item);
     return status;
 }

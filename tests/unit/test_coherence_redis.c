@@ -35,7 +35,8 @@ struct world {
     pid_t pid;
     struct clock clock;
     struct l2_url url;
-    struct l1 *l1;
+    struct namespaces *namespaces;
+    struct l1 *l1; /* of `default` */
     struct coherence *coherence;
     struct metrics metrics;
     struct wire control;
@@ -122,7 +123,7 @@ static void on_control_ready(struct link *link, void *arg, const struct beat_ans
 {
     struct wire *wire = arg;
     (void)link;
-    coherence_on_control_up(wire->world->coherence, answer, clock_now_ms(&wire->world->clock));
+    coherence_on_epoch(wire->world->coherence, answer, clock_now_ms(&wire->world->clock));
 }
 
 static void on_bus_ready(struct link *link, void *arg, const struct beat_answer *answer)
@@ -130,9 +131,10 @@ static void on_bus_ready(struct link *link, void *arg, const struct beat_answer 
     struct wire *wire = arg;
     struct buf greeting = {0};
     const int64_t now_ms = clock_now_ms(&wire->world->clock);
+    coherence_on_epoch(wire->world->coherence, answer, now_ms);
     assert_int_equal(coherence_bus_greeting(&greeting, link_client_id(link)), OK);
     assert_int_equal(link_say(link, buf_slice(&greeting)), OK);
-    coherence_on_bus_up(wire->world->coherence, answer, now_ms);
+    coherence_on_bus_up(wire->world->coherence, now_ms);
     buf_done(&greeting);
 }
 
@@ -211,7 +213,6 @@ static void world_turn(struct world *world)
     wire_turn(&world->control, now_ms);
     wire_turn(&world->bus, now_ms);
     coherence_tick(world->coherence, now_ms);
-    coherence_targets_confirmed(world->coherence, coherence_unconfirmed_run(world->coherence));
     struct wire *const wires[] = {&world->control, &world->bus};
     struct pollfd polls[] = {{.fd = world->control.fd, .events = POLLIN},
                              {.fd = world->bus.fd, .events = POLLIN}};
@@ -275,8 +276,9 @@ static int world_open(void **state)
     clock_open(&world->clock);
     redis_start(world);
     world->url = (struct l2_url){.is_unix = true, .host = world->path};
-    world->l1 = help_new(1 << 20, NULL, 1);
-    world->coherence = coherence_new(&(struct coherence_options){.l1 = world->l1,
+    world->namespaces = help_namespaces(1 << 20);
+    world->l1 = namespaces_default(world->namespaces)->l1;
+    world->coherence = coherence_new(&(struct coherence_options){.namespaces = world->namespaces,
                                                                  .metrics = &world->metrics,
                                                                  .node = NODE,
                                                                  .coherence_db = 15,
@@ -293,7 +295,7 @@ static int world_done(void **state)
     link_free(world->bus.link);
     link_free(world->control.link);
     coherence_free(world->coherence);
-    l1_free(world->l1);
+    namespaces_free(world->namespaces);
     redis_end(world);
     free(world);
     return 0;

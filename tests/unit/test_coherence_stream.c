@@ -55,12 +55,6 @@ static struct message *world_append(struct world *world)
     return message;
 }
 
-static struct beat_answer world_says(const struct world *world)
-{
-    return (struct beat_answer){
-        .epoch = world->epoch, .seq = world->seq, .run = 9, .target = world->epoch.counter};
-}
-
 static void world_announce(struct world *world)
 {
     struct message *message = world_append(world);
@@ -93,7 +87,7 @@ static void world_run_beat(struct world *world, struct machine *machine)
                      OK);
     assert_int_equal(buf_append_slice(&message->bytes, buf_slice(&frame)), OK);
     assert_int_equal(buf_append(&message->bytes, "\r\n", 2), OK);
-    const struct beat_answer answer = world_says(world);
+    const struct beat_answer answer = {.epoch = world->epoch, .seq = world->seq};
     coherence_on_beat_answer(machine->stage.coherence, &answer, world->now_ms);
     buf_done(&frame);
 }
@@ -102,8 +96,7 @@ static void world_run_beat(struct world *world, struct machine *machine)
 
 static void machine_subscribe(struct world *world, struct machine *machine)
 {
-    const struct beat_answer answer = world_says(world);
-    coherence_on_bus_up(machine->stage.coherence, &answer, world->now_ms);
+    coherence_on_bus_up(machine->stage.coherence, world->now_ms);
     machine->stage.now_ms = world->now_ms;
     stage_confirm(&machine->stage);
     machine->next = world->count;
@@ -174,18 +167,19 @@ static void world_open(struct world *world, uint64_t seed)
     for (unsigned i = 0; i < MACHINES; i++) {
         struct stage *stage = &world->machines[i].stage;
         stage->known = NODE + i; /* its node */
-        stage->l1 = help_new(1 << 20, NULL, 1);
-        stage->coherence = coherence_new(&(struct coherence_options){.l1 = stage->l1,
-                                                                     .metrics = &stage->metrics,
-                                                                     .node = NODE + i,
-                                                                     .seed = seed + i,
-                                                                     .coherence_db = 15,
-                                                                     .bound_ms = T_MS});
+        stage->namespaces = help_namespaces(1 << 20);
+        stage->l1 = namespaces_default(stage->namespaces)->l1;
+        stage->coherence =
+            coherence_new(&(struct coherence_options){.namespaces = stage->namespaces,
+                                                      .metrics = &stage->metrics,
+                                                      .node = NODE + i,
+                                                      .seed = seed + i,
+                                                      .coherence_db = 15,
+                                                      .bound_ms = T_MS});
         assert_non_null(stage->coherence);
         stage->view = coherence_view(stage->coherence);
-        const struct beat_answer answer = world_says(world);
-        coherence_on_control_up(stage->coherence, &answer, world->now_ms);
-        coherence_targets_confirmed(stage->coherence, answer.run);
+        const struct beat_answer answer = {.epoch = world->epoch, .seq = world->seq};
+        coherence_on_epoch(stage->coherence, &answer, world->now_ms);
         machine_subscribe(world, &world->machines[i]);
     }
 }

@@ -92,15 +92,15 @@ static void the_commit_of_many_is_all_or_nothing(void **state)
     for (int i = 0; i < COUNT; i++) {
         snprintf(names[i], sizeof names[i], "key:%d", i);
         struct l1_key key = l1_key(l1, 0, slice_of(names[i]));
-        changes[i] =
-            (struct l1_change){.key = key, .seen = NULL, .item = help_item(&key, "v", 0, 0)};
+        changes[i] = (struct l1_change){
+            .l1 = l1, .key = key, .seen = NULL, .item = help_item(&key, "v", 0, 0)};
     }
     help_set(l1, 0, names[COUNT - 1], "there", 0, T0);
-    assert_int_equal(l1_commit(l1, changes, COUNT, T0), AGAIN);
+    assert_int_equal(l1_commit(changes, COUNT, T0), AGAIN);
     assert_int_equal(l1_count(l1, 0), 1);
     assert_true(help_is(l1, 0, names[COUNT - 1], "there", T0));
     changes[COUNT - 1].seen = L1_ANY;
-    assert_int_equal(l1_commit(l1, changes, COUNT, T0), OK);
+    assert_int_equal(l1_commit(changes, COUNT, T0), OK);
     assert_int_equal(l1_count(l1, 0), COUNT);
     for (int i = 0; i < COUNT; i++) {
         assert_true(help_is(l1, 0, names[i], "v", T0));
@@ -116,16 +116,16 @@ static void of_several_changes_of_one_key_the_last_stands(void **state)
     struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k"));
     struct item *a = help_item(&key, "a", 0, 0);
     struct item *b = help_item(&key, "b", 0, 0);
-    struct l1_change set_twice[] = {{key, L1_ANY, a}, {key, L1_ANY, b}};
-    assert_int_equal(l1_commit(l1, set_twice, 2, T0), OK);
+    struct l1_change set_twice[] = {{l1, key, L1_ANY, a}, {l1, key, L1_ANY, b}};
+    assert_int_equal(l1_commit(set_twice, 2, T0), OK);
     assert_true(help_is(l1, 0, "k", "b", T0));
     struct item *c = help_item(&key, "c", 0, 0);
-    struct l1_change remove_and_set[] = {{key, b, NULL}, {key, b, c}};
-    assert_int_equal(l1_commit(l1, remove_and_set, 2, T0), OK);
+    struct l1_change remove_and_set[] = {{l1, key, b, NULL}, {l1, key, b, c}};
+    assert_int_equal(l1_commit(remove_and_set, 2, T0), OK);
     assert_true(help_is(l1, 0, "k", "c", T0));
     struct item *d = help_item(&key, "d", 0, 0);
-    struct l1_change set_and_remove[] = {{key, c, d}, {key, c, NULL}};
-    assert_int_equal(l1_commit(l1, set_and_remove, 2, T0), OK);
+    struct l1_change set_and_remove[] = {{l1, key, c, d}, {l1, key, c, NULL}};
+    assert_int_equal(l1_commit(set_and_remove, 2, T0), OK);
     assert_true(help_is(l1, 0, "k", NULL, T0));
     assert_int_equal(l1_count(l1, 0), 0);
     item_release(a);
@@ -145,12 +145,13 @@ static void a_change_may_only_compare(void **state)
     help_set(l1, 0, "watched", "w", 0, T0);
     struct item *seen = l1_hold(l1, &watched, T0);
     struct item *item = help_item(&key, "v", 0, 0);
-    struct l1_change changes[] = {{watched, seen, seen}, {absent, NULL, NULL}, {key, L1_ANY, item}};
-    assert_int_equal(l1_commit(l1, changes, 3, T0), OK);
+    struct l1_change changes[] = {
+        {l1, watched, seen, seen}, {l1, absent, NULL, NULL}, {l1, key, L1_ANY, item}};
+    assert_int_equal(l1_commit(changes, 3, T0), OK);
     assert_true(help_is(l1, 0, "watched", "w", T0));
     assert_true(help_is(l1, 0, "k", "v", T0));
     help_set(l1, 0, "watched", "x", 0, T0);
-    assert_int_equal(l1_commit(l1, changes, 3, T0), AGAIN);
+    assert_int_equal(l1_commit(changes, 3, T0), AGAIN);
     item_release(seen);
     item_release(item);
     l1_free(l1);
@@ -163,7 +164,7 @@ static void what_does_not_fit_is_refused_and_changes_nothing(void **state)
     help_set(l1, 0, "k", "v", 0, T0);
     struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k"));
     struct item *item = item_new(0, key.bytes, 64 << 10);
-    assert_int_equal(l1_commit(l1, &(struct l1_change){key, L1_ANY, item}, 1, T0), TOO_BIG);
+    assert_int_equal(l1_commit(&(struct l1_change){l1, key, L1_ANY, item}, 1, T0), TOO_BIG);
     item_release(item);
     assert_true(help_is(l1, 0, "k", "v", T0));
     l1_free(l1);
@@ -241,14 +242,14 @@ static void swapped_databases_change_names_at_once(void **state)
     help_set(l1, 0, "a", "zero", 0, T0);
     help_set(l1, 5, "a", "five", 0, T0);
     help_set(l1, 5, "b", "five", 0, T0);
-    l1_swap(l1, 0, 5);
+    l1_swap(&l1, 1, 0, 5);
     assert_true(help_is(l1, 0, "a", "five", T0));
     assert_true(help_is(l1, 5, "a", "zero", T0));
     assert_int_equal(l1_count(l1, 0), 2);
     help_set(l1, 0, "a", "new", 0, T0);
     help_set(l1, 5, "c", "new", 0, T0);
-    l1_swap(l1, 3, 3);
-    l1_swap(l1, 5, 7);
+    l1_swap(&l1, 1, 3, 3);
+    l1_swap(&l1, 1, 5, 7);
     assert_true(help_is(l1, 7, "a", "zero", T0));
     assert_true(help_is(l1, 7, "c", "new", T0));
     assert_true(help_is(l1, 5, "a", NULL, T0));
@@ -385,7 +386,7 @@ static void model_commit(struct model *model)
         snprintf(names[i], sizeof names[i], "key:%u", picked[i]);
         struct l1_key key = l1_key(model->l1, db, slice_of(names[i]));
         struct model_entry *entry = model_live(model, db, picked[i]);
-        changes[i] = (struct l1_change){.key = key, .seen = L1_ANY, .item = NULL};
+        changes[i] = (struct l1_change){.l1 = model->l1, .key = key, .seen = L1_ANY, .item = NULL};
         uint64_t kind = rand_below(&model->rand, 20);
         if (kind == 0) { /* pretends that there is no such key */
             changes[i].seen = NULL;
@@ -404,7 +405,7 @@ static void model_commit(struct model *model)
             changes[i].item = help_item(&key, text, expire_at_ms, 0);
         }
     }
-    enum status status = l1_commit(model->l1, changes, count, model->now_ms);
+    enum status status = l1_commit(changes, count, model->now_ms);
     HELP_CHECK(status == (may ? OK : AGAIN), model->seed);
     for (size_t i = 0; i < count; i++) {
         if (status == OK) {
@@ -431,7 +432,7 @@ static void model_step(struct model *model)
     snprintf(name, sizeof name, "key:%u", k);
     switch (rand_below(&model->rand, 100)) {
     case 0:
-        l1_swap(model->l1, db, other);
+        l1_swap(&model->l1, 1, db, other);
         for (unsigned i = 0; i < MODEL_KEYS; i++) {
             struct model_entry entry = model->entries[db][i];
             model->entries[db][i] = model->entries[other][i];

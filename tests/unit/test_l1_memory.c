@@ -23,7 +23,7 @@ static void put(struct l1 *l1, const char *kind, unsigned number, size_t value_s
     struct item *item = item_new(0, key.bytes, value_size);
     memset(item_value_room(item), 'v', value_size);
     item->expire_at_ms = expire_at_ms;
-    assert_int_equal(l1_commit(l1, &(struct l1_change){key, L1_ANY, item}, 1, now_ms), OK);
+    assert_int_equal(l1_commit(&(struct l1_change){l1, key, L1_ANY, item}, 1, now_ms), OK);
     item_release(item);
 }
 

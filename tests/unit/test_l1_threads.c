@@ -39,7 +39,8 @@ static void stress_increment(struct stress *stress, unsigned counter)
         snprintf(text, sizeof text, "%lld", (long long)number + 1);
         struct item *item = item_new_value(0, key.bytes, slice_of(text));
         enum status status = l1_commit(
-            stress->counters, &(struct l1_change){.key = key, .seen = seen, .item = item}, 1, T0);
+            &(struct l1_change){.l1 = stress->counters, .key = key, .seen = seen, .item = item}, 1,
+            T0);
         item_release(item);
         item_release(seen);
         if (status == OK) {
@@ -100,7 +101,7 @@ static void *stress_run(void *arg)
         case 5:
             if (rand_below(&rand, 200) == 0) {
                 l1_flush(stress->l1, 1);
-                l1_swap(stress->l1, 1, 2);
+                l1_swap(&stress->l1, 1, 1, 2);
                 l1_resize(stress->l1, (100 + rand_below(&rand, 200)) << 10, T0);
             }
             break;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Settings: where they come from, what they may be, and what is said when they are wrong. */
-#include "server/options.h"
+#include "server/option_table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -127,7 +127,10 @@ static void without_any_source_the_defaults_stand(void **state)
     assert_int_equal(sources.options.l2_timeout, 2000);
     assert_int_equal(sources.options.maxclients, 10000);
     assert_true(sources.options.protected_mode);
-    assert_int_equal(options_bound_ms(&sources.options), 1000);
+    struct namespace_spec specs[NAMESPACES_MAX];
+    assert_int_equal(options_specs(&sources.options, specs), 1);
+    assert_int_equal(specs[0].settings.mode.bound_ms, 1000);
+    assert_int_equal(specs[0].settings.memory, options_memory(&sources.options));
     assert_null(sources.options.file);
     sources_done(&sources);
 }
@@ -221,10 +224,129 @@ static void errors_of_a_file_name_the_line(void **state)
     check_file_error("memory = lots\n", ":1: option 'memory': argument must be a memory value");
     check_file_error("threads = 1\nno equals sign\nnosuch = 1\n", ":2: expected 'name = value'");
     check_file_error("nosuch = 1\nno equals sign\n", ":1: unknown option 'nosuch'");
-    check_file_error("threads = 1\n\n[namespace response]\nprefix = r:\n",
-                     ":3: section [namespace response] is not supported by this version");
-    check_file_error("[other]\n", ":1: section [other] is not supported by this version");
+    check_file_error("[other]\n",
+                     ":1: unknown section [other]: expected [namespace NAME] or [terrace]");
     check_file_error("[terrace\n", ":1: expected ']' at the end of the section's name");
+}
+
+static void sections_are_namespaces(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "memory = 100mb\n"
+                           "mode = bounded 3s\n"
+                           "l2 = redis://127.0.0.1:1\n"
+                           "[namespace response] ; the first\n"
+                           "prefix = resp:\n"
+                           "mode = bounded 200ms\n"
+                           "memory = 30mb\n"
+                           "policy = LFU\n"
+                           "ttl = 30m\n"
+                           "[terrace]\n"
+                           "threads = 2\n"
+                           "[namespace other]\n"
+                           "prefix = o\n"
+                           "writers = any\n"
+                           "memory = 10mb\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(sources.options.threads, 2);
+    struct options copy;
+    assert_int_equal(options_copy(&sources.options, &copy), OK);
+    sources_done(&sources);
+    struct namespace_spec specs[NAMESPACES_MAX];
+    assert_int_equal(options_specs(&copy, specs), 3);
+    assert_true(slice_is(specs[0].name, "default"));
+    assert_int_equal(specs[0].settings.memory, 60 << 20);
+    assert_int_equal(specs[0].settings.mode.bound_ms, 3000);
+    assert_true(slice_is(specs[1].name, "response"));
+    assert_true(slice_is(specs[1].prefix, "resp:"));
+    assert_int_equal(specs[1].settings.mode.kind, NAMESPACE_BOUNDED);
+    assert_int_equal(specs[1].settings.mode.bound_ms, 200);
+    assert_int_equal(specs[1].settings.ttl_ms, 30 * 60 * 1000);
+    assert_ptr_equal(specs[1].settings.policy, &policy_lfu);
+    assert_int_equal(specs[2].settings.memory, 10 << 20);
+    assert_int_equal(specs[2].settings.ttl_ms, 0);
+    options_done(&copy);
+}
+
+static void errors_of_namespaces_name_the_line(void **state)
+{
+    (void)state;
+    check_file_error("[namespace a b]\n",
+                     ":1: expected [namespace NAME], NAME of at most 64 letters, digits, - _ .");
+    check_file_error("[namespace default]\n",
+                     ":1: the settings of namespace 'default' are those outside of sections");
+    check_file_error("[namespace a]\nprefix = a\n[namespace a]\n",
+                     ":3: namespace 'a' is there already, in line 1");
+    check_file_error("[namespace a]\nmemory = 2mb\n", ":1: namespace 'a': expected a prefix");
+    check_file_error("[namespace a]\nprefix = x\n[namespace b]\nprefix = x\n",
+                     ":3: namespace 'b': namespace 'a' has the same prefix");
+    check_file_error("[namespace a]\nswr = 30s\n",
+                     ":2: option 'swr' is not supported by this version");
+    check_file_error("[namespace a]\nthreads = 3\n", ":2: unknown option 'threads' of a namespace");
+    check_file_error("[namespace a]\nprefx = x\n",
+                     ":2: unknown option 'prefx' of a namespace (did you mean 'prefix'?)");
+    check_file_error("[namespace a]\nmode = strict\n",
+                     ":2: option 'mode': mode 'strict' is not supported by this version");
+    check_file_error("[namespace a]\nmode = bounded 5ms\n",
+                     ":2: option 'mode': argument must be 'bounded T' with T between 10ms and 60s");
+    check_file_error("[namespace a]\nwriters = nodes\n",
+                     ":2: option 'writers': writers 'nodes' is not supported by this version");
+    check_file_error("[namespace a]\nmemory = 1000\n",
+                     ":2: option 'memory': argument must be between 1048576 and "
+                     "9223372036854775807 inclusive");
+    check_file_error(
+        "[namespace a]\npolicy = fifo\n",
+        ":2: option 'policy': argument(s) must be one of the following: lru, lfu, ttl");
+}
+
+static void budgets_of_namespaces_must_fit(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "memory = 8mb\n[namespace a]\nprefix = a\nmemory = 4mb\n"
+                           "[namespace b]\nprefix = b\nmemory = 3500kb\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(sources.error,
+                        "settings: the namespaces' memory (7778304 bytes together) must leave at "
+                        "least 1mb of the node's (8388608 bytes) to the keys of no namespace");
+    sources_done(&sources);
+    sources_open(&sources, "memory = 8mb\n[namespace a]\nprefix = a\nmemory = 4mb\nttl = 5s\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(sources.error,
+                        "settings: namespace 'a': ttl needs l2: alone, a value lives "
+                        "as long as its writer said");
+    sources_done(&sources);
+}
+
+static void modes_are_read_with_their_times(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        struct namespace_mode mode;
+    } good[] = {
+        {"bounded", {NAMESPACE_BOUNDED, 1000, 0}},
+        {"bounded 5s", {NAMESPACE_BOUNDED, 5000, 0}},
+        {"strict", {NAMESPACE_STRICT, 200, 0}},
+        {"strict  50ms ", {NAMESPACE_STRICT, 50, 0}},
+        {"available 1h", {NAMESPACE_AVAILABLE, 1000, 3600000}},
+        {"available 10m 2s", {NAMESPACE_AVAILABLE, 2000, 600000}},
+        {"ttl", {NAMESPACE_TTL, 1000, 0}},
+    };
+    static const char *const bad[] = {"",          "bound",        "bounded 9ms", "bounded 61s",
+                                      "bounded x", "bounded 1s x", "available",   "available 25h",
+                                      "ttl 5s",    "strict -1s",   "Bounded 1s"};
+    struct namespace_mode mode;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(mode_parse(slice_of(good[i].text), &mode), OK);
+        assert_int_equal(mode.kind, good[i].mode.kind);
+        assert_int_equal(mode.bound_ms, good[i].mode.bound_ms);
+        assert_int_equal(mode.grace_ms, good[i].mode.grace_ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(mode_parse(slice_of(bad[i]), &mode), MALFORMED);
+    }
 }
 
 static void a_long_line_is_an_error_and_not_cut(void **state)
@@ -239,7 +361,7 @@ static void a_long_line_is_an_error_and_not_cut(void **state)
     char comment[600];
     memset(comment, '#', sizeof(comment));
     comment[sizeof(comment) - 1] = '\0';
-    struct options options;
+    struct options options = {.file = NULL};
     char error[OPTIONS_ERROR_MAX];
     assert_int_equal(options_read_text(&options, "f", slice_of(comment), error), OK);
 }
@@ -343,7 +465,7 @@ static void only_bounded_mode_is_supported(void **state)
                      "flag --mode: mode 'available' is not supported by this version");
     static const char expected[] =
         "flag --mode: argument must be 'bounded T' with T between 10ms and 60s";
-    check_flag_error("--mode", "bounded", expected);
+    check_value("--mode", "bounded", "mode", "bounded");
     check_flag_error("--mode", "bounded 9ms", expected);
     check_flag_error("--mode", "bounded 61s", expected);
     check_flag_error("--mode", "boundless 1s", expected);
@@ -592,6 +714,10 @@ int main(void)
         cmocka_unit_test(wrong_flags_are_refused_by_name),
         cmocka_unit_test(an_unknown_variable_of_ours_is_an_error),
         cmocka_unit_test(a_file_may_have_comments_a_section_indentation_and_crlf),
+        cmocka_unit_test(sections_are_namespaces),
+        cmocka_unit_test(errors_of_namespaces_name_the_line),
+        cmocka_unit_test(budgets_of_namespaces_must_fit),
+        cmocka_unit_test(modes_are_read_with_their_times),
         cmocka_unit_test(errors_of_a_file_name_the_line),
         cmocka_unit_test(a_long_line_is_an_error_and_not_cut),
         cmocka_unit_test(a_line_of_the_longest_size_arrives_whole),

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The settings of namespaces: what each may be, what they must be together, and what tiers/namespace.h makes of them. */
+#include "protocol/check.h"
+#include "server/machine.h"
+#include "server/option_table.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BOUND_MIN_MS = 10,
+    BOUND_MAX_MS = 60000,
+    BOUND_STRICT_MS = 200,
+    BOUND_OTHER_MS = 1000,
+    DEFAULT_SHARE_MIN = 1 << 20, /* what named namespaces must leave to `default` */
+};
+#define GRACE_MAX_MS INT64_C(86400000)
+
+/* --- mode --------------------------------------------------------------------------------------- */
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* The next word of the text, or an empty one. */
+static struct slice next_word(struct slice *rest)
+{
+    while (rest->size > 0 && is_space(rest->data[0])) {
+        *rest = (struct slice){rest->data + 1, rest->size - 1};
+    }
+    struct slice word = {rest->data, 0};
+    while (word.size < rest->size && !is_space(rest->data[word.size])) {
+        word.size++;
+    }
+    *rest = (struct slice){rest->data + word.size, rest->size - word.size};
+    return word;
+}
+
+/* A time that must be there unless `*ret_ms` has a value already. */
+static enum status next_time(struct slice *rest, int64_t max_ms, int64_t *ret_ms)
+{
+    const struct slice word = next_word(rest);
+    if (word.size == 0) {
+        return *ret_ms > 0 ? OK : MALFORMED;
+    }
+    const enum status status = time_parse(word, 1, ret_ms);
+    return status == OK && *ret_ms >= BOUND_MIN_MS && *ret_ms <= max_ms ? OK : MALFORMED;
+}
+
+enum status mode_parse(struct slice text, struct namespace_mode *ret_mode)
+{
+    const struct slice kind = next_word(&text);
+    enum status status = OK;
+    *ret_mode = (struct namespace_mode){.bound_ms = BOUND_OTHER_MS};
+    if (slice_is(kind, "bounded")) {
+        ret_mode->kind = NAMESPACE_BOUNDED;
+        status = next_time(&text, BOUND_MAX_MS, &ret_mode->bound_ms);
+    } else if (slice_is(kind, "strict")) {
+        ret_mode->kind = NAMESPACE_STRICT;
+        ret_mode->bound_ms = BOUND_STRICT_MS;
+        status = next_time(&text, BOUND_MAX_MS, &ret_mode->bound_ms);
+    } else if (slice_is(kind, "available")) {
+        ret_mode->kind = NAMESPACE_AVAILABLE;
+        status = next_time(&text, GRACE_MAX_MS, &ret_mode->grace_ms);
+        status = status == OK ? next_time(&text, BOUND_MAX_MS, &ret_mode->bound_ms) : status;
+    } else if (slice_is(kind, "ttl")) {
+        ret_mode->kind = NAMESPACE_TTL;
+    } else {
+        status = MALFORMED;
+    }
+    return status == OK && next_word(&text).size == 0 ? OK : MALFORMED;
+}
+
+const char *mode_check(struct slice text, char room[OPTION_REASON_MAX])
+{
+    static const char *const others[] = {"strict", "available", "ttl"};
+    struct slice rest = text;
+    const struct slice kind = next_word(&rest);
+    struct namespace_mode mode;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (slice_is(kind, others[i])) {
+            (void)snprintf(room, OPTION_REASON_MAX, "mode '%s' is not supported by this version",
+                           others[i]);
+            return room;
+        }
+    }
+    return mode_parse(text, &mode) == OK
+               ? NULL
+               : "argument must be 'bounded T' with T between 10ms and 60s";
+}
+
+/* --- sections ----------------------------------------------------------------------------------- */
+
+const char *prefix_check(struct slice text)
+{
+    return text.size <= NAMESPACE_PREFIX_MAX ? NULL : "argument must be at most 128 bytes";
+}
+
+bool namespace_option_is_later(struct slice name)
+{
+    static const char *const later[] = {"format", "max-ttl",      "jitter",       "swr",  "sie",
+                                        "eager",  "negative-ttl", "compress-min", "write"};
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+        if (slice_is_nocase(name, later[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool name_is_good(struct slice name)
+{
+    for (size_t i = 0; i < name.size; i++) {
+        const char c = name.data[i];
+        const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+        if (!good) {
+            return false;
+        }
+    }
+    return name.size > 0 && name.size <= NAMESPACE_NAME_MAX;
+}
+
+static void namespace_done(struct namespace_options *ns)
+{
+    const struct option *option;
+    for (unsigned i = 0; (option = namespace_option_at(i)) != NULL; i++) {
+        if (option_is_text(option)) {
+            free(*option_text_field(ns, option));
+        }
+    }
+    free(ns->name);
+}
+
+static enum status refuse(char reason[OPTION_REASON_MAX], const char *text)
+{
+    (void)snprintf(reason, OPTION_REASON_MAX, "%s", text);
+    return INVALID;
+}
+
+static enum status name_check(const struct options *options, struct slice name,
+                              char reason[OPTION_REASON_MAX])
+{
+    if (!name_is_good(name)) {
+        return refuse(reason,
+                      "expected [namespace NAME], NAME of at most 64 letters, digits, - _ .");
+    }
+    if (slice_is(name, "default")) {
+        return refuse(reason, "the settings of namespace 'default' are those outside of sections");
+    }
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        if (slice_is(name, options->namespaces[i].name)) {
+            (void)snprintf(reason, OPTION_REASON_MAX, "namespace '%s' is there already, in line %u",
+                           options->namespaces[i].name, options->namespaces[i].line);
+            return INVALID;
+        }
+    }
+    return options->namespace_count + 1 < NAMESPACES_MAX
+               ? OK
+               : refuse(reason, "expected at most 63 namespaces");
+}
+
+enum status namespace_add(struct options *options, struct slice name, unsigned line,
+                          char reason[OPTION_REASON_MAX])
+{
+    enum status status = name_check(options, name, reason);
+    if (status != OK) {
+        return status;
+    }
+    struct namespace_options ns = {.line = line, .name = strndup(name.data, name.size)};
+    status = ns.name == NULL ? NO_MEMORY : OK;
+    const struct option *option;
+    for (unsigned i = 0; (option = namespace_option_at(i)) != NULL && status == OK; i++) {
+        /* A default that its own line refuses is a bug; it comes out as an error of every section. */
+        status = option_assign(&ns, option, slice_of(option->fallback), reason);
+    }
+    struct namespace_options *grown =
+        status != OK ? NULL
+                     : realloc(options->namespaces,
+                               (options->namespace_count + 1) * sizeof(*options->namespaces));
+    if (grown == NULL) {
+        namespace_done(&ns);
+        return status == OK ? NO_MEMORY : status;
+    }
+    options->namespaces = grown;
+    grown[options->namespace_count++] = ns;
+    return OK;
+}
+
+void namespaces_drop(struct options *options)
+{
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        namespace_done(&options->namespaces[i]);
+    }
+    free(options->namespaces);
+    options->namespaces = NULL;
+    options->namespace_count = 0;
+}
+
+enum status namespaces_copy(const struct options *from, struct options *ret)
+{
+    char reason[OPTION_REASON_MAX];
+    ret->namespaces = NULL;
+    ret->namespace_count = 0;
+    for (unsigned i = 0; i < from->namespace_count; i++) {
+        const struct namespace_options *ns = &from->namespaces[i];
+        if (namespace_add(ret, slice_of(ns->name), ns->line, reason) != OK) {
+            return NO_MEMORY;
+        }
+        const struct option *option;
+        for (unsigned j = 0; (option = namespace_option_at(j)) != NULL; j++) {
+            struct namespace_options *copy = &ret->namespaces[i];
+            if (!option_is_text(option)) {
+                memcpy((char *)copy + option->offset, (const char *)ns + option->offset,
+                       sizeof(int64_t));
+                continue;
+            }
+            char **text = option_text_field(copy, option);
+            free(*text);
+            *text = strdup(*(char *const *)(const void *)((const char *)ns + option->offset));
+            if (*text == NULL) {
+                return NO_MEMORY;
+            }
+        }
+    }
+    return OK;
+}
+
+/* --- together ----------------------------------------------------------------------------------- */
+
+const char *namespaces_check(const struct options *options, char room[OPTION_REASON_MAX],
+                             unsigned *ret_line)
+{
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        const struct namespace_options *ns = &options->namespaces[i];
+        *ret_line = ns->line;
+        if (ns->prefix[0] == '\0') {
+            (void)snprintf(room, OPTION_REASON_MAX, "namespace '%s': expected a prefix", ns->name);
+            return room;
+        }
+        for (unsigned j = 0; j < i; j++) {
+            if (strcmp(options->namespaces[j].prefix, ns->prefix) == 0) {
+                (void)snprintf(room, OPTION_REASON_MAX,
+                               "namespace '%s': namespace '%s' has the same prefix", ns->name,
+                               options->namespaces[j].name);
+                return room;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* All named ones; -1: more than can be counted. */
+static int64_t memory_of_named(const struct options *options)
+{
+    int64_t sum = 0;
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        if (__builtin_add_overflow(sum, options->namespaces[i].memory, &sum)) {
+            return -1;
+        }
+    }
+    return sum;
+}
+
+const char *namespaces_check_together(const struct options *options, char room[OPTION_REASON_MAX])
+{
+    const int64_t named = memory_of_named(options);
+    const int64_t all = (int64_t)options_memory(options);
+    if (options->namespace_count > 0 && (named < 0 || named > all - DEFAULT_SHARE_MIN)) {
+        (void)snprintf(room, OPTION_REASON_MAX,
+                       "the namespaces' memory (%" PRId64
+                       " bytes together) must leave at least 1mb "
+                       "of the node's (%" PRId64 " bytes) to the keys of no namespace",
+                       named < 0 ? INT64_MAX : named, all);
+        return room;
+    }
+    for (unsigned i = 0; i < options->namespace_count && options->l2[0] == '\0'; i++) {
+        if (options->namespaces[i].ttl > 0) {
+            (void)snprintf(room, OPTION_REASON_MAX,
+                           "namespace '%s': ttl needs l2: alone, a value lives as long as its "
+                           "writer said",
+                           options->namespaces[i].name);
+            return room;
+        }
+    }
+    return NULL;
+}
+
+/* --- for the tiers ------------------------------------------------------------------------------ */
+
+size_t options_memory(const struct options *options)
+{
+    static const size_t gibibyte = (size_t)1 << 30;
+    if (options->memory > 0) {
+        return (size_t)options->memory;
+    }
+    const size_t half = machine_memory() / 2;
+    return half < gibibyte ? half : gibibyte;
+}
+
+static struct namespace_settings settings_of(const char *mode, size_t memory, const char *policy)
+{
+    struct namespace_settings settings = {.memory = memory,
+                                          .policy = policy_find(slice_of(policy))};
+    CHECK(mode_parse(slice_of(mode), &settings.mode) == OK); /* checked when it was assigned */
+    return settings;
+}
+
+unsigned options_specs(const struct options *options, struct namespace_spec specs[NAMESPACES_MAX])
+{
+    const size_t named = (size_t)memory_of_named(options);
+    specs[0] = (struct namespace_spec){
+        .name = SLICE_LITERAL("default"),
+        .settings = settings_of(options->mode, options_memory(options) - named, options->policy)};
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        const struct namespace_options *ns = &options->namespaces[i];
+        specs[i + 1] = (struct namespace_spec){
+            .name = slice_of(ns->name),
+            .prefix = slice_of(ns->prefix),
+            .settings = settings_of(ns->mode, (size_t)ns->memory, ns->policy)};
+        specs[i + 1].settings.ttl_ms = ns->ttl;
+    }
+    return options->namespace_count + 1;
+}

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Namespaces: prefixes with contracts, budgets and policies of their own, and what changes while the node runs."""
+
+import pathlib
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import SLACK_S, TERRACED, until
+
+pytestmark = pytest.mark.own
+
+TWO = """
+memory = 40mb
+[namespace noisy]
+prefix = n:
+memory = 2mb
+[namespace quiet]
+prefix = n:q:
+memory = 8mb
+policy = lfu
+"""
+
+
+def configured(stage, text, *flags, l2=None):
+    """A node that reads a file; the file is node.config."""
+    path = stage.folder / "node.conf"
+    path.write_text(text)
+    node = stage.node(str(path), "--memory", "40mb", *flags, l2=l2)
+    node.config = path
+    return node
+
+
+def reload(node, text, deadline_s=10.0):
+    """Writes the file and waits until the node has said what became of it: the line of its log."""
+    log = pathlib.Path(node.process.log_path)
+    seen = log.stat().st_size
+    node.config.write_text(text)
+    node.process.signal(signal.SIGHUP)
+
+    def said():
+        return re.search(r"^.*event=(?:reloaded|reload_refused).*$", log.read_bytes()[seen:].decode(), re.M)
+
+    return until(said, deadline_s, "the log tells of the reload").group(0)
+
+
+def namespaces(node):
+    """Name to fields, out of INFO."""
+    lines = {name[3:]: value for name, value in node.info("namespaces").items() if name.startswith("ns_")}
+    return {name: dict(pair.split("=", 1) for pair in value.split(",")) for name, value in lines.items()}
+
+
+# --- what belongs where ----------------------------------------------------------------------------------------------
+
+
+def test_a_flood_in_one_namespace_evicts_nobody_else(stage):
+    node = configured(stage, TWO)
+    client = node.client()
+    for i in range(500):
+        client.mset({f"k:{i}": "kept", f"n:q:{i}": "kept"})
+    pipe = client.pipeline(transaction=False)
+    for i in range(20000):
+        pipe.set(f"n:{i}", "x" * 1000)
+    pipe.execute()
+    assert client.mget([f"k:{i}" for i in range(500)]) == [b"kept"] * 500
+    assert client.mget([f"n:q:{i}" for i in range(500)]) == [b"kept"] * 500
+    seen = namespaces(node)
+    assert int(seen["noisy"]["evictions"]) > 15000
+    assert int(seen["noisy"]["bytes"]) <= 2 << 20
+    assert seen["quiet"]["evictions"] == seen["default"]["evictions"] == "0"
+    assert seen["quiet"]["policy"] == "lfu" and seen["quiet"]["prefix"] == "n:q:"
+    assert int(seen["default"]["bytes_max"]) == 30 << 20
+    assert int(seen["quiet"]["hits"]) == 500
+
+
+def test_all_namespaces_are_one_keyspace(stage):
+    client = configured(stage, TWO).client()
+    names = {f"{prefix}{i}".encode() for prefix in ("k:", "n:", "n:q:") for i in range(300)}
+    client.mset({name: name for name in names})
+    assert client.dbsize() == 900
+    assert set(client.keys()) == names
+    assert set(client.keys("n:q:1*")) == {name for name in names if name.startswith(b"n:q:1")}
+    found, cursor = [], None
+    while cursor != 0:
+        cursor, some = client.scan(cursor or 0, count=7)
+        assert cursor < 1 << 63
+        found += some
+    assert set(found) == names and len(found) == 900
+    assert {client.randomkey().split(b":")[0:-1][-1] for _ in range(200)} == {b"k", b"n", b"q"}
+    assert client.info("keyspace")["db0"]["keys"] == 900
+    client.execute_command("SWAPDB", 0, 3)
+    assert client.dbsize() == 0
+    assert client.info("keyspace")["db3"]["keys"] == 900
+
+
+def test_commands_of_many_keys_span_namespaces(stage):
+    client = configured(stage, TWO).client()
+    client.mset({"x": "1", "n:x": "2", "n:q:x": "3"})
+    assert client.mget("x", "n:x", "n:q:x", "n:none") == [b"1", b"2", b"3", None]
+    assert client.msetnx({"y": "1", "n:x": "taken", "n:q:y": "1"}) is False
+    assert client.exists("y", "n:q:y") == 0
+    client.rename("x", "n:q:moved")
+    assert client.get("n:q:moved") == b"1" and client.get("x") is None
+    assert client.execute_command("COPY", "n:q:moved", "copy") == 1
+    assert client.delete("n:x", "n:q:x", "n:q:moved", "copy", "none") == 4
+    assert client.dbsize() == 0
+    client.mset({"x": "1", "n:x": "2"})
+    client.flushdb()
+    assert client.dbsize() == 0
+
+
+def test_msetnx_over_namespaces_has_one_winner(stage):
+    node = configured(stage, TWO)
+    rounds, racers = 200, 4
+    barrier = threading.Barrier(racers)
+    wins = [[] for _ in range(racers)]
+
+    def race(number):
+        client = node.client()
+        for i in range(rounds):
+            keys = [f"k:{i}", f"n:{i}", f"n:q:{i}"]
+            barrier.wait()
+            won = client.msetnx({key: number for key in (keys if number % 2 else keys[::-1])})
+            wins[number].append(won)
+
+    threads = [threading.Thread(target=race, args=(number,)) for number in range(racers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    client = node.client()
+    for i in range(rounds):
+        winners = [number for number in range(racers) if wins[number][i]]
+        assert len(winners) == 1
+        assert client.mget(f"k:{i}", f"n:{i}", f"n:q:{i}") == [b"%d" % winners[0]] * 3
+
+
+# --- contracts -------------------------------------------------------------------------------------------------------
+
+BOUNDS = """
+mode = bounded 1s
+[namespace fast]
+prefix = fast:
+mode = bounded 200ms
+memory = 4mb
+"""
+
+
+def served_until(node, key, began):
+    """Asks for the key until L2 is waited for: when the last prompt answer was asked for, seconds after `began`."""
+    last = 0.0
+    with node.wire() as conn:
+        conn.sock.settimeout(0.15)
+        while True:
+            asked = time.monotonic()
+            try:
+                if conn.ask("GET", key) != b"v":
+                    return last
+            except OSError:
+                return last
+            last = asked - began
+
+
+def test_each_namespace_keeps_its_own_bound(stage):
+    redis_server = stage.redis()
+    node = configured(stage, BOUNDS, l2=redis_server)
+    client = node.client()
+    client.mset({"fast:k": "v", "slow:k": "v"})
+
+    def both_are_hits():
+        before = namespaces(node)
+        client.mget("fast:k", "slow:k")
+        after = namespaces(node)
+        return all(int(after[name]["hits"]) > int(before[name]["hits"]) for name in ("fast", "default"))
+
+    until(both_are_hits, 5.0, "both are in L1")
+    redis_server.process.signal(signal.SIGSTOP)
+    stat = pathlib.Path(f"/proc/{redis_server.pid}/stat")
+    until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 5.0, "Redis stands")
+    began = time.monotonic()
+    ends = {}
+    threads = [threading.Thread(target=lambda key=key: ends.__setitem__(key, served_until(node, key, began)))
+               for key in ("fast:k", "slow:k")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    redis_server.process.signal(signal.SIGCONT)
+    # The horizon is older than the stop, so what is asked later than T after it is no hit: to the millisecond.
+    assert ends["fast:k"] <= 0.201
+    assert 0.201 < ends["slow:k"] <= 1.001
+
+
+def test_ttl_limits_life_in_l1_and_nothing_else(stage):
+    redis_server = stage.redis()
+    node = configured(stage, "[namespace short]\nprefix = s:\nttl = 300ms\nmemory = 4mb\n", l2=redis_server)
+    client, stranger = node.client(), redis_server.client()
+    stranger.set("s:k", "v")
+    stranger.set("s:px", "v", px=100_000)
+    assert client.get("s:k") == b"v" and client.get("s:px") == b"v"
+    # Whatever L1 keeps for how long: TTL is what L2 says.
+    assert client.ttl("s:k") == -1 and 90 < client.ttl("s:px") <= 100
+    redis_server.client().config_resetstat()
+    began = time.monotonic()
+
+    def read_again():
+        assert client.get("s:k") == b"v"
+        return redis_server.calls("get") > 0
+
+    until(read_again, 5.0, "the value is asked for again")
+    assert time.monotonic() - began < 0.3 + SLACK_S
+    assert stranger.ttl("s:k") == -1
+
+
+# --- changes while it runs -------------------------------------------------------------------------------------------
+
+
+def test_settings_change_in_place(stage):
+    node = configured(stage, TWO)
+    client = node.client()
+    client.set("n:1", "v")
+    assert "event=reloaded" in reload(node, TWO.replace("memory = 8mb", "memory = 6mb\nmode = bounded 300ms"))
+    seen = namespaces(node)
+    assert seen["quiet"]["bytes_max"] == str(6 << 20) and seen["default"]["bytes_max"] == str(32 << 20)
+    assert client.get("n:1") == b"v"
+    line = reload(node, TWO.replace("memory = 8mb", "memory = 60mb"))
+    assert "event=reload_refused" in line and "must leave at least 1mb" in line
+    line = reload(node, TWO + "swr = 3s\n")
+    assert "event=reload_refused" in line and "option 'swr' is not supported by this version" in line
+    assert namespaces(node)["quiet"]["bytes_max"] == str(6 << 20)
+    with pytest.raises(Exception, match="must leave at least 1mb"):
+        client.config_set("memory", "8mb")
+
+
+OTHERS = """
+[namespace quiet]
+prefix = n:q:
+memory = 8mb
+[namespace letters]
+prefix = k
+memory = 8mb
+"""
+
+
+class Load:
+    """Clients that write and read their own keys until told to end; every read must see the last write."""
+
+    def __init__(self, node, prefixes):
+        self.node, self.ended, self.wrong, self.turns = node, threading.Event(), [], [0] * len(prefixes)
+        self.threads = [threading.Thread(target=self.run, args=(i, prefix)) for i, prefix in enumerate(prefixes)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, number, prefix):
+        client = self.node.client()
+        try:
+            while not self.ended.is_set():
+                turn = self.turns[number]
+                key = f"{prefix}load:{turn % 50}"
+                client.set(key, turn)
+                got = client.get(key)
+                if got != b"%d" % turn:
+                    self.wrong.append((key, turn, got))
+                self.turns[number] += 1
+        except Exception as error:  # pylint: disable=broad-except
+            self.wrong.append(error)
+
+    def end(self):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("with_l2", [False, True], ids=["alone", "with_l2"])
+def test_namespaces_come_and_go_under_load(stage, with_l2):
+    node = configured(stage, TWO, l2=stage.redis() if with_l2 else None)
+    client = node.client()
+    names = [f"{prefix}{i}" for prefix in ("k:", "n:", "n:q:") for i in range(500)]
+    client.mset({name: name for name in names})
+    load = Load(node, ["k:", "n:", "n:q:", "x:"])
+    for turn in range(10):
+        before = list(load.turns)
+        assert "event=reloaded" in reload(node, OTHERS if turn % 2 == 0 else TWO)
+        until(lambda: all(a > b for a, b in zip(load.turns, before)) or load.wrong, 10.0, "all clients go on")
+    load.end()
+    assert not load.wrong
+    assert client.mget(names) == [name.encode() for name in names]
+    assert set(namespaces(node)) == {"default", "noisy", "quiet"}
+    if not with_l2:
+        assert client.dbsize() == len(names) + 200
+
+
+def test_an_l2_write_is_seen_whatever_the_namespaces_become(stage):
+    """A read or write may be on its way to L2 while its key moves to another namespace."""
+    redis_server = stage.redis()
+    node = configured(stage, TWO, l2=redis_server)
+    other = stage.node(l2=redis_server)
+    readers = Load(node, ["k:", "n:", "n:q:"])
+    writer, reader = other.client(), node.client()
+    for turn in range(10):
+        reload(node, OTHERS if turn % 2 == 0 else TWO)
+        for i in range(30):
+            key = ("k:", "n:", "n:q:")[i % 3] + f"far:{i % 6}"
+            writer.set(key, f"{turn}.{i}")
+            wanted = b"%d.%d" % (turn, i)
+            until(lambda: reader.get(key) == wanted, 1.0 + SLACK_S, f"{key} is seen within the bound", every_s=0.001)
+    readers.end()
+    assert not readers.wrong
+
+
+# --- seen from outside -----------------------------------------------------------------------------------------------
+
+
+def test_namespaces_are_described(stage):
+    node = configured(stage, TWO)
+    client = node.client()
+    client.mset({"x": "1", "n:1": "1", "n:q:1": "1"})
+    client.get("n:1")
+    client.get("n:none")
+    with node.wire(proto=3) as conn:
+        told = {one[b"name"]: one for one in map(dict, conn.ask("CACHE.NAMESPACES"))}
+    assert set(told) == {b"default", b"noisy", b"quiet"}
+    assert told[b"noisy"][b"prefix"] == b"n:" and told[b"noisy"][b"bytes_max"] == 2 << 20
+    assert (told[b"noisy"][b"hits"], told[b"noisy"][b"misses"], told[b"noisy"][b"items"]) == (1, 1, 1)
+    with node.wire() as conn:
+        assert [flat[1] for flat in conn.ask("CACHE.NAMESPACES")] == [b"default", b"noisy", b"quiet"]
+    _, page = node.admin("/metrics")
+    assert 'terrace_namespace_hits_total{namespace="noisy"} 1\n' in page
+    assert 'terrace_namespace_items{namespace="default"} 1\n' in page
+    assert 'terrace_namespace_max_bytes{namespace="quiet"} 8388608\n' in page
+
+
+def test_configurations_with_sections_are_checked_and_printed(stage):
+    path = stage.folder / "some.conf"
+
+    def run(text, flag):
+        path.write_text(text)
+        return subprocess.run([TERRACED, str(path), flag], capture_output=True, text=True, timeout=20, check=False)
+
+    assert run(TWO, "--check-config").stdout == "configuration is good\n"
+    printed = run(TWO, "--print-config").stdout
+    assert "[namespace noisy]\nprefix = n:\nmode = bounded 1s\nwriters = any\nmemory = 2097152\n" in printed
+    assert run(printed, "--print-config").stdout == printed
+    bad = run("[namespace a]\nprefix = a\nmode = available 5m\n", "--check-config")
+    assert bad.returncode == 78
+    assert bad.stderr == (f"terraced: {path}:3: option 'mode': mode 'available' is not supported by this version\n")

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* namespace.h -- which keys live together: under one contract of reads, one budget, one policy.
+ *
+ * A namespace is all keys that begin with its prefix, and `default` is the rest; where prefixes begin alike the longest
+ * wins. Each has an L1 of its own, so what one takes in pushes nobody else's values out. Databases are another matter:
+ * each namespace has all 16.
+ *
+ *      "resp:1" -> namespace response (prefix resp:)      "respite" -> default
+ *
+ * namespace_of finds a key's HOME. A home may be kept for as long as a batch lasts; whoever waits longer (a read or a
+ * write on its way to L2) keeps the key and looks again, since namespaces may have changed meanwhile.
+ *
+ * The L1s are kin: one hash serves all, and l1_commit may change keys of several namespaces at once.
+ *
+ * Threads: settings change while all others read them (atomics). What there is, and prefixes, change only by
+ *          namespaces_rebuild, while nobody else looks (server/standstill.h).
+ * Units:   milliseconds; bytes.
+ * Limits:  NAMESPACES_MAX, `default` included. */
+#ifndef TERRACE_TIERS_NAMESPACE_H
+#define TERRACE_TIERS_NAMESPACE_H
+
+#include "tiers/l1.h"
+
+#include <stdatomic.h>
+
+enum {
+    NAMESPACES_MAX = L1_KIN_MAX,
+    NAMESPACE_NAME_MAX = 64,
+    NAMESPACE_PREFIX_MAX = 128,
+};
+
+/* The contract of reads (COHERENCE section 7). */
+enum namespace_kind {
+    NAMESPACE_BOUNDED,
+    NAMESPACE_STRICT,
+    NAMESPACE_AVAILABLE,
+    NAMESPACE_TTL
+};
+
+struct namespace_mode {
+    enum namespace_kind kind;
+    int64_t bound_ms; /* T */
+    int64_t grace_ms; /* G, of NAMESPACE_AVAILABLE */
+};
+
+/* What may change while the namespace is in use. */
+struct namespace_settings {
+    struct namespace_mode mode;
+    int64_t ttl_ms; /* longest life in L1 of what was read from L2; 0: as L2 says */
+    size_t memory;
+    const struct policy *policy;
+};
+
+struct namespace_spec {
+    struct slice name;
+    struct slice prefix; /* empty: `default`, which is the first and only one such */
+    struct namespace_settings settings;
+};
+
+struct namespace
+{
+    struct l1 *l1;
+    _Atomic int64_t bound_ms; /* as below, here each by itself for readers */
+    _Atomic int64_t ttl_ms;
+    _Atomic int64_t grace_ms;
+    _Atomic int kind; /* enum namespace_kind */
+    char name[NAMESPACE_NAME_MAX + 1];
+    struct slice prefix; /* in prefix_bytes */
+    char prefix_bytes[NAMESPACE_PREFIX_MAX];
+};
+
+struct namespaces {
+    unsigned named; /* without `default` */
+    unsigned end;   /* places in `at` that are in use or were */
+    struct namespace *at
+        [NAMESPACES_MAX]; /* `default` first; the others keep their places as long as they live; NULL: free */
+    /* Named ones, by first byte of the prefix, then the longest first. */
+    struct namespace *sorted[NAMESPACES_MAX];
+    uint8_t first[256]; /* where in `sorted` a byte begins, plus one; 0: no prefix begins with it */
+};
+
+/* A key and its home. */
+struct ns_key {
+    struct l1_key at;
+    struct namespace *ns;
+};
+
+/* `specs`: `default` first; names and prefixes differ and are within the limits. `seed` as in l1_options. NULL: no
+ * memory. */
+struct namespaces *namespaces_new(const struct namespace_spec *specs, unsigned count,
+                                  uint64_t seed);
+void namespaces_free(struct namespaces *spaces);
+
+/* Changes settings in place; `specs` has the same names and prefixes as at present (namespaces_fit). */
+void namespaces_apply(struct namespaces *spaces, const struct namespace_spec *specs, unsigned count,
+                      int64_t now_ms);
+bool namespaces_fit(const struct namespaces *spaces, const struct namespace_spec *specs,
+                    unsigned count);
+/* Makes the namespaces those of `specs`; one with the same name and prefix stays. `keep`: values move to their new homes
+ * (L1 is the only copy); otherwise entries whose home changes end. For one thread, while nobody else uses anything of
+ * this. Takes as long as walking all of L1. NO_MEMORY: nothing changed. */
+enum status namespaces_rebuild(struct namespaces *spaces, const struct namespace_spec *specs,
+                               unsigned count, bool keep, int64_t now_ms) MUST_USE;
+
+struct namespace *namespace_search(const struct namespaces *spaces, struct slice key);
+
+static inline struct namespace *namespace_of(const struct namespaces *spaces, struct slice key)
+{
+    return spaces->named == 0 ? spaces->at[0] : namespace_search(spaces, key);
+}
+
+static inline struct namespace *namespaces_default(const struct namespaces *spaces)
+{
+    return spaces->at[0];
+}
+
+/* The next one at or after place *at, which moves past it; NULL: no more. */
+struct namespace *namespaces_next(const struct namespaces *spaces, unsigned *at);
+
+uint64_t namespaces_hash(const struct namespaces *spaces, struct slice key);
+struct ns_key namespaces_key(const struct namespaces *spaces, uint8_t db, struct slice bytes);
+
+static inline int64_t namespace_bound_ms(const struct namespace *ns)
+{
+    return atomic_load_explicit(&ns->bound_ms, memory_order_relaxed);
+}
+static inline int64_t namespace_ttl_ms(const struct namespace *ns)
+{
+    return atomic_load_explicit(&ns->ttl_ms, memory_order_relaxed);
+}
+struct namespace_mode namespace_mode(const struct namespace *ns);
+enum {
+    NAMESPACE_MODE_TEXT_MAX = 64
+};
+void namespace_mode_text(const struct namespace *ns,
+                         char dst[NAMESPACE_MODE_TEXT_MAX]);        /* as in a configuration */
+int64_t namespaces_least_bound_ms(const struct namespaces *spaces); /* beats go by the strictest */
+
+/* --- all of them as if they were one L1 (l1.h) --------------------------------------------------------------------- */
+
+/* An announced key, in all databases. */
+unsigned namespaces_forget(struct namespaces *spaces, struct slice bytes);
+/* Cursors are below 2^63. The guarantee of l1_scan holds while namespaces stay as they are. */
+uint64_t namespaces_scan(struct namespaces *spaces, uint8_t db, uint64_t cursor, size_t count,
+                         int64_t now_ms, l1_visit_fn *visit, void *arg);
+struct item *namespaces_random(struct namespaces *spaces, uint8_t db, uint64_t noise,
+                               int64_t now_ms);
+struct namespaces_count {
+    uint64_t entries;
+    uint64_t expiring;
+    int64_t average_ttl_ms; /* 0: not known */
+};
+struct namespaces_count namespaces_count(const struct namespaces *spaces, uint8_t db);
+void namespaces_flush(struct namespaces *spaces, uint8_t db);
+void namespaces_flush_all(struct namespaces *spaces);
+void namespaces_swap(struct namespaces *spaces, uint8_t a, uint8_t b);
+unsigned namespaces_sweep(struct namespaces *spaces, int64_t now_ms, unsigned steps); /* each */
+void namespaces_stats(const struct namespaces *spaces, struct l1_stats *ret_stats);
+
+#endif
