@@ -35,20 +35,22 @@ PROTOCOL := $(wildcard protocol/*.c)
 TIERS    := $(wildcard tiers/*.c tiers/base/*.c)
 SERVER   := $(filter-out server/main.c,$(wildcard server/*.c))
 BENCH    := $(filter-out bench/main.c,$(wildcard bench/*.c))
+CLIENT   := $(filter-out client/cli/main.c,$(wildcard client/*.c client/*/*.c))
 UNIT     := $(wildcard tests/unit/test_*.c)
 obj       = $(patsubst %.c,$(OUT)/%.o,$(1))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
-# Bench and node have modules of the same name; a test links with one of them.
-BENCH_TESTS := test_histogram test_zipf test_trace
+# Bench, client and node have modules of the same name; a test links with one of them.
+BENCH_TESTS  := test_histogram test_zipf test_trace
+CLIENT_TESTS := test_history test_check_index test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: help all build deps run demo test unit check bench install uninstall format lint asan tsan fuzz cover clean dist
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-build: $(OUT)/terraced $(OUT)/terrace-bench ## release binaries in build/ (the default)
-	@if [ $(MODE) = release ]; then ln -sf release/terraced release/terrace-bench build/; fi
+build: $(OUT)/terraced $(OUT)/terrace-bench $(OUT)/terrace ## release binaries in build/ (the default)
+	@if [ $(MODE) = release ]; then ln -sf release/terraced release/terrace-bench release/terrace build/; fi
 all: build
 
 deps: ## install the Debian packages that are missing
@@ -106,9 +108,9 @@ lint: ## style and clang-tidy; prints what it finds
 
 install: build ## PREFIX=/usr/local DESTDIR=
 	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 build/release/terraced build/release/terrace-bench $(DESTDIR)$(PREFIX)/bin
+	install -m 755 build/release/terraced build/release/terrace-bench build/release/terrace $(DESTDIR)$(PREFIX)/bin
 uninstall: ## take them away again
-	rm -f $(DESTDIR)$(PREFIX)/bin/terraced $(DESTDIR)$(PREFIX)/bin/terrace-bench
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,terraced terrace-bench terrace)
 dist: ## a source archive of what is committed
 	@mkdir -p build
 	git archive --prefix=terrace-$(VERSION)/ -o build/terrace-$(VERSION).tar.gz HEAD
@@ -129,6 +131,9 @@ $(OUT)/libnode.a: $(call obj,$(SERVER) $(TIERS) $(PROTOCOL))
 $(OUT)/libbench.a: $(call obj,$(BENCH) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^
 
+$(OUT)/libclient.a: $(call obj,$(CLIENT) $(PROTOCOL))
+	@rm -f $@; $(AR) rcs $@ $^
+
 $(OUT)/terraced: $(call obj,server/main.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
@@ -136,6 +141,12 @@ $(OUT)/terrace-bench: $(call obj,bench/main.c) $(OUT)/libbench.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
+$(OUT)/terrace: $(call obj,client/cli/main.c) $(OUT)/libclient.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
+
+$(addprefix $(OUT)/tests/unit/,$(CLIENT_TESTS)): $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libclient.a
+	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 $(addprefix $(OUT)/tests/unit/,$(BENCH_TESTS)): $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libbench.a
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a

@@ -114,6 +114,7 @@ enum status conn_start(struct conn *conn, const struct target *target,
         return lose(conn, strerrordesc_np(reason));
     }
     conn->fd = fd;
+    conn->lives++;
     conn->state = CONN_CONNECTING;
     return OK;
 }

@@ -44,6 +44,7 @@ struct conn {
     int fd;
     enum conn_state state;
     uint32_t id;
+    uint64_t lives; /* how often it was opened */
     struct buf out;
     size_t out_at; /* sent so far */
     bool wants_write;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* terrace-bench: the order of a run. Reads options and trace, connects, asks the tiers, runs, asks again, reports. */
+#include "bench/history.h"
 #include "bench/load.h"
 #include "bench/replay.h"
 #include "bench/report.h"
@@ -135,13 +136,18 @@ static enum exit_code report(struct run *run)
     return slo_complain(checks, count) ? EXIT_FINE : EXIT_FAILED;
 }
 
+static struct greeting greeting_of(const struct options *options)
+{
+    return (struct greeting){.user = options->user,
+                             .password = options->password,
+                             .resp = (int)options->resp,
+                             .db = options->db};
+}
+
 static enum exit_code prepare(struct run *run)
 {
     const struct options *options = &run->options;
-    run->greeting = (struct greeting){.user = options->user,
-                                      .password = options->password,
-                                      .resp = (int)options->resp,
-                                      .db = options->db};
+    run->greeting = greeting_of(options);
     if (target_resolve(&run->target, options->target) != OK) {
         return say(EXIT_UNREACHABLE, run->target.error);
     }
@@ -159,8 +165,26 @@ static enum exit_code prepare(struct run *run)
     return EXIT_FINE;
 }
 
+static enum exit_code record(struct run *run)
+{
+    const struct options *options = &run->options;
+    run->greeting = greeting_of(options);
+    raise_file_limit();
+    run->signals = take_signals();
+    struct history_result result = {0};
+    enum status status = history_run(options, &run->greeting, run->signals, &result);
+    if (status != OK) {
+        return say_status(status, result.error);
+    }
+    history_report(strcmp(options->history, "-") == 0 ? stderr : stdout, options, &result);
+    return result.unread == 0 ? EXIT_FINE : EXIT_FAILED;
+}
+
 static enum exit_code run_all(struct run *run)
 {
+    if (run->options.history != NULL) {
+        return record(run);
+    }
     enum exit_code code = prepare(run);
     if (code == EXIT_FINE && run->options.preload) {
         code = preload(run);

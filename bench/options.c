@@ -4,6 +4,7 @@
 #include "bench/keys.h"
 #include "bench/profile.h"
 #include "protocol/bytes.h"
+#include "protocol/history.h"
 #include "protocol/limits.h"
 
 #include <errno.h>
@@ -46,6 +47,8 @@ static const struct row rows[] = {
 #include "bench/options.def"
 };
 #undef OPTION
+
+#define UNSET_COUNT UINT64_MAX
 
 enum {
     ROW_COUNT = sizeof rows / sizeof rows[0]
@@ -320,8 +323,39 @@ static enum status next_flag(struct options *options, char **argv, int argc, int
     return OK;
 }
 
+static enum status check_history(struct options *options)
+{
+    if (options->history == NULL) {
+        bool alone = options->targets == NULL && options->redis == NULL;
+        return alone ? OK : refuse(options, "--targets and --redis are for --history");
+    }
+    if (options->trace != NULL || options->fill || options->check || options->ttl_s != 0) {
+        return refuse(options, "--history does not go with --trace, --fill, --check or --ttl");
+    }
+    if (options->keys > HISTORY_KEYS_MAX) {
+        return refuse(options, "--history: at most %d keys", HISTORY_KEYS_MAX);
+    }
+    if (options->seed >= 1 << 24) {
+        return refuse(options, "--history: the seed names the writer, below %d", 1 << 24);
+    }
+    if (strlen(options->key_prefix) >= HISTORY_PREFIX_SIZE) {
+        return refuse(options, "--history: --key-prefix has at most %d bytes",
+                      HISTORY_PREFIX_SIZE - 1);
+    }
+    if (options->strangers == UNSET_COUNT) {
+        options->strangers = options->redis != NULL ? 300 : 0;
+    }
+    if (options->strangers > 0 && options->redis == NULL) {
+        return refuse(options, "--stranger needs --redis");
+    }
+    return OK;
+}
+
 static enum status check_whole(struct options *options)
 {
+    if (check_history(options) != OK) {
+        return INVALID;
+    }
     bool is_trace = options->trace != NULL;
     if (is_trace &&
         (options->rate > 0 || options->duration_s > 0 || options->requests != 0 || options->fill)) {
@@ -387,6 +421,10 @@ enum status options_init(struct options *options)
         .value_min = 32,
         .value_max = 32,
         .size_scale = 1,
+        .writes = 100,
+        .strangers = UNSET_COUNT,
+        .bound_ms = 1000,
+        .slack_ms = 3,
         .p50_ms = OPTION_UNSET,
         .p95_ms = OPTION_UNSET,
         .p99_ms = OPTION_UNSET,
@@ -443,6 +481,8 @@ void options_help(FILE *out)
         "\n"
         "  terrace-bench --target 127.0.0.1:7379 --fill --keys 1000000 -P 16 --pid $(pidof terraced)\n"
         "  terrace-bench --rate 20000 --zipf 0.99 --ratio 9:1 --duration 30 --p99-ms 1.25 --json out.json\n"
-        "  terrace-bench --trace requests.txt.xz --min-value 64 --check\n",
+        "  terrace-bench --trace requests.txt.xz --min-value 64 --check\n"
+        "  terrace-bench --history run.hist --targets 127.0.0.1:7379,127.0.0.1:7389 --redis 127.0.0.1:6379 \\\n"
+        "                --keys 1000 --zipf 0.99 --connections 16 --pipeline 16; terrace check run.hist\n",
         out);
 }

@@ -71,6 +71,20 @@ struct options {
     bool preload;
     char *preload_target;
 
+    char *history; /* NULL: nothing is recorded */
+    char *targets;
+    char *redis;
+    uint64_t writes; /* per mille */
+    uint64_t strangers;
+    uint64_t lives;
+    uint64_t deletes;
+    uint64_t mgets;
+    bool sessions;
+    double timeout_s; /* 0: none */
+    double bound_ms;
+    double slack_ms;
+    double grace_ms;
+
     double p50_ms;
     double p95_ms;
     double p99_ms;

@@ -125,6 +125,12 @@ static void lose(struct pool *pool, struct conn *conn)
     conn->resume_at_ns = pool->now_ns + RETRY_NS;
 }
 
+void pool_drop(struct pool *pool, struct conn *conn)
+{
+    (void)snprintf(conn->error, sizeof conn->error, "broken off");
+    lose(pool, conn);
+}
+
 static void ready(struct pool *pool, struct conn *conn, uint64_t now_ns)
 {
     if (conn->state == CONN_OPEN && pool->user.on_ready != NULL) {
@@ -245,7 +251,7 @@ static void revive(struct pool *pool)
         pool->alone_since_ns = 0;
     } else if (pool->alone_since_ns == 0) {
         pool->alone_since_ns = pool->now_ns;
-    } else if (pool->now_ns - pool->alone_since_ns > ALONE_MAX_NS) {
+    } else if (!pool->config.patient && pool->now_ns - pool->alone_since_ns > ALONE_MAX_NS) {
         fail(pool, CLOSE, "%s: no connection for %llu s", pool->config.target->name,
              ALONE_MAX_NS / NS_PER_S);
     }

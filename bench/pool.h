@@ -31,6 +31,7 @@ struct pool_config {
     uint32_t connections;
     uint32_t calls_max; /* per connection */
     int signals;        /* a signalfd, or -1 */
+    bool patient;       /* once open: however long nobody answers is no failure */
 };
 
 struct pool {
@@ -59,5 +60,7 @@ void pool_kick(struct pool *pool);
 /* Waits at most so long, then serves what is ready. Afterwards look at `failure` and `interrupted`. */
 void pool_poll(struct pool *pool, uint64_t wait_ns);
 void pool_flush(struct pool *pool, struct conn *conn);
+/* Breaks a connection off; it is opened again as any that is lost. */
+void pool_drop(struct pool *pool, struct conn *conn);
 
 #endif

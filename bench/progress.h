@@ -3,7 +3,7 @@
 #ifndef TERRACE_BENCH_PROGRESS_H
 #define TERRACE_BENCH_PROGRESS_H
 
-#include "bench/histogram.h"
+#include "protocol/histogram.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,8 +8,8 @@
 #ifndef TERRACE_BENCH_TALLY_H
 #define TERRACE_BENCH_TALLY_H
 
-#include "bench/histogram.h"
 #include "protocol/bytes.h"
+#include "protocol/histogram.h"
 
 enum {
     TALLY_TEXT_MAX = 160

@@ -164,7 +164,7 @@ void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *b
     put_u32le(dst + BEAT_AT_MARK, beat->epoch_mark);
     put_u32le(dst + BEAT_AT_STATE, beat->state);
     put_u32le(dst + BEAT_AT_HIT, beat->hit_permille);
-    put_u32le(dst + BEAT_AT_LOAD, beat->load_permille);
+    put_u32le(dst + BEAT_AT_LOAD, beat->load);
 }
 
 enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
@@ -181,10 +181,10 @@ enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
         .epoch_mark = get_u32le(body.data + BEAT_AT_MARK),
         .state = get_u32le(body.data + BEAT_AT_STATE),
         .hit_permille = get_u32le(body.data + BEAT_AT_HIT),
-        .load_permille = get_u32le(body.data + BEAT_AT_LOAD),
+        .load = get_u32le(body.data + BEAT_AT_LOAD),
     };
     if ((beat.flags & ~(uint32_t)FRAME_BEAT_ACK) != 0 || beat.since_seq > beat.applied_seq ||
-        beat.hit_permille > PERMILLE || beat.load_permille > PERMILLE) {
+        beat.hit_permille > PERMILLE) {
         return MALFORMED;
     }
     *ret_beat = beat;

@@ -21,7 +21,7 @@
  *      0  u64 applied seq             32  u32 mark of the epoch in which applied and since count
  *      8  u32 T in ms                 36  u32 state of coherence
  *     12  u32 flags of the beat       40  u32 hits per thousand reads
- *     16  u64 since seq               44  u32 load, in thousandths
+ *     16  u64 since seq               44  u32 load: clients
  *     24  u64 stream hash
  *
  * The stream hash is over the announcements of (since, applied]; since == applied: nothing is reported. The body is
@@ -88,7 +88,7 @@ struct frame_beat {
     uint32_t epoch_mark;
     uint32_t state;        /* enum coherence_state */
     uint32_t hit_permille; /* of the last reads here */
-    uint32_t load_permille;
+    uint32_t load;         /* connections of clients */
 };
 
 /* Appends header, body and checksum. The epoch and seq words may be zero: the script fills them. */

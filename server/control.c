@@ -53,6 +53,7 @@ struct control {
     struct round_letter *round;
     unsigned round_waiting;
     unsigned round_step;
+    uint64_t retargets; /* the run that the workers are being told of; 0: no such round */
     void (*on_ended)(void *arg);
     void *arg;
 };
@@ -80,6 +81,11 @@ static void step_end_links(struct worker *worker, struct control *control)
 {
     (void)control;
     worker_end_links(worker);
+}
+
+static void step_retarget(struct worker *worker, struct control *control)
+{
+    worker_retarget(worker, control->retargets);
 }
 
 /* Letters that were on their way when the links ended arrive in the first of these, their answers in the second. */
@@ -124,13 +130,33 @@ static void round_start(struct control *control, void (*step)(struct worker *, s
     }
 }
 
+/* L2 is another process: the workers leave the former one, then the fence may open. One round at a time; the drain's
+ * wait for it and it for them. */
+static void control_retarget(struct control *control)
+{
+    if (control->l2 == NULL || control->round_waiting > 0 || control->state >= CONTROL_ENDING) {
+        return;
+    }
+    control->retargets = control_l2_unconfirmed_run(control->l2);
+    if (control->retargets != 0) {
+        round_start(control, step_retarget);
+    }
+}
+
 static void control_end(struct control *control);
 
 static void control_on_round(struct letter *letter, void *owner)
 {
     struct control *control = owner;
     (void)letter;
-    if (--control->round_waiting > 0 || control->state != CONTROL_ENDING) {
+    if (--control->round_waiting > 0) {
+        return;
+    }
+    if (control->retargets != 0) {
+        control_l2_targets_confirmed(control->l2, control->retargets);
+        control->retargets = 0;
+    }
+    if (control->state != CONTROL_ENDING) {
         return;
     }
     if (control->round_step < ENDING_STEPS) {
@@ -168,6 +194,9 @@ static void control_tick_end(struct control *control)
         }
         break;
     case CONTROL_UNREADY:
+        if (control->round_waiting > 0) {
+            break;
+        }
         listeners_close(control->listeners);
         control->drain_until_ms = control->now_ms + LIMIT_DRAIN_MS;
         control->state = CONTROL_DRAINING;
@@ -261,6 +290,7 @@ static void control_on_tick(uv_timer_t *timer)
 
 static void control_flush(struct control *control)
 {
+    control_retarget(control);
     if (control->l2 != NULL) {
         control_l2_flush(control->l2);
     }

@@ -3,7 +3,6 @@
 
 #include "server/l2_socket.h"
 #include "server/node.h"
-#include "server/sampler.h"
 #include "server/totals.h"
 #include "tiers/base/list.h"
 #include "tiers/tiers.h"
@@ -53,7 +52,9 @@ struct beat_wait {
     struct control_l2 *l2;
 };
 
-/* This Redis will not be the master again before others know another one: look where the address leads now. */
+/* This Redis will not be the master again before others know another one, and its connections stay open for ever: look
+ * where the address leads now. Other errors (OOM, LOADING, BUSY) may pass: they leave H as it is, so that the fence closes
+ * by itself. */
 static bool is_no_master(const char *error)
 {
     return strncmp(error, "READONLY ", 9) == 0 || strncmp(error, "NOREPLICAS ", 11) == 0;
@@ -126,7 +127,7 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
 {
     struct control_l2 *l2 = arg;
     l2_read_clock(l2);
-    coherence_on_epoch(l2_coherence(l2), answer, l2->now_ms);
+    coherence_on_control_up(l2_coherence(l2), answer, l2->now_ms);
     tiers_set_l2_up(l2->node->tiers, true);
     atomic_store(&l2->was_up, true);
     log_write(&l2->node->log, LOG_NOTICE, "l2_up", "epoch=%llu",
@@ -142,6 +143,7 @@ static void l2_on_link_down(struct link *link, void *arg, const char *why)
 {
     struct control_l2 *l2 = arg;
     (void)link;
+    coherence_on_control_lost(l2_coherence(l2));
     tiers_set_l2_up(l2->node->tiers, false);
     log_write(&l2->node->log, LOG_WARNING, "l2_down", "%s", why);
 }
@@ -158,11 +160,10 @@ static void l2_on_bus_ready(struct link *link, void *arg, const struct beat_answ
     struct control_l2 *l2 = arg;
     struct coherence *coherence = l2_coherence(l2);
     l2_read_clock(l2);
-    coherence_on_epoch(coherence, answer, l2->now_ms);
     l2->scratch.size = 0;
     if (coherence_bus_greeting(&l2->scratch, link_client_id(link)) == OK &&
         link_say(link, buf_slice(&l2->scratch)) == OK) {
-        coherence_on_bus_up(coherence, l2->now_ms);
+        coherence_on_bus_up(coherence, answer, l2->now_ms);
     } else {
         link_close(link, "no memory for the subscription", l2->now_ms);
     }
@@ -211,19 +212,6 @@ static enum status l2_open_links(struct control_l2 *l2, uv_loop_t *loop)
 
 /* --- what others hear of this node ------------------------------------------------------------------------------------------ */
 
-/* The busiest worker says how near the node is to its limit: clients of one loop cannot move to another. */
-static uint32_t l2_load_permille(const struct node *node)
-{
-    double most = 0;
-    for (unsigned i = 0; i < node->worker_count; i++) {
-        double ratio = 0;
-        if (sampler_busy(node->sampler, i, &ratio) && ratio > most) {
-            most = ratio;
-        }
-    }
-    return most < 1 ? (uint32_t)(most * PERMILLE) : PERMILLE;
-}
-
 /* Once a second; without reads the hit ratio stays what it was. */
 static void l2_tell_figures(struct control_l2 *l2)
 {
@@ -240,7 +228,7 @@ static void l2_tell_figures(struct control_l2 *l2)
     if (reads > 0) {
         l2->figures.hit_permille = (uint32_t)(hits * PERMILLE / reads);
     }
-    l2->figures.load_permille = l2_load_permille(l2->node);
+    l2->figures.load = (uint32_t)atomic_load(&l2->node->conns_open);
     coherence_set_figures(l2_coherence(l2), &l2->figures);
 }
 
@@ -261,6 +249,32 @@ static void l2_log_coherence(struct control_l2 *l2)
         log_write(&l2->node->log, LOG_NOTICE, "coherence", "%s %s", coherence->state_name,
                   coherence->reason);
     }
+}
+
+/* --- which L2 ---------------------------------------------------------------------------------------------------------------- */
+
+/* Links reconnect one by one; what they find may be the former master at first. */
+static void l2_close_wrong_link(struct control_l2 *l2)
+{
+    switch (coherence_wrong_link(l2_coherence(l2))) {
+    case COHERENCE_NO_LINK: return;
+    case COHERENCE_CONTROL_LINK:
+        link_close(l2->control, "the bus is at a newer L2", l2->now_ms);
+        return;
+    case COHERENCE_BUS_LINK:
+        link_close(l2->bus, "the control link is at another L2", l2->now_ms);
+        return;
+    }
+}
+
+uint64_t control_l2_unconfirmed_run(const struct control_l2 *l2)
+{
+    return coherence_unconfirmed_run(l2_coherence(l2));
+}
+
+void control_l2_targets_confirmed(struct control_l2 *l2, uint64_t run)
+{
+    coherence_targets_confirmed(l2_coherence(l2), run);
 }
 
 /* --- life and time --------------------------------------------------------------------------------------------------------- */
@@ -313,6 +327,7 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     if (link_state(l2->bus) == LINK_READY && coherence_bus_is_dead(coherence, l2->now_ms)) {
         link_close(l2->bus, "the bus does not echo beats", l2->now_ms);
     }
+    l2_close_wrong_link(l2);
     l2_tell_figures(l2);
     l2_beat(l2);
     coherence_tick(coherence, l2->now_ms);

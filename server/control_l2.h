@@ -24,7 +24,10 @@ void control_l2_close(struct control_l2 *l2);
 void control_l2_free(struct control_l2 *l2); /* after its loop has run dry; NULL is fine */
 
 void control_l2_tick(struct control_l2 *l2, int64_t now_ms); /* 20 a second */
-void control_l2_flush(struct control_l2 *l2);        /* twice a turn, before and after polling */
+void control_l2_flush(struct control_l2 *l2); /* twice a turn, before and after polling */
+/* As coherence_unconfirmed_run and coherence_targets_confirmed: control.c asks the workers. */
+uint64_t control_l2_unconfirmed_run(const struct control_l2 *l2);
+void control_l2_targets_confirmed(struct control_l2 *l2, uint64_t run);
 bool control_l2_was_up(const struct control_l2 *l2); /* L2 answered once; any thread */
 
 #endif

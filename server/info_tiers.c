@@ -91,6 +91,7 @@ void info_coherence(struct info *info)
               ",malformed=%" PRIu64 ",flush=%" PRIu64,
               metrics[M_FLOORS_BUS], metrics[M_FLOORS_EPOCH], metrics[M_FLOORS_HOLE],
               metrics[M_FLOORS_STREAM], metrics[M_FLOORS_MALFORMED], metrics[M_FLOORS_FLUSH]);
+    info_line(info, "l2_changes:%" PRIu64, metrics[M_TARGETS]);
     info_line(info, "epochs_seen:%" PRIu64, metrics[M_EPOCHS]);
     info_line(info, "beats_sent:%" PRIu64, metrics[M_BEATS]);
     info_line(info, "beats_home:%" PRIu64, metrics[M_BEATS_HOME]);

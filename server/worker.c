@@ -386,6 +386,13 @@ void worker_drain(struct worker *worker, int64_t until_ms)
     worker_tick_conns(worker);
 }
 
+void worker_retarget(struct worker *worker, uint64_t run)
+{
+    if (worker->window != NULL) {
+        tiers_window_retarget(worker->window, run, clock_now_ms(&worker->node->clock));
+    }
+}
+
 void worker_stand_still(struct worker *worker)
 {
     worker_execute(worker);

@@ -107,6 +107,8 @@ enum status worker_new(struct node *node, unsigned index, struct worker **ret_wo
 void worker_start(struct worker *worker); /* its thread begins; all workers exist by then */
 /* Takes a client's socket over; closes it if it cannot. Any thread. */
 void worker_post_conn(struct worker *worker, int fd);
+/* Closes its links to any process but `run`; on its loop, as the following. */
+void worker_retarget(struct worker *worker, uint64_t run);
 /* The three steps of ending, each on the worker's loop (control.c's rounds): close idle clients and, by the deadline,
  * all; end the links; leave the loop. */
 void worker_drain(struct worker *worker, int64_t until_ms);

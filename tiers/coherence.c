@@ -92,6 +92,7 @@ void coherence_move(struct coherence *coherence, enum coherence_state to, const 
 static void close_fence(struct coherence *coherence)
 {
     atomic_store_explicit(&coherence->view.horizon_ms, 0, memory_order_release);
+    coherence->home_ms = 0;
     coherence->hurry = true;
 }
 
@@ -134,7 +135,7 @@ void coherence_doubt(struct coherence *coherence, int64_t now_ms, enum metric ca
 }
 
 /* What came home before the change proves nothing about what comes after it. */
-static void doubt_epoch(struct coherence *coherence, int64_t now_ms, const char *why)
+void coherence_doubt_epoch(struct coherence *coherence, int64_t now_ms, const char *why)
 {
     coherence_doubt(coherence, now_ms, M_FLOORS_EPOCH, "%s", why);
     own_beats_void(&coherence->beats);
@@ -221,12 +222,12 @@ static void adopt(struct coherence *coherence, struct epoch epoch, int64_t now_m
     if (coherence->epoch.counter != 0) {
         coherence_count(coherence, M_EPOCHS, 1);
     }
+    /* First: nothing installs before an answer says which process stands behind it. */
+    coherence_lose_target(coherence);
     coherence->epoch = epoch;
-    /* Nothing installs before an answer says which process stands behind it. */
-    atomic_store_explicit(&coherence->view.target, 0, memory_order_release);
     know_epoch(coherence, epoch.counter);
     forget_seq(coherence);
-    doubt_epoch(coherence, now_ms, "a new epoch began");
+    coherence_doubt_epoch(coherence, now_ms, "a new epoch began");
 }
 
 enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epoch epoch,
@@ -240,9 +241,10 @@ enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epo
         return EPOCH_ADOPTED;
     }
     if (epoch.random != coherence->epoch.random) {
+        coherence_lose_target(coherence);
         know_epoch(coherence, epoch.counter + 1);
         stream_spoil(&coherence->stream);
-        doubt_epoch(coherence, now_ms, "two epochs have the same number");
+        coherence_doubt_epoch(coherence, now_ms, "two epochs have the same number");
         return EPOCH_CLASH;
     }
     return EPOCH_OURS;
@@ -252,23 +254,6 @@ uint64_t coherence_known_epoch(const struct coherence *coherence)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
     return coherence->known_epoch;
-}
-
-static void know_target(struct coherence *coherence, enum epoch_verdict verdict,
-                        const struct beat_answer *answer)
-{
-    if (verdict == EPOCH_OURS || verdict == EPOCH_ADOPTED) {
-        atomic_store_explicit(&coherence->view.target, answer->target, memory_order_release);
-    }
-}
-
-void coherence_on_epoch(struct coherence *coherence, const struct beat_answer *answer,
-                        int64_t now_ms)
-{
-    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
-    coherence->heard_at_ms = now_ms;
-    know_target(coherence, coherence_judge_epoch(coherence, answer->epoch, now_ms), answer);
-    coherence_show(coherence);
 }
 
 /* --- beats ------------------------------------------------------------------------------------------------------- */
@@ -294,7 +279,7 @@ static struct frame_beat compose(const struct coherence *coherence)
         .epoch_mark = frame_epoch_mark(coherence->epoch),
         .state = (uint32_t)coherence->state,
         .hit_permille = coherence->figures.hit_permille,
-        .load_permille = coherence->figures.load_permille,
+        .load = coherence->figures.load,
     };
     if (!stream_chain(&coherence->stream, beat.since_seq, beat.applied_seq, &beat.stream_hash)) {
         beat.since_seq = beat.applied_seq;
@@ -305,7 +290,7 @@ static struct frame_beat compose(const struct coherence *coherence)
 void coherence_set_figures(struct coherence *coherence, const struct coherence_figures *figures)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
-    CHECK(figures->hit_permille <= 1000 && figures->load_permille <= 1000);
+    CHECK(figures->hit_permille <= 1000);
     coherence->figures = *figures;
 }
 
@@ -348,10 +333,8 @@ void coherence_on_beat_answer(struct coherence *coherence, const struct beat_ans
                               int64_t now_ms)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
-    coherence->heard_at_ms = now_ms;
     coherence->trouble[0] = '\0';
-    const enum epoch_verdict verdict = coherence_judge_epoch(coherence, answer->epoch, now_ms);
-    know_target(coherence, verdict, answer);
+    const enum epoch_verdict verdict = coherence_control_said(coherence, answer, now_ms);
     own_beats_answered(&coherence->beats, now_ms, verdict != EPOCH_OURS);
     if (verdict != EPOCH_OURS) {
         coherence->hurry = true;
@@ -393,12 +376,15 @@ enum status coherence_bus_greeting(struct buf *out, uint64_t client_id)
     return status;
 }
 
-void coherence_on_bus_up(struct coherence *coherence, int64_t now_ms)
+void coherence_on_bus_up(struct coherence *coherence, const struct beat_answer *answer,
+                         int64_t now_ms)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
     if (coherence->phase != BUS_DOWN) {
         coherence_on_bus_lost(coherence, "another connection took its place", now_ms);
     }
+    (void)coherence_judge_epoch(coherence, answer->epoch, now_ms);
+    coherence->bus = (struct seen_run){.run = answer->run, .counter = answer->epoch.counter};
     coherence->phase = BUS_ASKED;
     coherence->have = 0;
     coherence->refused = false;
@@ -423,6 +409,8 @@ void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t
         coherence_allow_install(coherence, false);
         bus_reader_done(&coherence->reader);
         forget_seq(coherence);
+        coherence->bus = (struct seen_run){0};
+        coherence->home_ms = 0;
     }
     if (!coherence->refused) { /* the reason of a refusal says more than the close that follows */
         coherence_move(coherence, COHERENCE_DETACHED, "the bus is lost: %s", why);

@@ -20,6 +20,12 @@
  * adopted, wherever it is seen. The same counter with another random is two histories of one Redis: neither is trusted,
  * and the next beat asks for a larger counter.
  *
+ * TARGET: which process, in which epoch, the control link is at. Two links of a node may be at different processes for a
+ * while (a failover; a demoted master keeps its connections), so: a worker installs only what came by a link of the
+ * view's target; when the process is another one, the view's target changes, H goes, the floor rises, and H comes back
+ * only when every worker has left the former one (coherence_unconfirmed_run, coherence_targets_confirmed) and the bus is
+ * at the same process. A new epoch of the same process (FLUSHALL) closes no links: they prove it with their next check.
+ *
  * TIME. Each function is handed the clock as read after the last receive of the loop's turn, so what made the floor
  * rise had happened at Redis before now_ms. The floor becomes now_ms + 1: a stamp of the very same millisecond may be
  * older than the event, so it is suspect too (the price: a read issued later in that millisecond is asked again once).
@@ -106,24 +112,42 @@ bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms);
  * on_beat_failed must follow per beat, in the order of sending; its echo may come before or after. BUSY: too many are
  * outstanding. NO_MEMORY. */
 enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct buf *out) MUST_USE;
-/* What the next beats tell the other nodes of this one, both at most 1000. */
+/* What the next beats tell the other nodes of this one. */
 struct coherence_figures {
-    uint32_t hit_permille;
-    uint32_t load_permille;
+    uint32_t hit_permille; /* at most 1000 */
+    uint32_t load;         /* connections of clients */
 };
 void coherence_set_figures(struct coherence *coherence, const struct coherence_figures *figures);
 void coherence_on_beat_answer(struct coherence *coherence, const struct beat_answer *answer,
                               int64_t now_ms);
 void coherence_on_beat_failed(struct coherence *coherence, const char *why, int64_t now_ms);
 uint64_t coherence_known_epoch(const struct coherence *coherence);
-/* Another link's greeting saw this epoch. */
-void coherence_on_epoch(struct coherence *coherence, const struct beat_answer *answer,
-                        int64_t now_ms);
+/* The control link was greeted; `answer` is its greeting's. */
+void coherence_on_control_up(struct coherence *coherence, const struct beat_answer *answer,
+                             int64_t now_ms);
+void coherence_on_control_lost(struct coherence *coherence);
+
+/* --- the target --- */
+/* Other than 0: the process that L2 is now; tell every worker to close its links to any other (link_run), and say so
+ * when all have. Until then nothing is fresh. */
+uint64_t coherence_unconfirmed_run(const struct coherence *coherence);
+/* All workers were told of `run` and have done so. Of another run than the present one it says nothing. */
+void coherence_targets_confirmed(struct coherence *coherence, uint64_t run);
+enum coherence_link {
+    COHERENCE_NO_LINK,
+    COHERENCE_CONTROL_LINK,
+    COHERENCE_BUS_LINK
+};
+/* When both links are up at different processes: the one that shows the smaller epoch, which must be closed. Of two
+ * equals it is the bus. */
+enum coherence_link coherence_wrong_link(const struct coherence *coherence);
 
 /* --- the bus --- */
 /* What to say on a fresh bus link, in order: CLIENT TRACKING ON REDIRECT <id> BCAST, SUBSCRIBE. */
 enum status coherence_bus_greeting(struct buf *out, uint64_t client_id) MUST_USE;
-void coherence_on_bus_up(struct coherence *coherence, int64_t now_ms); /* the greeting was sent */
+/* What coherence_bus_greeting wrote was sent; `answer` is of the link's own greeting, before that. */
+void coherence_on_bus_up(struct coherence *coherence, const struct beat_answer *answer,
+                         int64_t now_ms);
 /* Each reply, whole and in order. */
 void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int64_t now_ms);
 void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t now_ms);

@@ -86,23 +86,18 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
 }
 
 /* T4. Everything in front of the echo was applied before: the bus is in order, and each reply is done with before the
- * next. The release makes it seen by whoever sees the horizon. */
+ * next. */
 static void echo_came(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
 {
     const struct own_beat *beat = own_beats_home(&coherence->beats, frame->nonce);
     if (beat == NULL) {
         return;
     }
-    const int64_t sent_at_ms = beat->sent_at_ms;
-    coherence->reported_seq = beat->applied_seq;
     coherence_count(coherence, M_BEATS_HOME, 1);
-    coherence->echo_ms = now_ms - sent_at_ms;
-    if (sent_at_ms > atomic_load_explicit(&coherence->view.horizon_ms, memory_order_relaxed)) {
-        atomic_store_explicit(&coherence->view.horizon_ms, sent_at_ms, memory_order_release);
-        coherence->newest_horizon_ms = sent_at_ms;
-    }
-    coherence_allow_install(coherence, true);
-    coherence_move(coherence, COHERENCE_SYNCED, "%s", "");
+    coherence->reported_seq = beat->applied_seq;
+    coherence->echo_ms = now_ms - beat->sent_at_ms;
+    coherence->home_ms = beat->sent_at_ms;
+    coherence_open(coherence);
 }
 
 /* T6. What a peer was told between the frames of its report, if we saw all of it, too. A difference: one of us missed
@@ -157,6 +152,7 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
         return;
     }
     coherence_count(coherence, M_BUS_FRAMES, 1);
+    coherence->bus.counter = frame.epoch.counter;
     const uint64_t covered = is_beat(&frame) || frame.count == 0 ? 1 : frame.count;
     const bool follows = coherence->has_seq && frame.seq_first == coherence->seq + 1;
     const bool is_hole = coherence->has_seq && !follows; /* missing, repeated, or out of order */

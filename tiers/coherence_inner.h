@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* coherence_inner.h -- the inside of the state machine, for coherence.c (fence, epochs, beats, time) and
- * coherence_bus.c (what the bus brings). */
+/* coherence_inner.h -- the inside of the state machine, for coherence.c (fence, epochs, beats, time),
+ * coherence_target.c (which L2) and coherence_bus.c (what the bus brings). */
 #ifndef TERRACE_TIERS_COHERENCE_INNER_H
 #define TERRACE_TIERS_COHERENCE_INNER_H
 
@@ -31,6 +31,12 @@ enum {
     HAVE_ALL = 7
 };
 
+/* What a link showed of the process behind it. */
+struct seen_run {
+    uint64_t run;     /* 0: nothing */
+    uint64_t counter; /* of its epoch */
+};
+
 struct coherence {
     unsigned magic;
     struct coherence_options options;
@@ -50,6 +56,12 @@ struct coherence {
 
     struct epoch epoch;   /* counter 0: none seen */
     uint64_t known_epoch; /* the next beat asks for at least this counter */
+    uint64_t run;         /* the process that all links must be at; 0: none */
+    bool confirmed;       /* no worker has a link to another one */
+    struct seen_run control;
+    struct seen_run bus;
+    int64_t
+        home_ms; /* send time of the newest own beat that came home since the last doubt; 0: none */
     bool has_seq;
     uint64_t seq;
     struct coherence_stream stream;
@@ -92,7 +104,18 @@ void coherence_next_generation(struct coherence *coherence);
 /* Something on the bus is missing or wrong: the floor rises, and only a new echo opens again. */
 void coherence_doubt(struct coherence *coherence, int64_t now_ms, enum metric cause,
                      const char *why, ...) __attribute__((format(printf, 4, 5)));
+/* The same, and what came home before proves nothing any more. */
+void coherence_doubt_epoch(struct coherence *coherence, int64_t now_ms, const char *why);
 enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epoch epoch,
                                          int64_t now_ms);
+
+/* coherence_target.c: */
+/* Nothing installs until the control link has met the epoch. */
+void coherence_lose_target(struct coherence *coherence);
+/* H := the send time of the newest echo, unless something still forbids it. */
+void coherence_open(struct coherence *coherence);
+/* A beat of the control link, its greeting's too, was answered. */
+enum epoch_verdict coherence_control_said(struct coherence *coherence,
+                                          const struct beat_answer *answer, int64_t now_ms);
 
 #endif

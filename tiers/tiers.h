@@ -84,6 +84,9 @@ struct tiers_window_options {
 
 struct tiers_window *tiers_window_new(
     const struct tiers_window_options *options); /* NULL: no memory */
+/* L2 is the process `run` now (beat.h): closes the links that are at another one. One that is not greeted yet stays: the
+ * other process would have to be a master that writes to greet it, and would begin an epoch of its own. */
+void tiers_window_retarget(struct tiers_window *window, uint64_t run, int64_t now_ms);
 /* The end, in two steps, since letters of other windows may still be on their way: outstanding questions end with
  * L2_DOWN or UNKNOWN and claims are handed back; later, when no letter can come any more, the memory goes. */
 void tiers_window_end_links(struct tiers_window *window);

@@ -78,6 +78,17 @@ void tiers_window_end_links(struct tiers_window *window)
     }
 }
 
+void tiers_window_retarget(struct tiers_window *window, uint64_t run, int64_t now_ms)
+{
+    CHECK_MAGIC(window, WINDOW_MAGIC);
+    for (unsigned i = 0; i < 2; i++) {
+        struct link *link = window->links[i];
+        if (link != NULL && link_state(link) == LINK_READY && link_run(link) != run) {
+            link_close(link, "L2 is another process now", now_ms);
+        }
+    }
+}
+
 void tiers_window_free(struct tiers_window *window)
 {
     if (window == NULL) {

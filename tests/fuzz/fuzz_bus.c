@@ -34,6 +34,8 @@ struct run {
     const struct coherence_view *view;
     int64_t now_ms;
     struct epoch epoch; /* that Redis would have */
+    uint64_t process;
+    bool is_unconfirmed; /* the workers do not answer */
     uint64_t seq;
     uint64_t nonces[BEATS_KEPT];
     int64_t sent_ms[BEATS_KEPT];
@@ -165,15 +167,26 @@ static void step_beat(struct run *run)
 static void step_answer(struct run *run)
 {
     const uint8_t how = take_byte(&run->input);
-    struct beat_answer answer = {.epoch = run->epoch, .seq = run->seq};
+    run->is_unconfirmed = (how & 16) != 0;
+    run->process += (how & 32) != 0;
+    struct beat_answer answer = {
+        .epoch = run->epoch, .seq = run->seq, .run = run->process, .target = 1000 + run->process};
     run->epoch.counter += how & 1;
     answer.epoch.counter += (how & 2) != 0 ? 3 : 0;
     answer.epoch.random += (how & 4) != 0 ? 1 : 0;
     if ((how & 8) != 0) {
-        coherence_on_epoch(run->coherence, &answer, run->now_ms);
+        coherence_on_control_up(run->coherence, &answer, run->now_ms);
     } else {
         coherence_on_beat_answer(run->coherence, &answer, run->now_ms);
     }
+}
+
+static void step_bus_up(struct run *run)
+{
+    const struct beat_answer answer = {
+        .epoch = run->epoch, .seq = run->seq, .run = run->process, .target = 1000 + run->process};
+    coherence_on_bus_up(run->coherence, &answer, run->now_ms);
+    run->up = true;
 }
 
 static void step_confirm(struct run *run)
@@ -195,10 +208,7 @@ static void step(struct run *run)
     case 3: step_answer(run); return;
     case 4: coherence_on_beat_failed(run->coherence, "because", run->now_ms); return;
     case 5: run->now_ms += 1 + take_byte(&run->input) * 8; return;
-    case 6:
-        coherence_on_bus_up(run->coherence, run->now_ms);
-        run->up = true;
-        return;
+    case 6: step_bus_up(run); return;
     case 7: step_confirm(run); return;
     case 8:
         coherence_on_bus_lost(run->coherence, "because", run->now_ms);
@@ -237,7 +247,10 @@ static void check_invariants(struct run *run)
     CHECK(horizon_ms == 0 || was_sent_at(run, horizon_ms));
     CHECK(horizon_ms == run->horizon_ms || horizon_ms == 0 ||
           (run->up && seen.state == COHERENCE_SYNCED));
-    CHECK(seen.state != COHERENCE_SYNCED || atomic_load(&run->view->may_install));
+    CHECK(seen.state != COHERENCE_SYNCED ||
+          (atomic_load(&run->view->may_install) && atomic_load(&run->view->target) != 0 &&
+           coherence_unconfirmed_run(run->coherence) == 0));
+    (void)coherence_wrong_link(run->coherence);
     CHECK(run->up || (seen.state == COHERENCE_DETACHED && !atomic_load(&run->view->may_install)));
     CHECK((seen.state == COHERENCE_SYNCED) <= (horizon_ms != 0));
     CHECK((seen.state == COHERENCE_SYNCED) == (seen.reason[0] == '\0'));
@@ -273,8 +286,11 @@ static void check_answer(const uint8_t *data, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     check_answer(data, size);
-    struct run run = {
-        .input = {data, size}, .now_ms = 1000000, .epoch = {.counter = 5, .random = 55}, .seq = 40};
+    struct run run = {.input = {data, size},
+                      .now_ms = 1000000,
+                      .epoch = {.counter = 5, .random = 55},
+                      .process = 9,
+                      .seq = 40};
     const struct namespace_spec spec = {
         .name = SLICE_LITERAL("default"),
         .settings = {.mode = {.bound_ms = 1000}, .memory = 1 << 16}};
@@ -290,6 +306,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     run.view = coherence_view(run.coherence);
     for (unsigned i = 0; i < STEPS_MAX && run.input.left > 0; i++) {
         step(&run);
+        if (!run.is_unconfirmed) {
+            coherence_targets_confirmed(run.coherence, coherence_unconfirmed_run(run.coherence));
+        }
         check_invariants(&run);
     }
     coherence_free(run.coherence);

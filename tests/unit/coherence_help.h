@@ -25,6 +25,7 @@ struct stage {
     const struct coherence_view *view;
     struct metrics metrics;
     struct epoch epoch; /* Redis' */
+    uint64_t run;       /* its process */
     uint64_t seq;       /* of the last frame that Redis published */
     int64_t now_ms;
     uint64_t nonce;         /* of the last own beat */
@@ -133,10 +134,37 @@ static inline void stage_beat(struct stage *stage)
     buf_done(&out);
 }
 
+/* What a beat is answered now, on any link. */
+static inline struct beat_answer stage_says(const struct stage *stage)
+{
+    return (struct beat_answer){.epoch = stage->epoch,
+                                .seq = stage->seq,
+                                .run = stage->run,
+                                .target = stage->run * 1000 + stage->epoch.counter};
+}
+
+static inline void stage_control_up(struct stage *stage)
+{
+    const struct beat_answer answer = stage_says(stage);
+    coherence_on_control_up(stage->coherence, &answer, stage->now_ms);
+}
+
+static inline void stage_bus_up(struct stage *stage)
+{
+    const struct beat_answer answer = stage_says(stage);
+    coherence_on_bus_up(stage->coherence, &answer, stage->now_ms);
+}
+
+/* All workers have left any other Redis. */
+static inline void stage_confirm_target(struct stage *stage)
+{
+    coherence_targets_confirmed(stage->coherence, coherence_unconfirmed_run(stage->coherence));
+}
+
 /* The oldest outstanding beat is answered with Redis' epoch. */
 static inline void stage_answer(struct stage *stage)
 {
-    const struct beat_answer answer = {.epoch = stage->epoch, .seq = stage->seq};
+    const struct beat_answer answer = stage_says(stage);
     coherence_on_beat_answer(stage->coherence, &answer, stage->now_ms);
 }
 
@@ -150,7 +178,8 @@ static inline void stage_sync(struct stage *stage)
 
 static inline void stage_open(struct stage *stage)
 {
-    *stage = (struct stage){.now_ms = START_MS, .epoch = {.counter = 5, .random = 55}, .seq = 40};
+    *stage = (struct stage){
+        .now_ms = START_MS, .epoch = {.counter = 5, .random = 55}, .run = 9, .seq = 40};
     stage->namespaces = help_namespaces(1 << 20);
     stage->l1 = namespaces_default(stage->namespaces)->l1;
     stage->coherence = coherence_new(&(struct coherence_options){.namespaces = stage->namespaces,
@@ -167,9 +196,9 @@ static inline void stage_open(struct stage *stage)
 static inline void stage_open_confirmed(struct stage *stage)
 {
     stage_open(stage);
-    const struct beat_answer answer = {.epoch = stage->epoch, .seq = stage->seq};
-    coherence_on_epoch(stage->coherence, &answer, stage->now_ms);
-    coherence_on_bus_up(stage->coherence, stage->now_ms);
+    stage_control_up(stage);
+    stage_confirm_target(stage);
+    stage_bus_up(stage);
     stage_confirm(stage);
 }
 

@@ -13,7 +13,7 @@ static void nothing_is_fresh_before_the_first_echo(void **state)
     assert_false(stage_fresh(&stage));
     assert_false(atomic_load(&stage.view->may_install));
     assert_string_equal(stage_described(&stage).state_name, "DETACHED");
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     stage_confirm(&stage);
     assert_false(stage_fresh(&stage));
     assert_false(atomic_load(&stage.view->may_install));
@@ -71,8 +71,7 @@ static void the_echo_may_come_before_the_answer(void **state)
     assert_true(stage_fresh(&stage));
     stage_answer(&stage);
     stage.now_ms += 10 * T_MS;
-    coherence_on_epoch(stage.coherence, &(struct beat_answer){.epoch = stage.epoch},
-                       stage.now_ms); /* it is alive */
+    stage_control_up(&stage); /* it is alive */
     assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
     stage_done(&stage);
 }
@@ -257,7 +256,7 @@ static void beats_answered_while_the_bus_was_away_are_not_missed_on_it(void **st
     stage_beat(&stage);
     stage_answer(&stage);
     stage.now_ms += 2 * T_MS;
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
     stage_done(&stage);
 }
@@ -295,7 +294,7 @@ static void a_subscription_that_is_never_confirmed_gives_the_bus_up(void **state
     (void)state;
     struct stage stage;
     stage_open(&stage);
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     for (int i = 0; i < 7; i++) {
         stage_beat(&stage);
         stage_answer(&stage);

@@ -23,7 +23,7 @@ static void the_bus_is_confirmed_by_all_three_answers_only(void **state)
     (void)state;
     struct stage stage;
     stage_open(&stage);
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     const uint64_t generation = stage_generation(&stage);
     STAGE_SAYS(&stage, "+OK\r\n");
     STAGE_SAYS(&stage, "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n");
@@ -41,7 +41,7 @@ static void subscriptions_without_tracking_confirm_nothing(void **state)
     (void)state;
     struct stage stage;
     stage_open(&stage);
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     STAGE_SAYS(&stage, "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n");
     STAGE_SAYS(&stage, "*3\r\n$9\r\nsubscribe\r\n$11\r\nterrace:bus\r\n:2\r\n");
     assert_int_equal(stage_described(&stage).state, COHERENCE_DETACHED);
@@ -57,7 +57,7 @@ static void a_refused_greeting_says_why_and_gives_the_bus_up(void **state)
     (void)state;
     struct stage stage;
     stage_open(&stage);
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
     STAGE_SAYS(&stage, "-NOPERM no permission to access one of the channels\r\n");
     assert_true(coherence_bus_is_dead(stage.coherence, stage.now_ms));
@@ -66,7 +66,7 @@ static void a_refused_greeting_says_why_and_gives_the_bus_up(void **state)
     coherence_on_bus_lost(stage.coherence, "closed", stage.now_ms);
     assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
     assert_non_null(strstr(stage_described(&stage).reason, "NOPERM no permission"));
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     stage_confirm(&stage);
     assert_int_equal(stage_described(&stage).state, COHERENCE_CATCHUP);
     stage_done(&stage);
@@ -112,7 +112,7 @@ static void a_token_from_between_loss_and_confirmation_installs_nothing(void **s
     const struct l1_claim claim = stage_claim(&stage, "k");
     const int64_t issued_at_ms = stage.now_ms;
     stage.now_ms += 500;
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     stage_confirm(&stage);
     stage_sync(&stage);
     assert_true(atomic_load(&stage.view->may_install));
@@ -131,7 +131,7 @@ static void entries_from_before_the_reconnection_are_suspects(void **state)
     stage.now_ms += 10;
     coherence_on_bus_lost(stage.coherence, "reset", stage.now_ms);
     stage.now_ms += 500;
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     stage_confirm(&stage);
     stage_sync(&stage);
     assert_true(stage_fresh(&stage));
@@ -161,7 +161,7 @@ static void installing_waits_for_the_first_echo_of_the_new_connection(void **sta
     struct stage stage;
     stage_open_synced(&stage);
     coherence_on_bus_lost(stage.coherence, "reset", stage.now_ms);
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     stage_confirm(&stage);
     stage.now_ms += 10;
     assert_int_equal(stage_fill(&stage, "k", stage_claim(&stage, "k"), stage.now_ms), STALE);
@@ -180,7 +180,7 @@ static void a_beat_sent_before_the_subscription_proves_nothing(void **state)
     stage.now_ms += 10;
     stage_beat(&stage);
     const uint64_t while_down = stage.nonce;
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     stage_beat(&stage);
     const uint64_t while_asked = stage.nonce;
     stage_confirm(&stage);
@@ -204,7 +204,7 @@ static void a_second_connection_without_a_loss_counts_as_one(void **state)
     struct stage stage;
     stage_open_synced(&stage);
     const uint64_t generation = stage_generation(&stage);
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     assert_int_equal(stage_generation(&stage), generation + 1);
     assert_false(atomic_load(&stage.view->may_install));
     stage_done(&stage);
@@ -272,7 +272,7 @@ static void announcements_are_obeyed_before_the_subscription_is_complete(void **
     struct stage stage;
     stage_open(&stage);
     help_set(stage.l1, 0, "k", "v", ITEM_NEVER, stage.now_ms);
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     stage_announce(&stage, "k");
     assert_true(help_is(stage.l1, 0, "k", NULL, stage.now_ms));
     stage_done(&stage);

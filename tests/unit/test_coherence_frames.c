@@ -31,7 +31,7 @@ static void the_first_frame_after_the_confirmation_defines_the_start(void **stat
     assert_int_equal(stage_described(&stage).seq, 1001);
     assert_int_equal(stage_count(&stage, M_BUS_HOLES), 0);
     coherence_on_bus_lost(stage.coherence, "reset", stage.now_ms);
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
     stage_confirm(&stage);
     assert_int_equal(stage_described(&stage).seq, 0);
     stage.seq = 2000; /* what happened meanwhile is covered by the floor */
@@ -253,7 +253,8 @@ static void a_new_epoch_in_another_links_greeting_closes(void **state)
     struct stage stage;
     stage_open_synced(&stage);
     const struct beat_answer answer = {.epoch = {.counter = 9, .random = 99}};
-    coherence_on_epoch(stage.coherence, &answer, stage.now_ms);
+    coherence_on_bus_up(stage.coherence, &answer, stage.now_ms);
+    stage_confirm(&stage);
     assert_closed(&stage);
     assert_false(atomic_load(&stage.view->may_install));
     assert_int_equal(coherence_known_epoch(stage.coherence), 9);
@@ -426,9 +427,10 @@ static void a_frame_before_the_confirmation_is_ignored(void **state)
     (void)state;
     struct stage stage;
     stage_open(&stage);
-    coherence_on_bus_up(stage.coherence, stage.now_ms);
+    stage_bus_up(&stage);
+    stage.epoch.counter++;
     stage_peer(&stage);
-    assert_int_equal(stage_described(&stage).epoch.counter, 0);
+    assert_int_equal(stage_described(&stage).epoch.counter, 5);
     assert_int_equal(stage_described(&stage).seq, 0);
     stage_done(&stage);
 }

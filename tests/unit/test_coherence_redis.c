@@ -123,7 +123,7 @@ static void on_control_ready(struct link *link, void *arg, const struct beat_ans
 {
     struct wire *wire = arg;
     (void)link;
-    coherence_on_epoch(wire->world->coherence, answer, clock_now_ms(&wire->world->clock));
+    coherence_on_control_up(wire->world->coherence, answer, clock_now_ms(&wire->world->clock));
 }
 
 static void on_bus_ready(struct link *link, void *arg, const struct beat_answer *answer)
@@ -131,10 +131,9 @@ static void on_bus_ready(struct link *link, void *arg, const struct beat_answer 
     struct wire *wire = arg;
     struct buf greeting = {0};
     const int64_t now_ms = clock_now_ms(&wire->world->clock);
-    coherence_on_epoch(wire->world->coherence, answer, now_ms);
     assert_int_equal(coherence_bus_greeting(&greeting, link_client_id(link)), OK);
     assert_int_equal(link_say(link, buf_slice(&greeting)), OK);
-    coherence_on_bus_up(wire->world->coherence, now_ms);
+    coherence_on_bus_up(wire->world->coherence, answer, now_ms);
     buf_done(&greeting);
 }
 
@@ -213,6 +212,7 @@ static void world_turn(struct world *world)
     wire_turn(&world->control, now_ms);
     wire_turn(&world->bus, now_ms);
     coherence_tick(world->coherence, now_ms);
+    coherence_targets_confirmed(world->coherence, coherence_unconfirmed_run(world->coherence));
     struct wire *const wires[] = {&world->control, &world->bus};
     struct pollfd polls[] = {{.fd = world->control.fd, .events = POLLIN},
                              {.fd = world->bus.fd, .events = POLLIN}};

@@ -55,6 +55,12 @@ static struct message *world_append(struct world *world)
     return message;
 }
 
+static struct beat_answer world_says(const struct world *world)
+{
+    return (struct beat_answer){
+        .epoch = world->epoch, .seq = world->seq, .run = 9, .target = world->epoch.counter};
+}
+
 static void world_announce(struct world *world)
 {
     struct message *message = world_append(world);
@@ -87,7 +93,7 @@ static void world_run_beat(struct world *world, struct machine *machine)
                      OK);
     assert_int_equal(buf_append_slice(&message->bytes, buf_slice(&frame)), OK);
     assert_int_equal(buf_append(&message->bytes, "\r\n", 2), OK);
-    const struct beat_answer answer = {.epoch = world->epoch, .seq = world->seq};
+    const struct beat_answer answer = world_says(world);
     coherence_on_beat_answer(machine->stage.coherence, &answer, world->now_ms);
     buf_done(&frame);
 }
@@ -96,7 +102,8 @@ static void world_run_beat(struct world *world, struct machine *machine)
 
 static void machine_subscribe(struct world *world, struct machine *machine)
 {
-    coherence_on_bus_up(machine->stage.coherence, world->now_ms);
+    const struct beat_answer answer = world_says(world);
+    coherence_on_bus_up(machine->stage.coherence, &answer, world->now_ms);
     machine->stage.now_ms = world->now_ms;
     stage_confirm(&machine->stage);
     machine->next = world->count;
@@ -178,8 +185,9 @@ static void world_open(struct world *world, uint64_t seed)
                                                       .bound_ms = T_MS});
         assert_non_null(stage->coherence);
         stage->view = coherence_view(stage->coherence);
-        const struct beat_answer answer = {.epoch = world->epoch, .seq = world->seq};
-        coherence_on_epoch(stage->coherence, &answer, world->now_ms);
+        const struct beat_answer answer = world_says(world);
+        coherence_on_control_up(stage->coherence, &answer, world->now_ms);
+        coherence_targets_confirmed(stage->coherence, answer.run);
         machine_subscribe(world, &world->machines[i]);
     }
 }

@@ -222,7 +222,7 @@ static void a_beat_is_read_back_the_same(void **state)
                                     .epoch_mark = 43,
                                     .state = 2,
                                     .hit_permille = 999,
-                                    .load_permille = 1000};
+                                    .load = 70000};
     char body[FRAME_BEAT_BODY_SIZE];
     memset(body, 'x', sizeof body);
     frame_beat_write(body, &beat);
@@ -234,7 +234,7 @@ static void a_beat_is_read_back_the_same(void **state)
     assert_int_equal(back.epoch_mark, 43);
     assert_int_equal(back.state, 2);
     assert_int_equal(back.hit_permille, 999);
-    assert_int_equal(back.load_permille, 1000);
+    assert_int_equal(back.load, 70000);
     assert_int_equal(frame_beat_read((struct slice){body, sizeof body - 1}, &back), MALFORMED);
     assert_int_equal(frame_beat_read((struct slice){0}, &back), MALFORMED);
 }
@@ -243,8 +243,10 @@ static void a_beat_that_cannot_be_is_malformed(void **state)
 {
     (void)state;
     static const struct frame_beat wrong[] = {
-        {.flags = 2},           {.flags = 0x80000000},   {.applied_seq = 7, .since_seq = 8},
-        {.hit_permille = 1001}, {.load_permille = 1001},
+        {.flags = 2},
+        {.flags = 0x80000000},
+        {.applied_seq = 7, .since_seq = 8},
+        {.hit_permille = 1001},
     };
     char body[FRAME_BEAT_BODY_SIZE];
     struct frame_beat back;

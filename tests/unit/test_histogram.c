@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "bench/histogram.h"
+#include "protocol/histogram.h"
 
 #include <math.h>
 #include <setjmp.h>

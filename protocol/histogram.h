@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* histogram.h -- how often each latency was seen.
+/* histogram.h -- how often each time span was seen: latencies, ages.
  *
  * Log-linear, after the idea of Gil Tene's HdrHistogram: each power of two is cut into 128 equal steps, so a bucket is
  * never wider than 1/128 of its values and its middle is within 0.4 % of any of them. Recording is two shifts and an
@@ -11,8 +11,8 @@
  * Threads: one at a time.
  * Units:   nanoseconds.
  * Limits:  HISTOGRAM_MAX_NS; what is longer counts in the last bucket, and `max_ns` still says how long it was. */
-#ifndef TERRACE_BENCH_HISTOGRAM_H
-#define TERRACE_BENCH_HISTOGRAM_H
+#ifndef TERRACE_PROTOCOL_HISTOGRAM_H
+#define TERRACE_PROTOCOL_HISTOGRAM_H
 
 #include <stdint.h>
 
