@@ -22,15 +22,22 @@ struct relay {
 
 void relay_refuse(struct reply *reply, struct worker *worker, enum status status)
 {
-    if (status == UNKNOWN) {
-        reply_errorf(reply, "UNKNOWN the write was sent and L2 was lost before it answered (%s)",
-                     tiers_why_down(worker->window));
-    } else if (status == L2_DOWN) {
+    if (status == L2_DOWN) {
         reply_errorf(reply, "L2DOWN L2 cannot be asked: %s", tiers_why_down(worker->window));
     } else if (status == BUSY) {
         reply_error(reply, "BUSY too many requests wait for L2");
     } else {
         reply_out_of_memory(reply);
+    }
+}
+
+static void relay_say_unknown(struct reply *reply, struct worker *worker, bool confirmed)
+{
+    if (confirmed) {
+        reply_error(reply, "UNKNOWN the write may or may not have run; it cannot run any more");
+    } else {
+        reply_errorf(reply, "UNKNOWN the write may or may not have run, and may still run: %s",
+                     tiers_why_down(worker->window));
     }
 }
 
@@ -50,6 +57,7 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     struct answer *answer = relay->answer;
+    const bool confirmed = tiers->confirmed;
     free(relay);
     if (status == OK) {
         if (bytes.size > 0 && bytes.data[0] == REPLY_ERROR) {
@@ -57,6 +65,8 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
             relay_count_error(answer->worker, bytes);
         }
         reply_raw(&answer->reply, bytes);
+    } else if (status == UNKNOWN) {
+        relay_say_unknown(&answer->reply, answer->worker, confirmed);
     } else {
         relay_refuse(&answer->reply, answer->worker, status);
     }

@@ -112,7 +112,7 @@ static void end_all(struct link *link, struct link_fifo *fifo, bool were_sent, u
     link_fifo_done(fifo);
 }
 
-static void end_everything(struct link *link)
+static void end_everything(struct link *link, int64_t now_ms)
 {
     struct link_fifo sent = link->sent;
     struct link_fifo waiting = link->waiting;
@@ -123,6 +123,9 @@ static void end_everything(struct link *link)
     buf_done(&link->held);
     link->out_head = 0;
     buf_done(&link->out);
+    if (!link->freed) {
+        link_doom(link, &sent, written, now_ms);
+    }
     link_fence_end_kept(link);
     end_all(link, &sent, true, written);
     end_all(link, &waiting, false, written);
@@ -140,7 +143,8 @@ void link_free(struct link *link)
         link_move(link, LINK_DOWN);
         link->options.io.close(link->options.io.roof, link);
     }
-    end_everything(link);
+    end_everything(link, 0);
+    link_doom_free(link);
     buf_done(&link->in);
     link->magic = 0;
     free(link);
@@ -166,6 +170,7 @@ static void lose(struct link *link, const char *why, int64_t now_ms)
     link->framer = (struct reply_framer){0};
     link->silent_since_ms = 0;
     link_fence_lost(link);
+    link_doom_lost(link);
     if (!link->reading) { /* else link_on_read clears it, for a reply in it may still be looked at */
         link->in.size = 0;
         link->in_head = 0;
@@ -182,7 +187,7 @@ static void lose(struct link *link, const char *why, int64_t now_ms)
         link->options.on_down(link, link->options.arg, text);
         link->callbacks--;
     }
-    end_everything(link);
+    end_everything(link, now_ms);
 }
 
 void link_close(struct link *link, const char *why, int64_t now_ms)
@@ -590,4 +595,5 @@ void link_tick(struct link *link, int64_t now_ms)
         break;
     }
     tick_deadlines(link, now_ms);
+    link_doom_tick(link, now_ms);
 }

@@ -20,6 +20,13 @@
  * What a lost link means for a request: its last byte was not yet written to the socket, or it only reads: L2_DOWN.
  * Written and writing: UNKNOWN, for Redis may have run it.
  *
+ * Lost writes (COHERENCE T7): its bytes may even lie somewhere on the way and run when everybody has forgotten them. So
+ * UNKNOWN is not said before that is ruled out: the link connects again at once, and behind the beat of its greeting it
+ * says CLIENT KILL ID of the lost connection. An integer as the answer (it was killed, or was gone) confirms it; so does
+ * a greeting that finds another process in a newer epoch, for then the connection died with its server, or with the
+ * server's mastership. If neither comes within kill_wait_ms, UNKNOWN is said without confirmation, and the connection is
+ * killed when Redis is back. Without kill_wait_ms, UNKNOWN is said at once and nothing is killed.
+ *
  * A request with a deadline that passes ends with L2_DOWN if it only reads (its reply is dropped when it comes); if it
  * writes, the link is closed, since a late byte must not run after UNKNOWN was said. A link on which a read expired and
  * then not one byte came for LINK_SILENCE_MS is closed too: the path is a black hole.
@@ -90,6 +97,7 @@ struct link_request {
     int64_t fence_ms;    /* how old the proof of the link may be; 0: no fence. Only for reads */
     int64_t asked_ms;    /* with a fence: now, as read before link_ask */
     bool writes;         /* it may change something */
+    bool confirmed;      /* set with UNKNOWN: it cannot run any more */
 };
 
 struct link_options {
@@ -111,6 +119,7 @@ struct link_options {
     uint64_t (*known_epoch)(void *arg); /* counter for the greeting's beat; NULL: 0 */
     /* The node's epoch, which a check must find. NULL, or counter 0: the link's own. */
     struct epoch (*expected_epoch)(void *arg);
+    int64_t (*kill_wait_ms)(void *arg); /* how long a lost write may wait for its end; NULL: 0 */
 };
 
 struct link *link_new(

@@ -76,6 +76,10 @@ enum status link_greeting_append(struct link *link, int64_t now_ms)
 
 static void greeting_end(struct link *link)
 {
+    if (link_doom_waits(link)) {
+        link->step = GREET_KILL;
+        return;
+    }
     if (link->selected == 0) {
         link->databases |= 1; /* where a connection begins, SELECT or not */
     }
@@ -104,7 +108,9 @@ static void greeting_take_beat(struct link *link, struct slice reply, int64_t no
     }
     link_fence_greeted(link);
     link->step = GREET_SELECT;
-    if (link->select_next < 0) {
+    const uint64_t connection = link->connection;
+    link_doom_greeted(link);
+    if (connection == link->connection && link->select_next < 0) {
         greeting_end(link);
     }
 }
@@ -117,6 +123,15 @@ static void greeting_take_select(struct link *link, bool accepted)
     }
     link->select_next--;
     if (link->select_next < 0) {
+        greeting_end(link);
+    }
+}
+
+static void greeting_take_kill(struct link *link, bool is_number)
+{
+    const uint64_t connection = link->connection;
+    link_doom_take_kill(link, is_number);
+    if (connection == link->connection) {
         greeting_end(link);
     }
 }
@@ -147,5 +162,6 @@ void link_greeting_take(struct link *link, struct slice reply, int64_t now_ms)
         return;
     case GREET_BEAT: greeting_take_beat(link, reply, now_ms); return;
     case GREET_SELECT: greeting_take_select(link, !is_error); return;
+    case GREET_KILL: greeting_take_kill(link, element.type == REPLY_INTEGER); return;
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* link_inner.h -- the inside of a link, for link.c (queues, bytes, time), link_greeting.c (what is said first) and
- * link_fence.c (whether a read is good). */
+/* link_inner.h -- the inside of a link, for link.c (queues, bytes, time), link_greeting.c (what is said first),
+ * link_fence.c (whether a read is good) and link_doom.c (writes that were lost). */
 #ifndef TERRACE_TIERS_LINK_INNER_H
 #define TERRACE_TIERS_LINK_INNER_H
 
@@ -22,7 +22,8 @@ enum greeting_step {
     GREET_HELLO,
     GREET_CLIENT_ID,
     GREET_BEAT,
-    GREET_SELECT
+    GREET_SELECT,
+    GREET_KILL
 };
 
 struct link_fence {
@@ -36,6 +37,18 @@ struct link_fence {
     int64_t bound_ms;       /* of the last fenced request: how long that may go on */
     struct link_fifo kept;  /* their replies are in `bytes` */
     struct buf bytes;
+};
+
+/* Writes that one lost connection may or may not have brought to Redis. */
+struct link_doomed {
+    struct link_doomed *next; /* the one lost later */
+    uint64_t client_id;       /* of the connection, */
+    uint64_t run;             /* at this process, */
+    uint64_t epoch;           /* in this epoch or a later one */
+    int64_t until_ms;
+    bool asked;    /* its CLIENT KILL is in the present greeting */
+    bool given_up; /* its writes have ended; it is still to be killed */
+    struct link_fifo writes;
 };
 
 struct link {
@@ -58,6 +71,7 @@ struct link {
     struct beat_answer greeting;
     int64_t greeted_at_ms; /* its send time */
     struct link_fence fence;
+    struct link_doomed *doomed; /* of connections before; oldest first */
     uint64_t client_id;
     int selected;
     uint32_t databases;      /* bit per database that SELECT accepted */
@@ -102,6 +116,18 @@ void link_fence_keep(struct link *link, struct link_request *request, struct sli
                      int64_t now_ms);        /* until the next beat */
 void link_fence_end_kept(struct link *link); /* with L2_DOWN */
 void link_fence_tick(struct link *link, int64_t now_ms);
+
+/* link_doom.c: */
+/* Takes the written writes out of what was sent, if somebody is to wait for their end. */
+void link_doom(struct link *link, struct link_fifo *sent, uint64_t written, int64_t now_ms);
+void link_doom_lost(struct link *link);
+void link_doom_free(struct link *link);
+void link_doom_tick(struct link *link, int64_t now_ms);
+void link_doom_greeted(
+    struct link *link); /* the beat was answered: appends what is to be killed; may lose the link */
+bool link_doom_waits(const struct link *link); /* for the answer of a CLIENT KILL */
+void link_doom_take_kill(struct link *link,
+                         bool is_number); /* the oldest one's; may lose the link */
 
 /* Whether a reply that comes now may be handed over. */
 static inline bool link_fence_is_open(const struct link *link, const struct link_request *request,

@@ -142,6 +142,7 @@ struct tiers_relay {
     enum tiers_ends ends;
     bool writes;
     bool patient; /* wait as long as relay_ms instead of read_ms */
+    bool confirmed; /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */
     uint8_t db;
     struct tiers_window *window; /* private from here */
     struct link_request request;

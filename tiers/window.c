@@ -7,6 +7,10 @@
 
 #include <stdlib.h>
 
+enum {
+    KILL_WAIT_MIN_MS = 300
+};
+
 /* A worker's link must not accept a Redis that was rolled back behind what the node has seen. */
 static uint64_t window_known_epoch(void *arg)
 {
@@ -21,6 +25,13 @@ static struct epoch window_expected_epoch(void *arg)
     struct coherence_description seen;
     coherence_describe(tiers_coherence(window->options.tiers), &seen);
     return seen.epoch;
+}
+
+/* As long again as a write may take, but not less than what a reconnection takes: it begins with a tick. */
+static int64_t window_kill_wait_ms(void *arg)
+{
+    const int64_t timeout_ms = ((const struct tiers_window *)arg)->read_timeout_ms;
+    return timeout_ms > KILL_WAIT_MIN_MS ? timeout_ms : KILL_WAIT_MIN_MS;
 }
 
 struct link *window_link(struct tiers_window *window, int proto)
@@ -39,6 +50,7 @@ struct link *window_link(struct tiers_window *window, int proto)
             .arg = window,
             .known_epoch = window_known_epoch,
             .expected_epoch = window_expected_epoch,
+            .kill_wait_ms = window_kill_wait_ms,
         });
         if (*link != NULL && window->now_ms != 0) {
             link_tick(*link, window->now_ms); /* connects now rather than at the next tick */
@@ -236,6 +248,7 @@ static void relay_on_reply(struct link_request *request, enum status status, str
     } else if (status == UNKNOWN) {
         metrics_count(metrics, M_L2_UNKNOWN);
     }
+    relay->confirmed = request->confirmed;
     relay->on_reply(relay, status, reply);
 }
 
