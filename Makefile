@@ -42,7 +42,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
 # Bench, client and node have modules of the same name; a test links with one of them.
 BENCH_TESTS  := test_histogram test_zipf test_trace
-CLIENT_TESTS := test_history test_check_index test_check_zones test_check_judge
+CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: help all build deps run demo test unit check bench install uninstall format lint asan tsan fuzz cover clean dist
@@ -161,7 +161,7 @@ $(OUT)/tests/fault/proxy: $(call obj,$(wildcard tests/fault/*.c)) $(OUT)/libnode
 # The fuzzers want clang's instrumentation in everything they reach.
 FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. $(WARNINGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=undefined
-FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(SERVER))
+FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(SERVER) $(wildcard client/check/*.c))
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	@echo '  CC    fuzz $<'

@@ -250,7 +250,7 @@ static void send_stranger(struct history_lane *lane, struct conn *conn, uint64_t
 {
     struct history *run = lane->run;
     const struct options *options = run->options;
-    uint64_t budget = run->issued / 1000 * options->writes / 1000 * options->strangers;
+    uint64_t budget = run->issued * options->writes * options->strangers / 1000000;
     for (uint64_t i = 0; i < options->pipeline && run->result->stranger_writes < budget; i++) {
         ask_write(lane, conn, now_ns);
         run->issued++;

@@ -11,6 +11,7 @@ prefix and description.
 
 import ctypes
 import struct
+import time
 
 READ, SET, DELETE, LOSS, END = 1, 2, 3, 4, 5
 OK, REFUSED, UNKNOWN, LOST = 1, 2, 3, 4
@@ -32,6 +33,16 @@ _libxxhash.XXH64.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
 
 def _checksum(data):
     return _libxxhash.XXH64(data, len(data), 0)
+
+
+def now_ns():
+    return time.monotonic_ns()
+
+
+def death(value, low_ns, high_ns):
+    """Redis lost everything between the two moments: the records of a flush of all keys."""
+    common = {"value": value, "key": ALL_KEYS, "invoked_ns": low_ns}
+    return [{"kind": DELETE, **common}, {"kind": END, "what": OK, "completed_ns": high_ns, **common}]
 
 
 def moment(record):
