@@ -13,7 +13,7 @@ DESTDIR ?=
 
 PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev \
             libmicrohttpd-dev libjansson-dev libcmocka-dev redis-server redis-tools \
-            python3 python3-pytest python3-redis prometheus xz-utils procps
+            python3 python3-pytest python3-redis prometheus xz-utils procps spin
 LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wswitch-enum \
@@ -45,7 +45,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit check bench install uninstall format lint asan tsan fuzz cover clean dist
+.PHONY: help all build deps run demo test unit check bench install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -94,6 +94,8 @@ fuzz: ## every parser for FUZZ_SECONDS (60) each
 	@for f in $(FUZZERS); do k=$${f##*/fuzz_}; mkdir -p build/fuzz/found/$$k; \
 	    $$f -max_total_time=$${FUZZ_SECONDS:-60} -timeout=10 -artifact_prefix=build/fuzz/found/$$k/ \
 	        build/fuzz/found/$$k tests/fuzz/corpus/$$k || exit 1; done
+model: deps ## the rules of coherence, searched exhaustively; and every rule left out once
+	@tests/model/run.py
 cover: ## line coverage of the unit tests, by gcov
 	@$(MAKE) --no-print-directory -j2 MODE=cover unit
 	@for t in build/cover/tests/unit/test_*; do [ ! -x $$t ] || $$t >/dev/null; done

@@ -95,6 +95,16 @@ def fuzz(tally, build, seconds):
                                       f"-artifact_prefix={scratch}/", scratch, f"tests/fuzz/corpus/{kind}"])
 
 
+def model(tally):
+    """Each model and each variant of it is a test."""
+    code, output, seconds = run([PYTHON, "tests/model/run.py", "--short"])
+    counts = re.findall(r"^(\d+) passed, (\d+) failed$", output, re.M)
+    passed, failed = map(int, counts[-1]) if counts else (0, 0)
+    if code != 0 and failed == 0:
+        failed = 1
+    tally.add("model", passed, failed, seconds, output)
+
+
 def main():
     build, wanted = sys.argv[1], sys.argv[2:]
     tally = Tally()
@@ -104,6 +114,7 @@ def main():
                  "tests/journeys/test_relayed.py", "tests/journeys/test_sessions.py", "tests/journeys/test_regressions.py"]
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
+        "model": lambda: model(tally),
         "unit": lambda: unit(tally, build, "release"),
         "unit-asan": lambda: unit(tally, build, "asan"),
         "unit-tsan": lambda: unit(tally, build, "tsan"),
