@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum {
-    CONTROL_TICK_MS = 50,
+    CONTROL_TICK_MS = 25, /* beats may be due that often */
     SWEEP_STEPS = 1024,
     SWEEP_TURNS = 8
 };

@@ -3,7 +3,7 @@
  *
  * L2 is seen through two links of its own: control_l2.h.
  *
- *      tick (50 ms)    links, beats, sweep of expired entries, samples
+ *      tick (25 ms)    links, beats, sweep of expired entries, samples
  *      node_stop       readiness off -> listeners closed -> workers drain -> links end -> letters run dry -> loops end
  *
  * The end goes in ROUNDS: one letter to every worker, the next step when all have answered. So no worker ends while

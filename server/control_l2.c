@@ -321,7 +321,9 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     }
     struct coherence *coherence = l2_coherence(l2);
     l2->now_ms = now_ms;
-    coherence_set_bound(coherence, (uint32_t)namespaces_least_bound_ms(l2->node->namespaces));
+    const struct namespaces *spaces = l2->node->namespaces;
+    coherence_set_bounds(coherence, (uint32_t)namespaces_least_bound_ms(spaces),
+                         (uint32_t)namespaces_most_bound_ms(spaces));
     link_tick(l2->control, l2->now_ms);
     link_tick(l2->bus, l2->now_ms);
     if (link_state(l2->bus) == LINK_READY && coherence_bus_is_dead(coherence, l2->now_ms)) {

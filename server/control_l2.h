@@ -23,7 +23,7 @@ struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop); /* NULL: 
 void control_l2_close(struct control_l2 *l2);
 void control_l2_free(struct control_l2 *l2); /* after its loop has run dry; NULL is fine */
 
-void control_l2_tick(struct control_l2 *l2, int64_t now_ms); /* 20 a second */
+void control_l2_tick(struct control_l2 *l2, int64_t now_ms); /* 40 a second */
 void control_l2_flush(struct control_l2 *l2); /* twice a turn, before and after polling */
 /* As coherence_unconfirmed_run and coherence_targets_confirmed: control.c asks the workers. */
 uint64_t control_l2_unconfirmed_run(const struct control_l2 *l2);

@@ -38,6 +38,18 @@ static int64_t bound_ms(const struct coherence *coherence)
     return (int64_t)coherence->options.bound_ms;
 }
 
+static int64_t beat_interval_ms(const struct coherence *coherence)
+{
+    const int64_t quarter_ms = bound_ms(coherence) / 4;
+    return quarter_ms > BEAT_INTERVAL_MIN_MS ? quarter_ms : BEAT_INTERVAL_MIN_MS;
+}
+
+/* With the bus and with ourselves; what is fresh is another matter. */
+static int64_t patience_ms(const struct coherence *coherence)
+{
+    return bound_ms(coherence) > PATIENCE_MIN_MS ? bound_ms(coherence) : PATIENCE_MIN_MS;
+}
+
 void coherence_show(struct coherence *coherence)
 {
     struct coherence_description next = {
@@ -96,13 +108,25 @@ static void close_fence(struct coherence *coherence)
     coherence->hurry = true;
 }
 
+/* What is known of the entries that become suspect now: all changes until the newest H. Without an echo since the last
+ * time nothing is known of those in between but their stamps, and what was known of the older ones stays. In this order:
+ * see coherence_proven_age_ms. */
+static void note_proof(struct coherence *coherence)
+{
+    struct coherence_view *view = &coherence->view;
+    const int64_t newest_ms = coherence->newest_horizon_ms;
+    if (newest_ms != atomic_load_explicit(&view->proven_ms, memory_order_relaxed)) {
+        const int64_t floor_ms = atomic_load_explicit(&view->floor_ms, memory_order_relaxed);
+        atomic_store_explicit(&view->prior_floor_ms, floor_ms, memory_order_release);
+        atomic_store_explicit(&view->proven_ms, newest_ms, memory_order_release);
+    }
+}
+
 void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum metric cause)
 {
     coherence_count(coherence, cause, 1);
     if (now_ms + 1 > atomic_load_explicit(&coherence->view.floor_ms, memory_order_relaxed)) {
-        /* First: who sees the new floor must find what was proved for the entries below it. */
-        atomic_store_explicit(&coherence->view.proven_ms, coherence->newest_horizon_ms,
-                              memory_order_relaxed);
+        note_proof(coherence);
         atomic_store_explicit(&coherence->view.floor_ms, now_ms + 1, memory_order_release);
     }
 }
@@ -165,6 +189,7 @@ struct coherence *coherence_new(const struct coherence_options *options)
     }
     rand_seed(&coherence->rand, seed);
     atomic_init(&coherence->view.generation, 1);
+    coherence->most_ms = coherence->options.bound_ms;
     atomic_init(&coherence->view.bound_ms, coherence->options.bound_ms);
     coherence->echo_ms = -1;
     coherence->hurry = true;
@@ -173,10 +198,13 @@ struct coherence *coherence_new(const struct coherence_options *options)
     return coherence;
 }
 
-void coherence_set_bound(struct coherence *coherence, uint32_t ms)
+void coherence_set_bounds(struct coherence *coherence, uint32_t least_ms, uint32_t most_ms)
 {
-    coherence->options.bound_ms = ms;
-    atomic_store_explicit(&coherence->view.bound_ms, ms, memory_order_relaxed);
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    CHECK(least_ms > 0 && most_ms >= least_ms);
+    coherence->options.bound_ms = least_ms;
+    coherence->most_ms = most_ms;
+    atomic_store_explicit(&coherence->view.bound_ms, least_ms, memory_order_relaxed);
 }
 
 void coherence_free(struct coherence *coherence)
@@ -265,7 +293,7 @@ bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms)
         return false;
     }
     const int64_t since_ms = now_ms - coherence->beat_at_ms;
-    return since_ms >= bound_ms(coherence) / 4 || (coherence->hurry && since_ms >= HURRY_MS);
+    return since_ms >= beat_interval_ms(coherence) || (coherence->hurry && since_ms >= HURRY_MS);
 }
 
 /* Reports cover the stream without a gap: each begins where the last one ended that came home, for only of that it is
@@ -274,7 +302,7 @@ static struct frame_beat compose(const struct coherence *coherence)
 {
     struct frame_beat beat = {
         .applied_seq = coherence->seq,
-        .bound_ms = coherence->options.bound_ms,
+        .bound_ms = coherence->most_ms,
         .since_seq = stream_since(&coherence->stream, coherence->reported_seq),
         .epoch_mark = frame_epoch_mark(coherence->epoch),
         .state = (uint32_t)coherence->state,
@@ -315,7 +343,7 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
         .known_epoch = coherence->known_epoch,
         .fresh_random = rand_next(&coherence->rand),
         .node = coherence->options.node,
-        .deadline_ms = now_ms + 10 * bound_ms(coherence),
+        .deadline_ms = now_ms + 10 * (int64_t)coherence->most_ms,
         .publish = true,
         .frame = &frame,
     };
@@ -429,11 +457,11 @@ bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms)
     }
     const int64_t patient_ms = now_ms - coherence->patient_from_ms;
     const int64_t answered_at_ms = own_beats_waiting_since_ms(&coherence->beats);
-    if (answered_at_ms != 0 && now_ms - answered_at_ms > bound_ms(coherence) &&
-        patient_ms > bound_ms(coherence)) {
+    if (answered_at_ms != 0 && now_ms - answered_at_ms > patience_ms(coherence) &&
+        patient_ms > patience_ms(coherence)) {
         return true;
     }
-    const int64_t silence_ms = 3 * bound_ms(coherence);
+    const int64_t silence_ms = 3 * patience_ms(coherence);
     return now_ms - coherence->heard_at_ms > silence_ms && patient_ms > silence_ms;
 }
 
@@ -441,7 +469,7 @@ void coherence_tick(struct coherence *coherence, int64_t now_ms)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
     if (coherence->ticked_at_ms != 0 &&
-        now_ms - coherence->ticked_at_ms > bound_ms(coherence) / 2) {
+        now_ms - coherence->ticked_at_ms > patience_ms(coherence) / 2) {
         coherence->patient_from_ms = now_ms;
     }
     coherence->ticked_at_ms = now_ms;

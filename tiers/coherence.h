@@ -69,8 +69,11 @@ struct coherence_view {
     _Atomic uint32_t bound_ms; /* T, the least of all namespaces */
     _Atomic uint64_t
         known_epoch; /* largest counter ever seen: what the greetings of workers' links say */
-    _Atomic uint64_t target;   /* of (epoch, run): which Redis all links must speak to; 0: none */
-    _Atomic int64_t proven_ms; /* the newest H when the floor last rose; 0: nothing was proved */
+    _Atomic uint64_t target; /* of (epoch, run): which Redis all links must speak to; 0: none */
+    /* What was proved for the entries below the floor, for coherence_proven_age_ms: */
+    _Atomic int64_t proven_ms; /* the newest H before the floor last rose; 0: there was none */
+    _Atomic int64_t
+        prior_floor_ms; /* of entries stamped from here on; older ones had lost it before */
 };
 
 /* now - H; INT64_MAX: no H. Compared with the bound of a key's namespace. */
@@ -85,6 +88,26 @@ static inline bool coherence_fresh(const struct coherence_view *view, int64_t no
 {
     return coherence_age_ms(view, now_ms) <=
            (int64_t)atomic_load_explicit(&view->bound_ms, memory_order_relaxed);
+}
+
+/* How far an entry with this stamp may be behind L2, whatever the fence says: it equalled L2 at its stamp, and no change
+ * was missed until H, or for a suspect until H as it was when it became one. An entry that became suspect earlier than
+ * with the last floor counts from its stamp. The order of the four reads is the reverse of the writer's, so that a mix of
+ * old and new is never younger than the truth. */
+static inline int64_t coherence_proven_age_ms(const struct coherence_view *view, int64_t stamp_ms,
+                                              int64_t now_ms)
+{
+    const int64_t horizon_ms = atomic_load_explicit(&view->horizon_ms, memory_order_acquire);
+    const int64_t floor_ms = atomic_load_explicit(&view->floor_ms, memory_order_acquire);
+    const int64_t proven_ms = atomic_load_explicit(&view->proven_ms, memory_order_acquire);
+    const int64_t prior_ms = atomic_load_explicit(&view->prior_floor_ms, memory_order_acquire);
+    int64_t known_ms = 0;
+    if (stamp_ms >= floor_ms) {
+        known_ms = horizon_ms;
+    } else if (stamp_ms >= prior_ms) {
+        known_ms = proven_ms;
+    }
+    return now_ms - (known_ms > stamp_ms ? known_ms : stamp_ms);
 }
 
 struct coherence_options {
@@ -102,8 +125,9 @@ void coherence_free(struct coherence *coherence);
 /* Valid as long as the coherence; any thread. */
 const struct coherence_view *coherence_view(const struct coherence *coherence);
 
-/* Another T, when the strictest namespace changes: beats go by it from now on. */
-void coherence_set_bound(struct coherence *coherence, uint32_t bound_ms);
+/* The least and the largest T of all namespaces, when they change. Beats go out every quarter of the least, but not less
+ * than 25 ms apart, and say the largest: for that long another node may have to reckon with what is served here. */
+void coherence_set_bounds(struct coherence *coherence, uint32_t least_ms, uint32_t most_ms);
 
 /* --- beats, over the control link --- */
 /* Every T/4; at once when an echo is what the fence waits for; never while too many answers are outstanding. */
@@ -151,8 +175,8 @@ void coherence_on_bus_up(struct coherence *coherence, const struct beat_answer *
 /* Each reply, whole and in order. */
 void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int64_t now_ms);
 void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t now_ms);
-/* True when the bus must be given up: a beat was answered but not echoed for T, or 3T of silence everywhere, or its
- * greeting was refused. A pause of this process does not count as silence: after one, the sockets are read first. */
+/* True when the bus must be given up: a beat was answered but not echoed for P, or 3P of silence everywhere, or its
+ * greeting was refused. P = T, but at least 500 ms: a small T must not make it impatient with a busy Redis. A pause of this process does not count as silence: after one, the sockets are read first. */
 bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms);
 
 void coherence_tick(struct coherence *coherence,

@@ -15,6 +15,8 @@
 enum {
     COHERENCE_MAGIC = 0x434f4845,
     COHERENCE_WHY_MAX = 120,
+    BEAT_INTERVAL_MIN_MS = 25,
+    PATIENCE_MIN_MS = 500,
 };
 
 enum bus_phase {
@@ -40,6 +42,7 @@ struct seen_run {
 struct coherence {
     unsigned magic;
     struct coherence_options options;
+    uint32_t most_ms; /* the largest T of any namespace */
     struct coherence_view view;
     struct rand rand;
     enum coherence_state state;

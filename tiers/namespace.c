@@ -161,6 +161,17 @@ int64_t namespaces_least_bound_ms(const struct namespaces *spaces)
     return least_ms;
 }
 
+int64_t namespaces_most_bound_ms(const struct namespaces *spaces)
+{
+    int64_t most_ms = 0;
+    const struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        int64_t bound_ms = namespace_bound_ms(ns);
+        most_ms = bound_ms > most_ms ? bound_ms : most_ms;
+    }
+    return most_ms;
+}
+
 /* --- life and change ---------------------------------------------------------------------------------------------- */
 
 struct namespaces *namespaces_new(const struct namespace_spec *specs, unsigned count, uint64_t seed)

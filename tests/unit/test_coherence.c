@@ -324,6 +324,92 @@ static void a_pause_of_this_process_is_not_held_against_the_bus(void **state)
     stage_done(&stage);
 }
 
+/* --- bounds ------------------------------------------------------------------------------------------------------ */
+
+static void beats_follow_the_smallest_bound_and_say_the_largest(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    coherence_set_bounds(stage.coherence, 200, 5000);
+    stage_beat(&stage);
+    assert_int_equal(stage.beat.bound_ms, 5000);
+    assert_false(coherence_beat_due(stage.coherence, stage.now_ms + 49));
+    assert_true(coherence_beat_due(stage.coherence, stage.now_ms + 50));
+    coherence_set_bounds(stage.coherence, 10, 5000); /* never faster than this */
+    assert_false(coherence_beat_due(stage.coherence, stage.now_ms + 24));
+    assert_true(coherence_beat_due(stage.coherence, stage.now_ms + 25));
+    stage_done(&stage);
+}
+
+static void a_small_bound_does_not_make_it_impatient_with_the_bus(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    coherence_set_bounds(stage.coherence, 100, 100);
+    stage_beat(&stage);
+    stage_answer(&stage);
+    assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms + 500));
+    assert_true(coherence_bus_is_dead(stage.coherence, stage.now_ms + 501));
+    stage_echo(&stage);
+    assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms + 1500));
+    assert_true(coherence_bus_is_dead(stage.coherence, stage.now_ms + 1501));
+    stage_done(&stage);
+}
+
+/* --- how old an entry may be ------------------------------------------------------------------------------------- */
+
+static int64_t age(const struct stage *stage, int64_t stamp_ms)
+{
+    return coherence_proven_age_ms(stage->view, stamp_ms, stage->now_ms);
+}
+
+static void an_entry_is_as_old_as_the_horizon_or_its_stamp_whichever_is_newer(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_confirmed(&stage);
+    stage.now_ms += 100;
+    stage_sync(&stage);
+    const int64_t horizon_ms = stage.now_ms;
+    stage.now_ms += 5 * T_MS; /* whether it is fresh does not matter */
+    assert_int_equal(age(&stage, horizon_ms - 50), 5 * T_MS);
+    assert_int_equal(age(&stage, horizon_ms + 1000), 4 * T_MS);
+    stage_done(&stage);
+}
+
+static void a_suspect_is_as_old_as_the_horizon_when_it_became_one(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_confirmed(&stage);
+    stage.now_ms += 100;
+    const int64_t old_ms = stage.now_ms;
+    stage_sync(&stage);
+    const int64_t first_ms = stage.now_ms; /* H of the first life */
+    stage.now_ms += 300;
+    const int64_t late_ms = stage.now_ms - 10; /* stamped after H */
+    STAGE_SAYS(&stage, "*3\r\n$7\r\nmessage\r\n$11\r\nterrace:bus\r\n$4\r\njunk\r\n");
+    assert_int_equal(age(&stage, old_ms), stage.now_ms - first_ms);
+    assert_int_equal(age(&stage, late_ms), 10);
+    STAGE_SAYS(&stage, "*3\r\n$7\r\nmessage\r\n$11\r\nterrace:bus\r\n$4\r\njunk\r\n");
+    assert_int_equal(age(&stage, old_ms), stage.now_ms - first_ms); /* no echo in between */
+    stage.now_ms += 100;
+    const int64_t between_ms = stage.now_ms;
+    stage_sync(&stage);
+    const int64_t second_ms = stage.now_ms;
+    stage.now_ms += 200;
+    assert_int_equal(age(&stage, old_ms), stage.now_ms - first_ms);
+    assert_int_equal(age(&stage, between_ms), stage.now_ms - second_ms);
+    STAGE_SAYS(&stage, "*3\r\n$7\r\nmessage\r\n$11\r\nterrace:bus\r\n$4\r\njunk\r\n");
+    stage.now_ms += 50;
+    assert_int_equal(age(&stage, between_ms), stage.now_ms - second_ms);
+    /* What was suspect before missed changes that the second horizon knows nothing of. */
+    assert_int_equal(age(&stage, old_ms), stage.now_ms - old_ms);
+    stage_done(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -347,6 +433,10 @@ int main(void)
         cmocka_unit_test(silence_everywhere_for_three_t_gives_the_bus_up),
         cmocka_unit_test(a_subscription_that_is_never_confirmed_gives_the_bus_up),
         cmocka_unit_test(a_pause_of_this_process_is_not_held_against_the_bus),
+        cmocka_unit_test(beats_follow_the_smallest_bound_and_say_the_largest),
+        cmocka_unit_test(a_small_bound_does_not_make_it_impatient_with_the_bus),
+        cmocka_unit_test(an_entry_is_as_old_as_the_horizon_or_its_stamp_whichever_is_newer),
+        cmocka_unit_test(a_suspect_is_as_old_as_the_horizon_when_it_became_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
