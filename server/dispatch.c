@@ -66,11 +66,11 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
     }
     if (request->command != NULL && request->command->first_key > 0 &&
         (uint32_t)request->command->first_key < request->argc) {
-        struct ns_key key =
-            namespaces_key(worker->node->namespaces, 0, argv[request->command->first_key]);
-        request->hash = key.at.hash;
-        request->home = key.ns;
-        l1_prefetch(key.ns->l1, key.at.hash);
+        const struct namespaces *namespaces = worker->node->namespaces;
+        struct slice key = argv[request->command->first_key];
+        request->hash = namespaces_hash(namespaces, key);
+        request->home = namespace_of(namespaces, key);
+        l1_prefetch(request->home->l1, request->hash);
     }
     if (owned != NULL ||
         reader->is_inline) { /* what they point to does not outlive the next request */

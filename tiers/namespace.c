@@ -139,15 +139,11 @@ struct namespace *namespace_search(const struct namespaces *spaces, struct slice
     return spaces->at[0];
 }
 
-uint64_t namespaces_hash(const struct namespaces *spaces, struct slice key)
-{
-    return l1_hash(spaces->at[0]->l1, key);
-}
-
 struct ns_key namespaces_key(const struct namespaces *spaces, uint8_t db, struct slice bytes)
 {
-    return (struct ns_key){.at = l1_key(spaces->at[0]->l1, db, bytes),
-                           .ns = namespace_of(spaces, bytes)};
+    return (struct ns_key){
+        .at = {.bytes = bytes, .hash = namespaces_hash(spaces, bytes), .db = db},
+        .ns = namespace_of(spaces, bytes)};
 }
 
 int64_t namespaces_least_bound_ms(const struct namespaces *spaces)

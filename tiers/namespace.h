@@ -117,7 +117,11 @@ static inline struct namespace *namespaces_default(const struct namespaces *spac
 /* The next one at or after place *at, which moves past it; NULL: no more. */
 struct namespace *namespaces_next(const struct namespaces *spaces, unsigned *at);
 
-uint64_t namespaces_hash(const struct namespaces *spaces, struct slice key);
+static inline uint64_t namespaces_hash(const struct namespaces *spaces, struct slice key)
+{
+    return l1_hash(spaces->at[0]->l1, key);
+}
+
 struct ns_key namespaces_key(const struct namespaces *spaces, uint8_t db, struct slice bytes);
 
 static inline int64_t namespace_bound_ms(const struct namespace *ns)
