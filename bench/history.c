@@ -21,6 +21,7 @@ struct loop {
     int epoll;
     uint64_t tick_ns;
     uint64_t slow_tick_ns;
+    uint64_t probe_ns;
 };
 
 static enum status complain(struct history *run, enum status status, const char *text)
@@ -39,12 +40,13 @@ static enum status open_lane(struct history *run, const struct greeting *greetin
     if (target_resolve(&lane->target, name) != OK) {
         return complain(run, INVALID, lane->target.error);
     }
-    uint32_t calls_max = (uint32_t)run->options->pipeline;
+    uint64_t pipeline = run->options->pipeline;
     const struct pool_config config = {
         .target = &lane->target,
         .greeting = *greeting,
         .connections = (uint32_t)run->options->connections,
-        .calls_max = calls_max < HISTORY_CHUNK ? HISTORY_CHUNK : calls_max,
+        .calls_max =
+            pipeline < HISTORY_UNANSWERED_MAX ? HISTORY_UNANSWERED_MAX : (uint32_t)pipeline,
         .signals = run->lanes_count == 0 ? signals : -1,
         .patient = true,
     };
@@ -131,6 +133,20 @@ static void drop_silent(struct history *run, uint64_t limit_ns)
     }
 }
 
+static void probe(struct loop *loop)
+{
+    struct history *run = loop->run;
+    uint64_t now_ns = clock_ns();
+    uint64_t every_ns = (uint64_t)(run->options->probe_ms * 1e6);
+    if (run->phase != PHASE_LOAD || every_ns == 0 || now_ns - loop->probe_ns < every_ns) {
+        return;
+    }
+    loop->probe_ns = now_ns;
+    for (uint32_t i = 0; i < run->lanes_count; i++) {
+        history_probe(&run->lanes[i], now_ns);
+    }
+}
+
 static void turn(struct loop *loop)
 {
     struct history *run = loop->run;
@@ -159,6 +175,7 @@ static void turn(struct loop *loop)
     if (now_ns - loop->tick_ns >= TICK_NS) {
         loop->tick_ns = now_ns;
         kick(run);
+        probe(loop);
     }
 }
 
@@ -235,6 +252,7 @@ static void load(struct loop *loop)
         until_ns = run->load_began_ns + (uint64_t)(options->duration_s * 1e9);
     }
     uint64_t most = options->requests == 0 ? UINT64_MAX : options->requests;
+    recorder_flush(&run->recorder); /* whoever waits for the load sees that it begins */
     begin_phase(run, PHASE_LOAD);
     while (!failed(run) && !run->result->interrupted && clock_ns() < until_ns &&
            run->issued < most) {

@@ -7,6 +7,8 @@
  *
  * A LANE is a target with its connections. Each connection sends a batch of `pipeline` commands, waits for all replies,
  * sends the next. Most batches only read, for a read that is pipelined behind its own session's write does not ask L1.
+ * The first connection of a node is the prober: it asks at a steady pace without waiting, so that there are always reads
+ * that were sent while the node or Redis stood still.
  * A connection that breaks is opened again and is a new session; its writes without an answer are lost, its reads never
  * were. After an error a connection pauses, so that a node without its L2 is not asked 100,000 times a second.
  *

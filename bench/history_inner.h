@@ -12,6 +12,8 @@
 
 enum {
     HISTORY_RECENT = 8,
+    HISTORY_PROBES = 4, /* reads at a time */
+    HISTORY_UNANSWERED_MAX = 4096,
     HISTORY_CHUNK = 32, /* keys of one MGET of the read-back, and commands of a batch of the fill */
 };
 
@@ -71,6 +73,15 @@ void history_on_reply(void *context, struct conn *conn, const struct call *call,
                       uint64_t now_ns);
 void history_on_ready(void *context, struct conn *conn, uint64_t now_ns);
 void history_on_lost(void *context, struct conn *conn, const struct call *call);
+/* The lane's prober asks, whatever is still unanswered. */
+void history_probe(struct history_lane *lane, uint64_t now_ns);
+
+static inline bool history_is_prober(const struct history_lane *lane, const struct conn *conn)
+{
+    const struct options *options = lane->run->options;
+    return !lane->direct && conn->id == 0 && options->probe_ms > 0 && options->connections > 1;
+}
+
 static inline uint32_t history_chunks(const struct history *run)
 {
     return (uint32_t)((run->options->keys + HISTORY_CHUNK - 1) / HISTORY_CHUNK);

@@ -279,7 +279,7 @@ static void send_final(struct history_lane *lane, struct conn *conn, uint64_t no
     }
 }
 
-/* With --rate no more is asked than is due by now. */
+/* With --rate no more is asked than is due by now; strangers follow the others. */
 static bool is_due(const struct history *run, uint64_t now_ns)
 {
     double rate = run->options->rate;
@@ -302,17 +302,25 @@ void history_on_ready(void *context, struct conn *conn, uint64_t now_ns)
         return;
     case PHASE_REST: return;
     case PHASE_LOAD:
-        if (!is_due(run, now_ns)) {
-            return;
-        }
         if (lane->direct) {
             send_stranger(lane, conn, now_ns);
-        } else {
+        } else if (!history_is_prober(lane, conn) && is_due(run, now_ns)) {
             send_load(lane, conn, now_ns);
         }
         return;
     case PHASE_FINAL: send_final(lane, conn, now_ns); return;
     }
+}
+
+void history_probe(struct history_lane *lane, uint64_t now_ns)
+{
+    struct conn *conn = &lane->pool.conns[0];
+    bool asks = history_is_prober(lane, conn) && conn->state == CONN_OPEN &&
+                conn_room(conn) >= HISTORY_PROBES;
+    for (int i = 0; i < HISTORY_PROBES && asks; i++) {
+        ask_get(lane, conn, now_ns);
+    }
+    pool_flush(&lane->pool, conn);
 }
 
 /* ------------------------------------------------------------------ answers */

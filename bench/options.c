@@ -423,6 +423,7 @@ enum status options_init(struct options *options)
         .size_scale = 1,
         .writes = 100,
         .strangers = UNSET_COUNT,
+        .probe_ms = 40,
         .bound_ms = 1000,
         .slack_ms = 3,
         .p50_ms = OPTION_UNSET,

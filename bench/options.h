@@ -81,6 +81,7 @@ struct options {
     uint64_t mgets;
     bool sessions;
     double timeout_s; /* 0: none */
+    double probe_ms;  /* 0: none */
     double bound_ms;
     double slack_ms;
     double grace_ms;

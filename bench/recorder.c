@@ -57,6 +57,14 @@ void recorder_add(struct recorder *recorder, struct history_record record)
     }
 }
 
+void recorder_flush(struct recorder *recorder)
+{
+    if (history_write_flush(&recorder->writer) != OK) {
+        fail(recorder, "out of memory");
+    }
+    flush(recorder);
+}
+
 enum status recorder_end(struct recorder *recorder)
 {
     if (history_write_end(&recorder->writer) != OK) {

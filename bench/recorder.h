@@ -20,6 +20,7 @@ struct recorder {
 enum status recorder_open(struct recorder *recorder, const char *name,
                           const struct history_header *header) MUST_USE;
 void recorder_add(struct recorder *recorder, struct history_record record);
+void recorder_flush(struct recorder *recorder); /* all there is so far is in the file */
 /* Writes the end mark and closes. INVALID: the history is not whole. */
 enum status recorder_end(struct recorder *recorder) MUST_USE;
 void recorder_done(struct recorder *recorder);

@@ -104,9 +104,14 @@ enum status history_write(struct history_writer *writer, struct history_record r
     return OK;
 }
 
+enum status history_write_flush(struct history_writer *writer)
+{
+    return writer->open_count > 0 ? close_block(writer) : OK;
+}
+
 enum status history_write_end(struct history_writer *writer)
 {
-    if (writer->open_count > 0 && close_block(writer) != OK) {
+    if (history_write_flush(writer) != OK) {
         return NO_MEMORY;
     }
     char head[HISTORY_BLOCK_HEAD_SIZE];

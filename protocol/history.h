@@ -137,6 +137,8 @@ enum status history_write_header(struct history_writer *writer,
 /* A moment before the last one is moved up to it: later is what a clock read a little later would have said, and to
  * call an operation longer than it was never accuses anybody. */
 enum status history_write(struct history_writer *writer, struct history_record record) MUST_USE;
+/* Closes the open block, so that all that was written is in `out`. */
+enum status history_write_flush(struct history_writer *writer) MUST_USE;
 enum status history_write_end(struct history_writer *writer) MUST_USE;
 
 /* All zeros is a fresh reader. */

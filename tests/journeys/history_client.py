@@ -5,9 +5,8 @@
     history_client.py CONFIG.json RECORD.pickle
 
 Roles: `node` reads and writes through nodes, with pipelines, on several connections; `stranger` writes in Redis itself,
-in every way that a node does not see coming; `prober` asks every node at a steady pace without waiting for answers, so
-that there are always reads that were sent while a node or Redis stood still; `monitor` records the order in which Redis
-ran the writes. The record: (operations, expiries, places, counts).
+in every way that a node does not see coming; `monitor` records the order in which Redis ran the writes. The record:
+(operations, expiries, places, counts). Plain reads and writes, many and at a steady pace, are terrace-bench's part.
 
 Every value is written once: "writer.number", sometimes with padding. A deletion names a key that never was, so that
 MONITOR can tell one from another.
@@ -19,7 +18,6 @@ import pickle
 import random
 import re
 import sys
-import threading
 import time
 
 import wire
@@ -274,52 +272,6 @@ def stranger_steps(author, rng):
     return [rng.choice(writes)() for _ in range(rng.choice([1, 1, 3]))]
 
 
-# --- the prober ---
-
-def probe(name, port, config, recorder):
-    while now_ns() < config["ends_at_ns"]:
-        try:
-            conn = wire.Wire(("127.0.0.1", port), timeout_s=0.2)
-        except LOST:
-            time.sleep(0.01)
-            continue
-        recorder.number += 1
-        session, sent = f"prober:{name}#{recorder.number}", collections.deque()
-        keys, ask_at = HOT + RARE, now_ns()
-        data = b"".join(wire.encode(["GET", key]) for key in keys)
-        try:
-            while now_ns() < config["ends_at_ns"]:
-                if now_ns() >= ask_at:
-                    ask_at += 40 * MS
-                    sent.extend((key, now_ns()) for key in keys)
-                    conn.send(data)
-                conn.sock.settimeout(max(0.001, (ask_at - now_ns()) / 1e9))
-                if not sent:
-                    time.sleep(0.005)
-                    continue
-                try:
-                    reply = conn.read()
-                except TimeoutError:
-                    continue
-                key, asked = sent.popleft()
-                recorder.read(session, key, reply, asked, now_ns())
-        except LOST:
-            recorder.counts["connections lost"] += 1
-        conn.close()
-
-
-def prober(config):
-    recorders = [Recorder("p") for _ in config["addresses"]]
-    threads = [threading.Thread(target=probe, args=(name, port, config, recorder))
-               for (name, port), recorder in zip(config["addresses"], recorders)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    counts = sum((recorder.counts for recorder in recorders), collections.Counter())
-    return [op for recorder in recorders for op in recorder.operations], [], {}, counts
-
-
 # --- the monitor ---
 
 LINE = re.compile(rb'^\+(\d+)\.(\d+) \[\d+ [^\]]*\] "([A-Za-z]+)"(.*)$')
@@ -384,7 +336,7 @@ def main():
     elif config["role"] == "stranger":
         record = work(config, stranger_steps, lambda rng: rng.choice([0.001, 0.01, 0.04]))
     else:
-        record = {"prober": prober, "monitor": monitor}[config["role"]](config)
+        record = monitor(config)
     with open(sys.argv[2], "wb") as file:
         pickle.dump(record, file)
 

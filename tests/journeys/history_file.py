@@ -53,15 +53,24 @@ def _text(data):
     return data.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
-def read(path):
-    data = path.read_bytes()
+def _header(data):
     magic, _, _, seed, bound, slack, grace, began, keys, count = HEAD.unpack_from(data)
     assert magic == MAGIC, magic
     nodes = []
     for at in range(64, 64 + count * NODE_SIZE, NODE_SIZE):
         nodes.append((struct.unpack_from("<Q", data, at)[0], _text(data[at + 8:at + NODE_SIZE])))
-    header = {"seed": seed, "bound_ns": bound, "slack_ns": slack, "grace_ns": grace, "began_ns": began, "keys": keys,
-              "nodes": nodes, "prefix": _text(data[2112:2368]), "description": _text(data[2368:4088])}
+    return {"seed": seed, "bound_ns": bound, "slack_ns": slack, "grace_ns": grace, "began_ns": began, "keys": keys,
+            "nodes": nodes, "prefix": _text(data[2112:2368]), "description": _text(data[2368:4088])}
+
+
+def read_header(path):
+    with open(path, "rb") as file:
+        return _header(file.read(HEADER_SIZE))
+
+
+def read(path):
+    data = path.read_bytes()
+    header = _header(data)
     records, at = [], HEADER_SIZE
     while True:
         magic, count, _ = BLOCK.unpack_from(data, at)

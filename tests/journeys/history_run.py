@@ -31,9 +31,9 @@ def start_load(stage, path, nodes, redis_server, seconds, *flags):
     return stage.run(f"load-{path.stem}", argv)
 
 
-def started(path):
-    """The keys are written and the load has begun, or nearly so."""
-    until(lambda: path.exists() and path.stat().st_size > 4096, 20, "the load records")
+def wait_begun(path):
+    """Until the keys are written, the bound has passed and the load begins: then the file gets its first bytes."""
+    until(lambda: path.exists() and path.stat().st_size > 0, 20, "the load begins")
 
 
 def finish_load(process, deadline_s=60):

@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Three nodes, one Redis, clients and strangers on few keys, under one kind of trouble at a time; every read that was
-answered is judged by oracle.py against everything that was written.
+answered is judged against everything that was written. Two loads run side by side, on keys of their own:
+
+terrace-bench --history: plain reads, writes, lives and deletions, tens of thousands a second, and reads at a steady pace
+while a node or Redis stands still; judged by `terrace check`.
+history_client.py: what that load does not do (GETSET, MSET, RENAME, PEXPIRE, transactions, scripts with undeclared keys,
+pipelines that mix them); judged by oracle.py, which knows from MONITOR in which order writes ran that overlap.
 
 HISTORY_SECONDS (3) is about how long each history lasts, HISTORY_SEED what the clients do; timing is not replayed, so a
 seed may need several runs to fail again. HISTORY_MONITOR=0 leaves Redis unobserved: the oracle then does not judge
@@ -20,8 +25,9 @@ import time
 import pytest
 
 import history_client
-import wire
+import history_file
 from harness import BOUND_S, TERRACED, until
+from history_run import finish_load, judge, start_load, wait_begun
 from oracle import ACKED, History
 from proxy import FaultProxy
 
@@ -32,6 +38,8 @@ CLIENT = pathlib.Path(history_client.__file__)
 BOUND_NS = int(BOUND_S * 1e9)
 SLACK_NS = 3_000_000  # clocks of whole milliseconds; not for being late: the bound counts from the asking
 SHOWN = 5
+DEATHS = (1 << 24) - 1  # the writer of what a death leaves
+LOAD_RATE = 2000 if os.environ.get("JOURNEY_SANITIZED") else 15_000
 
 
 class Rig:
@@ -45,10 +53,16 @@ class Rig:
         self.history = History()
         self.rng = random.Random()
         self.counts = collections.Counter()
+        self.deaths = []
 
     # --- clients ---
 
     def begin(self, seed, seconds):
+        self.record = self.stage.folder / "load.hist"
+        self.load = start_load(self.stage, self.record, self.nodes, self.redis_server, seconds, "--seed", seed % DEATHS,
+                               "--rate", LOAD_RATE, "--keys", 100, "--zipf", 0.99, "--connections", 4, "--pipeline", 8,
+                               "--px", 30, "--deletes", 30)
+        wait_begun(self.record)
         self.history.starts_at = time.monotonic_ns()
         self.ends_at_ns = self.history.starts_at + int(seconds * 1e9)
         self.rng.seed(seed)
@@ -61,7 +75,6 @@ class Rig:
         direct = [("redis", self.redis_server.port)]
         self.clients = [self.client("node", f"n{i}", seed + i, nodes[i % 3:] + nodes[:i % 3]) for i in range(5)]
         self.clients += [self.client("stranger", f"s{i}", seed + 10 + i, direct) for i in range(2)]
-        self.clients.append(self.client("prober", "p", seed, nodes))
         self.monitor = None
         if os.environ.get("HISTORY_MONITOR", "1") != "0":
             self.monitor = self.client("monitor", "m", seed, direct, after_s=0.3)
@@ -77,6 +90,11 @@ class Rig:
         process = self.stage.run(f"client-{name}", [sys.executable, CLIENT, path, record],
                                  env={**os.environ, "PYTHONPATH": str(CLIENT.parent)})
         return process, record
+
+    def death(self, low, high):
+        """Redis lost everything between the two moments, and answered again at the second."""
+        self.history.death(low, high)
+        self.deaths += history_file.death((DEATHS << 40) + len(self.deaths), low, high)
 
     def left_s(self):
         return (self.ends_at_ns - time.monotonic_ns()) / 1e9
@@ -103,6 +121,13 @@ class Rig:
             seen = node.info()
             self.counts["hits"] += int(seen["l1_hits"])
             self.counts["bus losses"] += int(seen["bus_losses"])
+
+    def judge_load(self):
+        """What `terrace check` says of the load, told when Redis lost everything."""
+        self.load_counts = finish_load(self.load)
+        told = self.stage.folder / "deaths.hist"
+        history_file.write(told, history_file.read_header(self.record), self.deaths)
+        return judge(self.record, told)
 
     # --- the end ---
 
@@ -167,7 +192,7 @@ def kill_redis(rig):
         rig.redis_server.process.kill()
         rig.lasts(down_s)
         assert rig.redis_server.start()
-        rig.history.death(low, time.monotonic_ns())
+        rig.death(low, time.monotonic_ns())
     rig.lasts(SECONDS)
 
 
@@ -179,7 +204,7 @@ def flush(rig):
         with server.wire() as conn:
             reply = conn.ask(rig.rng.choice(["FLUSHALL", "FLUSHDB"]))
         if reply == b"OK":
-            rig.history.death(low, time.monotonic_ns())
+            rig.death(low, time.monotonic_ns())
         rig.lasts(rig.rng.choice([0.1, 0.6, 1.4]))
 
 
@@ -238,12 +263,16 @@ def test_no_read_of_a_history_breaks_the_contract(rig, trouble, seconds):
     except AssertionError as error:
         rest = error
     violations = rig.history.check(BOUND_NS, SLACK_NS)
+    verdict = rig.judge_load()
+    print(f"{rig.load_counts}")
     print(f"seed {seed}, {trouble.__name__}: {dict(rig.counts)}, {len(violations)} violations "
           f"{dict(collections.Counter(v.rule for v in violations))}")
     replay = (f"replay: TERRACED={TERRACED} HISTORY_SEED={seed} HISTORY_SECONDS={SECONDS} "
               f"/usr/bin/python3 -m pytest -s {__file__} -k {trouble.__name__}")
     assert not violations, "\n\n".join([f"{len(violations)} violations"] + [
         f"[{v.rule}] {v.explanation}" for v in violations[:SHOWN]] + [replay])
+    assert verdict.code == 0, f"{verdict.story()}\n{replay}"
     assert rest is None, f"{rest}\n{replay}"
+    assert rig.load_counts["strange"] == "" and verdict.found["reads"] > LOAD_RATE // 3, rig.load_counts
     assert not any(name.startswith("strange") for name in rig.counts), rig.counts
     assert rig.counts["reads"] > 300 and rig.counts["hits"] > 100, rig.counts
