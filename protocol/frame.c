@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/frame.h"
 
+#include "protocol/check.h"
 #include "protocol/hash.h"
 #include "protocol/limits.h"
 
@@ -47,6 +48,11 @@ enum {
 enum {
     KEY_KIND = 0,
     KEY_HEAD_SIZE = 4
+};
+
+/* In front of the name in the body of a flush. */
+enum {
+    FLUSH_HEAD_SIZE = 4
 };
 
 enum {
@@ -167,9 +173,19 @@ void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *b
     put_u32le(dst + BEAT_AT_LOAD, beat->load);
 }
 
+static bool is_printable(struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] <= ' ' || text.data[i] > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
 {
-    if (body.size != FRAME_BEAT_BODY_SIZE) {
+    if (body.size < FRAME_BEAT_BODY_SIZE || body.size > FRAME_BEAT_BODY_SIZE + FRAME_ADDRESS_MAX) {
         return MALFORMED;
     }
     const struct frame_beat beat = {
@@ -182,9 +198,10 @@ enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
         .state = get_u32le(body.data + BEAT_AT_STATE),
         .hit_permille = get_u32le(body.data + BEAT_AT_HIT),
         .load = get_u32le(body.data + BEAT_AT_LOAD),
+        .address = {body.data + FRAME_BEAT_BODY_SIZE, body.size - FRAME_BEAT_BODY_SIZE},
     };
     if ((beat.flags & ~(uint32_t)FRAME_BEAT_ACK) != 0 || beat.since_seq > beat.applied_seq ||
-        beat.hit_permille > PERMILLE) {
+        beat.hit_permille > PERMILLE || !is_printable(beat.address)) {
         return MALFORMED;
     }
     *ret_beat = beat;
@@ -194,6 +211,34 @@ enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
 uint32_t frame_epoch_mark(struct epoch epoch)
 {
     return (uint32_t)(epoch.random ^ epoch.random >> 32 ^ epoch.counter);
+}
+
+struct slice frame_flush_write(char dst[FRAME_FLUSH_BODY_MAX], const struct frame_flush *flush)
+{
+    CHECK(flush->name.size <= FRAME_FLUSH_NAME_MAX);
+    dst[0] = (char)flush->kind;
+    dst[1] = 0;
+    put_u16le(dst + 2, (uint16_t)flush->name.size);
+    if (flush->name.size > 0) {
+        memcpy(dst + FLUSH_HEAD_SIZE, flush->name.data, flush->name.size);
+    }
+    return (struct slice){.data = dst, .size = FLUSH_HEAD_SIZE + flush->name.size};
+}
+
+enum status frame_flush_read(struct slice body, struct frame_flush *ret_flush)
+{
+    *ret_flush = (struct frame_flush){.kind = FRAME_FLUSH_SUSPECT};
+    if (body.size == 0) {
+        return OK;
+    }
+    if (body.size < FLUSH_HEAD_SIZE || body.size > FRAME_FLUSH_BODY_MAX || body.data[1] != 0 ||
+        (body.data[0] != FRAME_FLUSH_SUSPECT && body.data[0] != FRAME_FLUSH_DROP) ||
+        get_u16le(body.data + 2) != body.size - FLUSH_HEAD_SIZE) {
+        return MALFORMED;
+    }
+    ret_flush->kind = (enum frame_flush_kind)body.data[0];
+    ret_flush->name = (struct slice){body.data + FLUSH_HEAD_SIZE, body.size - FLUSH_HEAD_SIZE};
+    return OK;
 }
 
 enum status frame_next_key(struct slice body, size_t *position, uint8_t *ret_db,

@@ -21,12 +21,14 @@
  *      0  u64 applied seq             32  u32 mark of the epoch in which applied and since count
  *      8  u32 T in ms                 36  u32 state of coherence
  *     12  u32 flags of the beat       40  u32 hits per thousand reads
- *     16  u64 since seq               44  u32 load: clients
- *     24  u64 stream hash
+ *     16  u64 since seq               44  u32 load: clients      
+ *     24  u64 stream hash             48  the address of its clients, printable, at most 63 bytes; may be missing
  *
  * The stream hash is over the announcements of (since, applied]; since == applied: nothing is reported. The body is
  * written before the script numbers the frame, so it may speak of an older epoch than the header: who uses applied or
  * since compares the mark first.
+ * Body of a flush: nothing (suspect what you hold), or u8 kind (enum frame_flush_kind), u8 zero, u16 size, name of the
+ * namespace that is meant; size 0: all.
  * Body of keys: count times { u8 kind (0 key), u8 db, u16 size, bytes }.
  *
  * A frame that does not parse is a hole. Flag bit 0: skippable by who does not know the type. */
@@ -39,6 +41,9 @@ enum {
     FRAME_HEADER_SIZE = 64,
     FRAME_CHECKSUM_SIZE = 8,
     FRAME_BEAT_BODY_SIZE = 48,
+    FRAME_ADDRESS_MAX = 63,
+    FRAME_FLUSH_NAME_MAX = 64,
+    FRAME_FLUSH_BODY_MAX = 4 + FRAME_FLUSH_NAME_MAX,
     FRAME_SKIPPABLE = 1
 };
 /* Offsets of what the script fills in; scripts/beat.lua splices at these. */
@@ -89,6 +94,18 @@ struct frame_beat {
     uint32_t state;        /* enum coherence_state */
     uint32_t hit_permille; /* of the last reads here */
     uint32_t load;         /* connections of clients */
+    struct slice address;  /* read only: borrows from the body; who writes appends it to the rest */
+};
+
+/* What becomes of the values that a flush means. */
+enum frame_flush_kind {
+    FRAME_FLUSH_SUSPECT, /* they are asked for again before they are served */
+    FRAME_FLUSH_DROP
+};
+
+struct frame_flush {
+    enum frame_flush_kind kind;
+    struct slice name; /* of a namespace, at most FRAME_FLUSH_NAME_MAX; empty: all */
 };
 
 /* Appends header, body and checksum. The epoch and seq words may be zero: the script fills them. */
@@ -99,9 +116,14 @@ enum status frame_read(struct slice input, struct frame *ret_frame) MUST_USE;
 bool frame_type_known(uint8_t type);
 
 void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *beat);
-/* MALFORMED: another size, unknown flags, since above applied, more than 1000 of 1000. */
+/* MALFORMED: another size, unknown flags, since above applied, more than 1000 of 1000, an address that cannot be
+ * printed. */
 enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat) MUST_USE;
 uint32_t frame_epoch_mark(struct epoch epoch);
+
+/* The body, in `dst`. */
+struct slice frame_flush_write(char dst[FRAME_FLUSH_BODY_MAX], const struct frame_flush *flush);
+enum status frame_flush_read(struct slice body, struct frame_flush *ret_flush) MUST_USE;
 
 /* Keys of a FRAME_KEYS body, one after the other. *position starts at 0. AGAIN: no more. */
 enum status frame_next_key(struct slice body, size_t *position, uint8_t *ret_db,

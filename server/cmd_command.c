@@ -125,7 +125,8 @@ static void reply_flags(struct reply *reply, uint32_t flags)
         {COMMAND_ALLOW_BUSY, "allow_busy"},
         {COMMAND_MOVABLE_KEYS, "movablekeys"},
     };
-    reply_set(reply, (size_t)__builtin_popcount(flags & ~(uint32_t)COMMAND_DANGEROUS));
+    const uint32_t own = COMMAND_DANGEROUS | COMMAND_SETTLED;
+    reply_set(reply, (size_t)__builtin_popcount(flags & ~own));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if ((flags & names[i].bit) != 0) {
             reply_status(reply, names[i].name);

@@ -40,6 +40,10 @@ bool call_int(struct call *call, uint32_t i, const char *text, int64_t *ret_numb
 /* false: "DB index is out of range" is answered. */
 bool call_database(struct call *call, int64_t number, uint8_t *ret_db);
 
+/* Deletes the keys argv[first] up to argv[end - 1], all at once. OK, or no memory. */
+enum status call_delete(struct call *call, uint32_t first, uint32_t end,
+                        size_t *ret_count) MUST_USE;
+
 struct update {
     struct call *call;
     struct ns_key key;

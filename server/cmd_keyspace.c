@@ -13,11 +13,12 @@ enum {
 };
 
 /* One turn: all the keys go at once. AGAIN: one of them, or one that was missing, changed meanwhile. */
-static enum status delete_turn(struct call *call, bool exact, size_t *ret_count)
+static enum status delete_turn(struct call *call, uint32_t first, uint32_t end, bool exact,
+                               size_t *ret_count)
 {
     struct changes changes;
-    enum status status = changes_open(&changes, call->argc - 1);
-    for (uint32_t i = 1; i < call->argc && status == OK; i++) {
+    enum status status = changes_open(&changes, end - first);
+    for (uint32_t i = first; i < end && status == OK; i++) {
         const struct ns_key key = call_key(call, i);
         struct l1_change change = {.l1 = key.ns->l1, .key = key.at};
         change.seen = call_hold(call, &key);
@@ -41,14 +42,19 @@ static enum status delete_turn(struct call *call, bool exact, size_t *ret_count)
     return status;
 }
 
+enum status call_delete(struct call *call, uint32_t first, uint32_t end, size_t *ret_count)
+{
+    enum status status = AGAIN;
+    for (unsigned turn = 0; status == AGAIN; turn++) {
+        status = delete_turn(call, first, end, turn < DELETE_EXACT_TURNS, ret_count);
+    }
+    return status;
+}
+
 void cmd_del(struct call *call)
 {
     size_t count = 0;
-    enum status status = AGAIN;
-    for (unsigned turn = 0; status == AGAIN; turn++) {
-        status = delete_turn(call, turn < DELETE_EXACT_TURNS, &count);
-    }
-    if (status == OK) {
+    if (call_delete(call, 1, call->argc, &count) == OK) {
         reply_integer(call->reply, (int64_t)count);
     } else {
         reply_out_of_memory(call->reply);

@@ -10,6 +10,7 @@
 #include "server/sampler.h"
 #include "server/standstill.h"
 #include "server/worker.h"
+#include "tiers/tiers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,12 +201,20 @@ static void control_tick_end(struct control *control)
         listeners_close(control->listeners);
         control->drain_until_ms = control->now_ms + LIMIT_DRAIN_MS;
         control->state = CONTROL_DRAINING;
+        if (control->l2 !=
+            NULL) { /* who waits for the bus is answered before the connections close */
+            coherence_cap_waits(tiers_coherence(control->node->tiers),
+                                control->now_ms + LIMIT_DRAIN_MS / 2);
+        }
         round_start(control, step_drain);
         break;
     case CONTROL_DRAINING:
         if (control->round_waiting == 0 && (atomic_load(&control->node->conns_open) == 0 ||
                                             control->now_ms >= control->drain_until_ms)) {
             control->state = CONTROL_ENDING;
+            if (control->l2 != NULL) {
+                coherence_end_waits(tiers_coherence(control->node->tiers));
+            }
             round_start(control, ending_steps[control->round_step++]);
         }
         break;
@@ -404,6 +413,11 @@ void control_free(struct control *control)
     control_rebuild(control, NULL);
     free(control->round);
     free(control);
+}
+
+struct mailbox *control_mailbox(struct control *control)
+{
+    return &control->mailbox;
 }
 
 int control_port(const struct control *control)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/control_l2.h"
 
+#include "protocol/check.h"
 #include "server/l2_socket.h"
 #include "server/node.h"
 #include "server/totals.h"
@@ -26,6 +27,8 @@ struct control_l2 {
     struct link_request commands_request;
     bool commands_waiting;
     unsigned beats_waiting;
+    uv_timer_t wait_timer;    /* for those who wait for the bus: to the millisecond */
+    int64_t wait_due_ms;      /* what it is set to */
     const char *logged_state; /* of coherence */
     uint64_t logged_doubts;
     int64_t figures_at_ms;
@@ -292,6 +295,8 @@ struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop)
         control_l2_free(l2);
         return NULL;
     }
+    CHECK(uv_timer_init(loop, &l2->wait_timer) == 0);
+    l2->wait_timer.data = l2;
     return l2;
 }
 
@@ -304,6 +309,9 @@ void control_l2_close(struct control_l2 *l2)
     link_free(bus);
     link_free(control);
     l2_roof_close(&l2->roof);
+    if (l2->wait_timer.data != NULL) {
+        uv_close((uv_handle_t *)&l2->wait_timer, NULL);
+    }
 }
 
 void control_l2_free(struct control_l2 *l2)
@@ -336,11 +344,41 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     l2_log_coherence(l2);
 }
 
+static void l2_on_wait_due(uv_timer_t *timer)
+{
+    struct control_l2 *l2 = timer->data;
+    l2_read_clock(l2);
+    l2->wait_due_ms = 0; /* set anew in this turn */
+    coherence_tick(l2_coherence(l2), l2->now_ms);
+}
+
+/* A deadline of 5 ms is not a tick of 50. */
+static void l2_set_wait_timer(struct control_l2 *l2)
+{
+    const int64_t due_ms = coherence_wait_due_ms(l2_coherence(l2), l2->now_ms);
+    if (due_ms == l2->wait_due_ms) {
+        return;
+    }
+    l2->wait_due_ms = due_ms;
+    if (due_ms == INT64_MAX) {
+        (void)uv_timer_stop(&l2->wait_timer);
+    } else {
+        const int64_t in_ms = due_ms - l2->now_ms;
+        CHECK(uv_timer_start(&l2->wait_timer, l2_on_wait_due, in_ms > 0 ? (uint64_t)in_ms : 0, 0) ==
+              0);
+    }
+}
+
+/* Markers that letters or the bus asked for in this turn leave with it. */
 void control_l2_flush(struct control_l2 *l2)
 {
-    if (l2->control != NULL) {
-        l2_roof_flush(&l2->roof);
+    if (l2->control == NULL) {
+        return;
     }
+    l2_read_clock(l2);
+    l2_beat(l2);
+    l2_roof_flush(&l2->roof);
+    l2_set_wait_timer(l2);
 }
 
 bool control_l2_was_up(const struct control_l2 *l2)

@@ -228,11 +228,11 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     if (conn->answer_count == 0) {
         return false;
     }
-    bool changes_link = command != NULL && (command->run == cmd_hello || command->run == cmd_reset);
+    bool comes_after_all = command != NULL && (command->flags & COMMAND_SETTLED) != 0;
     bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2);
     bool goes_back = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ &&
                      conn->writes_waiting == 0 && call_keys_are_asked(call);
-    if (changes_link || goes_back || (goes_to_l2 && conn->foreign_waiting > 0)) {
+    if (comes_after_all || goes_back || (goes_to_l2 && conn->foreign_waiting > 0)) {
         conn_hold(conn, HOLD_ORDER);
         return true;
     }

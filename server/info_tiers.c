@@ -65,6 +65,8 @@ static void info_coherence_state(struct info *info)
               coherence->horizon_ms == 0 ? -1 : info->now_ms - coherence->horizon_ms);
     info_line(info, "coherence_floor_ms:%" PRId64, coherence->floor_ms);
     info_line(info, "coherence_echo_ms:%" PRId64, coherence->echo_ms);
+    info_line(info, "coherence_nodes:%zu", coherence->nodes);
+    info_line(info, "coherence_waiters:%zu", coherence->waiters);
     info_line(info, "coherence_doubts:%" PRIu64, coherence->doubts);
     info_line(info, "coherence_last_doubt:%s", coherence->doubt);
 }
@@ -95,6 +97,10 @@ void info_coherence(struct info *info)
     info_line(info, "epochs_seen:%" PRIu64, metrics[M_EPOCHS]);
     info_line(info, "beats_sent:%" PRIu64, metrics[M_BEATS]);
     info_line(info, "beats_home:%" PRIu64, metrics[M_BEATS_HOME]);
+    info_line(info, "markers_sent:%" PRIu64, metrics[M_MARKERS]);
+    info_line(info, "bus_waits_ok:%" PRIu64, metrics[M_WAITS_OK]);
+    info_line(info, "bus_waits_timeout:%" PRIu64, metrics[M_WAITS_TIMEOUT]);
+    info_line(info, "bus_waits_refused:%" PRIu64, metrics[M_WAITS_REFUSED]);
 }
 
 /* A line each, as Redis' keyspace. Hits and misses since the start, or since it was added. */

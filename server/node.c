@@ -102,6 +102,22 @@ static void node_name_itself(struct node *node)
     memcpy(&node->id, bytes, sizeof(node->id));
 }
 
+/* The first address that is listened on; its port may have been chosen by the kernel. What is cut is only shown. */
+static void node_note_address(struct node *node)
+{
+    const char *listen = node->options.listen;
+    const char *colon = memrchr(listen, ':', strcspn(listen, " ,\t"));
+    if (colon != NULL) {
+        (void)snprintf(node->address, sizeof(node->address), "%.*s:%d", (int)(colon - listen),
+                       listen, node_port(node));
+    } else {
+        (void)snprintf(node->address, sizeof(node->address), "%s", node->options.unixsocket);
+    }
+    if (node->tiers != NULL) {
+        coherence_set_address(tiers_coherence(node->tiers), node->address);
+    }
+}
+
 static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
 {
     char why[160];
@@ -167,7 +183,13 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     if (status == OK) {
         status = node_open_workers(node);
     }
-    return status == OK ? control_new(node, &node->control, error) : status;
+    if (status == OK) {
+        status = control_new(node, &node->control, error);
+    }
+    if (status == OK) {
+        node_note_address(node);
+    }
+    return status;
 }
 
 enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg,

@@ -10,6 +10,7 @@
 #include "tiers/base/log.h"
 #include "tiers/l2_url.h"
 #include "tiers/namespace.h"
+#include "tiers/peers.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -50,8 +51,9 @@ struct node {
     struct worker **workers;
     unsigned worker_count;
     struct control *control;
-    char run_id[41]; /* 40 hex digits, as Redis */
-    uint64_t id;     /* on the bus */
+    char run_id[41];                /* 40 hex digits, as Redis */
+    uint64_t id;                    /* on the bus */
+    char address[PEER_ADDRESS_MAX]; /* where its clients reach it, for the other nodes to show */
     int64_t started_at_ms;
     struct metrics *metrics; /* the control loop's */
     struct slowlog *slowlog;

@@ -53,23 +53,30 @@ static void relay_count_error(struct worker *worker, struct slice reply)
     errorstats_count(worker->node->errorstats, text);
 }
 
+void relay_answer(struct answer *answer, enum status status, bool confirmed, struct slice bytes)
+{
+    if (status == UNKNOWN) {
+        relay_say_unknown(&answer->reply, answer->worker, confirmed);
+        return;
+    }
+    if (status != OK) {
+        relay_refuse(&answer->reply, answer->worker, status);
+        return;
+    }
+    if (bytes.size > 0 && bytes.data[0] == REPLY_ERROR) {
+        answer->reply.failed = true;
+        relay_count_error(answer->worker, bytes);
+    }
+    reply_raw(&answer->reply, bytes);
+}
+
 static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct slice bytes)
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     struct answer *answer = relay->answer;
     const bool confirmed = tiers->confirmed;
     free(relay);
-    if (status == OK) {
-        if (bytes.size > 0 && bytes.data[0] == REPLY_ERROR) {
-            answer->reply.failed = true;
-            relay_count_error(answer->worker, bytes);
-        }
-        reply_raw(&answer->reply, bytes);
-    } else if (status == UNKNOWN) {
-        relay_say_unknown(&answer->reply, answer->worker, confirmed);
-    } else {
-        relay_refuse(&answer->reply, answer->worker, status);
-    }
+    relay_answer(answer, status, confirmed, bytes);
     answer_land(answer);
 }
 
@@ -212,7 +219,9 @@ void relay_call(struct call *call)
     enum status status = OK;
     const char *script = hiding_script(call);
     if (call->command->run == cmd_swapdb) {
-        status = tiers_write_announced(call->worker->window, call->argv, call->argc, &made);
+        /* What it moves becomes suspect everywhere, and is asked for again: nothing is flushed. */
+        const struct frame_flush flush = {.kind = FRAME_FLUSH_SUSPECT};
+        status = tiers_write_announced(call->worker->window, &flush, call->argv, call->argc, &made);
         bytes = buf_slice(&made);
     } else if (script != NULL) {
         status = hiding_request(call, script, &made);

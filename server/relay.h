@@ -17,6 +17,8 @@
 
 /* Relays a built-in command, or one that only L2 knows. Answers now or later. */
 void relay_call(struct call *call);
+/* What L2 said, or that it could not be asked, into the answer; `confirmed` is the relay's (tiers.h). */
+void relay_answer(struct answer *answer, enum status status, bool confirmed, struct slice bytes);
 /* The answer to a command that L2 could not take. */
 void relay_refuse(struct reply *reply, struct worker *worker, enum status status);
 

@@ -15,9 +15,9 @@
 
 /* --- small tools ------------------------------------------------------------------------------------------------- */
 
-static const char *state_name(enum coherence_state state)
+const char *coherence_state_name(uint32_t state)
 {
-    switch (state) {
+    switch ((enum coherence_state)state) {
     case COHERENCE_DETACHED: return "DETACHED";
     case COHERENCE_CATCHUP: return "CATCHUP";
     case COHERENCE_SYNCED: return "SYNCED";
@@ -54,7 +54,7 @@ void coherence_show(struct coherence *coherence)
 {
     struct coherence_description next = {
         .state = coherence->state,
-        .state_name = state_name(coherence->state),
+        .state_name = coherence_state_name((uint32_t)coherence->state),
         .epoch = coherence->epoch,
         .seq = coherence->seq,
         .generation = atomic_load_explicit(&coherence->view.generation, memory_order_relaxed),
@@ -63,6 +63,8 @@ void coherence_show(struct coherence *coherence)
         .echo_ms = coherence->echo_ms,
         .stream_hash = stream_newest(&coherence->stream),
         .doubts = coherence->doubts,
+        .nodes = coherence->nodes,
+        .waiters = coherence->waiters.count,
     };
     memcpy(next.doubt, coherence->doubt, sizeof next.doubt);
     memcpy(next.reason, coherence->reason, sizeof next.reason);
@@ -152,6 +154,7 @@ void coherence_doubt(struct coherence *coherence, int64_t now_ms, enum metric ca
     va_end(args);
     coherence->doubts++;
     close_fence(coherence);
+    coherence_interrupt(coherence, now_ms);
     coherence_raise_floor(coherence, now_ms, cause);
     if (coherence->phase == BUS_CONFIRMED) {
         coherence_move(coherence, COHERENCE_CATCHUP, "%s", coherence->doubt);
@@ -178,6 +181,14 @@ struct coherence *coherence_new(const struct coherence_options *options)
         free(coherence);
         return NULL;
     }
+    coherence->announced = announced_new();
+    if (coherence->announced == NULL) {
+        pthread_mutex_destroy(&coherence->lock);
+        free(coherence);
+        return NULL;
+    }
+    waiters_open(&coherence->waiters);
+    coherence->peers.self = options->node;
     coherence->magic = COHERENCE_MAGIC;
     coherence->options = *options;
     if (options->bound_ms == 0) {
@@ -213,7 +224,10 @@ void coherence_free(struct coherence *coherence)
         return;
     }
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    CHECK(coherence->waiters.count == 0);
     bus_reader_done(&coherence->reader);
+    peers_done(&coherence->peers);
+    announced_free(coherence->announced);
     pthread_mutex_destroy(&coherence->lock);
     coherence->magic = 0;
     free(coherence);
@@ -255,6 +269,7 @@ static void adopt(struct coherence *coherence, struct epoch epoch, int64_t now_m
     coherence->epoch = epoch;
     know_epoch(coherence, epoch.counter);
     forget_seq(coherence);
+    peers_new_epoch(&coherence->peers, now_ms);
     coherence_doubt_epoch(coherence, now_ms, "a new epoch began");
 }
 
@@ -292,6 +307,9 @@ bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms)
     if (own_beats_unanswered(&coherence->beats) >= OWN_BEATS_UNANSWERED_MAX) {
         return false;
     }
+    if (coherence_is_asked(coherence, now_ms)) {
+        return true;
+    }
     const int64_t since_ms = now_ms - coherence->beat_at_ms;
     return since_ms >= beat_interval_ms(coherence) || (coherence->hurry && since_ms >= HURRY_MS);
 }
@@ -328,15 +346,20 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
     if (own_beats_unanswered(&coherence->beats) >= OWN_BEATS_UNANSWERED_MAX) {
         return BUSY;
     }
-    char body[FRAME_BEAT_BODY_SIZE];
-    const struct frame_beat beat = compose(coherence);
+    const enum waiters_need need = coherence->phase == BUS_CONFIRMED
+                                       ? waiters_need(&coherence->waiters, now_ms)
+                                       : NEED_NOTHING;
+    char body[FRAME_BEAT_BODY_SIZE + FRAME_ADDRESS_MAX];
+    struct frame_beat beat = compose(coherence);
+    beat.flags = need == NEED_ACK ? FRAME_BEAT_ACK : 0;
     frame_beat_write(body, &beat);
+    memcpy(body + FRAME_BEAT_BODY_SIZE, coherence->address_room, coherence->address_size);
     const struct frame frame = {
-        .type = FRAME_BEAT,
+        .type = need == NEED_NOTHING ? FRAME_BEAT : FRAME_MARKER,
         .count = 1,
         .node = coherence->options.node,
         .nonce = rand_next(&coherence->rand),
-        .body = {.data = body, .size = sizeof body},
+        .body = {.data = body, .size = FRAME_BEAT_BODY_SIZE + coherence->address_size},
     };
     const struct beat_request request = {
         .coherence_db = coherence->options.coherence_db,
@@ -351,9 +374,17 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
     if (status != OK) {
         return status;
     }
-    own_beats_sent(&coherence->beats, frame.nonce, beat.applied_seq, now_ms);
+    const struct own_beat own = {
+        .nonce = frame.nonce,
+        .applied_seq = beat.applied_seq,
+        .marker = need == NEED_NOTHING ? 0 : waiters_sent(&coherence->waiters),
+        .sent_at_ms = now_ms,
+    };
+    own_beats_sent(&coherence->beats, &own);
+    coherence_count(coherence, M_MARKERS, need == NEED_NOTHING ? 0 : 1);
     coherence->beat_at_ms = now_ms;
     coherence->hurry = false;
+    coherence->ack = false;
     return OK;
 }
 
@@ -373,8 +404,11 @@ void coherence_on_beat_answer(struct coherence *coherence, const struct beat_ans
 void coherence_on_beat_failed(struct coherence *coherence, const char *why, int64_t now_ms)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
-    (void)now_ms;
+    const uint64_t marker = own_beats_next_marker(&coherence->beats);
     own_beats_failed(&coherence->beats);
+    if (marker != 0) {
+        waiters_lost(&coherence->waiters, marker, now_ms + HURRY_MS);
+    }
     (void)snprintf(coherence->trouble, sizeof coherence->trouble, "%s", why);
     coherence_show(coherence);
 }
@@ -418,6 +452,7 @@ void coherence_on_bus_up(struct coherence *coherence, const struct beat_answer *
     coherence->refused = false;
     coherence->heard_at_ms = now_ms;
     own_beats_void(&coherence->beats); /* their echoes went by unheard */
+    coherence_interrupt(coherence, now_ms);
     coherence_move(coherence, COHERENCE_DETACHED, "the bus is being subscribed");
     coherence_show(coherence);
 }
@@ -428,10 +463,10 @@ void coherence_on_bus_up(struct coherence *coherence, const struct beat_answer *
 void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t now_ms)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
-    (void)now_ms;
     if (coherence->phase != BUS_DOWN) {
         coherence_count(coherence, M_BUS_LOSSES, 1);
         coherence->phase = BUS_DOWN;
+        coherence_interrupt(coherence, now_ms);
         coherence_next_generation(coherence);
         coherence->hurry = true;
         coherence_allow_install(coherence, false);
@@ -473,6 +508,12 @@ void coherence_tick(struct coherence *coherence, int64_t now_ms)
         coherence->patient_from_ms = now_ms;
     }
     coherence->ticked_at_ms = now_ms;
+    waiters_look(&coherence->waiters, &coherence->peers, now_ms);
+    const size_t nodes = peers_live(&coherence->peers, now_ms);
+    if (nodes != coherence->nodes) {
+        coherence->nodes = nodes;
+        coherence_show(coherence);
+    }
     if (coherence->state == COHERENCE_SYNCED && !coherence_fresh(&coherence->view, now_ms)) {
         coherence_move(coherence, COHERENCE_SUSPECT, "no beat came home for %" PRId64 " ms%s%s",
                        bound_ms(coherence), coherence->trouble[0] != '\0' ? ": " : "",

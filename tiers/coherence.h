@@ -47,9 +47,11 @@
 #ifndef TERRACE_TIERS_COHERENCE_H
 #define TERRACE_TIERS_COHERENCE_H
 
+#include "tiers/announced.h"
 #include "tiers/base/metrics.h"
 #include "tiers/beat.h"
 #include "tiers/namespace.h"
+#include "tiers/waiters.h"
 
 #include <stdatomic.h>
 
@@ -179,6 +181,22 @@ void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t
  * greeting was refused. P = T, but at least 500 ms: a small T must not make it impatient with a busy Redis. A pause of this process does not count as silence: after one, the sockets are read first. */
 bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms);
 
+/* --- waiting for the bus (waiters.h) --- */
+/* on_done follows, perhaps from inside. BUSY: too many wait. L2_DOWN: the node ends. A beat may be due at once. The
+ * clock must have been read after whatever the waiter is about was acknowledged. */
+enum status coherence_wait(struct coherence *coherence, struct coherence_waiter *waiter,
+                           int64_t now_ms) MUST_USE;
+/* When coherence_tick has something to do for those who wait; INT64_MAX: never. */
+int64_t coherence_wait_due_ms(const struct coherence *coherence, int64_t now_ms);
+void coherence_cap_waits(struct coherence *coherence, int64_t cap_ms); /* no wait is longer */
+void coherence_end_waits(struct coherence *coherence); /* all end with L2_DOWN, and none begins */
+const struct peers *coherence_peers(const struct coherence *coherence); /* control loop only */
+/* When a key was last said to have changed. Control loop only. false: not known any more. */
+bool coherence_announced(const struct coherence *coherence, struct slice key,
+                         struct announcement *ret);
+/* Where clients reach this node, for the other nodes to show; cut at PEER_ADDRESS_MAX. Before the first beat. */
+void coherence_set_address(struct coherence *coherence, const char *address);
+
 void coherence_tick(struct coherence *coherence,
                     int64_t now_ms); /* 10 a second: SYNCED to SUSPECT by the clock */
 
@@ -199,7 +217,10 @@ struct coherence_description {
     uint64_t stream_hash; /* of the segment that ended with seq; 0: not seen from end to end */
     uint64_t doubts;      /* how often something was found missing or wrong */
     char doubt[COHERENCE_REASON_MAX]; /* what it was last */
+    size_t nodes;                     /* live on the bus, this one included */
+    size_t waiters;
 };
+const char *coherence_state_name(uint32_t state); /* "?" if there is no such state */
 /* Any thread: a copy made at the last change, under a small lock of its own. */
 void coherence_describe(const struct coherence *coherence, struct coherence_description *ret);
 

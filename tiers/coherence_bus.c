@@ -11,10 +11,13 @@
  * into one announcement, so a stranger's write may hide in it.
  *      A list is applied whole, however long: the echo that it delays stands behind it on the bus and would come no sooner
  * if this loop did something else in between (a million keys that one cycle of Redis changed: half a second). */
-static void forget_keys(struct coherence *coherence, const struct bus_message *message)
+static void forget_keys(struct coherence *coherence, const struct bus_message *message,
+                        int64_t now_ms)
 {
     for (size_t i = 0; i < message->key_count; i++) {
-        (void)namespaces_forget(coherence->options.namespaces, bus_message_key(message, i));
+        const struct slice key = bus_message_key(message, i);
+        (void)namespaces_forget(coherence->options.namespaces, key);
+        coherence_note(coherence, key, 0, now_ms);
     }
     coherence_count(coherence, M_ANNOUNCED_KEYS, message->key_count);
 }
@@ -59,6 +62,25 @@ static bool read_frame(const struct coherence *coherence, struct slice text, str
     return true;
 }
 
+/* CACHE.INVALIDATE ALL drops; SWAPDB, which exchanges values under the same keys, makes them suspect. */
+static void obey_flush(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
+{
+    struct frame_flush flush;
+    if (frame_flush_read(frame->body, &flush) != OK) {
+        malformed(coherence, now_ms, "a flush on the bus is malformed");
+    } else if (flush.kind == FRAME_FLUSH_DROP) {
+        const struct namespace *ns =
+            flush.name.size > 0 ? namespaces_find(coherence->options.namespaces, flush.name) : NULL;
+        if (ns != NULL) {
+            l1_flush_all(ns->l1);
+        } else { /* all; or one that is known by another name here: who knows where its keys are */
+            namespaces_flush_all(coherence->options.namespaces);
+        }
+    } else {
+        coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH);
+    }
+}
+
 /* What a frame of another version or of managed namespaces asks for, obeyed as far as plain namespaces need it: keys
  * one by one, all else by suspecting everything. */
 static void obey_frame(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
@@ -74,6 +96,7 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
         enum status status = OK;
         while ((status = frame_next_key(frame->body, &position, &db, &key)) == OK) {
             (void)namespaces_forget(coherence->options.namespaces, key);
+            coherence_note(coherence, key, frame->node, now_ms);
         }
         if (status == MALFORMED) {
             malformed(coherence, now_ms, "a list of keys on the bus is malformed");
@@ -81,8 +104,8 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
         return;
     }
     case FRAME_PREFIX:
-    case FRAME_TAG:
-    case FRAME_FLUSH: coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH); return;
+    case FRAME_TAG: coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH); return;
+    case FRAME_FLUSH: obey_flush(coherence, frame, now_ms); return;
     }
     /* Unknown, and marked as skippable. */
 }
@@ -100,6 +123,9 @@ static void echo_came(struct coherence *coherence, const struct frame *frame, in
     coherence->echo_ms = now_ms - beat->sent_at_ms;
     coherence->home_ms = beat->sent_at_ms;
     coherence_open(coherence);
+    if (beat->marker != 0) {
+        coherence_marker_home(coherence, beat->marker, frame->seq_first, now_ms);
+    }
 }
 
 /* T6. What a peer was told between the frames of its report, if we saw all of it, too. A difference: one of us missed
@@ -162,6 +188,9 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
     coherence->has_seq = true;
     stream_end(&coherence->stream, coherence->seq, follows);
     obey_frame(coherence, &frame, now_ms);
+    if (is_beat(&frame)) {
+        coherence_hear_peer(coherence, &frame, &beat, now_ms);
+    }
     if (is_hole) {
         coherence_count(coherence, M_BUS_HOLES, 1);
         coherence_doubt(coherence, now_ms, M_FLOORS_HOLE,
@@ -170,6 +199,7 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
     } else if (is_beat(&frame)) {
         beat_came(coherence, &frame, &beat, now_ms);
     }
+    coherence_frame_applied(coherence, &frame, is_beat(&frame) ? &beat : NULL, now_ms);
 }
 
 /* T8, second half: from here on every change is announced to us. */
@@ -181,6 +211,7 @@ static void confirm(struct coherence *coherence, unsigned have, int64_t now_ms)
     }
     coherence->phase = BUS_CONFIRMED;
     own_beats_void(&coherence->beats);
+    coherence_interrupt(coherence, now_ms);
     coherence_next_generation(coherence);
     coherence_raise_floor(coherence, now_ms, M_FLOORS_BUS);
     coherence->hurry = true;
@@ -214,7 +245,7 @@ static void error_came(struct coherence *coherence, struct slice text, int64_t n
 static void obey(struct coherence *coherence, const struct bus_message *message, int64_t now_ms)
 {
     switch (message->kind) {
-    case BUS_KEYS: forget_keys(coherence, message); return;
+    case BUS_KEYS: forget_keys(coherence, message, now_ms); return;
     case BUS_FLUSHED:
         coherence_count(coherence, M_ANNOUNCED_FLUSHES, 1);
         coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH);

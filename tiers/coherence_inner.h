@@ -4,6 +4,7 @@
 #ifndef TERRACE_TIERS_COHERENCE_INNER_H
 #define TERRACE_TIERS_COHERENCE_INNER_H
 
+#include "tiers/announced.h"
 #include "tiers/base/rand.h"
 #include "tiers/bus_reply.h"
 #include "tiers/coherence.h"
@@ -73,6 +74,14 @@ struct coherence {
         doubted_seq; /* when a report differed: what was announced until here is suspect anyway */
 
     struct own_beats beats;
+    struct peers peers;
+    struct waiters waiters;
+    struct announced *announced;
+    bool ack;     /* a marker asked all who applied it to beat at once */
+    bool no_more; /* nobody may wait any more: the node ends */
+    size_t nodes; /* live ones, at the last tick */
+    size_t address_size;
+    char address_room[FRAME_ADDRESS_MAX];
     int64_t newest_horizon_ms; /* of all that were ever stored */
     bool hurry;                /* an echo is what the fence waits for */
     int64_t beat_at_ms;
@@ -120,5 +129,22 @@ void coherence_open(struct coherence *coherence);
 /* A beat of the control link, its greeting's too, was answered. */
 enum epoch_verdict coherence_control_said(struct coherence *coherence,
                                           const struct beat_answer *answer, int64_t now_ms);
+
+/* --- coherence_wait.c --- */
+/* A beat or marker must leave at once, for somebody waits for it. */
+bool coherence_is_asked(const struct coherence *coherence, int64_t now_ms);
+/* Markers on their way prove nothing any more; nodes may have beat unheard. */
+void coherence_interrupt(struct coherence *coherence, int64_t now_ms);
+/* Who sent a beat, this node included; before anything else that the beat brings. */
+void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
+                         const struct frame_beat *beat, int64_t now_ms);
+/* A frame was applied; `beat` is NULL for other frames. */
+void coherence_frame_applied(struct coherence *coherence, const struct frame *frame,
+                             const struct frame_beat *beat, int64_t now_ms);
+/* An own marker came home. */
+void coherence_marker_home(struct coherence *coherence, uint64_t marker, uint64_t seq,
+                           int64_t now_ms);
+/* An announcement of Redis (node 0), or of a frame. */
+void coherence_note(struct coherence *coherence, struct slice key, uint64_t node, int64_t now_ms);
 
 #endif

@@ -102,6 +102,16 @@ struct l1_peek {
 enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
                     struct l1_peek *ret) MUST_USE;
 
+/* What stands for a key, served or not, for explanations: changes nothing and counts nothing. */
+struct l1_look {
+    bool has_value; /* and it has not expired; with a claim: a suspect that the claim keeps aside */
+    bool has_claim; /* somebody reads L2 for it */
+    int64_t stamped_at_ms; /* of the value, as its expiry */
+    int64_t expire_at_ms;
+    int64_t claimed_at_ms;
+};
+void l1_look(struct l1 *l1, const struct l1_key *key, int64_t now_ms, struct l1_look *ret);
+
 /* --- reading through, behind an L2 ------------------------------------------------------------------------------- */
 
 struct l1_claim {
@@ -141,8 +151,8 @@ void l1_land(struct l1 *l1, const struct l1_key *key);
 /* L2 could not be asked: if the token stands, the claim goes and the suspect it kept aside stands again. */
 void l1_unclaim(struct l1 *l1, const struct l1_key *key, uint64_t token);
 
-/* Ends entry and token of the key. */
-void l1_invalidate(struct l1 *l1, const struct l1_key *key);
+/* Ends entry and token of the key. Returns how many values went (0 or 1). */
+unsigned l1_invalidate(struct l1 *l1, const struct l1_key *key);
 /* The same in all databases: announcements carry no database. Returns how many entries went. */
 unsigned l1_forget(struct l1 *l1, struct slice bytes);
 

@@ -205,29 +205,32 @@ static unsigned values_in(const struct item *entry)
     return !l1_is_claim(entry) || l1_claim_read(entry).suspect != NULL;
 }
 
-static void drop(struct l1 *l1, const struct l1_key *key, bool invalidated)
+static unsigned drop(struct l1 *l1, const struct l1_key *key, bool invalidated)
 {
+    unsigned went = 0;
     struct l1_dead dead;
     dead.count = 0;
     struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, key->hash);
     if (l1_find(l1, shard, key, &place)) {
         struct item *entry = l1_remove(shard, &place);
-        shard->invalidations += invalidated ? values_in(entry) : 0;
+        went = values_in(entry);
+        shard->invalidations += invalidated ? went : 0;
         l1_bury(&dead, entry);
     }
     l1_unlock(l1, shard);
     l1_dead_release(&dead);
+    return went;
 }
 
 void l1_land(struct l1 *l1, const struct l1_key *key)
 {
-    drop(l1, key, false);
+    (void)drop(l1, key, false);
 }
 
-void l1_invalidate(struct l1 *l1, const struct l1_key *key)
+unsigned l1_invalidate(struct l1 *l1, const struct l1_key *key)
 {
-    drop(l1, key, true);
+    return drop(l1, key, true);
 }
 
 unsigned l1_forget(struct l1 *l1, struct slice bytes)

@@ -168,6 +168,17 @@ int64_t namespaces_most_bound_ms(const struct namespaces *spaces)
     return most_ms;
 }
 
+struct namespace *namespaces_find(const struct namespaces *spaces, struct slice name)
+{
+    struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        if (slice_is(name, ns->name)) {
+            return ns;
+        }
+    }
+    return NULL;
+}
+
 /* --- life and change ---------------------------------------------------------------------------------------------- */
 
 struct namespaces *namespaces_new(const struct namespace_spec *specs, unsigned count, uint64_t seed)

@@ -140,6 +140,8 @@ void namespace_mode_text(const struct namespace *ns,
                          char dst[NAMESPACE_MODE_TEXT_MAX]);        /* as in a configuration */
 int64_t namespaces_least_bound_ms(const struct namespaces *spaces); /* beats go by the strictest */
 int64_t namespaces_most_bound_ms(const struct namespaces *spaces);  /* and say the largest */
+struct namespace *namespaces_find(const struct namespaces *spaces,
+                                  struct slice name); /* NULL: no such */
 
 /* --- all of them as if they were one L1 (l1.h) --------------------------------------------------------------------- */
 

@@ -17,12 +17,22 @@ uint64_t own_beats_unanswered(const struct own_beats *beats)
     return beats->next - beats->answered;
 }
 
-void own_beats_sent(struct own_beats *beats, uint64_t nonce, uint64_t applied_seq, int64_t now_ms)
+void own_beats_sent(struct own_beats *beats, const struct own_beat *beat)
 {
     CHECK(own_beats_unanswered(beats) < OWN_BEATS_UNANSWERED_MAX);
-    beats->ring[beats->next % OWN_BEATS_MAX] =
-        (struct own_beat){.nonce = nonce, .applied_seq = applied_seq, .sent_at_ms = now_ms};
+    beats->ring[beats->next % OWN_BEATS_MAX] = (struct own_beat){
+        .nonce = beat->nonce,
+        .applied_seq = beat->applied_seq,
+        .marker = beat->marker,
+        .sent_at_ms = beat->sent_at_ms,
+    };
     beats->next++;
+}
+
+uint64_t own_beats_next_marker(const struct own_beats *beats)
+{
+    return own_beats_unanswered(beats) > 0 ? beats->ring[beats->answered % OWN_BEATS_MAX].marker
+                                           : 0;
 }
 
 void own_beats_answered(struct own_beats *beats, int64_t now_ms, bool as_void)

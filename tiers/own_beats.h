@@ -22,6 +22,7 @@ enum {
 struct own_beat {
     uint64_t nonce;
     uint64_t applied_seq; /* as it says */
+    uint64_t marker;      /* ordinal among the markers (waiters.h); 0: nobody waits for it */
     int64_t sent_at_ms;
     int64_t answered_at_ms; /* 0: not, or it failed */
     bool is_void;
@@ -36,7 +37,9 @@ struct own_beats {
 
 /* How many answers are outstanding; above OWN_BEATS_UNANSWERED_MAX nothing may be sent. */
 uint64_t own_beats_unanswered(const struct own_beats *beats);
-void own_beats_sent(struct own_beats *beats, uint64_t nonce, uint64_t applied_seq, int64_t now_ms);
+/* Takes nonce, applied_seq, marker and sent_at_ms from `beat`. */
+void own_beats_sent(struct own_beats *beats, const struct own_beat *beat);
+uint64_t own_beats_next_marker(const struct own_beats *beats); /* of the oldest unanswered one */
 /* The oldest unanswered one has its answer. `as_void`: and it proves nothing. */
 void own_beats_answered(struct own_beats *beats, int64_t now_ms, bool as_void);
 void own_beats_failed(struct own_beats *beats); /* ... will get none; its echo may still come */

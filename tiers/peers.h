@@ -38,8 +38,8 @@ struct peer {
     uint64_t known_since; /* ordinal of the first beat of its present life (peers.heard) */
     uint64_t applied_seq; /* of the current epoch; 0: none reported */
     uint32_t bound_ms;    /* T it announced */
-    uint16_t hit_permille;
-    uint8_t state;                  /* enum coherence_state, as it said */
+    uint32_t state;       /* enum coherence_state, as it said */
+    uint32_t hit_permille;
     uint32_t load;                  /* connections of clients */
     char address[PEER_ADDRESS_MAX]; /* where its clients reach it; "" if it did not say */
 };

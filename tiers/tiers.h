@@ -141,19 +141,22 @@ struct tiers_relay {
     size_t key_count;
     enum tiers_ends ends;
     bool writes;
-    bool patient; /* wait as long as relay_ms instead of read_ms */
+    bool patient;   /* wait as long as relay_ms instead of read_ms */
     bool confirmed; /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */
     uint8_t db;
+    size_t dropped;              /* values of L1 that its keys ended, when on_reply is called */
     struct tiers_window *window; /* private from here */
     struct link_request request;
 };
 
 enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto,
                         struct slice bytes) MUST_USE;
-/* A command that changes everything and that Redis announces to nobody (SWAPDB), as a request that tells all nodes first
- * and then runs it, in one step; its reply is the command's own. TOO_BIG: more than BEAT_COMMAND_WORDS_MAX words. */
-enum status tiers_write_announced(struct tiers_window *window, const struct slice *words,
-                                  size_t count, struct buf *out) MUST_USE;
+/* A request that tells all nodes to empty their L1, or to suspect what is in it (frame.h), and then runs a command that
+ * Redis announces to nobody (SWAPDB), in one step; its reply is the command's own. Without words the reply is the
+ * beat's. TOO_BIG: more than BEAT_COMMAND_WORDS_MAX words. */
+enum status tiers_write_announced(struct tiers_window *window, const struct frame_flush *flush,
+                                  const struct slice *words, size_t count,
+                                  struct buf *out) MUST_USE;
 /* Why L2 cannot be asked, for the message behind -L2DOWN. */
 const char *tiers_why_down(const struct tiers_window *window);
 

@@ -101,8 +101,11 @@ void waiters_lost(struct waiters *waiters, uint64_t marker, int64_t not_before_m
     }
 }
 
-void waiters_void(struct waiters *waiters)
+void waiters_void(struct waiters *waiters, int64_t not_before_ms)
 {
+    if (waiters->count > 0) {
+        waiters->not_before_ms = not_before_ms;
+    }
     waiters->unasked = 0;
     waiters->unasked_acks = 0;
     for (struct list *at = waiters->list.next; at != &waiters->list; at = at->next) {
@@ -204,9 +207,10 @@ void waiters_look(struct waiters *waiters, const struct peers *peers, int64_t no
     tell(&late, TIMEOUT);
 }
 
-int64_t waiters_due_ms(const struct waiters *waiters)
+int64_t waiters_due_ms(const struct waiters *waiters, int64_t now_ms)
 {
-    int64_t due_ms = INT64_MAX;
+    const bool is_held = waiters->unasked > 0 && waiters->not_before_ms > now_ms;
+    int64_t due_ms = is_held ? waiters->not_before_ms : INT64_MAX;
     for (const struct list *at = waiters->list.next; at != &waiters->list; at = at->next) {
         const struct coherence_waiter *waiter = ENTRY(at);
         const int64_t deadline_ms = deadline_of(waiters, waiter);

@@ -85,8 +85,8 @@ enum waiters_need waiters_need(const struct waiters *waiters, int64_t now_ms);
 uint64_t waiters_sent(struct waiters *waiters);
 /* It will not come home: its waiters are asked again, not before then. */
 void waiters_lost(struct waiters *waiters, uint64_t marker, int64_t not_before_ms);
-/* Nothing that is on its way proves anything any more: all are asked again. */
-void waiters_void(struct waiters *waiters);
+/* Nothing that is on its way proves anything any more: all are asked again, not before then. */
+void waiters_void(struct waiters *waiters, int64_t not_before_ms);
 /* The marker came home as `seq`; so did all before it, in effect. */
 void waiters_home(struct waiters *waiters, uint64_t marker, uint64_t seq, const struct peers *peers,
                   int64_t now_ms);
@@ -94,8 +94,8 @@ void waiters_home(struct waiters *waiters, uint64_t marker, uint64_t seq, const 
 void waiters_applied(struct waiters *waiters, uint64_t seq);
 /* A node has said how far it is, or time has passed. */
 void waiters_look(struct waiters *waiters, const struct peers *peers, int64_t now_ms);
-/* When waiters_look has something to do even if nothing comes; INT64_MAX: never. */
-int64_t waiters_due_ms(const struct waiters *waiters);
+/* When there is something to look for, or a marker to send again, even if nothing comes; INT64_MAX: never. */
+int64_t waiters_due_ms(const struct waiters *waiters, int64_t now_ms);
 /* No deadline, also of those to come, is later than this. */
 void waiters_cap(struct waiters *waiters, int64_t cap_ms);
 /* All end with L2_DOWN. */

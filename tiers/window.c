@@ -137,15 +137,17 @@ void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t
     window->relay_timeout_ms = relay_ms;
 }
 
-enum status tiers_write_announced(struct tiers_window *window, const struct slice *words,
-                                  size_t count, struct buf *out)
+enum status tiers_write_announced(struct tiers_window *window, const struct frame_flush *flush,
+                                  const struct slice *words, size_t count, struct buf *out)
 {
     uint64_t random[2];
+    char body[FRAME_FLUSH_BODY_MAX];
     rand_secret(random, sizeof(random));
     const struct frame frame = {.type = FRAME_FLUSH,
                                 .count = 1,
                                 .node = tiers_node(window->options.tiers),
-                                .nonce = random[0]};
+                                .nonce = random[0],
+                                .body = frame_flush_write(body, flush)};
     const struct beat_request request = {
         .coherence_db = tiers_coherence_db(window->options.tiers),
         .known_epoch = window_known_epoch(window),
@@ -207,7 +209,7 @@ enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key
 /* --- passing on ---------------------------------------------------------------------------------------------------- */
 
 /* T1: before the bytes go out, and again when the answer is here. */
-static void relay_end_keys(const struct tiers_relay *relay)
+static void relay_end_keys(struct tiers_relay *relay)
 {
     struct namespaces *namespaces = relay->window->namespaces;
     if (relay->ends == ENDS_ALL) {
@@ -219,7 +221,8 @@ static void relay_end_keys(const struct tiers_relay *relay)
         return;
     }
     for (size_t i = 0; i < relay->key_count; i++) {
-        l1_invalidate(namespace_of(namespaces, relay->keys[i].bytes)->l1, &relay->keys[i]);
+        const struct l1_key *key = &relay->keys[i];
+        relay->dropped += l1_invalidate(namespace_of(namespaces, key->bytes)->l1, key);
     }
 }
 
@@ -260,6 +263,7 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
         return NO_MEMORY;
     }
     relay->window = window;
+    relay->dropped = 0;
     relay->request = (struct link_request){
         .on_reply = relay_on_reply,
         .deadline_ms =

@@ -38,7 +38,18 @@ static void check_beat(struct slice body)
     if (frame_beat_read(body, &beat) == OK) {
         char again[FRAME_BEAT_BODY_SIZE];
         frame_beat_write(again, &beat);
-        CHECK(slice_equal(body, (struct slice){again, sizeof again}));
+        CHECK(body.size == sizeof again + beat.address.size);
+        CHECK(slice_equal((struct slice){body.data, sizeof again},
+                          (struct slice){again, sizeof again}));
+    }
+}
+
+static void check_flush(struct slice body)
+{
+    char again[FRAME_FLUSH_BODY_MAX];
+    struct frame_flush flush;
+    if (frame_flush_read(body, &flush) == OK && body.size > 0) {
+        CHECK(slice_equal(body, frame_flush_write(again, &flush)));
     }
 }
 
@@ -57,6 +68,7 @@ static void read_one(struct slice input)
     buf_done(&again);
     check_keys(frame.body);
     check_beat(frame.body);
+    check_flush(frame.body);
 }
 
 static void seal(char *bytes, size_t size)

@@ -153,6 +153,7 @@ static void what_this_version_cannot_do_one_by_one_makes_everything_suspect(void
         stage_open_synced(&stage);
         struct frame frame = stage_frame(&stage, PEER, 0, ++stage.seq);
         frame.type = types[i];
+        frame.body = (struct slice){0};
         stage_publish(&stage, &frame);
         assert_int_equal(stage_floor(&stage), stage.now_ms + 1);
         assert_true(stage_fresh(&stage));

@@ -347,6 +347,65 @@ static void epochs_are_equal_in_both_words_or_not(void **state)
     assert_false(epoch_equal((struct epoch){1, 2}, (struct epoch){2, 2}));
 }
 
+static void a_beat_may_end_with_an_address_that_can_be_printed(void **state)
+{
+    (void)state;
+    char body[FRAME_BEAT_BODY_SIZE + FRAME_ADDRESS_MAX + 1];
+    const struct frame_beat beat = {.bound_ms = 1000};
+    struct frame_beat back;
+    memset(body, 'a', sizeof body);
+    frame_beat_write(body, &beat);
+    assert_int_equal(frame_beat_read((struct slice){body, FRAME_BEAT_BODY_SIZE + 5}, &back), OK);
+    assert_true(slice_is(back.address, "aaaaa"));
+    assert_int_equal(frame_beat_read((struct slice){body, sizeof body - 1}, &back), OK);
+    assert_int_equal(back.address.size, FRAME_ADDRESS_MAX);
+    assert_int_equal(frame_beat_read((struct slice){body, sizeof body}, &back), MALFORMED);
+    static const char bad[] = {'\0', '\n', ' ', '\x7f', '\xe4'};
+    for (size_t i = 0; i < sizeof bad; i++) {
+        body[FRAME_BEAT_BODY_SIZE + 2] = bad[i];
+        assert_int_equal(frame_beat_read((struct slice){body, FRAME_BEAT_BODY_SIZE + 5}, &back),
+                         MALFORMED);
+    }
+}
+
+static void a_flush_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    char body[FRAME_FLUSH_BODY_MAX];
+    static const struct frame_flush all[] = {
+        {.kind = FRAME_FLUSH_SUSPECT},
+        {.kind = FRAME_FLUSH_DROP},
+        {.kind = FRAME_FLUSH_DROP, .name = SLICE_LITERAL("response")},
+        {.kind = FRAME_FLUSH_DROP,
+         .name = SLICE_LITERAL("0123456789012345678901234567890123456789012345678901234567890123")},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        struct frame_flush back;
+        assert_int_equal(frame_flush_read(frame_flush_write(body, &all[i]), &back), OK);
+        assert_int_equal(back.kind, all[i].kind);
+        assert_true(slice_equal(back.name, all[i].name));
+    }
+    struct frame_flush back = {.kind = FRAME_FLUSH_DROP};
+    assert_int_equal(frame_flush_read((struct slice){0}, &back), OK);
+    assert_int_equal(back.kind, FRAME_FLUSH_SUSPECT);
+}
+
+static void a_flush_that_is_not_one_does_not_parse(void **state)
+{
+    (void)state;
+    static const struct slice wrong[] = {
+        SLICE_LITERAL("\1\0\0"),     /* cut */
+        SLICE_LITERAL("\2\0\0\0"),   /* no such kind */
+        SLICE_LITERAL("\1\1\0\0"),   /* reserved */
+        SLICE_LITERAL("\1\0\2\0x"),  /* the name is cut */
+        SLICE_LITERAL("\1\0\1\0xy"), /* something behind it */
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct frame_flush back;
+        assert_int_equal(frame_flush_read(wrong[i], &back), MALFORMED);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +422,9 @@ int main(void)
         cmocka_unit_test(a_beat_is_read_back_the_same),
         cmocka_unit_test(a_beat_that_cannot_be_is_malformed),
         cmocka_unit_test(the_mark_of_an_epoch_depends_on_all_of_it),
+        cmocka_unit_test(a_beat_may_end_with_an_address_that_can_be_printed),
+        cmocka_unit_test(a_flush_comes_back_as_it_was),
+        cmocka_unit_test(a_flush_that_is_not_one_does_not_parse),
         cmocka_unit_test(keys_come_back_in_order),
         cmocka_unit_test(keys_cut_or_of_an_unknown_kind_do_not_parse),
         cmocka_unit_test(keys_are_refused_before_their_frame_gets_too_big),

@@ -193,7 +193,7 @@ static void a_node_that_beats_but_lags_is_waited_for_until_the_bound_and_not_lon
     struct asker a = {0};
     ask(&scene, &a, WAITER_EVERYWHERE, 5000);
     home(&scene, waiters_sent(&scene.waiters), 41);
-    assert_int_equal(waiters_due_ms(&scene.waiters), NOW_MS + FENCED_MS);
+    assert_int_equal(waiters_due_ms(&scene.waiters, scene.now_ms), NOW_MS + FENCED_MS);
     while (scene.now_ms < NOW_MS + FENCED_MS - 1) {
         scene.now_ms++;
         hear(&scene, OTHER, 40);
@@ -222,6 +222,20 @@ static void without_its_marker_home_nothing_is_known_and_time_proves_nothing(voi
     peers_done(&scene.peers);
 }
 
+static void the_time_counts_from_the_question_not_from_the_marker(void **state)
+{
+    (void)state;
+    SCENE(scene);
+    struct asker a = {0};
+    ask(&scene, &a, WAITER_EVERYWHERE, 5000);
+    scene.now_ms += 300;
+    home(&scene, waiters_sent(&scene.waiters), 41);
+    assert_int_equal(a.ended, 0);
+    assert_int_equal(waiters_due_ms(&scene.waiters, scene.now_ms), NOW_MS + FENCED_MS);
+    waiters_end(&scene.waiters);
+    peers_done(&scene.peers);
+}
+
 static void after_a_gap_in_the_bus_only_time_proves(void **state)
 {
     (void)state;
@@ -246,7 +260,7 @@ static void a_deadline_before_that_is_a_timeout(void **state)
     struct asker a = {0};
     ask(&scene, &a, WAITER_EVERYWHERE, 300);
     home(&scene, waiters_sent(&scene.waiters), 41);
-    assert_int_equal(waiters_due_ms(&scene.waiters), NOW_MS + 300);
+    assert_int_equal(waiters_due_ms(&scene.waiters, scene.now_ms), NOW_MS + 300);
     scene.now_ms += 299;
     waiters_look(&scene.waiters, &scene.peers, scene.now_ms);
     assert_int_equal(a.ended, 0);
@@ -254,7 +268,7 @@ static void a_deadline_before_that_is_a_timeout(void **state)
     waiters_look(&scene.waiters, &scene.peers, scene.now_ms);
     assert_int_equal(a.ended, 1);
     assert_int_equal(a.status, TIMEOUT);
-    assert_int_equal(waiters_due_ms(&scene.waiters), INT64_MAX);
+    assert_int_equal(waiters_due_ms(&scene.waiters, scene.now_ms), INT64_MAX);
     peers_done(&scene.peers);
 }
 
@@ -284,7 +298,7 @@ static void a_void_bus_asks_everybody_again(void **state)
     ask(&scene, &b, WAITER_EVERYWHERE, 500);
     const uint64_t old = waiters_sent(&scene.waiters);
     home(&scene, old, 41); /* a is done, b waits for OTHER */
-    waiters_void(&scene.waiters);
+    waiters_void(&scene.waiters, scene.now_ms);
     assert_int_equal(waiters_need(&scene.waiters, NOW_MS), NEED_ACK);
     hear(&scene, OTHER, 41); /* of before: proves nothing */
     assert_int_equal(b.ended, 0);
@@ -302,7 +316,7 @@ static void what_time_promised_once_stays_true_without_a_bus(void **state)
     struct asker a = {0};
     ask(&scene, &a, WAITER_EVERYWHERE, 5000);
     home(&scene, waiters_sent(&scene.waiters), 41);
-    waiters_void(&scene.waiters);
+    waiters_void(&scene.waiters, scene.now_ms);
     scene.now_ms += FENCED_MS;
     waiters_look(&scene.waiters, &scene.peers, scene.now_ms);
     assert_int_equal(a.ended, 1);
@@ -317,6 +331,7 @@ static void a_lost_marker_is_sent_again_but_not_at_once(void **state)
     struct asker a = {0};
     ask(&scene, &a, WAITER_MARKER, 500);
     waiters_lost(&scene.waiters, waiters_sent(&scene.waiters), NOW_MS + 10);
+    assert_int_equal(waiters_due_ms(&scene.waiters, NOW_MS), NOW_MS + 10);
     assert_int_equal(waiters_need(&scene.waiters, NOW_MS + 9), NEED_NOTHING);
     assert_int_equal(waiters_need(&scene.waiters, NOW_MS + 10), NEED_MARKER);
     home(&scene, waiters_sent(&scene.waiters), 41);
@@ -363,7 +378,7 @@ static void a_cap_is_a_deadline_for_all(void **state)
     ask(&scene, &a, WAITER_MARKER, 60000);
     waiters_cap(&scene.waiters, NOW_MS + 100);
     ask(&scene, &b, WAITER_MARKER, 60000);
-    assert_int_equal(waiters_due_ms(&scene.waiters), NOW_MS + 100);
+    assert_int_equal(waiters_due_ms(&scene.waiters, scene.now_ms), NOW_MS + 100);
     waiters_look(&scene.waiters, &scene.peers, NOW_MS + 100);
     assert_int_equal(a.status, TIMEOUT);
     assert_int_equal(b.status, TIMEOUT);
@@ -400,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_silent_node_is_waited_for_until_its_fence_is_closed_and_not_longer),
         cmocka_unit_test(a_node_that_beats_but_lags_is_waited_for_until_the_bound_and_not_longer),
         cmocka_unit_test(without_its_marker_home_nothing_is_known_and_time_proves_nothing),
+        cmocka_unit_test(the_time_counts_from_the_question_not_from_the_marker),
         cmocka_unit_test(after_a_gap_in_the_bus_only_time_proves),
         cmocka_unit_test(a_deadline_before_that_is_a_timeout),
         cmocka_unit_test(applied_is_done_by_any_frame_that_is_far_enough),

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* CACHE.LASTSEQ and CACHE.WAITSEQ: the numbering of the bus, for who wants to read on one node what was written on
+ * another (COHERENCE T5). CACHE HELP. */
+#include "server/cmd_cache.h"
+
+#include "server/commands.h"
+#include "server/conn.h"
+#include "server/errand.h"
+#include "server/node.h"
+#include "server/worker.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MS_MAX (INT64_C(24) * 3600 * 1000)
+
+/* --- shared ------------------------------------------------------------------------------------------------------ */
+
+bool cache_ms(struct call *call, uint32_t i, int64_t *ret_ms)
+{
+    if (slice_to_i64(call->argv[i], ret_ms) != OK) {
+        reply_error(call->reply, "ERR timeout is not an integer or out of range");
+        return false;
+    }
+    if (*ret_ms < 0 || *ret_ms > MS_MAX) {
+        reply_error(call->reply,
+                    *ret_ms < 0 ? "ERR timeout is negative" : "ERR timeout is out of range");
+        return false;
+    }
+    return true;
+}
+
+struct answer *cache_defer(struct call *call)
+{
+    struct answer *answer = call_defer(call, WAIT_LOCAL);
+    conn_hold(call->conn, HOLD_ALONE);
+    return answer;
+}
+
+void cache_land(struct answer *answer)
+{
+    if (answer->conn != NULL) {
+        conn_unhold(answer->conn, HOLD_ALONE);
+    }
+    answer_land(answer);
+}
+
+void cache_refuse(struct reply *reply, enum status status, const char *what, int64_t ms)
+{
+    if (status == TIMEOUT) {
+        reply_errorf(reply, "STALE %s within %" PRId64 " ms", what, ms);
+    } else if (status == BUSY) {
+        reply_error(reply, "BUSY too many calls wait for the bus");
+    } else if (status == L2_DOWN) {
+        reply_error(reply, "L2DOWN this node is ending");
+    } else {
+        reply_out_of_memory(reply);
+    }
+}
+
+void reply_node_id(struct reply *reply, uint64_t node)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%016" PRIx64, node);
+    reply_bulk_text(reply, text);
+}
+
+/* --- waiting ----------------------------------------------------------------------------------------------------- */
+
+struct seq_wait {
+    struct bus_wait wait; /* first: an errand is cast back */
+    struct answer *answer;
+    int64_t ms;
+};
+
+static void seq_wait_done(struct errand *errand)
+{
+    struct seq_wait *seq = (struct seq_wait *)(void *)errand;
+    struct reply *reply = &seq->answer->reply;
+    const bool is_marker = seq->wait.waiter.kind == WAITER_MARKER;
+    if (seq->wait.status != OK) {
+        cache_refuse(reply, seq->wait.status, is_marker ? "no marker came home" : "not applied",
+                     seq->ms);
+    } else if (is_marker) {
+        reply_integer(reply, (int64_t)seq->wait.waiter.seq);
+    } else {
+        reply_ok(reply);
+    }
+    cache_land(seq->answer);
+    free(seq);
+}
+
+static void wait_for_seq(struct call *call, enum waiter_kind kind, uint64_t seq, int64_t ms)
+{
+    struct seq_wait *wait = malloc(sizeof(*wait));
+    if (wait == NULL) {
+        reply_out_of_memory(call->reply);
+        return;
+    }
+    *wait = (struct seq_wait){
+        .wait = {.errand = {.done = seq_wait_done},
+                 .waiter = {.kind = kind, .seq = seq, .deadline_ms = call->now_ms + ms}},
+        .ms = ms,
+    };
+    const enum status status = bus_wait_send(&wait->wait, call->worker);
+    if (status != OK) {
+        cache_refuse(call->reply, status, "", ms);
+        free(wait);
+        return;
+    }
+    wait->answer = cache_defer(call);
+}
+
+void cmd_cache_lastseq(struct call *call)
+{
+    if (call->node->tiers == NULL) {
+        reply_integer(call->reply, 0); /* this node's L1 is the only copy: nothing is numbered */
+        return;
+    }
+    wait_for_seq(call, WAITER_MARKER, 0, atomic_load(&call->node->live.l2_timeout_ms));
+}
+
+void cmd_cache_waitseq(struct call *call)
+{
+    int64_t seq = 0;
+    int64_t ms = 0;
+    if (slice_to_i64(call->argv[1], &seq) != OK || seq < 0) {
+        reply_error(call->reply, "ERR seq is not an integer or out of range");
+        return;
+    }
+    if (!cache_ms(call, 2, &ms)) {
+        return;
+    }
+    if (call->node->tiers != NULL) {
+        wait_for_seq(call, WAITER_APPLIED, (uint64_t)seq, ms);
+    } else if (seq == 0) {
+        reply_ok(call->reply);
+    } else {
+        reply_error(call->reply, "STALE this node has no L2: nothing is numbered, and no seq but 0 "
+                                 "is ever applied");
+    }
+}
+
+void cmd_cache_help(struct call *call)
+{
+    static const char *const lines[] = {
+        "(the commands are written with a dot: CACHE.LASTSEQ)",
+        "LASTSEQ",
+        "    Take a marker now and return its seq: it covers every write acknowledged before.",
+        "WAITSEQ <seq> <milliseconds>",
+        "    Wait until this node has applied the seq. OK, or an error that begins with STALE.",
+        "NODES",
+        "    The nodes heard on the bus, a map for each. Fields:",
+        "    id address state applied_seq bound_ms hit_ratio load age_ms self",
+        "NAMESPACES",
+        "    The namespaces, a map for each. Fields:",
+        "    name prefix mode policy ttl_ms items bytes bytes_max hits misses evictions",
+        "INVALIDATE KEY <key> [<key> ...] [NS <name>] [SYNC <milliseconds>]",
+        "    Delete keys on L2 and on every node. Return [seq, entries dropped on this node].",
+        "    With SYNC: once no live node can serve the old values, or an error (STALE).",
+        "INVALIDATE ALL [NS <name>] [SYNC <milliseconds>]",
+        "    Empty the L1 of every node; L2 keeps its data. Return as KEY does.",
+        "EXPLAIN <key>",
+        "    Why a key is where it is, as a map. Fields:",
+        "    key namespace mode tier state age_ms ttl_ms stamp_age_ms why",
+        "    invalidated_after_seq invalidated_until_seq invalidated_ms_ago invalidated_by",
+    };
+    reply_help(call->reply, "CACHE", lines, sizeof(lines) / sizeof(lines[0]));
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* CACHE.EXPLAIN: why a key is where it is. The control loop is asked for the last announcement, L1 is looked at, and L2
+ * is asked for the key's life if L1 has no value. */
+#include "protocol/resp_write.h"
+#include "server/cmd_cache.h"
+#include "server/commands.h"
+#include "server/errand.h"
+#include "server/node.h"
+#include "server/relay.h"
+#include "server/worker.h"
+#include "tiers/tiers.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    EXPLAIN_FIELDS = 13,
+    WHY_MAX = 320,
+    TTL_NONE = -1,
+    TTL_NO_KEY = -2
+};
+
+struct explanation {
+    struct errand errand; /* first: it is cast back */
+    struct tiers_relay relay;
+    struct answer *answer;
+    struct l1_look look;
+    struct coherence_description coherence;
+    struct announcement announced;
+    bool is_announced;
+    bool is_alone;
+    bool is_fresh; /* the fence is open */
+    int64_t now_ms;
+    int64_t age_ms; /* how far the value may be behind L2 */
+    int64_t ttl_ms;
+    const char *tier;
+    struct l1_key key;
+    char bytes[];
+};
+
+/* --- in words ---------------------------------------------------------------------------------------------------- */
+
+static const char *state_of(const struct explanation *it)
+{
+    if (it->look.has_claim) {
+        return "claimed";
+    }
+    if (!it->look.has_value) {
+        return "absent";
+    }
+    if (it->is_alone) {
+        return "fresh";
+    }
+    if (!it->is_fresh) {
+        return "fenced";
+    }
+    return it->look.stamped_at_ms < it->coherence.floor_ms ? "suspect" : "fresh";
+}
+
+static void why(const struct explanation *it, const char *state, char text[WHY_MAX])
+{
+    const char *reason = it->coherence.reason;
+    if (strcmp(state, "claimed") == 0) {
+        (void)snprintf(text, WHY_MAX, "a read of it from L2 is under way since %" PRId64 " ms%s",
+                       it->now_ms - it->look.claimed_at_ms,
+                       it->look.has_value ? "; the older value is kept aside" : "");
+    } else if (strcmp(state, "absent") == 0) {
+        (void)snprintf(text, WHY_MAX, "%s",
+                       it->is_alone       ? "there is no such key"
+                       : it->is_announced ? "its last change ended it here, and nobody has "
+                                            "read it through this node since"
+                                          : "nobody has read it through this node, or it "
+                                            "was evicted");
+    } else if (strcmp(state, "fenced") == 0) {
+        (void)snprintf(text, WHY_MAX, "this node cannot prove that it heard all changes: %s",
+                       reason[0] != '\0' ? reason : "no beat came home in time");
+    } else if (strcmp(state, "suspect") == 0) {
+        (void)snprintf(text, WHY_MAX,
+                       "it was read before something may have been missed%s%s; its next read asks "
+                       "L2",
+                       it->coherence.doubt[0] != '\0' ? " (last: " : "", it->coherence.doubt);
+        if (it->coherence.doubt[0] != '\0') {
+            const size_t size = strlen(text);
+            (void)snprintf(text + size, WHY_MAX - size, ")");
+        }
+    } else {
+        (void)snprintf(text, WHY_MAX, "%s",
+                       it->is_alone
+                           ? "this node has no L2: its value is the only one"
+                           : "every change that L2 acknowledged up to age_ms ago is applied here");
+    }
+}
+
+/* --- the map ----------------------------------------------------------------------------------------------------- */
+
+static void reply_text_field(struct reply *reply, const char *name, const char *text)
+{
+    reply_bulk_text(reply, name);
+    reply_bulk_text(reply, text);
+}
+
+static void reply_number_field(struct reply *reply, const char *name, int64_t number)
+{
+    reply_bulk_text(reply, name);
+    reply_integer(reply, number);
+}
+
+/* Redis announced it between two frames; a frame that names the key has that number itself. */
+static void reply_invalidation(struct reply *reply, const struct explanation *it)
+{
+    const struct announcement *last = &it->announced;
+    const bool counts = it->is_announced && last->epoch == (uint16_t)it->coherence.epoch.counter;
+    reply_number_field(reply, "invalidated_after_seq", counts ? (int64_t)last->after_seq : -1);
+    reply_number_field(reply, "invalidated_until_seq", counts ? (int64_t)last->after_seq + 1 : -1);
+    reply_number_field(reply, "invalidated_ms_ago",
+                       it->is_announced ? it->now_ms - last->at_ms : -1);
+    reply_bulk_text(reply, "invalidated_by");
+    if (!it->is_announced) {
+        reply_null(reply);
+    } else if (last->node == 0) {
+        reply_bulk_text(reply, "announced by Redis");
+    } else {
+        reply_node_id(reply, last->node);
+    }
+}
+
+static void reply_explanation(struct reply *reply, const struct explanation *it,
+                              const struct node *node)
+{
+    const struct namespace *ns = namespace_of(node->namespaces, it->key.bytes);
+    const char *state = state_of(it);
+    char text[WHY_MAX];
+    char mode[NAMESPACE_MODE_TEXT_MAX];
+    namespace_mode_text(ns, mode);
+    why(it, state, text);
+    reply_map(reply, EXPLAIN_FIELDS);
+    reply_bulk_text(reply, "key");
+    reply_bulk(reply, it->key.bytes);
+    reply_text_field(reply, "namespace", ns->name);
+    reply_text_field(reply, "mode", it->is_alone ? "alone" : mode);
+    reply_text_field(reply, "tier", it->tier);
+    reply_text_field(reply, "state", state);
+    reply_number_field(reply, "age_ms", it->look.has_value && !it->is_alone ? it->age_ms : -1);
+    reply_number_field(reply, "ttl_ms", it->ttl_ms);
+    reply_number_field(reply, "stamp_age_ms",
+                       it->look.has_value && !it->is_alone ? it->now_ms - it->look.stamped_at_ms
+                                                           : -1);
+    reply_text_field(reply, "why", text);
+    reply_invalidation(reply, it);
+}
+
+static void explain_land(struct explanation *it)
+{
+    reply_explanation(&it->answer->reply, it, it->answer->worker->node);
+    cache_land(it->answer);
+    free(it);
+}
+
+/* --- the way there and back -------------------------------------------------------------------------------------- */
+
+static void on_ttl(struct tiers_relay *relay, enum status status, struct slice bytes)
+{
+    struct explanation *it = LIST_ENTRY(relay, struct explanation, relay);
+    int64_t ttl_ms = TTL_NO_KEY;
+    const bool is_number =
+        status == OK && bytes.size > 3 && bytes.data[0] == REPLY_INTEGER &&
+        slice_to_i64((struct slice){bytes.data + 1, bytes.size - 3}, &ttl_ms) == OK;
+    it->ttl_ms = ttl_ms;
+    it->tier = !is_number ? "unknown" : ttl_ms == TTL_NO_KEY ? "none" : "l2";
+    explain_land(it);
+}
+
+/* PTTL of the key, as a read that ends nothing. */
+static enum status ask_l2(struct explanation *it, struct worker *worker, int proto)
+{
+    const struct slice words[] = {SLICE_LITERAL("PTTL"), it->key.bytes};
+    struct buf request = {0};
+    enum status status = resp_append_request(&request, 2, words);
+    it->relay = (struct tiers_relay){.on_reply = on_ttl, .db = it->key.db};
+    if (status == OK) {
+        status = tiers_relay(worker->window, &it->relay, proto, buf_slice(&request));
+    }
+    buf_done(&request);
+    return status;
+}
+
+/* What L1 has; true: that is all there is to say of its life. */
+static bool look_here(struct explanation *it, struct node *node)
+{
+    const struct namespace *ns = namespace_of(node->namespaces, it->key.bytes);
+    l1_look(ns->l1, &it->key, it->now_ms, &it->look);
+    if (!it->look.has_value) {
+        it->tier = "none";
+        it->ttl_ms = TTL_NO_KEY;
+        return it->is_alone;
+    }
+    it->tier = "l1";
+    it->ttl_ms =
+        it->look.expire_at_ms == ITEM_NEVER ? TTL_NONE : it->look.expire_at_ms - it->now_ms;
+    return true;
+}
+
+static void explain_done(struct errand *errand)
+{
+    struct explanation *it = (struct explanation *)(void *)errand;
+    struct worker *worker = errand->home;
+    const struct coherence_view *view = coherence_view(tiers_coherence(worker->node->tiers));
+    it->now_ms = clock_now_ms(&worker->node->clock);
+    const bool is_all = look_here(it, worker->node);
+    it->is_fresh = coherence_age_ms(view, it->now_ms) <=
+                   namespace_bound_ms(namespace_of(worker->node->namespaces, it->key.bytes));
+    it->age_ms = coherence_proven_age_ms(view, it->look.stamped_at_ms, it->now_ms);
+    if (is_all) {
+        explain_land(it);
+    } else if (ask_l2(it, worker, it->answer->reply.proto) != OK) {
+        it->tier = "unknown";
+        explain_land(it);
+    }
+}
+
+static void explain_run(struct errand *errand)
+{
+    struct explanation *it = (struct explanation *)(void *)errand;
+    const struct coherence *coherence = tiers_coherence(errand->home->node->tiers);
+    coherence_describe(coherence, &it->coherence);
+    it->is_announced = coherence_announced(coherence, it->key.bytes, &it->announced);
+    errand_back(errand);
+}
+
+void cmd_cache_explain(struct call *call)
+{
+    const struct slice key = call->argv[1];
+    struct explanation *it = malloc(sizeof(*it) + key.size);
+    if (it == NULL) {
+        reply_out_of_memory(call->reply);
+        return;
+    }
+    *it = (struct explanation){.errand = {.run = explain_run, .done = explain_done},
+                               .is_alone = call->node->tiers == NULL,
+                               .now_ms = call->now_ms};
+    if (key.size > 0) {
+        memcpy(it->bytes, key.data, key.size);
+    }
+    it->key =
+        namespaces_key(call->node->namespaces, call->db, (struct slice){it->bytes, key.size}).at;
+    if (it->is_alone) {
+        (void)look_here(it, call->node);
+        reply_explanation(call->reply, it, call->node);
+        free(it);
+        return;
+    }
+    const enum status status = errand_send(&it->errand, call->worker);
+    if (status != OK) {
+        cache_refuse(call->reply, status, "", 0);
+        free(it);
+        return;
+    }
+    it->answer = cache_defer(call);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Who else is on the bus, who waits for it, and what it announced last: what coherence keeps for peers.h, waiters.h and
+ * announced.h, and tells them. */
+#include "protocol/check.h"
+#include "tiers/coherence_inner.h"
+
+#include <string.h>
+
+/* After something on the bus went wrong: whoever puts rubbish there must not make us send markers without end. */
+#define AGAIN_MS 10
+
+/* --- those who wait ---------------------------------------------------------------------------------------------- */
+
+enum status coherence_wait(struct coherence *coherence, struct coherence_waiter *waiter,
+                           int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    if (coherence->no_more) {
+        return L2_DOWN;
+    }
+    const enum status status = waiters_add(&coherence->waiters, waiter, now_ms);
+    if (status != OK) {
+        return status;
+    }
+    if (coherence->has_seq) {
+        waiters_applied(&coherence->waiters, coherence->seq);
+    }
+    coherence_show(coherence);
+    return OK;
+}
+
+int64_t coherence_wait_due_ms(const struct coherence *coherence, int64_t now_ms)
+{
+    return waiters_due_ms(&coherence->waiters, now_ms);
+}
+
+void coherence_cap_waits(struct coherence *coherence, int64_t cap_ms)
+{
+    waiters_cap(&coherence->waiters, cap_ms);
+}
+
+void coherence_end_waits(struct coherence *coherence)
+{
+    coherence->no_more = true;
+    waiters_end(&coherence->waiters);
+}
+
+bool coherence_is_asked(const struct coherence *coherence, int64_t now_ms)
+{
+    return coherence->phase == BUS_CONFIRMED &&
+           (coherence->ack || waiters_need(&coherence->waiters, now_ms) != NEED_NOTHING);
+}
+
+void coherence_interrupt(struct coherence *coherence, int64_t now_ms)
+{
+    waiters_void(&coherence->waiters, now_ms + AGAIN_MS);
+    peers_missed(&coherence->peers, now_ms);
+}
+
+void coherence_marker_home(struct coherence *coherence, uint64_t marker, uint64_t seq,
+                           int64_t now_ms)
+{
+    waiters_home(&coherence->waiters, marker, seq, &coherence->peers, now_ms);
+}
+
+/* --- the others -------------------------------------------------------------------------------------------------- */
+
+const struct peers *coherence_peers(const struct coherence *coherence)
+{
+    return &coherence->peers;
+}
+
+void coherence_set_address(struct coherence *coherence, const char *address)
+{
+    const size_t size = strlen(address);
+    coherence->address_size = size < FRAME_ADDRESS_MAX ? size : FRAME_ADDRESS_MAX;
+    memcpy(coherence->address_room, address, coherence->address_size);
+}
+
+void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
+                         const struct frame_beat *beat, int64_t now_ms)
+{
+    struct peer peer = {
+        .node = frame->node,
+        .applied_seq = beat->applied_seq,
+        .bound_ms = beat->bound_ms,
+        .state = beat->state,
+        .hit_permille = beat->hit_permille,
+        .load = beat->load,
+    };
+    _Static_assert((int)FRAME_ADDRESS_MAX < (int)PEER_ADDRESS_MAX, "the rest of it stays zero");
+    if (beat->address.size > 0) {
+        memcpy(peer.address, beat->address.data, beat->address.size);
+    }
+    (void)!peers_hear(&coherence->peers, &peer, now_ms);
+}
+
+void coherence_frame_applied(struct coherence *coherence, const struct frame *frame,
+                             const struct frame_beat *beat, int64_t now_ms)
+{
+    waiters_applied(&coherence->waiters, coherence->seq);
+    if (beat == NULL) {
+        return;
+    }
+    if ((beat->flags & FRAME_BEAT_ACK) != 0 && frame->node != coherence->options.node) {
+        coherence->ack = true;
+    }
+    waiters_look(&coherence->waiters, &coherence->peers, now_ms);
+}
+
+/* --- the record of announcements --------------------------------------------------------------------------------- */
+
+void coherence_note(struct coherence *coherence, struct slice key, uint64_t node, int64_t now_ms)
+{
+    const struct announcement announcement = {
+        .after_seq = coherence->seq,
+        .node = node,
+        .at_ms = now_ms,
+        .epoch = (uint16_t)coherence->epoch.counter,
+    };
+    announced_put(coherence->announced, namespaces_hash(coherence->options.namespaces, key),
+                  &announcement);
+}
+
+bool coherence_announced(const struct coherence *coherence, struct slice key,
+                         struct announcement *ret)
+{
+    return announced_find(coherence->announced, namespaces_hash(coherence->options.namespaces, key),
+                          ret);
+}
