@@ -45,7 +45,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit check bench install uninstall format lint asan tsan fuzz model cover clean dist
+.PHONY: help all build deps run demo test unit check soak bench install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -76,6 +76,11 @@ check: # the same, on a machine that has the packages
 	@$(MAKE) --no-print-directory -j2 MODE=tsan build unit
 	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
 	@tests/run.py build
+
+soak: deps ## R1 to R12 of the reliability goals, for hours; SOAK_SCALE=0.1: a tenth of it
+	@$(MAKE) --no-print-directory -j2 build unit
+	@SOAK_SCALE=$${SOAK_SCALE:-1} SOAK_REPORT=$${SOAK_REPORT:-bench/results/reliability.md} \
+	    /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/soak
 
 unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/fault/proxy # cmocka programs, and what journeys need
 

@@ -63,6 +63,8 @@ def pytest(tally, name, arguments, env):
     if code not in (0, 1) and failed == 0:
         failed = 1
     tally.add(name, counts.get("passed", 0), failed, seconds, output)
+    if not failed:  # what a run measured, line by line (tests/soak)
+        print("".join(line + "\n" for line in output.splitlines() if line.startswith("| ")), end="", flush=True)
 
 
 def whole(tally, name, command, env=None, timeout=900):
@@ -120,6 +122,7 @@ def main():
         "unit-tsan": lambda: unit(tally, build, "tsan"),
         "fuzz": lambda: fuzz(tally, build, 5),
         "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env),
+        "runs": lambda: pytest(tally, "runs", ["tests/soak"], env),
         "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", sanitized,
                                         {**short, "TERRACED": f"{build}/asan/terraced"}),
         "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*sanitized, "tests/journeys/test_history.py"],

@@ -9,6 +9,7 @@
  *      heal                   everything passes again; what was frozen is delivered, what lost bytes is reset
  *      reset WHO              RST to both ends of each connection
  *      half_close WHO DIRECTION
+ *      sever WHO DIRECTION    a black hole for the connections that are there; new ones pass
  *      refuse                 resets, and ends what connects from now on, until heal
  *      stats                  one line of JSON
  *
@@ -105,17 +106,26 @@ static void heal(struct proxy *proxy)
     static const bool all[KINDS] = {true, true};
     proxy->refusing = false;
     reset_those(proxy, all, true);
+    for (struct list *at = proxy->pairs.next; at != &proxy->pairs; at = at->next) {
+        pair_at(at)->stream[UP].severed = pair_at(at)->stream[DOWN].severed = false;
+    }
     trouble_heal(&proxy->trouble);
 }
 
-static void half_close_those(struct proxy *proxy, const bool kinds[KINDS],
-                             const bool directions[DIRECTIONS])
+static void sever(struct pair *pair, enum direction direction)
+{
+    pair->stream[direction].severed = true;
+}
+
+static void do_to_those(struct proxy *proxy, const bool kinds[KINDS],
+                        const bool directions[DIRECTIONS],
+                        void (*what)(struct pair *pair, enum direction direction))
 {
     for (struct list *at = proxy->pairs.next; at != &proxy->pairs; at = at->next) {
         struct pair *pair = pair_at(at);
         for (unsigned d = 0; d < DIRECTIONS; d++) {
             if (directions[d] && kinds[pair->stream[UP].is_bus ? BUS : PLAIN]) {
-                pair_half_close(pair, (enum direction)d);
+                what(pair, (enum direction)d);
             }
         }
     }
@@ -180,12 +190,12 @@ static enum status command_with_direction(struct proxy *proxy, const struct word
     bool kinds[KINDS];
     const char *name = words->at[0];
     const size_t count = words->count;
-    if (strcmp(name, "half_close") == 0) {
+    if (strcmp(name, "half_close") == 0 || strcmp(name, "sever") == 0) {
         if (count != 3 || !word_kind(words->at[1], kinds) ||
             !word_direction(words->at[2], directions)) {
             return INVALID;
         }
-        half_close_those(proxy, kinds, directions);
+        do_to_those(proxy, kinds, directions, name[0] == 'h' ? pair_half_close : sever);
         return OK;
     }
     if (count < 2 || !word_direction(words->at[1], directions)) {
@@ -220,7 +230,7 @@ static enum status run_command(struct proxy *proxy, const struct words *words,
     } else if (strcmp(name, "stats") == 0) {
         tell_stats(proxy, answer);
     } else if (strcmp(name, "hold") == 0 || strcmp(name, "release") == 0 ||
-               strcmp(name, "half_close") == 0) {
+               strcmp(name, "half_close") == 0 || strcmp(name, "sever") == 0) {
         return command_with_direction(proxy, words);
     } else {
         return INVALID;

@@ -68,6 +68,10 @@ class FaultProxy:
         """Throws the bytes away; nobody is told: a host that died, a route that is gone."""
         self._command("set", who, direction, "mode", "hole")
 
+    def sever(self, direction="both", who="all"):
+        """A black hole for the connections that are there; new ones pass."""
+        self._command("sever", who, direction)
+
     def slice(self, piece_bytes, direction="both", who="all"):
         self._command("set", who, direction, "slice", piece_bytes)
 

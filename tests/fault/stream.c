@@ -26,6 +26,11 @@ static const struct faults *faults_of(const struct stream *stream)
     return &stream->trouble->faults[stream->is_bus ? BUS : PLAIN][stream->direction];
 }
 
+static enum mode mode_of(const struct stream *stream)
+{
+    return stream->severed ? HOLE : faults_of(stream)->mode;
+}
+
 void stream_init(struct stream *stream, struct trouble *trouble, enum direction direction, int from,
                  int to)
 {
@@ -217,7 +222,7 @@ void stream_take(struct stream *stream, struct slice bytes, int64_t now_ns)
     if (stream->closed) {
         return;
     }
-    if (faults->mode == HOLE) {
+    if (mode_of(stream) == HOLE) {
         stream->lost_bytes += bytes.size;
         return;
     }
@@ -326,7 +331,7 @@ int64_t stream_push(struct stream *stream, int64_t now_ns)
         stream_throw_away(stream);
         return NEVER_NS;
     }
-    const enum mode mode = faults_of(stream)->mode;
+    const enum mode mode = mode_of(stream);
     if (mode == HOLE) {
         stream->lost_bytes += stream->waiting_bytes;
         stream_throw_away(stream);
@@ -343,5 +348,5 @@ int64_t stream_push(struct stream *stream, int64_t now_ns)
 bool stream_is_dry(const struct stream *stream)
 {
     return stream->first == NULL && stream->aside == NULL && !stream->held &&
-           faults_of(stream)->mode == PASS;
+           mode_of(stream) == PASS;
 }

@@ -30,7 +30,8 @@ struct stream {
     int from; /* descriptors, borrowed */
     int to;
     bool is_bus;
-    bool held; /* the marker was in what came: nothing passes until it is released */
+    bool severed; /* a black hole for this connection alone */
+    bool held;    /* the marker was in what came: nothing passes until it is released */
 
     enum ending ending;
     bool closed; /* its end was passed on, or its receiver is gone: what comes is thrown away */

@@ -78,6 +78,18 @@ def test_it_slices_and_delays(proxy):
         assert time.monotonic() - began >= 0.1
 
 
+def test_a_severed_connection_is_silent_and_a_new_one_passes(proxy):
+    with connect(proxy, 0.2) as old:
+        assert old.ask("PING") == b"PONG"
+        proxy.sever("down")
+        with pytest.raises(TimeoutError):
+            old.ask("PING")
+        with connect(proxy) as new:
+            assert new.ask("PING") == b"PONG"
+        proxy.heal()
+        assert old.closes_within(5)
+
+
 def test_what_is_frozen_arrives_though_its_sender_left(proxy, redis_server):
     """The network that makes an unknown outcome run late."""
     with connect(proxy) as conn:
