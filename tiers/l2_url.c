@@ -6,9 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SENTINEL_SCHEME "redis+sentinel://"
+
 enum {
     REDIS_PORT = 6379,
+    SENTINEL_PORT = 26379,
     PORT_MAX = 65535,
+    PRIORITY_MAX = 65535,
     UNIX_PATH_MAX = 107 /* sun_path less its NUL */
 };
 
@@ -94,6 +98,15 @@ static enum status unescape(struct slice text, char **ret_text, char *error)
     return OK;
 }
 
+static enum status login_copy(const struct l2_url *from, struct l2_url *to)
+{
+    to->user = from->user != NULL ? text_copy(slice_of(from->user)) : NULL;
+    to->pass = from->pass != NULL ? text_copy(slice_of(from->pass)) : NULL;
+    const bool whole =
+        (from->user == NULL) == (to->user == NULL) && (from->pass == NULL) == (to->pass == NULL);
+    return whole ? OK : NO_MEMORY;
+}
+
 /* "user", "user:pass" or ":pass". */
 static enum status credentials_parse(struct slice text, struct l2_url *url, char *error)
 {
@@ -109,7 +122,8 @@ static enum status credentials_parse(struct slice text, struct l2_url *url, char
 }
 
 /* "host", "host:port", "[v6]", "[v6]:port". */
-static enum status endpoint_parse(struct slice text, struct l2_url *url, char *error)
+static enum status endpoint_parse(struct slice text, int default_port, struct l2_url *url,
+                                  char *error)
 {
     const bool bracketed = text.size > 0 && text.data[0] == '[';
     struct slice host = {.data = text.data, .size = find_first(text, bracketed ? ']' : ':')};
@@ -130,7 +144,7 @@ static enum status endpoint_parse(struct slice text, struct l2_url *url, char *e
             return refuse(error, "L2 URL: a host has no spaces or control characters");
         }
     }
-    uint64_t port = REDIS_PORT;
+    uint64_t port = (uint64_t)default_port;
     if (end < text.size &&
         (text.data[end] != ':' || slice_to_u64(slice_from(text, end + 1), &port) != OK ||
          port < 1 || port > PORT_MAX)) {
@@ -141,7 +155,7 @@ static enum status endpoint_parse(struct slice text, struct l2_url *url, char *e
     return url->host != NULL ? OK : NO_MEMORY;
 }
 
-static enum status db_parse(struct slice text, struct l2_url *url, char *error)
+static enum status db_parse(struct slice text, char *error)
 {
     uint64_t db = 0;
     if (slice_to_u64(text, &db) != OK) {
@@ -151,39 +165,128 @@ static enum status db_parse(struct slice text, struct l2_url *url, char *error)
         return refuse(error,
                       "L2 URL: only database 0 can be named: clients choose theirs by SELECT");
     }
-    url->db = 0;
     return OK;
 }
 
-/* Behind "redis://". */
-static enum status tcp_parse(struct slice text, struct l2_url *url, char *error)
+/* --- parameters ------------------------------------------------------------------------------------------------------ */
+
+/* What may stand behind '?'. A NULL place: not in this kind of URL. */
+struct parameters {
+    int *priority;
+    bool *independent;
+    bool takes_db;
+    char **user;
+    char **pass;
+};
+
+static enum status secret_take(struct slice value, char **place, char *error)
 {
-    if (find_first(text, '?') < text.size) {
-        return refuse(error, "L2 URL: parameters (?...) are not supported by this version");
+    if (*place != NULL) {
+        return refuse(error, "L2 URL: a parameter is given twice");
     }
-    const size_t slash = find_first(text, '/');
-    struct slice authority = {.data = text.data, .size = slash};
-    enum status status = OK;
-    const size_t at =
-        find_last(authority, '@'); /* the last: passwords are often written unescaped */
-    if (at < authority.size) {
-        status = credentials_parse((struct slice){.data = authority.data, .size = at}, url, error);
-        authority = slice_from(authority, at + 1);
+    return unescape(value, place, error);
+}
+
+static enum status parameter_take(struct slice name, struct slice value,
+                                  const struct parameters *known, char *error)
+{
+    uint64_t number = 0;
+    if (slice_equal(name, SLICE_LITERAL("priority")) && known->priority != NULL) {
+        if (slice_to_u64(value, &number) != OK || number > PRIORITY_MAX) {
+            return refuse(error, "L2 URL: priority wants a number from 0 to %d", PRIORITY_MAX);
+        }
+        *known->priority = (int)number;
+        return OK;
     }
-    if (status == OK && find_first(authority, ',') < authority.size) {
-        status = refuse(error, "L2 URL: several endpoints are not supported by this version");
+    if (slice_equal(name, SLICE_LITERAL("independent")) && known->independent != NULL) {
+        if (slice_to_u64(value, &number) != OK || number > 1) {
+            return refuse(error, "L2 URL: independent wants 0 or 1");
+        }
+        *known->independent = *known->independent || number == 1;
+        return OK;
     }
-    if (status == OK) {
-        status = endpoint_parse(authority, url, error);
+    if (slice_equal(name, SLICE_LITERAL("db")) && known->takes_db) {
+        return db_parse(value, error);
     }
-    if (status == OK && slash + 1 < text.size) {
-        status = db_parse(slice_from(text, slash + 1), url, error);
+    if (slice_equal(name, SLICE_LITERAL("sentinel-user")) && known->user != NULL) {
+        return secret_take(value, known->user, error);
     }
+    if (slice_equal(name, SLICE_LITERAL("sentinel-pass")) && known->pass != NULL) {
+        return secret_take(value, known->pass, error);
+    }
+    return refuse(error,
+                  known->user != NULL
+                      ? "L2 URL: the parameters of redis+sentinel:// are sentinel-user and "
+                        "sentinel-pass"
+                      : "L2 URL: the parameters are priority, independent%s",
+                  known->takes_db ? " and, of unix://, db" : "");
+}
+
+/* "a=1&b=2". */
+static enum status parameters_parse(struct slice text, const struct parameters *known, char *error)
+{
+    while (text.size > 0) {
+        const struct slice one = {.data = text.data, .size = find_first(text, '&')};
+        const size_t equals = find_first(one, '=');
+        if (equals == one.size) {
+            return refuse(error, "L2 URL: expected name=value behind the ?");
+        }
+        const enum status status = parameter_take((struct slice){.data = one.data, .size = equals},
+                                                  slice_from(one, equals + 1), known, error);
+        if (status != OK) {
+            return status;
+        }
+        text = slice_from(text, one.size < text.size ? one.size + 1 : one.size);
+    }
+    return OK;
+}
+
+/* Cuts what stands behind '?' off. */
+static struct slice query_cut(struct slice *text)
+{
+    const size_t question = find_first(*text, '?');
+    const struct slice query = slice_from(*text, question < text->size ? question + 1 : question);
+    text->size = question;
+    return query;
+}
+
+/* --- one endpoint ---------------------------------------------------------------------------------------------------- */
+
+/* Where "user:pass@" ends: at the last '@' in front of the first '/', for passwords are often written unescaped. */
+static enum status login_cut(struct slice *authority, struct l2_url *url, char *error)
+{
+    const size_t at = find_last(*authority, '@');
+    if (at == authority->size) {
+        return OK;
+    }
+    const enum status status =
+        credentials_parse((struct slice){.data = authority->data, .size = at}, url, error);
+    *authority = slice_from(*authority, at + 1);
     return status;
 }
 
+/* Behind "redis://". A '?' in a password must be escaped. */
+static enum status tcp_parse(struct slice text, struct l2_url *url, bool *independent, char *error)
+{
+    const struct slice query = query_cut(&text);
+    const size_t slash = find_first(text, '/');
+    struct slice authority = {.data = text.data, .size = slash};
+    enum status status = login_cut(&authority, url, error);
+    if (status == OK && find_first(authority, ',') < authority.size) {
+        status = refuse(error, "L2 URL: write each endpoint in full, as in redis://a,redis://b");
+    }
+    if (status == OK) {
+        status = endpoint_parse(authority, REDIS_PORT, url, error);
+    }
+    if (status == OK && slash + 1 < text.size) {
+        status = db_parse(slice_from(text, slash + 1), error);
+    }
+    const struct parameters known = {.priority = &url->priority, .independent = independent};
+    return status == OK ? parameters_parse(query, &known, error) : status;
+}
+
 /* Behind "unix://". */
-static enum status unix_parse(struct slice text, struct l2_url *url, char *error)
+static enum status unix_parse(struct slice text, struct l2_url *url, bool *independent, char *error)
 {
     url->is_unix = true;
     const size_t slash = find_first(text, '/');
@@ -195,55 +298,174 @@ static enum status unix_parse(struct slice text, struct l2_url *url, char *error
         }
         text = slice_from(text, slash);
     }
-    const size_t question = find_first(text, '?');
-    const struct slice path = {.data = text.data, .size = question};
-    if (path.size < 2 || path.data[0] != '/' || path.size > UNIX_PATH_MAX ||
-        memchr(path.data, '\0', path.size) != NULL) {
+    const struct slice query = query_cut(&text);
+    if (text.size < 2 || text.data[0] != '/' || text.size > UNIX_PATH_MAX ||
+        memchr(text.data, '\0', text.size) != NULL) {
         return refuse(
             error,
             "L2 URL: expected an absolute path of at most %d bytes, as in unix:///run/redis.sock",
             UNIX_PATH_MAX);
     }
-    if (question < text.size) {
-        const struct slice query = slice_from(text, question + 1);
-        if (!starts_with(query, "db=")) {
-            return refuse(error, "L2 URL: the only parameter of unix:// is ?db=");
-        }
-        const enum status status = db_parse(slice_from(query, 3), url, error);
-        if (status != OK) {
-            return status;
-        }
+    const struct parameters known = {
+        .priority = &url->priority, .independent = independent, .takes_db = true};
+    const enum status status = parameters_parse(query, &known, error);
+    if (status != OK) {
+        return status;
     }
-    url->host = text_copy(path);
+    url->host = text_copy(text);
     return url->host != NULL ? OK : NO_MEMORY;
 }
 
-enum status l2_url_parse(struct slice text, struct l2_url *ret_url, char error[L2_URL_ERROR_MAX])
+static enum status url_parse(struct slice text, struct l2_url *url, bool *independent, char *error)
 {
-    static const char *const known[] = {"rediss://", "redis+sentinel://", "redis+cluster://"};
+    static const char *const known[] = {"rediss://", "redis+cluster://"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (starts_with(text, known[i])) {
             return refuse(error, "L2 URL: %s is not supported by this version", known[i]);
         }
     }
-    struct l2_url url = {0};
-    enum status status = INVALID;
     if (starts_with(text, "redis://")) {
-        status = tcp_parse(slice_from(text, strlen("redis://")), &url, error);
-    } else if (starts_with(text, "unix://")) {
-        status = unix_parse(slice_from(text, strlen("unix://")), &url, error);
-    } else {
-        return refuse(error, "L2 URL: expected redis://[user[:pass]@]host[:port] or unix:///path");
+        return tcp_parse(slice_from(text, strlen("redis://")), url, independent, error);
+    }
+    if (starts_with(text, "unix://")) {
+        return unix_parse(slice_from(text, strlen("unix://")), url, independent, error);
+    }
+    if (starts_with(text, SENTINEL_SCHEME)) {
+        return refuse(error, "L2 URL: %s names all sentinels itself and stands alone",
+                      SENTINEL_SCHEME);
+    }
+    return refuse(error, "L2 URL: expected redis://[user[:pass]@]host[:port], unix:///path or "
+                         "redis+sentinel://host,host/name");
+}
+
+/* --- several --------------------------------------------------------------------------------------------------------- */
+
+/* Where the next endpoint begins: behind a comma that a scheme follows; a password may hold other commas. */
+static size_t next_endpoint(struct slice text)
+{
+    static const char *const schemes[] = {"redis://", "rediss://", "unix://", "redis+"};
+    for (size_t i = 0; i < text.size; i++) {
+        for (size_t k = 0; text.data[i] == ',' && k < sizeof schemes / sizeof schemes[0]; k++) {
+            if (starts_with(slice_from(text, i + 1), schemes[k])) {
+                return i;
+            }
+        }
+    }
+    return text.size;
+}
+
+/* Insertion keeps the order of equals. */
+static void sort_by_priority(struct l2_urls *urls)
+{
+    for (size_t i = 1; i < urls->count; i++) {
+        const struct l2_url one = urls->urls[i];
+        size_t at = i;
+        for (; at > 0 && urls->urls[at - 1].priority > one.priority; at--) {
+            urls->urls[at] = urls->urls[at - 1];
+        }
+        urls->urls[at] = one;
+    }
+}
+
+static enum status list_parse(struct slice text, struct l2_urls *urls, char *error)
+{
+    enum status status = OK;
+    do {
+        if (urls->count == L2_URLS_MAX) {
+            return refuse(error, "L2 URL: at most %d endpoints", L2_URLS_MAX);
+        }
+        const size_t size = next_endpoint(text);
+        /* Counted at once, so that what was read of it is freed if the rest is wrong. */
+        status = url_parse((struct slice){.data = text.data, .size = size},
+                           &urls->urls[urls->count++], &urls->independent, error);
+        text = slice_from(text, size < text.size ? size + 1 : size);
+    } while (status == OK && text.size > 0);
+    sort_by_priority(urls);
+    return status;
+}
+
+/* Behind "redis+sentinel://". Its login is L2's; that of the sentinels is in the parameters. */
+static enum status sentinel_parse(struct slice text, struct l2_urls *urls, char *error)
+{
+    struct l2_url master = {0};
+    struct l2_url login = {0};
+    const struct slice query = query_cut(&text);
+    const size_t slash = find_first(text, '/');
+    struct slice hosts = {.data = text.data, .size = slash};
+    enum status status = login_cut(&hosts, &master, error);
+    urls->master_user = master.user;
+    urls->master_pass = master.pass;
+    if (status == OK && slash + 1 >= text.size) {
+        status =
+            refuse(error, "L2 URL: expected the name of the master behind the sentinels, as in "
+                          "redis+sentinel://host,host/name");
     }
     if (status == OK) {
-        *ret_url = url;
+        status = unescape(slice_from(text, slash + 1), &urls->master_name, error);
+    }
+    const struct parameters known = {.user = &login.user, .pass = &login.pass};
+    if (status == OK) {
+        status = parameters_parse(query, &known, error);
+    }
+    for (bool more = true; status == OK && more;) {
+        if (urls->count == L2_URLS_MAX) {
+            status = refuse(error, "L2 URL: at most %d sentinels", L2_URLS_MAX);
+            break;
+        }
+        const size_t size = find_first(hosts, ',');
+        struct l2_url *url = &urls->urls[urls->count++];
+        more = size < hosts.size;
+        status = endpoint_parse((struct slice){.data = hosts.data, .size = size}, SENTINEL_PORT,
+                                url, error);
+        hosts = slice_from(hosts, more ? size + 1 : size);
+        if (status == OK) {
+            status = login_copy(&login, url);
+        }
+    }
+    l2_url_done(&login);
+    return status;
+}
+
+enum status l2_urls_parse(struct slice text, struct l2_urls *ret_urls, char error[L2_URL_ERROR_MAX])
+{
+    struct l2_urls urls = {0};
+    const enum status status =
+        starts_with(text, SENTINEL_SCHEME)
+            ? sentinel_parse(slice_from(text, strlen(SENTINEL_SCHEME)), &urls, error)
+            : list_parse(text, &urls, error);
+    if (status == OK) {
+        *ret_urls = urls;
         return OK;
     }
     if (status == NO_MEMORY) {
         (void)snprintf(error, L2_URL_ERROR_MAX, "L2 URL: no memory");
     }
-    l2_url_done(&url);
+    l2_urls_done(&urls);
     return status;
+}
+
+void l2_url_address(const struct l2_url *url, char text[L2_URL_ADDRESS_MAX])
+{
+    if (url->is_unix) {
+        (void)snprintf(text, L2_URL_ADDRESS_MAX, "%s", url->host);
+    } else {
+        const bool bracketed = strchr(url->host, ':') != NULL;
+        (void)snprintf(text, L2_URL_ADDRESS_MAX, "%s%s%s:%d", bracketed ? "[" : "", url->host,
+                       bracketed ? "]" : "", url->port);
+    }
+}
+
+enum status l2_url_copy(const struct l2_url *url, struct l2_url *ret_url)
+{
+    struct l2_url copy = {
+        .is_unix = url->is_unix, .port = url->port, .db = url->db, .priority = url->priority};
+    copy.host = text_copy(slice_of(url->host));
+    if (copy.host == NULL || login_copy(url, &copy) != OK) {
+        l2_url_done(&copy);
+        return NO_MEMORY;
+    }
+    *ret_url = copy;
+    return OK;
 }
 
 /* A password does not stay behind in freed memory. */
@@ -261,4 +483,15 @@ void l2_url_done(struct l2_url *url)
     free(url->user);
     secret_free(url->pass);
     *url = (struct l2_url){0};
+}
+
+void l2_urls_done(struct l2_urls *urls)
+{
+    for (size_t i = 0; i < urls->count; i++) {
+        l2_url_done(&urls->urls[i]);
+    }
+    free(urls->master_name);
+    free(urls->master_user);
+    secret_free(urls->master_pass);
+    *urls = (struct l2_urls){0};
 }

@@ -9,28 +9,152 @@
 
 #include <cmocka.h>
 
-static struct l2_url parsed(const char *text)
+static struct l2_urls all_parsed(const char *text)
 {
-    struct l2_url url = {0};
+    struct l2_urls urls = {0};
     char error[L2_URL_ERROR_MAX] = "";
-    if (l2_url_parse(slice_of(text), &url, error) != OK) {
+    if (l2_urls_parse(slice_of(text), &urls, error) != OK) {
         fail_msg("%s: %s", text, error);
     }
-    return url;
+    return urls;
+}
+
+/* The only one. */
+static struct l2_url parsed(const char *text)
+{
+    struct l2_urls urls = all_parsed(text);
+    assert_int_equal(urls.count, 1);
+    assert_false(urls.independent);
+    assert_null(urls.master_name);
+    return urls.urls[0];
 }
 
 static void refused(const char *text, const char *because)
 {
-    struct l2_url url = {.port = 77};
+    struct l2_urls urls = {.count = 77};
     char error[L2_URL_ERROR_MAX] = "";
-    if (l2_url_parse(slice_of(text), &url, error) != INVALID) {
+    if (l2_urls_parse(slice_of(text), &urls, error) != INVALID) {
         fail_msg("%s was accepted", text);
     }
     if (strstr(error, because) == NULL) {
         fail_msg("%s: \"%s\" does not say \"%s\"", text, error, because);
     }
-    assert_int_equal(url.port, 77);
-    assert_null(url.host);
+    assert_int_equal(urls.count, 77);
+}
+
+static void address_is(const struct l2_url *url, const char *wanted)
+{
+    char text[L2_URL_ADDRESS_MAX];
+    l2_url_address(url, text);
+    assert_string_equal(text, wanted);
+}
+
+static void several_endpoints_stand_by_priority(void **state)
+{
+    (void)state;
+    struct l2_urls urls = all_parsed(
+        "redis://u:p@a:1?priority=2,unix:///s?priority=1&db=0,redis://[::1]:3?priority=2");
+    assert_int_equal(urls.count, 3);
+    assert_false(urls.independent);
+    address_is(&urls.urls[0], "/s");
+    address_is(&urls.urls[1], "a:1");
+    address_is(&urls.urls[2], "[::1]:3");
+    assert_string_equal(urls.urls[1].pass, "p");
+    assert_int_equal(urls.urls[2].priority, 2);
+    l2_urls_done(&urls);
+    assert_int_equal(urls.count, 0);
+}
+
+static void independence_is_said_once_for_all(void **state)
+{
+    (void)state;
+    struct l2_urls urls = all_parsed("redis://a,redis://b?priority=1&independent=1");
+    assert_true(urls.independent);
+    assert_string_equal(urls.urls[0].host, "a");
+    l2_urls_done(&urls);
+    urls = all_parsed("redis://a?independent=0,redis://b");
+    assert_false(urls.independent);
+    l2_urls_done(&urls);
+}
+
+static void a_password_may_hold_commas(void **state)
+{
+    (void)state;
+    struct l2_urls urls = all_parsed("redis://:a,b@h,redis://i");
+    assert_int_equal(urls.count, 2);
+    assert_string_equal(urls.urls[0].pass, "a,b");
+    l2_urls_done(&urls);
+}
+
+static void sentinels_are_named_with_their_master(void **state)
+{
+    (void)state;
+    struct l2_urls urls = all_parsed(
+        "redis+sentinel://app:s%40x@one,two:5000,[::1]/my%2dmaster?sentinel-user=w&sentinel-pass=v");
+    assert_int_equal(urls.count, 3);
+    assert_string_equal(urls.master_name, "my-master");
+    assert_string_equal(urls.master_user, "app");
+    assert_string_equal(urls.master_pass, "s@x");
+    address_is(&urls.urls[0], "one:26379");
+    address_is(&urls.urls[1], "two:5000");
+    address_is(&urls.urls[2], "[::1]:26379");
+    for (size_t i = 0; i < urls.count; i++) {
+        assert_string_equal(urls.urls[i].user, "w");
+        assert_string_equal(urls.urls[i].pass, "v");
+    }
+    l2_urls_done(&urls);
+    urls = all_parsed("redis+sentinel://one/m");
+    assert_null(urls.master_pass);
+    assert_null(urls.urls[0].pass);
+    l2_urls_done(&urls);
+}
+
+static void sentinels_that_are_not_whole_are_refused(void **state)
+{
+    (void)state;
+    refused("redis+sentinel://a", "expected the name of the master");
+    refused("redis+sentinel://a/", "expected the name of the master");
+    refused("redis+sentinel:///m", "expected a host");
+    refused("redis+sentinel://a,/m", "expected a host");
+    refused("redis+sentinel://a,,b/m", "expected a host");
+    refused("redis+sentinel://a:x/m", "expected a port");
+    refused("redis+sentinel://a/m?priority=1", "sentinel-user and sentinel-pass");
+    refused("redis+sentinel://a/m?sentinel-pass=1&sentinel-pass=2", "given twice");
+    refused("redis+sentinel://a/%zz", "hex digits");
+    refused("redis://x,redis+sentinel://a/m", "stands alone");
+}
+
+static void parameters_are_checked(void **state)
+{
+    (void)state;
+    refused("redis://h?priority", "name=value");
+    refused("redis://h?priority=x", "priority wants a number");
+    refused("redis://h?priority=65536", "priority wants a number");
+    refused("redis://h?priority=-1", "priority wants a number");
+    refused("redis://h?independent=2", "0 or 1");
+    refused("redis://h?db=0", "the parameters are priority, independent");
+    refused("redis://h?x=1", "the parameters are");
+    refused("redis://h?sentinel-user=1", "the parameters are");
+    char many[L2_URLS_MAX * 16 + 32] = "redis://h";
+    for (int i = 0; i < L2_URLS_MAX; i++) {
+        strcat(many, ",redis://h");
+    }
+    refused(many, "at most 16 endpoints");
+}
+
+static void a_copy_stands_alone(void **state)
+{
+    (void)state;
+    struct l2_url url = parsed("redis://u:p@h:7?priority=3");
+    struct l2_url copy = {0};
+    assert_int_equal(l2_url_copy(&url, &copy), OK);
+    l2_url_done(&url);
+    assert_string_equal(copy.host, "h");
+    assert_string_equal(copy.user, "u");
+    assert_string_equal(copy.pass, "p");
+    assert_int_equal(copy.port, 7);
+    assert_int_equal(copy.priority, 3);
+    l2_url_done(&copy);
 }
 
 static void host_and_port_are_taken_apart(void **state)
@@ -117,11 +241,10 @@ static void what_this_version_cannot_do_is_refused_by_name(void **state)
 {
     (void)state;
     refused("rediss://h:1", "rediss:// is not supported by this version");
-    refused("redis+sentinel://a,b/master", "redis+sentinel:// is not supported by this version");
     refused("redis+cluster://a,b", "redis+cluster:// is not supported by this version");
-    refused("redis://a:1,b:2", "several endpoints are not supported by this version");
-    refused("redis://a:1,redis://b:2", "several endpoints are not supported by this version");
-    refused("redis://a:1?priority=1", "not supported by this version");
+    refused("redis://a,rediss://b", "rediss:// is not supported by this version");
+    refused("redis://a:1,b:2", "write each endpoint in full");
+    refused("redis://a:1,", "write each endpoint in full");
 }
 
 static void other_databases_than_0_are_refused(void **state)
@@ -131,7 +254,7 @@ static void other_databases_than_0_are_refused(void **state)
     refused("redis://h/x", "the number of a database");
     refused("redis://h/0/", "the number of a database");
     refused("unix:///s?db=3", "only database 0");
-    refused("unix:///s?database=0", "?db=");
+    refused("unix:///s?database=0", "and, of unix://, db");
 }
 
 static void malformed_urls_say_what_was_expected(void **state)
@@ -180,11 +303,12 @@ static void an_error_never_repeats_the_password(void **state)
     static const char *const urls[] = {"redis://u:hunter2@",      "redis://u:hunter2@h:99999",
                                        "redis://u:hunter2@h/7",   "redis://u:hunter2%zz@h",
                                        "rediss://u:hunter2@h",    "unix://u:hunter2@/s?x=1",
-                                       "redis://u:hunter2@h,i:1", "bad://u:hunter2@h"};
+                                       "redis://u:hunter2@h,i:1", "bad://u:hunter2@h",
+                                       "redis://a?hunter2=1",     "redis+sentinel://u:hunter2@h"};
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
-        struct l2_url url = {0};
+        struct l2_urls found = {0};
         char error[L2_URL_ERROR_MAX] = "";
-        assert_int_equal(l2_url_parse(slice_of(urls[i]), &url, error), INVALID);
+        assert_int_equal(l2_urls_parse(slice_of(urls[i]), &found, error), INVALID);
         assert_null(strstr(error, "hunter2"));
         assert_true(strlen(error) > 0);
     }
@@ -203,6 +327,13 @@ int main(void)
         cmocka_unit_test(other_databases_than_0_are_refused),
         cmocka_unit_test(malformed_urls_say_what_was_expected),
         cmocka_unit_test(a_unix_path_longer_than_the_kernel_takes_is_refused),
+        cmocka_unit_test(several_endpoints_stand_by_priority),
+        cmocka_unit_test(independence_is_said_once_for_all),
+        cmocka_unit_test(a_password_may_hold_commas),
+        cmocka_unit_test(sentinels_are_named_with_their_master),
+        cmocka_unit_test(sentinels_that_are_not_whole_are_refused),
+        cmocka_unit_test(parameters_are_checked),
+        cmocka_unit_test(a_copy_stands_alone),
         cmocka_unit_test(an_error_never_repeats_the_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
