@@ -420,6 +420,11 @@ struct mailbox *control_mailbox(struct control *control)
     return &control->mailbox;
 }
 
+void control_describe_l2(const struct control *control, struct l2_finder_description *ret)
+{
+    control_l2_describe(control->l2, ret);
+}
+
 int control_port(const struct control *control)
 {
     return listeners_port(control->listeners);

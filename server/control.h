@@ -16,6 +16,7 @@
 #include "protocol/bytes.h"
 
 struct control;
+struct l2_finder_description;
 struct mailbox;
 struct node;
 struct options;
@@ -37,6 +38,8 @@ void control_free(struct control *control);
  * NULL: none wait any more. Takes them over. Under options_lock; any thread. */
 void control_rebuild(struct control *control, struct options *next);
 
+/* Which endpoints of L2 there are and how they fare; any thread. Only with an L2. */
+void control_describe_l2(const struct control *control, struct l2_finder_description *ret);
 struct mailbox *control_mailbox(struct control *control); /* letters for its loop; any thread */
 int control_port(const struct control *control);          /* clients' first TCP port; 0: none */
 /* Whether new work should come here; `reasons` gets one line per thing that is missing, and may be NULL. Any thread. */

@@ -2,7 +2,7 @@
 #include "server/control_l2.h"
 
 #include "protocol/check.h"
-#include "server/l2_socket.h"
+#include "server/l2_finder.h"
 #include "server/node.h"
 #include "server/totals.h"
 #include "tiers/base/list.h"
@@ -19,6 +19,10 @@ enum {
 
 struct control_l2 {
     struct node *node;
+    struct l2_finder *finder;
+    int64_t follow_delay_ms;
+    bool moved;             /* L2 is elsewhere: the links of this loop must follow */
+    uint64_t confirmed_run; /* the process that all workers' links were last at; 0: none yet */
     int64_t now_ms;
     _Atomic bool was_up;
     struct l2_roof roof;
@@ -133,6 +137,7 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
     coherence_on_control_up(l2_coherence(l2), answer, l2->now_ms);
     tiers_set_l2_up(l2->node->tiers, true);
     atomic_store(&l2->was_up, true);
+    l2_finder_on_up(l2->finder, l2->now_ms);
     log_write(&l2->node->log, LOG_NOTICE, "l2_up", "epoch=%llu",
               (unsigned long long)answer->epoch.counter);
     if (!l2->commands_waiting) {
@@ -146,9 +151,11 @@ static void l2_on_link_down(struct link *link, void *arg, const char *why)
 {
     struct control_l2 *l2 = arg;
     (void)link;
+    l2_read_clock(l2);
     coherence_on_control_lost(l2_coherence(l2));
     tiers_set_l2_up(l2->node->tiers, false);
     log_write(&l2->node->log, LOG_WARNING, "l2_down", "%s", why);
+    l2_finder_on_failure(l2->finder, why, l2->now_ms);
 }
 
 static uint64_t l2_known_epoch(void *arg)
@@ -189,10 +196,32 @@ static void l2_on_bus_push(struct link *link, void *arg, struct slice reply)
     coherence_on_bus_reply(l2_coherence(l2), reply, l2->now_ms);
 }
 
+/* Both links of this loop go where L2 is now; the workers' follow at their next tick. */
+static void l2_on_moved(void *arg, int64_t delay_ms)
+{
+    struct control_l2 *l2 = arg;
+    l2->moved =
+        true; /* at the next tick: it may be called from inside the control link's own loss */
+    l2->follow_delay_ms = delay_ms;
+}
+
+static void l2_follow(struct control_l2 *l2)
+{
+    const struct l2_url *url = tiers_url(l2->node->tiers);
+    l2->moved = false;
+    link_go_to(l2->control, url, l2->follow_delay_ms, l2->now_ms);
+    link_go_to(l2->bus, url, l2->follow_delay_ms, l2->now_ms);
+}
+
 static enum status l2_open_links(struct control_l2 *l2, uv_loop_t *loop)
 {
     struct node *node = l2->node;
-    l2_roof_open(&l2->roof, loop, &node->clock, tiers_url(node->tiers), l2);
+    l2_roof_open(&l2->roof, loop, &node->clock, l2);
+    l2->finder = l2_finder_new(&(struct l2_finder_options){
+        .node = node, .roof = &l2->roof, .on_moved = l2_on_moved, .arg = l2});
+    if (l2->finder == NULL) {
+        return NO_MEMORY;
+    }
     struct link_options options = {
         .url = tiers_url(node->tiers),
         .proto = 2,
@@ -275,8 +304,21 @@ uint64_t control_l2_unconfirmed_run(const struct control_l2 *l2)
     return coherence_unconfirmed_run(l2_coherence(l2));
 }
 
+/* Values of a server that has nothing to do with the present one are no older versions of anything: they go, whatever a
+ * namespace's mode says. By now no worker's link is at the former one. */
+static void l2_forget_other_server(struct control_l2 *l2)
+{
+    if (l2->node->urls.independent && l2->confirmed_run != 0) {
+        namespaces_flush_all(l2->node->namespaces);
+    }
+}
+
 void control_l2_targets_confirmed(struct control_l2 *l2, uint64_t run)
 {
+    if (l2->confirmed_run != run) {
+        l2_forget_other_server(l2);
+        l2->confirmed_run = run;
+    }
     coherence_targets_confirmed(l2_coherence(l2), run);
 }
 
@@ -308,6 +350,9 @@ void control_l2_close(struct control_l2 *l2)
     l2->bus = NULL;
     link_free(bus);
     link_free(control);
+    if (l2->finder != NULL) {
+        l2_finder_close(l2->finder);
+    }
     l2_roof_close(&l2->roof);
     if (l2->wait_timer.data != NULL) {
         uv_close((uv_handle_t *)&l2->wait_timer, NULL);
@@ -317,6 +362,7 @@ void control_l2_close(struct control_l2 *l2)
 void control_l2_free(struct control_l2 *l2)
 {
     if (l2 != NULL) {
+        l2_finder_free(l2->finder);
         buf_done(&l2->scratch);
         free(l2);
     }
@@ -332,6 +378,10 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     const struct namespaces *spaces = l2->node->namespaces;
     coherence_set_bounds(coherence, (uint32_t)namespaces_least_bound_ms(spaces),
                          (uint32_t)namespaces_most_bound_ms(spaces));
+    l2_finder_tick(l2->finder, l2->now_ms);
+    if (l2->moved) {
+        l2_follow(l2);
+    }
     link_tick(l2->control, l2->now_ms);
     link_tick(l2->bus, l2->now_ms);
     if (link_state(l2->bus) == LINK_READY && coherence_bus_is_dead(coherence, l2->now_ms)) {
@@ -379,6 +429,11 @@ void control_l2_flush(struct control_l2 *l2)
     l2_beat(l2);
     l2_roof_flush(&l2->roof);
     l2_set_wait_timer(l2);
+}
+
+void control_l2_describe(const struct control_l2 *l2, struct l2_finder_description *ret)
+{
+    l2_finder_describe(l2->finder, ret);
 }
 
 bool control_l2_was_up(const struct control_l2 *l2)

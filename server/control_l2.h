@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct control_l2;
+struct l2_finder_description;
 struct node;
 
 struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop); /* NULL: no memory */
@@ -28,6 +29,8 @@ void control_l2_flush(struct control_l2 *l2); /* twice a turn, before and after 
 /* As coherence_unconfirmed_run and coherence_targets_confirmed: control.c asks the workers. */
 uint64_t control_l2_unconfirmed_run(const struct control_l2 *l2);
 void control_l2_targets_confirmed(struct control_l2 *l2, uint64_t run);
+void control_l2_describe(const struct control_l2 *l2,
+                         struct l2_finder_description *ret); /* any thread */
 bool control_l2_was_up(const struct control_l2 *l2); /* L2 answered once; any thread */
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The sections of INFO that are our own: L1, L2, Coherence, Namespaces. */
+#include "server/control.h"
 #include "server/info.h"
+#include "server/l2_finder.h"
 #include "server/node.h"
 #include "tiers/tiers.h"
 
@@ -29,6 +31,40 @@ void info_l1(struct info *info)
     info_line(info, "l1_invalidations:%" PRIu64, l1->invalidations);
 }
 
+/* The current endpoint, then all of them by priority, then the last change. Times are how long ago, -1: never. */
+static void info_endpoints(struct info *info)
+{
+    struct l2_finder_description found;
+    control_describe_l2(info->node->control, &found);
+    char address[L2_URL_ADDRESS_MAX] = "";
+    for (size_t i = 0; i < found.count; i++) {
+        if (found.endpoints[i].is_current) {
+            l2_url_address(found.endpoints[i].url, address);
+        }
+    }
+    info_line(info, "l2_endpoint:%s", address);
+    for (size_t i = 0; i < found.count; i++) {
+        const struct endpoint_description *one = &found.endpoints[i];
+        l2_url_address(one->url, address);
+        info_line(info,
+                  "l2_endpoint_%zu:address=%s,priority=%d,current=%d,failures=%u,up_ms_ago=%" PRId64
+                  ",failed_ms_ago=%" PRId64 ",why=%s",
+                  i, address, one->url->priority, one->is_current, one->failures,
+                  one->up_at_ms == 0 ? -1 : info->now_ms - one->up_at_ms,
+                  one->failed_at_ms == 0 ? -1 : info->now_ms - one->failed_at_ms, one->why);
+    }
+    if (found.sentinel[0] != '\0') {
+        info_line(info, "l2_sentinel:%s", found.sentinel);
+        info_line(info, "l2_sentinel_up:%d", found.sentinel_up);
+    }
+    info_line(info, "l2_moves:%" PRIu64, info->totals.metrics[M_L2_MOVES]);
+    if (found.event_count > 0) {
+        l2_url_address(found.events[0].to, address);
+        info_line(info, "l2_last_move:to=%s,ms_ago=%" PRId64 ",why=%s", address,
+                  info->now_ms - found.events[0].at_ms, found.events[0].why);
+    }
+}
+
 void info_l2(struct info *info)
 {
     const uint64_t *metrics = info->totals.metrics;
@@ -38,6 +74,9 @@ void info_l2(struct info *info)
     }
     info_line(info, "l2_configured:%d", info->node->tiers != NULL);
     info_line(info, "l2_state:%s", description.l2_state);
+    if (info->node->tiers != NULL) {
+        info_endpoints(info);
+    }
     info_line(info, "l2_reads:%" PRIu64,
               metrics[M_L2_HITS] + metrics[M_L2_MISSES] + metrics[M_L2_ERRORS]);
     info_line(info, "l2_hits:%" PRIu64, metrics[M_L2_HITS]);

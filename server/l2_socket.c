@@ -295,7 +295,7 @@ static void roof_connect(void *arg, struct link *link)
     s->link = link;
     s->fd = -1;
     list_push_back(&roof->sockets, &s->in_roof);
-    const struct l2_url *url = roof->url;
+    const struct l2_url *url = link_url(link);
     if (!url->is_unix) {
         l2_socket_resolve(s, url);
         return;
@@ -321,10 +321,9 @@ static void roof_wants_flush(void *arg, struct link *link)
     }
 }
 
-void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock,
-                  const struct l2_url *url, void *owner)
+void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock, void *owner)
 {
-    *roof = (struct l2_roof){.loop = loop, .clock = clock, .url = url, .owner = owner};
+    *roof = (struct l2_roof){.loop = loop, .clock = clock, .owner = owner};
     list_init(&roof->sockets);
 }
 

@@ -20,15 +20,12 @@ struct l2_roof {
     uv_loop_t *loop;
     const struct clock *clock;
     void *owner; /* the worker or control whose links these are */
-    const struct l2_url *url;
     unsigned
         address_turn; /* which of the name's addresses is tried next: the one after the last that failed */
     struct list sockets;
 };
 
-/* All its links go to `url`, which is borrowed. */
-void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock,
-                  const struct l2_url *url, void *owner);
+void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock, void *owner);
 void l2_roof_close(struct l2_roof *roof); /* no link may be left */
 struct link_io l2_roof_io(struct l2_roof *roof);
 /* Twice per turn, before and after polling: writes what the links have to say. */

@@ -124,14 +124,14 @@ static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
     if (node->options.l2[0] == '\0') {
         return OK;
     }
-    if (l2_url_parse(slice_of(node->options.l2), &node->url, why) != OK) {
+    if (l2_urls_parse(slice_of(node->options.l2), &node->urls, why) != OK) {
         (void)snprintf(error, NODE_ERROR_MAX, "option l2: %s", why);
         return INVALID;
     }
     node->tiers = tiers_new(&(struct tiers_options){
         .namespaces = node->namespaces,
         .metrics = node->metrics,
-        .url = &node->url,
+        .url = node->urls.master_name == NULL ? &node->urls.urls[0] : NULL,
         .coherence_db = (unsigned)node->options.coherence_db,
         .node = node->id,
     });
@@ -234,7 +234,7 @@ void node_free(struct node *node)
     control_free(node->control);
     free(node->workers);
     tiers_free(node->tiers);
-    l2_url_done(&node->url);
+    l2_urls_done(&node->urls);
     namespaces_free(node->namespaces);
     sampler_free(node->sampler);
     errorstats_free(node->errorstats);

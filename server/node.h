@@ -45,7 +45,7 @@ struct node {
     struct live live;
     struct clock clock;
     struct log log;
-    struct l2_url url;             /* of L2, if there is one */
+    struct l2_urls urls;           /* of L2, if there is one */
     struct namespaces *namespaces; /* what there is changes while all others stand still */
     struct tiers *tiers;           /* NULL: alone, no L2 */
     struct worker **workers;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/check.h"
 #include "server/option_table.h"
+#include "tiers/l2_url.h"
 #include "tiers/policy.h"
 
 #include <string.h>
@@ -110,28 +111,19 @@ const char *options_check_together(const struct options *options, char room[OPTI
 
 /* --- l2 ----------------------------------------------------------------------------------------- */
 
-/* Only the kind is looked at; tiers/l2_url.h reads the rest. */
 static const char *check_l2(struct slice value, char room[OPTION_REASON_MAX])
 {
-    static const char *const others[] = {"rediss://", "redis+sentinel://", "redis+cluster://"};
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        if (begins_with(value, others[i])) {
-            (void)snprintf(room, OPTION_REASON_MAX, "%s is not supported by this version",
-                           others[i]);
-            return room;
-        }
+    struct l2_urls urls;
+    char why[L2_URL_ERROR_MAX];
+    if (value.size == 0) {
+        return NULL;
     }
-    if (value.size > 0 && !begins_with(value, "redis://") && !begins_with(value, "unix://")) {
-        return "argument must be redis://[user:pass@]host:port[/db] or unix:///path";
+    if (l2_urls_parse(value, &urls, why) == OK) {
+        l2_urls_done(&urls);
+        return NULL;
     }
-    /* A password may hold a comma, a host may not. */
-    const char *at = value.size > 0 ? memrchr(value.data, '@', value.size) : NULL;
-    const char *hosts = at != NULL ? at : value.data;
-    const size_t hosts_size = value.size - (size_t)(hosts - value.data);
-    if (begins_with(value, "redis://") && memchr(hosts, ',', hosts_size) != NULL) {
-        return "several endpoints are not supported by this version";
-    }
-    return NULL;
+    (void)snprintf(room, OPTION_REASON_MAX, "%s", why);
+    return room;
 }
 
 /* --- words and digits --------------------------------------------------------------------------- */

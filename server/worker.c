@@ -279,7 +279,7 @@ static enum status worker_open_window(struct worker *worker)
     if (worker->roof == NULL) {
         return NO_MEMORY;
     }
-    l2_roof_open(worker->roof, &worker->loop, &node->clock, tiers_url(node->tiers), worker);
+    l2_roof_open(worker->roof, &worker->loop, &node->clock, worker);
     worker->window = tiers_window_new(&(struct tiers_window_options){
         .tiers = node->tiers,
         .worker = worker->index,

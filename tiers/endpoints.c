@@ -90,6 +90,11 @@ const struct l2_url *endpoints_current(const struct endpoints *endpoints)
     return endpoints->count == 0 ? NULL : endpoints->all[endpoints->current].url;
 }
 
+bool endpoints_current_failed(const struct endpoints *endpoints)
+{
+    return endpoints->all[endpoints->current].failures > 0;
+}
+
 /* --- moving ---------------------------------------------------------------------------------------------------------- */
 
 static void note_change(struct endpoints *endpoints, const char *why, int64_t now_ms)

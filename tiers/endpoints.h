@@ -43,6 +43,7 @@ void endpoints_hold(struct endpoints *endpoints, int64_t hold_ms); /* the settin
 
 /* Where L2 is. NULL: no sentinel has said yet. */
 const struct l2_url *endpoints_current(const struct endpoints *endpoints);
+bool endpoints_current_failed(const struct endpoints *endpoints); /* when it was last tried */
 
 /* What became of the control link: its greeting was accepted, or it was lost, refused, overdue. true: the current
  * endpoint is another one now, and all links must follow. */

@@ -33,6 +33,22 @@ struct link *link_new(const struct link_options *options)
     return link;
 }
 
+const struct l2_url *link_url(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    return link->options.url;
+}
+
+void link_go_to(struct link *link, const struct l2_url *url, int64_t delay_ms, int64_t now_ms)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    if (url != link->options.url) {
+        link->options.url = url;
+        link_close(link, "L2 is at another address", now_ms);
+    }
+    link->retry_at_ms = now_ms + delay_ms;
+}
+
 enum link_state link_state(const struct link *link)
 {
     CHECK_MAGIC(link, LINK_MAGIC);
@@ -570,7 +586,7 @@ void link_tick(struct link *link, int64_t now_ms)
     CHECK_MAGIC(link, LINK_MAGIC);
     switch (link->state) {
     case LINK_DOWN:
-        if (now_ms >= link->retry_at_ms) {
+        if (now_ms >= link->retry_at_ms && link->options.url != NULL) {
             link_move(link, LINK_CONNECTING);
             link->overdue_at_ms = now_ms + LINK_ATTEMPT_MS;
             link->options.io.connect(link->options.io.roof, link);

@@ -101,7 +101,7 @@ struct link_request {
 };
 
 struct link_options {
-    const struct l2_url *url; /* borrowed for the life of the link */
+    const struct l2_url *url; /* borrowed for the life of the link; NULL: link_go_to says later */
     int proto;                /* 2 or 3 */
     unsigned coherence_db;
     uint64_t node;
@@ -116,6 +116,9 @@ struct link_options {
      * pushes are skipped, and any other reply that nobody asked for closes the link. */
     void (*on_push)(struct link *link, void *arg, struct slice reply);
     void *arg;
+    /* Not for L2: a sentinel, or a server that is only looked at. The greeting is AUTH, HELLO and CLIENT ID; there is no
+     * beat (on_ready gets zeros), no database but 0, no fence. */
+    bool plain;
     uint64_t (*known_epoch)(void *arg); /* counter for the greeting's beat; NULL: 0 */
     /* The node's epoch, which a check must find. NULL, or counter 0: the link's own. */
     struct epoch (*expected_epoch)(void *arg);
@@ -126,6 +129,10 @@ struct link *link_new(
     const struct link_options *options); /* NULL: no memory. DOWN; the first tick connects */
 void link_free(struct link *link);       /* outstanding requests end as if the link were lost */
 
+/* Connects to `url` from now on, first after delay_ms: what is under way to another address is closed. NULL: nowhere,
+ * until it is said again. The same address again changes only when the next attempt is. */
+void link_go_to(struct link *link, const struct l2_url *url, int64_t delay_ms, int64_t now_ms);
+const struct l2_url *link_url(const struct link *link);
 enum link_state link_state(const struct link *link);
 bool link_is_down(const struct link *link); /* the last attempt failed and no newer one succeeded */
 const char *link_why_down(const struct link *link); /* of the last loss, for messages; never NULL */

@@ -60,11 +60,12 @@ enum status link_greeting_append(struct link *link, int64_t now_ms)
     if (status == OK) {
         status = resp_append_request(&link->out, 2, client_id);
     }
-    if (status == OK) {
+    if (status == OK && !options->plain) {
         status = beat_write(&link->out, &beat);
     }
     /* Downwards, so that the link ends in database 0. A bus asks nothing of any database. */
-    link->select_next = options->on_push == NULL ? (int)LIMIT_DATABASES - 1 : -1;
+    link->select_next =
+        options->on_push == NULL && !options->plain ? (int)LIMIT_DATABASES - 1 : -1;
     for (int db = link->select_next; db >= 0 && status == OK; db--) {
         char select[LINK_SELECT_MAX];
         status = buf_append(&link->out, select, link_select_write(select, db));
@@ -159,6 +160,10 @@ void link_greeting_take(struct link *link, struct slice reply, int64_t now_ms)
         }
         link->client_id = (uint64_t)element.number;
         link->step = GREET_BEAT;
+        if (link->options.plain) {
+            link->greeting = (struct beat_answer){0};
+            greeting_end(link);
+        }
         return;
     case GREET_BEAT: greeting_take_beat(link, reply, now_ms); return;
     case GREET_SELECT: greeting_take_select(link, !is_error); return;

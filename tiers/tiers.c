@@ -20,6 +20,7 @@ struct tiers {
     uint32_t magic;
     struct tiers_options options;
     struct coherence *coherence;
+    _Atomic(const struct l2_url *) url;
     _Atomic(const struct l2_commands *) commands;
     struct learned *learned; /* control loop's */
     _Atomic bool l2_up;
@@ -33,6 +34,7 @@ struct tiers *tiers_new(const struct tiers_options *options)
     }
     tiers->magic = TIERS_MAGIC;
     tiers->options = *options;
+    tiers_set_url(tiers, options->url);
     tiers->coherence = coherence_new(&(struct coherence_options){
         .namespaces = options->namespaces,
         .metrics = options->metrics,
@@ -76,7 +78,12 @@ struct coherence *tiers_coherence(const struct tiers *tiers)
 
 const struct l2_url *tiers_url(const struct tiers *tiers)
 {
-    return tiers->options.url;
+    return atomic_load_explicit(&tiers->url, memory_order_acquire);
+}
+
+void tiers_set_url(struct tiers *tiers, const struct l2_url *url)
+{
+    atomic_store_explicit(&tiers->url, url, memory_order_release);
 }
 
 unsigned tiers_coherence_db(const struct tiers *tiers)

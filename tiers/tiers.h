@@ -39,7 +39,7 @@ struct tiers_window;
 struct tiers_options {
     struct metrics *metrics;       /* the control loop's */
     struct namespaces *namespaces; /* borrowed */
-    const struct l2_url *url;      /* copied by reference: lives as long as the tiers */
+    const struct l2_url *url;      /* where L2 is at first; NULL: not known yet. See tiers_set_url */
     unsigned coherence_db;
     uint64_t node;
 };
@@ -48,7 +48,10 @@ struct tiers *tiers_new(const struct tiers_options *options); /* NULL: no memory
 void tiers_free(struct tiers *tiers);                         /* after all windows */
 struct namespaces *tiers_namespaces(const struct tiers *tiers);
 struct coherence *tiers_coherence(const struct tiers *tiers); /* the control loop's */
+/* Where L2 is now. Any thread reads, the control loop sets; links follow at their window's next tick. URLs that were
+ * ever set live as long as the tiers. NULL: nobody knows yet. */
 const struct l2_url *tiers_url(const struct tiers *tiers);
+void tiers_set_url(struct tiers *tiers, const struct l2_url *url);
 unsigned tiers_coherence_db(const struct tiers *tiers);
 uint64_t tiers_node(const struct tiers *tiers); /* its number on the bus */
 

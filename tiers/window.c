@@ -116,8 +116,12 @@ void tiers_window_tick(struct tiers_window *window, int64_t now_ms)
 {
     CHECK_MAGIC(window, WINDOW_MAGIC);
     tiers_window_begin(window, now_ms);
+    const struct l2_url *url = tiers_url(window->options.tiers);
     for (unsigned i = 0; i < 2; i++) {
         if (window->links[i] != NULL) {
+            if (link_url(window->links[i]) != url) {
+                link_go_to(window->links[i], url, 0, now_ms);
+            }
             link_tick(window->links[i], now_ms);
         }
     }
