@@ -13,9 +13,9 @@
 #include <string.h>
 
 enum {
-    ASK_EVERY_MS = 1000,  /* while all is well; it also tells of switches by itself */
-    ASK_AGAIN_MS = 100,   /* when the control link fails */
-    ANSWER_MS = 1000,     /* a sentinel or a probed server has so long to answer */
+    ASK_EVERY_MS = 1000,    /* while all is well; it also tells of switches by itself */
+    ASK_AGAIN_MS = 100,     /* when the control link fails */
+    ANSWER_MS = 1000,       /* a sentinel or a probed server has so long to answer */
     NEXT_ENDPOINT_MS = 500, /* before one that failed when it was last tried */
     NEXT_SENTINEL_MS = 250, /* between two attempts, so that a dead set of them is not hammered */
 };
@@ -156,7 +156,7 @@ static void sentinel_on_push(struct link *link, void *arg, struct slice reply)
 static void sentinel_tick(struct l2_finder *finder)
 {
     link_tick(finder->sentinel, finder->now_ms);
-    if (link_is_down(finder->sentinel)) {
+    if (link_state(finder->sentinel) == LINK_DOWN && link_is_down(finder->sentinel)) {
         sentinel_take_next(finder);
     }
     const int64_t since_ms = finder->now_ms - finder->asked_at_ms;
@@ -172,8 +172,7 @@ static void probe_end(struct l2_finder *finder, const char *why)
 {
     const struct l2_url *url = finder->probed;
     finder->probed = NULL;
-    if (url != NULL &&
-        endpoints_on_probe(finder->endpoints, url, why, finder->now_ms)) {
+    if (url != NULL && endpoints_on_probe(finder->endpoints, url, why, finder->now_ms)) {
         finder_moved(finder, "a better endpoint is back");
     }
     if (finder->probe != NULL) {
@@ -207,9 +206,8 @@ static void probe_on_ready(struct link *link, void *arg, const struct beat_answe
     finder_read_clock(finder);
     finder->look = (struct link_request){.on_reply = probe_on_answer,
                                          .deadline_ms = finder->now_ms + ANSWER_MS};
-    finder->looking =
-        link_ask(link, &finder->look, -1,
-                 SLICE_LITERAL("*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n")) == OK;
+    finder->looking = link_ask(link, &finder->look, -1,
+                               SLICE_LITERAL("*2\r\n$4\r\nINFO\r\n$11\r\nreplication\r\n")) == OK;
 }
 
 static void probe_tick(struct l2_finder *finder)
@@ -223,7 +221,7 @@ static void probe_tick(struct l2_finder *finder)
     }
     link_tick(finder->probe, finder->now_ms);
     if (finder->probed != NULL && !finder->looking &&
-        (link_is_down(finder->probe) || finder->now_ms >= finder->probe_overdue_at_ms)) {
+        (link_state(finder->probe) == LINK_DOWN || finder->now_ms >= finder->probe_overdue_at_ms)) {
         probe_end(finder, link_why_down(finder->probe));
     }
 }
@@ -404,9 +402,8 @@ enum status l2_finder_choose(struct l2_finder *finder, struct slice address, int
         return OK;
     }
     (void)snprintf(error, L2_FINDER_ERROR_MAX, "%s",
-                   status == AGAIN && address.size == 0
-                       ? "option l2 names no other endpoint"
-                   : status == AGAIN ? "that endpoint is the current one"
-                                     : "option l2 names no such endpoint");
+                   status == AGAIN && address.size == 0 ? "option l2 names no other endpoint"
+                   : status == AGAIN                    ? "that endpoint is the current one"
+                                                        : "option l2 names no such endpoint");
     return status;
 }

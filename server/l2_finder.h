@@ -21,7 +21,7 @@ struct node;
 
 struct l2_finder_options {
     struct node *node;
-    struct l2_roof *roof; /* borrowed: its links' sockets */
+    struct l2_roof *roof;                          /* borrowed: its links' sockets */
     void (*on_moved)(void *arg, int64_t delay_ms); /* links follow after so long */
     void *arg;
 };

@@ -2,6 +2,7 @@
 #include "server/option_table.h"
 
 #include "protocol/check.h"
+#include "tiers/l2_url.h"
 #include "tiers/policy.h"
 
 #include <inttypes.h>
@@ -367,19 +368,7 @@ bool option_same(const void *a, const void *b, const struct option *option)
     return false;
 }
 
-static const char mask[] = "********";
-
-/* scheme://user:PASSWORD@host. The last '@' ends the password, which may hold others. */
-static enum status append_url_masked(struct buf *text, const char *url)
-{
-    const char *at = strrchr(url, '@');
-    const char *scheme_end = strstr(url, "://");
-    const char *colon = scheme_end != NULL ? strchr(scheme_end + 3, ':') : NULL;
-    if (at == NULL || colon == NULL || colon > at) {
-        return buf_append(text, url, strlen(url));
-    }
-    return buf_printf(text, "%.*s%s%s", (int)(colon + 1 - url), url, mask, at);
-}
+static const char mask[] = L2_URL_MASK;
 
 static enum status append_text(const struct option *option, const char *value, bool masked,
                                struct buf *text)
@@ -388,7 +377,8 @@ static enum status append_text(const struct option *option, const char *value, b
         return buf_append_slice(text, slice_of(value));
     }
     if (option->offset == offsetof(struct options, l2)) {
-        return append_url_masked(text, value); /* nobody but the node needs L2's password */
+        return l2_urls_append_masked(text,
+                                     slice_of(value)); /* nobody but the node needs L2's password */
     }
     const bool secret = masked && option->offset == offsetof(struct options, requirepass);
     return buf_append_slice(text, slice_of(secret && value[0] != '\0' ? mask : value));

@@ -88,8 +88,7 @@ static enum status unescape(struct slice text, char **ret_text, char *error)
         }
         if (byte == '\0') {
             free(plain);
-            return refuse(
-                error, "L2 URL: user and password want %%xx escapes of two hex digits, not %%00");
+            return refuse(error, "user and password want %%xx escapes of two hex digits, not %%00");
         }
         plain[size++] = byte;
     }
@@ -130,25 +129,25 @@ static enum status endpoint_parse(struct slice text, int default_port, struct l2
     size_t end = host.size;
     if (bracketed) {
         if (end == text.size) {
-            return refuse(error, "L2 URL: expected ] after the IPv6 address");
+            return refuse(error, "expected ] after the IPv6 address");
         }
         host.data++;
         host.size--;
         end++;
     }
     if (host.size == 0) {
-        return refuse(error, "L2 URL: expected a host, as in redis://127.0.0.1:6379");
+        return refuse(error, "expected a host, as in redis://127.0.0.1:6379");
     }
     for (size_t i = 0; i < host.size; i++) {
         if (host.data[i] <= ' ' || host.data[i] == 0x7f) {
-            return refuse(error, "L2 URL: a host has no spaces or control characters");
+            return refuse(error, "a host has no spaces or control characters");
         }
     }
     uint64_t port = (uint64_t)default_port;
     if (end < text.size &&
         (text.data[end] != ':' || slice_to_u64(slice_from(text, end + 1), &port) != OK ||
          port < 1 || port > PORT_MAX)) {
-        return refuse(error, "L2 URL: expected a port from 1 to %d after the host", PORT_MAX);
+        return refuse(error, "expected a port from 1 to %d after the host", PORT_MAX);
     }
     url->port = (int)port;
     url->host = text_copy(host);
@@ -159,11 +158,10 @@ static enum status db_parse(struct slice text, char *error)
 {
     uint64_t db = 0;
     if (slice_to_u64(text, &db) != OK) {
-        return refuse(error, "L2 URL: expected the number of a database");
+        return refuse(error, "expected the number of a database");
     }
     if (db != 0) {
-        return refuse(error,
-                      "L2 URL: only database 0 can be named: clients choose theirs by SELECT");
+        return refuse(error, "only database 0 can be named: clients choose theirs by SELECT");
     }
     return OK;
 }
@@ -182,7 +180,7 @@ struct parameters {
 static enum status secret_take(struct slice value, char **place, char *error)
 {
     if (*place != NULL) {
-        return refuse(error, "L2 URL: a parameter is given twice");
+        return refuse(error, "a parameter is given twice");
     }
     return unescape(value, place, error);
 }
@@ -193,14 +191,14 @@ static enum status parameter_take(struct slice name, struct slice value,
     uint64_t number = 0;
     if (slice_equal(name, SLICE_LITERAL("priority")) && known->priority != NULL) {
         if (slice_to_u64(value, &number) != OK || number > PRIORITY_MAX) {
-            return refuse(error, "L2 URL: priority wants a number from 0 to %d", PRIORITY_MAX);
+            return refuse(error, "priority wants a number from 0 to %d", PRIORITY_MAX);
         }
         *known->priority = (int)number;
         return OK;
     }
     if (slice_equal(name, SLICE_LITERAL("independent")) && known->independent != NULL) {
         if (slice_to_u64(value, &number) != OK || number > 1) {
-            return refuse(error, "L2 URL: independent wants 0 or 1");
+            return refuse(error, "independent wants 0 or 1");
         }
         *known->independent = *known->independent || number == 1;
         return OK;
@@ -215,10 +213,9 @@ static enum status parameter_take(struct slice name, struct slice value,
         return secret_take(value, known->pass, error);
     }
     return refuse(error,
-                  known->user != NULL
-                      ? "L2 URL: the parameters of redis+sentinel:// are sentinel-user and "
-                        "sentinel-pass"
-                      : "L2 URL: the parameters are priority, independent%s",
+                  known->user != NULL ? "the parameters of redis+sentinel:// are sentinel-user and "
+                                        "sentinel-pass"
+                                      : "the parameters are priority, independent%s",
                   known->takes_db ? " and, of unix://, db" : "");
 }
 
@@ -229,7 +226,7 @@ static enum status parameters_parse(struct slice text, const struct parameters *
         const struct slice one = {.data = text.data, .size = find_first(text, '&')};
         const size_t equals = find_first(one, '=');
         if (equals == one.size) {
-            return refuse(error, "L2 URL: expected name=value behind the ?");
+            return refuse(error, "expected name=value behind the ?");
         }
         const enum status status = parameter_take((struct slice){.data = one.data, .size = equals},
                                                   slice_from(one, equals + 1), known, error);
@@ -273,7 +270,7 @@ static enum status tcp_parse(struct slice text, struct l2_url *url, bool *indepe
     struct slice authority = {.data = text.data, .size = slash};
     enum status status = login_cut(&authority, url, error);
     if (status == OK && find_first(authority, ',') < authority.size) {
-        status = refuse(error, "L2 URL: write each endpoint in full, as in redis://a,redis://b");
+        status = refuse(error, "write each endpoint in full, as in redis://a,redis://b");
     }
     if (status == OK) {
         status = endpoint_parse(authority, REDIS_PORT, url, error);
@@ -301,10 +298,9 @@ static enum status unix_parse(struct slice text, struct l2_url *url, bool *indep
     const struct slice query = query_cut(&text);
     if (text.size < 2 || text.data[0] != '/' || text.size > UNIX_PATH_MAX ||
         memchr(text.data, '\0', text.size) != NULL) {
-        return refuse(
-            error,
-            "L2 URL: expected an absolute path of at most %d bytes, as in unix:///run/redis.sock",
-            UNIX_PATH_MAX);
+        return refuse(error,
+                      "expected an absolute path of at most %d bytes, as in unix:///run/redis.sock",
+                      UNIX_PATH_MAX);
     }
     const struct parameters known = {
         .priority = &url->priority, .independent = independent, .takes_db = true};
@@ -321,7 +317,7 @@ static enum status url_parse(struct slice text, struct l2_url *url, bool *indepe
     static const char *const known[] = {"rediss://", "redis+cluster://"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (starts_with(text, known[i])) {
-            return refuse(error, "L2 URL: %s is not supported by this version", known[i]);
+            return refuse(error, "%s is not supported by this version", known[i]);
         }
     }
     if (starts_with(text, "redis://")) {
@@ -331,10 +327,9 @@ static enum status url_parse(struct slice text, struct l2_url *url, bool *indepe
         return unix_parse(slice_from(text, strlen("unix://")), url, independent, error);
     }
     if (starts_with(text, SENTINEL_SCHEME)) {
-        return refuse(error, "L2 URL: %s names all sentinels itself and stands alone",
-                      SENTINEL_SCHEME);
+        return refuse(error, "%s names all sentinels itself and stands alone", SENTINEL_SCHEME);
     }
-    return refuse(error, "L2 URL: expected redis://[user[:pass]@]host[:port], unix:///path or "
+    return refuse(error, "expected redis://[user[:pass]@]host[:port], unix:///path or "
                          "redis+sentinel://host,host/name");
 }
 
@@ -372,7 +367,7 @@ static enum status list_parse(struct slice text, struct l2_urls *urls, char *err
     enum status status = OK;
     do {
         if (urls->count == L2_URLS_MAX) {
-            return refuse(error, "L2 URL: at most %d endpoints", L2_URLS_MAX);
+            return refuse(error, "at most %d endpoints", L2_URLS_MAX);
         }
         const size_t size = next_endpoint(text);
         /* Counted at once, so that what was read of it is freed if the rest is wrong. */
@@ -396,9 +391,8 @@ static enum status sentinel_parse(struct slice text, struct l2_urls *urls, char 
     urls->master_user = master.user;
     urls->master_pass = master.pass;
     if (status == OK && slash + 1 >= text.size) {
-        status =
-            refuse(error, "L2 URL: expected the name of the master behind the sentinels, as in "
-                          "redis+sentinel://host,host/name");
+        status = refuse(error, "expected the name of the master behind the sentinels, as in "
+                               "redis+sentinel://host,host/name");
     }
     if (status == OK) {
         status = unescape(slice_from(text, slash + 1), &urls->master_name, error);
@@ -409,7 +403,7 @@ static enum status sentinel_parse(struct slice text, struct l2_urls *urls, char 
     }
     for (bool more = true; status == OK && more;) {
         if (urls->count == L2_URLS_MAX) {
-            status = refuse(error, "L2 URL: at most %d sentinels", L2_URLS_MAX);
+            status = refuse(error, "at most %d sentinels", L2_URLS_MAX);
             break;
         }
         const size_t size = find_first(hosts, ',');
@@ -438,9 +432,59 @@ enum status l2_urls_parse(struct slice text, struct l2_urls *ret_urls, char erro
         return OK;
     }
     if (status == NO_MEMORY) {
-        (void)snprintf(error, L2_URL_ERROR_MAX, "L2 URL: no memory");
+        (void)snprintf(error, L2_URL_ERROR_MAX, "no memory");
     }
     l2_urls_done(&urls);
+    return status;
+}
+
+/* scheme://user:PASSWORD@host: the last '@' ends the password, which may hold others. */
+static enum status append_login_masked(struct buf *out, struct slice one)
+{
+    const char *scheme_end = one.size > 0 ? memmem(one.data, one.size, "://", 3) : NULL;
+    const size_t login = scheme_end != NULL ? (size_t)(scheme_end - one.data) + 3 : one.size;
+    const size_t colon = login + find_first(slice_from(one, login), ':');
+    const size_t at = find_last(one, '@');
+    if (at == one.size || colon >= at) {
+        return buf_append_slice(out, one);
+    }
+    enum status status = buf_append(out, one.data, colon + 1);
+    if (status == OK) {
+        status = buf_append(out, L2_URL_MASK, strlen(L2_URL_MASK));
+    }
+    return status == OK ? buf_append_slice(out, slice_from(one, at)) : status;
+}
+
+static enum status append_query_masked(struct buf *out, struct slice query)
+{
+    static const char parameter[] = "sentinel-pass=";
+    const char *secret =
+        query.size > 0 ? memmem(query.data, query.size, parameter, sizeof parameter - 1) : NULL;
+    if (secret == NULL) {
+        return buf_append_slice(out, query);
+    }
+    /* All that is behind it goes, too: there is nothing else to know. */
+    const enum status status =
+        buf_append(out, query.data, (size_t)(secret - query.data) + sizeof parameter - 1);
+    return status == OK ? buf_append(out, L2_URL_MASK, strlen(L2_URL_MASK)) : status;
+}
+
+enum status l2_urls_append_masked(struct buf *out, struct slice text)
+{
+    enum status status = OK;
+    while (text.size > 0 && status == OK) {
+        const struct slice one = {.data = text.data, .size = next_endpoint(text)};
+        const size_t query = find_first(one, '?');
+        status = append_login_masked(out, (struct slice){.data = one.data, .size = query});
+        if (status == OK) {
+            status = append_query_masked(out, slice_from(one, query));
+        }
+        text = slice_from(text, one.size);
+        if (status == OK && text.size > 0) {
+            status = buf_append(out, ",", 1);
+            text = slice_from(text, 1);
+        }
+    }
     return status;
 }
 

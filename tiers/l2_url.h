@@ -20,6 +20,8 @@
 
 #include "protocol/bytes.h"
 
+#define L2_URL_MASK "********"
+
 enum {
     L2_URL_ERROR_MAX = 160,
     L2_URLS_MAX = 16,
@@ -53,6 +55,8 @@ struct l2_urls {
 enum status l2_urls_parse(struct slice text, struct l2_urls *ret_urls,
                           char error[L2_URL_ERROR_MAX]) MUST_USE;
 void l2_urls_done(struct l2_urls *urls);
+/* The text of the option with every password hidden, for whoever looks at settings. */
+enum status l2_urls_append_masked(struct buf *out, struct slice text) MUST_USE;
 /* "host:port" or the path, for messages; never the user or the password. */
 void l2_url_address(const struct l2_url *url, char text[L2_URL_ADDRESS_MAX]);
 /* A copy with strings of its own. NO_MEMORY. */

@@ -142,6 +142,29 @@ static void parameters_are_checked(void **state)
     refused(many, "at most 16 endpoints");
 }
 
+static void masked_is(const char *text, const char *wanted)
+{
+    struct buf out = {0};
+    assert_int_equal(l2_urls_append_masked(&out, slice_of(text)), OK);
+    assert_int_equal(out.size, strlen(wanted));
+    assert_memory_equal(out.data, wanted, out.size);
+    buf_done(&out);
+}
+
+static void passwords_are_masked_wherever_they_stand(void **state)
+{
+    (void)state;
+    masked_is("redis://h:1", "redis://h:1");
+    masked_is("redis://u@h:1", "redis://u@h:1");
+    masked_is("redis://u:s:e@c@h:1?priority=1", "redis://u:********@h:1?priority=1");
+    masked_is("redis://h:1,redis://:sec@i:2,unix://u:sec@/s",
+              "redis://h:1,redis://:********@i:2,unix://u:********@/s");
+    masked_is("redis+sentinel://u:sec@h:1,i/m?sentinel-user=w&sentinel-pass=sec",
+              "redis+sentinel://u:********@h:1,i/m?sentinel-user=w&sentinel-pass=********");
+    masked_is("redis+sentinel://h:1/m?sentinel-pass=s@c",
+              "redis+sentinel://h:1/m?sentinel-pass=********");
+}
+
 static void a_copy_stands_alone(void **state)
 {
     (void)state;
@@ -333,6 +356,7 @@ int main(void)
         cmocka_unit_test(sentinels_are_named_with_their_master),
         cmocka_unit_test(sentinels_that_are_not_whole_are_refused),
         cmocka_unit_test(parameters_are_checked),
+        cmocka_unit_test(passwords_are_masked_wherever_they_stand),
         cmocka_unit_test(a_copy_stands_alone),
         cmocka_unit_test(an_error_never_repeats_the_password),
     };

@@ -159,10 +159,10 @@ static void a_flag_takes_its_value_after_equals_or_as_the_next_argument(void **s
     sources_open(&sources, NULL);
     sources_add(&sources, "--requirepass");
     sources_add(&sources, "--help"); /* a value, whatever it looks like */
-    sources_add(&sources, "--l2=redis://h:1?a=b");
+    sources_add(&sources, "--l2=redis://h:1?priority=2");
     assert_int_equal(sources_load(&sources), OPTIONS_RUN);
     assert_string_equal(sources.options.requirepass, "--help");
-    assert_string_equal(sources.options.l2, "redis://h:1?a=b");
+    assert_string_equal(sources.options.l2, "redis://h:1?priority=2");
     sources_done(&sources);
 }
 
@@ -479,15 +479,15 @@ static void what_l2_cannot_be_yet_is_refused_by_name(void **state)
     check_value("--l2", "", "l2", "");
     check_flag_error("--l2", "rediss://h:1",
                      "flag --l2: rediss:// is not supported by this version");
-    check_flag_error("--l2", "redis+sentinel://a,b/m",
-                     "flag --l2: redis+sentinel:// is not supported by this version");
+    check_value("--l2", "redis+sentinel://a,b/m", "l2", "redis+sentinel://a,b/m");
+    check_value("--l2", "redis://:a,b@h:1,redis://i:2", "l2", "redis://:********@h:1,redis://i:2");
     check_flag_error("--l2", "redis+cluster://a",
                      "flag --l2: redis+cluster:// is not supported by this version");
-    check_flag_error("--l2", "redis://:a,b@h:1,redis://i:2",
-                     "flag --l2: several endpoints are not supported by this version");
-    check_flag_error(
-        "--l2", "http://h",
-        "flag --l2: argument must be redis://[user:pass@]host:port[/db] or unix:///path");
+    check_flag_error("--l2", "redis://h:1?a=b",
+                     "flag --l2: the parameters are priority, independent");
+    check_flag_error("--l2", "http://h",
+                     "flag --l2: expected redis://[user[:pass]@]host[:port], unix:///path or "
+                     "redis+sentinel://host,host/name");
 }
 
 static void addresses_are_host_and_port(void **state)
