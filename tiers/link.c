@@ -47,6 +47,7 @@ void link_go_to(struct link *link, const struct l2_url *url, int64_t delay_ms, i
         link_close(link, "L2 is at another address", now_ms);
     }
     link->retry_at_ms = now_ms + delay_ms;
+    link->down = link->down && delay_ms > 0; /* what is asked meanwhile waits for the attempt */
 }
 
 enum link_state link_state(const struct link *link)

@@ -130,7 +130,8 @@ struct link *link_new(
 void link_free(struct link *link);       /* outstanding requests end as if the link were lost */
 
 /* Connects to `url` from now on, first after delay_ms: what is under way to another address is closed. NULL: nowhere,
- * until it is said again. The same address again changes only when the next attempt is. */
+ * until it is said again. The same address again changes only when the next attempt is. Without a delay requests are
+ * taken and wait for that attempt. */
 void link_go_to(struct link *link, const struct l2_url *url, int64_t delay_ms, int64_t now_ms);
 const struct l2_url *link_url(const struct link *link);
 enum link_state link_state(const struct link *link);

@@ -93,11 +93,19 @@ void tiers_window_end_links(struct tiers_window *window)
 void tiers_window_retarget(struct tiers_window *window, uint64_t run, int64_t now_ms)
 {
     CHECK_MAGIC(window, WINDOW_MAGIC);
+    const struct l2_url *url = tiers_url(window->options.tiers);
     for (unsigned i = 0; i < 2; i++) {
         struct link *link = window->links[i];
-        if (link != NULL && link_state(link) == LINK_READY && link_run(link) != run) {
+        if (link == NULL) {
+            continue;
+        }
+        if (link_state(link) == LINK_READY && link_run(link) != run) {
             link_close(link, "L2 is another process now", now_ms);
         }
+        if (link_state(link) != LINK_READY || link_url(link) != url) {
+            link_go_to(link, url, 0, now_ms); /* the control link has just been let in there */
+        }
+        link_tick(link, now_ms);
     }
 }
 
