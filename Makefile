@@ -37,6 +37,7 @@ SERVER   := $(filter-out server/main.c,$(wildcard server/*.c))
 BENCH    := $(filter-out bench/main.c,$(wildcard bench/*.c))
 CLIENT   := $(filter-out client/cli/main.c,$(wildcard client/*.c client/*/*.c))
 UNIT     := $(wildcard tests/unit/test_*.c)
+SIM      := $(wildcard tests/sim/*.c)
 obj       = $(patsubst %.c,$(OUT)/%.o,$(1))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
@@ -45,7 +46,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit check soak bench install uninstall format lint asan tsan fuzz model cover clean dist
+.PHONY: help all build deps run demo test unit sim check soak bench install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -82,7 +83,11 @@ soak: deps ## R1 to R12 of the reliability goals, for hours; SOAK_SCALE=0.1: a t
 	@SOAK_SCALE=$${SOAK_SCALE:-1} SOAK_REPORT=$${SOAK_REPORT:-bench/results/reliability.md} \
 	    /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/soak
 
-unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/fault/proxy # cmocka programs, and what journeys need
+# cmocka programs, what journeys need, the simulator
+unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
+
+sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
+	@$(OUT)/tests/sim/sim --seeds $${SEEDS:-1..10000}
 
 bench: deps ## ours and redis-server side by side in one run
 	@$(MAKE) --no-print-directory build
@@ -90,7 +95,7 @@ bench: deps ## ours and redis-server side by side in one run
 
 asan: ## unit tests and journeys under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory -j2 MODE=asan build unit
-	@tests/run.py build unit-asan journeys-asan
+	@tests/run.py build unit-asan sim-asan journeys-asan
 tsan: ## the same under ThreadSanitizer
 	@$(MAKE) --no-print-directory -j2 MODE=tsan build unit
 	@tests/run.py build unit-tsan journeys-tsan
@@ -158,6 +163,10 @@ $(addprefix $(OUT)/tests/unit/,$(BENCH_TESTS)): $(OUT)/tests/unit/%: $(OUT)/test
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
+
+$(OUT)/tests/sim/sim: $(call obj,$(SIM)) $(OUT)/libnode.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 $(OUT)/tests/journeys/hiredis_client: $(OUT)/tests/journeys/hiredis_client.o
 	@$(CC) $(BASE) $^ -o $@ $(shell pkg-config --libs hiredis)

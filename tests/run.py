@@ -107,6 +107,14 @@ def model(tally):
     tally.add("model", passed, failed, seconds, output)
 
 
+def sim(tally, build, mode, storms, deaf):
+    """Fixed seeds: the storm of everything, then what only the comparison of nodes can find."""
+    program = f"{build}/{mode}/tests/sim/sim"
+    whole(tally, f"sim/{mode}: {storms} seeds", [program, "--seeds", f"1..{storms}"], SANITIZER)
+    whole(tally, f"sim/{mode}: {deaf} seeds with lost announcements",
+          [program, "--faults", "deaf", "--nodes", "3", "--seeds", f"1..{deaf}"], SANITIZER)
+
+
 def main():
     build, wanted = sys.argv[1], sys.argv[2:]
     tally = Tally()
@@ -120,6 +128,8 @@ def main():
         "unit": lambda: unit(tally, build, "release"),
         "unit-asan": lambda: unit(tally, build, "asan"),
         "unit-tsan": lambda: unit(tally, build, "tsan"),
+        "sim": lambda: sim(tally, build, "release", 5000, 1000),
+        "sim-asan": lambda: sim(tally, build, "asan", 400, 100),
         "fuzz": lambda: fuzz(tally, build, 5),
         "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env),
         "runs": lambda: pytest(tally, "runs", ["tests/soak"], env),

@@ -39,6 +39,7 @@ struct tiers *tiers_new(const struct tiers_options *options)
         .namespaces = options->namespaces,
         .metrics = options->metrics,
         .node = options->node,
+        .seed = options->seed,
         .coherence_db = options->coherence_db,
         .bound_ms = (uint32_t)namespaces_least_bound_ms(options->namespaces),
     });

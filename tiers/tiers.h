@@ -42,6 +42,7 @@ struct tiers_options {
     const struct l2_url *url;      /* where L2 is at first; NULL: not known yet. See tiers_set_url */
     unsigned coherence_db;
     uint64_t node;
+    uint64_t seed; /* of the coherence's nonces; 0: unpredictable */
 };
 
 struct tiers *tiers_new(const struct tiers_options *options); /* NULL: no memory */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* nemesis.h -- what goes wrong, when, and for how long: drawn from the seed. */
+#ifndef TERRACE_TESTS_SIM_NEMESIS_H
+#define TERRACE_TESTS_SIM_NEMESIS_H
+
+#include "tests/sim/world.h"
+
+#define NEMESIS_FAULTS(FAULT)                                                                  \
+    FAULT(pause, "a node stops and goes on later")                                             \
+    FAULT(stall, "one thread of a node stops")                                                 \
+    FAULT(slow, "a connection becomes slow")                                                   \
+    FAULT(hole, "one direction of a connection carries nothing for a while")                   \
+    FAULT(cut, "a node reaches nobody for a while")                                            \
+    FAULT(reset, "a connection is reset")                                                      \
+    FAULT(half, "Redis closes a connection in order")                                          \
+    FAULT(doze, "Redis does nothing for a while")                                              \
+    FAULT(restart, "Redis comes back with all, some or none of its data")                      \
+    FAULT(promote, "a replica becomes the master, the old one answers READONLY and stays")     \
+    FAULT(crash, "Redis dies and a replica becomes the master")                                \
+    FAULT(split, "Redis loses its replica, stops writing, and the replica becomes the master") \
+    FAULT(refuse, "Redis refuses to write: OOM, NOREPLICAS")                                   \
+    FAULT(flush, "a stranger's FLUSHALL")                                                      \
+    FAULT(meddle, "somebody deletes terrace:seq or terrace:meta")                              \
+    FAULT(attach, "the first replica comes, the replication id changes, nothing is lost")      \
+    FAULT(frames, "frames on the bus are lost or repeated")                                    \
+    FAULT(forge, "strangers publish nonsense on the channels")                                 \
+    FAULT(kill, "a node is killed and another takes its place")                                \
+    FAULT(deaf, "announcements are lost inside a living connection")                           \
+    FAULT(flip, "a byte on the bus is changed")
+
+enum fault {
+#define FAULT(name, text) FAULT_##name,
+    NEMESIS_FAULTS(FAULT)
+#undef FAULT
+    FAULT_COUNT
+};
+
+/* What is drawn from unless somebody asks for others. What is lost inside a living connection is found by comparing
+ * with peers, so those two want a run of their own, with nodes that live. */
+#define NEMESIS_DEFAULT \
+    ((UINT64_C(1) << FAULT_COUNT) - 1 - (UINT64_C(1) << FAULT_deaf) - (UINT64_C(1) << FAULT_flip))
+
+extern const char *const nemesis_names[FAULT_COUNT];
+
+void nemesis_start(struct world *world);
+void nemesis_heal(struct world *world); /* everything, for good */
+void nemesis_free(struct nemesis *nemesis);
+
+#endif
