@@ -60,8 +60,8 @@ class Rig:
     def begin(self, seed, seconds):
         self.record = self.stage.folder / "load.hist"
         self.load = start_load(self.stage, self.record, self.nodes, self.redis_server, seconds, "--seed", seed % DEATHS,
-                               "--rate", LOAD_RATE, "--keys", 100, "--zipf", 0.99, "--connections", 4, "--pipeline", 8,
-                               "--px", 30, "--deletes", 30)
+                               "--rate", LOAD_RATE, "--keys", 100, "--zipf", 0.5, "--connections", 8, "--pipeline", 2,
+                               "--writes", 30, "--stranger", 800, "--px", 30, "--deletes", 30)
         wait_begun(self.record)
         self.history.starts_at = time.monotonic_ns()
         self.ends_at_ns = self.history.starts_at + int(seconds * 1e9)
