@@ -156,6 +156,8 @@ void cmd_cache_help(struct call *call)
         "NAMESPACES",
         "    The namespaces, a map for each. Fields:",
         "    name prefix mode policy ttl_ms items bytes bytes_max hits misses evictions",
+        "FAILOVER [NEXT | ADDRESS <host:port>]",
+        "    Move this node to another endpoint of L2. Behind sentinels: ask them for a failover.",
         "INVALIDATE KEY <key> [<key> ...] [NS <name>] [SYNC <milliseconds>]",
         "    Delete keys on L2 and on every node. Return [seq, entries dropped on this node].",
         "    With SYNC: once no live node can serve the old values, or an error (STALE).",

@@ -420,6 +420,11 @@ struct mailbox *control_mailbox(struct control *control)
     return &control->mailbox;
 }
 
+enum status control_choose_l2(struct control *control, struct slice address, char error[])
+{
+    return control_l2_choose(control->l2, address, error);
+}
+
 void control_describe_l2(const struct control *control, struct l2_finder_description *ret)
 {
     control_l2_describe(control->l2, ret);

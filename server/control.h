@@ -40,6 +40,8 @@ void control_rebuild(struct control *control, struct options *next);
 
 /* Which endpoints of L2 there are and how they fare; any thread. Only with an L2. */
 void control_describe_l2(const struct control *control, struct l2_finder_description *ret);
+/* CACHE.FAILOVER, as l2_finder_choose; its loop's. */
+enum status control_choose_l2(struct control *control, struct slice address, char error[]) MUST_USE;
 struct mailbox *control_mailbox(struct control *control); /* letters for its loop; any thread */
 int control_port(const struct control *control);          /* clients' first TCP port; 0: none */
 /* Whether new work should come here; `reasons` gets one line per thing that is missing, and may be NULL. Any thread. */

@@ -431,6 +431,12 @@ void control_l2_flush(struct control_l2 *l2)
     l2_set_wait_timer(l2);
 }
 
+enum status control_l2_choose(struct control_l2 *l2, struct slice address, char error[])
+{
+    l2_read_clock(l2);
+    return l2_finder_choose(l2->finder, address, l2->now_ms, error);
+}
+
 void control_l2_describe(const struct control_l2 *l2, struct l2_finder_description *ret)
 {
     l2_finder_describe(l2->finder, ret);

@@ -10,6 +10,8 @@
 #ifndef TERRACE_SERVER_CONTROL_L2_H
 #define TERRACE_SERVER_CONTROL_L2_H
 
+#include "protocol/bytes.h"
+
 #include <uv.h>
 
 #include <stdbool.h>
@@ -29,8 +31,9 @@ void control_l2_flush(struct control_l2 *l2); /* twice a turn, before and after 
 /* As coherence_unconfirmed_run and coherence_targets_confirmed: control.c asks the workers. */
 uint64_t control_l2_unconfirmed_run(const struct control_l2 *l2);
 void control_l2_targets_confirmed(struct control_l2 *l2, uint64_t run);
+enum status control_l2_choose(struct control_l2 *l2, struct slice address, char error[]) MUST_USE;
 void control_l2_describe(const struct control_l2 *l2,
                          struct l2_finder_description *ret); /* any thread */
-bool control_l2_was_up(const struct control_l2 *l2); /* L2 answered once; any thread */
+bool control_l2_was_up(const struct control_l2 *l2);         /* L2 answered once; any thread */
 
 #endif

@@ -118,6 +118,31 @@ def test_where_all_endpoints_fail_the_node_says_so_and_recovers(stage):
     assert second.client().get("probe") == b"x"
 
 
+def test_an_operator_moves_the_node_by_hand(stage):
+    """And what he chose stays, though a better one works."""
+    first, second = stage.redis(), stage.redis()
+    node = stage.node("--l2-failback-hold", "200ms", l2=f"{first.url}?independent=1,{second.url}")
+    client = node.client()
+    client.set("k", "first")
+    second.client().set("k", "second")
+    assert client.get("k") == b"first"
+    assert client.execute_command("CACHE.FAILOVER") == b"OK"
+    until(lambda: endpoint(node) == address(second), 5)
+    node.wait_synced(10)
+    assert client.get("k") == b"second"
+    assert client.execute_command("CACHE.FAILOVER", "ADDRESS", address(first)) == b"OK"
+    node.wait_synced(10)
+    until(lambda: client.get("k") == b"first", 5)
+    for words, wrong in ((("ADDRESS", address(first)), "is the current one"), (("ADDRESS", "nowhere:1"), "no such"),
+                         (("SIDEWAYS",), "syntax error"), (("ADDRESS",), "syntax error")):
+        with pytest.raises(redis.ResponseError, match=wrong):
+            client.execute_command("CACHE.FAILOVER", *words)
+    with pytest.raises(redis.ResponseError, match="no L2"):
+        stage.node().client().execute_command("CACHE.FAILOVER")
+    with pytest.raises(redis.ResponseError, match="no other endpoint"):
+        stage.node(l2=first).client().execute_command("CACHE.FAILOVER")
+
+
 # --- sentinels -------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +191,22 @@ def test_sentinels_are_asked_and_followed(stage, watched):
     until(lambda: client.get("k") == b"new", 2 + SLACK_S)
     client.set("after", "1")
     assert replica.client().get("after") == b"1"
+
+
+def test_the_sentinels_fail_over_when_they_are_asked_to(stage, watched):
+    master, replica, _, url = watched
+    node = stage.node(l2=url)
+    client = node.client()
+    client.set("k", "v")
+    assert client.get("k") == b"v"
+    with pytest.raises(redis.ResponseError, match="they choose"):
+        client.execute_command("CACHE.FAILOVER", "ADDRESS", address(replica))
+    assert client.execute_command("CACHE.FAILOVER") == b"OK"
+    until(lambda: endpoint(node) == address(replica), 30 + SLACK_S, "the sentinels moved the master")
+    node.wait_synced(15)
+    client.set("k", "w")
+    assert client.get("k") == b"w" and replica.client().get("k") == b"w"
+    until(lambda: master.client().info("replication")["role"] == "slave", 15, "the former master is a replica")
 
 
 def test_a_name_that_no_sentinel_knows_is_said(stage, watched):
