@@ -207,6 +207,8 @@ struct mget;
 struct mget_key {
     struct tiers_reader reader;
     struct mget *mget;
+    const struct mget_key *same; /* the key came before and was waited for: its answer; or NULL */
+    uint64_t hash;
     struct item *item; /* NULL: nil */
 };
 
@@ -217,6 +219,7 @@ struct mget {
     uint32_t waiting;
     enum status trouble; /* the first, if L2 could not be asked for some key */
     struct buf error;
+    struct asked asked; /* what is waited for */
     struct mget_key keys[];
 };
 
@@ -226,6 +229,12 @@ static void mget_finish(struct mget *mget, struct reply *reply)
         reply_trouble(reply, mget->worker, mget->trouble, buf_slice(&mget->error));
     } else {
         reply_array(reply, mget->count);
+    }
+    for (uint32_t i = 0; i < mget->count; i++) {
+        struct mget_key *key = &mget->keys[i];
+        if (key->same != NULL && key->same->item != NULL) {
+            key->item = item_ref(key->same->item);
+        }
     }
     for (uint32_t i = 0; i < mget->count; i++) {
         struct item *item = mget->keys[i].item;
@@ -239,6 +248,7 @@ static void mget_finish(struct mget *mget, struct reply *reply)
         }
         item_release(item);
     }
+    asked_clear(&mget->asked);
     buf_done(&mget->error);
     free(mget);
 }
@@ -274,11 +284,30 @@ static void mget_on_value(struct tiers_reader *reader, enum status status,
     }
 }
 
+/* The same key earlier in this call, if its answer is waited for. What L1 got since from somebody else's read may be
+ * older than that answer, and `MGET k k` must not go back in time (asked.h). */
+static const struct mget_key *mget_same(const struct call *call, const struct mget *mget,
+                                        uint32_t i, uint64_t hash)
+{
+    for (uint32_t j = 0; j < i && asked_has(&mget->asked, hash); j++) {
+        const struct mget_key *before = &mget->keys[j];
+        if (before->hash == hash && before->same == NULL &&
+            slice_equal(call->argv[1 + j], call->argv[1 + i])) {
+            return before;
+        }
+    }
+    return NULL;
+}
+
 static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const struct ns_key *key,
                      bool *any_foreign)
 {
     struct mget_key *wanted = &mget->keys[i];
     *wanted = (struct mget_key){.reader = {.on_value = mget_on_value}, .mget = mget};
+    wanted->same = mget->waiting == 0 ? NULL : mget_same(call, mget, i, key->at.hash);
+    if (wanted->same != NULL) {
+        return;
+    }
     struct l1_value value = {0};
     bool foreign = false;
     enum status status = call->node->tiers == NULL
@@ -287,6 +316,8 @@ static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const str
                                          &value, &wanted->reader, &foreign);
     if (status == PENDING) {
         mget->waiting++;
+        wanted->hash = key->at.hash;
+        asked_add(&mget->asked, wanted->hash);
         *any_foreign = *any_foreign || foreign;
         return;
     }

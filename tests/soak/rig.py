@@ -157,16 +157,6 @@ def synced(node, deadline_s=8.0):
     until(lambda: node.coherence_state() == "SYNCED", deadline_s, f"{node.name} is SYNCED")
 
 
-def judged(run, watch, **counts):
-    """What a load found goes into the table, and must be right."""
-    result = watch.result
-    run.count(reads=result.reads, writes=result.writes, violations=len(result.violations), **counts)
-    run.staleness(result.max_ms, result.p999_ms)
-    assert result.reads > 0 and result.writes > 0
-    assert not result.violations, result.violations[:3]
-    assert not result.hung, "a client hangs"
-
-
 def agree(nodes, redis_server, keys):
     """Nobody writes any more: every node says what Redis says."""
     with redis_server.wire() as direct:
