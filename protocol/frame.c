@@ -52,7 +52,7 @@ enum {
 
 /* In front of the name in the body of a flush. */
 enum {
-    FLUSH_HEAD_SIZE = 4
+    FLUSH_HEAD_SIZE = 6
 };
 
 enum {
@@ -218,7 +218,8 @@ struct slice frame_flush_write(char dst[FRAME_FLUSH_BODY_MAX], const struct fram
     CHECK(flush->name.size <= FRAME_FLUSH_NAME_MAX);
     dst[0] = (char)flush->kind;
     dst[1] = 0;
-    put_u16le(dst + 2, (uint16_t)flush->name.size);
+    put_u16le(dst + 2, flush->dbs);
+    put_u16le(dst + 4, (uint16_t)flush->name.size);
     if (flush->name.size > 0) {
         memcpy(dst + FLUSH_HEAD_SIZE, flush->name.data, flush->name.size);
     }
@@ -233,10 +234,11 @@ enum status frame_flush_read(struct slice body, struct frame_flush *ret_flush)
     }
     if (body.size < FLUSH_HEAD_SIZE || body.size > FRAME_FLUSH_BODY_MAX || body.data[1] != 0 ||
         (body.data[0] != FRAME_FLUSH_SUSPECT && body.data[0] != FRAME_FLUSH_DROP) ||
-        get_u16le(body.data + 2) != body.size - FLUSH_HEAD_SIZE) {
+        get_u16le(body.data + 4) != body.size - FLUSH_HEAD_SIZE) {
         return MALFORMED;
     }
     ret_flush->kind = (enum frame_flush_kind)body.data[0];
+    ret_flush->dbs = get_u16le(body.data + 2);
     ret_flush->name = (struct slice){body.data + FLUSH_HEAD_SIZE, body.size - FLUSH_HEAD_SIZE};
     return OK;
 }

@@ -27,8 +27,8 @@
  * The stream hash is over the announcements of (since, applied]; since == applied: nothing is reported. The body is
  * written before the script numbers the frame, so it may speak of an older epoch than the header: who uses applied or
  * since compares the mark first.
- * Body of a flush: nothing (suspect what you hold), or u8 kind (enum frame_flush_kind), u8 zero, u16 size, name of the
- * namespace that is meant; size 0: all.
+ * Body of a flush: nothing (suspect what you hold), or u8 kind (enum frame_flush_kind), u8 zero, u16 databases as bits
+ * (0: all), u16 size, name of the namespace that is meant (size 0: all).
  * Body of keys: count times { u8 kind (0 key), u8 db, u16 size, bytes }.
  *
  * A frame that does not parse is a hole. Flag bit 0: skippable by who does not know the type. */
@@ -43,7 +43,7 @@ enum {
     FRAME_BEAT_BODY_SIZE = 48,
     FRAME_ADDRESS_MAX = 63,
     FRAME_FLUSH_NAME_MAX = 64,
-    FRAME_FLUSH_BODY_MAX = 4 + FRAME_FLUSH_NAME_MAX,
+    FRAME_FLUSH_BODY_MAX = 6 + FRAME_FLUSH_NAME_MAX,
     FRAME_SKIPPABLE = 1
 };
 /* Offsets of what the script fills in; scripts/beat.lua splices at these. */
@@ -105,6 +105,7 @@ enum frame_flush_kind {
 
 struct frame_flush {
     enum frame_flush_kind kind;
+    uint16_t dbs;      /* bit n: database n is meant; 0: all are */
     struct slice name; /* of a namespace, at most FRAME_FLUSH_NAME_MAX; empty: all */
 };
 

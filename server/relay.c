@@ -138,13 +138,33 @@ static struct key_range relay_key_range(const struct call *call)
                                         : (struct key_range){.first = 1, .last = 0, .step = 1};
 }
 
-static enum tiers_ends relay_ends(const struct call *call)
+static uint16_t db_bit(int64_t db)
+{
+    return db >= 0 && db < (int64_t)LIMIT_DATABASES ? (uint16_t)(1u << db) : 0;
+}
+
+/* The databases that SWAPDB exchanges; 0: Redis will refuse it, or it is of none that a client can reach. */
+static uint16_t swapped_dbs(const struct call *call)
+{
+    int64_t a = -1;
+    int64_t b = -1;
+    if (call->argc != 3 || slice_to_i64(call->argv[1], &a) != OK ||
+        slice_to_i64(call->argv[2], &b) != OK) {
+        return 0;
+    }
+    return (uint16_t)(db_bit(a) | db_bit(b));
+}
+
+/* The databases that end whole. */
+static uint16_t relay_ends(const struct call *call)
 {
     if (call->command->run == cmd_flushdb) {
-        return ENDS_DB;
+        return db_bit(call->db);
     }
-    return call->command->run == cmd_flushall || call->command->run == cmd_swapdb ? ENDS_ALL
-                                                                                  : ENDS_KEYS;
+    if (call->command->run == cmd_swapdb) {
+        return swapped_dbs(call);
+    }
+    return call->command->run == cmd_flushall ? DATABASES_ALL : 0;
 }
 
 static void relay_add_key(struct relay *relay, const struct namespaces *namespaces, uint8_t db,
@@ -193,10 +213,9 @@ static struct relay *relay_new(const struct call *call)
     }
     *relay = (struct relay){.tiers = {.on_reply = relay_on_reply,
                                       .keys = relay->keys,
-                                      .ends = relay_ends(call),
+                                      .ends_dbs = relay_ends(call),
                                       .writes = relay_writes(call->command),
-                                      .patient = count > 1 || relay_ends(call) != ENDS_KEYS ||
-                                                 call->command->run == NULL ||
+                                      .patient = count > 1 || call->command->run == NULL ||
                                                  call->command->first_key == 0,
                                       .db = call->db}};
     char *bytes = (char *)&relay->keys[count];
@@ -218,9 +237,9 @@ void relay_call(struct call *call)
     struct slice bytes = call->raw;
     enum status status = OK;
     const char *script = hiding_script(call);
-    if (call->command->run == cmd_swapdb) {
-        /* What it moves becomes suspect everywhere, and is asked for again: nothing is flushed. */
-        const struct frame_flush flush = {.kind = FRAME_FLUSH_SUSPECT};
+    const uint16_t swapped = call->command->run == cmd_swapdb ? swapped_dbs(call) : 0;
+    if (swapped != 0) {
+        const struct frame_flush flush = {.kind = FRAME_FLUSH_DROP, .dbs = swapped};
         status = tiers_write_announced(call->worker->window, &flush, call->argv, call->argc, &made);
         bytes = buf_slice(&made);
     } else if (script != NULL) {

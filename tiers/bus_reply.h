@@ -5,11 +5,12 @@
  *      ["subscribe", "__redis__:invalidate", 1]         that subscription stands
  *      ["subscribe", "terrace:bus", 2]
  *      ["message", "__redis__:invalidate", [k1, k2]]    these keys changed
- *      ["message", "__redis__:invalidate", nil]         everything changed: a flush
+ *      ["message", "__redis__:invalidate", nil]         a flush: all keys of some database are gone
  *      ["message", "terrace:bus", "T..."]               a frame
  *      ["pong", "..."]                                  answer to a PING
  *
- * Anybody may PUBLISH on either channel, so nothing about a payload is believed.
+ * Anybody may PUBLISH on either channel, but only strings: an array or a nil is Redis' own. Nothing else about a payload
+ * is believed.
  *
  * Owns:    a bus_reader its hiredis reader; a bus_message the parsed reply, from which its slices borrow.
  * Threads: the control loop's. For coherence.c and its tests. */
@@ -23,7 +24,7 @@
 
 enum bus_kind {
     BUS_KEYS,    /* keys that changed: bus_message_key */
-    BUS_FLUSHED, /* everything changed */
+    BUS_FLUSHED, /* all keys of some database are gone */
     BUS_FORGED,  /* an announcement that is not an array of strings */
     BUS_FRAME,   /* `text` came on the frames' channel */
     BUS_SUBSCRIBED_KEYS,

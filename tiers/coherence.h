@@ -10,7 +10,12 @@
  *                          ^ L1 entries end          ^ H := send time of beat 41
  *
  * FLOOR: entries stamped before it are suspects. It rises to now when the bus was lost, a seq is missing, the epoch
- * changed, a payload is not what it should be, or Redis was flushed. Nothing is flushed in L1.
+ * changed, or a payload is not what it should be. No doubt flushes L1.
+ * FLUSH: Redis announces FLUSHALL and FLUSHDB by nil in the place of keys, without a database. Then every entry and token
+ * ends, as if each key had been announced: they are deleted, and a suspect could still be shown by a mode that serves
+ * what is old. Only tracking itself can say nil, and an array: what anybody PUBLISHes is a string, whatever is in it. So
+ * who empties L1 this way has emptied a database of L2; a forged string raises the floor, and costs one question per key.
+ * With the data our epoch may be gone, so the next beat does not wait for its turn.
  * GENERATION: of the bus connection. It changes when the bus is lost and again when the new subscription is confirmed;
  * tokens of another generation install nothing.
  * A lost bus leaves H alone: it proved what was acknowledged before it, so hits go on until it is T old; nothing

@@ -62,20 +62,18 @@ static bool read_frame(const struct coherence *coherence, struct slice text, str
     return true;
 }
 
-/* CACHE.INVALIDATE ALL drops; SWAPDB, which exchanges values under the same keys, makes them suspect. */
+/* CACHE.INVALIDATE ALL drops, and so does SWAPDB: it changes every key of two databases, as if each were announced. */
 static void obey_flush(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
 {
     struct frame_flush flush;
     if (frame_flush_read(frame->body, &flush) != OK) {
         malformed(coherence, now_ms, "a flush on the bus is malformed");
     } else if (flush.kind == FRAME_FLUSH_DROP) {
+        /* Of one that is known by another name here, who knows where its keys are. */
         const struct namespace *ns =
             flush.name.size > 0 ? namespaces_find(coherence->options.namespaces, flush.name) : NULL;
-        if (ns != NULL) {
-            l1_flush_all(ns->l1);
-        } else { /* all; or one that is known by another name here: who knows where its keys are */
-            namespaces_flush_all(coherence->options.namespaces);
-        }
+        namespaces_flush_dbs(coherence->options.namespaces, ns,
+                             flush.dbs != 0 ? flush.dbs : DATABASES_ALL);
     } else {
         coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH);
     }
@@ -248,7 +246,8 @@ static void obey(struct coherence *coherence, const struct bus_message *message,
     case BUS_KEYS: forget_keys(coherence, message, now_ms); return;
     case BUS_FLUSHED:
         coherence_count(coherence, M_ANNOUNCED_FLUSHES, 1);
-        coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH);
+        namespaces_flush_all(coherence->options.namespaces);
+        coherence->hurry = true;
         return;
     case BUS_FORGED:
         coherence_count(coherence, M_BUS_MALFORMED, 1);

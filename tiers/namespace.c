@@ -141,9 +141,8 @@ struct namespace *namespace_search(const struct namespaces *spaces, struct slice
 
 struct ns_key namespaces_key(const struct namespaces *spaces, uint8_t db, struct slice bytes)
 {
-    return (struct ns_key){
-        .at = {.bytes = bytes, .hash = namespaces_hash(spaces, bytes), .db = db},
-        .ns = namespace_of(spaces, bytes)};
+    return (struct ns_key){.at = {.bytes = bytes, .hash = namespaces_hash(spaces, bytes), .db = db},
+                           .ns = namespace_of(spaces, bytes)};
 }
 
 int64_t namespaces_least_bound_ms(const struct namespaces *spaces)
@@ -400,6 +399,23 @@ void namespaces_flush_all(struct namespaces *spaces)
     struct namespace *ns;
     for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
         l1_flush_all(ns->l1);
+    }
+}
+
+void namespaces_flush_dbs(struct namespaces *spaces, const struct namespace *ns, uint16_t dbs)
+{
+    const bool all = dbs == DATABASES_ALL;
+    if (all && ns != NULL) {
+        l1_flush_all(ns->l1);
+    } else if (all) {
+        namespaces_flush_all(spaces);
+    }
+    for (uint8_t db = 0; !all && dbs >> db != 0; db++) {
+        if ((dbs & 1u << db) != 0 && ns != NULL) {
+            l1_flush(ns->l1, db);
+        } else if ((dbs & 1u << db) != 0) {
+            namespaces_flush(spaces, db);
+        }
     }
 }
 

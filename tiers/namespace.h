@@ -160,6 +160,11 @@ struct namespaces_count {
 struct namespaces_count namespaces_count(const struct namespaces *spaces, uint8_t db);
 void namespaces_flush(struct namespaces *spaces, uint8_t db);
 void namespaces_flush_all(struct namespaces *spaces);
+enum {
+    DATABASES_ALL = (1 << LIMIT_DATABASES) - 1
+};
+/* Databases as bits, of `ns` or, when it is NULL, of all. */
+void namespaces_flush_dbs(struct namespaces *spaces, const struct namespace *ns, uint16_t dbs);
 void namespaces_swap(struct namespaces *spaces, uint8_t a, uint8_t b);
 unsigned namespaces_sweep(struct namespaces *spaces, int64_t now_ms, unsigned steps); /* each */
 void namespaces_stats(const struct namespaces *spaces, struct l1_stats *ret_stats);

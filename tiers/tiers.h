@@ -132,18 +132,12 @@ enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key
 
 /* --- passing on ---------------------------------------------------------------------------------------------------- */
 
-enum tiers_ends {
-    ENDS_KEYS, /* the keys given (a read gives none) */
-    ENDS_DB,   /* everything in the database (FLUSHDB), */
-    ENDS_ALL,  /* everything (FLUSHALL, SWAPDB) */
-};
-
 struct tiers_relay {
     /* Exactly once after OK of tiers_relay. OK: one whole reply as bytes of the link's protocol. L2_DOWN, UNKNOWN. */
     void (*on_reply)(struct tiers_relay *relay, enum status status, struct slice reply);
     struct l1_key *keys; /* that end; memory of the asker, alive until on_reply */
     size_t key_count;
-    enum tiers_ends ends;
+    uint16_t ends_dbs; /* bit n: everything in database n ends, too (FLUSHDB, FLUSHALL, SWAPDB) */
     bool writes;
     bool patient;   /* wait as long as relay_ms instead of read_ms */
     bool confirmed; /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */

@@ -224,14 +224,7 @@ enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key
 static void relay_end_keys(struct tiers_relay *relay)
 {
     struct namespaces *namespaces = relay->window->namespaces;
-    if (relay->ends == ENDS_ALL) {
-        namespaces_flush_all(namespaces);
-        return;
-    }
-    if (relay->ends == ENDS_DB) {
-        namespaces_flush(namespaces, relay->db);
-        return;
-    }
+    namespaces_flush_dbs(namespaces, NULL, relay->ends_dbs);
     for (size_t i = 0; i < relay->key_count; i++) {
         const struct l1_key *key = &relay->keys[i];
         relay->dropped += l1_invalidate(namespace_of(namespaces, key->bytes)->l1, key);

@@ -209,7 +209,6 @@ static void run_relay(struct call *call, struct tiers_window *window)
     call->relay = (struct tiers_relay){.on_reply = on_reply,
                                        .keys = &call->key.at,
                                        .key_count = 1,
-                                       .ends = ENDS_KEYS,
                                        .writes = call->kind != CALL_PASS,
                                        .db = call->key.at.db};
     const enum status status =

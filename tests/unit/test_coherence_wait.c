@@ -526,7 +526,14 @@ static void a_flush_that_drops_empties_every_node_and_one_that_suspects_none(voi
         assert_int_equal(described(&town.nodes[i]).floor_ms, town.now_ms + 1);
         assert_string_equal(described(&town.nodes[i]).state_name, "SYNCED");
     }
-    const struct frame_flush drop = {.kind = FRAME_FLUSH_DROP, .name = SLICE_LITERAL("default")};
+    const struct frame_flush others = {.kind = FRAME_FLUSH_DROP, .dbs = 0x7ffe};
+    flush(&town, &others);
+    turn(&town);
+    for (size_t i = 0; i < NODES; i++) {
+        assert_int_equal(items(&town.nodes[i]), 1);
+    }
+    const struct frame_flush drop = {
+        .kind = FRAME_FLUSH_DROP, .dbs = 1, .name = SLICE_LITERAL("default")};
     flush(&town, &drop);
     turn(&town);
     for (size_t i = 0; i < NODES; i++) {

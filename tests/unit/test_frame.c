@@ -375,6 +375,7 @@ static void a_flush_comes_back_as_it_was(void **state)
     static const struct frame_flush all[] = {
         {.kind = FRAME_FLUSH_SUSPECT},
         {.kind = FRAME_FLUSH_DROP},
+        {.kind = FRAME_FLUSH_DROP, .dbs = 0x8001},
         {.kind = FRAME_FLUSH_DROP, .name = SLICE_LITERAL("response")},
         {.kind = FRAME_FLUSH_DROP,
          .name = SLICE_LITERAL("0123456789012345678901234567890123456789012345678901234567890123")},
@@ -383,6 +384,7 @@ static void a_flush_comes_back_as_it_was(void **state)
         struct frame_flush back;
         assert_int_equal(frame_flush_read(frame_flush_write(body, &all[i]), &back), OK);
         assert_int_equal(back.kind, all[i].kind);
+        assert_int_equal(back.dbs, all[i].dbs);
         assert_true(slice_equal(back.name, all[i].name));
     }
     struct frame_flush back = {.kind = FRAME_FLUSH_DROP};
@@ -394,11 +396,11 @@ static void a_flush_that_is_not_one_does_not_parse(void **state)
 {
     (void)state;
     static const struct slice wrong[] = {
-        SLICE_LITERAL("\1\0\0"),     /* cut */
-        SLICE_LITERAL("\2\0\0\0"),   /* no such kind */
-        SLICE_LITERAL("\1\1\0\0"),   /* reserved */
-        SLICE_LITERAL("\1\0\2\0x"),  /* the name is cut */
-        SLICE_LITERAL("\1\0\1\0xy"), /* something behind it */
+        SLICE_LITERAL("\1\0\0\0\0"),     /* cut */
+        SLICE_LITERAL("\2\0\0\0\0\0"),   /* no such kind */
+        SLICE_LITERAL("\1\1\0\0\0\0"),   /* reserved */
+        SLICE_LITERAL("\1\0\0\0\2\0x"),  /* the name is cut */
+        SLICE_LITERAL("\1\0\0\0\1\0xy"), /* something behind it */
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct frame_flush back;

@@ -211,6 +211,15 @@ static void flushes_swaps_and_announcements_reach_all(void **state)
     assert_true(has(spaces, 2, "a:x", NULL) && has(spaces, 2, "x", "1"));
     namespaces_flush(spaces, 1);
     assert_true(has(spaces, 1, "a:b:x", NULL));
+    put(spaces, 3, "x", "3");
+    put(spaces, 3, "a:x", "3");
+    namespaces_flush_dbs(spaces, namespaces_find(spaces, SLICE_LITERAL("a")), 1u << 3 | 1u << 7);
+    assert_true(has(spaces, 3, "a:x", NULL) && has(spaces, 3, "x", "3"));
+    namespaces_flush_dbs(spaces, NULL, 1u << 3);
+    assert_true(has(spaces, 3, "x", NULL) && has(spaces, 2, "x", "1"));
+    namespaces_flush_dbs(spaces, NULL, DATABASES_ALL);
+    assert_true(has(spaces, 2, "x", NULL));
+    put(spaces, 2, "x", "1");
     namespaces_flush_all(spaces);
     assert_true(has(spaces, 2, "x", NULL));
     namespaces_free(spaces);
