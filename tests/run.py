@@ -128,7 +128,7 @@ def main():
         "unit": lambda: unit(tally, build, "release"),
         "unit-asan": lambda: unit(tally, build, "asan"),
         "unit-tsan": lambda: unit(tally, build, "tsan"),
-        "sim": lambda: sim(tally, build, "release", 5000, 1000),
+        "sim": lambda: sim(tally, build, "release", 4000, 1000),
         "sim-asan": lambda: sim(tally, build, "asan", 400, 100),
         "fuzz": lambda: fuzz(tally, build, 5),
         "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env),

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 struct nemesis {
-    uint64_t kinds; /* bits of enum fault */
+    unsigned kinds[FAULT_COUNT]; /* enum fault */
+    unsigned kind_count;
     int64_t pace_us;
     bool failing_over; /* one at a time */
     struct redis_data replica;
@@ -344,8 +345,9 @@ static void do_refuse(struct world *world)
 
 static void do_flush(struct world *world)
 {
-    TRACE(world, "a stranger flushes everything");
-    redis_flush_all(world->truth);
+    const bool all = world_chance(world, 500);
+    TRACE(world, "a stranger flushes %s", all ? "everything" : "database 0");
+    redis_flush(world->truth, all);
 }
 
 static void do_meddle(struct world *world)
@@ -374,7 +376,8 @@ static void do_frames(struct world *world)
 {
     struct redis *redis = world->truth;
     const unsigned count = 1 + (unsigned)world_below(world, 4);
-    *(world_chance(world, 500) ? &redis->drop_frames : &redis->repeat_frames) += count;
+    unsigned *const troubles[] = {&redis->drop_frames, &redis->repeat_frames, &redis->gaps};
+    *troubles[world_below(world, 3)] += count;
 }
 
 static void do_deaf(struct world *world)
@@ -432,9 +435,9 @@ static void on_deed(struct world *world, void *arg, uint64_t number)
     if (world->calm) {
         return;
     }
-    const unsigned fault = (unsigned)world_below(world, FAULT_COUNT);
-    if ((world->nemesis->kinds & UINT64_C(1) << fault) != 0) {
-        deeds[fault](world);
+    const struct nemesis *nemesis = world->nemesis;
+    if (nemesis->kind_count > 0) {
+        deeds[nemesis->kinds[world_below(world, nemesis->kind_count)]](world);
     }
     world_at(world, world_between(world, 0, world->nemesis->pace_us), NULL, on_deed, NULL, 0);
 }
@@ -442,14 +445,16 @@ static void on_deed(struct world *world, void *arg, uint64_t number)
 void nemesis_start(struct world *world)
 {
     /* Few kinds at a time, and sometimes all: what is rare must have room to show. */
-    world->nemesis = sim_alloc(sizeof *world->nemesis);
-    const uint64_t any = rand_next(&world->rand);
-    const uint64_t other = rand_next(&world->rand);
-    const uint64_t kinds = world_chance(world, 200)   ? ~UINT64_C(0)
-                           : world_chance(world, 500) ? any
-                                                      : any & other;
-    world->nemesis->kinds = kinds & world->plan.faults;
-    world->nemesis->pace_us = world_between(world, 2, 60) * SIM_MS;
+    static const int64_t paces_us[] = {20 * SIM_MS, 80 * SIM_MS, 300 * SIM_MS};
+    struct nemesis *nemesis = world->nemesis = sim_alloc(sizeof *nemesis);
+    const unsigned share = world_chance(world, 200) ? 1000 : world_chance(world, 500) ? 300 : 120;
+    for (unsigned i = 0; i < FAULT_COUNT; i++) {
+        if ((world->plan.faults & UINT64_C(1) << i) != 0 &&
+            (world_chance(world, share) || (world->plan.faults >> i) == 1)) {
+            nemesis->kinds[nemesis->kind_count++] = i;
+        }
+    }
+    nemesis->pace_us = paces_us[world_below(world, 3)];
     world_at(world, bound_us(world) * 3, NULL, on_deed, NULL, 0);
 }
 
@@ -470,7 +475,8 @@ void nemesis_heal(struct world *world)
         }
     }
     for (struct redis *redis = world->redis; redis != NULL; redis = redis->next) {
-        redis->drop_frames = redis->repeat_frames = redis->drop_keys = redis->flips = 0;
+        redis->drop_frames = redis->repeat_frames = redis->drop_keys = redis->flips = redis->gaps =
+            0;
         redis->paused_until_us = 0;
         redis->has_beside = false;
     }

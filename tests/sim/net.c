@@ -201,9 +201,11 @@ struct conn *net_connect(struct world *world, struct thread *thread, struct link
     conn->id = ++world->next_id;
     conn->thread = thread;
     conn->link = link;
-    conn->latency_us = world_between(world, 20, world_chance(world, 100) ? 20 * SIM_MS : 400);
+    conn->latency_us =
+        world_between(world, 20, world->lags || world_chance(world, 100) ? 15 * SIM_MS : 400);
     conn->usual_latency_us = conn->latency_us;
-    conn->jitter_us = world_between(world, 0, world_chance(world, 100) ? 30 * SIM_MS : 300);
+    conn->jitter_us =
+        world_between(world, 0, world->lags || world_chance(world, 100) ? 15 * SIM_MS : 300);
     conn->up = (struct pipe){.conn = conn};
     conn->down = (struct pipe){.conn = conn, .to_client = true};
     conn->server = world->endpoint;

@@ -53,6 +53,7 @@ struct conn {
     int db;
 
     /* of the bus, for the oracle: how many announcements were appended before each own frame, and how many came */
+    bool in_gap;   /* everything is dropped until a frame was */
     bool tampered; /* an announcement was dropped or changed on its way */
     uint64_t announced;
     uint64_t announcements_seen;

@@ -15,7 +15,6 @@ enum {
     SWEEP_STEPS = 64,
     BEATS_WAITING = 16,
     LETTER_LATE_PER_MILLE = 20,
-    LETTER_REFUSED_PER_MILLE = 30,
 };
 
 int64_t node_now_ms(const struct node *node)
@@ -447,7 +446,7 @@ static enum status post_letter(void *roof, unsigned worker, struct tiers_post *p
     struct thread *thread = roof;
     struct node *node = thread->node;
     struct world *world = node->world;
-    if (!must && world_chance(world, LETTER_REFUSED_PER_MILLE)) {
+    if (!must && world_chance(world, world->refusals)) {
         return BUSY;
     }
     const bool late = world_chance(world, LETTER_LATE_PER_MILLE);

@@ -189,12 +189,12 @@ static int most(int a, int b)
     return a > b ? a : b;
 }
 
-/* A hole of the product, known: within T of a promotion two workers of a node may be at two masters, each link proved by
- * its own fence. What one worker has shown (to a session that joined its read) or acknowledged, the other may not know
- * yet; I3 and I4 do not hold across them. --strict judges that, too. */
+/* A hole of the product, known: within T of a promotion two links of a node (of two workers, or of one's two protocols)
+ * may be at two masters, each proved by its own fence. What came by one of them (shown to a session that joined the read,
+ * or acknowledged) the other may not know yet; I3 and I4 do not hold across them. --strict judges that, too. */
 static bool may_lag(const struct world *world, const struct oracle_read *read)
 {
-    return !world->plan.strict && world->worker_count > 1 && world->promoted_us != 0 &&
+    return !world->plan.strict && world->promoted_us != 0 &&
            read->called_us - world->promoted_us <= oracle_bound_us(world, SIM_SLOTS - 1);
 }
 

@@ -109,6 +109,11 @@ static void append_bulk(struct buf *out, struct slice bytes)
 /* A message for one subscriber, through the trouble that is prepared for it. `count` is what goes missing or wrong. */
 static void deliver(struct redis *redis, struct conn *conn, struct slice message, bool is_frame)
 {
+    if (conn->in_gap) {
+        conn->in_gap = !is_frame;
+        conn->announced -= !is_frame; /* the numbering of the frames will tell */
+        return;
+    }
     unsigned *drops = is_frame ? &redis->drop_frames : &redis->drop_keys;
     if (*drops > 0 && !redis->dropped && world_chance(redis->world, 300)) {
         --*drops;
@@ -170,6 +175,11 @@ static void announce(struct redis *redis)
         struct conn *conn = redis->clients[i];
         if (conn->tracks) {
             conn->announced++;
+            if (redis->gaps > 0 && world_chance(redis->world, 300)) {
+                redis->gaps--;
+                conn->in_gap = true;
+                TRACE(redis->world, "conn %" PRIu64 ": a gap begins", conn->id);
+            }
             deliver(redis, conn, buf_slice(&message), false);
         }
     }
@@ -317,19 +327,22 @@ void redis_stranger_write(struct redis *redis, struct redis_stranger write)
     end_cycle(redis);
 }
 
-void redis_flush_all(struct redis *redis)
+void redis_flush(struct redis *redis, bool all)
 {
     if (!works(redis)) {
         return;
     }
     announce_flush(redis);
     for (unsigned i = 0; i < SIM_SLOTS; i++) {
-        if (redis->data.slots[i].write != 0) {
+        if (redis->data.slots[i].write != 0 && (all || redis_slot_db(i) == 0)) {
             redis_change(redis, i, 0, (struct redis_value){0}, redis->world->now_us);
         }
     }
     redis->announce = 0; /* nil said it */
-    redis->data = (struct redis_data){0};
+    if (all) {
+        redis->data = (struct redis_data){0};
+    }
+    redis->changed = true;
     end_cycle(redis);
 }
 

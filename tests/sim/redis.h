@@ -73,8 +73,9 @@ struct redis {
     struct redis_stranger
         beside; /* a stranger's write that hides in the cycle of the next write of its key */
     bool has_beside;
-    bool dropped;           /* the present message, on its way to one of them */
-    unsigned drop_frames;   /* so many frames vanish on their way to one subscriber */
+    bool dropped;         /* the present message, on its way to one of them */
+    unsigned drop_frames; /* so many frames vanish on their way to one subscriber */
+    unsigned gaps; /* so many times some subscriber misses everything up to and with a frame */
     unsigned repeat_frames; /* ... come twice */
     unsigned drop_keys;     /* ... announcements */
     unsigned flips;         /* ... messages have a byte changed */
@@ -94,7 +95,7 @@ void redis_free_all(struct world *world);
 
 /* --- strangers: they act in a cycle of their own, or beside a write --- */
 void redis_stranger_write(struct redis *redis, struct redis_stranger write);
-void redis_flush_all(struct redis *redis);
+void redis_flush(struct redis *redis, bool all); /* or database 0 */
 void redis_forge(struct redis *redis, const char *channel, struct slice payload);
 void redis_expire(struct redis *redis); /* the active expiry */
 

@@ -24,7 +24,7 @@ enum {
     SIM_SLOTS = SIM_DATABASES * SIM_KEYS,
     SIM_NODES_MAX = 5,
     SIM_WORKERS_MAX = 2,
-    SIM_SESSIONS_MAX = 12,
+    SIM_SESSIONS_MAX = 24,
     SIM_FAILURE_MAX = 400,
 };
 
@@ -84,8 +84,10 @@ struct world {
     int64_t read_timeout_ms;
     int64_t relay_timeout_ms;
     size_t l1_bytes;
-    bool calm;   /* the storm is over: no faults, no new calls */
-    bool slices; /* the network cuts what it carries into small pieces */
+    bool calm;         /* the storm is over: no faults, no new calls */
+    bool lags;         /* connections differ widely in how slow they are */
+    unsigned refusals; /* per mille of the letters between workers that find no room */
+    bool slices;       /* the network cuts what it carries into small pieces */
     unsigned node_count;
     unsigned worker_count;
     struct node *nodes[SIM_NODES_MAX];
