@@ -375,7 +375,8 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     }
     struct coherence *coherence = l2_coherence(l2);
     l2->now_ms = now_ms;
-    const struct namespaces *spaces = l2->node->namespaces;
+    struct namespaces *spaces = l2->node->namespaces;
+    namespaces_allow_bounds(spaces, coherence_told_bound_ms(coherence));
     coherence_set_bounds(coherence, (uint32_t)namespaces_least_bound_ms(spaces),
                          (uint32_t)namespaces_most_bound_ms(spaces));
     l2_finder_tick(l2->finder, l2->now_ms);

@@ -209,6 +209,11 @@ struct coherence *coherence_new(const struct coherence_options *options)
     return coherence;
 }
 
+uint32_t coherence_told_bound_ms(const struct coherence *coherence)
+{
+    return coherence->told_ms;
+}
+
 void coherence_set_bounds(struct coherence *coherence, uint32_t least_ms, uint32_t most_ms)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);

@@ -110,7 +110,8 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
 
 /* T4. Everything in front of the echo was applied before: the bus is in order, and each reply is done with before the
  * next. */
-static void echo_came(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
+static void echo_came(struct coherence *coherence, const struct frame *frame, uint32_t bound_ms,
+                      int64_t now_ms)
 {
     const struct own_beat *beat = own_beats_home(&coherence->beats, frame->nonce);
     if (beat == NULL) {
@@ -118,6 +119,7 @@ static void echo_came(struct coherence *coherence, const struct frame *frame, in
     }
     coherence_count(coherence, M_BEATS_HOME, 1);
     coherence->reported_seq = beat->applied_seq;
+    coherence->told_ms = bound_ms;
     coherence->echo_ms = now_ms - beat->sent_at_ms;
     coherence->home_ms = beat->sent_at_ms;
     coherence_open(coherence);
@@ -154,7 +156,7 @@ static void beat_came(struct coherence *coherence, const struct frame *frame,
                       const struct frame_beat *beat, int64_t now_ms)
 {
     if (frame->node == coherence->options.node) {
-        echo_came(coherence, frame, now_ms);
+        echo_came(coherence, frame, beat->bound_ms, now_ms);
     } else {
         compare_report(coherence, frame, beat, now_ms);
     }

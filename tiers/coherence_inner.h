@@ -44,6 +44,7 @@ struct coherence {
     unsigned magic;
     struct coherence_options options;
     uint32_t most_ms; /* the largest T of any namespace */
+    uint32_t told_ms; /* as the newest beat said that came home; 0: none did */
     struct coherence_view view;
     struct rand rand;
     enum coherence_state state;

@@ -43,8 +43,8 @@ void link_go_to(struct link *link, const struct l2_url *url, int64_t delay_ms, i
 {
     CHECK_MAGIC(link, LINK_MAGIC);
     if (url != link->options.url) {
-        link->options.url = url;
         link_close(link, "L2 is at another address", now_ms);
+        link->options.url = url; /* after it: what is lost was lost at the former one */
     }
     link->retry_at_ms = now_ms + delay_ms;
     link->down = link->down && delay_ms > 0; /* what is asked meanwhile waits for the attempt */

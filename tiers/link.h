@@ -23,8 +23,9 @@
  * Lost writes (COHERENCE T7): its bytes may even lie somewhere on the way and run when everybody has forgotten them. So
  * UNKNOWN is not said before that is ruled out: the link connects again at once, and behind the beat of its greeting it
  * says CLIENT KILL ID of the lost connection. An integer as the answer (it was killed, or was gone) confirms it; so does
- * a greeting that finds another process in a newer epoch, for then the connection died with its server, or with the
- * server's mastership. If neither comes within kill_wait_ms, UNKNOWN is said without confirmation, and the connection is
+ * a greeting that finds another process in a newer epoch at the same address, for then the connection died with its
+ * server. (An address that several servers answer by turns, a virtual IP or a name, can deceive it.) At another address
+ * nothing can be confirmed, and UNKNOWN is said at once: the former server may come back. If neither comes within kill_wait_ms, UNKNOWN is said without confirmation, and the connection is
  * killed when Redis is back. Without kill_wait_ms, UNKNOWN is said at once and nothing is killed.
  *
  * A request with a deadline that passes ends with L2_DOWN if it only reads (its reply is dropped when it comes); if it

@@ -78,6 +78,7 @@ void link_doom(struct link *link, struct link_fifo *sent, uint64_t written, int6
     }
     group->client_id = link->client_id;
     group->run = link->greeting.run;
+    group->url = link->options.url;
     group->epoch = link->fence.epoch.counter;
     group->until_ms = now_ms + wait_ms;
     for (size_t i = 0; i < sent->count; i++) {
@@ -140,10 +141,14 @@ void link_doom_greeted(struct link *link)
     const uint64_t connection = link->connection;
     struct link_doomed *group = NULL;
     while ((group = find_of_another_run(link)) != NULL) {
-        if (group->epoch >= link->greeting.epoch.counter && !group->given_up) {
+        /* At another address the former server may live on, be the master again one day, and still have the bytes in its
+         * connection: a new process there says nothing (tests/model/unknown.pml, ANY_NEW_RUN_ID). */
+        const bool is_elsewhere = group->url != link->options.url;
+        const bool is_newer = group->epoch < link->greeting.epoch.counter;
+        if (!is_newer && !is_elsewhere && !group->given_up) {
             break; /* which of the two processes is the newer one is not known: let it wait */
         }
-        group_end(link, group, group->epoch < link->greeting.epoch.counter);
+        group_end(link, group, is_newer && !is_elsewhere);
         if (connection != link->connection) {
             return;
         }

@@ -44,6 +44,7 @@ struct link_doomed {
     struct link_doomed *next; /* the one lost later */
     uint64_t client_id;       /* of the connection, */
     uint64_t run;             /* at this process, */
+    const struct l2_url *url; /* reached at this address, */
     uint64_t epoch;           /* in this epoch or a later one */
     int64_t until_ms;
     bool asked;    /* its CLIENT KILL is in the present greeting */

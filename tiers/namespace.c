@@ -19,8 +19,28 @@ static void namespace_apply(struct namespace *ns, const struct namespace_setting
 {
     atomic_store_explicit(&ns->kind, (int)settings->mode.kind, memory_order_relaxed);
     atomic_store_explicit(&ns->grace_ms, settings->mode.grace_ms, memory_order_relaxed);
-    atomic_store_explicit(&ns->bound_ms, settings->mode.bound_ms, memory_order_relaxed);
+    atomic_store_explicit(&ns->wanted_ms, settings->mode.bound_ms, memory_order_relaxed);
+    if (namespace_bound_ms(ns) == 0 || settings->mode.bound_ms < namespace_bound_ms(ns)) {
+        atomic_store_explicit(&ns->bound_ms, settings->mode.bound_ms, memory_order_relaxed);
+    }
     atomic_store_explicit(&ns->ttl_ms, settings->ttl_ms, memory_order_relaxed);
+}
+
+static int64_t wanted_ms(const struct namespace *ns)
+{
+    return atomic_load_explicit(&ns->wanted_ms, memory_order_relaxed);
+}
+
+void namespaces_allow_bounds(struct namespaces *spaces, int64_t told_ms)
+{
+    struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        const int64_t wanted = wanted_ms(ns);
+        const int64_t bound_ms = wanted < told_ms ? wanted : told_ms;
+        if (bound_ms > namespace_bound_ms(ns)) {
+            atomic_store_explicit(&ns->bound_ms, bound_ms, memory_order_relaxed);
+        }
+    }
 }
 
 static void namespace_free(struct namespace *ns)
@@ -61,7 +81,7 @@ struct namespace_mode namespace_mode(const struct namespace *ns)
 {
     return (struct namespace_mode){
         .kind = (enum namespace_kind)atomic_load_explicit(&ns->kind, memory_order_relaxed),
-        .bound_ms = namespace_bound_ms(ns),
+        .bound_ms = wanted_ms(ns),
         .grace_ms = atomic_load_explicit(&ns->grace_ms, memory_order_relaxed),
     };
 }
@@ -150,7 +170,7 @@ int64_t namespaces_least_bound_ms(const struct namespaces *spaces)
     int64_t least_ms = INT64_MAX;
     const struct namespace *ns;
     for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        int64_t bound_ms = namespace_bound_ms(ns);
+        int64_t bound_ms = wanted_ms(ns);
         least_ms = bound_ms < least_ms ? bound_ms : least_ms;
     }
     return least_ms;
@@ -161,7 +181,7 @@ int64_t namespaces_most_bound_ms(const struct namespaces *spaces)
     int64_t most_ms = 0;
     const struct namespace *ns;
     for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        int64_t bound_ms = namespace_bound_ms(ns);
+        int64_t bound_ms = wanted_ms(ns);
         most_ms = bound_ms > most_ms ? bound_ms : most_ms;
     }
     return most_ms;
@@ -283,6 +303,10 @@ static enum status plan(const struct namespaces *spaces, const struct namespace_
                 namespace_free(spaces->at[j] == next->at[j] ? NULL : next->at[j]);
             }
             return NO_MEMORY;
+        }
+        if (wanted_ms(next->at[place]) > namespaces_most_bound_ms(spaces)) { /* nobody was told */
+            atomic_store_explicit(&next->at[place]->bound_ms, namespaces_most_bound_ms(spaces),
+                                  memory_order_relaxed);
         }
     }
     next->end = NAMESPACES_MAX;

@@ -60,7 +60,9 @@ struct namespace_spec {
 struct namespace
 {
     struct l1 *l1;
-    _Atomic int64_t bound_ms; /* as below, here each by itself for readers */
+    _Atomic int64_t
+        bound_ms; /* what reads go by: `wanted_ms`, once the other nodes were told of it */
+    _Atomic int64_t wanted_ms; /* as set; the others below, too, here each by itself for readers */
     _Atomic int64_t ttl_ms;
     _Atomic int64_t grace_ms;
     _Atomic int kind; /* enum namespace_kind */
@@ -140,6 +142,10 @@ void namespace_mode_text(const struct namespace *ns,
                          char dst[NAMESPACE_MODE_TEXT_MAX]);        /* as in a configuration */
 int64_t namespaces_least_bound_ms(const struct namespaces *spaces); /* beats go by the strictest */
 int64_t namespaces_most_bound_ms(const struct namespaces *spaces);  /* and say the largest */
+/* The other nodes were told of bounds up to `told_ms` (coherence_told_bound_ms): reads may go by what was set up to that.
+ * A bound that is raised waits for it, since whoever waits for all nodes waits no longer than what they told; one that is
+ * lowered holds at once. Control loop. */
+void namespaces_allow_bounds(struct namespaces *spaces, int64_t told_ms);
 struct namespace *namespaces_find(const struct namespaces *spaces,
                                   struct slice name); /* NULL: no such */
 

@@ -37,6 +37,17 @@ def test_nodes_keep_their_promise_under_load(recorded):
 
 
 @pytest.mark.own
+def test_a_key_that_one_mget_names_twice_has_one_answer(module_stage, redis_server, two_nodes, tmp_path):
+    """Looked up twice, it had two in one MGET of half a million, the newer first."""
+    path = tmp_path / "mget.hist"
+    counts = finish_load(start_load(module_stage, path, two_nodes, redis_server, 4, "--keys", 200, "--zipf", 0.99,
+                                    "--connections", 8, "--pipeline", 16, "--mget", 100))
+    verdict = judge(path)
+    assert verdict.code == 0, verdict.story()
+    assert counts["reads"] > 100_000, counts
+
+
+@pytest.mark.own
 def test_one_old_value_in_a_right_history_is_found(recorded, tmp_path):
     path, _ = recorded
     header, records = history_file.read(path)

@@ -91,6 +91,44 @@ static void unknown_is_said_when_the_lost_connection_was_killed(void **state)
     }
 }
 
+/* A failover to another address ends nothing at the former one, which may be the master again one day. */
+static void another_process_elsewhere_confirms_nothing(void **state)
+{
+    (void)state;
+    static const struct l2_url elsewhere = {.host = "i", .port = 2};
+    struct roof roof = {0};
+    struct question writes;
+    lose_a_write(&roof, &writes);
+    link_go_to(roof.link, &elsewhere, 0, HELP_NOW);
+    greet(&roof, "newer", HELP_NOW);
+    ended_unknown(&writes, false);
+    assert_int_equal(link_output(roof.link).size, 0); /* client 7 of that one is a stranger */
+    HELP_SAY(&roof, SELECTED);
+    assert_int_equal(link_state(roof.link), LINK_READY);
+    help_done(&roof);
+}
+
+/* What is lost by moving was lost where the link was. */
+static void a_write_that_a_move_loses_belongs_to_the_former_address(void **state)
+{
+    (void)state;
+    static const struct l2_url elsewhere = {.host = "i", .port = 2};
+    struct roof roof = {0};
+    struct link_options options = help_options(&roof, &here);
+    options.kill_wait_ms = wait_ms;
+    help_open(&roof, &options);
+    help_make_ready(&roof);
+    struct question writes = help_question(&roof, true, 0);
+    help_ask(&writes, 0, "DEL a\r\n");
+    link_on_written(roof.link, 7);
+    link_go_to(roof.link, &elsewhere, 0, HELP_NOW);
+    assert_ptr_equal(link_url(roof.link), &elsewhere);
+    assert_int_equal(writes.ends, 0);
+    greet(&roof, "newer", HELP_NOW);
+    ended_unknown(&writes, false);
+    help_done(&roof);
+}
+
 static void what_is_asked_meanwhile_runs_after_the_kill(void **state)
 {
     (void)state;
@@ -273,6 +311,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(unknown_is_said_when_the_lost_connection_was_killed),
+        cmocka_unit_test(another_process_elsewhere_confirms_nothing),
+        cmocka_unit_test(a_write_that_a_move_loses_belongs_to_the_former_address),
         cmocka_unit_test(what_is_asked_meanwhile_runs_after_the_kill),
         cmocka_unit_test(another_process_in_a_newer_epoch_confirms_it),
         cmocka_unit_test(another_process_in_the_same_epoch_confirms_nothing),

@@ -395,6 +395,35 @@ static void settings_change_in_place(void **state)
     namespaces_free(spaces);
 }
 
+static void a_bound_that_is_raised_waits_until_others_were_told(void **state)
+{
+    (void)state;
+    struct namespaces *spaces = open_three();
+    struct namespace_spec specs[] = {spec_of("default", "", MB), spec_of("ab", "a:b:", MB),
+                                     spec_of("a", "a:", MB), spec_of("new", "n:", MB)};
+    struct namespace *ns = namespace_of(spaces, slice_of("a:b:1"));
+    specs[1].settings.mode.bound_ms = 5000;
+    namespaces_apply(spaces, specs, 3, T0);
+    assert_int_equal(namespaces_most_bound_ms(spaces), 5000); /* what is to be told */
+    assert_int_equal(namespace_bound_ms(ns), 1000);
+    namespaces_allow_bounds(spaces, 1000);
+    assert_int_equal(namespace_bound_ms(ns), 1000);
+    namespaces_allow_bounds(spaces, 5000);
+    assert_int_equal(namespace_bound_ms(ns), 5000);
+    specs[1].settings.mode.bound_ms = 100;
+    namespaces_apply(spaces, specs, 3, T0);
+    assert_int_equal(namespace_bound_ms(ns), 100); /* at once */
+    namespaces_allow_bounds(spaces, 5000);
+    assert_int_equal(namespace_bound_ms(ns), 100);
+    specs[3].settings.mode.bound_ms = 9000;
+    assert_int_equal(namespaces_rebuild(spaces, specs, 4, false, T0), OK);
+    ns = namespace_of(spaces, slice_of("n:1"));
+    assert_int_equal(namespace_bound_ms(ns), 1000);
+    namespaces_allow_bounds(spaces, 9000);
+    assert_int_equal(namespace_bound_ms(ns), 9000);
+    namespaces_free(spaces);
+}
+
 static void values_move_to_their_new_homes(void **state)
 {
     (void)state;
@@ -463,6 +492,7 @@ int main(void)
         cmocka_unit_test(a_commit_over_several_is_all_or_nothing),
         cmocka_unit_test(threads_never_see_half_a_commit),
         cmocka_unit_test(settings_change_in_place),
+        cmocka_unit_test(a_bound_that_is_raised_waits_until_others_were_told),
         cmocka_unit_test(values_move_to_their_new_homes),
         cmocka_unit_test(behind_an_l2_entries_whose_home_changes_end),
     };
