@@ -25,9 +25,10 @@ class Verdict:
 
 
 def start_load(stage, path, nodes, redis_server, seconds, *flags):
-    """The driver as a process of the stage; it ends by itself."""
-    argv = [BENCH, "--history", path, "--targets", ",".join(f"127.0.0.1:{node.port}" for node in nodes),
-            "--redis", f"127.0.0.1:{redis_server.port}", "--duration", str(seconds), "--json", *map(str, flags)]
+    """The driver as a process of the stage; it ends by itself. Without a Redis nobody but clients of nodes writes."""
+    direct = ["--redis", f"127.0.0.1:{redis_server.port}"] if redis_server else []
+    argv = [BENCH, "--history", path, "--targets", ",".join(f"127.0.0.1:{node.port}" for node in nodes), *direct,
+            "--duration", str(seconds), "--json", *map(str, flags)]
     return stage.run(f"load-{path.stem}", argv)
 
 

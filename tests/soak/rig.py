@@ -80,7 +80,7 @@ class Run:
         self._end("ok")
 
     def failed(self, excinfo):
-        self._end("FAILED: " + str(excinfo.value).splitlines()[0][:120])
+        self._end("FAILED: " + (str(excinfo.value) or excinfo.typename).splitlines()[0][:120])
 
     def skipped(self, excinfo):
         self._end("not run: " + str(getattr(excinfo.value, "msg", excinfo.value))[:120])

@@ -1,19 +1,64 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""R6: a network that parts a master and a node from its replica and everybody else, and a replica that is promoted."""
+"""R5: sentinels promote a replica after the master died. R6: a network that parts a master and a node from its replica and everybody else, and a replica that is promoted."""
 
+import statistics
 import time
 
 import pytest
 
 import wire
 from harness import BOUND_S, until
-from rig import amount
+from load import Load
+from rig import amount, number, synced
+from test_endpoints import Sentinel, address, endpoint
 
 MAX_LAG_S = 1
 # What the documents ask for: down-after > max-lag + 1 s (Redis looks once a second) + T + 1 s.
 DOWN_AFTER_S = MAX_LAG_S + 1 + BOUND_S + 1
 TURNS = amount(1, 20)
 
+
+# --- R5 ---
+
+def in_step(master, replica, sentinels):
+    until(lambda: master.client().info("replication").get("slave0", {}).get("state") == "online", 30, "it replicates")
+    for sentinel in sentinels:
+        until(lambda one=sentinel: one.client().sentinel_master("m")["port"] == master.port and
+              any(slave["port"] == replica.port and not slave["is_sdown"] for slave in one.client().sentinel_slaves("m")),
+              60, "the sentinels know both")
+
+
+def test_r5_sentinel_failover(run):
+    """The master is killed; the nodes follow the sentinels; of what the dead one said nothing is fresh beyond T."""
+    quick = ["--repl-diskless-sync-delay", "0", "--shutdown-timeout", "0"]
+    master, replica = run.stage.redis(*quick), run.stage.redis(*quick)
+    replica.client().replicaof("127.0.0.1", master.port)
+    sentinels = [Sentinel(run.stage, master) for _ in range(3)]
+    in_step(master, replica, sentinels)
+    url = "redis+sentinel://" + ",".join(map(address, sentinels)) + "/m"
+    nodes = [run.node(url) for _ in range(2)]
+    returns = []
+    with Load(run, nodes, None, "--timeout", 3, rate=5000) as load:
+        for _ in range(amount(1, 50)):
+            run.lasts(1.0)
+            with load.loss():
+                died = time.monotonic()
+                master.process.kill()
+                for node in nodes:
+                    until(lambda one=node, to=address(replica): endpoint(one) == to, 40, "the node follows")
+                    synced(node)
+                returns.append(time.monotonic() - died)
+            assert master.start()
+            master.client().replicaof("127.0.0.1", replica.port)
+            master, replica = replica, master
+            in_step(master, replica, sentinels)
+        run.lasts(1.0)
+    load.judged(failovers=len(returns), synced_median_s=statistics.median(returns), synced_max_s=max(returns),
+                moves=number(nodes[0], "l2_moves"))
+    assert number(nodes[0], "l2_moves") >= len(returns)
+
+
+# --- R6 ---
 
 def replicate(run, *flags):
     """(master, replica, the proxy between them), in step."""
