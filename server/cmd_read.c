@@ -89,7 +89,7 @@ static enum status read_ask(struct call *call, const struct ns_key *key, struct 
         return NO_MEMORY;
     }
     bool foreign = false;
-    wait->reader.on_value = read_on_value;
+    wait->reader = (struct tiers_reader){.on_value = read_on_value};
     enum status status =
         tiers_get(worker->window, key, call->conn->session.proto, value, &wait->reader, &foreign);
     if (status != PENDING) {

@@ -83,6 +83,7 @@ void info_l2(struct info *info)
     info_line(info, "l2_misses:%" PRIu64, metrics[M_L2_MISSES]);
     info_line(info, "l2_errors:%" PRIu64, metrics[M_L2_ERRORS]);
     info_line(info, "l2_coalesced:%" PRIu64, metrics[M_COALESCED]);
+    info_line(info, "stale_served:%" PRIu64, metrics[M_STALE_SERVED]);
     info_line(info, "l2_relayed:%" PRIu64, metrics[M_RELAYED]);
     info_line(info, "l2_refused:%" PRIu64, metrics[M_L2_DOWN]);
     info_line(info, "l2_unknown:%" PRIu64, metrics[M_L2_UNKNOWN]);

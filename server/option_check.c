@@ -190,7 +190,7 @@ static const char *check_namespace_text(const struct option *option, struct slic
     static const char *const writers[] = {"any"};
     switch (option->offset) {
     case offsetof(struct namespace_options, prefix): return prefix_check(value);
-    case offsetof(struct namespace_options, mode): return mode_check(value, room);
+    case offsetof(struct namespace_options, mode): return mode_check(value);
     case offsetof(struct namespace_options, policy): return check_policy(value, room);
     case offsetof(struct namespace_options, writers):
         return slice_is_nocase(value, "nodes") ? "writers 'nodes' is not supported by this version"
@@ -219,7 +219,7 @@ const char *option_check_text(const struct option *option, struct slice value,
         return check_addresses(value, 1);
     }
     if (IS(mode)) {
-        return mode_check(value, room);
+        return mode_check(value);
     }
     if (IS(l2)) {
         return check_l2(value, room);

@@ -73,22 +73,14 @@ enum status mode_parse(struct slice text, struct namespace_mode *ret_mode)
     return status == OK && next_word(&text).size == 0 ? OK : MALFORMED;
 }
 
-const char *mode_check(struct slice text, char room[OPTION_REASON_MAX])
+const char *mode_check(struct slice text)
 {
-    static const char *const others[] = {"strict", "available", "ttl"};
-    struct slice rest = text;
-    const struct slice kind = next_word(&rest);
     struct namespace_mode mode;
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        if (slice_is(kind, others[i])) {
-            (void)snprintf(room, OPTION_REASON_MAX, "mode '%s' is not supported by this version",
-                           others[i]);
-            return room;
-        }
+    if (mode_parse(text, &mode) != OK) {
+        return "argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', with T "
+               "between 10ms and 60s and G between 10ms and 24h";
     }
-    return mode_parse(text, &mode) == OK
-               ? NULL
-               : "argument must be 'bounded T' with T between 10ms and 60s";
+    return mode.kind == NAMESPACE_STRICT ? "mode 'strict' is not supported by this version" : NULL;
 }
 
 /* --- sections ----------------------------------------------------------------------------------- */
@@ -264,6 +256,38 @@ static int64_t memory_of_named(const struct options *options)
     return sum;
 }
 
+/* A value of mode `ttl` is as old as its life in L1, so that must end. */
+static bool lives_without_end(const char *mode, int64_t ttl_ms)
+{
+    struct namespace_mode parsed;
+    return ttl_ms == 0 && mode_parse(slice_of(mode), &parsed) == OK && parsed.kind == NAMESPACE_TTL;
+}
+
+static const char *ttl_check(const struct options *options, char room[OPTION_REASON_MAX])
+{
+    const bool is_alone = options->l2[0] == '\0';
+    if (options->ttl > 0 && is_alone) {
+        return "ttl needs l2: alone, a value lives as long as its writer said";
+    }
+    if (lives_without_end(options->mode, options->ttl)) {
+        return "mode 'ttl' needs a ttl above 0";
+    }
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        const struct namespace_options *ns = &options->namespaces[i];
+        const char *reason = NULL;
+        if (ns->ttl > 0 && is_alone) {
+            reason = "ttl needs l2: alone, a value lives as long as its writer said";
+        } else if (lives_without_end(ns->mode, ns->ttl)) {
+            reason = "mode 'ttl' needs a ttl above 0";
+        }
+        if (reason != NULL) {
+            (void)snprintf(room, OPTION_REASON_MAX, "namespace '%s': %s", ns->name, reason);
+            return room;
+        }
+    }
+    return NULL;
+}
+
 const char *namespaces_check_together(const struct options *options, char room[OPTION_REASON_MAX])
 {
     const int64_t named = memory_of_named(options);
@@ -276,16 +300,7 @@ const char *namespaces_check_together(const struct options *options, char room[O
                        named < 0 ? INT64_MAX : named, all);
         return room;
     }
-    for (unsigned i = 0; i < options->namespace_count && options->l2[0] == '\0'; i++) {
-        if (options->namespaces[i].ttl > 0) {
-            (void)snprintf(room, OPTION_REASON_MAX,
-                           "namespace '%s': ttl needs l2: alone, a value lives as long as its "
-                           "writer said",
-                           options->namespaces[i].name);
-            return room;
-        }
-    }
-    return NULL;
+    return ttl_check(options, room);
 }
 
 /* --- for the tiers ------------------------------------------------------------------------------ */
@@ -314,6 +329,7 @@ unsigned options_specs(const struct options *options, struct namespace_spec spec
     specs[0] = (struct namespace_spec){
         .name = SLICE_LITERAL("default"),
         .settings = settings_of(options->mode, options_memory(options) - named, options->policy)};
+    specs[0].settings.ttl_ms = options->ttl;
     for (unsigned i = 0; i < options->namespace_count; i++) {
         const struct namespace_options *ns = &options->namespaces[i];
         specs[i + 1] = (struct namespace_spec){

@@ -69,7 +69,7 @@ const char *options_check_together(const struct options *options, char room[OPTI
 /* --- namespaces: option_namespace.c --- */
 /* The text of a `mode`. MALFORMED. */
 enum status mode_parse(struct slice text, struct namespace_mode *ret_mode) MUST_USE;
-const char *mode_check(struct slice text, char room[OPTION_REASON_MAX]);
+const char *mode_check(struct slice text);
 const char *prefix_check(struct slice text);
 /* A new section of the file, settings by default. INVALID: `reason` says what was expected. NO_MEMORY. */
 enum status namespace_add(struct options *options, struct slice name, unsigned line,

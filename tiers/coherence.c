@@ -133,6 +133,11 @@ void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum met
     }
 }
 
+void coherence_show_applied(struct coherence *coherence)
+{
+    atomic_store_explicit(&coherence->view.applied_seq, coherence->seq, memory_order_release);
+}
+
 void coherence_allow_install(struct coherence *coherence, bool allowed)
 {
     atomic_store_explicit(&coherence->view.may_install, allowed, memory_order_release);
@@ -261,6 +266,7 @@ static void forget_seq(struct coherence *coherence)
     coherence->seq = 0;
     coherence->reported_seq = 0;
     coherence->doubted_seq = 0;
+    coherence_show_applied(coherence);
     stream_reset(&coherence->stream);
 }
 

@@ -81,6 +81,9 @@ struct coherence_view {
     _Atomic int64_t proven_ms; /* the newest H before the floor last rose; 0: there was none */
     _Atomic int64_t
         prior_floor_ms; /* of entries stamped from here on; older ones had lost it before */
+    /* How far the bus is applied here, in the present epoch and subscription; 0: nothing yet. Stored after what it covers
+     * was obeyed, and after the floor rose if something in front of it was missed. */
+    _Atomic uint64_t applied_seq;
 };
 
 /* now - H; INT64_MAX: no H. Compared with the bound of a key's namespace. */

@@ -76,6 +76,7 @@ static void obey_flush(struct coherence *coherence, const struct frame *frame, i
                              flush.dbs != 0 ? flush.dbs : DATABASES_ALL);
     } else {
         coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH);
+        namespaces_flush_floorless(coherence->options.namespaces);
     }
 }
 
@@ -199,6 +200,7 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
     } else if (is_beat(&frame)) {
         beat_came(coherence, &frame, &beat, now_ms);
     }
+    coherence_show_applied(coherence);
     coherence_frame_applied(coherence, &frame, is_beat(&frame) ? &beat : NULL, now_ms);
 }
 

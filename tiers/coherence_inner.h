@@ -111,6 +111,7 @@ void coherence_move(struct coherence *coherence, enum coherence_state to, const 
 void coherence_show(struct coherence *coherence);
 /* Everything stamped until now is suspect; `cause` counts it. */
 void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum metric cause);
+void coherence_show_applied(struct coherence *coherence); /* to the workers */
 void coherence_allow_install(struct coherence *coherence, bool allowed);
 /* Tokens of the old generation install nothing from here on. */
 void coherence_next_generation(struct coherence *coherence);

@@ -21,6 +21,7 @@ struct flight_guest {
     struct tiers_window *home; /* the reader's */
     struct tiers_reader *reader;
     uint64_t token;
+    int64_t fence_ms;
     int proto;
     /* the result, for the way back */
     bool missed;
@@ -40,6 +41,7 @@ struct flight {
     struct link_request get_request;
     enum status refused; /* of the second request, if the link did not take it */
     int64_t issued_at_ms;
+    int64_t fence_ms; /* how old the proof of its link may be */
     int64_t pttl_ms; /* -1: does not expire; FLIGHT_TTL_NONE: not known, so the value is not kept */
     struct tiers_reader *readers;
     struct tiers_reader **last_reader;
@@ -94,12 +96,41 @@ static void guest_send_home(struct tiers_window *window, struct flight_guest *gu
     }
 }
 
+/* An error that says nothing about the key: Redis is busy with a script, or loads its data. */
+static bool error_is_of_l2(struct slice error)
+{
+    static const char of_key[] = "WRONGTYPE";
+    return error.size < sizeof(of_key) - 1 || memcmp(error.data, of_key, sizeof(of_key) - 1) != 0;
+}
+
+static bool is_no_answer(enum status status, struct slice error)
+{
+    return status == L2_DOWN || (status == L2_ERROR && error_is_of_l2(error));
+}
+
+/* The answer, or what L1 holds instead if there is none and the reader's contract goes so far. */
+static void reader_tell(struct tiers_window *window, const struct l1_key *key,
+                        struct tiers_reader *reader, enum status status,
+                        const struct tiers_value *value)
+{
+    struct l1_value found = {0};
+    const struct ns_key home = window_key(window, key);
+    if (is_no_answer(status, value->error) &&
+        window_spare(window, &home, reader->wish, &found) == OK) {
+        const struct tiers_value spare = {.item = found.item, .is_spare = true};
+        reader->on_value(reader, OK, &spare);
+        item_release(found.item);
+        return;
+    }
+    reader->on_value(reader, status, value);
+}
+
 static void flight_tell(struct flight *flight, enum status status, const struct tiers_value *value)
 {
     struct tiers_reader *reader = flight->readers;
     while (reader != NULL) {
         struct tiers_reader *next = reader->next; /* the reader may free itself */
-        reader->on_value(reader, status, value);
+        reader_tell(flight->window, &flight->key, reader, status, value);
         reader = next;
     }
     struct flight_guest *guest = flight->guests;
@@ -177,13 +208,28 @@ static bool flight_is_on_target(const struct flight *flight)
     return target != 0 && target == link_target(flight->link);
 }
 
+/* A value of `ttl` needs no bus: nobody relies on being told of its changes. While the node knows of no target, that
+ * cannot decide either. */
+static bool flight_may_install(const struct flight *flight, const struct namespace *ns)
+{
+    const struct coherence_view *view = flight->window->view;
+    if (namespace_kind(ns) == NAMESPACE_TTL) {
+        return atomic_load_explicit(&view->target, memory_order_acquire) == 0 ||
+               flight_is_on_target(flight);
+    }
+    return flight_is_on_target(flight) &&
+           atomic_load_explicit(&view->may_install, memory_order_acquire);
+}
+
 /* T3: keep the value iff the token stands, its life is known, and it came from the node's own Redis; whatever else lands
  * drops what stands. */
-static void flight_keep(struct flight *flight, enum status status, struct item *item)
+static void flight_keep(struct flight *flight, enum status status, const struct tiers_value *value)
 {
     struct tiers_window *window = flight->window;
-    struct l1 *l1 = window_key(window, &flight->key).ns->l1;
-    if (status == L2_DOWN) {
+    const struct namespace *ns = window_key(window, &flight->key).ns;
+    struct l1 *l1 = ns->l1;
+    struct item *item = value->item;
+    if (is_no_answer(status, value->error)) {
         l1_unclaim(l1, &flight->key, flight->token);
         return;
     }
@@ -194,8 +240,7 @@ static void flight_keep(struct flight *flight, enum status status, struct item *
     struct l1_landing landing = {
         .token = flight->token,
         .generation = atomic_load_explicit(&window->view->generation, memory_order_acquire),
-        .install = flight->pttl_ms >= -1 && flight_is_on_target(flight) &&
-                   atomic_load_explicit(&window->view->may_install, memory_order_acquire),
+        .install = flight->pttl_ms >= -1 && flight_may_install(flight, ns),
         .now_ms = window->now_ms,
     };
     (void)l1_fill(l1, &flight->key, &landing,
@@ -210,7 +255,7 @@ static void flight_land(struct flight *flight, enum status status, struct slice 
     if (status == OK) {
         status = flight_read_value(flight, reply, &value.item, &value.error);
     }
-    flight_keep(flight, status, value.item);
+    flight_keep(flight, status, &value);
     metrics_count(metrics, status != OK         ? M_L2_ERRORS
                            : value.item != NULL ? M_L2_HITS
                                                 : M_L2_MISSES);
@@ -258,7 +303,7 @@ static void flight_add_reader(struct flight *flight, struct tiers_reader *reader
 }
 
 static enum status flight_begin(struct tiers_window *window, const struct ns_key *wanted, int proto,
-                                uint64_t token, struct tiers_reader *reader)
+                                uint64_t token, int64_t fence_ms, struct tiers_reader *reader)
 {
     const struct l1_key *key = &wanted->at;
     struct link *link = window_link(window, proto);
@@ -271,6 +316,7 @@ static enum status flight_begin(struct tiers_window *window, const struct ns_key
                               .link = link,
                               .token = token,
                               .issued_at_ms = window->now_ms,
+                              .fence_ms = fence_ms,
                               .pttl_ms = FLIGHT_TTL_NONE,
                               .key = *key};
     memcpy(flight->bytes, key->bytes.data, key->bytes.size);
@@ -279,7 +325,7 @@ static enum status flight_begin(struct tiers_window *window, const struct ns_key
     flight->ttl_request = (struct link_request){
         .on_reply = flight_on_ttl,
         .deadline_ms = window->now_ms + window->read_timeout_ms,
-        .fence_ms = namespace_bound_ms(wanted->ns),
+        .fence_ms = fence_ms,
         .asked_ms = window->now_ms,
     };
     flight->get_request = flight->ttl_request;
@@ -302,25 +348,33 @@ static enum status flight_begin(struct tiers_window *window, const struct ns_key
 
 /* --- guests: readers of other workers --------------------------------------------------------------------------------- */
 
+/* The flight had landed: look once more, and read alone if there is nothing. */
+static enum status guest_look_again(struct flight_guest *guest, struct tiers_window *at,
+                                    struct tiers_value *ret_value)
+{
+    struct l1_value found = {0};
+    const struct ns_key key = window_key(at, &guest->key);
+    const struct contract contract = window_contract(at, key.ns, guest->reader->wish);
+    const enum status status =
+        l1_get(key.ns->l1, &key.at, at->now_ms, contract.serve_from_ms, &found);
+    if (status == OK) {
+        ret_value->item = guest->item = found.item;
+        return OK;
+    }
+    return flight_begin(at, &key, guest->proto, 0, contract.fence_ms, guest->reader);
+}
+
 /* Back on the reader's loop. */
 static void guest_on_home(struct tiers_post *post, struct tiers_window *at)
 {
     struct flight_guest *guest = (struct flight_guest *)(void *)post;
     struct tiers_value value = {.item = guest->item, .error = buf_slice(&guest->error)};
     enum status status = guest->status;
-    if (guest
-            ->missed) { /* the flight had landed: look once more, and read alone if it is taken again */
-        struct l1_value found = {0};
-        struct ns_key key = window_key(at, &guest->key);
-        status = tiers_get_here(at, &key, &found);
-        value.item = found.item;
-        guest->item = found.item;
-        if (status != OK) {
-            status = flight_begin(at, &key, guest->proto, 0, guest->reader);
-        }
+    if (guest->missed) {
+        status = guest_look_again(guest, at, &value);
     }
     if (status != PENDING) {
-        guest->reader->on_value(guest->reader, status, &value);
+        reader_tell(at, &guest->key, guest->reader, status, &value);
     }
     guest_free(guest);
 }
@@ -330,7 +384,7 @@ static void guest_on_arrival(struct tiers_post *post, struct tiers_window *at)
 {
     struct flight_guest *guest = (struct flight_guest *)(void *)post;
     struct flight *flight = flight_find(at, &guest->key, guest->token);
-    if (flight == NULL) {
+    if (flight == NULL || flight->fence_ms > guest->fence_ms) {
         guest->missed = true;
         guest_send_home(at, guest);
         return;
@@ -340,7 +394,8 @@ static void guest_on_arrival(struct tiers_post *post, struct tiers_window *at)
 }
 
 static enum status flight_visit(struct tiers_window *window, const struct l1_key *key, int proto,
-                                const struct l1_claim *claim, struct tiers_reader *reader)
+                                const struct l1_claim *claim, int64_t fence_ms,
+                                struct tiers_reader *reader)
 {
     struct flight_guest *guest = malloc(sizeof(*guest) + key->bytes.size);
     if (guest == NULL) {
@@ -350,6 +405,7 @@ static enum status flight_visit(struct tiers_window *window, const struct l1_key
                                    .home = window,
                                    .reader = reader,
                                    .token = claim->token,
+                                   .fence_ms = fence_ms,
                                    .proto = proto,
                                    .key = *key};
     memcpy(guest->bytes, key->bytes.data, key->bytes.size);
@@ -362,16 +418,16 @@ static enum status flight_visit(struct tiers_window *window, const struct l1_key
 }
 
 enum status flight_join(struct tiers_window *window, const struct ns_key *key, int proto,
-                        enum status status, const struct l1_claim *claim,
+                        enum status status, const struct l1_claim *claim, int64_t fence_ms,
                         struct tiers_reader *reader, bool *ret_foreign)
 {
     *ret_foreign = false;
     if (status == CLAIMED) {
-        return flight_begin(window, key, proto, claim->token, reader);
+        return flight_begin(window, key, proto, claim->token, fence_ms, reader);
     }
     if (status == TAKEN && claim->owner == window->options.worker) {
         struct flight *flight = flight_find(window, &key->at, claim->token);
-        if (flight != NULL) {
+        if (flight != NULL && flight->fence_ms <= fence_ms) {
             metrics_count(window->options.metrics, M_COALESCED);
             flight_add_reader(flight, reader);
             *ret_foreign = true; /* it may travel on the other protocol's link */
@@ -379,10 +435,10 @@ enum status flight_join(struct tiers_window *window, const struct ns_key *key, i
         }
     }
     if (status == TAKEN && claim->owner != window->options.worker &&
-        flight_visit(window, &key->at, proto, claim, reader) == PENDING) {
+        flight_visit(window, &key->at, proto, claim, fence_ms, reader) == PENDING) {
         metrics_count(window->options.metrics, M_COALESCED);
         *ret_foreign = true;
         return PENDING;
     }
-    return flight_begin(window, key, proto, 0, reader);
+    return flight_begin(window, key, proto, 0, fence_ms, reader);
 }

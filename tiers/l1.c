@@ -168,7 +168,10 @@ static struct item *find_served(const struct l1 *l1, struct l1_shard *shard,
         return NULL;
     }
     struct item *item = l1_place_item(&place);
-    return l1_is_claim(item) || item->stamped_at_ms < floor_ms ? NULL : item;
+    if (l1_is_claim(item)) {
+        return l1_claim_spare(item, now_ms, floor_ms);
+    }
+    return item->stamped_at_ms < floor_ms ? NULL : item;
 }
 
 void l1_use(const struct l1 *l1, struct l1_shard *shard, struct item *item, int64_t now_ms)
@@ -183,6 +186,7 @@ void l1_value_set(struct l1_value *value, struct item *item)
 {
     struct slice bytes = item_value(item);
     value->expire_at_ms = item->expire_at_ms;
+    value->stamped_at_ms = item->stamped_at_ms;
     if (value->copy != NULL && bytes.size <= value->copy_room) {
         memcpy(value->copy, bytes.data, bytes.size);
         value->item = NULL;
@@ -240,10 +244,10 @@ struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms)
     struct l1_dead dead;
     dead.count = 0;
     struct l1_shard *shard = l1_lock(l1, key->hash);
-    struct item *item = find_served(l1, shard, key, now_ms, INT64_MIN, &dead);
-    if (item != NULL) {
-        item_ref(item);
-    }
+    struct l1_place place;
+    struct item *item =
+        l1_find_live(l1, shard, key, now_ms, &dead, &place) ? l1_place_item(&place) : NULL;
+    item = item == NULL || l1_is_claim(item) ? NULL : item_ref(item);
     l1_unlock(l1, shard);
     l1_dead_release(&dead);
     return item;

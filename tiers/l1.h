@@ -77,15 +77,16 @@ void l1_prefetch_item(struct l1 *l1, uint64_t hash);
 /* Where a found value goes. Values up to copy_room are copied under the lock (two atomic operations saved); larger
  * ones are handed out as a reference in `item`, which the caller releases. */
 struct l1_value {
-    char *copy;           /* in: the caller's memory, or NULL to always get a reference */
-    size_t copy_room;     /* in */
-    struct item *item;    /* out: NULL if the value was copied */
-    struct slice bytes;   /* out: the value, in `copy` or in `item` */
-    int64_t expire_at_ms; /* out */
+    char *copy;            /* in: the caller's memory, or NULL to always get a reference */
+    size_t copy_room;      /* in */
+    struct item *item;     /* out: NULL if the value was copied */
+    struct slice bytes;    /* out: the value, in `copy` or in `item` */
+    int64_t expire_at_ms;  /* out */
+    int64_t stamped_at_ms; /* out */
 };
 
-/* Plain lookup: OK or MISS. Counts as a use. A claim, a suspect or an expired entry is a MISS, and stays or goes as
- * its rules say; `floor_ms` 0 accepts every stamp. */
+/* Plain lookup: OK or MISS. Counts as a use. A suspect (below floor_ms) or an expired entry is a MISS, and stays or goes
+ * as its rules say; `floor_ms` 0 accepts every stamp. Of a claim, the value that it keeps aside counts. */
 enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
                    struct l1_value *value) MUST_USE;
 
@@ -120,14 +121,14 @@ struct l1_claim {
     uint64_t generation; /* of the bus connection when it was issued */
 };
 
-/* OK: a value that may be served (`fresh` says whether the fence is open; if not, every value is passed over).
+/* OK: a value that may be served: stamped at floor_ms or later (contract.h; INT64_MAX passes every value over), also one
+ * that a claim keeps aside: nothing has landed or changed since.
  * CLAIMED: *ret_claim is yours; end it with l1_fill, l1_unclaim or let an invalidation end it.
  * TAKEN: *ret_claim says whose it is. A claim older than `join_ms` is not joinable: it is replaced, answer CLAIMED.
  * NO_MEMORY: read L2 yourself, install nothing. */
 struct l1_ask {
     int64_t now_ms;
     int64_t floor_ms;    /* stamps below are suspect */
-    bool fresh;          /* the fence is open */
     uint32_t worker;     /* who asks */
     uint64_t generation; /* current one */
     int64_t join_ms;

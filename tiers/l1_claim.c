@@ -71,6 +71,14 @@ static enum status claim_install(const struct l1 *l1, struct l1_shard *shard,
     return OK;
 }
 
+struct item *l1_claim_spare(const struct item *claim, int64_t now_ms, int64_t floor_ms)
+{
+    struct item *suspect = l1_claim_read(claim).suspect;
+    const bool is_good =
+        suspect != NULL && suspect->stamped_at_ms >= floor_ms && !item_expired(suspect, now_ms);
+    return is_good ? suspect : NULL;
+}
+
 static void claim_report(const struct item *claim, struct l1_claim *ret_claim)
 {
     struct l1_claim_body body = l1_claim_read(claim);
@@ -94,12 +102,19 @@ static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struc
     if (found) {
         struct item *item = l1_place_item(&place);
         if (l1_is_claim(item)) {
+            struct item *spare = l1_claim_spare(item, ask->now_ms, ask->floor_ms);
+            if (spare != NULL) {
+                shard->hits += claim == NULL;
+                l1_use(l1, shard, spare, ask->now_ms);
+                l1_value_set(value, spare);
+                return OK;
+            }
             if (claim_joinable(item, ask)) {
                 shard->misses += claim == NULL;
                 claim_report(item, ret_claim);
                 return TAKEN;
             }
-        } else if (ask->fresh && item->stamped_at_ms >= ask->floor_ms) {
+        } else if (item->stamped_at_ms >= ask->floor_ms) {
             shard->hits += claim == NULL;
             l1_use(l1, shard, item, ask->now_ms);
             l1_value_set(value, item);

@@ -165,6 +165,8 @@ void l1_bury(struct l1_dead *dead,
 /* The body of a claim lies unaligned in the item. */
 struct l1_claim_body l1_claim_read(const struct item *claim);
 void l1_claim_write(struct item *claim, const struct l1_claim_body *body);
+/* The value that a claim keeps aside, if it may be served: stamped at floor_ms or later, not expired. Else NULL. */
+struct item *l1_claim_spare(const struct item *claim, int64_t now_ms, int64_t floor_ms);
 
 static inline bool l1_is_claim(const struct item *item)
 {

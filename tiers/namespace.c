@@ -80,8 +80,8 @@ static struct namespace *namespace_new(const struct namespace_spec *spec, const 
 struct namespace_mode namespace_mode(const struct namespace *ns)
 {
     return (struct namespace_mode){
-        .kind = (enum namespace_kind)atomic_load_explicit(&ns->kind, memory_order_relaxed),
-        .bound_ms = wanted_ms(ns),
+        .kind = namespace_kind(ns),
+        .bound_ms = namespace_bound_ms(ns),
         .grace_ms = atomic_load_explicit(&ns->grace_ms, memory_order_relaxed),
     };
 }
@@ -89,6 +89,7 @@ struct namespace_mode namespace_mode(const struct namespace *ns)
 void namespace_mode_text(const struct namespace *ns, char dst[NAMESPACE_MODE_TEXT_MAX])
 {
     struct namespace_mode mode = namespace_mode(ns);
+    mode.bound_ms = wanted_ms(ns);
     switch (mode.kind) {
     case NAMESPACE_BOUNDED:
         (void)snprintf(dst, NAMESPACE_MODE_TEXT_MAX, "bounded %" PRId64 "ms", mode.bound_ms);
@@ -174,6 +175,17 @@ int64_t namespaces_least_bound_ms(const struct namespaces *spaces)
         least_ms = bound_ms < least_ms ? bound_ms : least_ms;
     }
     return least_ms;
+}
+
+bool namespaces_any_strict(const struct namespaces *spaces)
+{
+    const struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        if (namespace_kind(ns) == NAMESPACE_STRICT) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int64_t namespaces_most_bound_ms(const struct namespaces *spaces)
@@ -439,6 +451,16 @@ void namespaces_flush_dbs(struct namespaces *spaces, const struct namespace *ns,
             l1_flush(ns->l1, db);
         } else if ((dbs & 1u << db) != 0) {
             namespaces_flush(spaces, db);
+        }
+    }
+}
+
+void namespaces_flush_floorless(struct namespaces *spaces)
+{
+    struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        if (namespace_kind(ns) == NAMESPACE_TTL) {
+            l1_flush_all(ns->l1);
         }
     }
 }

@@ -130,11 +130,15 @@ static inline int64_t namespace_bound_ms(const struct namespace *ns)
 {
     return atomic_load_explicit(&ns->bound_ms, memory_order_relaxed);
 }
+static inline enum namespace_kind namespace_kind(const struct namespace *ns)
+{
+    return (enum namespace_kind)atomic_load_explicit(&ns->kind, memory_order_relaxed);
+}
 static inline int64_t namespace_ttl_ms(const struct namespace *ns)
 {
     return atomic_load_explicit(&ns->ttl_ms, memory_order_relaxed);
 }
-struct namespace_mode namespace_mode(const struct namespace *ns);
+struct namespace_mode namespace_mode(const struct namespace *ns); /* what reads go by */
 enum {
     NAMESPACE_MODE_TEXT_MAX = 64
 };
@@ -171,6 +175,10 @@ enum {
 };
 /* Databases as bits, of `ns` or, when it is NULL, of all. */
 void namespaces_flush_dbs(struct namespaces *spaces, const struct namespace *ns, uint16_t dbs);
+/* Those of mode `ttl`, whose reads look at no floor: what makes others suspect must end here. */
+void namespaces_flush_floorless(struct namespaces *spaces);
+/* Whether writes to some must be applied everywhere before they are acknowledged. */
+bool namespaces_any_strict(const struct namespaces *spaces);
 void namespaces_swap(struct namespaces *spaces, uint8_t a, uint8_t b);
 unsigned namespaces_sweep(struct namespaces *spaces, int64_t now_ms, unsigned steps); /* each */
 void namespaces_stats(const struct namespaces *spaces, struct l1_stats *ret_stats);

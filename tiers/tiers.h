@@ -15,6 +15,10 @@
  * Reads are fenced (link.h) by T, whether they are questions of our own or relayed: what comes from a link that sits on a
  * demoted master is older than T to nobody, and it is kept only if that link's target is the node's.
  *
+ * How old a value may be is the contract of the read (contract.h): its namespace's mode, or what the reader wishes. If L2
+ * cannot be asked, or answers an error that is not about the key (-BUSY, -LOADING), a read gets what L1 holds, as far as
+ * its contract goes.
+ *
  * What COHERENCE calls T1 and T3 lives here: keys of a write end when it is sent and when it is answered; a landing
  * whose token has ended keeps nothing and drops what stands.
  *
@@ -26,6 +30,7 @@
 #define TERRACE_TIERS_TIERS_H
 
 #include "tiers/coherence.h"
+#include "tiers/contract.h"
 #include "tiers/l1.h"
 #include "tiers/l2_commands.h"
 #include "tiers/link.h"
@@ -39,7 +44,7 @@ struct tiers_window;
 struct tiers_options {
     struct metrics *metrics;       /* the control loop's */
     struct namespaces *namespaces; /* borrowed */
-    const struct l2_url *url;      /* where L2 is at first; NULL: not known yet. See tiers_set_url */
+    const struct l2_url *url; /* where L2 is at first; NULL: not known yet. See tiers_set_url */
     unsigned coherence_db;
     uint64_t node;
     uint64_t seed; /* of the coherence's nonces; 0: unpredictable */
@@ -108,16 +113,18 @@ void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t
 struct tiers_value {
     struct item *item;  /* borrowed; NULL: there is no such key */
     struct slice error; /* L2_ERROR: Redis' text without '-' and line end */
+    bool is_spare;      /* it is L1's, since L2 could not be asked */
 };
 
 struct tiers_reader {
     /* Exactly once after PENDING. OK (item or nil), L2_ERROR, L2_DOWN, NO_MEMORY. */
     void (*on_value)(struct tiers_reader *reader, enum status status,
                      const struct tiers_value *value);
+    const struct wish *wish;   /* borrowed; NULL: as the namespace says */
     struct tiers_reader *next; /* the flight's */
 };
 
-/* OK: `value` holds it (l1_value's rules). MISS: it is known that there is no such key (alone). PENDING: on_value
+/* OK: `value` holds it (l1_value's rules), as old as the contract allows. MISS: it is known that there is no such key (alone). PENDING: on_value
  * follows, never from inside; *ret_foreign says whether somebody else's link carries the question. L2_DOWN, BUSY,
  * NO_MEMORY. `proto` chooses the link (2 or 3), so that a client's commands stay in order. */
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,

@@ -138,8 +138,7 @@ void tiers_window_tick(struct tiers_window *window, int64_t now_ms)
 void tiers_window_begin(struct tiers_window *window, int64_t now_ms)
 {
     window->now_ms = now_ms;
-    window->age_ms = coherence_age_ms(window->view, now_ms);
-    window->floor_ms = atomic_load_explicit(&window->view->floor_ms, memory_order_relaxed);
+    proof_take(&window->proof, window->view, now_ms);
     window->generation = atomic_load_explicit(&window->view->generation, memory_order_relaxed);
 }
 
@@ -182,40 +181,69 @@ const char *tiers_why_down(const struct tiers_window *window)
 
 /* --- reading ------------------------------------------------------------------------------------------------------- */
 
+/* Bounded reads need no look: what they are served is within their T. */
+static inline void window_count_stale(const struct tiers_window *window, const struct namespace *ns,
+                                      const struct wish *wish, int64_t stamp_ms)
+{
+    if (wish != NULL || namespace_kind(ns) != NAMESPACE_BOUNDED) {
+        const struct namespace_mode mode = namespace_mode(ns);
+        metrics_add(window->options.metrics, M_STALE_SERVED,
+                    contract_is_stale(&window->proof, &mode, stamp_ms) ? 1 : 0);
+    }
+}
+
+enum status window_spare(struct tiers_window *window, const struct ns_key *key,
+                         const struct wish *wish, struct l1_value *value)
+{
+    const struct contract contract = window_contract(window, key->ns, wish);
+    if (contract.spare_from_ms == INT64_MAX) {
+        return MISS;
+    }
+    const enum status status =
+        l1_get(key->ns->l1, &key->at, window->now_ms, contract.spare_from_ms, value);
+    if (status == OK) {
+        window_count_stale(window, key->ns, wish, value->stamped_at_ms);
+    }
+    return status;
+}
+
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
                       struct l1_value *value, struct tiers_reader *reader, bool *ret_foreign)
 {
     struct l1_claim claim = {0};
+    const struct contract contract = window_contract(window, key->ns, reader->wish);
     struct l1_ask ask = {
         .now_ms = window->now_ms,
-        .floor_ms = window->floor_ms,
-        .fresh = window_fresh(window, key->ns),
+        .floor_ms = contract.serve_from_ms,
         .worker = window->options.worker,
         .generation = window->generation,
-        .join_ms = namespace_bound_ms(key->ns),
+        .join_ms = contract.join_ms,
     };
     enum status status = l1_ask(key->ns->l1, &key->at, &ask, value, &claim);
     if (status == OK) {
         metrics_count(window->options.metrics, M_L1_HITS);
+        window_count_stale(window, key->ns, reader->wish, value->stamped_at_ms);
         return OK;
     }
     metrics_count(window->options.metrics, M_L1_MISSES);
-    return flight_join(window, key, proto, status, &claim, reader, ret_foreign);
+    status =
+        flight_join(window, key, proto, status, &claim, contract.fence_ms, reader, ret_foreign);
+    return status == L2_DOWN && window_spare(window, key, reader->wish, value) == OK ? OK : status;
 }
 
 enum status tiers_peek(struct tiers_window *window, const struct ns_key *key, struct l1_peek *ret)
 {
-    return window_fresh(window, key->ns)
-               ? l1_peek(key->ns->l1, &key->at, window->now_ms, window->floor_ms, ret)
-               : MISS;
+    const int64_t from_ms = window_contract(window, key->ns, NULL).serve_from_ms;
+    return from_ms == INT64_MAX ? MISS
+                                : l1_peek(key->ns->l1, &key->at, window->now_ms, from_ms, ret);
 }
 
 enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key,
                            struct l1_value *value)
 {
-    return window_fresh(window, key->ns)
-               ? l1_get(key->ns->l1, &key->at, window->now_ms, window->floor_ms, value)
-               : MISS;
+    const int64_t from_ms = window_contract(window, key->ns, NULL).serve_from_ms;
+    return from_ms == INT64_MAX ? MISS
+                                : l1_get(key->ns->l1, &key->at, window->now_ms, from_ms, value);
 }
 
 /* --- passing on ---------------------------------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #define TERRACE_TIERS_WINDOW_H
 
 #include "tiers/base/list.h"
+#include "tiers/contract.h"
 #include "tiers/tiers.h"
 
 enum {
@@ -26,16 +27,31 @@ struct tiers_window {
     int64_t relay_timeout_ms;
     /* of the batch: */
     int64_t now_ms;
-    int64_t floor_ms;
     uint64_t generation;
-    int64_t age_ms; /* of the horizon; INT64_MAX: there is none */
+    struct proof proof;
 };
 
-/* The fence of a namespace at serve time. */
-static inline bool window_fresh(const struct tiers_window *window, const struct namespace *ns)
+/* The contract of a read at serve time; `wish` may be NULL. The default mode, which is that of almost all reads, is
+ * looked at here. */
+static inline struct contract window_contract(const struct tiers_window *window,
+                                              const struct namespace *ns, const struct wish *wish)
 {
-    return window->age_ms <= namespace_bound_ms(ns);
+    if (wish != NULL || namespace_kind(ns) != NAMESPACE_BOUNDED) {
+        const struct namespace_mode mode = namespace_mode(ns);
+        return contract_of(&window->proof, &mode, wish);
+    }
+    const int64_t bound_ms = namespace_bound_ms(ns);
+    const int64_t from_ms =
+        proof_reaches(&window->proof, bound_ms) ? window->proof.floor_ms : INT64_MAX;
+    return (struct contract){.serve_from_ms = from_ms,
+                             .spare_from_ms = from_ms,
+                             .join_ms = bound_ms,
+                             .fence_ms = bound_ms};
 }
+
+/* What L1 holds for a read whose L2 cannot be asked: OK or MISS. `value` as for l1_get. */
+enum status window_spare(struct tiers_window *window, const struct ns_key *key,
+                         const struct wish *wish, struct l1_value *value) MUST_USE;
 
 /* A key whose home may have changed since it was asked for. */
 static inline struct ns_key window_key(const struct tiers_window *window, const struct l1_key *key)
@@ -51,7 +67,7 @@ struct flight;
 /* Joins or begins the read of a key whose claim says `status` (CLAIMED, TAKEN), or reads without a claim
  * (NO_MEMORY). PENDING, or why not. */
 enum status flight_join(struct tiers_window *window, const struct ns_key *key, int proto,
-                        enum status status, const struct l1_claim *claim,
+                        enum status status, const struct l1_claim *claim, int64_t fence_ms,
                         struct tiers_reader *reader, bool *ret_foreign) MUST_USE;
 
 #endif

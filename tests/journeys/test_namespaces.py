@@ -345,6 +345,6 @@ def test_configurations_with_sections_are_checked_and_printed(stage):
     printed = run(TWO, "--print-config").stdout
     assert "[namespace noisy]\nprefix = n:\nmode = bounded 1s\nwriters = any\nmemory = 2097152\n" in printed
     assert run(printed, "--print-config").stdout == printed
-    bad = run("[namespace a]\nprefix = a\nmode = available 5m\n", "--check-config")
+    bad = run("[namespace a]\nprefix = a\nmode = available 5w\n", "--check-config")
     assert bad.returncode == 78
-    assert bad.stderr == (f"terraced: {path}:3: option 'mode': mode 'available' is not supported by this version\n")
+    assert bad.stderr == (f"terraced: {path}:3: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', with T between 10ms and 60s and G between 10ms and 24h\n")

@@ -255,8 +255,7 @@ static inline struct l1_claim stage_claim(struct stage *stage, const char *name)
 {
     const struct l1_key key = l1_key(stage->l1, 0, slice_of(name));
     const struct l1_ask ask = {.now_ms = stage->now_ms,
-                               .floor_ms = stage_floor(stage),
-                               .fresh = stage_fresh(stage),
+                               .floor_ms = stage_fresh(stage) ? stage_floor(stage) : INT64_MAX,
                                .generation = stage_generation(stage),
                                .join_ms = 0};
     struct l1_value value = {0};

@@ -175,7 +175,7 @@ static void a_write_ends_the_claim_that_stands(void **state)
     (void)state;
     struct l1 *l1 = help_new(1 << 20, NULL, 1);
     struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k"));
-    struct l1_ask ask = {.now_ms = T0, .fresh = true, .join_ms = 10};
+    struct l1_ask ask = {.now_ms = T0, .join_ms = 10};
     struct l1_value value = {0};
     struct l1_claim claim;
     assert_int_equal(l1_ask(l1, &key, &ask, &value, &claim), CLAIMED);

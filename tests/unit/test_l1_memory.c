@@ -101,7 +101,7 @@ static void claims_and_suspects_are_counted_and_given_back(void **state)
     (void)state;
     struct l1 *l1 = help_new(1 << 26, NULL, 1);
     size_t empty_bytes = help_stats(l1).bytes_used;
-    struct l1_ask ask = {.now_ms = T0, .join_ms = 10};
+    struct l1_ask ask = {.now_ms = T0, .floor_ms = INT64_MAX, .join_ms = 10};
     struct l1_value value = {0};
     struct l1_claim claim;
     struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k:1"));

@@ -182,8 +182,7 @@ static void session_read(struct world *world, unsigned session)
     }
     struct l1_ask ask = {
         .now_ms = world->now_ms,
-        .floor_ms = world->floor_ms,
-        .fresh = world->bus == BUS_CONFIRMED,
+        .floor_ms = world->bus == BUS_CONFIRMED ? world->floor_ms : INT64_MAX,
         .worker = session,
         .generation = world->generation,
         .join_ms = JOIN_MS,

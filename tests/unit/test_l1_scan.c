@@ -94,7 +94,7 @@ static void a_scan_visits_only_live_values_of_its_database(void **state)
     put(l1, 0, 'k', 2, T0 + 10);
     put(l1, 3, 'k', 3, 0);
     struct l1_key claimed = l1_key(l1, 0, SLICE_LITERAL("k:4"));
-    struct l1_ask ask = {.now_ms = T0, .fresh = true, .join_ms = 10};
+    struct l1_ask ask = {.now_ms = T0, .join_ms = 10};
     struct l1_value value = {0};
     struct l1_claim claim;
     assert_int_equal(l1_ask(l1, &claimed, &ask, &value, &claim), CLAIMED);

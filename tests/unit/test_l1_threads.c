@@ -52,7 +52,7 @@ static void stress_increment(struct stress *stress, unsigned counter)
 
 static void stress_read_through(struct stress *stress, struct rand *rand, const struct l1_key *key)
 {
-    struct l1_ask ask = {.now_ms = T0, .fresh = true, .worker = 1, .generation = 1, .join_ms = 10};
+    struct l1_ask ask = {.now_ms = T0, .worker = 1, .generation = 1, .join_ms = 10};
     char room[8];
     struct l1_value value = {.copy = room, .copy_room = sizeof room};
     struct l1_claim claim;

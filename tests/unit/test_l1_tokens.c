@@ -30,11 +30,8 @@ static struct world world_new(void)
 
 static struct l1_ask ask_at(int64_t now_ms)
 {
-    return (struct l1_ask){.now_ms = now_ms,
-                           .fresh = true,
-                           .worker = WORKER,
-                           .generation = GENERATION,
-                           .join_ms = JOIN_MS};
+    return (struct l1_ask){
+        .now_ms = now_ms, .worker = WORKER, .generation = GENERATION, .join_ms = JOIN_MS};
 }
 
 /* Asks; a value found is compared with `value` (NULL: none is expected) and released. */
@@ -279,7 +276,7 @@ static void suspects_are_claimed_and_restored_when_l2_is_down(void **state)
     ask.floor_ms = T0 + 1;
     struct l1_claim claim;
     assert_int_equal(ask_with(&world, ask, NULL, &claim), CLAIMED);
-    assert_true(served(&world, NULL));
+    assert_int_equal(ask_with(&world, ask, NULL, &claim), TAKEN);
     l1_unclaim(world.l1, &world.key, claim.token);
     assert_true(served(&world, "v"));
     assert_int_equal(ask_with(&world, ask, NULL, &claim), CLAIMED); /* still suspect */
@@ -294,7 +291,7 @@ static void a_closed_fence_passes_over_every_value_and_keeps_it_aside(void **sta
     struct world world = world_new();
     value_put(&world, "v");
     struct l1_ask ask = ask_at(T0);
-    ask.fresh = false;
+    ask.floor_ms = INT64_MAX; /* the fence is closed */
     struct l1_claim claim;
     assert_int_equal(ask_with(&world, ask, NULL, &claim), CLAIMED);
     l1_unclaim(world.l1, &world.key, claim.token);
@@ -308,16 +305,55 @@ static void a_suspect_moves_on_when_its_claim_is_replaced(void **state)
     struct world world = world_new();
     value_put(&world, "v");
     struct l1_ask ask = ask_at(T0);
-    ask.fresh = false;
+    ask.floor_ms = INT64_MAX; /* the fence is closed */
     struct l1_claim old;
     struct l1_claim young;
     assert_int_equal(ask_with(&world, ask, NULL, &old), CLAIMED);
     ask.now_ms += JOIN_MS;
     assert_int_equal(ask_with(&world, ask, NULL, &young), CLAIMED);
     l1_unclaim(world.l1, &world.key, old.token); /* ended: does nothing */
-    assert_true(served(&world, NULL));
+    assert_int_equal(help_stats(world.l1).claims, 1);
     l1_unclaim(world.l1, &world.key, young.token);
+    assert_int_equal(help_stats(world.l1).claims, 0);
     assert_true(served(&world, "v"));
+    l1_free(world.l1);
+}
+
+static void what_a_claim_keeps_aside_is_served_to_whom_it_is_good_enough(void **state)
+{
+    (void)state;
+    struct world world = world_new();
+    value_put(&world, "v");
+    struct l1_ask strict = ask_at(T0);
+    struct l1_ask lenient = ask_at(T0);
+    strict.floor_ms = T0 + 1;
+    lenient.floor_ms = T0;
+    struct l1_claim claim;
+    struct l1_claim other;
+    assert_int_equal(ask_with(&world, strict, NULL, &claim), CLAIMED);
+    assert_int_equal(ask_with(&world, lenient, "v", &other), OK);
+    assert_int_equal(ask_with(&world, strict, NULL, &other), TAKEN);
+    assert_true(served(&world, "v"));
+    struct l1_value value = {0};
+    assert_int_equal(l1_get(world.l1, &world.key, T0, T0 + 1, &value), MISS);
+    assert_int_equal(fill(&world, claim.token, "new"), OK); /* the token did not end by it */
+    assert_int_equal(ask_with(&world, lenient, "new", &other), OK);
+    l1_free(world.l1);
+}
+
+static void an_expired_value_is_not_served_from_aside(void **state)
+{
+    (void)state;
+    struct world world = world_new();
+    help_set(world.l1, 0, "key", "v", T0 + 100, T0);
+    struct l1_ask ask = ask_at(T0 + 99);
+    ask.floor_ms = INT64_MAX;
+    struct l1_claim claim;
+    struct l1_value value = {0};
+    assert_int_equal(ask_with(&world, ask, NULL, &claim), CLAIMED);
+    assert_int_equal(ask_with(&world, ask_at(T0 + 99), "v", &claim), OK);
+    assert_int_equal(ask_with(&world, ask_at(T0 + 100), NULL, &claim), TAKEN);
+    assert_int_equal(l1_get(world.l1, &world.key, T0 + 100, 0, &value), MISS);
     l1_free(world.l1);
 }
 
@@ -327,7 +363,7 @@ static void an_invalidated_suspect_does_not_come_back(void **state)
     struct world world = world_new();
     value_put(&world, "v");
     struct l1_ask ask = ask_at(T0);
-    ask.fresh = false;
+    ask.floor_ms = INT64_MAX; /* the fence is closed */
     struct l1_claim claim;
     assert_int_equal(ask_with(&world, ask, NULL, &claim), CLAIMED);
     l1_invalidate(world.l1, &world.key);
@@ -460,7 +496,7 @@ static void a_revalidated_key_keeps_its_standing_with_the_policy(void **state)
     assert_int_equal(l1_peek(world.l1, &world.key, T0, 0, &before), OK);
     assert_true(before.frequency > 7);
     struct l1_ask ask = ask_at(T0);
-    ask.fresh = false;
+    ask.floor_ms = INT64_MAX; /* the fence is closed */
     struct l1_claim claim;
     assert_int_equal(ask_with(&world, ask, NULL, &claim), CLAIMED);
     assert_int_equal(fill(&world, claim.token, "w"), OK);
@@ -489,6 +525,8 @@ int main(void)
         cmocka_unit_test(suspects_are_claimed_and_restored_when_l2_is_down),
         cmocka_unit_test(a_closed_fence_passes_over_every_value_and_keeps_it_aside),
         cmocka_unit_test(a_suspect_moves_on_when_its_claim_is_replaced),
+        cmocka_unit_test(what_a_claim_keeps_aside_is_served_to_whom_it_is_good_enough),
+        cmocka_unit_test(an_expired_value_is_not_served_from_aside),
         cmocka_unit_test(an_invalidated_suspect_does_not_come_back),
         cmocka_unit_test(a_value_below_the_floor_is_no_plain_hit_but_stays),
         cmocka_unit_test(forget_ends_entries_and_tokens_in_all_databases),

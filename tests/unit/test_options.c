@@ -286,10 +286,9 @@ static void errors_of_namespaces_name_the_line(void **state)
     check_file_error("[namespace a]\nthreads = 3\n", ":2: unknown option 'threads' of a namespace");
     check_file_error("[namespace a]\nprefx = x\n",
                      ":2: unknown option 'prefx' of a namespace (did you mean 'prefix'?)");
-    check_file_error("[namespace a]\nmode = strict\n",
-                     ":2: option 'mode': mode 'strict' is not supported by this version");
     check_file_error("[namespace a]\nmode = bounded 5ms\n",
-                     ":2: option 'mode': argument must be 'bounded T' with T between 10ms and 60s");
+                     ":2: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available "
+                     "G [T]' or 'ttl', with T between 10ms and 60s and G between 10ms and 24h");
     check_file_error("[namespace a]\nwriters = nodes\n",
                      ":2: option 'writers': writers 'nodes' is not supported by this version");
     check_file_error("[namespace a]\nmemory = 1000\n",
@@ -316,6 +315,26 @@ static void budgets_of_namespaces_must_fit(void **state)
     assert_string_equal(sources.error,
                         "settings: namespace 'a': ttl needs l2: alone, a value lives "
                         "as long as its writer said");
+    sources_done(&sources);
+    sources_open(&sources, "l2 = redis://h:1\n[namespace a]\nprefix = a\nmode = ttl\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(sources.error, "settings: namespace 'a': mode 'ttl' needs a ttl above 0");
+    sources_done(&sources);
+    sources_open(&sources, "l2 = redis://h:1\nmode = ttl\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(sources.error, "settings: mode 'ttl' needs a ttl above 0");
+    sources_done(&sources);
+    sources_open(&sources, "ttl = 5s\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(sources.error, "settings: ttl needs l2: alone, a value lives as long as "
+                                       "its writer said");
+    sources_done(&sources);
+    struct namespace_spec specs[NAMESPACES_MAX];
+    sources_open(&sources, "l2 = redis://h:1\nmode = ttl\nttl = 5s\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(options_specs(&sources.options, specs), 1);
+    assert_int_equal(specs[0].settings.mode.kind, NAMESPACE_TTL);
+    assert_int_equal(specs[0].settings.ttl_ms, 5000);
     sources_done(&sources);
 }
 
@@ -454,17 +473,17 @@ static void words_outside_their_list_are_told_the_list(void **state)
                      "flag --protected-mode: argument must be 'yes' or 'no'");
 }
 
-static void only_bounded_mode_is_supported(void **state)
+static void a_mode_is_checked_where_it_is_given(void **state)
 {
     (void)state;
     check_value("--mode", "bounded 10ms", "mode", "bounded 10ms");
     check_value("--mode", "bounded  60s", "mode", "bounded  60s");
     check_flag_error("--mode", "strict",
                      "flag --mode: mode 'strict' is not supported by this version");
-    check_flag_error("--mode", "available 5m",
-                     "flag --mode: mode 'available' is not supported by this version");
+    check_value("--mode", "available 5m", "mode", "available 5m");
     static const char expected[] =
-        "flag --mode: argument must be 'bounded T' with T between 10ms and 60s";
+        "flag --mode: argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', "
+        "with T between 10ms and 60s and G between 10ms and 24h";
     check_value("--mode", "bounded", "mode", "bounded");
     check_flag_error("--mode", "bounded 9ms", expected);
     check_flag_error("--mode", "bounded 61s", expected);
@@ -726,7 +745,7 @@ int main(void)
         cmocka_unit_test(times_have_units_and_bare_numbers_are_milliseconds),
         cmocka_unit_test(a_bare_number_of_timeout_is_seconds_as_in_redis),
         cmocka_unit_test(words_outside_their_list_are_told_the_list),
-        cmocka_unit_test(only_bounded_mode_is_supported),
+        cmocka_unit_test(a_mode_is_checked_where_it_is_given),
         cmocka_unit_test(what_l2_cannot_be_yet_is_refused_by_name),
         cmocka_unit_test(addresses_are_host_and_port),
         cmocka_unit_test(addresses_are_walked_one_by_one),
