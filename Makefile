@@ -78,7 +78,7 @@ check: # the same, on a machine that has the packages
 	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
 	@tests/run.py build
 
-soak: deps ## R1 to R12 of the reliability goals, for hours; SOAK_SCALE=0.1: a tenth of it
+soak: deps ## R1 to R12 of the reliability goals, for about two hours; SOAK_SCALE=0.1: a tenth of it
 	@$(MAKE) --no-print-directory -j2 build unit
 	@SOAK_SCALE=$${SOAK_SCALE:-1} SOAK_REPORT=$${SOAK_REPORT:-bench/results/reliability.md} \
 	    /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/soak

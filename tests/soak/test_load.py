@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""R1, R12: nothing is wrong but the load."""
+"""R1, R12: nothing is wrong but the load. A history has 40 bytes a record, about 10 MB/s: the lengths are such that the
+goals' numbers are reached (10^8 reads, 10^7 operations of sessions) and a disk is not filled."""
 
 from load import Load
 from rig import amount, number
@@ -10,7 +11,7 @@ def test_r1_three_nodes_and_strangers(run):
     redis_server = run.stage.redis()
     nodes = [run.node(redis_server) for _ in range(3)]
     with Load(run, nodes, redis_server, "--px", 20, "--deletes", 20, "--mget", 50, rate=None) as load:
-        run.lasts(amount(10, 3600))
+        run.lasts(amount(10, 700))
         hits = sum(number(node, "l1_hits") for node in nodes)
     counts = load.judged(hits=hits)
     assert counts["reads_refused"] + counts["writes_refused"] + counts["connections_lost"] == 0, counts
@@ -21,7 +22,7 @@ def test_r12_sessions_under_eviction_pressure(run):
     redis_server = run.stage.redis()
     nodes = [run.node(redis_server, "--memory", "4mb") for _ in range(2)]
     with Load(run, nodes, redis_server, "--keys", 5000, "--value-size", 3000, "--sessions", rate=None) as load:
-        run.lasts(amount(8, 3600))
+        run.lasts(amount(8, 300))
         evictions = sum(number(node, "l1_evictions") for node in nodes)
     counts = load.judged(evictions=evictions)
     assert evictions > 1000, "there was no pressure"
@@ -33,5 +34,5 @@ def test_r12_sessions_on_few_keys(run):
     redis_server = run.stage.redis()
     nodes = [run.node(redis_server) for _ in range(2)]
     with Load(run, nodes, redis_server, "--keys", 20, "--mget", 500, "--sessions", rate=None) as load:
-        run.lasts(amount(5, 600))
+        run.lasts(amount(5, 60))
     load.judged()
