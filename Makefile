@@ -46,9 +46,9 @@ BENCH_TESTS  := test_histogram test_zipf test_trace
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak bench install uninstall format lint asan tsan fuzz model cover clean dist
+.PHONY: help all build deps run demo test unit sim check soak bench bench-coherence install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 build: $(OUT)/terraced $(OUT)/terrace-bench $(OUT)/terrace ## release binaries in build/ (the default)
 	@if [ $(MODE) = release ]; then ln -sf release/terraced release/terrace-bench release/terrace build/; fi
@@ -92,6 +92,9 @@ sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 bench: deps ## ours and redis-server side by side in one run
 	@$(MAKE) --no-print-directory build
 	@bench/compare.sh
+bench-coherence: deps ## what coherence costs: propagation, Redis' CPU, hits, waiting; BENCH_ARGS=--quick
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 bench/coherence.py $${BENCH_ARGS:-}
 
 asan: ## unit tests and journeys under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory -j2 MODE=asan build unit

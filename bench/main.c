@@ -2,6 +2,7 @@
 /* terrace-bench: the order of a run. Reads options and trace, connects, asks the tiers, runs, asks again, reports. */
 #include "bench/history.h"
 #include "bench/load.h"
+#include "bench/propagation.h"
 #include "bench/replay.h"
 #include "bench/report.h"
 
@@ -180,8 +181,32 @@ static enum exit_code record(struct run *run)
     return result.unread == 0 ? EXIT_FINE : EXIT_FAILED;
 }
 
+static enum exit_code propagate(struct run *run)
+{
+    const struct options *options = &run->options;
+    run->greeting = greeting_of(options);
+    run->signals = take_signals();
+    struct propagation_result *result = calloc(1, sizeof *result);
+    if (result == NULL) {
+        return say(EXIT_FAILED, "out of memory");
+    }
+    enum exit_code code = EXIT_FINE;
+    enum status status = propagation_run(options, &run->greeting, run->signals, result);
+    if (status != OK) {
+        code =
+            status == CLOSE ? say_status(status, result->error) : say(EXIT_FAILED, result->error);
+    } else if (propagation_report(stdout, options, result) != OK) {
+        code = say(EXIT_USAGE, "the report cannot be written");
+    }
+    free(result);
+    return code;
+}
+
 static enum exit_code run_all(struct run *run)
 {
+    if (run->options.propagation) {
+        return propagate(run);
+    }
     if (run->options.history != NULL) {
         return record(run);
     }

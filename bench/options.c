@@ -323,11 +323,33 @@ static enum status next_flag(struct options *options, char **argv, int argc, int
     return OK;
 }
 
+static enum status check_propagation(struct options *options)
+{
+    if (options->history != NULL || options->trace != NULL || options->fill || options->rate > 0 ||
+        options->duration_s > 0) {
+        return refuse(
+            options,
+            "--propagation does not go with --history, --trace, --fill, --rate or --duration");
+    }
+    if (options->targets == NULL) {
+        return refuse(options, "--propagation needs --targets");
+    }
+    if (options->json_file != NULL) {
+        return refuse(options, "--propagation prints its JSON; --json takes no file here");
+    }
+    options->requests = options->requests == 0 ? 2000 : options->requests;
+    return OK;
+}
+
 static enum status check_history(struct options *options)
 {
+    if (options->propagation) {
+        return check_propagation(options);
+    }
     if (options->history == NULL) {
         bool alone = options->targets == NULL && options->redis == NULL;
-        return alone ? OK : refuse(options, "--targets and --redis are for --history");
+        return alone ? OK
+                     : refuse(options, "--targets and --redis are for --history and --propagation");
     }
     if (options->trace != NULL || options->fill || options->check || options->ttl_s != 0) {
         return refuse(options, "--history does not go with --trace, --fill, --check or --ttl");
@@ -426,6 +448,7 @@ enum status options_init(struct options *options)
         .probe_ms = 40,
         .bound_ms = 1000,
         .slack_ms = 3,
+        .poll_us = 20,
         .p50_ms = OPTION_UNSET,
         .p95_ms = OPTION_UNSET,
         .p99_ms = OPTION_UNSET,

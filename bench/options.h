@@ -86,6 +86,9 @@ struct options {
     double slack_ms;
     double grace_ms;
 
+    bool propagation;
+    double poll_us;
+
     double p50_ms;
     double p95_ms;
     double p99_ms;
