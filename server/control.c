@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "server/admin.h"
 #include "server/control_l2.h"
+#include "server/l2_rights.h"
 #include "server/listener.h"
 #include "server/mailbox.h"
 #include "server/node.h"
@@ -430,6 +431,11 @@ void control_describe_l2(const struct control *control, struct l2_finder_descrip
     control_l2_describe(control->l2, ret);
 }
 
+void control_describe_rights(const struct control *control, struct l2_rights_description *ret)
+{
+    l2_rights_describe(control_l2_rights(control->l2), ret);
+}
+
 int control_port(const struct control *control)
 {
     return listeners_port(control->listeners);
@@ -443,6 +449,8 @@ bool control_ready(const struct control *control, struct buf *reasons)
         reason = "draining\n";
     } else if (control->l2 != NULL && !control_l2_was_up(control->l2)) {
         reason = "L2 has not answered yet\n";
+    } else if (control->l2 != NULL && !l2_rights_granted(control_l2_rights(control->l2))) {
+        reason = "L2 has not granted its rights yet\n";
     }
     if (reason != NULL && reasons != NULL) {
         (void)!buf_append(reasons, reason, strlen(reason));

@@ -17,6 +17,7 @@
 
 struct control;
 struct l2_finder_description;
+struct l2_rights_description;
 struct mailbox;
 struct node;
 struct options;
@@ -40,6 +41,8 @@ void control_rebuild(struct control *control, struct options *next);
 
 /* Which endpoints of L2 there are and how they fare; any thread. Only with an L2. */
 void control_describe_l2(const struct control *control, struct l2_finder_description *ret);
+/* What L2 lets this node do; any thread. Only with an L2. */
+void control_describe_rights(const struct control *control, struct l2_rights_description *ret);
 /* CACHE.FAILOVER, as l2_finder_choose; its loop's. */
 enum status control_choose_l2(struct control *control, struct slice address, char error[]) MUST_USE;
 struct mailbox *control_mailbox(struct control *control); /* letters for its loop; any thread */

@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "server/l2_finder.h"
+#include "server/l2_rights.h"
 #include "server/node.h"
 #include "server/totals.h"
 #include "tiers/base/list.h"
@@ -20,6 +21,7 @@ enum {
 struct control_l2 {
     struct node *node;
     struct l2_finder *finder;
+    struct l2_rights *rights;
     int64_t follow_delay_ms;
     bool moved;             /* L2 is elsewhere: the links of this loop must follow */
     uint64_t confirmed_run; /* the process that all workers' links were last at; 0: none yet */
@@ -138,6 +140,7 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
     tiers_set_l2_up(l2->node->tiers, true);
     atomic_store(&l2->was_up, true);
     l2_finder_on_up(l2->finder, l2->now_ms);
+    l2_rights_on_up(l2->rights, answer->run);
     log_write(&l2->node->log, LOG_NOTICE, "l2_up", "epoch=%llu",
               (unsigned long long)answer->epoch.counter);
     if (!l2->commands_waiting) {
@@ -219,7 +222,8 @@ static enum status l2_open_links(struct control_l2 *l2, uv_loop_t *loop)
     l2_roof_open(&l2->roof, loop, &node->clock, l2);
     l2->finder = l2_finder_new(&(struct l2_finder_options){
         .node = node, .roof = &l2->roof, .on_moved = l2_on_moved, .arg = l2});
-    if (l2->finder == NULL) {
+    l2->rights = l2_rights_new(node, &l2->roof);
+    if (l2->finder == NULL || l2->rights == NULL) {
         return NO_MEMORY;
     }
     struct link_options options = {
@@ -353,6 +357,9 @@ void control_l2_close(struct control_l2 *l2)
     if (l2->finder != NULL) {
         l2_finder_close(l2->finder);
     }
+    if (l2->rights != NULL) {
+        l2_rights_close(l2->rights);
+    }
     l2_roof_close(&l2->roof);
     if (l2->wait_timer.data != NULL) {
         uv_close((uv_handle_t *)&l2->wait_timer, NULL);
@@ -363,6 +370,7 @@ void control_l2_free(struct control_l2 *l2)
 {
     if (l2 != NULL) {
         l2_finder_free(l2->finder);
+        l2_rights_free(l2->rights);
         buf_done(&l2->scratch);
         free(l2);
     }
@@ -383,6 +391,7 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     if (l2->moved) {
         l2_follow(l2);
     }
+    l2_rights_tick(l2->rights, l2->now_ms);
     link_tick(l2->control, l2->now_ms);
     link_tick(l2->bus, l2->now_ms);
     if (link_state(l2->bus) == LINK_READY && coherence_bus_is_dead(coherence, l2->now_ms)) {
@@ -441,6 +450,11 @@ enum status control_l2_choose(struct control_l2 *l2, struct slice address, char 
 void control_l2_describe(const struct control_l2 *l2, struct l2_finder_description *ret)
 {
     l2_finder_describe(l2->finder, ret);
+}
+
+struct l2_rights *control_l2_rights(struct control_l2 *l2)
+{
+    return l2->rights;
 }
 
 bool control_l2_was_up(const struct control_l2 *l2)

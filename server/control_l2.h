@@ -19,6 +19,7 @@
 
 struct control_l2;
 struct l2_finder_description;
+struct l2_rights;
 struct node;
 
 struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop); /* NULL: no memory */
@@ -34,6 +35,7 @@ void control_l2_targets_confirmed(struct control_l2 *l2, uint64_t run);
 enum status control_l2_choose(struct control_l2 *l2, struct slice address, char error[]) MUST_USE;
 void control_l2_describe(const struct control_l2 *l2,
                          struct l2_finder_description *ret); /* any thread */
+struct l2_rights *control_l2_rights(struct control_l2 *l2);  /* to look at; any thread */
 bool control_l2_was_up(const struct control_l2 *l2);         /* L2 answered once; any thread */
 
 #endif

@@ -3,6 +3,7 @@
 #include "server/control.h"
 #include "server/info.h"
 #include "server/l2_finder.h"
+#include "server/l2_rights.h"
 #include "server/node.h"
 #include "tiers/tiers.h"
 
@@ -65,6 +66,18 @@ static void info_endpoints(struct info *info)
     }
 }
 
+static void info_rights(struct info *info)
+{
+    struct l2_rights_description seen;
+    control_describe_rights(info->node->control, &seen);
+    const char *state = seen.suffices ? "granted" : "refused";
+    info_line(info, "l2_rights:%s", seen.known ? state : "unknown");
+    info_line(info, "l2_rights_missing:%s", seen.missing);
+    info_line(info, "l2_maxmemory:%" PRId64, seen.known ? seen.rights.maxmemory : -1);
+    info_line(info, "l2_maxmemory_policy:%s", seen.rights.policy);
+    info_line(info, "l2_may_evict_nodes_keys:%d", rights_may_evict(&seen.rights));
+}
+
 void info_l2(struct info *info)
 {
     const uint64_t *metrics = info->totals.metrics;
@@ -76,6 +89,7 @@ void info_l2(struct info *info)
     info_line(info, "l2_state:%s", description.l2_state);
     if (info->node->tiers != NULL) {
         info_endpoints(info);
+        info_rights(info);
     }
     info_line(info, "l2_reads:%" PRIu64,
               metrics[M_L2_HITS] + metrics[M_L2_MISSES] + metrics[M_L2_ERRORS]);

@@ -2,7 +2,8 @@
 /* main.c -- the process around one node: its settings, its signals, its exit code.
  *
  * SIGTERM or SIGINT: the node drains and the process ends with 0; the second one ends it at once. SIGHUP: settings are
- * read again; a bad file keeps the old ones and says so. */
+ * read again; a bad file keeps the old ones and says so. Settings that are wrong, or with which the node cannot work at the
+ * L2 that they name: 78. */
 #include "server/node.h"
 #include "tiers/base/log.h"
 
@@ -115,6 +116,7 @@ int main(int argc, char **argv)
     (void)uv_run(&process.loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&process.loop);
     log_write(&process.node->log, LOG_NOTICE, "ended", "all is closed");
+    int code = node_failed(process.node) ? EXIT_CONFIG : EXIT_SUCCESS;
     node_free(process.node);
-    return EXIT_SUCCESS;
+    return code;
 }

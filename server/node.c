@@ -225,6 +225,17 @@ void node_stop(struct node *node)
     control_stop(node->control);
 }
 
+void node_fail(struct node *node)
+{
+    atomic_store(&node->failed, true);
+    node_stop(node);
+}
+
+bool node_failed(const struct node *node)
+{
+    return atomic_load(&node->failed);
+}
+
 void node_free(struct node *node)
 {
     control_join(node->control);

@@ -62,6 +62,7 @@ struct node {
     struct sampler *sampler;       /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;
+    _Atomic bool failed; /* node_fail */
 };
 
 enum {
@@ -73,6 +74,9 @@ enum {
 enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg,
                        struct node **ret_node, char error[NODE_ERROR_MAX]) MUST_USE;
 void node_stop(struct node *node); /* begins the drain; any thread, more than once */
+/* The same, because it cannot do its work as it is configured; why is in the log. */
+void node_fail(struct node *node);
+bool node_failed(const struct node *node);
 void node_free(struct node *node); /* after on_ended; waits for the threads */
 
 /* Applies the LIVE options of `next`, which has the namespaces of now, to the running node (their settings, the log,

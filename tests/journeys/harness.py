@@ -10,13 +10,15 @@ the kernel ends them (PR_SET_PDEATHSIG). Nothing here sleeps for luck: `until` p
         node.client().set("k", "v")
 
 Ports are found by binding port 0; a port that somebody takes in between is tried again with another.
-Environment: TERRACED, path of the node (default build/release/terraced). TERRACED=redis-server puts Redis in the place
+Environment: JOURNEY_L2_USER=1 lets nodes come to Redis as a user with the documented rights (docs/operations.md) and what
+the journeys themselves run. TERRACED, path of the node (default build/release/terraced). TERRACED=redis-server puts Redis in the place
 of the node: the tests then test themselves against the oracle ("rehearsal"); tests of our own things are skipped.
 """
 
 import ctypes
 import os
 import pathlib
+import re
 import resource
 import shutil
 import signal
@@ -38,6 +40,9 @@ BOUND_S = 1.0  # T, the default bound on staleness
 # What a test may be late by when the machine is busy: two cores, shared with builds.
 SLACK_S = float(os.environ.get("JOURNEY_SLACK_S", "1.0"))
 
+L2_USER = os.environ.get("JOURNEY_L2_USER")
+RUN_BY_JOURNEYS = ["+flushall", "+flushdb", "+keys", "+swapdb", "+sort", "+sort_ro", "+restore"]
+
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
@@ -52,6 +57,12 @@ def until(condition, deadline_s=5.0, what=None, every_s=0.005):
         if time.monotonic() > ends_at:
             raise AssertionError(f"not within {deadline_s} s: {what or condition.__doc__ or condition}")
         time.sleep(every_s)
+
+
+def documented_rules():
+    """What the documents say that a user of L2 needs."""
+    line = re.search(r"ACL SETUSER terrace on >password (.*)", (ROOT / "docs" / "operations.md").read_text())
+    return line.group(1).split()
 
 
 def free_port():
@@ -217,11 +228,13 @@ class RedisServer(Server):
                 "--appendonly", "no", "--enable-debug-command", "yes", "--loglevel", "notice", *self.flags]
         self.process = self.stage.run(self.name, argv)
         until(lambda: self.answers_ping() or not self.process.alive(), START_DEADLINE_S, f"{self.name} answers PING")
+        if L2_USER and self.process.alive():
+            self.client().execute_command("ACL", "SETUSER", "terrace", "on", ">secret", *documented_rules(), *RUN_BY_JOURNEYS)
         return self.process.alive()
 
     @property
     def url(self):
-        return f"redis://127.0.0.1:{self.port}"
+        return f"redis://{'terrace:secret@' if L2_USER else ''}127.0.0.1:{self.port}"
 
     def calls(self, command):
         """How often Redis executed a command since CONFIG RESETSTAT."""

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What L2 lets a node do: a user with exactly the rights of the documents, users who lack one, a Redis that may evict the
+nodes' keys or whose keys are deleted by hand."""
+
+import re
+
+import pytest
+
+from harness import SLACK_S, documented_rules, until
+from history_run import finish_load, judge, start_load, wait_begun
+
+pytestmark = pytest.mark.own
+
+EX_CONFIG = 78
+OUR_KEYS = ["terrace:meta", "terrace:seq", "terrace:nodes"]
+
+
+RULES = documented_rules()
+
+
+def set_user(redis_server, *changes, rules=None):
+    """A user with the documented rights, then changed; the URL of that user."""
+    client = redis_server.client()
+    client.execute_command("ACL", "SETUSER", "terrace", "reset", "on", ">secret", *(RULES if rules is None else rules))
+    if changes:
+        client.execute_command("ACL", "SETUSER", "terrace", *changes)
+    return f"redis://terrace:secret@127.0.0.1:{redis_server.port}"
+
+
+def launch(stage, url, *flags):
+    node = stage.node_not_started(*flags, l2=url)
+    node.launch()
+    return node
+
+
+def log_line(node, event):
+    return next((line for line in node.process.log(64000).splitlines() if f"event={event} " in line), "")
+
+
+# --- exactly these rights ---------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def granted(module_stage, redis_server):
+    """Two nodes whose user has the documented rights and no other."""
+    url = set_user(redis_server)
+    return module_stage.node(l2=url), module_stage.node(l2=url)
+
+
+def test_the_documented_rights_are_enough(granted, redis_server):
+    one, two = granted
+    for node in granted:
+        fields = node.info()
+        assert fields["l2_rights"] == "granted" and fields["l2_rights_missing"] == ""
+        assert node.admin("/readyz")[0] == 200
+    with one.wire() as a, two.wire() as b, redis_server.wire() as stranger:
+        for i in range(50):
+            assert a.ask("SET", "k", i) == b"OK"
+            assert b.ask("GET", "k") == str(i).encode()
+            stranger.ask("INCR", "k")
+            until(lambda i=i: a.ask("GET", "k") == str(i + 1).encode(), 1 + SLACK_S, "the stranger's write is seen")
+        assert a.ask("MSET", "x", 1, "y", 2) == b"OK" and b.ask("MGET", "x", "y") == [b"1", b"2"]
+        a.ask("SELECT", 3)
+        assert a.ask("LPUSH", "list", "v") == 1
+        assert isinstance(a.ask("CACHE.LASTSEQ"), int)
+        assert a.ask("CACHE.INVALIDATE", "KEY", "x", "SYNC", 2000)[0] > 0
+        assert len(a.ask("CACHE.NODES")) == 2
+    until(lambda: {node.info()["coherence_nodes"] for node in granted} == {"2"}, 5, "they hear each other")
+
+
+def test_what_the_application_may_not_do_is_an_error_of_redis(granted):
+    with granted[0].wire() as conn:
+        for words in (["FLUSHALL"], ["KEYS", "*"], ["SWAPDB", 0, 1]):
+            assert re.search("NOPERM|can't run this command", str(conn.ask(*words))), words
+        assert conn.ask("PING") == b"PONG"
+
+
+def test_a_lost_write_is_killed_with_these_rights(redis_server):
+    user = redis_server.client(username="terrace", password="secret")
+    assert user.execute_command("CLIENT", "KILL", "ID", 999999999) == 0
+
+
+# --- one is missing ---------------------------------------------------------------------------------------------------
+
+REFUSALS = {
+    "EVAL of the beat": ["-eval"],
+    "INFO": ["-info"],
+    "PUBLISH on terrace:*": ["resetchannels", "&__redis__:invalidate"],
+    "SUBSCRIBE to __redis__:invalidate and terrace:bus": ["resetchannels", "&terrace:*"],
+    "CLIENT KILL": ["-client|kill"],
+    "CLIENT ID": ["-client|id"],
+    "SELECT coherence-db": ["-select"],
+    "INCR of terrace:*": ["resetkeys", "~app:*"],
+    "HDEL of terrace:*": ["-hdel"],
+    "MULTI": ["-multi"],
+    "COMMAND": ["-command"],
+}
+
+
+@pytest.mark.parametrize("missing", REFUSALS)
+def test_a_right_that_is_missing_ends_the_node_at_its_start(stage, redis_server, missing):
+    """The channel rights too, which would show as stale data otherwise: within seconds, with the line that grants them."""
+    node = launch(stage, set_user(redis_server, *REFUSALS[missing]))
+    assert node.process.wait(5) == EX_CONFIG, node.process.log()
+    line = log_line(node, "l2_rights")
+    assert f"{missing}" in line and "user 'terrace'" in line, line
+    assert f"ACL SETUSER terrace {' '.join(RULES)}" in line, line
+    assert "secret" not in node.process.log()
+
+
+def test_a_node_that_waited_for_its_redis_does_not_end_but_says_so(stage):
+    redis_server = stage.redis()
+    url = set_user(redis_server, "resetchannels")
+    acl = next(user for user in redis_server.client().acl_list() if user.startswith("user terrace "))
+    redis_server.process.kill()
+    node = launch(stage, url)
+    until(node.answers_ping, 10, "the node runs without its L2")
+    until(lambda: log_line(node, "l2_down"), 10, "it has tried")
+    redis_server.flags += ["--user", *acl.split()[1:]]
+    assert redis_server.start()
+    until(lambda: log_line(node, "l2_rights"), 15, "the refusal is told when Redis comes")
+    assert node.process.alive() and node.admin("/readyz")[0] == 503
+    fields = node.info()
+    assert fields["l2_rights"] == "refused" and "SUBSCRIBE" in fields["l2_rights_missing"]
+    assert fields["coherence_state"] == "DETACHED"
+    redis_server.client().execute_command("ACL", "SETUSER", "terrace", "&terrace:*", "&__redis__:invalidate")
+    until(lambda: node.info()["l2_rights"] == "granted", 15, "what was granted meanwhile is noticed")
+    node.wait_synced(10)
+    assert node.admin("/readyz")[0] == 200
+
+
+def test_a_redis_that_comes_later_is_asked_too(stage):
+    """A restarted Redis is another process: its rights may be others."""
+    redis_server = stage.redis()
+    node = stage.node(l2=redis_server)
+    redis_server.process.kill()
+    redis_server.flags += ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]
+    assert redis_server.start()
+    until(lambda: node.info().get("l2_may_evict_nodes_keys") == "1", 15, "the policy of the new one is seen")
+
+
+# --- eviction ---------------------------------------------------------------------------------------------------------
+
+def test_a_policy_that_may_evict_our_keys_is_told_loudly(stage):
+    cases = {("100mb", "allkeys-lru"): True, ("100mb", "allkeys-random"): True, ("0", "allkeys-lru"): False,
+             ("100mb", "volatile-ttl"): False, ("100mb", "noeviction"): False}
+    redis_server = stage.redis()
+    for (limit, policy), warns in cases.items():
+        redis_server.client().config_set("maxmemory", limit)
+        redis_server.client().config_set("maxmemory-policy", policy)
+        node = stage.node(l2=redis_server)
+        until(lambda node=node: node.info()["l2_rights"] == "granted", 5, "L2 was looked at")
+        fields = node.info()
+        assert fields["l2_maxmemory_policy"] == policy
+        assert (fields["l2_may_evict_nodes_keys"] == "1") == warns
+        assert bool(log_line(node, "l2_evicts")) == warns, (limit, policy)
+        assert node.process.end() == 0
+
+
+def test_keys_of_ours_that_vanish_under_load_are_a_new_epoch_and_no_outage(stage):
+    """As eviction would: each of our keys, again and again, while clients and strangers read and write."""
+    redis_server = stage.redis()
+    nodes = [stage.node(l2=redis_server), stage.node(l2=redis_server)]
+    path = stage.folder / "evicted.hist"
+    load = start_load(stage, path, nodes, redis_server, 6, "--seed", 7, "--rate", 4000, "--keys", 100, "--writes", 20,
+                      "--stranger", 200)
+    wait_begun(path)
+    vanished = 0
+    with redis_server.wire() as direct:
+        direct.ask("SELECT", 15)
+        for keys in [[key] for key in OUR_KEYS] + [OUR_KEYS]:
+            epochs = [int(node.info()["coherence_epoch"]) for node in nodes]
+            until(lambda: direct.ask("EXISTS", *OUR_KEYS) == len(OUR_KEYS), 5, "all are there again")
+            assert direct.ask("DEL", *keys) == len(keys)
+            vanished += 1
+            if keys != ["terrace:nodes"]:  # a beat writes its record anew: nothing is lost with it
+                until(lambda epochs=epochs: all(int(node.info()["coherence_epoch"]) > before
+                                                for node, before in zip(nodes, epochs)), 5, "a new epoch began")
+            for node in nodes:
+                node.wait_synced(5)
+    counts = finish_load(load)
+    assert vanished == 4 and int(counts.get("errors", 0)) == 0, counts
+    verdict = judge(path)
+    assert verdict.code == 0, verdict.story()
+    for node in nodes:
+        assert node.info()["l2_rights"] == "granted"
