@@ -74,6 +74,8 @@ struct coherence_view {
     _Atomic uint64_t generation;
     _Atomic bool may_install;  /* a first echo came in this generation and epoch */
     _Atomic uint32_t bound_ms; /* T, the least of all namespaces */
+    /* The newest L2 that any link of this node met, as its epoch and 16 bits of its process: coherence_meet. */
+    _Atomic uint64_t newest;
     _Atomic uint64_t
         known_epoch; /* largest counter ever seen: what the greetings of workers' links say */
     _Atomic uint64_t target; /* of (epoch, run): which Redis all links must speak to; 0: none */
@@ -85,6 +87,22 @@ struct coherence_view {
      * was obeyed, and after the floor rose if something in front of it was missed. */
     _Atomic uint64_t applied_seq;
 };
+
+/* Two links of a node may be at two masters for a while after a promotion, each with a fence of its own that is open. A
+ * session that was shown what came by the link to the newer one must not be shown what the other still says (I3, I4). So
+ * every link tells what it met, and none believes a reply from another process than the newest. Any thread. */
+struct coherence;
+enum {
+    COHERENCE_RUN_BITS = 16
+};
+void coherence_meet(struct coherence *coherence, const struct beat_answer *answer);
+static inline bool coherence_is_newest(const struct coherence_view *view, uint64_t run,
+                                       uint64_t counter)
+{
+    const uint64_t newest = atomic_load_explicit(&view->newest, memory_order_acquire);
+    return ((newest ^ run) & ((1u << COHERENCE_RUN_BITS) - 1)) == 0 ||
+           counter > newest >> COHERENCE_RUN_BITS || newest == 0;
+}
 
 /* now - H; INT64_MAX: no H. Compared with the bound of a key's namespace. */
 static inline int64_t coherence_age_ms(const struct coherence_view *view, int64_t now_ms)
@@ -129,7 +147,6 @@ struct coherence_options {
     uint32_t bound_ms; /* T, the least of all namespaces; beats go out every T/4. 0: 1000 */
 };
 
-struct coherence;
 struct coherence *coherence_new(const struct coherence_options *options); /* NULL: no memory */
 void coherence_free(struct coherence *coherence);
 /* Valid as long as the coherence; any thread. */

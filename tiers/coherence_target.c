@@ -13,6 +13,18 @@ void coherence_lose_target(struct coherence *coherence)
     set_target(coherence, 0);
 }
 
+void coherence_meet(struct coherence *coherence, const struct beat_answer *answer)
+{
+    _Atomic uint64_t *place = &coherence->view.newest;
+    const uint64_t met = answer->epoch.counter << COHERENCE_RUN_BITS |
+                         (answer->run & ((1u << COHERENCE_RUN_BITS) - 1));
+    uint64_t newest = atomic_load_explicit(place, memory_order_relaxed);
+    while (met >> COHERENCE_RUN_BITS > newest >> COHERENCE_RUN_BITS &&
+           !atomic_compare_exchange_weak_explicit(place, &newest, met, memory_order_acq_rel,
+                                                  memory_order_relaxed)) {
+    }
+}
+
 /* Why the echo that came home may not open yet; NULL: it may. */
 static const char *why_not_open(const struct coherence *coherence)
 {
@@ -67,6 +79,7 @@ static void take_target(struct coherence *coherence, const struct beat_answer *a
 enum epoch_verdict coherence_control_said(struct coherence *coherence,
                                           const struct beat_answer *answer, int64_t now_ms)
 {
+    coherence_meet(coherence, answer);
     const enum epoch_verdict verdict = coherence_judge_epoch(coherence, answer->epoch, now_ms);
     coherence->heard_at_ms = now_ms;
     coherence->control = (struct seen_run){.run = answer->run, .counter = answer->epoch.counter};

@@ -123,6 +123,10 @@ struct link_options {
     uint64_t (*known_epoch)(void *arg); /* counter for the greeting's beat; NULL: 0 */
     /* The node's epoch, which a check must find. NULL, or counter 0: the link's own. */
     struct epoch (*expected_epoch)(void *arg);
+    /* Both or none. Each beat that succeeded on this link; and whether no link of the node met a newer L2 than this
+     * process in this epoch: else the fence is closed, however young its proof. */
+    void (*on_met)(void *arg, const struct beat_answer *answer);
+    bool (*is_newest)(void *arg, uint64_t run, uint64_t counter);
     int64_t (*kill_wait_ms)(void *arg); /* how long a lost write may wait for its end; NULL: 0 */
 };
 

@@ -30,6 +30,20 @@ static struct epoch epoch_to_find(const struct link *link)
     return link->fence.epoch.counter > node.counter ? link->fence.epoch : node;
 }
 
+static void tell(struct link *link, const struct beat_answer *answer)
+{
+    if (link->options.on_met != NULL) {
+        link->options.on_met(link->options.arg, answer);
+    }
+}
+
+bool link_fence_is_newest(const struct link *link)
+{
+    const struct link_options *options = &link->options;
+    return options->is_newest == NULL ||
+           options->is_newest(options->arg, link->greeting.run, link->fence.epoch.counter);
+}
+
 void link_fence_lost(struct link *link)
 {
     struct link_fence *fence = &link->fence;
@@ -46,6 +60,7 @@ void link_fence_greeted(struct link *link)
     const struct epoch node = node_epoch(link);
     fence->epoch = greeting->epoch;
     fence->beat_at_ms = link->greeted_at_ms;
+    tell(link, greeting);
     if (greeting->epoch.counter > node.counter ||
         (greeting->epoch.counter == node.counter && greeting->epoch.random == node.random)) {
         fence->target = greeting->target;
@@ -120,6 +135,11 @@ void link_fence_take_beat(struct link *link, struct slice reply, int64_t now_ms)
         fence->epoch = answer.epoch;
         fence->proved_ms = sent_ms;
         fence->doubt_since_ms = 0;
+        tell(link, &answer);
+        if (!link_fence_is_newest(link)) {
+            link_close(link, "another link of this node met a newer L2", now_ms);
+            return;
+        }
         release(link, is_same ? OK : L2_DOWN);
         return;
     }

@@ -64,8 +64,7 @@ enum status link_greeting_append(struct link *link, int64_t now_ms)
         status = beat_write(&link->out, &beat);
     }
     /* Downwards, so that the link ends in database 0. A bus asks nothing of any database. */
-    link->select_next =
-        options->on_push == NULL && !options->plain ? (int)LIMIT_DATABASES - 1 : -1;
+    link->select_next = options->on_push == NULL && !options->plain ? (int)LIMIT_DATABASES - 1 : -1;
     for (int db = link->select_next; db >= 0 && status == OK; db--) {
         char select[LINK_SELECT_MAX];
         status = buf_append(&link->out, select, link_select_write(select, db));

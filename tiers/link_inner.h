@@ -130,12 +130,13 @@ bool link_doom_waits(const struct link *link); /* for the answer of a CLIENT KIL
 void link_doom_take_kill(struct link *link,
                          bool is_number); /* the oldest one's; may lose the link */
 
+bool link_fence_is_newest(const struct link *link); /* link_options.is_newest */
 /* Whether a reply that comes now may be handed over. */
 static inline bool link_fence_is_open(const struct link *link, const struct link_request *request,
                                       int64_t now_ms)
 {
-    return request->fence_ms == 0 ||
-           (now_ms - link->fence.proved_ms <= request->fence_ms && link->fence.kept.count == 0);
+    return request->fence_ms == 0 || (now_ms - link->fence.proved_ms <= request->fence_ms &&
+                                      link->fence.kept.count == 0 && link_fence_is_newest(link));
 }
 
 /* link_greeting.c: */

@@ -27,6 +27,17 @@ static struct epoch window_expected_epoch(void *arg)
     return seen.epoch;
 }
 
+static bool window_is_newest(void *arg, uint64_t run, uint64_t counter)
+{
+    return coherence_is_newest(((const struct tiers_window *)arg)->view, run, counter);
+}
+
+static void window_on_met(void *arg, const struct beat_answer *answer)
+{
+    const struct tiers_window *window = arg;
+    coherence_meet(tiers_coherence(window->options.tiers), answer);
+}
+
 /* As long again as a write may take, but not less than what a reconnection takes: it begins with a tick. */
 static int64_t window_kill_wait_ms(void *arg)
 {
@@ -50,6 +61,8 @@ struct link *window_link(struct tiers_window *window, int proto)
             .arg = window,
             .known_epoch = window_known_epoch,
             .expected_epoch = window_expected_epoch,
+            .on_met = window_on_met,
+            .is_newest = window_is_newest,
             .kill_wait_ms = window_kill_wait_ms,
         });
         if (*link != NULL && window->now_ms != 0) {

@@ -6,7 +6,7 @@
  * Each seed is a storm of faults over nodes that run the product's own tiers/, followed by calm; invariants of COHERENCE
  * section 9 are judged all the time (oracle.h, node.c) and at rest (here). The first seed that violates one ends the
  * run: exit 1, with the invariant, what happened, and how to see it again. --count goes on and counts; --strict judges
- * what is known to be broken, too; --trace tells everything.
+ * sessions across a split brain, too; --trace tells everything.
  *
  * Exit: 0 all seeds hold; 1 a violation, or a CHECK of the product failed; 2 usage. */
 #include "protocol/check.h"

@@ -450,7 +450,7 @@ void nemesis_start(struct world *world)
     const unsigned share = world_chance(world, 200) ? 1000 : world_chance(world, 500) ? 300 : 120;
     for (unsigned i = 0; i < FAULT_COUNT; i++) {
         if ((world->plan.faults & UINT64_C(1) << i) != 0 &&
-            (world_chance(world, share) || (world->plan.faults >> i) == 1)) {
+            (world_chance(world, share) || world->plan.faults == UINT64_C(1) << i)) {
             nemesis->kinds[nemesis->kind_count++] = i;
         }
     }

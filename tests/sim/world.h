@@ -62,7 +62,7 @@ struct plan {
     unsigned nodes;  /* 0: the seed decides */
     uint64_t faults; /* bits of enum fault (nemesis.h) that may be used */
     bool trace;
-    bool strict; /* what is known to be broken is judged, too (oracle.c) */
+    bool strict; /* sessions across a split brain are judged, too (oracle.c) */
 };
 
 struct world {
