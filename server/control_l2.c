@@ -141,6 +141,9 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
     atomic_store(&l2->was_up, true);
     l2_finder_on_up(l2->finder, l2->now_ms);
     l2_rights_on_up(l2->rights, answer->run);
+    if (link_state(l2->bus) == LINK_DOWN) {
+        link_go_to(l2->bus, link_url(link), 0, l2->now_ms);
+    }
     log_write(&l2->node->log, LOG_NOTICE, "l2_up", "epoch=%llu",
               (unsigned long long)answer->epoch.counter);
     if (!l2->commands_waiting) {

@@ -24,6 +24,7 @@ struct tiers {
     _Atomic(const struct l2_commands *) commands;
     struct learned *learned; /* control loop's */
     _Atomic bool l2_up;
+    _Atomic unsigned l2_ups; /* how often it came up */
 };
 
 struct tiers *tiers_new(const struct tiers_options *options)
@@ -123,6 +124,12 @@ const struct l2_commands *tiers_commands(const struct tiers *tiers)
 void tiers_set_l2_up(struct tiers *tiers, bool up)
 {
     atomic_store_explicit(&tiers->l2_up, up, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tiers->l2_ups, up, memory_order_relaxed);
+}
+
+unsigned tiers_l2_ups(const struct tiers *tiers)
+{
+    return atomic_load_explicit(&tiers->l2_ups, memory_order_relaxed);
 }
 
 void tiers_describe(const struct tiers *tiers, struct tiers_description *ret)

@@ -72,6 +72,7 @@ struct tiers_description {
 };
 void tiers_describe(const struct tiers *tiers, struct tiers_description *ret); /* any thread */
 void tiers_set_l2_up(struct tiers *tiers, bool up); /* control loop: its link's state */
+unsigned tiers_l2_ups(const struct tiers *tiers);   /* how often it came up; any thread */
 
 /* --- a worker's ---------------------------------------------------------------------------------------------------- */
 

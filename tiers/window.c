@@ -138,9 +138,14 @@ void tiers_window_tick(struct tiers_window *window, int64_t now_ms)
     CHECK_MAGIC(window, WINDOW_MAGIC);
     tiers_window_begin(window, now_ms);
     const struct l2_url *url = tiers_url(window->options.tiers);
+    const unsigned ups = tiers_l2_ups(window->options.tiers);
+    const bool is_back = ups != window->l2_ups;
+    window->l2_ups = ups;
     for (unsigned i = 0; i < 2; i++) {
         if (window->links[i] != NULL) {
-            if (link_url(window->links[i]) != url) {
+            /* Where one link of the node got in, the others need not wait for the end of their own delays. */
+            if (link_url(window->links[i]) != url ||
+                (is_back && link_state(window->links[i]) == LINK_DOWN)) {
                 link_go_to(window->links[i], url, 0, now_ms);
             }
             link_tick(window->links[i], now_ms);
