@@ -146,6 +146,11 @@ void cmd_cache_help(struct call *call)
 {
     static const char *const lines[] = {
         "(the commands are written with a dot: CACHE.LASTSEQ)",
+        "FETCH <key> [SOFT <milliseconds>] [HARD <milliseconds>]",
+        "      [MAXSTALE <milliseconds> | FRESH | ANY] [ATLEAST <seq>] [NOLOAD]",
+        "    Read a value. Return [HIT | STALE | MISS, value, age_ms, ttl_ms, token]. From L1 what",
+        "    is at most MAXSTALE behind L2, ANY value, or none (FRESH); only what this node was",
+        "    told of up to ATLEAST. After SOFT the older one is good enough, after HARD an error.",
         "LASTSEQ",
         "    Take a marker now and return its seq: it covers every write acknowledged before.",
         "WAITSEQ <seq> <milliseconds>",

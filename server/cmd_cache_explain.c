@@ -32,6 +32,7 @@ struct explanation {
     bool is_announced;
     bool is_alone;
     bool is_fresh; /* the fence is open */
+    struct namespace_mode mode;
     int64_t now_ms;
     int64_t age_ms; /* how far the value may be behind L2 */
     int64_t ttl_ms;
@@ -50,13 +51,40 @@ static const char *state_of(const struct explanation *it)
     if (!it->look.has_value) {
         return "absent";
     }
-    if (it->is_alone) {
+    if (it->is_alone || it->mode.kind == NAMESPACE_TTL) {
         return "fresh";
     }
     if (!it->is_fresh) {
         return "fenced";
     }
     return it->look.stamped_at_ms < it->coherence.floor_ms ? "suspect" : "fresh";
+}
+
+/* Whether its mode serves it all the same: `available` within its grace. */
+static bool is_within_grace(const struct explanation *it)
+{
+    return it->look.has_value && it->mode.kind == NAMESPACE_AVAILABLE &&
+           it->age_ms <= it->mode.grace_ms;
+}
+
+static void why_suspect(const struct explanation *it, char text[WHY_MAX])
+{
+    const char *doubt = it->coherence.doubt;
+    (void)snprintf(
+        text, WHY_MAX,
+        "it was read before something may have been missed%s%s%s; its next read asks L2%s",
+        doubt[0] != '\0' ? " (last: " : "", doubt, doubt[0] != '\0' ? ")" : "",
+        is_within_grace(it) ? ", and takes it if L2 cannot be asked" : "");
+}
+
+static const char *why_fresh(const struct explanation *it)
+{
+    if (it->is_alone) {
+        return "this node has no L2: its value is the only one";
+    }
+    return it->mode.kind == NAMESPACE_TTL
+               ? "its namespace serves it until its ttl is over, unless a change is announced"
+               : "every change that L2 acknowledged up to age_ms ago is applied here";
 }
 
 static void why(const struct explanation *it, const char *state, char text[WHY_MAX])
@@ -74,22 +102,13 @@ static void why(const struct explanation *it, const char *state, char text[WHY_M
                                           : "nobody has read it through this node, or it "
                                             "was evicted");
     } else if (strcmp(state, "fenced") == 0) {
-        (void)snprintf(text, WHY_MAX, "this node cannot prove that it heard all changes: %s",
-                       reason[0] != '\0' ? reason : "no beat came home in time");
+        (void)snprintf(text, WHY_MAX, "this node cannot prove that it heard all changes: %s%s",
+                       reason[0] != '\0' ? reason : "no beat came home in time",
+                       is_within_grace(it) ? "; it is served as stale, within its grace" : "");
     } else if (strcmp(state, "suspect") == 0) {
-        (void)snprintf(text, WHY_MAX,
-                       "it was read before something may have been missed%s%s; its next read asks "
-                       "L2",
-                       it->coherence.doubt[0] != '\0' ? " (last: " : "", it->coherence.doubt);
-        if (it->coherence.doubt[0] != '\0') {
-            const size_t size = strlen(text);
-            (void)snprintf(text + size, WHY_MAX - size, ")");
-        }
+        why_suspect(it, text);
     } else {
-        (void)snprintf(text, WHY_MAX, "%s",
-                       it->is_alone
-                           ? "this node has no L2: its value is the only one"
-                           : "every change that L2 acknowledged up to age_ms ago is applied here");
+        (void)snprintf(text, WHY_MAX, "%s", why_fresh(it));
     }
 }
 
@@ -209,8 +228,8 @@ static void explain_done(struct errand *errand)
     const struct coherence_view *view = coherence_view(tiers_coherence(worker->node->tiers));
     it->now_ms = clock_now_ms(&worker->node->clock);
     const bool is_all = look_here(it, worker->node);
-    it->is_fresh = coherence_age_ms(view, it->now_ms) <=
-                   namespace_bound_ms(namespace_of(worker->node->namespaces, it->key.bytes));
+    it->mode = namespace_mode(namespace_of(worker->node->namespaces, it->key.bytes));
+    it->is_fresh = coherence_age_ms(view, it->now_ms) <= it->mode.bound_ms;
     it->age_ms = coherence_proven_age_ms(view, it->look.stamped_at_ms, it->now_ms);
     if (is_all) {
         explain_land(it);

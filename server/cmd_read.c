@@ -41,16 +41,6 @@ static void count_lookup(struct worker *worker, bool hit)
     metrics_count(worker->metrics, hit ? M_KEY_HITS : M_KEY_MISSES);
 }
 
-static void reply_trouble(struct reply *reply, struct worker *worker, enum status status,
-                          struct slice error)
-{
-    if (status == L2_ERROR) {
-        reply_errorf(reply, "%.*s", (int)error.size, error.size == 0 ? "" : error.data);
-    } else {
-        relay_refuse(reply, worker, status);
-    }
-}
-
 static void read_on_value(struct tiers_reader *reader, enum status status,
                           const struct tiers_value *value)
 {
@@ -67,7 +57,7 @@ static void read_on_value(struct tiers_reader *reader, enum status status,
         count_lookup(answer->worker, found.exists);
         wait->finish(&answer->reply, &found);
     } else {
-        reply_trouble(&answer->reply, answer->worker, status, value->error);
+        relay_refuse_read(&answer->reply, answer->worker, status, value->error);
     }
     free(wait);
     answer_land(answer);
@@ -116,7 +106,7 @@ static void read_one(struct call *call, finish_fn *finish, struct found wanted)
         return;
     }
     if (status != OK && status != MISS) {
-        reply_trouble(call->reply, call->worker, status, (struct slice){0});
+        relay_refuse_read(call->reply, call->worker, status, (struct slice){0});
         return;
     }
     wanted.exists = status == OK;
@@ -226,7 +216,7 @@ struct mget {
 static void mget_finish(struct mget *mget, struct reply *reply)
 {
     if (mget->trouble != OK) {
-        reply_trouble(reply, mget->worker, mget->trouble, buf_slice(&mget->error));
+        relay_refuse_read(reply, mget->worker, mget->trouble, buf_slice(&mget->error));
     } else {
         reply_array(reply, mget->count);
     }

@@ -50,6 +50,7 @@ enum {
     COMMAND_DANGEROUS = 1u << 18, /* ACL category only */
     COMMAND_SETTLED =
         1u << 19, /* not shown: runs when all calls before it on its connection are answered */
+    COMMAND_OWN = 1u << 20, /* not shown: L2 has no such command, so a read cannot be relayed */
 };
 
 struct command {

@@ -230,8 +230,9 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     }
     bool comes_after_all = command != NULL && (command->flags & COMMAND_SETTLED) != 0;
     bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2);
-    bool goes_back = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ &&
-                     conn->writes_waiting == 0 && call_keys_are_asked(call);
+    bool reads = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ;
+    bool goes_back = reads && (conn->writes_waiting == 0 ? call_keys_are_asked(call)
+                                                         : (command->flags & COMMAND_OWN) != 0);
     if (comes_after_all || goes_back || (goes_to_l2 && conn->foreign_waiting > 0)) {
         conn_hold(conn, HOLD_ORDER);
         return true;

@@ -31,6 +31,16 @@ void relay_refuse(struct reply *reply, struct worker *worker, enum status status
     }
 }
 
+void relay_refuse_read(struct reply *reply, struct worker *worker, enum status status,
+                       struct slice error)
+{
+    if (status == L2_ERROR) {
+        reply_errorf(reply, "%.*s", (int)error.size, error.size == 0 ? "" : error.data);
+    } else {
+        relay_refuse(reply, worker, status);
+    }
+}
+
 static void relay_say_unknown(struct reply *reply, struct worker *worker, bool confirmed)
 {
     if (confirmed) {

@@ -21,5 +21,8 @@ void relay_call(struct call *call);
 void relay_answer(struct answer *answer, enum status status, bool confirmed, struct slice bytes);
 /* The answer to a command that L2 could not take. */
 void relay_refuse(struct reply *reply, struct worker *worker, enum status status);
+/* The same for a read through the tiers; `error` is the text of L2_ERROR. */
+void relay_refuse_read(struct reply *reply, struct worker *worker, enum status status,
+                       struct slice error);
 
 #endif

@@ -340,6 +340,7 @@ static void worker_release(struct worker *worker)
     out_done(&worker->sink.out);
     out_pool_done(&worker->pool);
     free(worker->spare_read);
+    free(worker->spare_fetch);
     free(worker->roof);
     free(worker->read_memory);
     free(worker->counters);

@@ -47,6 +47,7 @@ struct batch {
 };
 
 struct command_counters;
+struct fetch;
 struct read_wait;
 struct tiers_window;
 
@@ -82,6 +83,7 @@ struct worker {
     int64_t drain_until_ms;
     struct l2_roof *roof;         /* sockets of its links; NULL: alone */
     struct read_wait *spare_read; /* cmd_read.c: a reader for the next GET; malloc'ed or NULL */
+    struct fetch *spare_fetch;    /* cmd_fetch.c: the same */
     struct reply aside;           /* an answer made now that must wait for its turn */
     struct reply sink;            /* answers nobody wants (CLIENT REPLY OFF) */
     unsigned ticks;

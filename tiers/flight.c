@@ -116,7 +116,7 @@ static void reader_tell(struct tiers_window *window, const struct l1_key *key,
     struct l1_value found = {0};
     const struct ns_key home = window_key(window, key);
     if (is_no_answer(status, value->error) &&
-        window_spare(window, &home, reader->wish, &found) == OK) {
+        tiers_spare(window, &home, reader->wish, &found) == OK) {
         const struct tiers_value spare = {.item = found.item, .is_spare = true};
         reader->on_value(reader, OK, &spare);
         item_release(found.item);

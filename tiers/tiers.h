@@ -131,6 +131,15 @@ struct tiers_reader {
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
                       struct l1_value *value, struct tiers_reader *reader,
                       bool *ret_foreign) MUST_USE;
+/* What L1 holds, as far as the contract goes if L2 cannot be asked: OK or MISS. Counts as a use; `wish` may be NULL. */
+enum status tiers_spare(struct tiers_window *window, const struct ns_key *key,
+                        const struct wish *wish, struct l1_value *value) MUST_USE;
+struct tiers_age {
+    int64_t age_ms; /* how far a value of L1 may be behind L2 */
+    bool is_stale;  /* more than its namespace promises while all is well */
+};
+struct tiers_age tiers_age(const struct tiers_window *window, const struct namespace *ns,
+                           int64_t stamp_ms);
 /* L1 only, not a use: OK with the peek, or MISS (it may be in L2). */
 enum status tiers_peek(struct tiers_window *window, const struct ns_key *key,
                        struct l1_peek *ret) MUST_USE;

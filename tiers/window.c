@@ -210,8 +210,8 @@ static inline void window_count_stale(const struct tiers_window *window, const s
     }
 }
 
-enum status window_spare(struct tiers_window *window, const struct ns_key *key,
-                         const struct wish *wish, struct l1_value *value)
+enum status tiers_spare(struct tiers_window *window, const struct ns_key *key,
+                        const struct wish *wish, struct l1_value *value)
 {
     const struct contract contract = window_contract(window, key->ns, wish);
     if (contract.spare_from_ms == INT64_MAX) {
@@ -223,6 +223,16 @@ enum status window_spare(struct tiers_window *window, const struct ns_key *key,
         window_count_stale(window, key->ns, wish, value->stamped_at_ms);
     }
     return status;
+}
+
+struct tiers_age tiers_age(const struct tiers_window *window, const struct namespace *ns,
+                           int64_t stamp_ms)
+{
+    const struct namespace_mode mode = namespace_mode(ns);
+    return (struct tiers_age){
+        .age_ms = proof_age_ms(&window->proof, stamp_ms),
+        .is_stale = contract_is_stale(&window->proof, &mode, stamp_ms),
+    };
 }
 
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
@@ -246,7 +256,7 @@ enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int
     metrics_count(window->options.metrics, M_L1_MISSES);
     status =
         flight_join(window, key, proto, status, &claim, contract.fence_ms, reader, ret_foreign);
-    return status == L2_DOWN && window_spare(window, key, reader->wish, value) == OK ? OK : status;
+    return status == L2_DOWN && tiers_spare(window, key, reader->wish, value) == OK ? OK : status;
 }
 
 enum status tiers_peek(struct tiers_window *window, const struct ns_key *key, struct l1_peek *ret)

@@ -50,10 +50,6 @@ static inline struct contract window_contract(const struct tiers_window *window,
                              .fence_ms = bound_ms};
 }
 
-/* What L1 holds for a read whose L2 cannot be asked: OK or MISS. `value` as for l1_get. */
-enum status window_spare(struct tiers_window *window, const struct ns_key *key,
-                         const struct wish *wish, struct l1_value *value) MUST_USE;
-
 /* A key whose home may have changed since it was asked for. */
 static inline struct ns_key window_key(const struct tiers_window *window, const struct l1_key *key)
 {

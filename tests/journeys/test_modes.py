@@ -194,3 +194,140 @@ def test_a_node_that_stood_still_serves_nothing_older_than_its_mode_allows(rig):
     stand_still(rig.node.process, False)
     assert rig.get("a:k") == b"w"
     assert rig.get("b:k") == b"w"
+
+
+# --- CACHE.EXPLAIN ------------------------------------------------------------------------------------------------------
+
+
+def explain(rig, key):
+    reply = rig.conn.ask("CACHE.EXPLAIN", key)
+    return {name.decode(): value for name, value in zip(reply[::2], reply[1::2])}
+
+
+def test_explain_says_what_the_mode_makes_of_a_closed_fence(rig):
+    assert explain(rig, "a:k")["mode"] == b"available 2000ms 300ms"
+    assert [explain(rig, key)["state"] for key in KEYS] == [b"fresh"] * 3
+    assert b"until its ttl is over" in explain(rig, "t:k")["why"]
+    cut_the_bus(rig)
+    until(lambda: explain(rig, "b:k")["state"] != b"fresh", 5, "the fence is closed")
+    said = explain(rig, "a:k")
+    assert said["state"] == b"fenced" and b"served as stale, within its grace" in said["why"]
+    assert explain(rig, "t:k")["state"] == b"fresh"
+    until(lambda: b"within its grace" not in explain(rig, "a:k")["why"], 5, "the grace is over")
+
+
+# --- CACHE.FETCH --------------------------------------------------------------------------------------------------------
+
+
+def fetch(conn, *words):
+    return conn.ask("CACHE.FETCH", *words)
+
+
+def test_fetch_answers_five_elements(rig):
+    state, value, age_ms, ttl_ms, token = fetch(rig.conn, "b:k")
+    assert (state, value, ttl_ms, token) == (b"HIT", b"v", -1, wire.NULL_BULK) and 0 <= age_ms <= T_S * 1000
+    assert fetch(rig.conn, "b:none") == [b"MISS", wire.NULL_BULK, -1, -2, wire.NULL_BULK]
+    rig.stranger("SET", "b:px", "x" * 100_000, "PX", 60_000)
+    for _ in range(2):
+        state, value, age_ms, ttl_ms, token = fetch(rig.conn, "b:px", "NOLOAD")
+        assert state == b"HIT" and len(value) == 100_000 and 0 <= age_ms < 1000 and 50_000 < ttl_ms <= 60_000
+    with rig.node.wire(proto=3) as conn:
+        assert fetch(conn, "b:none") == [b"MISS", None, -1, -2, None]
+        assert fetch(conn, "b:k")[:2] == [b"HIT", b"v"]
+    rig.stranger("LPUSH", "b:list", "x")
+    assert fetch(rig.conn, "b:list").startswith(b"WRONGTYPE")
+
+
+def test_fetch_refuses_what_it_cannot_mean(rig):
+    for words, text in [
+            (("b:k", "MAXSTALE"), b"ERR syntax error"), (("b:k", "MAXSTALE", "-1"), b"ERR MAXSTALE must be milliseconds"),
+            (("b:k", "HARD", "x"), b"ERR HARD must be milliseconds"), (("b:k", "WHAT"), b"ERR syntax error"),
+            (("b:k", "ANY", "FRESH"), b"ERR only one of"), (("b:k", "ATLEAST", "-3"), b"ERR seq is not an integer"),
+            (("x" * 65536,), b"ERR a key of 64 KiB"), ((), b"ERR wrong number of arguments")]:
+        assert fetch(rig.conn, *words).startswith(text), words
+
+
+def test_fetch_on_a_node_alone(stage):
+    node = stage.node()
+    with node.wire() as conn:
+        conn.ask("SET", "k", "v", "PX", "60000")
+        state, value, age_ms, ttl_ms, token = fetch(conn, "k", "FRESH", "HARD", "5")
+        assert (state, value, age_ms, token) == (b"HIT", b"v", 0, wire.NULL_BULK) and 50_000 < ttl_ms <= 60_000
+        assert fetch(conn, "none") == [b"MISS", wire.NULL_BULK, -1, -2, wire.NULL_BULK]
+        assert fetch(conn, "k", "ATLEAST", "0")[0] == b"HIT"
+        assert fetch(conn, "k", "ATLEAST", "1").startswith(b"STALE")
+
+
+def test_a_read_chooses_how_old_its_value_may_be(rig):
+    rig.redis.client().config_resetstat()
+    assert fetch(rig.conn, "b:k", "FRESH")[:2] == [b"HIT", b"v"]
+    assert rig.redis.calls("get") == 1
+    stand_still(rig.redis.process)
+    try:
+        until(lambda: is_down(rig.get("b:k")), 5, "the fence is closed")
+        state, value, age_ms, _, _ = fetch(rig.conn, "b:k", "ANY")
+        assert (state, value) == (b"STALE", b"v") and T_S * 1000 < age_ms < 5000
+        assert fetch(rig.conn, "b:k", "MAXSTALE", age_ms + 2000)[0] == b"STALE"
+        assert fetch(rig.conn, "b:k", "MAXSTALE", age_ms - 1).startswith(b"L2DOWN")
+        assert fetch(rig.conn, "a:k", "FRESH").startswith(b"L2DOWN")
+        assert fetch(rig.conn, "t:k")[0] == b"HIT"
+        assert fetch(rig.conn, "t:k", "MAXSTALE", 100).startswith(b"L2DOWN")
+    finally:
+        stand_still(rig.redis.process, False)
+
+
+def test_budgets(rig):
+    rig.conn.ask("CONFIG", "SET", "l2-timeout", "20s")
+    stand_still(rig.redis.process)
+    try:
+        until(lambda: fetch(rig.conn, "b:k", "HARD", "1") == b"STALE L2 has not answered within 1 ms",
+              5, "the fence is closed")
+        began = time.monotonic()
+        state, value, *_ = fetch(rig.conn, "b:k", "SOFT", "100", "ANY")
+        assert (state, value) == (b"STALE", b"v") and 0.1 <= time.monotonic() - began < 5
+        began = time.monotonic()
+        assert fetch(rig.conn, "b:new", "SOFT", "50", "HARD", "150", "ANY").startswith(b"STALE L2 has not answered")
+        assert 0.15 <= time.monotonic() - began < 5
+        began = time.monotonic()
+        assert fetch(rig.conn, "b:k", "SOFT", "0", "HARD", "100").startswith(b"STALE L2 has not answered"), \
+            "bounded lets nothing older be served"
+        assert 0.1 <= time.monotonic() - began < 5
+        rig.conn.send(wire.encode(["CACHE.FETCH", "b:k", "SOFT", "10000", "ANY"]))
+    finally:
+        stand_still(rig.redis.process, False)
+    assert rig.conn.read()[:2] == [b"HIT", b"v"], "L2 came back within the budget"
+    with rig.node.wire() as leaving:
+        leaving.send(wire.encode(["CACHE.FETCH", "b:new", "HARD", "50"]))
+    assert fetch(rig.conn, "b:k", "HARD", "5000", "FRESH")[:2] == [b"HIT", b"v"]
+
+
+def test_a_fetch_behind_its_own_write_sees_it(rig):
+    for i in range(200):
+        words = [["SET", "b:k", str(i)], ["CACHE.FETCH", "b:k"], ["CACHE.FETCH", "b:k", "ANY"]]
+        rig.conn.send(b"".join(wire.encode(each) for each in words))
+        assert rig.conn.read() == b"OK"
+        assert rig.conn.read()[1] == rig.conn.read()[1] == str(i).encode()
+
+
+LOAD = "for i=1,300 do redis.call('SET', 'load:'..i, ARGV[1]) end"
+
+
+def test_atleast_reads_on_one_node_what_was_written_on_another(stage):
+    """An old value is in the reader's L1 each time, and a burst of other changes lies in front of the announcement on
+    the bus, which one node gets through sooner than the other."""
+    redis_server = stage.redis()
+    writer, reader = stage.node(l2=redis_server), stage.node(l2=redis_server)
+    stranger = redis_server.client()
+    rounds, behind = 2000, {"atleast": 0, "plain": 0}
+    with writer.wire() as write, reader.wire() as read:
+        for i in range(rounds):
+            read.ask("GET", "k")
+            stranger.eval(LOAD, 0, i)
+            assert write.ask("SET", "k", str(i)) == b"OK"
+            seq = write.ask("CACHE.LASTSEQ")
+            plain = i % 2 == 0
+            words = [] if plain else ["ATLEAST", str(seq)]
+            value = read.ask("CACHE.FETCH", "k", *words)[1]
+            behind["plain" if plain else "atleast"] += value != str(i).encode()
+    assert behind["atleast"] == 0
+    assert behind["plain"] > 0, "the reader was never behind: the test shows nothing"
