@@ -121,6 +121,9 @@ static void info_coherence_state(struct info *info)
     info_line(info, "coherence_echo_ms:%" PRId64, coherence->echo_ms);
     info_line(info, "coherence_nodes:%zu", coherence->nodes);
     info_line(info, "coherence_waiters:%zu", coherence->waiters);
+    info_line(info, "coherence_revalidating:%d", tiers.revalidation.running);
+    info_line(info, "coherence_revalidate_rate:%" PRIu64, tiers.revalidation.rate);
+    info_line(info, "coherence_suspects:%" PRIu64, tiers.revalidation.suspects);
     info_line(info, "coherence_doubts:%" PRIu64, coherence->doubts);
     info_line(info, "coherence_last_doubt:%s", coherence->doubt);
 }
@@ -147,6 +150,10 @@ void info_coherence(struct info *info)
               ",malformed=%" PRIu64 ",flush=%" PRIu64,
               metrics[M_FLOORS_BUS], metrics[M_FLOORS_EPOCH], metrics[M_FLOORS_HOLE],
               metrics[M_FLOORS_STREAM], metrics[M_FLOORS_MALFORMED], metrics[M_FLOORS_FLUSH]);
+    info_line(info,
+              "revalidated:same=%" PRIu64 ",changed=%" PRIu64 ",gone=%" PRIu64 ",failed=%" PRIu64,
+              metrics[M_REVALIDATED_SAME], metrics[M_REVALIDATED_CHANGED],
+              metrics[M_REVALIDATED_GONE], metrics[M_REVALIDATED_FAILED]);
     info_line(info, "l2_changes:%" PRIu64, metrics[M_TARGETS]);
     info_line(info, "epochs_seen:%" PRIu64, metrics[M_EPOCHS]);
     info_line(info, "beats_sent:%" PRIu64, metrics[M_BEATS]);

@@ -201,6 +201,10 @@ static void page_tiers(struct page *page, const struct node *node)
         page_add(page, "terrace_coherence_state{state=\"%s\"} %d\n", states[i],
                  strcmp(states[i], tiers.coherence.state_name) == 0);
     }
+    page_integer(page, "terrace_suspects", "gauge", tiers.revalidation.suspects,
+                 "Values of L1 that were suspect when last counted, less those read anew since");
+    page_integer(page, "terrace_revalidate_rate", "gauge", tiers.revalidation.rate,
+                 "Suspects that may be read anew per second");
     if (tiers.coherence.horizon_ms != 0) {
         page_real(page, "terrace_horizon_age_seconds", "gauge",
                   (double)(clock_now_ms(&node->clock) - tiers.coherence.horizon_ms) / 1000,

@@ -28,8 +28,12 @@ static void node_apply_live(struct node *node, const struct options *options)
 {
     struct live *live = &node->live;
     enum log_level level = LOG_NOTICE;
+    int64_t rate = 0;
     atomic_store(&live->l2_timeout_ms, options->l2_timeout);
     atomic_store(&live->l2_relay_timeout_ms, options->l2_relay_timeout);
+    if (options_rate(slice_of(options->revalidate_rate), &rate) == OK) {
+        atomic_store(&live->revalidate_rate, rate);
+    }
     atomic_store(&live->maxclients, options->maxclients);
     atomic_store(&live->timeout_ms, options->timeout);
     atomic_store(&live->tcp_keepalive_s, options->tcp_keepalive);

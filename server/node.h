@@ -28,6 +28,7 @@ struct worker;
 struct live {
     _Atomic int64_t l2_timeout_ms;
     _Atomic int64_t l2_relay_timeout_ms;
+    _Atomic int64_t revalidate_rate;
     _Atomic int64_t maxclients;
     _Atomic int64_t timeout_ms;
     _Atomic int64_t tcp_keepalive_s;

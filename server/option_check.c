@@ -3,6 +3,7 @@
 #include "server/option_table.h"
 #include "tiers/l2_url.h"
 #include "tiers/policy.h"
+#include "tiers/tiers.h"
 
 #include <string.h>
 
@@ -199,6 +200,28 @@ static const char *check_namespace_text(const struct option *option, struct slic
     }
 }
 
+enum status options_rate(struct slice value, int64_t *ret_rate)
+{
+    uint64_t number = 0;
+    if (slice_is_nocase(value, "auto")) {
+        *ret_rate = REVALIDATE_AUTO;
+        return OK;
+    }
+    if (slice_to_u64(value, &number) != OK || number > OPTION_RATE_MAX) {
+        return MALFORMED;
+    }
+    *ret_rate = (int64_t)number;
+    return OK;
+}
+
+static const char *check_rate(struct slice value)
+{
+    int64_t rate = 0;
+    return options_rate(value, &rate) == OK
+               ? NULL
+               : "argument must be 'auto' or a number of keys per second up to 1000000";
+}
+
 const char *option_check_text(const struct option *option, struct slice value,
                               char room[OPTION_REASON_MAX])
 {
@@ -223,6 +246,9 @@ const char *option_check_text(const struct option *option, struct slice value,
     }
     if (IS(l2)) {
         return check_l2(value, room);
+    }
+    if (IS(revalidate_rate)) {
+        return check_rate(value);
     }
     if (IS(policy)) {
         return check_policy(value, room);

@@ -97,4 +97,11 @@ struct option_address {
 };
 enum status options_next_address(struct slice *rest, struct option_address *ret_address) MUST_USE;
 
+/* `revalidate-rate`: REVALIDATE_AUTO (tiers.h) or keys per second. MALFORMED: neither (options_load lets no such text
+ * through). */
+enum {
+    OPTION_RATE_MAX = 1000000
+};
+enum status options_rate(struct slice value, int64_t *ret_rate) MUST_USE;
+
 #endif

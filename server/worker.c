@@ -191,6 +191,7 @@ static void worker_on_tick(uv_timer_t *timer)
     if (worker->window != NULL) {
         tiers_window_timeouts(worker->window, atomic_load(&live->l2_timeout_ms),
                               atomic_load(&live->l2_relay_timeout_ms));
+        tiers_window_revalidate(worker->window, atomic_load(&live->revalidate_rate));
         tiers_window_tick(worker->window, worker->now_ms);
     }
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
@@ -286,6 +287,7 @@ static enum status worker_open_window(struct worker *worker)
         .metrics = worker->metrics,
         .io = l2_roof_io(worker->roof),
         .seed = rand_next(&worker->rand),
+        .revalidates = worker->index == 0,
         .post = worker_post_tiers,
     });
     return worker->window == NULL ? NO_MEMORY : OK;

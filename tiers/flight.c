@@ -221,6 +221,13 @@ static bool flight_may_install(const struct flight *flight, const struct namespa
            atomic_load_explicit(&view->may_install, memory_order_acquire);
 }
 
+/* Nobody waits for it but the node itself (revalidate.h). */
+static bool flight_is_in_background(const struct flight *flight)
+{
+    return flight->guests == NULL && flight->readers->in_background &&
+           flight->readers->next == NULL;
+}
+
 /* T3: keep the value iff the token stands, its life is known, and it came from the node's own Redis; whatever else lands
  * drops what stands. */
 static void flight_keep(struct flight *flight, enum status status, const struct tiers_value *value)
@@ -241,6 +248,7 @@ static void flight_keep(struct flight *flight, enum status status, const struct 
         .token = flight->token,
         .generation = atomic_load_explicit(&window->view->generation, memory_order_acquire),
         .install = flight->pttl_ms >= -1 && flight_may_install(flight, ns),
+        .unused = flight_is_in_background(flight),
         .now_ms = window->now_ms,
     };
     (void)l1_fill(l1, &flight->key, &landing,
@@ -256,9 +264,11 @@ static void flight_land(struct flight *flight, enum status status, struct slice 
         status = flight_read_value(flight, reply, &value.item, &value.error);
     }
     flight_keep(flight, status, &value);
-    metrics_count(metrics, status != OK         ? M_L2_ERRORS
-                           : value.item != NULL ? M_L2_HITS
-                                                : M_L2_MISSES);
+    if (!flight_is_in_background(flight)) {
+        metrics_count(metrics, status != OK         ? M_L2_ERRORS
+                               : value.item != NULL ? M_L2_HITS
+                                                    : M_L2_MISSES);
+    }
     flight_tell(flight, status, &value);
     item_release(value.item);
     free(flight);

@@ -136,6 +136,12 @@ struct l1_ask {
 enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
                    struct l1_value *value, struct l1_claim *ret_claim) MUST_USE;
 
+/* Claims a suspect that nobody asks for, to read it anew: CLAIMED with the suspect and a reference for the caller, or
+ * MISS: no value stands for the key, or one that is no suspect, or somebody reads L2 for it. Not a use, and counted
+ * nowhere. Of `ask` joining does not matter. NO_MEMORY. */
+enum status l1_claim_suspect(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
+                             struct item **ret_suspect, struct l1_claim *ret_claim) MUST_USE;
+
 /* A read landed with a value. OK: `item`, which must be new, stands in L1 (it takes a reference of its own). STALE: the
  * token had ended, its generation is not `generation`, install is false, or the value has expired; whatever stood for
  * the key is gone. TOO_BIG: as STALE. */
@@ -143,6 +149,7 @@ struct l1_landing {
     uint64_t token;      /* 0: a read that never had one */
     uint64_t generation; /* current one */
     bool install;        /* false: the bus is not confirmed; nothing may be kept */
+    bool unused;         /* nobody asked for it: the policy's word of the suspect stays as it is */
     int64_t now_ms;
 };
 enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing,

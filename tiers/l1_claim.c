@@ -161,6 +161,39 @@ enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask 
     }
 }
 
+enum status l1_claim_suspect(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
+                             struct item **ret_suspect, struct l1_claim *ret_claim)
+{
+    struct l1_dead dead;
+    dead.count = 0;
+    struct l1_place place;
+    enum status status = MISS;
+    struct item *claim = claim_new(key);
+    if (claim == NULL) {
+        return NO_MEMORY;
+    }
+    const size_t footprint = item_footprint(claim);
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    if (l1_find_live(l1, shard, key, ask->now_ms, &dead, &place)) {
+        struct item *item = l1_place_item(&place);
+        if (!l1_is_claim(item) && item->stamped_at_ms < ask->floor_ms) {
+            *ret_suspect = item_ref(item);
+            CHECK(claim_install(l1, shard, key, &place, ask, claim, &dead) ==
+                  OK); /* it takes the suspect's place */
+            claim_report(claim, ret_claim);
+            status = CLAIMED;
+        }
+    }
+    l1_unlock(l1, shard);
+    l1_dead_release(&dead);
+    if (status == CLAIMED) {
+        l1_evict(l1, key->hash, NULL, footprint, ask->now_ms);
+    } else {
+        item_release(claim);
+    }
+    return status;
+}
+
 /* --- landings ----------------------------------------------------------------------------------------------------- */
 
 static bool token_stands(const struct item *entry, const struct l1_landing *landing)
@@ -174,11 +207,14 @@ static bool token_stands(const struct item *entry, const struct l1_landing *land
 
 /* A key that was in use before its value became suspect keeps its standing with the policy. */
 static uint32_t use_after(const struct policy *policy, struct l1_shard *shard,
-                          const struct item *before, int64_t now_ms)
+                          const struct item *before, const struct l1_landing *landing)
 {
     const struct item *suspect = l1_claim_read(before).suspect;
-    return suspect != NULL ? policy->touch(suspect->use, now_ms, rand_next(&shard->rand))
-                           : policy->first(now_ms);
+    if (suspect == NULL) {
+        return policy->first(landing->now_ms);
+    }
+    return landing->unused ? suspect->use
+                           : policy->touch(suspect->use, landing->now_ms, rand_next(&shard->rand));
 }
 
 enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing,
@@ -195,7 +231,7 @@ enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_lan
     bool stands = found && token_stands(l1_place_item(&place), landing);
     if (stands && fits && !item_expired(item, landing->now_ms)) {
         item->db = l1_db_stored(l1, key->db);
-        item->use = use_after(l1_policy_now(l1), shard, l1_place_item(&place), landing->now_ms);
+        item->use = use_after(l1_policy_now(l1), shard, l1_place_item(&place), landing);
         l1_bury(&dead, l1_replace(shard, place, item_ref(item)));
         shard->fills++;
         l1_unlock(l1, shard);

@@ -25,6 +25,11 @@ struct tiers {
     struct learned *learned; /* control loop's */
     _Atomic bool l2_up;
     _Atomic unsigned l2_ups; /* how often it came up */
+    _Atomic uint64_t reads;
+    /* struct tiers_revalidation, each by itself: */
+    _Atomic bool revalidating;
+    _Atomic uint64_t revalidate_rate;
+    _Atomic uint64_t suspects;
 };
 
 struct tiers *tiers_new(const struct tiers_options *options)
@@ -132,8 +137,30 @@ unsigned tiers_l2_ups(const struct tiers *tiers)
     return atomic_load_explicit(&tiers->l2_ups, memory_order_relaxed);
 }
 
+void tiers_add_reads(struct tiers *tiers, uint64_t n)
+{
+    atomic_fetch_add_explicit(&tiers->reads, n, memory_order_relaxed);
+}
+
+uint64_t tiers_reads(const struct tiers *tiers)
+{
+    return atomic_load_explicit(&tiers->reads, memory_order_relaxed);
+}
+
+void tiers_show_revalidation(struct tiers *tiers, const struct tiers_revalidation *now)
+{
+    atomic_store_explicit(&tiers->revalidating, now->running, memory_order_relaxed);
+    atomic_store_explicit(&tiers->revalidate_rate, now->rate, memory_order_relaxed);
+    atomic_store_explicit(&tiers->suspects, now->suspects, memory_order_relaxed);
+}
+
 void tiers_describe(const struct tiers *tiers, struct tiers_description *ret)
 {
     ret->l2_state = atomic_load_explicit(&tiers->l2_up, memory_order_relaxed) ? "up" : "down";
+    ret->revalidation = (struct tiers_revalidation){
+        .running = atomic_load_explicit(&tiers->revalidating, memory_order_relaxed),
+        .rate = atomic_load_explicit(&tiers->revalidate_rate, memory_order_relaxed),
+        .suspects = atomic_load_explicit(&tiers->suspects, memory_order_relaxed),
+    };
     coherence_describe(tiers->coherence, &ret->coherence);
 }

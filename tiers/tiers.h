@@ -66,8 +66,21 @@ uint64_t tiers_node(const struct tiers *tiers); /* its number on the bus */
 void tiers_learn_commands(struct tiers *tiers, struct l2_commands *commands);
 const struct l2_commands *tiers_commands(const struct tiers *tiers);
 
+/* Suspects that are read anew in the background (revalidate.h). */
+struct tiers_revalidation {
+    bool running;
+    uint64_t rate; /* keys per second at most */
+    uint64_t
+        suspects; /* in L1 when they were last counted, less those read anew in the background since */
+};
+void tiers_show_revalidation(struct tiers *tiers, const struct tiers_revalidation *now);
+/* Reads of L2 that were answered to clients, of all windows. Any thread, as the above. */
+uint64_t tiers_reads(const struct tiers *tiers);
+void tiers_add_reads(struct tiers *tiers, uint64_t n);
+
 struct tiers_description {
     const char *l2_state; /* "up", "down" */
+    struct tiers_revalidation revalidation;
     struct coherence_description coherence;
 };
 void tiers_describe(const struct tiers *tiers, struct tiers_description *ret); /* any thread */
@@ -88,6 +101,7 @@ struct tiers_window_options {
     struct metrics *metrics;
     struct link_io io; /* for its links */
     uint64_t seed;
+    bool revalidates; /* suspects in the background, for the whole node: one window does */
     /* BUSY: not posted. With `must` only a worker that has ended refuses. */
     enum status (*post)(void *roof, unsigned worker, struct tiers_post *post, bool must);
 };
@@ -109,6 +123,12 @@ void tiers_window_forget_claims(struct tiers_window *window);
 /* Limits of waiting, when they change. */
 void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t relay_ms);
 
+/* How many suspects are read anew per second at most. 0: none. */
+enum {
+    REVALIDATE_AUTO = -1 /* by the load (revalidate.h) */
+};
+void tiers_window_revalidate(struct tiers_window *window, int64_t rate);
+
 /* --- reading ------------------------------------------------------------------------------------------------------- */
 
 struct tiers_value {
@@ -123,6 +143,7 @@ struct tiers_reader {
                      const struct tiers_value *value);
     const struct wish *wish;   /* borrowed; NULL: as the namespace says */
     struct tiers_reader *next; /* the flight's */
+    bool in_background;        /* nobody asked: the read is no use of the key and not counted */
 };
 
 /* OK: `value` holds it (l1_value's rules), as old as the contract allows. MISS: it is known that there is no such key (alone). PENDING: on_value
@@ -146,6 +167,12 @@ enum status tiers_peek(struct tiers_window *window, const struct ns_key *key,
 /* L1 only, a use: OK or MISS. */
 enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key,
                            struct l1_value *value) MUST_USE;
+
+/* Reads a suspect of L1 anew, as tiers_get would on its next read, for a reader in the background. PENDING: on_value
+ * follows, and *ret_suspect is what stood there, with a reference for the caller. MISS: there is no suspect to read, or
+ * somebody does already. BUSY: not at present, since nothing could be kept. L2_DOWN, NO_MEMORY. */
+enum status tiers_revalidate(struct tiers_window *window, const struct ns_key *key,
+                             struct tiers_reader *reader, struct item **ret_suspect) MUST_USE;
 
 /* --- passing on ---------------------------------------------------------------------------------------------------- */
 

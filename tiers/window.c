@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "tiers/base/rand.h"
 #include "tiers/beat.h"
+#include "tiers/revalidate.h"
 
 #include <stdlib.h>
 
@@ -85,7 +86,11 @@ struct tiers_window *tiers_window_new(const struct tiers_window_options *options
     for (unsigned i = 0; i < WINDOW_FLIGHT_BUCKETS; i++) {
         list_init(&window->flights[i]);
     }
-    if (window_link(window, 2) == NULL) {
+    if (options->revalidates) {
+        window->revalidate = revalidate_new(window);
+    }
+    if ((options->revalidates && window->revalidate == NULL) || window_link(window, 2) == NULL) {
+        revalidate_free(window->revalidate);
         free(window);
         return NULL;
     }
@@ -128,9 +133,18 @@ void tiers_window_free(struct tiers_window *window)
         return;
     }
     tiers_window_end_links(window);
+    revalidate_free(window->revalidate);
     buf_done(&window->scratch);
     window->magic = 0;
     free(window);
+}
+
+static void window_tell_reads(struct tiers_window *window)
+{
+    const struct metrics *metrics = window->options.metrics;
+    const uint64_t reads = metrics_read(metrics, M_L2_HITS) + metrics_read(metrics, M_L2_MISSES);
+    tiers_add_reads(window->options.tiers, reads - window->reads_told);
+    window->reads_told = reads;
 }
 
 void tiers_window_tick(struct tiers_window *window, int64_t now_ms)
@@ -151,6 +165,10 @@ void tiers_window_tick(struct tiers_window *window, int64_t now_ms)
             link_tick(window->links[i], now_ms);
         }
     }
+    window_tell_reads(window);
+    if (window->revalidate != NULL && !window->ended) {
+        revalidate_tick(window->revalidate);
+    }
 }
 
 void tiers_window_begin(struct tiers_window *window, int64_t now_ms)
@@ -164,6 +182,13 @@ void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t
 {
     window->read_timeout_ms = read_ms;
     window->relay_timeout_ms = relay_ms;
+}
+
+void tiers_window_revalidate(struct tiers_window *window, int64_t rate)
+{
+    if (window->revalidate != NULL) {
+        revalidate_set_rate(window->revalidate, rate);
+    }
 }
 
 enum status tiers_write_announced(struct tiers_window *window, const struct frame_flush *flush,
@@ -272,6 +297,45 @@ enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key
     const int64_t from_ms = window_contract(window, key->ns, NULL).serve_from_ms;
     return from_ms == INT64_MAX ? MISS
                                 : l1_get(key->ns->l1, &key->at, window->now_ms, from_ms, value);
+}
+
+/* What landed now would be kept: otherwise it would end the suspect that it was to make fresh. */
+static bool window_may_keep(const struct tiers_window *window)
+{
+    const struct coherence_view *view = window->view;
+    const struct link *link = window->links[0];
+    const uint64_t target = atomic_load_explicit(&view->target, memory_order_acquire);
+    return link != NULL && target != 0 && link_target(link) == target &&
+           atomic_load_explicit(&view->may_install, memory_order_acquire);
+}
+
+enum status tiers_revalidate(struct tiers_window *window, const struct ns_key *key,
+                             struct tiers_reader *reader, struct item **ret_suspect)
+{
+    struct l1_claim claim = {0};
+    struct item *suspect = NULL;
+    bool foreign = false;
+    const struct contract contract = window_contract(window, key->ns, NULL);
+    const struct l1_ask ask = {
+        .now_ms = window->now_ms,
+        .floor_ms = window->proof.floor_ms,
+        .worker = window->options.worker,
+        .generation = window->generation,
+    };
+    CHECK(reader->in_background);
+    if (!window_may_keep(window)) {
+        return BUSY;
+    }
+    enum status status = l1_claim_suspect(key->ns->l1, &key->at, &ask, &suspect, &claim);
+    if (status == CLAIMED) {
+        status = flight_join(window, key, 2, CLAIMED, &claim, contract.fence_ms, reader, &foreign);
+    }
+    if (status != PENDING) {
+        item_release(suspect);
+        return status;
+    }
+    *ret_suspect = suspect;
+    return PENDING;
 }
 
 /* --- passing on ---------------------------------------------------------------------------------------------------- */

@@ -24,6 +24,8 @@ struct tiers_window {
     bool ended;                                 /* its links are closed for good */
     struct list flights[WINDOW_FLIGHT_BUCKETS]; /* by token */
     struct buf scratch;                         /* a request being written */
+    struct revalidate *revalidate;              /* NULL: another window does */
+    uint64_t reads_told;                        /* to the node, by tiers_add_reads */
     int64_t read_timeout_ms;
     int64_t relay_timeout_ms;
     /* of the batch: */

@@ -490,6 +490,7 @@ static void open_worker(struct node *node, unsigned worker)
         .metrics = &node->metrics,
         .io = io_of(&node->threads[1 + worker]),
         .seed = rand_next(&node->world->rand) | 1,
+        .revalidates = worker == 0,
         .post = post_letter,
     });
     CHECK(node->windows[worker] != NULL);
