@@ -56,7 +56,7 @@ enum wait_kind {
     WAIT_LOCAL, /* something inside the node */
     WAIT_READ,  /* a read on the connection's own L2 link */
     WAIT_FOREIGN, /* a read that somebody else's link carries: no write may be sent before it landed */
-    WAIT_WRITE, /* a write or unknown command on the own link: no L1 read before it landed */
+    WAIT_WRITE, /* a write on the own link, or a read that owes a barrier: no L1 read before it landed */
 };
 
 struct answer {

@@ -50,7 +50,8 @@ enum {
     COMMAND_DANGEROUS = 1u << 18, /* ACL category only */
     COMMAND_SETTLED =
         1u << 19, /* not shown: runs when all calls before it on its connection are answered */
-    COMMAND_OWN = 1u << 20, /* not shown: L2 has no such command, so a read cannot be relayed */
+    COMMAND_OWN = 1u << 20,    /* not shown: L2 has no such command, so a read cannot be relayed */
+    COMMAND_MODULE = 1u << 21, /* not shown: of a module that L2 has loaded */
 };
 
 struct command {

@@ -432,7 +432,16 @@ static void l2_set_wait_timer(struct control_l2 *l2)
     }
 }
 
-/* Markers that letters or the bus asked for in this turn leave with it. */
+/* If it cannot be said, those who wait for its pong do so until their deadline. */
+static void l2_ping(struct control_l2 *l2)
+{
+    l2->scratch.size = 0;
+    if (coherence_ping(l2_coherence(l2), &l2->scratch) == OK) {
+        (void)!link_say(l2->bus, buf_slice(&l2->scratch));
+    }
+}
+
+/* Markers and PINGs that letters or the bus asked for in this turn leave with it. */
 void control_l2_flush(struct control_l2 *l2)
 {
     if (l2->control == NULL) {
@@ -440,6 +449,7 @@ void control_l2_flush(struct control_l2 *l2)
     }
     l2_read_clock(l2);
     l2_beat(l2);
+    l2_ping(l2);
     l2_roof_flush(&l2->roof);
     l2_set_wait_timer(l2);
 }

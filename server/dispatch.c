@@ -131,7 +131,7 @@ static bool command_of_l2(const struct l2_command *l2, struct command *ret_comma
         .full_name = l2->name,
         .arity = l2->arity,
         .flags = (l2->readonly ? COMMAND_READONLY : COMMAND_WRITE) |
-                 (l2->movable_keys ? COMMAND_MOVABLE_KEYS : 0),
+                 (l2->movable_keys ? COMMAND_MOVABLE_KEYS : 0) | (l2->module ? COMMAND_MODULE : 0),
         .first_key = l2->first_key,
         .last_key = l2->last_key,
         .key_step = l2->key_step,

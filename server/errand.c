@@ -27,6 +27,13 @@ enum status errand_send(struct errand *errand, struct worker *home)
     return mailbox_post(control_mailbox(home->node->control), &errand->letter);
 }
 
+enum status errand_send_urgent(struct errand *errand, struct worker *home)
+{
+    errand->home = home;
+    errand->letter.open = errand_on_control;
+    return mailbox_post_urgent(control_mailbox(home->node->control), &errand->letter);
+}
+
 void errand_back(struct errand *errand)
 {
     errand->letter.open = errand_on_home;

@@ -25,6 +25,8 @@ struct errand {
 
 /* With run and done set. BUSY: the control loop is behind or gone; done will not be called. */
 enum status errand_send(struct errand *errand, struct worker *home) MUST_USE;
+/* Past the limit of the mailbox, for errands of which a worker has one at a time. BUSY: the control loop is gone. */
+enum status errand_send_urgent(struct errand *errand, struct worker *home) MUST_USE;
 void errand_back(struct errand *errand);
 
 struct bus_wait {

@@ -2,6 +2,7 @@
 #include "server/relay.h"
 
 #include "protocol/resp_write.h"
+#include "server/barrier.h"
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/errorstats.h"
@@ -17,6 +18,8 @@
 struct relay {
     struct tiers_relay tiers;
     struct answer *answer;
+    bool owes; /* a barrier */
+    struct barrier_place place;
     struct l1_key keys[];
 };
 
@@ -84,9 +87,20 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     struct answer *answer = relay->answer;
-    const bool confirmed = tiers->confirmed;
+    relay_answer(answer, status, tiers->confirmed, bytes);
+    if (relay->owes && status != L2_DOWN) {
+        barrier_hold(answer->worker, &relay->place, tiers->run);
+        return;
+    }
     free(relay);
-    relay_answer(answer, status, confirmed, bytes);
+    answer_land(answer);
+}
+
+static void relay_on_passed(struct barrier_place *place)
+{
+    struct relay *relay = LIST_ENTRY(place, struct relay, place);
+    struct answer *answer = relay->answer;
+    free(relay);
     answer_land(answer);
 }
 
@@ -139,11 +153,53 @@ static bool relay_writes(const struct command *command)
     return (command->flags & COMMAND_READONLY) == 0;
 }
 
+/* EVAL script n key ... and its kin, which L2's table says have movable keys. */
+static bool is_script(const struct command *command)
+{
+    static const char *const names[] = {"eval",       "evalsha", "eval_ro",
+                                        "evalsha_ro", "fcall",   "fcall_ro"};
+    const bool may_be = command->run == NULL && (command->flags & COMMAND_MOVABLE_KEYS) != 0;
+    for (size_t i = 0; may_be && i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(command->name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct key_range script_key_range(const struct call *call)
+{
+    int64_t count = 0;
+    struct key_range range = {.first = 3, .last = 2, .step = 1};
+    if (call->argc > 3 && slice_to_i64(call->argv[2], &count) == OK && count > 0 &&
+        count <= (int64_t)call->argc - 3) {
+        range.last += (uint32_t)count;
+    }
+    return range;
+}
+
+/* SORT and SORT_RO with BY or GET show values of keys that only their patterns name. */
+static bool sorts_by_others(const struct call *call)
+{
+    if (strcmp(call->command->name, "sort") != 0 && strcmp(call->command->name, "sort_ro") != 0) {
+        return false;
+    }
+    for (uint32_t i = 2; i < call->argc; i++) {
+        if (slice_is_nocase(call->argv[i], "by") || slice_is_nocase(call->argv[i], "get")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Which arguments end in L1: those of a read too, since it may have shown its client something newer than L1 holds, and
  * a session must not go back (COHERENCE T3: any landing for a key). */
 static struct key_range relay_key_range(const struct call *call)
 {
     struct key_range range;
+    if (is_script(call->command)) {
+        return script_key_range(call);
+    }
     return call_key_range(call, &range) ? range
                                         : (struct key_range){.first = 1, .last = 0, .step = 1};
 }
@@ -175,6 +231,19 @@ static uint16_t relay_ends(const struct call *call)
         return swapped_dbs(call);
     }
     return call->command->run == cmd_flushall ? DATABASES_ALL : 0;
+}
+
+/* It may have written, or shown, keys that are not among its arguments. */
+static bool relay_owes(const struct call *call)
+{
+    const struct command *command = call->command;
+    if (relay_ends(call) != 0) {
+        return false;
+    }
+    if ((command->flags & COMMAND_MOVABLE_KEYS) == 0) {
+        return command->first_key == 0;
+    }
+    return (command->flags & COMMAND_MODULE) != 0 || is_script(command) || sorts_by_others(call);
 }
 
 static void relay_add_key(struct relay *relay, const struct namespaces *namespaces, uint8_t db,
@@ -227,7 +296,9 @@ static struct relay *relay_new(const struct call *call)
                                       .writes = relay_writes(call->command),
                                       .patient = count > 1 || call->command->run == NULL ||
                                                  call->command->first_key == 0,
-                                      .db = call->db}};
+                                      .db = call->db},
+                            .owes = relay_owes(call),
+                            .place = {.on_passed = relay_on_passed}};
     char *bytes = (char *)&relay->keys[count];
     for (uint32_t i = range.first; i <= range.last; i += range.step) {
         if (call->argv[i].size < LIMIT_L1_KEY) {
@@ -272,5 +343,7 @@ void relay_call(struct call *call)
         free(relay);
         return;
     }
-    relay->answer = call_defer(call, relay_writes(call->command) ? WAIT_WRITE : WAIT_READ);
+    /* Behind a read that owes, too, no read may hit L1. */
+    const bool holds_back = relay_writes(call->command) || relay->owes;
+    relay->answer = call_defer(call, holds_back ? WAIT_WRITE : WAIT_READ);
 }

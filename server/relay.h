@@ -7,6 +7,9 @@
  * A write whose key positions cannot be known from the table (SORT ... STORE) ends every argument as if it were a key:
  * needless for most, wrong for none.
  *
+ * A script or a module may write, or show, keys that nobody named; SORT BY and GET, KEYS and SCAN show such keys, too. The
+ * answer to such a command OWES A BARRIER (barrier.h): it is given when this node serves nothing older any more.
+ *
  * In coherence-db, KEYS, SCAN, DBSIZE and RANDOMKEY leave out the nodes' own keys (terrace:*).
  *
  * Threads: the worker's. */

@@ -319,6 +319,7 @@ static void worker_init_replies(struct worker *worker)
     list_init(&worker->dirty);
     list_init(&worker->taken);
     list_init(&worker->woken);
+    barrier_desk_open(&worker->barrier);
 }
 
 static void worker_run(void *arg)

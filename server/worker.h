@@ -15,6 +15,7 @@
 #ifndef TERRACE_SERVER_WORKER_H
 #define TERRACE_SERVER_WORKER_H
 
+#include "server/barrier.h"
 #include "server/conn.h"
 #include "server/mailbox.h"
 #include "tiers/base/metrics.h"
@@ -81,7 +82,8 @@ struct worker {
     bool draining;
     bool paused; /* some connection is held by CLIENT PAUSE */
     int64_t drain_until_ms;
-    struct l2_roof *roof;         /* sockets of its links; NULL: alone */
+    struct l2_roof *roof; /* sockets of its links; NULL: alone */
+    struct barrier_desk barrier;
     struct read_wait *spare_read; /* cmd_read.c: a reader for the next GET; malloc'ed or NULL */
     struct fetch *spare_fetch;    /* cmd_fetch.c: the same */
     struct reply aside;           /* an answer made now that must wait for its turn */

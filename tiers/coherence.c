@@ -193,6 +193,7 @@ struct coherence *coherence_new(const struct coherence_options *options)
         return NULL;
     }
     waiters_open(&coherence->waiters);
+    barriers_open(&coherence->barriers);
     coherence->peers.self = options->node;
     coherence->magic = COHERENCE_MAGIC;
     coherence->options = *options;
@@ -234,7 +235,7 @@ void coherence_free(struct coherence *coherence)
         return;
     }
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
-    CHECK(coherence->waiters.count == 0);
+    CHECK(coherence->waiters.count == 0 && barriers_empty(&coherence->barriers));
     bus_reader_done(&coherence->reader);
     peers_done(&coherence->peers);
     announced_free(coherence->announced);
@@ -485,6 +486,7 @@ void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t
         forget_seq(coherence);
         coherence->bus = (struct seen_run){0};
         coherence->home_ms = 0;
+        coherence_release_barriers(coherence, now_ms);
     }
     if (!coherence->refused) { /* the reason of a refusal says more than the close that follows */
         coherence_move(coherence, COHERENCE_DETACHED, "the bus is lost: %s", why);
@@ -520,6 +522,9 @@ void coherence_tick(struct coherence *coherence, int64_t now_ms)
     }
     coherence->ticked_at_ms = now_ms;
     waiters_look(&coherence->waiters, &coherence->peers, now_ms);
+    if (barriers_late(&coherence->barriers, now_ms)) {
+        coherence_release_barriers(coherence, now_ms);
+    }
     const size_t nodes = peers_live(&coherence->peers, now_ms);
     if (nodes != coherence->nodes) {
         coherence->nodes = nodes;

@@ -53,6 +53,7 @@
 #define TERRACE_TIERS_COHERENCE_H
 
 #include "tiers/announced.h"
+#include "tiers/barriers.h"
 #include "tiers/base/metrics.h"
 #include "tiers/beat.h"
 #include "tiers/namespace.h"
@@ -216,7 +217,13 @@ enum status coherence_wait(struct coherence *coherence, struct coherence_waiter 
 /* When coherence_tick has something to do for those who wait; INT64_MAX: never. */
 int64_t coherence_wait_due_ms(const struct coherence *coherence, int64_t now_ms);
 void coherence_cap_waits(struct coherence *coherence, int64_t cap_ms); /* no wait is longer */
-void coherence_end_waits(struct coherence *coherence); /* all end with L2_DOWN, and none begins */
+void coherence_end_waits(
+    struct coherence *coherence); /* all end with L2_DOWN, and none begins; barriers, too */
+/* on_done follows, perhaps from inside, when nothing is served any more that is older than what Redis had done when this
+ * was called (barriers.h). */
+void coherence_barrier(struct coherence *coherence, struct barrier *barrier, int64_t now_ms);
+/* What the bus must be told for them, if anything. AGAIN: nothing. NO_MEMORY. */
+enum status coherence_ping(struct coherence *coherence, struct buf *out) MUST_USE;
 const struct peers *coherence_peers(const struct coherence *coherence); /* control loop only */
 /* When a key was last said to have changed. Control loop only. false: not known any more. */
 bool coherence_announced(const struct coherence *coherence, struct slice key,

@@ -261,7 +261,7 @@ static void obey(struct coherence *coherence, const struct bus_message *message,
     case BUS_SUBSCRIBED_KEYS: greeted(coherence, HAVE_KEYS, now_ms); return;
     case BUS_SUBSCRIBED_FRAMES: greeted(coherence, HAVE_FRAMES, now_ms); return;
     case BUS_OK: greeted(coherence, HAVE_TRACKING, now_ms); return;
-    case BUS_PONG: return;
+    case BUS_PONG: barriers_pong(&coherence->barriers, message->text); return;
     case BUS_ERROR: error_came(coherence, message->text, now_ms); return;
     case BUS_STRANGE:
         malformed(coherence, now_ms, "the bus brought what is not understood");

@@ -77,6 +77,7 @@ struct coherence {
     struct own_beats beats;
     struct peers peers;
     struct waiters waiters;
+    struct barriers barriers;
     struct announced *announced;
     bool ack;     /* a marker asked all who applied it to beat at once */
     bool no_more; /* nobody may wait any more: the node ends */
@@ -146,6 +147,8 @@ void coherence_frame_applied(struct coherence *coherence, const struct frame *fr
 /* An own marker came home. */
 void coherence_marker_home(struct coherence *coherence, uint64_t marker, uint64_t seq,
                            int64_t now_ms);
+/* No pong can come, or not in time. */
+void coherence_release_barriers(struct coherence *coherence, int64_t now_ms);
 /* An announcement of Redis (node 0), or of a frame. */
 void coherence_note(struct coherence *coherence, struct slice key, uint64_t node, int64_t now_ms);
 

@@ -43,6 +43,7 @@ void coherence_end_waits(struct coherence *coherence)
 {
     coherence->no_more = true;
     waiters_end(&coherence->waiters);
+    barriers_release(&coherence->barriers);
 }
 
 bool coherence_is_asked(const struct coherence *coherence, int64_t now_ms)
@@ -61,6 +62,40 @@ void coherence_marker_home(struct coherence *coherence, uint64_t marker, uint64_
                            int64_t now_ms)
 {
     waiters_home(&coherence->waiters, marker, seq, &coherence->peers, now_ms);
+}
+
+/* --- barriers ---------------------------------------------------------------------------------------------------- */
+
+void coherence_barrier(struct coherence *coherence, struct barrier *barrier, int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    if (coherence->no_more) {
+        barrier->on_done(barrier);
+        return;
+    }
+    barriers_add(&coherence->barriers, barrier);
+    const bool elsewhere = barrier->run != BARRIER_RUN_ANY && barrier->run != coherence->bus.run;
+    if (coherence->phase != BUS_CONFIRMED || elsewhere) {
+        coherence_release_barriers(coherence, now_ms);
+    }
+}
+
+enum status coherence_ping(struct coherence *coherence, struct buf *out)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    const enum status status = barriers_ping(&coherence->barriers, out);
+    coherence_count(coherence, M_BARRIER_PINGS, status == OK ? 1 : 0);
+    return status;
+}
+
+/* The floor stands in for the pong: of all, since it is one. */
+void coherence_release_barriers(struct coherence *coherence, int64_t now_ms)
+{
+    if (!barriers_empty(&coherence->barriers)) {
+        coherence_raise_floor(coherence, now_ms, M_FLOORS_BARRIER);
+        coherence_show(coherence);
+        barriers_release(&coherence->barriers);
+    }
 }
 
 /* --- the others -------------------------------------------------------------------------------------------------- */

@@ -45,6 +45,7 @@ static enum status read_flags(struct reply_cursor *cursor, struct l2_command *co
         command->movable_keys = command->movable_keys || slice_is(flag.text, "movablekeys");
         command->blocking = command->blocking || slice_is(flag.text, "blocking");
         command->pubsub = command->pubsub || slice_is(flag.text, "pubsub");
+        command->module = command->module || slice_is(flag.text, "module");
         command->noscript = command->noscript || slice_is(flag.text, "noscript");
     }
     return OK;
@@ -161,7 +162,7 @@ bool l2_commands_equal(const struct l2_commands *a, const struct l2_commands *b)
         if (strcmp(x->name, y->name) != 0 || x->arity != y->arity || x->first_key != y->first_key ||
             x->last_key != y->last_key || x->key_step != y->key_step ||
             x->readonly != y->readonly || x->movable_keys != y->movable_keys ||
-            x->blocking != y->blocking || x->pubsub != y->pubsub) {
+            x->blocking != y->blocking || x->pubsub != y->pubsub || x->module != y->module) {
             return false;
         }
     }

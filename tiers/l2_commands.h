@@ -25,6 +25,7 @@ struct l2_command {
     bool blocking;
     bool pubsub;
     bool noscript;
+    bool module; /* of a module */
 };
 
 struct l2_commands;

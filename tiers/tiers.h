@@ -186,8 +186,10 @@ struct tiers_relay {
     bool patient;   /* wait as long as relay_ms instead of read_ms */
     bool confirmed; /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */
     uint8_t db;
-    size_t dropped;              /* values of L1 that its keys ended, when on_reply is called */
+    uint64_t run;   /* when on_reply is called: the process that answered; 0: none did */
+    size_t dropped; /* values of L1 that its keys ended, when on_reply is called */
     struct tiers_window *window; /* private from here */
+    const struct link *link;
     struct link_request request;
 };
 

@@ -377,6 +377,7 @@ static void relay_on_reply(struct link_request *request, enum status status, str
         metrics_count(metrics, M_L2_UNKNOWN);
     }
     relay->confirmed = request->confirmed;
+    relay->run = status == OK ? link_run(relay->link) : 0;
     relay->on_reply(relay, status, reply);
 }
 
@@ -388,6 +389,7 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
         return NO_MEMORY;
     }
     relay->window = window;
+    relay->link = link;
     relay->dropped = 0;
     relay->request = (struct link_request){
         .on_reply = relay_on_reply,

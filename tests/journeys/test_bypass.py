@@ -224,6 +224,60 @@ def test_exchanged_databases_end_on_all_nodes_and_others_stay(rig, stage):
         hold(conn)
 
 
+OLD_IS_SERVED = """
+[namespace patient]
+prefix = patient:
+memory = 8mb
+mode = available 1h
+[namespace timed]
+prefix = timed:
+memory = 8mb
+mode = ttl
+ttl = 1h
+"""
+OLD_ONES = ("patient:k", "timed:k")
+
+
+@pytest.fixture
+def lenient(stage):
+    """(their Redis, a writer's connection, a reader's, its node): namespaces that show what is old, held in L1."""
+    redis_server = stage.redis()
+    path = stage.folder / "lenient.conf"
+    path.write_text(OLD_IS_SERVED)
+    writer, node = (stage.node(str(path), l2=redis_server) for _ in range(2))
+    with redis_server.wire() as stranger, writer.wire() as conn, node.wire() as reader:
+        # Both first: an announcement has no database, so the one of the second would end the first in L1.
+        stranger.pipeline([["SELECT", "7"], *[["SET", key, "of seven"] for key in OLD_ONES],
+                           ["SELECT", "0"], *[["SET", key, "old"] for key in OLD_ONES]])
+
+        def held():
+            before = int(node.info()["l1_hits"])
+            return [reader.ask("GET", key) for key in OLD_ONES] == [b"old"] * 2 and int(node.info()["l1_hits"]) == before + 2
+        until(held, 10, "both are in L1")
+        yield redis_server, conn, reader, node
+
+
+def shows_nothing_old(redis_server, reader, node):
+    """L1 is empty: not even without L2, when these modes serve whatever they have, the old values come back."""
+    until(lambda: node.l1_items() == 0, SOON_S, "the values are gone, not only suspect")
+    redis_server.process.kill()
+    for key in OLD_ONES:
+        reply = reader.ask("GET", key)
+        assert isinstance(reply, wire.Error) and reply.startswith(b"L2DOWN "), reply
+
+
+def test_deleted_values_are_not_shown_by_modes_that_show_what_is_old(lenient):
+    redis_server, _, reader, node = lenient
+    assert redis_server.client().flushall()
+    shows_nothing_old(redis_server, reader, node)
+
+
+def test_exchanged_values_are_not_shown_by_modes_that_show_what_is_old(lenient):
+    redis_server, conn, reader, node = lenient
+    assert conn.ask("SWAPDB", "0", "7") == b"OK"
+    shows_nothing_old(redis_server, reader, node)
+
+
 # --- forgers -------------------------------------------------------------------------------------------------------------------
 
 

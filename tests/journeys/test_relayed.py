@@ -105,8 +105,7 @@ def test_the_nodes_own_keys_are_hidden(conn):
 
 @pytest.mark.own
 @pytest.mark.parametrize("words", ["SUBSCRIBE ch", "PSUBSCRIBE p*", "MULTI", "EXEC", "WATCH k", "BLPOP k 0",
-                                   "BRPOP k 1", "XREAD BLOCK 0 STREAMS s 0", "EVAL return(1) 0",
-                                   "BLMOVE a b LEFT LEFT 0"])
+                                   "BRPOP k 1", "XREAD BLOCK 0 STREAMS s 0", "BLMOVE a b LEFT LEFT 0"])
 def test_what_comes_later_says_so(conn, words):
     reply = conn.ask(*words.split())
     assert isinstance(reply, wire.Error) and b"unknown command" not in reply, reply
@@ -115,7 +114,8 @@ def test_what_comes_later_says_so(conn, words):
 
 @pytest.mark.own
 @pytest.mark.parametrize("words", ["LPUSH l a", "HSET h f v", "SADD s m", "ZADD z 1 m", "XADD s * f v", "PFADD h a",
-                                   "GEOADD g 1 1 m", "SETBIT k 1 1", "DUMP k", "SORT l"])
+                                   "GEOADD g 1 1 m", "SETBIT k 1 1", "DUMP k", "SORT l", "EVAL return(1) 0",
+                                   "SCRIPT LOAD return(1)", "FUNCTION LIST"])
 def test_alone_they_are_unknown_commands(node_alone, words):
     name, *args = words.split()
     with node_alone.wire() as conn:

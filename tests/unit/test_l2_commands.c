@@ -52,6 +52,16 @@ static void resp3_sets_of_flags_are_read(void **state)
     l2_commands_free(commands);
 }
 
+static void a_command_of_a_module_is_known_as_one(void **state)
+{
+    (void)state;
+    struct l2_commands *commands = read_table(
+        "*2\r\n*6\r\n$6\r\nmod.do\r\n:-2\r\n*2\r\n+write\r\n+module\r\n:1\r\n:1\r\n:1\r\n" GET_ENTRY);
+    assert_true(l2_commands_find(commands, SLICE_LITERAL("mod.do"))->module);
+    assert_false(l2_commands_find(commands, SLICE_LITERAL("get"))->module);
+    l2_commands_free(commands);
+}
+
 static void what_follows_in_an_entry_is_stepped_over_however_deep(void **state)
 {
     (void)state;
@@ -99,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_tells_keys_and_flags),
         cmocka_unit_test(resp3_sets_of_flags_are_read),
+        cmocka_unit_test(a_command_of_a_module_is_known_as_one),
         cmocka_unit_test(what_follows_in_an_entry_is_stepped_over_however_deep),
         cmocka_unit_test(a_reply_that_is_no_table_is_refused_whole),
         cmocka_unit_test(tables_are_compared_by_what_matters),
