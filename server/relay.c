@@ -206,7 +206,7 @@ static struct key_range relay_key_range(const struct call *call)
 
 static uint16_t db_bit(int64_t db)
 {
-    return db >= 0 && db < (int64_t)LIMIT_DATABASES ? (uint16_t)(1u << db) : 0;
+    return (uint16_t)(db >= 0 && db < (int64_t)LIMIT_DATABASES ? 1u << db : 0);
 }
 
 /* The databases that SWAPDB exchanges; 0: Redis will refuse it, or it is of none that a client can reach. */
