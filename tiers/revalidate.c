@@ -54,7 +54,8 @@ struct revalidate {
     size_t first;
     size_t count;
     struct candidate *found[FOUND_ROOM];
-    int64_t coldest; /* heat of the last one when they were sorted, if the list was full; else -1 */
+    int64_t
+        coldest; /* heat of the last one when they were sorted, if the list was full; else -1, as what is cold */
     /* asking: */
     int64_t budget; /* thousandths of a question */
     int64_t budget_at_ms;
@@ -154,10 +155,7 @@ static void on_entry(void *arg, struct item *item)
     if (l1_peek(key.ns->l1, &key.at, window->now_ms, 0, &peek) != OK) {
         return;
     }
-    const int64_t heat = heat_of(revalidate, l1_policy(key.ns->l1), &peek);
-    if (heat >= 0) {
-        keep(revalidate, &key.at, heat);
-    }
+    keep(revalidate, &key.at, heat_of(revalidate, l1_policy(key.ns->l1), &peek));
 }
 
 static int by_heat(const void *a, const void *b)

@@ -267,7 +267,7 @@ static void a_large_l1_is_read_anew_without_waiting_for_the_walk(void **state)
     char name[NAME_MAX_SIZE];
     for (unsigned i = 0; i < 10000; i++) {
         name_of(name, i);
-        used(stage, name, i < 1000 ? 0 : 200);
+        used(stage, name, i < 1000 ? 0 : 50);
     }
     raise_floor(stage);
     assert_int_equal(tick(stage), 0); /* nothing is earned yet */
@@ -561,17 +561,21 @@ static void a_client_that_comes_meanwhile_joins_and_it_is_a_use(void **state)
     stage_done(stage);
 }
 
-/* A client's read came first, or a write ended the key: there is no suspect any more. */
+/* Between the walk and the question a client's read began, or landed, or a write ended the key: there is no suspect. */
 static void only_suspects_are_claimed(void **state)
 {
     (void)state;
     struct stage *stage = stage_open_plain();
     struct asked asked;
     used(stage, "read", 0);
+    used(stage, "landed", 0);
     used(stage, "written", 0);
     raise_floor(stage);
+    (void)tick(stage);
     stage->now_ms += TICK_MS;
     prove(stage);
+    assert_int_equal(get(stage, &asked, "landed"), PENDING);
+    assert_int_equal(serve(stage), 1);
     assert_int_equal(get(stage, &asked, "read"), PENDING);
     (void)namespaces_forget(stage->namespaces, slice_of("written"));
     tiers_window_tick(stage->window, stage->now_ms);
