@@ -289,10 +289,12 @@ def fetch(size, nodes, rest):
     if isinstance(probed, wire.Error):
         table(title, head, [], f"Not measured: CACHE.FETCH answers {probed.decode()}")
         return
-    before = os.sched_getaffinity(0)
+    before, misses = os.sched_getaffinity(0), node.info()["l1_misses"]
     os.sched_setaffinity(0, rest)
     rows = [fetch_row(size, node, keys, pipeline) for pipeline in (16, 64)]
     os.sched_setaffinity(0, before)
+    if node.info()["l1_misses"] != misses:
+        sys.exit("coherence: not all reads were hits")
     table(title, head, rows, f"{size.batches} batches a run on one connection, all hits; rounds: {size.rounds}, alternating, "
           "median (least-most).")
 
