@@ -46,7 +46,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak bench bench-coherence install uninstall format lint asan tsan fuzz model cover clean dist
+.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-coherence install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -82,6 +82,10 @@ soak: deps ## R1 to R12 of the reliability goals, for about two hours; SOAK_SCAL
 	@$(MAKE) --no-print-directory -j2 build unit
 	@SOAK_SCALE=$${SOAK_SCALE:-1} SOAK_REPORT=$${SOAK_REPORT:-bench/results/reliability.md} \
 	    /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/soak
+
+mutants: deps ## the rules of coherence, each broken once in the code: the suite must see it; MUTANTS="WORD ..."
+	@$(MAKE) --no-print-directory -j2 build unit
+	@tests/mutants/run.py $${MUTANTS:-} --report $${MUTANTS_REPORT:-build/mutants.md}
 
 # cmocka programs, what journeys need, the simulator
 unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim

@@ -125,6 +125,7 @@ def main():
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
         "model": lambda: model(tally),
+        "mutants": lambda: whole(tally, "mutants still apply", [PYTHON, "tests/mutants/run.py", "--check"]),
         "unit": lambda: unit(tally, build, "release"),
         "unit-asan": lambda: unit(tally, build, "asan"),
         "unit-tsan": lambda: unit(tally, build, "tsan"),

@@ -278,11 +278,13 @@ def test_a_seq_that_is_no_number_is_an_error(server, ask, match):
         ask(server, known=1)
 
 
-def test_a_refused_publish_is_an_error(server):
+def test_a_refused_publish_is_an_error_and_its_command_does_not_run(server):
     server.client().execute_command("ACL", "SETUSER", "mute", "on", ">pw", "~*", "+@all", "resetchannels")
     client = server.client(username="mute", password="pw")
     with pytest.raises(redis.exceptions.RedisError, match="can.t publish to the channel"):
-        client.eval(SCRIPT, 0, DB, 0, RANDOM_A, 7, 10_000, FRAME)
+        client.eval(SCRIPT, 0, DB, 0, RANDOM_A, 7, 10_000, FRAME, "SET", "changed", "v")
+    for db in (0, DB):
+        assert server.client(db=db).get("changed") is None
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

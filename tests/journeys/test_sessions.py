@@ -89,6 +89,20 @@ def test_any_read_behind_a_slow_get_of_its_key_follows_it(rig, words, reply):
     assert session.read() == reply
 
 
+def test_a_read_behind_a_slow_write_of_its_key_sees_it(rig):
+    _, proxy, session, other, stranger = rig
+    stranger.ask("SET", "k", "old")
+    proxy.hold("up", b"mine\r\n")
+    session.send(wire.encode(["SET", "k", "mine"]))
+    until(lambda: proxy.holds("up"), 5, "the write is on its way")
+    assert other.ask("GET", "k") == other.ask("GET", "k") == b"old"  # on another link: it is in L1 now
+    session.send(wire.encode(["GET", "k"]))
+    executed(other)
+    proxy.release("up")
+    assert session.read() == b"OK"
+    assert session.read() == b"mine", "the session does not see its own write"
+
+
 def test_reads_of_other_keys_do_not_wait_for_a_slow_one(rig):
     _, proxy, session, other, _ = rig
     assert other.ask("SET", "quick", "v") == b"OK"

@@ -215,6 +215,25 @@ static void a_larger_epoch_on_the_bus_is_adopted_and_closes(void **state)
     stage_done(&stage);
 }
 
+/* Reads ask for at least a seq; a larger one of a former epoch covers nothing of this one. */
+static void how_far_the_bus_was_applied_is_said_of_this_epoch_only(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    assert_int_equal(atomic_load(&stage.view->applied_seq), stage.seq);
+    stage.epoch = (struct epoch){.counter = 6, .random = 66};
+    stage.seq = 2;
+    stage_beat(&stage);
+    stage_answer(&stage);
+    assert_int_equal(atomic_load(&stage.view->applied_seq), 0);
+    stage_echo(&stage);
+    assert_int_equal(atomic_load(&stage.view->applied_seq), 3);
+    coherence_on_bus_lost(stage.coherence, "cut", stage.now_ms);
+    assert_int_equal(atomic_load(&stage.view->applied_seq), 0);
+    stage_done(&stage);
+}
+
 static void an_own_echo_that_brings_the_new_epoch_does_not_open(void **state)
 {
     (void)state;
@@ -540,6 +559,7 @@ int main(void)
         cmocka_unit_test(what_this_version_cannot_do_one_by_one_makes_everything_suspect),
         cmocka_unit_test(unknown_frames_marked_skippable_are_only_counted),
         cmocka_unit_test(a_larger_epoch_on_the_bus_is_adopted_and_closes),
+        cmocka_unit_test(how_far_the_bus_was_applied_is_said_of_this_epoch_only),
         cmocka_unit_test(an_own_echo_that_brings_the_new_epoch_does_not_open),
         cmocka_unit_test(a_new_epoch_in_an_answer_closes_before_the_bus_has_said_anything),
         cmocka_unit_test(a_new_epoch_in_another_links_greeting_closes),

@@ -475,6 +475,28 @@ static void of_a_long_stream_the_newest_segments_are_held(void **state)
     free(stream);
 }
 
+/* A report that never reached the others must not leave a part of the stream that nobody compares. */
+static void a_report_that_did_not_come_home_is_repeated(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    stage_peer(&stage);
+    stage_beat(&stage);
+    const struct frame_beat lost = stage.beat;
+    assert_true(lost.since_seq < lost.applied_seq);
+    coherence_on_beat_failed(stage.coherence, "OOM", stage.now_ms);
+    stage_peer(&stage);
+    stage_beat(&stage);
+    assert_int_equal(stage.beat.since_seq, lost.since_seq);
+    assert_int_equal(stage.beat.applied_seq, lost.applied_seq + 1);
+    stage_answer(&stage);
+    stage_echo(&stage);
+    stage_beat(&stage);
+    assert_int_equal(stage.beat.since_seq, lost.applied_seq + 1);
+    stage_done(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_subscription_in_between_gives_no_false_alarm),
         cmocka_unit_test(a_hole_gives_no_false_alarm_of_another_kind),
         cmocka_unit_test(a_report_of_another_epoch_is_not_compared),
+        cmocka_unit_test(a_report_that_did_not_come_home_is_repeated),
         cmocka_unit_test(a_difference_names_the_node_and_the_range),
         cmocka_unit_test(what_was_suspect_by_one_report_is_not_doubted_again_for_another),
         cmocka_unit_test(of_a_long_stream_the_newest_segments_are_held),

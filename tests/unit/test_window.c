@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A worker's window over namespaces that differ, and that change while reads and writes are on their way to L2. */
+/* A worker's window: what it keeps of what it read, over namespaces that differ, and that change while reads and writes
+ * are on their way to L2. */
 #include "tests/unit/window_help.h"
 
 static void change(struct stage *stage, const struct namespace_spec *specs, unsigned count)
@@ -137,6 +138,96 @@ static void a_write_ends_its_key_where_it_lives_by_then(void **state)
     stage_done(&stage);
 }
 
+/* --- what may be kept -------------------------------------------------------------------------------------------- */
+
+static struct l1_look look(struct stage *stage, const char *name)
+{
+    struct l1_look seen;
+    struct ns_key key = namespaces_key(stage->namespaces, 0, slice_of(name));
+    l1_look(key.ns->l1, &key.at, stage->window->now_ms, &seen);
+    return seen;
+}
+
+/* Not as the answer: whatever happened in between, nobody knows whether the answer is older. */
+static void an_entry_is_as_old_as_the_question(void **state)
+{
+    (void)state;
+    const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
+    struct stage stage;
+    struct asked asked;
+    stage_open(&stage, specs, 1);
+    assert_int_equal(ask(&stage, &asked, "k"), PENDING);
+    tiers_window_begin(stage.window, HELP_NOW + 50);
+    help_feed(&stage.roof, SLICE_LITERAL(":5000\r\n$1\r\nv\r\n"), HELP_NOW + 50);
+    expect_ended(&asked, "v");
+    const struct l1_look seen = look(&stage, "k");
+    assert_true(seen.has_value);
+    assert_int_equal(seen.stamped_at_ms, HELP_NOW);
+    assert_int_equal(seen.expire_at_ms, HELP_NOW + 5000);
+    stage_done(&stage);
+}
+
+static void only_what_came_from_the_nodes_target_is_kept(void **state)
+{
+    (void)state;
+    const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
+    for (int i = 0; i < 4; i++) {
+        struct stage stage;
+        struct asked asked;
+        stage_open(&stage, specs, 1);
+        const uint64_t target = link_target(stage.roof.link);
+        assert_int_equal(ask(&stage, &asked, "k"), PENDING);
+        const uint64_t targets[] = {target, target + 1, 0, target};
+        atomic_store(&stage.view->target, targets[i]);
+        atomic_store(&stage.view->may_install, i != 3); /* no beat came home yet */
+        HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
+        expect_ended(&asked, "v");
+        assert_true(stands(&stage, "k", i == 0 ? "v" : NULL));
+        stage_done(&stage);
+    }
+}
+
+static void links_leave_another_process_before_the_worker_confirms(void **state)
+{
+    (void)state;
+    const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
+    struct stage stage;
+    struct asked asked;
+    stage_open(&stage, specs, 1);
+    const uint64_t run = link_run(stage.roof.link);
+    assert_int_equal(ask(&stage, &asked, "k"), PENDING);
+    tiers_window_retarget(stage.window, run, HELP_NOW);
+    assert_int_equal(link_state(stage.roof.link), LINK_READY);
+    assert_int_equal(asked.ends, 0);
+    tiers_window_retarget(stage.window, run + 1, HELP_NOW);
+    assert_int_not_equal(link_state(stage.roof.link), LINK_READY);
+    assert_int_equal(asked.ends, 1);
+    assert_int_equal(asked.status, L2_DOWN);
+    stage_done(&stage);
+}
+
+static void a_write_ends_entry_and_token_before_it_leaves(void **state)
+{
+    (void)state;
+    const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
+    struct stage stage;
+    struct asked asked;
+    stage_open(&stage, specs, 1);
+    help_set(namespaces_default(stage.namespaces)->l1, 0, "old", "v", 0, HELP_NOW);
+    assert_int_equal(ask(&stage, &asked, "asked"), PENDING);
+    struct l1_key keys[] = {namespaces_key(stage.namespaces, 0, slice_of("old")).at,
+                            namespaces_key(stage.namespaces, 0, slice_of("asked")).at};
+    struct tiers_relay relay = {
+        .on_reply = on_written, .keys = keys, .key_count = 2, .writes = true};
+    assert_int_equal(tiers_relay(stage.window, &relay, 2, SLICE_LITERAL("*1\r\n$1\r\nX\r\n")), OK);
+    assert_true(stands(&stage, "old", NULL));
+    assert_false(look(&stage, "asked").has_claim);
+    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n+OK\r\n");
+    expect_ended(&asked, "v");
+    assert_true(stands(&stage, "asked", NULL));
+    stage_done(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +236,10 @@ int main(void)
         cmocka_unit_test(a_read_from_before_a_change_installs_nothing_after_it),
         cmocka_unit_test(a_change_leaves_no_claims_behind),
         cmocka_unit_test(a_write_ends_its_key_where_it_lives_by_then),
+        cmocka_unit_test(an_entry_is_as_old_as_the_question),
+        cmocka_unit_test(only_what_came_from_the_nodes_target_is_kept),
+        cmocka_unit_test(links_leave_another_process_before_the_worker_confirms),
+        cmocka_unit_test(a_write_ends_entry_and_token_before_it_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
