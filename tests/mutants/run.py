@@ -42,8 +42,9 @@ JOURNEY_TARGETS = ["build/release/terraced", "build/release/terrace", "build/rel
 
 
 def environment():
-    """Without what an outer make says to its children; ccache may find objects of other trees."""
-    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    """Without what an outer make says to its children, and with the node of the copy; ccache may find objects of other
+    trees."""
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "TERRACED")}
     return {"CCACHE_NOHASHDIR": "1", **env}
 
 
