@@ -426,6 +426,12 @@ enum status control_choose_l2(struct control *control, struct slice address, cha
     return control_l2_choose(control->l2, address, error);
 }
 
+enum status control_ask_l2(struct control *control, struct link_request *request,
+                           struct slice bytes)
+{
+    return control_l2_ask(control->l2, request, bytes);
+}
+
 void control_describe_l2(const struct control *control, struct l2_finder_description *ret)
 {
     control_l2_describe(control->l2, ret);

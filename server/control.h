@@ -16,6 +16,7 @@
 #include "protocol/bytes.h"
 
 struct control;
+struct link_request;
 struct l2_finder_description;
 struct l2_rights_description;
 struct mailbox;
@@ -45,6 +46,9 @@ void control_describe_l2(const struct control *control, struct l2_finder_descrip
 void control_describe_rights(const struct control *control, struct l2_rights_description *ret);
 /* CACHE.FAILOVER, as l2_finder_choose; its loop's. */
 enum status control_choose_l2(struct control *control, struct slice address, char error[]) MUST_USE;
+/* One request over the control link, as link_ask; its loop's. */
+enum status control_ask_l2(struct control *control, struct link_request *request,
+                           struct slice bytes) MUST_USE;
 struct mailbox *control_mailbox(struct control *control); /* letters for its loop; any thread */
 int control_port(const struct control *control);          /* clients' first TCP port; 0: none */
 /* Whether new work should come here; `reasons` gets one line per thing that is missing, and may be NULL. Any thread. */

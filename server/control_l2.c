@@ -454,6 +454,11 @@ void control_l2_flush(struct control_l2 *l2)
     l2_set_wait_timer(l2);
 }
 
+enum status control_l2_ask(struct control_l2 *l2, struct link_request *request, struct slice bytes)
+{
+    return l2->control == NULL ? L2_DOWN : link_ask(l2->control, request, -1, bytes);
+}
+
 enum status control_l2_choose(struct control_l2 *l2, struct slice address, char error[])
 {
     l2_read_clock(l2);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct control_l2;
+struct link_request;
 struct l2_finder_description;
 struct l2_rights;
 struct node;
@@ -32,6 +33,8 @@ void control_l2_flush(struct control_l2 *l2); /* twice a turn, before and after 
 /* As coherence_unconfirmed_run and coherence_targets_confirmed: control.c asks the workers. */
 uint64_t control_l2_unconfirmed_run(const struct control_l2 *l2);
 void control_l2_targets_confirmed(struct control_l2 *l2, uint64_t run);
+enum status control_l2_ask(struct control_l2 *l2, struct link_request *request,
+                           struct slice bytes) MUST_USE;
 enum status control_l2_choose(struct control_l2 *l2, struct slice address, char error[]) MUST_USE;
 void control_l2_describe(const struct control_l2 *l2,
                          struct l2_finder_description *ret); /* any thread */

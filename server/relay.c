@@ -7,6 +7,7 @@
 #include "server/conn.h"
 #include "server/errorstats.h"
 #include "server/node.h"
+#include "server/script_kill.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
 
@@ -314,6 +315,10 @@ static struct relay *relay_new(const struct call *call)
 
 void relay_call(struct call *call)
 {
+    if (is_script_kill(call)) {
+        script_kill(call);
+        return;
+    }
     struct buf made = {0};
     struct slice bytes = call->raw;
     enum status status = OK;

@@ -119,9 +119,10 @@ def main():
     build, wanted = sys.argv[1], sys.argv[2:]
     tally = Tally()
     env = {"TERRACED": f"{build}/release/terraced"}
-    short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1"}
+    short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_ROUNDS": "500", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1"}
     sanitized = ["tests/journeys/test_differential.py", "tests/journeys/test_coherence.py", "tests/journeys/test_bad_input.py",
-                 "tests/journeys/test_relayed.py", "tests/journeys/test_sessions.py", "tests/journeys/test_regressions.py"]
+                 "tests/journeys/test_relayed.py", "tests/journeys/test_sessions.py", "tests/journeys/test_regressions.py",
+                 "tests/journeys/test_barrier.py"]
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
         "model": lambda: model(tally),

@@ -2,6 +2,7 @@
 """Commands whose keys are not all known: scripts, SORT by patterns, SCAN. When their answer is given, the node that gave
 it serves nothing older, on no connection; and reads that the client sent behind them saw at least as much."""
 
+import os
 import threading
 import time
 
@@ -11,7 +12,7 @@ import wire
 from proxy import FaultProxy
 from harness import BOUND_S, SLACK_S, ask_timed, serves_hits, until
 
-ROUNDS = 5000
+ROUNDS = int(os.environ.get("JOURNEY_ROUNDS", "5000"))
 SET_HIDDEN = "return redis.call('SET', 'hid' .. 'den', ARGV[1])"
 GET_HIDDEN = "return redis.call('GET', 'hid' .. 'den')"
 
@@ -51,6 +52,22 @@ def test_declared_keys_end_at_once(hot):
     for turn in range(200):
         assert conn.ask("EVAL", "return redis.call('SET', KEYS[1], ARGV[1])", "1", "hidden", str(turn)) == b"OK"
         assert conn.ask("GET", "hidden") == b"%d" % turn
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("container", ["SCRIPT", "FUNCTION"])
+def test_a_script_without_an_end_can_be_killed_through_the_node(stage, container):
+    """With one worker, so that there is one link, on which the script runs."""
+    redis_server = stage.redis("--busy-reply-threshold", "50")
+    node = stage.node("--threads", "1", l2=redis_server)
+    code = "#!lua name=lib\nredis.register_function{function_name='forever', callback=function() while true do end end, flags={'no-writes'}}"
+    with node.wire() as conn, node.wire() as savior:
+        conn.ask("FUNCTION", "LOAD", code)
+        assert savior.ask(container, "KILL") == b"NOTBUSY No scripts in execution right now."
+        conn.send(wire.encode(["EVAL", "while true do end", "0"] if container == "SCRIPT" else ["FCALL", "forever", "0"]))
+        until(lambda: savior.ask(container, "KILL") == b"OK", 5, "the script is killed")
+        assert b"killed by user" in conn.read()
+        until(lambda: conn.ask("SET", "k", "v") == b"OK", 5, "service goes on")
 
 
 # --- what the answer promises ------------------------------------------------------------------------------------------
