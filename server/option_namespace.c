@@ -76,11 +76,10 @@ enum status mode_parse(struct slice text, struct namespace_mode *ret_mode)
 const char *mode_check(struct slice text)
 {
     struct namespace_mode mode;
-    if (mode_parse(text, &mode) != OK) {
-        return "argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', with T "
-               "between 10ms and 60s and G between 10ms and 24h";
-    }
-    return mode.kind == NAMESPACE_STRICT ? "mode 'strict' is not supported by this version" : NULL;
+    return mode_parse(text, &mode) == OK
+               ? NULL
+               : "argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', with T "
+                 "between 10ms and 60s and G between 10ms and 24h";
 }
 
 /* --- sections ----------------------------------------------------------------------------------- */

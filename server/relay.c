@@ -30,6 +30,9 @@ void relay_refuse(struct reply *reply, struct worker *worker, enum status status
         reply_errorf(reply, "L2DOWN L2 cannot be asked: %s", tiers_why_down(worker->window));
     } else if (status == BUSY) {
         reply_error(reply, "BUSY too many requests wait for L2");
+    } else if (status == STALE) {
+        reply_error(reply, "STALE L2 has answered, but it is not known whether every node has "
+                           "applied it (mode strict): a write was done");
     } else {
         reply_out_of_memory(reply);
     }
@@ -295,6 +298,7 @@ static struct relay *relay_new(const struct call *call)
                                       .keys = relay->keys,
                                       .ends_dbs = relay_ends(call),
                                       .writes = relay_writes(call->command),
+                                      .keys_unknown = relay_owes(call),
                                       .patient = count > 1 || call->command->run == NULL ||
                                                  call->command->first_key == 0,
                                       .db = call->db},

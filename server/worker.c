@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "server/dispatch.h"
+#include "server/errand.h"
 #include "server/l2_socket.h"
 #include "server/node.h"
 #include "tiers/tiers.h"
@@ -268,6 +269,40 @@ static enum status worker_post_tiers(void *arg, unsigned to, struct tiers_post *
     return must ? mailbox_post_urgent(mailbox, letter) : mailbox_post(mailbox, letter);
 }
 
+/* --- strict: waiting for all nodes ---------------------------------------------------------------------------------------- */
+
+struct confirm_wait {
+    struct bus_wait wait; /* first: an errand is cast back */
+    struct tiers_confirm *confirm;
+};
+
+static void worker_on_confirmed(struct errand *errand)
+{
+    struct confirm_wait *wait = (struct confirm_wait *)(void *)errand;
+    worker_read_clock(errand->home);
+    wait->confirm->on_confirmed(wait->confirm, wait->wait.status);
+    free(wait);
+}
+
+static enum status worker_confirm(void *arg, struct tiers_confirm *confirm, int64_t deadline_ms)
+{
+    struct l2_roof *roof = arg;
+    struct confirm_wait *wait = malloc(sizeof(*wait));
+    if (wait == NULL) {
+        return NO_MEMORY;
+    }
+    *wait = (struct confirm_wait){
+        .wait = {.errand = {.done = worker_on_confirmed},
+                 .waiter = {.kind = WAITER_EVERYWHERE, .deadline_ms = deadline_ms}},
+        .confirm = confirm,
+    };
+    const enum status status = bus_wait_send(&wait->wait, roof->owner);
+    if (status != OK) {
+        free(wait);
+    }
+    return status;
+}
+
 /* --- life -------------------------------------------------------------------------------------------------------------------- */
 
 static enum status worker_open_window(struct worker *worker)
@@ -289,6 +324,7 @@ static enum status worker_open_window(struct worker *worker)
         .seed = rand_next(&worker->rand),
         .revalidates = worker->index == 0,
         .post = worker_post_tiers,
+        .confirm = worker_confirm,
     });
     return worker->window == NULL ? NO_MEMORY : OK;
 }

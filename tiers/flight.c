@@ -34,7 +34,8 @@ struct flight_guest {
 
 struct flight {
     struct tiers_window *window;
-    const struct link *link; /* that carries the question */
+    const struct link *link; /* that carries the question; of no use when it has landed */
+    uint64_t target;         /* of that link, when it landed */
     struct list in_window;
     uint64_t token; /* 0: a read without a claim, which nobody can join */
     struct link_request ttl_request;
@@ -43,6 +44,8 @@ struct flight {
     int64_t issued_at_ms;
     int64_t fence_ms; /* how old the proof of its link may be */
     int64_t pttl_ms; /* -1: does not expire; FLIGHT_TTL_NONE: not known, so the value is not kept */
+    struct item *item; /* the answer, while all nodes are waited for */
+    struct tiers_confirm confirm;
     struct tiers_reader *readers;
     struct tiers_reader **last_reader;
     struct flight_guest *guests;
@@ -125,8 +128,10 @@ static void reader_tell(struct tiers_window *window, const struct l1_key *key,
     reader->on_value(reader, status, value);
 }
 
-static void flight_tell(struct flight *flight, enum status status, const struct tiers_value *value)
+static void flight_tell(struct flight *flight, enum status status, const struct tiers_value *answer)
 {
+    const struct tiers_value nothing = {.error = answer->error};
+    const struct tiers_value *value = status == OK ? answer : &nothing;
     struct tiers_reader *reader = flight->readers;
     while (reader != NULL) {
         struct tiers_reader *next = reader->next; /* the reader may free itself */
@@ -205,7 +210,7 @@ static bool flight_is_on_target(const struct flight *flight)
 {
     const uint64_t target =
         atomic_load_explicit(&flight->window->view->target, memory_order_acquire);
-    return target != 0 && target == link_target(flight->link);
+    return target != 0 && target == flight->target;
 }
 
 /* A value of `ttl` needs no bus: nobody relies on being told of its changes. While the node knows of no target, that
@@ -240,7 +245,7 @@ static void flight_keep(struct flight *flight, enum status status, const struct 
         l1_unclaim(l1, &flight->key, flight->token);
         return;
     }
-    if (item == NULL) {
+    if (item == NULL || status != OK) {
         l1_land(l1, &flight->key);
         return;
     }
@@ -255,23 +260,47 @@ static void flight_keep(struct flight *flight, enum status status, const struct 
                   item); /* STALE is an answer: the readers get the value anyway */
 }
 
-static void flight_land(struct flight *flight, enum status status, struct slice reply)
+static void flight_end(struct flight *flight, enum status status, const struct tiers_value *value)
 {
-    struct tiers_value value = {0};
     struct metrics *metrics = flight->window->options.metrics;
     list_remove(&flight->in_window);
+    flight_keep(flight, status, value);
+    if (!flight_is_in_background(flight)) {
+        metrics_count(metrics, status != OK          ? M_L2_ERRORS
+                               : value->item != NULL ? M_L2_HITS
+                                                     : M_L2_MISSES);
+    }
+    flight_tell(flight, status, value);
+    item_release(value->item);
+    free(flight);
+}
+
+static void flight_on_confirmed(struct tiers_confirm *confirm, enum status status)
+{
+    struct flight *flight = LIST_ENTRY(confirm, struct flight, confirm);
+    const struct tiers_value value = {.item = flight->item};
+    flight_end(flight, status == OK ? OK : STALE, &value);
+}
+
+/* Strict: nobody may see the answer, be it in L1 or not, before all nodes are rid of what is older. Until then the flight
+ * may be joined, as long as its token stands. */
+static void flight_land(struct flight *flight, enum status status, struct slice reply)
+{
+    struct tiers_window *window = flight->window;
+    struct tiers_value value = {0};
     if (status == OK) {
+        flight->target = link_target(flight->link);
         status = flight_read_value(flight, reply, &value.item, &value.error);
     }
-    flight_keep(flight, status, &value);
-    if (!flight_is_in_background(flight)) {
-        metrics_count(metrics, status != OK         ? M_L2_ERRORS
-                               : value.item != NULL ? M_L2_HITS
-                                                    : M_L2_MISSES);
+    if (status == OK && namespace_kind(window_key(window, &flight->key).ns) == NAMESPACE_STRICT) {
+        flight->item = value.item;
+        flight->confirm.on_confirmed = flight_on_confirmed;
+        if (window_confirm(window, &flight->confirm) == OK) {
+            return;
+        }
+        status = STALE;
     }
-    flight_tell(flight, status, &value);
-    item_release(value.item);
-    free(flight);
+    flight_end(flight, status, &value);
 }
 
 static void flight_on_get(struct link_request *request, enum status status, struct slice reply)

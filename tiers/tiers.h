@@ -19,6 +19,17 @@
  * cannot be asked, or answers an error that is not about the key (-BUSY, -LOADING), a read gets what L1 holds, as far as
  * its contract goes.
  *
+ * STRICT: whatever L2 answers about a key of a strict namespace, to a write or to a read, is handed out only when every
+ * live node has applied all changes that Redis made before its answer (waiters.h, EVERYWHERE). So
+ *      - no read that begins after the acknowledgement of a write sees older, on any node: what was older ended in each
+ *        L1, and in each claim, before the acknowledgement; a node that is not live is fenced;
+ *      - no read sees older than one that ended before it began, even of a write that is not acknowledged yet: the first
+ *        one was answered by L2 and waited for all others, or by an L1 whose value had waited before it was installed.
+ * A read under way is joined only as contract.h says. So each key is a linearizable register, for clients of nodes on which
+ * its namespace is strict, as long as Redis itself is one; what strangers write at Redis is not acknowledged by us. If it
+ * cannot be told that all have applied (the bus is cut), the answer is STALE: a write has been done, and the client cannot
+ * rely on anything else.
+ *
  * What COHERENCE calls T1 and T3 lives here: keys of a write end when it is sent and when it is answered; a landing
  * whose token has ended keeps nothing and drops what stands.
  *
@@ -95,6 +106,12 @@ struct tiers_post {
     void (*open)(struct tiers_post *post, struct tiers_window *at);
 };
 
+/* A wait for all live nodes, by the roof. */
+struct tiers_confirm {
+    /* Exactly once after OK, never from inside, on the window's loop. OK: all have applied. */
+    void (*on_confirmed)(struct tiers_confirm *confirm, enum status status);
+};
+
 struct tiers_window_options {
     struct tiers *tiers;
     unsigned worker;
@@ -104,6 +121,9 @@ struct tiers_window_options {
     bool revalidates; /* suspects in the background, for the whole node: one window does */
     /* BUSY: not posted. With `must` only a worker that has ended refuses. */
     enum status (*post)(void *roof, unsigned worker, struct tiers_post *post, bool must);
+    /* For strict namespaces; NULL: there are none. What L2 answered before the call shall be applied everywhere. BUSY,
+     * NO_MEMORY: on_confirmed will not be called. */
+    enum status (*confirm)(void *roof, struct tiers_confirm *confirm, int64_t deadline_ms);
 };
 
 struct tiers_window *tiers_window_new(
@@ -138,7 +158,7 @@ struct tiers_value {
 };
 
 struct tiers_reader {
-    /* Exactly once after PENDING. OK (item or nil), L2_ERROR, L2_DOWN, NO_MEMORY. */
+    /* Exactly once after PENDING. OK (item or nil), L2_ERROR, L2_DOWN, NO_MEMORY, STALE (strict). */
     void (*on_value)(struct tiers_reader *reader, enum status status,
                      const struct tiers_value *value);
     const struct wish *wish;   /* borrowed; NULL: as the namespace says */
@@ -177,20 +197,24 @@ enum status tiers_revalidate(struct tiers_window *window, const struct ns_key *k
 /* --- passing on ---------------------------------------------------------------------------------------------------- */
 
 struct tiers_relay {
-    /* Exactly once after OK of tiers_relay. OK: one whole reply as bytes of the link's protocol. L2_DOWN, UNKNOWN. */
+    /* Exactly once after OK of tiers_relay. OK: one whole reply as bytes of the link's protocol. L2_DOWN, UNKNOWN, STALE
+     * (strict: it was done). */
     void (*on_reply)(struct tiers_relay *relay, enum status status, struct slice reply);
     struct l1_key *keys; /* that end; memory of the asker, alive until on_reply */
     size_t key_count;
     uint16_t ends_dbs; /* bit n: everything in database n ends, too (FLUSHDB, FLUSHALL, SWAPDB) */
     bool writes;
-    bool patient;   /* wait as long as relay_ms instead of read_ms */
-    bool confirmed; /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */
+    bool patient;      /* wait as long as relay_ms instead of read_ms */
+    bool confirmed;    /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */
+    bool keys_unknown; /* a write may change more than `keys` */
     uint8_t db;
     uint64_t run;   /* when on_reply is called: the process that answered; 0: none did */
     size_t dropped; /* values of L1 that its keys ended, when on_reply is called */
     struct tiers_window *window; /* private from here */
     const struct link *link;
     struct link_request request;
+    struct tiers_confirm confirm;
+    struct buf kept; /* the reply, while all nodes are waited for */
 };
 
 enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto,

@@ -366,18 +366,77 @@ static int64_t relay_fence_ms(const struct tiers_relay *relay)
     return least_ms;
 }
 
+enum status window_confirm(struct tiers_window *window, struct tiers_confirm *confirm)
+{
+    const int64_t patience_ms = namespaces_most_bound_ms(window->namespaces);
+    if (window->options.confirm == NULL) {
+        return BUSY;
+    }
+    return window->options.confirm(window->options.io.roof, confirm,
+                                   window->now_ms + patience_ms + patience_ms / 100 +
+                                       window->read_timeout_ms);
+}
+
+/* Whether it touches a strict namespace, or may. */
+static bool relay_is_strict(const struct tiers_relay *relay)
+{
+    for (size_t i = 0; i < relay->key_count; i++) {
+        if (namespace_kind(window_key(relay->window, &relay->keys[i]).ns) == NAMESPACE_STRICT) {
+            return true;
+        }
+    }
+    return relay->writes &&
+           (relay->keys_unknown || relay->key_count == 0 || relay->ends_dbs != 0) &&
+           namespaces_any_strict(relay->window->namespaces);
+}
+
+static void relay_on_confirmed(struct tiers_confirm *confirm, enum status status)
+{
+    struct tiers_relay *relay = LIST_ENTRY(confirm, struct tiers_relay, confirm);
+    struct buf kept = relay->kept; /* the relay is the asker's when it is told */
+    relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));
+    buf_done(&kept);
+}
+
+/* An error of a single command has changed nothing; a script keeps what ran before its error. */
+static bool relay_must_wait(const struct tiers_relay *relay, struct slice reply)
+{
+    const bool failed =
+        reply.size > 0 && (reply.data[0] == REPLY_ERROR || reply.data[0] == REPLY_BULK_ERROR);
+    return (!failed || relay->keys_unknown) && relay_is_strict(relay);
+}
+
+/* false: it cannot be waited. */
+static bool relay_wait(struct tiers_relay *relay, struct slice reply)
+{
+    relay->confirm.on_confirmed = relay_on_confirmed;
+    relay->kept = (struct buf){0};
+    if (buf_append_slice(&relay->kept, reply) == OK &&
+        window_confirm(relay->window, &relay->confirm) == OK) {
+        return true;
+    }
+    buf_done(&relay->kept);
+    return false;
+}
+
 static void relay_on_reply(struct link_request *request, enum status status, struct slice reply)
 {
     struct tiers_relay *relay = LIST_ENTRY(request, struct tiers_relay, request);
     struct metrics *metrics = relay->window->options.metrics;
     relay_end_keys(relay);
+    relay->confirmed = request->confirmed;
+    relay->run = status == OK ? link_run(relay->link) : 0;
+    if (status == OK && relay_must_wait(relay, reply)) {
+        if (relay_wait(relay, reply)) {
+            return;
+        }
+        status = STALE;
+    }
     if (status == L2_DOWN) {
         metrics_count(metrics, M_L2_DOWN);
     } else if (status == UNKNOWN) {
         metrics_count(metrics, M_L2_UNKNOWN);
     }
-    relay->confirmed = request->confirmed;
-    relay->run = status == OK ? link_run(relay->link) : 0;
     relay->on_reply(relay, status, reply);
 }
 

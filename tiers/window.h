@@ -58,6 +58,10 @@ static inline struct ns_key window_key(const struct tiers_window *window, const 
     return (struct ns_key){.at = *key, .ns = namespace_of(window->namespaces, key->bytes)};
 }
 
+/* Waits until all live nodes have applied what L2 answered; as long as any of them may need, and then as a read. OK, or
+ * why not: then on_confirmed will not be called. */
+enum status window_confirm(struct tiers_window *window, struct tiers_confirm *confirm) MUST_USE;
+
 /* The link for a protocol; NULL: no memory, or the window has ended. */
 struct link *window_link(struct tiers_window *window, int proto);
 

@@ -11,7 +11,8 @@ import time
 import pytest
 
 import wire
-from harness import SLACK_S, until
+from harness import SLACK_S, ask_timed, until
+from history_run import finish_load, judge, start_load, wait_begun
 
 pytestmark = pytest.mark.own
 
@@ -331,3 +332,88 @@ def test_atleast_reads_on_one_node_what_was_written_on_another(stage):
             behind["plain" if plain else "atleast"] += value != str(i).encode()
     assert behind["atleast"] == 0
     assert behind["plain"] > 0, "the reader was never behind: the test shows nothing"
+
+
+# --- strict -------------------------------------------------------------------------------------------------------------
+
+STRICT = "mode = strict 200ms\n"
+BURST = ["--keys", 40, "--zipf", "0.9", "--connections", 4, "--pipeline", 1, "--writes", 100, "--timeout", 10]
+
+
+def strict_nodes(stage, redis_server, count, mode=STRICT):
+    config = stage.folder / f"strict{stage.count}.conf"
+    config.write_text(mode)
+    return [stage.node(str(config), "--threads", "2", l2=redis_server) for _ in range(count)]
+
+
+def load(stage, tmp_path, nodes, seconds, seed, meanwhile=lambda: None):
+    """What clients of the nodes saw; nobody writes at Redis itself."""
+    path = tmp_path / f"strict{seed}.hist"
+    process = start_load(stage, path, nodes, None, seconds, "--seed", seed, "--bound-ms", "200", *BURST)
+    wait_begun(path)
+    meanwhile()
+    finish_load(process)
+    return path
+
+
+def test_strict_is_a_linearizable_register_and_bounded_is_not(stage, tmp_path):
+    redis_server = stage.redis()
+    verdict = judge(load(stage, tmp_path, strict_nodes(stage, redis_server, 3), 4, 1), flags=["--strict"])
+    assert verdict.code == 0, verdict.story()
+    assert verdict.found["reads"] > 1000, verdict.found
+    bounded = judge(load(stage, tmp_path, strict_nodes(stage, redis_server, 3, "mode = bounded 200ms\n"), 4, 2),
+                    flags=["--strict"])
+    assert bounded.rules.get("order", 0) > 0, "the load is too tame to show anything"
+
+
+def test_strict_with_a_node_that_stands_still_now_and_then(stage, tmp_path):
+    """Shorter than its T, so that it is awaited, and longer, so that it is fenced."""
+    redis_server = stage.redis()
+    nodes = strict_nodes(stage, redis_server, 3)
+
+    def pause():
+        for seconds in (0.05, 0.15, 0.4, 0.1, 0.7):
+            stand_still(nodes[2].process)
+            # Time itself is the subject.
+            time.sleep(seconds)
+            stand_still(nodes[2].process, False)
+            time.sleep(0.2)
+    verdict = judge(load(stage, tmp_path, nodes, 5, 3, pause), flags=["--strict"])
+    assert verdict.code == 0, verdict.story()
+    assert verdict.found["reads"] > 1000, verdict.found
+
+
+def test_a_strict_write_waits_for_a_node_until_it_is_fenced(stage):
+    nodes = strict_nodes(stage, stage.redis(), 2)
+    with nodes[0].wire() as a, nodes[1].wire() as b:
+        # Not the first: a node that has just come does not know yet whether it hears all others.
+        until(lambda: ask_timed(a, "SET", "k", "v")[1] < 0.1, 5, "a live node says at once that it is so far")
+        assert b.ask("GET", "k") == b"v"
+        stand_still(nodes[1].process)
+        began = time.monotonic()
+        assert a.ask("SET", "k", "w") == b"OK"
+        assert 0.1 < time.monotonic() - began < 0.2 + SLACK_S
+        stand_still(nodes[1].process, False)
+        assert b.ask("GET", "k") == b"w"
+
+
+def test_strict_with_redis_away_and_with_the_bus_cut(stage):
+    redis_server = stage.redis()
+    node = strict_nodes(stage, redis_server, 1)[0]
+    with node.wire() as conn:
+        conn.ask("CONFIG", "SET", "l2-timeout", "300ms")
+        assert conn.ask("SET", "k", "v") == b"OK" and conn.ask("GET", "k") == b"v"
+        redis_server.client().execute_command("ACL", "SETUSER", "default", "resetchannels")
+        until(lambda: node.coherence_state() == "DETACHED", 5, "the bus is gone")
+        assert conn.ask("SET", "k", "w").startswith(b"STALE L2 has answered")
+        assert redis_server.client().get("k") == b"w", "it says so: the write was done"
+        assert conn.ask("GET", "k").startswith(b"STALE L2 has answered")
+        assert conn.ask("HSET", "k", "f", "v").startswith(b"WRONGTYPE"), "an error changes nothing"
+        redis_server.client().execute_command("ACL", "SETUSER", "default", "allchannels")
+        node.wait_synced(10)
+        assert conn.ask("GET", "k") == b"w" and conn.ask("SET", "k", "x") == b"OK"
+        stand_still(redis_server.process)
+        try:
+            until(lambda: conn.ask("GET", "k").startswith(b"L2DOWN"), 5, "errors")
+        finally:
+            stand_still(redis_server.process, False)

@@ -16,6 +16,17 @@ static struct namespace_spec spec_in(enum namespace_kind kind)
     return spec;
 }
 
+/* L2 answers, and all nodes have applied it at once. */
+static void answer(struct stage *stage, const char *text)
+{
+    help_feed(&stage->roof, slice_of(text), HELP_NOW);
+    while (stage->confirm_count > 0) {
+        stage->confirm_count--;
+        stage->confirms[stage->confirm_count]->on_confirmed(stage->confirms[stage->confirm_count],
+                                                            OK);
+    }
+}
+
 /* The value of k, read from L2 and kept. */
 static void stage_with_value(struct stage *stage, enum namespace_kind kind)
 {
@@ -23,7 +34,7 @@ static void stage_with_value(struct stage *stage, enum namespace_kind kind)
     struct asked asked;
     stage_open(stage, &spec, 1);
     assert_int_equal(ask(stage, &asked, "k"), PENDING);
-    HELP_SAY(&stage->roof, ":-1\r\n$1\r\nv\r\n");
+    answer(stage, ":-1\r\n$1\r\nv\r\n");
     expect_ended(&asked, "v");
     assert_int_equal(ask(stage, &asked, "k"), OK);
 }
@@ -160,7 +171,7 @@ static void an_expired_value_is_served_in_no_mode(void **state)
         struct asked asked;
         stage_open(&stage, &spec, 1);
         assert_int_equal(ask(&stage, &asked, "k"), PENDING);
-        HELP_SAY(&stage.roof, ":300\r\n$1\r\nv\r\n");
+        answer(&stage, ":300\r\n$1\r\nv\r\n");
         tiers_window_begin(stage.window, HELP_NOW + 299);
         assert_int_equal(ask_with(&stage, &asked, "k", &any), OK);
         tiers_window_begin(stage.window, HELP_NOW + 300);
@@ -181,13 +192,13 @@ static void an_error_of_l2_ends_nothing(void **state)
     suspect_all(&stage, HELP_NOW + 10);
     assert_int_equal(ask(&stage, &bounded, "k"), PENDING);
     assert_int_equal(ask_with(&stage, &lenient, "k", &any), PENDING);
-    HELP_SAY(&stage.roof, "-BUSY a script\r\n-BUSY a script\r\n");
+    answer(&stage, "-BUSY a script\r\n-BUSY a script\r\n");
     assert_int_equal(bounded.status, L2_ERROR);
     expect_ended(&lenient, "v");
     assert_true(lenient.is_spare);
     assert_int_equal(ask(&stage, &bounded, "k"), PENDING);
     assert_int_equal(ask_with(&stage, &lenient, "k", &any), PENDING);
-    HELP_SAY(&stage.roof, ":-1\r\n-WRONGTYPE Operation\r\n");
+    answer(&stage, ":-1\r\n-WRONGTYPE Operation\r\n");
     assert_int_equal(bounded.status, L2_ERROR);
     assert_int_equal(lenient.status, L2_ERROR); /* that is about the key */
     assert_true(stands(&stage, "k", NULL));
@@ -204,14 +215,14 @@ static void a_fresh_read_joins_none_and_installs(void **state)
     stage_with_value(&stage, NAMESPACE_BOUNDED);
     assert_int_equal(ask_with(&stage, &first, "k", &fresh), PENDING);
     assert_int_equal(ask_with(&stage, &second, "k", &fresh), PENDING);
-    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nw\r\n");
+    answer(&stage, ":-1\r\n$1\r\nw\r\n");
     expect_ended(&first, "w");
     assert_int_equal(second.ends, 0);
     assert_true(stands(&stage, "k", NULL)); /* the second took the token */
-    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nx\r\n");
+    answer(&stage, ":-1\r\n$1\r\nx\r\n");
     expect_ended(&second, "x");
     assert_int_equal(ask_with(&stage, &first, "k", &fresh), PENDING);
-    HELP_SAY(&stage.roof, ":-1\r\n$1\r\ny\r\n");
+    answer(&stage, ":-1\r\n$1\r\ny\r\n");
     assert_int_equal(ask(&stage, &first, "k"), OK);
     assert_true(stands(&stage, "k", "y"));
     stage_done(&stage);
@@ -231,7 +242,7 @@ static void a_seq_not_applied_here_is_asked_of_l2(void **state)
     wish.atleast_seq = 6;
     assert_int_equal(ask_with(&stage, &asked, "k", &wish), PENDING);
     assert_int_equal(ask_with(&stage, &other, "k", &wish), PENDING);
-    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nw\r\n");
+    answer(&stage, ":-1\r\n$1\r\nw\r\n");
     expect_ended(&asked, "w");
     assert_int_equal(other.ends, 0); /* it did not join */
     stage_done(&stage);
@@ -249,10 +260,10 @@ static void a_read_joins_none_whose_link_is_proved_less(void **state)
     stage_open(&stage, &spec, 1);
     assert_int_equal(ask(&stage, &wide, "k"), PENDING);
     assert_int_equal(ask_with(&stage, &narrow, "k", &close), PENDING);
-    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
+    answer(&stage, ":-1\r\n$1\r\nv\r\n");
     expect_ended(&wide, "v");
     assert_int_equal(narrow.ends, 0);
-    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
+    answer(&stage, ":-1\r\n$1\r\nv\r\n");
     expect_ended(&narrow, "v");
     stage_done(&stage);
 }
@@ -267,13 +278,194 @@ static void ttl_installs_without_the_bus_and_the_others_do_not(void **state)
         stage_open(&stage, &spec, 1);
         atomic_store(&stage.view->may_install, false);
         assert_int_equal(ask(&stage, &asked, "k"), PENDING);
-        HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
+        answer(&stage, ":-1\r\n$1\r\nv\r\n");
         expect_ended(&asked, "v");
         assert_true(stands(&stage, "k", kind == NAMESPACE_TTL ? "v" : NULL));
         assert_int_equal(ask(&stage, &asked, "j"), PENDING);
         (void)namespaces_forget(stage.namespaces, slice_of("j")); /* ends the token all the same */
-        HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
+        answer(&stage, ":-1\r\n$1\r\nv\r\n");
         assert_true(stands(&stage, "j", NULL));
+        stage_done(&stage);
+    }
+}
+
+/* --- strict ------------------------------------------------------------------------------------------------------ */
+
+static void strict_open(struct stage *stage)
+{
+    struct namespace_spec specs[] = {spec_of("default", "", T_MS), spec_of("strict", "s:", T_MS)};
+    specs[1].settings.mode.kind = NAMESPACE_STRICT;
+    stage_open(stage, specs, 2);
+}
+
+static void a_strict_read_is_told_and_kept_when_all_nodes_have_applied(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct asked first;
+    struct asked second;
+    strict_open(&stage);
+    assert_int_equal(ask(&stage, &first, "s:k"), PENDING);
+    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
+    assert_int_equal(stage.confirm_count, 1);
+    assert_int_equal(first.ends, 0);
+    assert_true(stands(&stage, "s:k", NULL));
+    assert_int_equal(ask(&stage, &second, "s:k"), PENDING); /* joins: the token stands */
+    confirm(&stage, 0, OK);
+    expect_ended(&first, "v");
+    expect_ended(&second, "v");
+    assert_true(stands(&stage, "s:k", "v"));
+    stage_done(&stage);
+}
+
+static void a_change_meanwhile_ends_what_would_be_kept(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct asked first;
+    struct asked second;
+    strict_open(&stage);
+    assert_int_equal(ask(&stage, &first, "s:k"), PENDING);
+    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
+    (void)namespaces_forget(stage.namespaces, slice_of("s:k"));
+    assert_int_equal(ask(&stage, &second, "s:k"), PENDING); /* asks for itself */
+    confirm(&stage, 0, OK);
+    expect_ended(&first, "v");
+    assert_int_equal(second.ends, 0);
+    assert_true(stands(&stage, "s:k", NULL));
+    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nw\r\n");
+    confirm(&stage, 1, OK);
+    expect_ended(&second, "w");
+    stage_done(&stage);
+}
+
+static void a_strict_read_that_cannot_be_confirmed_is_stale(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct asked asked;
+    strict_open(&stage);
+    assert_int_equal(ask(&stage, &asked, "s:k"), PENDING);
+    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
+    confirm(&stage, 0, TIMEOUT);
+    assert_int_equal(asked.status, STALE);
+    assert_string_equal(asked.text, "");
+    assert_true(stands(&stage, "s:k", NULL));
+    stage.refuses = true;
+    assert_int_equal(ask(&stage, &asked, "s:k"), PENDING);
+    HELP_SAY(&stage.roof, ":-1\r\n$-1\r\n");
+    assert_int_equal(asked.status, STALE);
+    stage_done(&stage);
+}
+
+static void strict_joins_none_while_its_fence_is_closed(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct asked first;
+    struct asked second;
+    strict_open(&stage);
+    tiers_window_begin(stage.window, HELP_NOW + T_MS + 1);
+    assert_int_equal(ask(&stage, &first, "s:k"), PENDING);
+    assert_int_equal(ask(&stage, &second, "s:k"), PENDING);
+    stage.view->horizon_ms = HELP_NOW + T_MS + 1;
+    stage_done(&stage);
+    assert_int_equal(first.ends + second.ends, 2);
+    assert_int_equal(metrics_read(&stage.metrics, M_COALESCED), 0);
+}
+
+struct write {
+    struct tiers_relay relay;
+    unsigned ends;
+    enum status status;
+    char reply[16];
+};
+
+static void on_write(struct tiers_relay *relay, enum status status, struct slice reply)
+{
+    struct write *write = (struct write *)(void *)relay;
+    write->ends++;
+    write->status = status;
+    memcpy(write->reply, reply.data, reply.size);
+}
+
+static void send_write(struct stage *stage, struct write *write, struct l1_key *key,
+                       const char *name)
+{
+    *write = (struct write){.relay = {.on_reply = on_write, .keys = key, .writes = true}};
+    if (name != NULL) {
+        *key = namespaces_key(stage->namespaces, 0, slice_of(name)).at;
+        write->relay.key_count = 1;
+    }
+    assert_int_equal(
+        tiers_relay(stage->window, &write->relay, 2, SLICE_LITERAL("*1\r\n$1\r\nX\r\n")), OK);
+}
+
+static void a_strict_write_is_acknowledged_when_all_nodes_have_applied_it(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct write write;
+    struct l1_key key;
+    strict_open(&stage);
+    send_write(&stage, &write, &key, "s:k");
+    HELP_SAY(&stage.roof, "+OK\r\n");
+    assert_int_equal(write.ends, 0);
+    confirm(&stage, 0, OK);
+    assert_int_equal(write.status, OK);
+    assert_string_equal(write.reply, "+OK\r\n");
+    send_write(&stage, &write, &key, "s:k");
+    HELP_SAY(&stage.roof, ":1\r\n");
+    confirm(&stage, 1, L2_DOWN);
+    assert_int_equal(write.status, STALE);
+    stage.refuses = true;
+    send_write(&stage, &write, &key, "s:k");
+    HELP_SAY(&stage.roof, ":1\r\n");
+    assert_int_equal(write.status, STALE);
+    stage_done(&stage);
+}
+
+static void who_waits_for_all_nodes_and_who_does_not(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key; /* NULL: none is known */
+        bool writes;
+        bool keys_unknown;
+        uint16_t ends_dbs;
+        const char *reply;
+        bool waits;
+    } rows[] = {
+        {"s:k", true, false, 0, "+OK\r\n", true},   {"s:k", false, false, 0, ":1\r\n", true},
+        {"s:k", true, false, 0, "-ERR\r\n", false}, {"s:k", true, true, 0, "-ERR\r\n", true},
+        {"k", true, false, 0, "+OK\r\n", false},    {"k", false, false, 0, ":1\r\n", false},
+        {"k", true, true, 0, "+OK\r\n", true},      {"k", true, false, 1, "+OK\r\n", true},
+        {NULL, true, false, 0, "+OK\r\n", true},    {NULL, false, false, 0, "+OK\r\n", false},
+        {NULL, false, true, 0, "+OK\r\n", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct stage stage;
+        struct write write = {.relay = {.on_reply = on_write,
+                                        .writes = rows[i].writes,
+                                        .keys_unknown = rows[i].keys_unknown,
+                                        .ends_dbs = rows[i].ends_dbs}};
+        struct l1_key key;
+        strict_open(&stage);
+        if (rows[i].key != NULL) {
+            key = namespaces_key(stage.namespaces, 0, slice_of(rows[i].key)).at;
+            write.relay.keys = &key;
+            write.relay.key_count = 1;
+        }
+        assert_int_equal(
+            tiers_relay(stage.window, &write.relay, 2, SLICE_LITERAL("*1\r\n$1\r\nX\r\n")), OK);
+        help_feed(&stage.roof, slice_of(rows[i].reply), HELP_NOW);
+        if (stage.confirm_count != rows[i].waits || write.ends != !rows[i].waits) {
+            fail_msg("row %zu", i);
+        }
+        if (rows[i].waits) {
+            confirm(&stage, 0, OK);
+        }
+        assert_string_equal(write.reply, rows[i].reply);
         stage_done(&stage);
     }
 }
@@ -306,6 +498,12 @@ int main(void)
         cmocka_unit_test(a_seq_not_applied_here_is_asked_of_l2),
         cmocka_unit_test(a_read_joins_none_whose_link_is_proved_less),
         cmocka_unit_test(ttl_installs_without_the_bus_and_the_others_do_not),
+        cmocka_unit_test(a_strict_read_is_told_and_kept_when_all_nodes_have_applied),
+        cmocka_unit_test(a_change_meanwhile_ends_what_would_be_kept),
+        cmocka_unit_test(a_strict_read_that_cannot_be_confirmed_is_stale),
+        cmocka_unit_test(strict_joins_none_while_its_fence_is_closed),
+        cmocka_unit_test(a_strict_write_is_acknowledged_when_all_nodes_have_applied_it),
+        cmocka_unit_test(who_waits_for_all_nodes_and_who_does_not),
         cmocka_unit_test(what_makes_others_suspect_ends_what_looks_at_no_floor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -478,8 +478,7 @@ static void a_mode_is_checked_where_it_is_given(void **state)
     (void)state;
     check_value("--mode", "bounded 10ms", "mode", "bounded 10ms");
     check_value("--mode", "bounded  60s", "mode", "bounded  60s");
-    check_flag_error("--mode", "strict",
-                     "flag --mode: mode 'strict' is not supported by this version");
+    check_value("--mode", "strict", "mode", "strict");
     check_value("--mode", "available 5m", "mode", "available 5m");
     static const char expected[] =
         "flag --mode: argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', "

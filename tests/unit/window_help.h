@@ -21,6 +21,9 @@ struct stage {
     struct tiers *tiers;
     struct coherence_view *view;
     struct tiers_window *window;
+    struct tiers_confirm *confirms[8]; /* waits for all nodes, in the order of asking */
+    unsigned confirm_count;
+    bool refuses; /* to wait */
 };
 
 static inline void on_connect(void *arg, struct link *link)
@@ -42,6 +45,27 @@ static inline enum status on_post(void *roof, unsigned worker, struct tiers_post
     (void)post;
     (void)must;
     return BUSY; /* there is no other worker */
+}
+
+static inline enum status on_confirm(void *roof, struct tiers_confirm *confirm, int64_t deadline_ms)
+{
+    struct stage *stage = roof;
+    assert_true(deadline_ms > HELP_NOW);
+    assert_true(stage->confirm_count < 8);
+    if (stage->refuses) {
+        return BUSY;
+    }
+    stage->confirms[stage->confirm_count++] = confirm;
+    return OK;
+}
+
+/* The n-th wait that was begun ends. */
+static inline void confirm(struct stage *stage, unsigned n, enum status status)
+{
+    assert_true(n < stage->confirm_count && stage->confirms[n] != NULL);
+    struct tiers_confirm *confirm = stage->confirms[n];
+    stage->confirms[n] = NULL;
+    confirm->on_confirmed(confirm, status);
 }
 
 static inline struct namespace_spec spec_of(const char *name, const char *prefix, int64_t bound_ms)
@@ -80,7 +104,8 @@ static inline void stage_open(struct stage *stage, const struct namespace_spec *
         .metrics = &stage->metrics,
         .io = {.roof = stage, .connect = on_connect, .close = on_close, .wants_flush = on_close},
         .seed = 1,
-        .post = on_post});
+        .post = on_post,
+        .confirm = on_confirm});
     assert_non_null(stage->window);
     tiers_window_timeouts(stage->window, 2000, 2000);
     tiers_window_tick(stage->window, HELP_NOW);
