@@ -31,6 +31,9 @@
  * (0: all), u16 size, name of the namespace that is meant (size 0: all).
  * Body of keys: count times { u8 kind (0 key), u8 db, u16 size, bytes }.
  *
+ * Frames of keys and flushes may come unnumbered, when a node announces a write that no script carries (tiers/announce.h):
+ * the epoch's counter and random and the seq are zero then, and they stand in the stream like announcements of Redis.
+ *
  * A frame that does not parse is a hole. Flag bit 0: skippable by who does not know the type. */
 #ifndef TERRACE_PROTOCOL_FRAME_H
 #define TERRACE_PROTOCOL_FRAME_H
@@ -81,7 +84,9 @@ struct frame {
 
 /* Flags of a beat. */
 enum {
-    FRAME_BEAT_ACK = 1 /* who has applied this beats at once: somebody waits for all */
+    FRAME_BEAT_ACK = 1, /* who has applied this beats at once: somebody waits for all */
+    FRAME_BEAT_UNTRACKED =
+        2 /* the stream hash is over frames alone: Redis announces nothing to this node */
 };
 
 struct frame_beat {

@@ -37,6 +37,7 @@ struct control_l2 {
     int64_t wait_due_ms;      /* what it is set to */
     const char *logged_state; /* of coherence */
     uint64_t logged_doubts;
+    bool logged_untracked;
     int64_t figures_at_ms;
     uint64_t figures_hits; /* as they were then */
     uint64_t figures_misses;
@@ -271,6 +272,19 @@ static void l2_tell_figures(struct control_l2 *l2)
     coherence_set_figures(l2_coherence(l2), &l2->figures);
 }
 
+static void l2_log_tracking(struct control_l2 *l2, const struct coherence_description *seen)
+{
+    if (seen->tracks) {
+        log_write(&l2->node->log, LOG_NOTICE, "l2_tracks", "L2 announces changes again");
+        return;
+    }
+    log_write(
+        &l2->node->log, LOG_WARNING, "l2_untracked",
+        "L2 announces no changes: %s. Namespaces with writers = any fall to mode ttl (values live for their ttl, "
+        "or if they have none for their bound); those with writers = nodes are coherent if nobody else writes",
+        seen->untracked_why);
+}
+
 /* Changes of state are events, and so is whatever was found missing or wrong, even if it was healed before this looks:
  * one line per tick, whatever many there were. */
 static void l2_log_coherence(struct control_l2 *l2)
@@ -282,6 +296,10 @@ static void l2_log_coherence(struct control_l2 *l2)
         log_write(&l2->node->log, LOG_WARNING, "coherence_doubt", "times=%llu %s",
                   (unsigned long long)(coherence->doubts - l2->logged_doubts), coherence->doubt);
         l2->logged_doubts = coherence->doubts;
+    }
+    if (l2->logged_untracked == coherence->tracks) {
+        l2->logged_untracked = !coherence->tracks;
+        l2_log_tracking(l2, coherence);
     }
     if (l2->logged_state == NULL || strcmp(l2->logged_state, coherence->state_name) != 0) {
         l2->logged_state = coherence->state_name;

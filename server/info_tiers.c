@@ -124,6 +124,12 @@ static void info_coherence_state(struct info *info)
     info_line(info, "coherence_revalidating:%d", tiers.revalidation.running);
     info_line(info, "coherence_revalidate_rate:%" PRIu64, tiers.revalidation.rate);
     info_line(info, "coherence_suspects:%" PRIu64, tiers.revalidation.suspects);
+    info_line(info, "coherence_tracking:%s%s",
+              coherence->tracks ? "yes" : "no: ", coherence->untracked_why);
+    info_line(info, "coherence_writers:%s",
+              coherence->tracks                             ? "any"
+              : namespaces_any_told(info->node->namespaces) ? "nodes"
+                                                            : "none");
     info_line(info, "coherence_doubts:%" PRIu64, coherence->doubts);
     info_line(info, "coherence_last_doubt:%s", coherence->doubt);
 }
@@ -139,6 +145,8 @@ void info_coherence(struct info *info)
     info_line(info, "announced_keys:%" PRIu64, metrics[M_ANNOUNCED_KEYS]);
     info_line(info, "announced_flushes:%" PRIu64, metrics[M_ANNOUNCED_FLUSHES]);
     info_line(info, "bus_frames:%" PRIu64, metrics[M_BUS_FRAMES]);
+    info_line(info, "bus_told:%" PRIu64, metrics[M_BUS_TOLD]);
+    info_line(info, "told_writes:%" PRIu64, metrics[M_TOLD_WRITES]);
     info_line(info, "bus_malformed:%" PRIu64, metrics[M_BUS_MALFORMED]);
     info_line(info, "bus_holes:%" PRIu64, metrics[M_BUS_HOLES]);
     info_line(info, "bus_losses:%" PRIu64, metrics[M_BUS_LOSSES]);
@@ -174,12 +182,12 @@ void info_namespaces(struct info *info)
         l1_stats(ns->l1, &l1);
         namespace_mode_text(ns, mode);
         info_line(info,
-                  "ns_%s:prefix=%.*s,mode=%s,policy=%s,items=%" PRIu64
+                  "ns_%s:prefix=%.*s,mode=%s,writers=%s,policy=%s,items=%" PRIu64
                   ",bytes=%zu,bytes_max=%zu,hits=%" PRIu64 ",misses=%" PRIu64 ",evictions=%" PRIu64
                   ",ttl_ms=%" PRId64,
                   ns->name, (int)ns->prefix.size, ns->prefix.data,
-                  info->node->tiers == NULL ? "alone" : mode, l1_policy(ns->l1)->name, l1.items,
-                  l1.bytes_used, l1.bytes_max, l1.hits, l1.misses, l1.evictions,
-                  namespace_ttl_ms(ns));
+                  info->node->tiers == NULL ? "alone" : mode, namespace_told(ns) ? "nodes" : "any",
+                  l1_policy(ns->l1)->name, l1.items, l1.bytes_used, l1.bytes_max, l1.hits,
+                  l1.misses, l1.evictions, namespace_ttl_ms(ns));
     }
 }

@@ -185,17 +185,20 @@ static const char *check_printable(const struct option *option, struct slice val
     return NULL;
 }
 
+static const char *check_writers(struct slice value, char room[OPTION_REASON_MAX])
+{
+    static const char *const writers[] = {"any", "nodes"};
+    return check_word(value, writers, 2, room);
+}
+
 static const char *check_namespace_text(const struct option *option, struct slice value,
                                         char room[OPTION_REASON_MAX])
 {
-    static const char *const writers[] = {"any"};
     switch (option->offset) {
     case offsetof(struct namespace_options, prefix): return prefix_check(value);
     case offsetof(struct namespace_options, mode): return mode_check(value);
     case offsetof(struct namespace_options, policy): return check_policy(value, room);
-    case offsetof(struct namespace_options, writers):
-        return slice_is_nocase(value, "nodes") ? "writers 'nodes' is not supported by this version"
-                                               : check_word(value, writers, 1, room);
+    case offsetof(struct namespace_options, writers): return check_writers(value, room);
     default: return NULL;
     }
 }
@@ -249,6 +252,9 @@ const char *option_check_text(const struct option *option, struct slice value,
     }
     if (IS(revalidate_rate)) {
         return check_rate(value);
+    }
+    if (IS(writers)) {
+        return check_writers(value, room);
     }
     if (IS(policy)) {
         return check_policy(value, room);

@@ -314,9 +314,11 @@ size_t options_memory(const struct options *options)
     return half < gibibyte ? half : gibibyte;
 }
 
-static struct namespace_settings settings_of(const char *mode, size_t memory, const char *policy)
+static struct namespace_settings settings_of(const char *mode, const char *writers, size_t memory,
+                                             const char *policy)
 {
     struct namespace_settings settings = {.memory = memory,
+                                          .told = slice_is_nocase(slice_of(writers), "nodes"),
                                           .policy = policy_find(slice_of(policy))};
     CHECK(mode_parse(slice_of(mode), &settings.mode) == OK); /* checked when it was assigned */
     return settings;
@@ -325,16 +327,17 @@ static struct namespace_settings settings_of(const char *mode, size_t memory, co
 unsigned options_specs(const struct options *options, struct namespace_spec specs[NAMESPACES_MAX])
 {
     const size_t named = (size_t)memory_of_named(options);
-    specs[0] = (struct namespace_spec){
-        .name = SLICE_LITERAL("default"),
-        .settings = settings_of(options->mode, options_memory(options) - named, options->policy)};
+    specs[0] = (struct namespace_spec){.name = SLICE_LITERAL("default"),
+                                       .settings = settings_of(options->mode, options->writers,
+                                                               options_memory(options) - named,
+                                                               options->policy)};
     specs[0].settings.ttl_ms = options->ttl;
     for (unsigned i = 0; i < options->namespace_count; i++) {
         const struct namespace_options *ns = &options->namespaces[i];
         specs[i + 1] = (struct namespace_spec){
             .name = slice_of(ns->name),
             .prefix = slice_of(ns->prefix),
-            .settings = settings_of(ns->mode, (size_t)ns->memory, ns->policy)};
+            .settings = settings_of(ns->mode, ns->writers, (size_t)ns->memory, ns->policy)};
         specs[i + 1].settings.ttl_ms = ns->ttl;
     }
     return options->namespace_count + 1;

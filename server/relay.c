@@ -277,6 +277,14 @@ static int relay_other_db(const struct call *call)
     return db >= 0 && db < (int64_t)LIMIT_DATABASES && db != call->db ? (int)db : -1;
 }
 
+/* It may change keys that are not among its arguments as the table names them. */
+static bool relay_strays(const struct command *command)
+{
+    return relay_writes(command) &&
+           ((command->flags & COMMAND_MOVABLE_KEYS) != 0 ||
+            (command->first_key == 0 && (command->flags & COMMAND_WRITE) != 0));
+}
+
 static struct relay *relay_new(const struct call *call)
 {
     struct key_range range = relay_key_range(call);
@@ -299,6 +307,7 @@ static struct relay *relay_new(const struct call *call)
                                       .ends_dbs = relay_ends(call),
                                       .writes = relay_writes(call->command),
                                       .keys_unknown = relay_owes(call),
+                                      .strays = relay_strays(call->command),
                                       .patient = count > 1 || call->command->run == NULL ||
                                                  call->command->first_key == 0,
                                       .db = call->db},

@@ -65,7 +65,9 @@ void coherence_show(struct coherence *coherence)
         .doubts = coherence->doubts,
         .nodes = coherence->nodes,
         .waiters = coherence->waiters.count,
+        .tracks = coherence->tracks,
     };
+    memcpy(next.untracked_why, coherence->untracked_why, sizeof coherence->untracked_why);
     memcpy(next.doubt, coherence->doubt, sizeof next.doubt);
     memcpy(next.reason, coherence->reason, sizeof next.reason);
     pthread_mutex_lock(&coherence->lock);
@@ -209,6 +211,7 @@ struct coherence *coherence_new(const struct coherence_options *options)
     coherence->most_ms = coherence->options.bound_ms;
     atomic_init(&coherence->view.bound_ms, coherence->options.bound_ms);
     coherence->echo_ms = -1;
+    coherence->tracks = true; /* until Redis says otherwise */
     coherence->hurry = true;
     (void)snprintf(coherence->reason, sizeof coherence->reason, "the bus was not reached yet");
     coherence_show(coherence);
@@ -363,7 +366,8 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
                                        : NEED_NOTHING;
     char body[FRAME_BEAT_BODY_SIZE + FRAME_ADDRESS_MAX];
     struct frame_beat beat = compose(coherence);
-    beat.flags = need == NEED_ACK ? FRAME_BEAT_ACK : 0;
+    beat.flags = (need == NEED_ACK ? FRAME_BEAT_ACK : 0u) |
+                 (coherence->tracks ? 0u : (uint32_t)FRAME_BEAT_UNTRACKED);
     frame_beat_write(body, &beat);
     memcpy(body + FRAME_BEAT_BODY_SIZE, coherence->address_room, coherence->address_size);
     const struct frame frame = {

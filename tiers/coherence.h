@@ -40,6 +40,11 @@
  * segments compares; a difference means that a message was lost inside a living connection, at one of the two, and both
  * raise their floor.
  *
+ * UNTRACKED: where CLIENT TRACKING cannot be had (an old server, a proxy, a user without the right), the bus goes on with
+ * the nodes' own frames. Writes of strangers are not seen then: namespaces in which they may write fall to `ttl`
+ * (namespaces_set_tracked); in those with `writers = nodes` each write carries its announcement with it (announce.h), and
+ * all of the above holds of them. Stream hashes are compared among nodes that are told alike.
+ *
  * The control loop drives this state machine; it owns no sockets and reads no clock.
  *
  * States:
@@ -251,7 +256,9 @@ struct coherence_description {
     uint64_t stream_hash; /* of the segment that ended with seq; 0: not seen from end to end */
     uint64_t doubts;      /* how often something was found missing or wrong */
     char doubt[COHERENCE_REASON_MAX]; /* what it was last */
-    size_t nodes;                     /* live on the bus, this one included */
+    bool tracks;                      /* Redis announces changes; if not, why, in its words */
+    char untracked_why[COHERENCE_REASON_MAX];
+    size_t nodes; /* live on the bus, this one included */
     size_t waiters;
 };
 const char *coherence_state_name(uint32_t state); /* "?" if there is no such state */

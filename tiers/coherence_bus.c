@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/check.h"
 #include "tiers/coherence_inner.h"
+#include "tiers/rights.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 /* A frame may be forged or flipped; one that is so far ahead would use up the counter (EPOCH_COUNTER_MAX). */
 #define EPOCH_JUMP_MAX (UINT64_C(1) << 20)
@@ -29,6 +31,13 @@ static void malformed(struct coherence *coherence, int64_t now_ms, const char *w
     coherence_doubt(coherence, now_ms, M_FLOORS_MALFORMED, "%s", why);
 }
 
+/* Of a write that a node announced itself (announce.h). */
+static bool is_unnumbered(const struct frame *frame)
+{
+    return (frame->type == FRAME_KEYS || frame->type == FRAME_FLUSH) && frame->seq_first == 0 &&
+           frame->epoch.counter == 0 && frame->epoch.random == 0;
+}
+
 static bool is_beat(const struct frame *frame)
 {
     return frame->type == FRAME_BEAT || frame->type == FRAME_MARKER;
@@ -42,6 +51,9 @@ static bool read_frame(const struct coherence *coherence, struct slice text, str
     *beat = (struct frame_beat){0};
     if (frame_read(text, frame) != OK || frame->shard != 0) {
         return false;
+    }
+    if (is_unnumbered(frame)) {
+        return true;
     }
     const uint64_t ours = coherence->epoch.counter;
     const uint64_t theirs = frame->epoch.counter;
@@ -139,7 +151,9 @@ static void compare_report(struct coherence *coherence, const struct frame *fram
     if (beat->since_seq == beat->applied_seq || beat->applied_seq <= coherence->doubted_seq) {
         return;
     }
-    if (!stream_chain(&coherence->stream, beat->since_seq, beat->applied_seq, &ours)) {
+    const bool hears_alike = ((beat->flags & FRAME_BEAT_UNTRACKED) == 0) == coherence->tracks;
+    if (!hears_alike ||
+        !stream_chain(&coherence->stream, beat->since_seq, beat->applied_seq, &ours)) {
         coherence_count(coherence, M_STREAM_SKIPPED, 1);
     } else if (ours == beat->stream_hash) {
         coherence_count(coherence, M_STREAM_SAME, 1);
@@ -172,6 +186,12 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
     struct frame_beat beat;
     if (!read_frame(coherence, text, &frame, &beat)) {
         malformed(coherence, now_ms, "a frame on the bus is malformed");
+        return;
+    }
+    if (is_unnumbered(&frame)) {
+        coherence_count(coherence, M_BUS_TOLD, 1);
+        stream_announced(&coherence->stream, text);
+        obey_frame(coherence, &frame, now_ms);
         return;
     }
     const enum epoch_verdict verdict = coherence_judge_epoch(coherence, frame.epoch, now_ms);
@@ -233,8 +253,30 @@ static void greeted(struct coherence *coherence, unsigned have, int64_t now_ms)
     }
 }
 
+/* The first answer of the bus is that to CLIENT TRACKING. Where it cannot be had, the bus goes on with frames alone. */
+static bool cannot_track(const struct coherence *coherence, struct slice text)
+{
+    return coherence->phase == BUS_ASKED && coherence->have == 0 && !coherence->refused &&
+           (rights_is_refusal(text) || rights_is_unknown(text));
+}
+
+/* Before anything else is done about the new bus: what a namespace promises hangs on it. */
+static void learn_tracking(struct coherence *coherence, bool tracks, struct slice why)
+{
+    coherence->tracks = tracks;
+    (void)snprintf(coherence->untracked_why, sizeof coherence->untracked_why, "%.*s",
+                   (int)(why.size < COHERENCE_WHY_MAX ? why.size : COHERENCE_WHY_MAX - 1),
+                   why.size > 0 ? why.data : "");
+    namespaces_set_tracked(coherence->options.namespaces, tracks);
+}
+
 static void error_came(struct coherence *coherence, struct slice text, int64_t now_ms)
 {
+    if (cannot_track(coherence, text)) {
+        learn_tracking(coherence, false, text);
+        confirm(coherence, HAVE_TRACKING, now_ms);
+        return;
+    }
     if (coherence->phase != BUS_ASKED) {
         malformed(coherence, now_ms, "the bus answered an error");
         return;
@@ -260,7 +302,12 @@ static void obey(struct coherence *coherence, const struct bus_message *message,
     case BUS_FRAME: frame_came(coherence, message->text, now_ms); return;
     case BUS_SUBSCRIBED_KEYS: greeted(coherence, HAVE_KEYS, now_ms); return;
     case BUS_SUBSCRIBED_FRAMES: greeted(coherence, HAVE_FRAMES, now_ms); return;
-    case BUS_OK: greeted(coherence, HAVE_TRACKING, now_ms); return;
+    case BUS_OK:
+        if (coherence->phase == BUS_ASKED && coherence->have == 0) {
+            learn_tracking(coherence, true, (struct slice){0});
+        }
+        greeted(coherence, HAVE_TRACKING, now_ms);
+        return;
     case BUS_PONG: barriers_pong(&coherence->barriers, message->text); return;
     case BUS_ERROR: error_came(coherence, message->text, now_ms); return;
     case BUS_STRANGE:

@@ -57,6 +57,8 @@ struct coherence {
     enum bus_phase phase;
     unsigned have;
     bool refused;
+    bool tracks; /* Redis announces changes on this bus */
+    char untracked_why[COHERENCE_WHY_MAX];
     struct bus_reader reader;
 
     struct epoch epoch;   /* counter 0: none seen */

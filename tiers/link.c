@@ -262,6 +262,12 @@ static void slot_push(struct link *link, struct link_request *request, enum link
                                                    .kind = kind});
 }
 
+static void slot_push_request(struct link *link, struct link_request *request, unsigned parts)
+{
+    slot_push(link, request, SLOT_REQUEST);
+    link_fifo_at(&link->sent, link->sent.count - 1)->parts = parts;
+}
+
 enum status link_out_beat(struct link *link, struct slice check)
 {
     const size_t before = out_size(link);
@@ -290,7 +296,9 @@ static enum status send_request(struct link *link, struct link_request *request,
         return status;
     }
     char select[LINK_SELECT_MAX];
+    unsigned parts = request->parts;
     if (db >= 0 && (link->databases & 1u << db) == 0) {
+        parts = 0;
         /* Its error is the request's reply, in its place among the others. */
         bytes = (struct slice){.data = select, .size = link_select_write(select, -1)};
     } else if (db >= 0 && db != link->selected) {
@@ -299,7 +307,7 @@ static enum status send_request(struct link *link, struct link_request *request,
         link->selected = db;
     }
     out_append(link, bytes);
-    slot_push(link, request, SLOT_REQUEST);
+    slot_push_request(link, request, parts);
     link_out_announce(link, before);
     return OK;
 }
@@ -455,6 +463,14 @@ static void reply_take(struct link *link, struct slice reply, int64_t now_ms)
             push_take(link, reply);
         } else if (!is_push) {
             link_close(link, "L2 answered what nobody asked", now_ms);
+        }
+        return;
+    }
+    struct link_slot *first = link_fifo_at(&link->sent, 0);
+    if (first->parts > 0) {
+        first->parts--;
+        if (first->request != NULL) {
+            first->request->on_part(first->request, reply);
         }
         return;
     }

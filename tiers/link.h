@@ -97,8 +97,12 @@ struct link_request {
     int64_t deadline_ms; /* 0: none */
     int64_t fence_ms;    /* how old the proof of the link may be; 0: no fence. Only for reads */
     int64_t asked_ms;    /* with a fence: now, as read before link_ask */
-    bool writes;         /* it may change something */
-    bool confirmed;      /* set with UNKNOWN: it cannot run any more */
+    /* Of several requests in one (MULTI ... EXEC): the replies in front of the last, each as it comes. `parts` of them;
+     * with any, on_part must be there. It may not close the link. */
+    void (*on_part)(struct link_request *request, struct slice reply);
+    unsigned parts;
+    bool writes;    /* it may change something */
+    bool confirmed; /* set with UNKNOWN: it cannot run any more */
 };
 
 struct link_options {
@@ -146,7 +150,7 @@ uint64_t link_client_id(const struct link *link);   /* of Redis' CLIENT ID; 0 un
 uint64_t link_target(const struct link *link); /* of its newest beat that succeeded; 0: none yet */
 uint64_t link_run(const struct link *link);    /* the process behind it (beat.h); 0 unless READY */
 
-/* Sends `bytes`, exactly one request, in database `db` (-1: any). OK: on_reply will come. L2_DOWN, BUSY, NO_MEMORY:
+/* Sends `bytes`, exactly one request (and as many in front of it as it has parts), in database `db` (-1: any). OK: on_reply will come. L2_DOWN, BUSY, NO_MEMORY:
  * it will not, nothing was sent. */
 enum status link_ask(struct link *link, struct link_request *request, int db,
                      struct slice bytes) MUST_USE;

@@ -26,7 +26,8 @@ struct link_slot {
     struct link_request *request; /* NULL: nobody waits any more, the reply is dropped */
     /* Position in the stream of bytes behind its last; in the queues that hold bytes: how many. */
     uint64_t ends_at;
-    int db; /* while held: -1 any */
+    int db;         /* while held: -1 any */
+    unsigned parts; /* replies still to come in front of the request's own */
     enum link_slot_kind kind;
 };
 

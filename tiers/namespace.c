@@ -15,15 +15,53 @@ _Static_assert(NAMESPACES_MAX == 1 << CURSOR_PLACE_BITS, "a cursor has room for 
 
 /* --- one ---------------------------------------------------------------------------------------------------------- */
 
-static void namespace_apply(struct namespace *ns, const struct namespace_settings *settings)
+/* What holds, from what is set and whether anybody tells of changes. Two threads may be here; both have stored what they
+ * changed before, so the one that looks last sees both. The values end behind the change: a read that installs later was
+ * begun later (its token would have ended), and goes by what holds now. */
+static void settle(struct namespace *ns, bool untracked)
 {
-    atomic_store_explicit(&ns->kind, (int)settings->mode.kind, memory_order_relaxed);
+    const bool falls = untracked && !atomic_load(&ns->told);
+    const int64_t ttl_ms = atomic_load(&ns->wanted_ttl_ms);
+    const int64_t life_ms = ttl_ms > 0 ? ttl_ms : atomic_load(&ns->wanted_ms);
+    atomic_store(&ns->ttl_ms, falls ? life_ms : ttl_ms);
+    atomic_store(&ns->kind, falls ? (int)NAMESPACE_TTL : atomic_load(&ns->wanted_kind));
+    if (atomic_exchange(&ns->fallen, falls) != falls) {
+        l1_flush_all(ns->l1);
+    }
+}
+
+static void namespace_apply(struct namespace *ns, const struct namespace_settings *settings,
+                            bool untracked)
+{
     atomic_store_explicit(&ns->grace_ms, settings->mode.grace_ms, memory_order_relaxed);
     atomic_store_explicit(&ns->wanted_ms, settings->mode.bound_ms, memory_order_relaxed);
     if (namespace_bound_ms(ns) == 0 || settings->mode.bound_ms < namespace_bound_ms(ns)) {
         atomic_store_explicit(&ns->bound_ms, settings->mode.bound_ms, memory_order_relaxed);
     }
-    atomic_store_explicit(&ns->ttl_ms, settings->ttl_ms, memory_order_relaxed);
+    atomic_store(&ns->wanted_kind, (int)settings->mode.kind);
+    atomic_store(&ns->wanted_ttl_ms, settings->ttl_ms);
+    atomic_store(&ns->told, settings->told);
+    settle(ns, untracked);
+}
+
+void namespaces_set_tracked(struct namespaces *spaces, bool tracked)
+{
+    atomic_store(&spaces->untracked, !tracked);
+    struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        settle(ns, !tracked);
+    }
+}
+
+bool namespaces_any_told(const struct namespaces *spaces)
+{
+    const struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        if (namespace_told(ns)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static int64_t wanted_ms(const struct namespace *ns)
@@ -53,7 +91,7 @@ static void namespace_free(struct namespace *ns)
 
 /* `kin`: an L1 of the node, or NULL for its first. */
 static struct namespace *namespace_new(const struct namespace_spec *spec, const struct l1 *kin,
-                                       uint64_t seed)
+                                       uint64_t seed, bool untracked)
 {
     struct namespace *ns = calloc(1, sizeof *ns);
     if (ns == NULL) {
@@ -73,7 +111,7 @@ static struct namespace *namespace_new(const struct namespace_spec *spec, const 
         free(ns);
         return NULL;
     }
-    namespace_apply(ns, &spec->settings);
+    namespace_apply(ns, &spec->settings, untracked);
     return ns;
 }
 
@@ -221,7 +259,7 @@ struct namespaces *namespaces_new(const struct namespace_spec *specs, unsigned c
     }
     for (; spaces->end < count; spaces->end++) {
         const struct l1 *kin = spaces->end == 0 ? NULL : spaces->at[0]->l1;
-        struct namespace *ns = namespace_new(&specs[spaces->end], kin, seed);
+        struct namespace *ns = namespace_new(&specs[spaces->end], kin, seed, false);
         if (ns == NULL) {
             namespaces_free(spaces);
             return NULL;
@@ -270,7 +308,7 @@ void namespaces_apply(struct namespaces *spaces, const struct namespace_spec *sp
         unsigned place = 0;
         struct namespace *ns = find(spaces, &specs[i], &place);
         CHECK(ns != NULL);
-        namespace_apply(ns, &specs[i].settings);
+        namespace_apply(ns, &specs[i].settings, atomic_load(&spaces->untracked));
         l1_set_policy(ns->l1, specs[i].settings.policy);
         l1_resize(ns->l1, specs[i].settings.memory, now_ms);
     }
@@ -309,7 +347,8 @@ static enum status plan(const struct namespaces *spaces, const struct namespace_
             continue;
         }
         unsigned place = free_place(next);
-        next->at[place] = namespace_new(&specs[i], spaces->at[0]->l1, 0);
+        next->at[place] =
+            namespace_new(&specs[i], spaces->at[0]->l1, 0, atomic_load(&spaces->untracked));
         if (next->at[place] == NULL) {
             for (unsigned j = 0; j < NAMESPACES_MAX; j++) {
                 namespace_free(spaces->at[j] == next->at[j] ? NULL : next->at[j]);
@@ -333,7 +372,7 @@ enum status namespaces_rebuild(struct namespaces *spaces, const struct namespace
                                unsigned count, bool keep, int64_t now_ms)
 {
     CHECK(count > 0 && count <= NAMESPACES_MAX);
-    struct namespaces next = {0};
+    struct namespaces next = {.untracked = atomic_load(&spaces->untracked)};
     struct namespaces before = *spaces;
     enum status status = plan(spaces, specs, count, &next);
     if (status != OK) {

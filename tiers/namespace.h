@@ -47,6 +47,7 @@ struct namespace_mode {
 struct namespace_settings {
     struct namespace_mode mode;
     int64_t ttl_ms; /* longest life in L1 of what was read from L2; 0: as L2 says */
+    bool told;      /* `writers = nodes`: who writes tells the other nodes itself (announce.h) */
     size_t memory;
     const struct policy *policy;
 };
@@ -65,13 +66,18 @@ struct namespace
     _Atomic int64_t wanted_ms; /* as set; the others below, too, here each by itself for readers */
     _Atomic int64_t ttl_ms;
     _Atomic int64_t grace_ms;
-    _Atomic int kind; /* enum namespace_kind */
+    _Atomic int kind;        /* enum namespace_kind */
+    _Atomic int wanted_kind; /* as set; the two above are what holds while L2 tells of no changes */
+    _Atomic int64_t wanted_ttl_ms;
+    _Atomic bool told;
+    _Atomic bool fallen; /* its contract is `ttl` for want of anybody who tells of changes */
     char name[NAMESPACE_NAME_MAX + 1];
     struct slice prefix; /* in prefix_bytes */
     char prefix_bytes[NAMESPACE_PREFIX_MAX];
 };
 
 struct namespaces {
+    _Atomic bool untracked;
     unsigned named; /* without `default` */
     unsigned end;   /* places in `at` that are in use or were */
     struct namespace *at
@@ -80,6 +86,12 @@ struct namespaces {
     struct namespace *sorted[NAMESPACES_MAX];
     uint8_t first[256]; /* where in `sorted` a byte begins, plus one; 0: no prefix begins with it */
 };
+
+/* Whether L2 announces changes. If not, strangers are not seen, so a namespace in which they may write falls to `ttl`: what
+ * was read lives for the namespace's ttl, or if it has none for its bound, and no contract is better than that. Values of
+ * before end, whichever way it changes. For the control loop, before anything else is done about a new bus. */
+void namespaces_set_tracked(struct namespaces *spaces, bool tracked);
+bool namespaces_any_told(const struct namespaces *spaces);
 
 /* A key and its home. */
 struct ns_key {
@@ -137,6 +149,14 @@ static inline enum namespace_kind namespace_kind(const struct namespace *ns)
 static inline int64_t namespace_ttl_ms(const struct namespace *ns)
 {
     return atomic_load_explicit(&ns->ttl_ms, memory_order_relaxed);
+}
+static inline bool namespace_told(const struct namespace *ns)
+{
+    return atomic_load_explicit(&ns->told, memory_order_relaxed);
+}
+static inline bool namespace_fallen(const struct namespace *ns)
+{
+    return atomic_load_explicit(&ns->fallen, memory_order_relaxed);
 }
 struct namespace_mode namespace_mode(const struct namespace *ns); /* what reads go by */
 enum {

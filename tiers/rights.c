@@ -109,7 +109,7 @@ bool rights_is_refusal(struct slice text)
            contains(text, "ACL failure in script");
 }
 
-static bool is_unknown(struct slice text)
+bool rights_is_unknown(struct slice text)
 {
     return begins_with(text, "ERR unknown ") || begins_with(text, "ERR Unknown ");
 }
@@ -119,7 +119,7 @@ static void take_error(struct rights *rights, struct slice text)
     const uint32_t bit = 1u << rights->step;
     if (rights_is_refusal(text)) {
         rights->refused |= bit;
-    } else if (is_unknown(text)) {
+    } else if (rights_is_unknown(text)) {
         rights->unknown |= bit;
     } else {
         return;
@@ -198,10 +198,10 @@ enum status rights_take(struct rights *rights, struct slice reply)
 
 bool rights_suffice(const struct rights *rights)
 {
-    /* Without CLIENT KILL a lost write may still run after UNKNOWN was said, and the client is told so; without COMMAND
+    /* Without CLIENT TRACKING there is another way (coherence.h, "Untracked"). Without CLIENT KILL a lost write may still run after UNKNOWN was said, and the client is told so; without COMMAND
      * only what the node knows itself is relayed. A user who lacks them can be given them; a server cannot. */
-    const uint32_t spared = KILL_BIT | 1u << STEP_COMMAND;
-    return rights->refused == 0 && (rights->unknown & ~spared) == 0;
+    const uint32_t spared = TRACKING_BIT | KILL_BIT | 1u << STEP_COMMAND;
+    return (rights->refused & ~TRACKING_BIT) == 0 && (rights->unknown & ~spared) == 0;
 }
 
 bool rights_track(const struct rights *rights)

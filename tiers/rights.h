@@ -56,5 +56,7 @@ bool rights_may_evict(const struct rights *rights);
 void rights_missing(const struct rights *rights, char dst[RIGHTS_TEXT_MAX]);
 /* Whether the text of an error is a refusal of a right. */
 bool rights_is_refusal(struct slice text);
+/* Whether it says that the server has no such command, or calls it otherwise. */
+bool rights_is_unknown(struct slice text);
 
 #endif

@@ -40,6 +40,7 @@
 #ifndef TERRACE_TIERS_TIERS_H
 #define TERRACE_TIERS_TIERS_H
 
+#include "tiers/announce.h"
 #include "tiers/coherence.h"
 #include "tiers/contract.h"
 #include "tiers/l1.h"
@@ -207,6 +208,8 @@ struct tiers_relay {
     bool patient;      /* wait as long as relay_ms instead of read_ms */
     bool confirmed;    /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */
     bool keys_unknown; /* a write may change more than `keys` */
+    bool
+        strays; /* a write may change keys that the table does not name: all nodes are told to suspect */
     uint8_t db;
     uint64_t run;   /* when on_reply is called: the process that answered; 0: none did */
     size_t dropped; /* values of L1 that its keys ended, when on_reply is called */
@@ -215,8 +218,12 @@ struct tiers_relay {
     struct link_request request;
     struct tiers_confirm confirm;
     struct buf kept; /* the reply, while all nodes are waited for */
+    bool announces;  /* itself (announce.h) */
+    struct announce_refusal refusal;
 };
 
+/* Where keys of it are in namespaces with `writers = nodes`, it carries its announcement with it; the reply is still its
+ * own. */
 enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto,
                         struct slice bytes) MUST_USE;
 /* A request that tells all nodes to empty their L1, or to suspect what is in it (frame.h), and then runs a command that

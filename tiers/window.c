@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 enum {
-    KILL_WAIT_MIN_MS = 300
+    KILL_WAIT_MIN_MS = 300,
+    SCRATCH_KEPT = 256 * 1024
 };
 
 /* A worker's link must not accept a Redis that was rolled back behind what the node has seen. */
@@ -419,12 +420,58 @@ static bool relay_wait(struct tiers_relay *relay, struct slice reply)
     return false;
 }
 
+/* Whether the write must tell the other nodes itself, and of which keys: those of namespaces where Redis does not. They
+ * move to the front. */
+static bool relay_announces(struct tiers_relay *relay, size_t *ret_count)
+{
+    const struct namespaces *namespaces = relay->window->namespaces;
+    *ret_count = 0;
+    if (!relay->writes) {
+        return false;
+    }
+    if (relay->strays || relay->ends_dbs != 0) {
+        return namespaces_any_told(namespaces);
+    }
+    for (size_t i = 0; i < relay->key_count; i++) {
+        const struct l1_key key = relay->keys[i];
+        if (namespace_told(namespace_of(namespaces, key.bytes))) {
+            relay->keys[i] = relay->keys[*ret_count];
+            relay->keys[(*ret_count)++] = key;
+        }
+    }
+    return *ret_count > 0;
+}
+
+static void relay_on_part(struct link_request *request, struct slice reply)
+{
+    announce_take(&LIST_ENTRY(request, struct tiers_relay, request)->refusal, reply);
+}
+
+/* The request with its announcement, in the window's scratch. */
+static enum status relay_announce(struct tiers_relay *relay, size_t count, struct slice *bytes)
+{
+    struct tiers_window *window = relay->window;
+    relay->announces = true;
+    relay->refusal.size = 0;
+    relay->request.on_part = relay_on_part;
+    window->scratch.size = 0;
+    const enum status status = announce_write(&window->scratch, tiers_node(window->options.tiers),
+                                              relay->keys, count, *bytes, &relay->request.parts);
+    *bytes = buf_slice(&window->scratch);
+    metrics_count(window->options.metrics, M_TOLD_WRITES);
+    return status;
+}
+
 static void relay_on_reply(struct link_request *request, enum status status, struct slice reply)
 {
     struct tiers_relay *relay = LIST_ENTRY(request, struct tiers_relay, request);
     struct metrics *metrics = relay->window->options.metrics;
     relay_end_keys(relay);
     relay->confirmed = request->confirmed;
+    if (relay->announces && status == OK && announce_reply(&relay->refusal, reply, &reply) != OK) {
+        status = UNKNOWN; /* what answered is no Redis */
+        relay->confirmed = true;
+    }
     relay->run = status == OK ? link_run(relay->link) : 0;
     if (status == OK && relay_must_wait(relay, reply)) {
         if (relay_wait(relay, reply)) {
@@ -458,8 +505,19 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
         .asked_ms = window->now_ms,
         .writes = relay->writes,
     };
+    size_t announced = 0;
+    enum status status = OK;
+    relay->announces = false;
+    if (relay_announces(relay, &announced)) {
+        status = relay_announce(relay, announced, &bytes);
+    }
     relay_end_keys(relay);
-    enum status status = link_ask(link, &relay->request, relay->db, bytes);
+    if (status == OK) {
+        status = link_ask(link, &relay->request, relay->db, bytes);
+    }
+    if (relay->announces && window->scratch.capacity > SCRATCH_KEPT) {
+        buf_done(&window->scratch);
+    }
     if (status == OK) {
         metrics_count(window->options.metrics, M_RELAYED);
     } else if (status == L2_DOWN) {

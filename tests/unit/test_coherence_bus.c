@@ -59,6 +59,7 @@ static void a_refused_greeting_says_why_and_gives_the_bus_up(void **state)
     stage_open(&stage);
     stage_bus_up(&stage);
     assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
+    STAGE_SAYS(&stage, "+OK\r\n"); /* to CLIENT TRACKING */
     STAGE_SAYS(&stage, "-NOPERM no permission to access one of the channels\r\n");
     assert_true(coherence_bus_is_dead(stage.coherence, stage.now_ms));
     stage_confirm(&stage); /* what was granted of it does not help */
@@ -70,6 +71,108 @@ static void a_refused_greeting_says_why_and_gives_the_bus_up(void **state)
     stage_confirm(&stage);
     assert_int_equal(stage_described(&stage).state, COHERENCE_CATCHUP);
     stage_done(&stage);
+}
+
+/* --- no tracking ------------------------------------------------------------------------------------------------- */
+
+static void say_frames_only(struct stage *stage, const char *refusal)
+{
+    stage_reply(stage, slice_of(refusal));
+    STAGE_SAYS(stage, "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n");
+    STAGE_SAYS(stage, "*3\r\n$9\r\nsubscribe\r\n$11\r\nterrace:bus\r\n:2\r\n");
+}
+
+static void where_tracking_cannot_be_had_the_bus_goes_on_with_frames(void **state)
+{
+    (void)state;
+    static const char *const refusals[] = {
+        "-NOPERM this user has no permissions to run the 'client|tracking' command\r\n",
+        "-ERR unknown command 'CLIENT', with args beginning with: 'TRACKING'\r\n",
+        "-ERR Unknown subcommand or wrong number of arguments for 'TRACKING'\r\n"};
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        struct stage stage;
+        stage_open(&stage);
+        stage_bus_up(&stage);
+        say_frames_only(&stage, refusals[i]);
+        assert_int_equal(stage_described(&stage).state, COHERENCE_CATCHUP);
+        assert_false(stage_described(&stage).tracks);
+        assert_int_equal(strncmp(stage_described(&stage).untracked_why, refusals[i] + 1, 10), 0);
+        assert_int_equal(namespace_kind(namespaces_default(stage.namespaces)), NAMESPACE_TTL);
+        coherence_on_bus_lost(stage.coherence, "closed", stage.now_ms);
+        stage_bus_up(&stage);
+        stage_confirm(&stage); /* somebody has granted it */
+        assert_true(stage_described(&stage).tracks);
+        assert_int_equal(namespace_kind(namespaces_default(stage.namespaces)), NAMESPACE_BOUNDED);
+        stage_done(&stage);
+    }
+}
+
+static void another_error_of_tracking_refuses_the_bus(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage);
+    stage_bus_up(&stage);
+    say_frames_only(&stage, "-ERR something else\r\n");
+    assert_int_equal(stage_described(&stage).state, COHERENCE_DETACHED);
+    assert_true(coherence_bus_is_dead(stage.coherence, stage.now_ms));
+    stage_done(&stage);
+}
+
+/* --- what nodes announce themselves ------------------------------------------------------------------------------ */
+
+static void an_unnumbered_frame_is_an_announcement(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    const uint64_t seq = stage_described(&stage).seq;
+    struct buf body = {0};
+    help_set(stage.l1, 0, "k", "v", ITEM_NEVER, stage.now_ms);
+    help_set(stage.l1, 3, "other", "v", ITEM_NEVER, stage.now_ms);
+    assert_int_equal(frame_append_key(&body, 0, slice_of("k")), OK);
+    struct frame frame = {.type = FRAME_KEYS, .count = 1, .node = PEER, .body = buf_slice(&body)};
+    stage_publish(&stage, &frame);
+    assert_false(help_is(stage.l1, 0, "k", "v", stage.now_ms));
+    assert_true(help_is(stage.l1, 3, "other", "v", stage.now_ms));
+    assert_int_equal(stage_described(&stage).state, COHERENCE_SYNCED);
+    assert_int_equal(stage_described(&stage).seq, seq);
+    assert_int_equal(stage_count(&stage, M_BUS_TOLD), 1);
+    stage_peer(&stage); /* the numbering goes on */
+    assert_int_equal(stage_described(&stage).state, COHERENCE_SYNCED);
+    assert_int_equal(stage_count(&stage, M_BUS_HOLES), 0);
+    char room[FRAME_FLUSH_BODY_MAX];
+    const struct frame_flush flush = {.kind = FRAME_FLUSH_SUSPECT};
+    frame.type = FRAME_FLUSH;
+    frame.body = frame_flush_write(room, &flush);
+    stage_publish(&stage, &frame);
+    assert_int_equal(stage_count(&stage, M_FLOORS_FLUSH), 1);
+    assert_int_equal(stage_described(&stage).state, COHERENCE_SYNCED);
+    buf_done(&body);
+    stage_done(&stage);
+}
+
+static void an_unnumbered_frame_changes_the_stream_hash(void **state)
+{
+    (void)state;
+    uint64_t hashes[2];
+    for (int told = 0; told < 2; told++) {
+        struct stage stage;
+        struct buf body = {0};
+        stage_open_synced(&stage);
+        stage_peer(&stage);
+        assert_int_equal(frame_append_key(&body, 0, slice_of("k")), OK);
+        const struct frame frame = {
+            .type = FRAME_KEYS, .count = 1, .node = PEER, .body = buf_slice(&body)};
+        if (told == 1) {
+            stage_publish(&stage, &frame);
+        }
+        stage_peer(&stage);
+        hashes[told] = stage_described(&stage).stream_hash;
+        buf_done(&body);
+        stage_done(&stage);
+    }
+    assert_true(hashes[0] != hashes[1]);
 }
 
 static void a_lost_bus_ends_tokens_but_flushes_nothing_and_the_fence_closes_by_the_clock(
@@ -462,6 +565,10 @@ int main(void)
         cmocka_unit_test(the_bus_is_confirmed_by_all_three_answers_only),
         cmocka_unit_test(subscriptions_without_tracking_confirm_nothing),
         cmocka_unit_test(a_refused_greeting_says_why_and_gives_the_bus_up),
+        cmocka_unit_test(where_tracking_cannot_be_had_the_bus_goes_on_with_frames),
+        cmocka_unit_test(another_error_of_tracking_refuses_the_bus),
+        cmocka_unit_test(an_unnumbered_frame_is_an_announcement),
+        cmocka_unit_test(an_unnumbered_frame_changes_the_stream_hash),
         cmocka_unit_test(
             a_lost_bus_ends_tokens_but_flushes_nothing_and_the_fence_closes_by_the_clock),
         cmocka_unit_test(a_token_from_between_loss_and_confirmation_installs_nothing),

@@ -395,6 +395,41 @@ static void settings_change_in_place(void **state)
     namespaces_free(spaces);
 }
 
+static void without_tracking_contracts_fall_to_ttl_unless_writers_tell(void **state)
+{
+    (void)state;
+    struct namespace_spec specs[] = {spec_of("default", "", MB), spec_of("a", "a:", MB),
+                                     spec_of("ab", "a:b:", MB)};
+    specs[1].settings.told = true;
+    specs[2].settings.ttl_ms = 5000;
+    struct namespaces *spaces = namespaces_new(specs, 3, 1);
+    assert_true(namespaces_any_told(spaces));
+    put(spaces, 0, "x", "v");
+    put(spaces, 0, "a:x", "v");
+    namespaces_set_tracked(spaces, true);
+    assert_true(has(spaces, 0, "x", "v"));
+    namespaces_set_tracked(spaces, false);
+    assert_false(has(spaces, 0, "x", "v")); /* it would live for ever */
+    assert_true(has(spaces, 0, "a:x", "v"));
+    assert_int_equal(namespace_kind(spaces->at[0]), NAMESPACE_TTL);
+    assert_int_equal(namespace_ttl_ms(spaces->at[0]), 1000); /* its bound */
+    assert_int_equal(namespace_kind(spaces->at[1]), NAMESPACE_BOUNDED);
+    assert_int_equal(namespace_ttl_ms(spaces->at[1]), 0);
+    assert_int_equal(namespace_ttl_ms(spaces->at[2]), 5000);
+    specs[0].settings.told = true; /* while it is so */
+    specs[1].settings.told = false;
+    namespaces_apply(spaces, specs, 3, T0);
+    assert_int_equal(namespace_kind(spaces->at[0]), NAMESPACE_BOUNDED);
+    assert_int_equal(namespace_kind(spaces->at[1]), NAMESPACE_TTL);
+    assert_false(has(spaces, 0, "a:x", "v"));
+    put(spaces, 0, "a:x", "v");
+    namespaces_set_tracked(spaces, true);
+    assert_int_equal(namespace_kind(spaces->at[1]), NAMESPACE_BOUNDED);
+    assert_int_equal(namespace_ttl_ms(spaces->at[2]), 5000);
+    assert_false(has(spaces, 0, "a:x", "v")); /* nobody told of its changes */
+    namespaces_free(spaces);
+}
+
 static void a_bound_that_is_raised_waits_until_others_were_told(void **state)
 {
     (void)state;
@@ -492,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_commit_over_several_is_all_or_nothing),
         cmocka_unit_test(threads_never_see_half_a_commit),
         cmocka_unit_test(settings_change_in_place),
+        cmocka_unit_test(without_tracking_contracts_fall_to_ttl_unless_writers_tell),
         cmocka_unit_test(a_bound_that_is_raised_waits_until_others_were_told),
         cmocka_unit_test(values_move_to_their_new_homes),
         cmocka_unit_test(behind_an_l2_entries_whose_home_changes_end),

@@ -289,8 +289,8 @@ static void errors_of_namespaces_name_the_line(void **state)
     check_file_error("[namespace a]\nmode = bounded 5ms\n",
                      ":2: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available "
                      "G [T]' or 'ttl', with T between 10ms and 60s and G between 10ms and 24h");
-    check_file_error("[namespace a]\nwriters = nodes\n",
-                     ":2: option 'writers': writers 'nodes' is not supported by this version");
+    check_file_error("[namespace a]\nwriters = some\n",
+                     ":2: option 'writers': argument(s) must be one of the following: any, nodes");
     check_file_error("[namespace a]\nmemory = 1000\n",
                      ":2: option 'memory': argument must be between 1048576 and "
                      "9223372036854775807 inclusive");

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* announce.h -- a write that announces itself, for namespaces with `writers = nodes` (COHERENCE section 8).
+ *
+ *      MULTI | PUBLISH terrace:bus frame ... | the client's own command | EXEC
+ *
+ * The frame names the keys (several frames, if one cannot hold them); where the keys are not known it is a flush, and all
+ * nodes suspect what they hold. It is unnumbered: only a script could number it, and through a script a command is not
+ * what it was (COHERENCE section 2).
+ *
+ * Why the bound holds as with announcements of Redis (I1): EXEC runs all of it without anything in between, and PUBLISH
+ * writes to the buffer of each bus before the command runs, so before EXEC is answered, and the client's answer is taken
+ * out of EXEC's. A beat that is sent after that answer is published later, and comes home behind the frame. What a node
+ * reads after it obeyed the frame, it reads after the command ran: Redis ran no read between the two. A frame that is lost
+ * inside a living connection shows in the stream hash, as a lost announcement does (T6).
+ *      A connection that is lost before its last byte was written leaves a MULTI without its EXEC: nothing ran.
+ *
+ * Replies: an error of a queued command (arity, rights, memory) is the client's answer, since EXEC only says EXECABORT then.
+ *
+ * Pure. Owns: nothing. */
+#ifndef TERRACE_TIERS_ANNOUNCE_H
+#define TERRACE_TIERS_ANNOUNCE_H
+
+#include "protocol/bytes.h"
+#include "tiers/l1.h"
+
+enum {
+    ANNOUNCE_ERROR_MAX = 160
+};
+
+/* What came in front of EXEC's reply. All zeros at the start. */
+struct announce_refusal {
+    unsigned size; /* 0: nothing was refused */
+    char text[ANNOUNCE_ERROR_MAX];
+};
+
+/* The requests, appended; *ret_parts is how many stand in front of EXEC. `key_count` 0: the keys are not known. `command`
+ * is exactly one request. */
+enum status announce_write(struct buf *out, uint64_t node, const struct l1_key *keys,
+                           size_t key_count, struct slice command, unsigned *ret_parts) MUST_USE;
+/* Each reply in front of EXEC's. */
+void announce_take(struct announce_refusal *refusal, struct slice reply);
+/* The command's own reply, out of EXEC's; borrows from one of both. MALFORMED: it is none of EXEC. */
+enum status announce_reply(const struct announce_refusal *refusal, struct slice reply,
+                           struct slice *ret_own) MUST_USE;
+
+#endif
