@@ -235,6 +235,26 @@ def test_the_answer_waits_for_a_bus_that_is_late(slow_bus):
 
 
 @pytest.mark.own
+def test_an_answer_waits_for_a_ping_of_its_own(stage):
+    """Not for one that was out before it came: what its script wrote stands behind that one's pong."""
+    with FaultProxy(("127.0.0.1", stage.redis().port)) as proxy:
+        node = stage.node("--threads", "1", l2=proxy.url)
+        with node.wire() as first, node.wire() as conn, node.wire() as other:
+            assert conn.ask("SET", "hidden", "0") == b"OK"
+            proxy.delay(60, "down", who="bus")
+            old = 0
+            for turn in range(1, 11):
+                until(lambda: serves_hits(node, other, "hidden"), 10, "hits")
+                kept = counts(node)[0]
+                first.send(wire.encode(["EVAL", "return 1", "0"]))
+                until(lambda: counts(node)[0] > kept, 5, "the first answer is kept")
+                assert conn.ask("EVAL", SET_HIDDEN, "0", str(turn)) == b"OK"
+                old += other.ask("GET", "hidden") != b"%d" % turn
+                assert first.read() == 1
+            assert old == 0, f"{old} old values in 10 turns"
+
+
+@pytest.mark.own
 def test_a_pong_that_does_not_come_is_waited_for_no_longer_than_l2_timeout(slow_bus):
     proxy, node, conn, other = slow_bus
     proxy.black_hole("down", who="bus")

@@ -10,7 +10,7 @@ import collections
 Mutant = collections.namedtuple("Mutant", "name rule edits killers equivalent", defaults=("",))
 
 CLAIM, FLIGHT, WINDOW, WINDOW_H = "tiers/l1_claim.c", "tiers/flight.c", "tiers/window.c", "tiers/window.h"
-CONTRACT = "tiers/contract.c"
+CONTRACT, BARRIERS, RELAY = "tiers/contract.c", "tiers/barriers.c", "server/relay.c"
 COHERENCE, BUS, TARGET = "tiers/coherence.c", "tiers/coherence_bus.c", "tiers/coherence_target.c"
 STREAM, BEATS, WAIT = "tiers/coherence_stream.c", "tiers/own_beats.c", "tiers/coherence_wait.c"
 FENCE, DOOM, GREETING = "tiers/link_fence.c", "tiers/link_doom.c", "tiers/link_greeting.c"
@@ -164,6 +164,41 @@ MUTANTS = [
          "contract.serve_from_ms = most(contract.serve_from_ms, proof->prior_floor_ms);")],
            ["unit contract", "unit modes"]),
 
+    Mutant("SYNC waits for a marker only", "section 7", [
+        ("server/cmd_cache_invalidate.c", ".kind = order->sync_ms >= 0 ? WAITER_EVERYWHERE : WAITER_MARKER",
+         ".kind = order->sync_ms >= INT64_MAX ? WAITER_EVERYWHERE : WAITER_MARKER")],
+           ["journey cache_commands frozen_node"]),
+    Mutant("a raised bound is served by before others know it", "section 7", [
+        ("tiers/namespace.c", "wanted < told_ms ? wanted : told_ms;", "told_ms < 0 ? told_ms : wanted;")],
+           ["unit namespace"]),
+    Mutant("reading anew claims what is no suspect", "T3", [
+        (CLAIM, "if (!l1_is_claim(item) && item->stamped_at_ms < ask->floor_ms) {", "if (!l1_is_claim(item)) {")],
+           ["unit revalidate", "sim storm"]),
+
+    # --- the barrier
+    Mutant("a script owes no barrier", "I4", [(RELAY, ".owes = relay_owes(call),", ".owes = relay_owes(call) && call->argc == 0,")],
+           ["journey barrier"]),
+    Mutant("a read of keys that nobody named owes no barrier", "I4", [
+        (RELAY, "        return command->first_key == 0;", "        return command->first_key == 0 && relay_writes(command);")],
+           ["journey barrier"]),
+    Mutant("a read behind one that owes may hit", "I4", [
+        (RELAY, "holds_back = relay_writes(call->command) || relay->owes;", "holds_back = relay_writes(call->command);")],
+           ["journey barrier"]),
+    Mutant("a barrier is over with an earlier pong", "I4", [
+        (BARRIERS, "if (ENTRY(first)->ping == 0 || ENTRY(first)->ping > ping) {", "if (ENTRY(first)->ping == 0) {")],
+           ["unit barriers"]),
+    Mutant("a barrier joins a PING that is out already", "I4", [(BARRIERS, "    barrier->ping = 0;", "    barrier->ping = barriers->pings;")],
+           ["unit barriers"]),
+    Mutant("a barrier without a bus raises no floor", "I4", [
+        (WAIT, "        coherence_raise_floor(coherence, now_ms, M_FLOORS_BARRIER);", "        coherence_count(coherence, M_FLOORS_BARRIER, now_ms != 0);")],
+           ["unit barriers"]),
+    Mutant("the bus of another process answers for a barrier", "I4", [
+        (WAIT, "    if (coherence->phase != BUS_CONFIRMED || elsewhere) {", "    if (coherence->phase != BUS_CONFIRMED || (elsewhere && now_ms == 0)) {")],
+           ["unit barriers"]),
+    Mutant("an answer joins a barrier that was asked for before", "I4", [
+        ("server/barrier.c", "list_push_back(&desk->next, &place->link);", "list_push_back(desk->under_way ? &desk->asked : &desk->next, &place->link);")],
+           ["journey barrier"]),
+
     # --- beats, horizon, floor, generation
     Mutant("H is the time of the receipt", "T4, I1", [(BUS, "home_ms = beat->sent_at_ms;", "home_ms = now_ms;")],
            ["unit coherence", "unit coherence_bus", "unit coherence_frames", "sim storm"]),
@@ -206,6 +241,16 @@ MUTANTS = [
     Mutant("the clock is read before the sockets", "I1", [
         ("server/worker.c", "    worker->timed_ns = 0;\n    worker_read_clock(worker);", "    worker->timed_ns = 0;")],
            ["journey history stop_a_node"]),
+
+    Mutant("a bus that echoes nothing is kept", "section 4", [
+        (COHERENCE, "if (answered_at_ms != 0 && now_ms", "if (answered_at_ms < 0 && now_ms")],
+           ["unit coherence"]),
+    Mutant("the control link stays at a demoted master", "section 4", [
+        ("server/control_l2.c", "if (status == L2_ERROR && is_no_master(error)) {", "if (status == L2_ERROR && is_no_master(error) && error[0] == 0) {")],
+           ["journey coherence demoted"]),
+    Mutant("an exchange of databases ends only the first", "T2", [
+        (BUS, "flush.dbs != 0 ? flush.dbs : DATABASES_ALL", "flush.dbs != 0 ? flush.dbs & (uint16_t)-flush.dbs : DATABASES_ALL")],
+           ["unit coherence_wait", "unit coherence_frames", "journey bypass exchanged"]),
 
     # --- the stream hash
     Mutant("a different stream hash is ignored", "T6", [
@@ -284,6 +329,16 @@ MUTANTS = [
         (SCRIPT, "redis.call('PUBLISH', 'terrace:bus',", "local done = ARGV[7] and redis.pcall(unpack(ARGV, 7))\nredis.call('PUBLISH', 'terrace:bus',"),
         (SCRIPT, "    return redis.pcall(unpack(ARGV, 7))", "    return done")],
            ["journey beat_script"]),
+
+    Mutant("a superseded master is believed", "I3, I4", [
+        ("tiers/coherence.h", "counter > newest >> COHERENCE_RUN_BITS || newest == 0;", "counter > newest >> COHERENCE_RUN_BITS || newest != run;")],
+           ["unit coherence_target"]),
+    Mutant("links tell each other nothing", "I3, I4", [
+        (FENCE, "        tell(link, &answer);\n", "")],
+           ["unit link_fence"]),
+    Mutant("a link believes what others know to be superseded", "I3, I4", [
+        ("tiers/link_inner.h", "link->fence.kept.count == 0 && link_fence_is_newest(link));", "link->fence.kept.count == 0);")],
+           ["unit link_fence", "sim storm"]),
 
     # --- links
     Mutant("a reply is served though the fence is closed", "section 3", [

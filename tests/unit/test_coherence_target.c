@@ -198,9 +198,38 @@ static void an_echo_by_way_of_another_process_does_not_open(void **state)
     stage_done(&stage);
 }
 
+static void meet(struct stage *stage, uint64_t run, uint64_t counter)
+{
+    const struct beat_answer answer = {.epoch = {.counter = counter}, .run = run};
+    coherence_meet(stage->coherence, &answer);
+}
+
+/* Whichever link met it; of two processes in one epoch the first that was met, since nobody can tell. */
+static void the_newest_that_any_link_met_is_the_one_to_believe(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage);
+    assert_true(coherence_is_newest(stage.view, 9, 5));
+    stage_control_up(&stage);
+    assert_true(coherence_is_newest(stage.view, 9, 5));
+    assert_false(coherence_is_newest(stage.view, 10, 5));
+    assert_true(coherence_is_newest(stage.view, 10, 6)); /* it will be met in a moment */
+    meet(&stage, 10, 6);
+    assert_false(coherence_is_newest(stage.view, 9, 5));
+    assert_true(coherence_is_newest(stage.view, 10, 6));
+    meet(&stage, 9, 5);
+    meet(&stage, 11, 6);
+    assert_false(coherence_is_newest(stage.view, 9, 5));
+    assert_false(coherence_is_newest(stage.view, 11, 6));
+    assert_true(coherence_is_newest(stage.view, 10, 6));
+    stage_done(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_newest_that_any_link_met_is_the_one_to_believe),
         cmocka_unit_test(nothing_is_fresh_before_the_workers_have_confirmed),
         cmocka_unit_test(another_process_closes_the_fence_until_the_workers_have_left_the_former),
         cmocka_unit_test(another_process_in_the_same_epoch_is_not_believed_either),

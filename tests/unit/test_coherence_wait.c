@@ -527,10 +527,17 @@ static void a_flush_that_drops_empties_every_node_and_one_that_suspects_none(voi
         assert_string_equal(described(&town.nodes[i]).state_name, "SYNCED");
     }
     const struct frame_flush others = {.kind = FRAME_FLUSH_DROP, .dbs = 0x7ffe};
+    for (size_t i = 0; i < NODES; i++) {
+        help_set(town.nodes[i].l1, 1, "k", "v", 0, town.now_ms);
+        help_set(town.nodes[i].l1, 14, "k", "v", 0, town.now_ms);
+        assert_int_equal(l1_count(town.nodes[i].l1, 14), 1);
+    }
     flush(&town, &others);
     turn(&town);
     for (size_t i = 0; i < NODES; i++) {
         assert_int_equal(items(&town.nodes[i]), 1);
+        assert_int_equal(l1_count(town.nodes[i].l1, 1), 0);
+        assert_int_equal(l1_count(town.nodes[i].l1, 14), 0);
     }
     const struct frame_flush drop = {
         .kind = FRAME_FLUSH_DROP, .dbs = 1, .name = SLICE_LITERAL("default")};

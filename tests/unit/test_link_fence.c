@@ -508,9 +508,53 @@ static void the_proof_of_a_lost_connection_does_not_open_the_next(void **state)
     help_ended(&a, L2_DOWN, "");
 }
 
+/* --- several links ----------------------------------------------------------------------------------------------- */
+
+static void on_met(void *arg, const struct beat_answer *answer)
+{
+    ((struct roof *)arg)->answer = *answer;
+}
+
+static bool is_newest(void *arg, uint64_t run, uint64_t counter)
+{
+    (void)run;
+    return counter >= ((struct roof *)arg)->known;
+}
+
+/* Two links may be at two masters for a while, each with a young proof of its own. */
+static void a_master_that_another_link_knows_to_be_superseded_is_not_believed(void **state)
+{
+    (void)state;
+    struct roof roof = {0};
+    struct link_options options = help_options(&roof, &here);
+    options.expected_epoch = expected;
+    options.on_met = on_met;
+    options.is_newest = is_newest;
+    help_open(&roof, &options);
+    help_make_ready(&roof);
+    struct question a = fenced(&roof, HELP_NOW, 0);
+    struct question b = fenced(&roof, HELP_NOW, 0);
+    help_ask(&a, 0, "GET a\r\n");
+    help_ask(&b, 0, "GET b\r\n");
+    help_expect_written(&roof, "GET a\r\nGET b\r\n");
+    say_at(&roof, "$1\r\nA\r\n", HELP_NOW);
+    help_ended(&a, OK, "$1\r\nA\r\n");
+    roof.known = 6;
+    say_at(&roof, "$1\r\nB\r\n", HELP_NOW);
+    assert_int_equal(b.ends, 0);
+    written_check(&roof, "5", "");
+    roof.answer = (struct beat_answer){0};
+    prove(&roof, HELP_NOW);
+    assert_int_equal(roof.answer.epoch.counter, 5); /* the other links are told */
+    assert_int_equal(link_state(roof.link), LINK_DOWN);
+    help_ended(&b, L2_DOWN, "");
+    help_done(&roof);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_master_that_another_link_knows_to_be_superseded_is_not_believed),
         cmocka_unit_test(a_young_beat_needs_no_other),
         cmocka_unit_test(an_older_beat_is_renewed_in_front_of_the_read),
         cmocka_unit_test(writes_and_unfenced_reads_ask_for_no_proof),
