@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 MODE   ?= release
 CC     := gcc
 AR     := ar
-VERSION := 0.1.0
+VERSION := 0.2.0
 PREFIX ?= /usr/local
 DESTDIR ?=
 
