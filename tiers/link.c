@@ -405,7 +405,8 @@ void link_on_connected(struct link *link, int64_t now_ms)
     link_out_announce(link, 0);
 }
 
-/* Sends what waited, in order. A request that finds no memory ends. */
+/* Sends what waited, in order. Without memory for all of it, all ends: a read may be two requests, and its second must
+ * not end before its first. */
 static void send_waiting(struct link *link)
 {
     struct link_fifo waiting = link->waiting;
@@ -413,6 +414,8 @@ static void send_waiting(struct link *link)
     link->waiting = (struct link_fifo){0};
     link->held = (struct buf){0};
     size_t at = 0;
+    const bool fits = link_fifo_reserve(&link->sent, 2 * waiting.count) == OK &&
+                      out_reserve(link, held.size + waiting.count * LINK_SELECT_MAX) == OK;
     while (waiting.count > 0) {
         const struct link_slot slot = link_fifo_pop(&waiting);
         const struct slice bytes = {.data = held.data + at, .size = (size_t)slot.ends_at};
@@ -420,7 +423,8 @@ static void send_waiting(struct link *link)
         if (slot.request == NULL) {
             continue; /* its deadline passed */
         }
-        if (link->state != LINK_READY || send_request(link, slot.request, slot.db, bytes) != OK) {
+        if (!fits || link->state != LINK_READY ||
+            send_request(link, slot.request, slot.db, bytes) != OK) {
             link_end_request(link, slot.request, L2_DOWN, (struct slice){0});
         }
     }

@@ -38,7 +38,8 @@
  * in front of a fenced request when its newest one is older than a quarter of the fence. A reply that meets a closed
  * fence is kept until the next beat on this link succeeds (one is sent at once): that Redis was still the master after
  * the read ran, which is as good. Fenced replies stay in order among themselves; others overtake kept ones. The deadline
- * of a kept one still counts; one that finds no room ends with L2_DOWN.
+ * of a kept one still counts; one that finds no room ends with L2_DOWN, and those kept before it end so first: a read may be
+ * two requests, of which the second takes the first's memory with it.
  *      A check must find the node's epoch (or a newer one that this link met first) on a master that writes. If only the
  * epoch is another, the fence stays closed and the link asks again, for as long as the fence at most, since the node may
  * learn of a new epoch a moment later (FLUSHALL); any other failure closes the link at once.
@@ -53,7 +54,7 @@
  * Threads: one loop's.
  * Units:   milliseconds of clock.h.
  * Limits:  LIMIT_LINK_QUEUE requests, LINK_OUTPUT_MAX bytes that wait to be written; link_ask answers BUSY above. Kept
- *          replies: 256 MiB. */
+ *          replies: LINK_KEPT_BYTES_MAX. */
 #ifndef TERRACE_TIERS_LINK_H
 #define TERRACE_TIERS_LINK_H
 
@@ -66,8 +67,9 @@
 
 #define LINK_OUTPUT_MAX \
     (256ull << 20) /* bytes; one larger request still goes when nothing else waits */
-#define LINK_ATTEMPT_MS 2000
-#define LINK_SILENCE_MS 3000
+#define LINK_KEPT_BYTES_MAX (256ull << 20)
+#define LINK_ATTEMPT_MS     2000
+#define LINK_SILENCE_MS     3000
 
 enum link_state {
     LINK_DOWN,

@@ -169,6 +169,7 @@ void link_fence_keep(struct link *link, struct link_request *request, struct sli
         fence->kept.count == 0 || fence->bytes.size + reply.size <= LINK_KEPT_BYTES_MAX;
     if (!fits || link_fifo_reserve(&fence->kept, 1) != OK ||
         buf_append_slice(&fence->bytes, reply) != OK) {
+        link_fence_end_kept(link); /* first: they were asked before it */
         link_end_request(link, request, L2_DOWN, (struct slice){0});
         return;
     }

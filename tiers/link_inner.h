@@ -13,8 +13,7 @@ enum {
     LINK_SELECT_MAX = 40, /* bytes of a SELECT request */
     LINK_BEATS_MAX = 4,   /* checks that were not answered yet */
 };
-#define LINK_NEVER_MS       (INT64_MIN / 2) /* longer ago than any bound */
-#define LINK_KEPT_BYTES_MAX (256ull << 20)
+#define LINK_NEVER_MS (INT64_MIN / 2) /* longer ago than any bound */
 
 /* The replies of a greeting, in order. */
 enum greeting_step {

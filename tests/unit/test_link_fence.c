@@ -262,6 +262,39 @@ static void kept_replies_end_with_the_link(void **state)
     help_done(&roof);
 }
 
+/* A read may be two requests, whose memory goes with the end of the second. */
+static void what_finds_no_room_ends_after_what_was_kept_before(void **state)
+{
+    (void)state;
+    struct roof roof = {0};
+    open_ready(&roof);
+    const int64_t late_ms = HELP_NOW + FENCE + 1;
+    struct question q[3];
+    for (unsigned i = 0; i < 3; i++) {
+        q[i] = fenced(&roof, HELP_NOW, 0);
+        q[i].tag = i;
+        q[i].then = note_order;
+        help_ask(&q[i], 0, "GET a\r\n");
+    }
+    say_at(&roof, "$1\r\nA\r\n", late_ms);
+    char head[32];
+    const size_t head_size = (size_t)snprintf(head, sizeof head, "$%llu\r\n", LINK_KEPT_BYTES_MAX);
+    const size_t size = head_size + LINK_KEPT_BYTES_MAX + 2;
+    size_t room = 0;
+    char *at = link_read_room(roof.link, size, &room);
+    assert_non_null(at);
+    memcpy(at, head, head_size);
+    memcpy(at + size - 2, "\r\n", 2);
+    link_on_read(roof.link, size, late_ms);
+    assert_int_equal(roof.ended, 2);
+    help_ended(&q[0], L2_DOWN, "");
+    help_ended(&q[1], L2_DOWN, "");
+    say_at(&roof, "$1\r\nC\r\n", late_ms);
+    prove(&roof, late_ms + 1);
+    help_ended(&q[2], OK, "$1\r\nC\r\n");
+    help_done(&roof);
+}
+
 static void kept_replies_count_in_the_queue(void **state)
 {
     (void)state;
@@ -564,6 +597,7 @@ int main(void)
         cmocka_unit_test(a_beat_already_under_way_behind_the_read_is_waited_for),
         cmocka_unit_test(the_deadline_of_a_kept_reply_counts),
         cmocka_unit_test(kept_replies_end_with_the_link),
+        cmocka_unit_test(what_finds_no_room_ends_after_what_was_kept_before),
         cmocka_unit_test(kept_replies_count_in_the_queue),
         cmocka_unit_test(a_kept_reply_may_close_the_link_and_the_others_still_get_theirs),
         cmocka_unit_test(a_black_hole_closes_the_link),
