@@ -23,7 +23,9 @@ struct standstill {
     pthread_mutex_t lock;
     pthread_cond_t go_on;
     unsigned moving; /* workers that do not stand yet; under lock, as below */
-    bool over;
+    uint64_t turn;   /* of the standstill that began last */
+    uint64_t
+        ended; /* of the one that ended last: whoever stood for it may wake when the next has begun */
 };
 
 /* On the control loop. */
@@ -34,7 +36,7 @@ static void on_all_stand(struct letter *letter, void *owner)
     standstill->work(standstill->arg);
     standstill->busy = false;
     CHECK(pthread_mutex_lock(&standstill->lock) == 0);
-    standstill->over = true;
+    standstill->ended = standstill->turn;
     CHECK(pthread_cond_broadcast(&standstill->go_on) == 0);
     CHECK(pthread_mutex_unlock(&standstill->lock) == 0);
 }
@@ -49,7 +51,8 @@ static void on_stop(struct letter *letter, void *owner)
         CHECK(mailbox_post_urgent(standstill->control, &standstill->arrived) ==
               OK); /* control ends after its workers */
     }
-    while (!standstill->over) {
+    const uint64_t turn = standstill->turn;
+    while (standstill->ended < turn) {
         CHECK(pthread_cond_wait(&standstill->go_on, &standstill->lock) == 0);
     }
     CHECK(pthread_mutex_unlock(&standstill->lock) == 0);
@@ -93,7 +96,7 @@ enum status standstill_begin(struct standstill *standstill, void (*work)(void *a
     standstill->arg = arg;
     CHECK(pthread_mutex_lock(&standstill->lock) == 0);
     standstill->moving = count;
-    standstill->over = false;
+    standstill->turn++;
     CHECK(pthread_mutex_unlock(&standstill->lock) == 0);
     for (unsigned i = 0; i < count; i++) {
         standstill->stops[i] =

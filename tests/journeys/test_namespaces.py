@@ -348,3 +348,23 @@ def test_configurations_with_sections_are_checked_and_printed(stage):
     bad = run("[namespace a]\nprefix = a\nmode = available 5w\n", "--check-config")
     assert bad.returncode == 78
     assert bad.stderr == (f"terraced: {path}:3: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', with T between 10ms and 60s and G between 10ms and 24h\n")
+
+
+def test_reloads_in_a_row_let_every_worker_go_on(stage):
+    """The next standstill may begin before a worker has woken from the last one."""
+    with_n = "[namespace n]\nprefix = n:\nmemory = 100mb\n"
+    node = configured(stage, "", "--threads", "8", "--memory", "200mb")
+    client = node.client()
+    for i in range(100):
+        client.mset({f"n:{i}:{j}": "x" * 50 for j in range(1000)})  # so that a rebuild takes longer than a tick
+    conns = [node.wire(timeout_s=10) for _ in range(16)]  # all workers have one
+    for i in range(240):
+        node.config.write_text("" if i % 2 else with_n)
+        node.process.signal(signal.SIGHUP)
+        for conn in conns[:: 1 if i % 4 == 3 else 4]:
+            assert conn.ask("PING") == b"PONG"
+    node.config.write_text(with_n)
+    node.process.signal(signal.SIGHUP)
+    until(lambda: set(namespaces(node)) == {"default", "n"}, 10, "the last file stands")  # the log has its limit
+    for conn in conns:
+        conn.close()
