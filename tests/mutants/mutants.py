@@ -11,6 +11,7 @@ Mutant = collections.namedtuple("Mutant", "name rule edits killers equivalent", 
 
 CLAIM, FLIGHT, WINDOW, WINDOW_H = "tiers/l1_claim.c", "tiers/flight.c", "tiers/window.c", "tiers/window.h"
 CONTRACT, BARRIERS, RELAY = "tiers/contract.c", "tiers/barriers.c", "server/relay.c"
+ANNOUNCE, NAMESPACE = "tiers/announce.c", "tiers/namespace.c"
 COHERENCE, BUS, TARGET = "tiers/coherence.c", "tiers/coherence_bus.c", "tiers/coherence_target.c"
 STREAM, BEATS, WAIT = "tiers/coherence_stream.c", "tiers/own_beats.c", "tiers/coherence_wait.c"
 FENCE, DOOM, GREETING = "tiers/link_fence.c", "tiers/link_doom.c", "tiers/link_greeting.c"
@@ -43,10 +44,10 @@ MUTANTS = [
          "        return;\n    case BUS_FRAME")],
            ["unit coherence_bus", "unit coherence_frames", "sim storm"]),
     Mutant("a token survives the sending of an own write", "T1", [
-        (WINDOW, "    relay_end_keys(relay);\n    enum status status = link_ask", "    enum status status = link_ask")],
+        (WINDOW, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = link_ask", "    if (status == OK) {\n        status = link_ask")],
            ["unit window", "sim storm", "journey sessions"]),
     Mutant("a token survives the answer to an own write", "T1", [
-        (WINDOW, "    relay_end_keys(relay);\n    if (status == L2_DOWN)", "    if (status == L2_DOWN)")],
+        (WINDOW, "    relay_end_keys(relay);\n    relay->confirmed =", "    relay->confirmed =")],
            ["unit window", "sim storm"]),
     Mutant("a read overtakes an own write on its connection", "I3", [
         ("server/dispatch.c", "call->conn->writes_waiting > 0)", "call->conn->writes_waiting > 1000000)")],
@@ -88,7 +89,7 @@ MUTANTS = [
          "static struct own *own_of(const struct tiers_relay *relay)\n{\n"
          "    return &owns[((uintptr_t)relay >> 5) * 0x9e3779b97f4a7c15u >> 54];\n}\n"
          "static void relay_on_reply("),
-        (WINDOW, "    relay_end_keys(relay);\n    if (status == L2_DOWN)",
+        (WINDOW, "    relay_end_keys(relay);\n    relay->confirmed =",
          "    relay_end_keys(relay);\n    struct own *own = own_of(relay);\n"
          "    if (relay == own->relay && status == OK && reply.data[0] == '+') {\n"
          "        struct tiers_window *window = relay->window;\n"
@@ -102,8 +103,8 @@ MUTANTS = [
          "        if (l1_ask(l1, relay->keys, &ask, &seen, &claim) == CLAIMED) {\n"
          "            (void)!l1_fill(l1, relay->keys, &(struct l1_landing){.token = claim.token,\n"
          "                .generation = claim.generation, .install = true, .now_ms = window->now_ms}, item);\n"
-         "        }\n        item_release(item);\n        own->relay = NULL;\n    }\n    if (status == L2_DOWN)"),
-        (WINDOW, "    relay_end_keys(relay);\n    enum status status = link_ask",
+         "        }\n        item_release(item);\n        own->relay = NULL;\n    }\n    relay->confirmed ="),
+        (WINDOW, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = link_ask",
          "    if (bytes.size > 11 && memcmp(bytes.data, \"*3\\r\\n$3\\r\\nSET\", 11) == 0) {\n"
          "        struct own *own = own_of(relay);\n"
          "        const char *last = memrchr(bytes.data, '$', bytes.size);\n"
@@ -111,11 +112,11 @@ MUTANTS = [
          "        own->size = bytes.size - (size_t)(value - bytes.data) - 2;\n"
          "        if (own->size < sizeof own->value) {\n            memcpy(own->value, value, own->size);\n"
          "            own->relay = relay;\n        }\n    }\n"
-         "    relay_end_keys(relay);\n    enum status status = link_ask"),
+         "    relay_end_keys(relay);\n    if (status == OK) {\n        status = link_ask"),
         (WINDOW, "#include <stdlib.h>\n", "#include <stdlib.h>\n#include <string.h>\n")],
            ["unit window", "sim storm"]),
     Mutant("an install does not ask whose answer it is", "section 4", [
-        (FLIGHT, "return target != 0 && target == link_target(flight->link);", "return target != 1;")],
+        (FLIGHT, "return target != 0 && target == flight->target;", "return target != 1;")],
            ["unit window", "sim storm"]),
     Mutant("reads for L1 have no fence", "T3", [(FLIGHT, "        .fence_ms = fence_ms,\n        .asked_ms", "        .fence_ms = 0,\n        .asked_ms")],
            ["unit window", "sim storm", "journey l2_fence"]),
@@ -130,7 +131,7 @@ MUTANTS = [
          "const int64_t bound_ms = namespace_bound_ms(namespaces_default(window->namespaces));")],
            ["unit window", "sim storm", "journey namespaces its_own_bound"]),
     Mutant("beats go by the default namespace's bound", "section 7", [
-        ("tiers/namespace.c", "least_ms = bound_ms < least_ms ? bound_ms : least_ms;",
+        (NAMESPACE, "least_ms = bound_ms < least_ms ? bound_ms : least_ms;",
          "least_ms = ns == namespaces_default(spaces) ? bound_ms : least_ms;")],
            ["unit namespace", "sim storm"]),
 
@@ -169,11 +170,58 @@ MUTANTS = [
          ".kind = order->sync_ms >= INT64_MAX ? WAITER_EVERYWHERE : WAITER_MARKER")],
            ["journey cache_commands frozen_node"]),
     Mutant("a raised bound is served by before others know it", "section 7", [
-        ("tiers/namespace.c", "wanted < told_ms ? wanted : told_ms;", "told_ms < 0 ? told_ms : wanted;")],
+        (NAMESPACE, "wanted < told_ms ? wanted : told_ms;", "told_ms < 0 ? told_ms : wanted;")],
            ["unit namespace"]),
     Mutant("reading anew claims what is no suspect", "T3", [
         (CLAIM, "if (!l1_is_claim(item) && item->stamped_at_ms < ask->floor_ms) {", "if (!l1_is_claim(item)) {")],
            ["unit revalidate", "sim storm"]),
+
+    # --- strict
+    Mutant("a strict write is acknowledged before the marker", "section 7", [
+        (WINDOW, "if (status == OK && relay_must_wait(relay, reply)) {", "if (status == OK && reply.size == 0 && relay_must_wait(relay, reply)) {")],
+           ["unit modes"]),
+    Mutant("a strict read is told before all nodes are rid of older", "section 7", [
+        (FLIGHT, "if (status == OK && namespace_kind(", "if (status == OK && window == NULL && namespace_kind(")],
+           ["unit modes"]),
+    Mutant("strict is content if it cannot be told that all have applied", "section 7", [
+        (WINDOW, "relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));", "relay->on_reply(relay, status == STALE ? STALE : OK, buf_slice(&kept));")],
+           ["unit modes"]),
+    Mutant("strict does not wait for what a script wrote", "section 7", [
+        (WINDOW, "(relay->keys_unknown || relay->key_count == 0 || relay->ends_dbs != 0)", "relay->ends_dbs != 0")],
+           ["unit modes"]),
+    Mutant("strict waits for a marker only", "section 7", [
+        ("server/worker.c", ".waiter = {.kind = WAITER_EVERYWHERE,", ".waiter = {.kind = WAITER_MARKER,")],
+           ["journey modes until_it_is_fenced"]),
+
+    # --- writers = nodes
+    Mutant("writers = nodes: the write stands before its announcement", "section 8, F3", [
+        (ANNOUNCE, "    size_t at = 0;\n    while", "    size_t at = 0;\n    if (status == OK) {\n        status = buf_append_slice(out, command);\n    }\n    while"),
+        (ANNOUNCE, "        status = buf_append_slice(out, command);\n    }\n    return status == OK", "        ++at;\n    }\n    return status == OK")],
+           ["unit announce", "journey writers_nodes"]),
+    Mutant("writers = nodes: MULTI and EXEC are left out of the order", "section 8", [
+        (ANNOUNCE, "    enum status status = resp_append_request(out, 1, multi);", "    enum status status = resp_append_request(out, 1, exec);\n    (void)multi;")],
+           ["unit announce"]),
+    Mutant("writers = nodes: unknown keys are announced to nobody", "section 8", [
+        (ANNOUNCE, "if (key_count == 0 && status == OK) {", "if (key_count == 0 && status != OK) {")],
+           ["unit announce"]),
+    Mutant("writers = nodes: only the first frame of many keys is sent", "section 8", [
+        (ANNOUNCE, "        status = OK; /* the rest goes into the next */", "        status = OK;\n        *at = key_count;")],
+           ["unit announce"]),
+    Mutant("writers = nodes: a write's frame is not obeyed", "section 8", [
+        (BUS, "        stream_announced(&coherence->stream, text);\n        obey_frame(coherence, &frame, now_ms);", "        stream_announced(&coherence->stream, text);")],
+           ["unit coherence_bus"]),
+    Mutant("writers = nodes: a write's frame is not in the stream hash", "section 8, T6", [
+        (BUS, "        stream_announced(&coherence->stream, text);\n", "")],
+           ["unit coherence_bus", "journey writers_nodes stream_hash"]),
+    Mutant("writers = nodes: a bound is promised of what strangers may write", "section 8", [
+        (NAMESPACE, "const bool falls = untracked && !atomic_load(&ns->told);", "const bool falls = untracked && ns == NULL;")],
+           ["unit namespace"]),
+    Mutant("writers = nodes: what was held stays when the bus loses its tracking", "section 8", [
+        (NAMESPACE, "    if (atomic_exchange(&ns->fallen, falls) != falls) {", "    if (atomic_exchange(&ns->fallen, falls) != falls && ns == NULL) {")],
+           ["unit namespace", "unit coherence_bus", "journey writers_nodes comes_and_goes"]),
+    Mutant("writers = nodes: nodes that hear different things compare", "section 8, T6", [
+        (BUS, "    if (!hears_alike ||\n", "    if ((!hears_alike && now_ms == 0) ||\n")],
+           ["unit coherence_bus", "unit coherence_stream"]),
 
     # --- the barrier
     Mutant("a script owes no barrier", "I4", [(RELAY, ".owes = relay_owes(call),", ".owes = relay_owes(call) && call->argc == 0,")],

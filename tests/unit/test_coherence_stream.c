@@ -396,6 +396,24 @@ static void a_report_of_another_epoch_is_not_compared(void **state)
     stage_done(&stage);
 }
 
+/* It is told by nodes only, this one by Redis, too. */
+static void a_report_of_a_node_that_is_told_less_is_not_compared(void **state)
+{
+    (void)state;
+    struct stage stage;
+    const struct frame_beat beat = {
+        .applied_seq = 42,
+        .since_seq = 41,
+        .stream_hash = 4711,
+        .flags = FRAME_BEAT_UNTRACKED,
+        .epoch_mark = frame_epoch_mark((struct epoch){.counter = 5, .random = 55})};
+    open_with_report(&stage, &beat);
+    assert_true(stage_fresh(&stage));
+    assert_int_equal(stage_count(&stage, M_STREAM_DIFFERS), 0);
+    assert_int_equal(stage_count(&stage, M_STREAM_SKIPPED), 1);
+    stage_done(&stage);
+}
+
 static void a_difference_names_the_node_and_the_range(void **state)
 {
     (void)state;
@@ -506,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_hole_gives_no_false_alarm_of_another_kind),
         cmocka_unit_test(a_report_of_another_epoch_is_not_compared),
         cmocka_unit_test(a_report_that_did_not_come_home_is_repeated),
+        cmocka_unit_test(a_report_of_a_node_that_is_told_less_is_not_compared),
         cmocka_unit_test(a_difference_names_the_node_and_the_range),
         cmocka_unit_test(what_was_suspect_by_one_report_is_not_doubted_again_for_another),
         cmocka_unit_test(of_a_long_stream_the_newest_segments_are_held),
