@@ -13,7 +13,7 @@ DESTDIR ?=
 
 PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev \
             libmicrohttpd-dev libjansson-dev libcmocka-dev redis-server redis-tools \
-            python3 python3-pytest python3-redis prometheus xz-utils procps spin
+            python3 python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
 LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wswitch-enum \

@@ -103,16 +103,17 @@ int main(int argc, char **argv)
     (void)uv_loop_init(&process.loop);
     (void)uv_async_init(&process.loop, &process.ended, on_ended);
     process.ended.data = &process;
+    /* Before the node, which may be answering already when node_start returns; they are looked at in uv_run. */
+    watch_signal(&process, 0, SIGTERM, on_terminate);
+    watch_signal(&process, 1, SIGINT, on_terminate);
+    watch_signal(&process, 2, SIGHUP, on_hangup);
     if (node_start(&options, on_node_ended, &process, &process.node, error) != OK) {
         (void)fprintf(stderr, "terraced: %s\n", error);
-        uv_close((uv_handle_t *)&process.ended, NULL);
+        on_ended(&process.ended);
         (void)uv_run(&process.loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&process.loop);
         return EXIT_CONFIG;
     }
-    watch_signal(&process, 0, SIGTERM, on_terminate);
-    watch_signal(&process, 1, SIGINT, on_terminate);
-    watch_signal(&process, 2, SIGHUP, on_hangup);
     (void)uv_run(&process.loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&process.loop);
     log_write(&process.node->log, LOG_NOTICE, "ended", "all is closed");

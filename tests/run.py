@@ -55,7 +55,10 @@ def cmocka(tally, name, program):
     tally.add(name, passed, failed, seconds, output)
 
 
-def pytest(tally, name, arguments, env):
+def pytest(tally, name, arguments, env, at_once=1):
+    """`at_once`: journeys mostly wait, so several files may run beside each other; a file stays in one process."""
+    if at_once > 1:
+        arguments = ["-n", str(at_once), "--dist", "loadfile", *arguments]
     code, output, seconds = run([PYTHON, "-m", "pytest", "-q",
                                  "-p", "no:cacheprovider", *arguments], env, timeout=1200)
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|errors?)", output.splitlines()[-1] if output else "")}
@@ -132,13 +135,13 @@ def main():
         "unit-tsan": lambda: unit(tally, build, "tsan"),
         "sim": lambda: sim(tally, build, "release", 4000, 1000),
         "sim-asan": lambda: sim(tally, build, "asan", 400, 100),
-        "fuzz": lambda: fuzz(tally, build, 5),
-        "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env),
+        "fuzz": lambda: fuzz(tally, build, 4),
+        "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env, at_once=3),
         "runs": lambda: pytest(tally, "runs", ["tests/soak"], env),
         "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", sanitized,
-                                        {**short, "TERRACED": f"{build}/asan/terraced"}),
+                                        {**short, "TERRACED": f"{build}/asan/terraced"}, at_once=2),
         "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*sanitized, "tests/journeys/test_history.py"],
-                                        {**short, "TERRACED": f"{build}/tsan/terraced"}),
+                                        {**short, "TERRACED": f"{build}/tsan/terraced"}, at_once=2),
     }
     for name in wanted or steps:
         steps[name]()
