@@ -266,7 +266,11 @@ void cmd_debug(struct call *call)
         {"set-skip-checksum-validation", 3, debug_ok},
         {"help", 2, debug_help},
     };
-    if (!call->node->options.enable_debug_command) { /* START: read-only while the node runs */
+    (void)pthread_mutex_lock(
+        &call->node->options_lock); /* it never changes, but a reload writes it */
+    const bool is_allowed = call->node->options.enable_debug_command;
+    (void)pthread_mutex_unlock(&call->node->options_lock);
+    if (!is_allowed) {
         reply_error(
             call->reply,
             "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", "

@@ -42,7 +42,7 @@ static void info_server(struct info *info)
 {
     struct utsname machine = {0};
     char executable[1024] = "";
-    const struct node *node = info->node;
+    struct node *node = info->node;
     int64_t up_s = (info->now_ms - node->started_at_ms) / 1000;
     (void)uname(&machine);
     (void)!readlink("/proc/self/exe", executable, sizeof(executable) - 1);
@@ -69,7 +69,9 @@ static void info_server(struct info *info)
     info_line(info, "configured_hz:10");
     info_line(info, "lru_clock:%" PRId64, (info->now_ms / 1000) & 0xffffff);
     info_line(info, "executable:%s", executable);
+    (void)pthread_mutex_lock(&node->options_lock); /* a reload frees it */
     info_line(info, "config_file:%s", node->options.file == NULL ? "" : node->options.file);
+    (void)pthread_mutex_unlock(&node->options_lock);
     info_line(info, "io_threads_active:0");
     info_line(info, "worker_threads:%u", node->worker_count);
 }
