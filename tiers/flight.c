@@ -111,15 +111,20 @@ static bool is_no_answer(enum status status, struct slice error)
     return status == L2_DOWN || (status == L2_ERROR && error_is_of_l2(error));
 }
 
-/* The answer, or what L1 holds instead if there is none and the reader's contract goes so far. */
+/* The answer, or what L1 holds instead if there is none and the reader's contract goes so far. To one in the background
+ * what L1 holds is no answer: it is the suspect that was to be read anew. */
 static void reader_tell(struct tiers_window *window, const struct l1_key *key,
                         struct tiers_reader *reader, enum status status,
                         const struct tiers_value *value)
 {
     struct l1_value found = {0};
     const struct ns_key home = window_key(window, key);
-    if (is_no_answer(status, value->error) &&
-        tiers_spare(window, &home, reader->wish, &found) == OK) {
+    const bool unanswered = is_no_answer(status, value->error);
+    if (reader->in_background) {
+        reader->on_value(reader, unanswered ? L2_DOWN : status, value);
+        return;
+    }
+    if (unanswered && tiers_spare(window, &home, reader->wish, &found) == OK) {
         const struct tiers_value spare = {.item = found.item, .is_spare = true};
         reader->on_value(reader, OK, &spare);
         item_release(found.item);

@@ -49,7 +49,8 @@ struct revalidate {
     uint64_t cursor;
     uint64_t suspects; /* met */
     uint64_t asked;
-    size_t looked; /* at how many, in this tick */
+    uint64_t settled; /* of the suspects met: answered, or gone when their turn came */
+    size_t looked;    /* at how many, in this tick */
     /* what to ask for: found[first] to found[count - 1], the hottest first, each malloc'ed */
     size_t first;
     size_t count;
@@ -235,7 +236,9 @@ static void on_value(struct tiers_reader *reader, enum status status,
     item_release(ask->suspect);
     ask->suspect = NULL;
     revalidate->asks_busy--;
-    if (status == OK || status == L2_ERROR) {
+    if (status == OK ||
+        status == L2_ERROR) { /* an error about the key: it holds no string any more */
+        revalidate->settled++;
         revalidate->shown.suspects -= revalidate->shown.suspects > 0;
     } else {
         revalidate->halted = true;
@@ -266,7 +269,8 @@ static bool ask_for(struct revalidate *revalidate, const struct candidate *candi
         revalidate->asked++;
         revalidate->budget -= MILLI;
     }
-    return status == PENDING || status == MISS; /* a miss: somebody else was faster */
+    revalidate->settled += status == MISS; /* somebody else was faster */
+    return status == PENDING || status == MISS;
 }
 
 /* As far as the budget goes; the rest when answers come, so that no queue builds up before the clients' reads. */
@@ -329,6 +333,7 @@ static void begin_pass(struct revalidate *revalidate)
     revalidate->cursor = 0;
     revalidate->suspects = 0;
     revalidate->asked = 0;
+    revalidate->settled = 0;
 }
 
 static void begin_round(struct revalidate *revalidate, int64_t floor_ms)
@@ -346,8 +351,8 @@ static void begin_round(struct revalidate *revalidate, int64_t floor_ms)
 
 static void end_pass(struct revalidate *revalidate)
 {
-    /* What this pass asked for was counted when it was met. */
-    revalidate->shown.suspects = revalidate->suspects - revalidate->asked;
+    /* What this pass settled was counted when it was met. */
+    revalidate->shown.suspects = revalidate->suspects - revalidate->settled;
     revalidate->running = revalidate->asked > 0;
     begin_pass(revalidate);
 }

@@ -25,6 +25,7 @@ struct stage {
     struct tiers_window *window;
     int64_t now_ms;
     const char *value; /* what Redis has for each key; NULL: nothing */
+    const char *error; /* what it answers to GET instead; NULL: the value */
     unsigned asked;
     char names[ASKED_MAX][NAME_MAX_SIZE]; /* in the order they were asked for */
 };
@@ -124,6 +125,8 @@ static void answer_one(struct stage *stage, const struct request_reader *reader,
         assert_true(stage->asked < ASKED_MAX && name.size < NAME_MAX_SIZE);
         memcpy(stage->names[stage->asked++], name.data, name.size);
         assert_int_equal(buf_printf(out, stage->value == NULL ? ":-2\r\n" : ":-1\r\n"), OK);
+    } else if (slice_is(verb, "GET") && stage->error != NULL) {
+        assert_int_equal(buf_printf(out, "-%s\r\n", stage->error), OK);
     } else if (slice_is(verb, "GET")) {
         assert_int_equal(stage->value == NULL ? buf_printf(out, "$-1\r\n")
                                               : buf_printf(out, "$%zu\r\n%s\r\n",
@@ -603,6 +606,57 @@ static void few_are_under_way_at_once(void **state)
     stage_done(stage);
 }
 
+/* `available` shows its suspects when L2 does not answer; that is no reading anew. */
+static void a_suspect_that_l2_did_not_answer_for_stays_one(void **state)
+{
+    (void)state;
+    struct namespace_spec spec = spec_of("default", "");
+    spec.settings.mode.kind = NAMESPACE_AVAILABLE;
+    spec.settings.mode.grace_ms = 3600000;
+    struct stage *stage = stage_open(&spec, 1);
+    fill(stage, 10, 20);
+    raise_floor(stage);
+    (void)tick(stage);
+    stage->now_ms += TICK_MS;
+    prove(stage);
+    tiers_window_tick(stage->window, stage->now_ms);
+    assert_true(link_output(stage->roof.link).size > 0);
+    link_on_lost(stage->roof.link, "gone", stage->now_ms);
+    stage->now_ms += 2000; /* the timeout of reads */
+    prove(stage);
+    tiers_window_tick(stage->window, stage->now_ms);
+    assert_true(metrics_read(&stage->metrics, M_REVALIDATED_FAILED) > 0);
+    assert_int_equal(metrics_read(&stage->metrics, M_REVALIDATED_SAME), 0);
+    assert_int_equal(metrics_read(&stage->metrics, M_STALE_SERVED), 0);
+    assert_int_equal(seen(stage).suspects, 10);
+    stage_done(stage);
+}
+
+/* Redis runs a script for long, or loads its data: that says nothing about the key. */
+static void an_error_of_l2_ends_the_turn_and_no_suspect(void **state)
+{
+    (void)state;
+    struct stage *stage = stage_open_plain();
+    fill(stage, 100, 20);
+    raise_floor(stage);
+    (void)tick(stage);
+    stage->error = "BUSY Redis is busy running a script.";
+    const unsigned asked = ticks(stage, 60); /* several passes over all of them, if it went on */
+    assert_true(asked > 0);
+    assert_int_equal(metrics_read(&stage->metrics, M_REVALIDATED_FAILED), asked);
+    assert_int_equal(seen(stage).suspects, 100);
+    assert_true(seen(stage).running);
+    stage->error = NULL;
+    assert_int_equal(ticks(stage, 60), 100);
+    assert_int_equal(seen(stage).suspects, 0);
+    stage->error = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    raise_floor(stage);
+    (void)ticks(stage, 60);
+    assert_int_equal(seen(stage).suspects, 0); /* they are no strings any more */
+    assert_false(seen(stage).running);
+    stage_done(stage);
+}
+
 static void a_window_may_end_while_reads_are_under_way(void **state)
 {
     (void)state;
@@ -639,6 +693,8 @@ int main(void)
         cmocka_unit_test(a_client_that_comes_meanwhile_joins_and_it_is_a_use),
         cmocka_unit_test(only_suspects_are_claimed),
         cmocka_unit_test(few_are_under_way_at_once),
+        cmocka_unit_test(a_suspect_that_l2_did_not_answer_for_stays_one),
+        cmocka_unit_test(an_error_of_l2_ends_the_turn_and_no_suspect),
         cmocka_unit_test(a_window_may_end_while_reads_are_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
