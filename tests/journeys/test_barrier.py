@@ -235,6 +235,20 @@ def test_the_answer_waits_for_a_bus_that_is_late(slow_bus):
 
 
 @pytest.mark.own
+def test_what_keys_and_scan_do_not_show_is_not_served_while_the_bus_is_late(stage):
+    redis_server = stage.redis()
+    with FaultProxy(("127.0.0.1", redis_server.port)) as proxy:
+        node = stage.node(l2=proxy.url)
+        proxy.delay(40, "down", who="bus")
+        with node.wire() as conn, redis_server.wire() as stranger:
+            for words in (["KEYS", "hid*"], ["SCAN", "0"], ["DBSIZE"], ["RANDOMKEY"]):
+                stranger.ask("SET", "hidden", "0")
+                until(lambda: serves_hits(node, conn, "hidden"), 10, "hits")
+                stranger.ask("DEL", "hidden")
+                assert conn.pipeline([words, ["GET", "hidden"]])[1] == wire.NULL_BULK, f"behind {words[0]}"
+
+
+@pytest.mark.own
 def test_an_answer_waits_for_a_ping_of_its_own(stage):
     """Not for one that was out before it came: what its script wrote stands behind that one's pong."""
     with FaultProxy(("127.0.0.1", stage.redis().port)) as proxy:

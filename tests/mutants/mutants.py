@@ -225,10 +225,10 @@ MUTANTS = [
 
     # --- the barrier
     Mutant("a script owes no barrier", "I4", [(RELAY, ".owes = relay_owes(call),", ".owes = relay_owes(call) && call->argc == 0,")],
-           ["journey barrier"]),
+           ["journey barrier late"]),
     Mutant("a read of keys that nobody named owes no barrier", "I4", [
         (RELAY, "        return command->first_key == 0;", "        return command->first_key == 0 && relay_writes(command);")],
-           ["journey barrier"]),
+           ["journey barrier bus_is_late"]),
     Mutant("a read behind one that owes may hit", "I4", [
         (RELAY, "holds_back = relay_writes(call->command) || relay->owes;", "holds_back = relay_writes(call->command);")],
            ["journey barrier"]),
@@ -245,7 +245,7 @@ MUTANTS = [
            ["unit barriers"]),
     Mutant("an answer joins a barrier that was asked for before", "I4", [
         ("server/barrier.c", "list_push_back(&desk->next, &place->link);", "list_push_back(desk->under_way ? &desk->asked : &desk->next, &place->link);")],
-           ["journey barrier"]),
+           ["journey barrier ping_of_its_own"]),
 
     # --- beats, horizon, floor, generation
     Mutant("H is the time of the receipt", "T4, I1", [(BUS, "home_ms = beat->sent_at_ms;", "home_ms = now_ms;")],
