@@ -18,8 +18,8 @@
 
 #include "protocol/frame.h"
 
-/* Above this a counter is refused as garbage: Lua's numbers are exact to 2^53, and the script counts to 15 digits. */
-#define EPOCH_COUNTER_MAX 999999999999999ll
+/* Above this a counter is refused as garbage: coherence_meet has 48 bits for it, and the script counts to 14 digits. */
+#define EPOCH_COUNTER_MAX 99999999999999ll
 enum {
     BEAT_ERROR_MAX = 160
 };

@@ -13,6 +13,9 @@ void coherence_lose_target(struct coherence *coherence)
     set_target(coherence, 0);
 }
 
+_Static_assert((uint64_t)EPOCH_COUNTER_MAX <= UINT64_MAX >> COHERENCE_RUN_BITS,
+               "a counter and a run in one word");
+
 void coherence_meet(struct coherence *coherence, const struct beat_answer *answer)
 {
     _Atomic uint64_t *place = &coherence->view.newest;

@@ -43,7 +43,7 @@ end
 local known = tonumber(ARGV[2])
 local meta = redis.call('HMGET', 'terrace:meta', 'epoch', 'rand', 'run', 'replid')
 local counter, random = 0, meta[2]
-if meta[1] and #meta[1] <= 15 and string.match(meta[1], '^%d+$') then
+if meta[1] and #meta[1] <= 14 and string.match(meta[1], '^%d+$') then
     counter = tonumber(meta[1])
 end
 
