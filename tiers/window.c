@@ -378,7 +378,7 @@ enum status window_confirm(struct tiers_window *window, struct tiers_confirm *co
                                        window->read_timeout_ms);
 }
 
-/* Whether it touches a strict namespace, or may. */
+/* Whether it touches a strict namespace, or may. A read, too: what it shows nobody may read older afterwards. */
 static bool relay_is_strict(const struct tiers_relay *relay)
 {
     for (size_t i = 0; i < relay->key_count; i++) {
@@ -386,9 +386,9 @@ static bool relay_is_strict(const struct tiers_relay *relay)
             return true;
         }
     }
-    return relay->writes &&
-           (relay->keys_unknown || relay->key_count == 0 || relay->ends_dbs != 0) &&
-           namespaces_any_strict(relay->window->namespaces);
+    const bool any =
+        relay->keys_unknown || (relay->writes && (relay->key_count == 0 || relay->ends_dbs != 0));
+    return any && namespaces_any_strict(relay->window->namespaces);
 }
 
 static void relay_on_confirmed(struct tiers_confirm *confirm, enum status status)
