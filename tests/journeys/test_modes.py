@@ -320,9 +320,11 @@ def test_atleast_reads_on_one_node_what_was_written_on_another(stage):
     redis_server = stage.redis()
     writer, reader = stage.node(l2=redis_server), stage.node(l2=redis_server)
     stranger = redis_server.client()
-    rounds, behind = 2000, {"atleast": 0, "plain": 0}
+    behind = {"atleast": 0, "plain": 0}
     with writer.wire() as write, reader.wire() as read:
-        for i in range(rounds):
+        for i in range(20000):
+            if i >= 2000 and behind["plain"] > 0:
+                break  # on a busy machine it may take longer until the reader is behind for once
             read.ask("GET", "k")
             stranger.eval(LOAD, 0, i)
             assert write.ask("SET", "k", str(i)) == b"OK"
