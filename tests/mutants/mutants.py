@@ -187,7 +187,7 @@ MUTANTS = [
         (WINDOW, "relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));", "relay->on_reply(relay, status == STALE ? STALE : OK, buf_slice(&kept));")],
            ["unit modes"]),
     Mutant("strict does not wait for what a script wrote", "section 7", [
-        (WINDOW, "(relay->keys_unknown || relay->key_count == 0 || relay->ends_dbs != 0)", "relay->ends_dbs != 0")],
+        (WINDOW, "return any && namespaces_any_strict(", "return any && !relay->keys_unknown && namespaces_any_strict(")],
            ["unit modes"]),
     Mutant("strict waits for a marker only", "section 7", [
         ("server/worker.c", ".waiter = {.kind = WAITER_EVERYWHERE,", ".waiter = {.kind = WAITER_MARKER,")],
