@@ -15,7 +15,8 @@
 
 enum {
     WORKER_TICK_MS = 100,
-    WORKER_CONN_TICKS = 10
+    WORKER_CONN_TICKS = 10,
+    CONFIRM_WAITS_MAX = 128 /* of one worker */
 };
 
 /* --- the batch ---------------------------------------------------------------------------------------------------------- */
@@ -111,10 +112,77 @@ void worker_mark_woken(struct worker *worker, struct conn *conn)
     }
 }
 
+/* --- strict: waiting for all nodes ---------------------------------------------------------------------------------------- */
+
+/* All who come in one turn of the loop share one wait, so that pipelines of writes do not use up LIMIT_WAITERS. */
+struct confirm_wait {
+    struct bus_wait wait; /* first: an errand is cast back */
+    struct list confirms;
+};
+
+static void confirms_end(struct list *confirms, enum status status)
+{
+    while (!list_empty(confirms)) {
+        struct tiers_confirm *confirm = LIST_ENTRY(confirms->next, struct tiers_confirm, in_roof);
+        list_remove(&confirm->in_roof);
+        confirm->on_confirmed(confirm, status);
+    }
+}
+
+static void worker_on_confirmed(struct errand *errand)
+{
+    struct confirm_wait *wait = (struct confirm_wait *)(void *)errand;
+    struct worker *worker = errand->home;
+    worker_read_clock(worker);
+    worker->confirm_waits--;
+    confirms_end(&wait->confirms, wait->wait.status);
+    free(wait);
+}
+
+static void worker_send_confirms(struct worker *worker)
+{
+    if (list_empty(&worker->confirms) || worker->confirm_waits >= CONFIRM_WAITS_MAX) {
+        return;
+    }
+    struct confirm_wait *wait = malloc(sizeof(*wait));
+    struct list confirms;
+    list_init(&confirms);
+    list_splice_back(&confirms, &worker->confirms);
+    if (wait == NULL) {
+        confirms_end(&confirms, NO_MEMORY);
+        return;
+    }
+    *wait = (struct confirm_wait){
+        .wait = {.errand = {.done = worker_on_confirmed},
+                 .waiter = {.kind = WAITER_EVERYWHERE, .deadline_ms = worker->confirm_deadline_ms}},
+    };
+    list_init(&wait->confirms);
+    list_splice_back(&wait->confirms, &confirms);
+    worker->confirm_deadline_ms = 0;
+    worker->confirm_waits++;
+    if (bus_wait_send(&wait->wait, worker) != OK) {
+        worker->confirm_waits--;
+        list_splice_back(&confirms, &wait->confirms);
+        free(wait);
+        confirms_end(&confirms, BUSY);
+    }
+}
+
+static enum status worker_confirm(void *arg, struct tiers_confirm *confirm, int64_t deadline_ms)
+{
+    struct worker *worker = ((struct l2_roof *)arg)->owner;
+    list_push_back(&worker->confirms, &confirm->in_roof);
+    if (deadline_ms > worker->confirm_deadline_ms) {
+        worker->confirm_deadline_ms = deadline_ms;
+    }
+    return OK;
+}
+
 /* --- the stages of a turn -------------------------------------------------------------------------------------------------- */
 
 static void worker_flush(struct worker *worker)
 {
+    worker_send_confirms(worker);
     if (worker->roof != NULL) {
         l2_roof_flush(worker->roof);
     }
@@ -269,40 +337,6 @@ static enum status worker_post_tiers(void *arg, unsigned to, struct tiers_post *
     return must ? mailbox_post_urgent(mailbox, letter) : mailbox_post(mailbox, letter);
 }
 
-/* --- strict: waiting for all nodes ---------------------------------------------------------------------------------------- */
-
-struct confirm_wait {
-    struct bus_wait wait; /* first: an errand is cast back */
-    struct tiers_confirm *confirm;
-};
-
-static void worker_on_confirmed(struct errand *errand)
-{
-    struct confirm_wait *wait = (struct confirm_wait *)(void *)errand;
-    worker_read_clock(errand->home);
-    wait->confirm->on_confirmed(wait->confirm, wait->wait.status);
-    free(wait);
-}
-
-static enum status worker_confirm(void *arg, struct tiers_confirm *confirm, int64_t deadline_ms)
-{
-    struct l2_roof *roof = arg;
-    struct confirm_wait *wait = malloc(sizeof(*wait));
-    if (wait == NULL) {
-        return NO_MEMORY;
-    }
-    *wait = (struct confirm_wait){
-        .wait = {.errand = {.done = worker_on_confirmed},
-                 .waiter = {.kind = WAITER_EVERYWHERE, .deadline_ms = deadline_ms}},
-        .confirm = confirm,
-    };
-    const enum status status = bus_wait_send(&wait->wait, roof->owner);
-    if (status != OK) {
-        free(wait);
-    }
-    return status;
-}
-
 /* --- life -------------------------------------------------------------------------------------------------------------------- */
 
 static enum status worker_open_window(struct worker *worker)
@@ -355,6 +389,7 @@ static void worker_init_replies(struct worker *worker)
     list_init(&worker->dirty);
     list_init(&worker->taken);
     list_init(&worker->woken);
+    list_init(&worker->confirms);
     barrier_desk_open(&worker->barrier);
 }
 

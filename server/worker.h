@@ -84,6 +84,9 @@ struct worker {
     int64_t drain_until_ms;
     struct l2_roof *roof; /* sockets of its links; NULL: alone */
     struct barrier_desk barrier;
+    struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
+    int64_t confirm_deadline_ms;  /* the latest of theirs */
+    unsigned confirm_waits;       /* under way */
     struct read_wait *spare_read; /* cmd_read.c: a reader for the next GET; malloc'ed or NULL */
     struct fetch *spare_fetch;    /* cmd_fetch.c: the same */
     struct reply aside;           /* an answer made now that must wait for its turn */

@@ -41,6 +41,7 @@
 #define TERRACE_TIERS_TIERS_H
 
 #include "tiers/announce.h"
+#include "tiers/base/list.h"
 #include "tiers/coherence.h"
 #include "tiers/contract.h"
 #include "tiers/l1.h"
@@ -111,6 +112,7 @@ struct tiers_post {
 struct tiers_confirm {
     /* Exactly once after OK, never from inside, on the window's loop. OK: all have applied. */
     void (*on_confirmed)(struct tiers_confirm *confirm, enum status status);
+    struct list in_roof; /* the roof's, until then */
 };
 
 struct tiers_window_options {

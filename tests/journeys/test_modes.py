@@ -416,6 +416,17 @@ def test_what_a_script_shows_nobody_reads_older_afterwards(stage):
         assert a.read() == b"OK" and b.ask("GET", "k") == b"w"
 
 
+def test_many_strict_writes_at_once_are_all_acknowledged(stage):
+    """More than calls of a node may wait for the bus: those of one turn share their wait."""
+    node = strict_nodes(stage, stage.redis(), 1)[0]
+    conns = [node.wire() for _ in range(12)]
+    for i, conn in enumerate(conns):
+        conn.send(b"".join(wire.encode(["SET", f"{i}:{j}", "v"]) for j in range(1000)))
+    for conn in conns:
+        assert {conn.read() for _ in range(1000)} == {b"OK"}
+        conn.close()
+
+
 def test_strict_with_redis_away_and_with_the_bus_cut(stage):
     redis_server = stage.redis()
     node = strict_nodes(stage, redis_server, 1)[0]
