@@ -7,6 +7,9 @@
  * is still a master that writes, in the epoch that the caller expects, or answers an error that names what differs;
  * one whose first word is EPOCH says that only the epoch is another (or must be: a check begins none).
  *
+ * Seqs go on over epochs, and those of a later epoch are above all earlier ones (epoch << 32 at least): a seq that was
+ * taken in it is not reached by a node that has not heard of it yet.
+ *
  * Redis' side: hash terrace:meta (epoch, rand, run, replid), string terrace:seq, hash terrace:nodes (node: deadline in
  * ms), channel terrace:bus, all in coherence-db. The random of the epoch is 8 raw bytes, little endian, in the hash as
  * in the frame. A key of another type is an error of every beat; a hash whose fields are not ours is no epoch, and a

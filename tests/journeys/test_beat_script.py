@@ -18,6 +18,11 @@ FRAME = bytes(range(96))  # any bytes: the script splices 24 of them and looks a
 RANDOM_A, RANDOM_B, RANDOM_C = b"\x00\r\n\xff\x80abc", b"BBBBBBBB", b"CCCCCCCC"
 
 
+def base(epoch):
+    """The seqs of an epoch are above all of the epochs before."""
+    return epoch << 32
+
+
 class Answer:
     def __init__(self, reply):
         self.counter, self.random, self.seq, began, self.run = reply
@@ -64,9 +69,9 @@ def follow(replica, master):
 
 def test_the_first_beat_begins_epoch_1_and_the_second_goes_on(server):
     first = beat(server)
-    assert (first.epoch, first.seq, first.began) == ((1, RANDOM_A), 1, True)
+    assert (first.epoch, first.seq, first.began) == ((1, RANDOM_A), base(1) + 1, True)
     second = beat(server, known=1, random=RANDOM_B)
-    assert (second.epoch, second.seq, second.began) == ((1, RANDOM_A), 2, False)
+    assert (second.epoch, second.seq, second.began) == ((1, RANDOM_A), base(1) + 2, False)
 
 
 def test_a_greeting_decides_the_epoch_but_takes_no_seq_and_publishes_nothing(server):
@@ -74,11 +79,11 @@ def test_a_greeting_decides_the_epoch_but_takes_no_seq_and_publishes_nothing(ser
     pubsub.subscribe("terrace:bus")
     assert pubsub.get_message(timeout=5)["type"] == "subscribe"
     first = greet(server)
-    assert (first.epoch, first.seq, first.began) == ((1, RANDOM_A), 0, True)
+    assert (first.epoch, first.seq, first.began) == ((1, RANDOM_A), base(1), True)
     second = greet(server, known=1, random=RANDOM_B)
-    assert (second.epoch, second.seq, second.began) == ((1, RANDOM_A), 0, False)
-    assert beat(server).seq == 1
-    assert greet(server).seq == 1
+    assert (second.epoch, second.seq, second.began) == ((1, RANDOM_A), base(1), False)
+    assert beat(server).seq == base(1) + 1
+    assert greet(server).seq == base(1) + 1
     assert len([message for message in iter(lambda: pubsub.get_message(timeout=0.2), None)]) == 1
 
 
@@ -173,6 +178,18 @@ def test_a_demotion_undone_in_the_same_process_is_a_new_epoch_too(server):
     assert not beat(server, known=2).began
 
 
+def test_seqs_of_a_later_epoch_are_above_all_of_earlier_ones(server):
+    for _ in range(50):
+        last = beat(server).seq
+    server.client().flushall()  # the counter is gone; the nodes know the epoch
+    after = beat(server, known=1, random=RANDOM_B)
+    assert after.counter == 2 and after.seq == base(2) + 1 > last
+    server.client(db=DB).delete("terrace:meta")  # the counter stayed: it goes on, above
+    assert beat(server, known=2).seq == base(3) + 1
+    server.client(db=DB).set("terrace:seq", base(9))
+    assert beat(server, known=9).seq == base(10) + 1
+
+
 def test_two_nodes_racing_after_a_flush_agree(server):
     beat(server, known=0)
     server.client().flushall()
@@ -187,7 +204,7 @@ def test_a_lost_seq_is_a_new_epoch(server):
     beat(server)
     server.client(db=DB).delete("terrace:seq")
     after = beat(server, known=1, random=RANDOM_B)
-    assert (after.epoch, after.seq, after.began) == ((2, RANDOM_B), 1, True)
+    assert (after.epoch, after.seq, after.began) == ((2, RANDOM_B), base(2) + 1, True)
 
 
 def test_a_new_epoch_deletes_the_log(server):
@@ -313,10 +330,10 @@ def test_a_check_answers_as_a_greeting_and_leaves_no_trace(server):
         before = written(server)
         seen = check(server, first)
         assert written(server) == before
-        assert beat(server).seq == 2
+        assert beat(server).seq == base(1) + 2
         published = bus.read()  # nothing came before it
-        assert published[1] == b"terrace:bus" and struct.unpack("<Q", published[2][32:40]) == (2,)
-    assert (seen.epoch, seen.seq, seen.began) == (first.epoch, 1, False)
+        assert published[1] == b"terrace:bus" and struct.unpack("<Q", published[2][32:40]) == (base(1) + 2,)
+    assert (seen.epoch, seen.seq, seen.began) == (first.epoch, base(1) + 1, False)
     assert seen.run == first.run == server.client().info("server")["run_id"].encode()
 
 

@@ -12,6 +12,7 @@ import pytest
 
 import wire
 from harness import BOUND_S, SLACK_S, ask_timed, serves_hits, until
+from proxy import FaultProxy
 
 pytestmark = pytest.mark.own
 
@@ -63,6 +64,28 @@ def warm_until_l1(conn, key):
 
 
 # --- LASTSEQ and WAITSEQ ---
+
+def test_a_seq_of_a_new_epoch_is_not_reached_by_who_has_not_heard_of_it(stage):
+    """FLUSHALL takes the counter away; what is counted after it must not be mistaken for what was counted before."""
+    redis_server = stage.redis()
+    with FaultProxy(("127.0.0.1", redis_server.port)) as proxy:
+        a, b = stage.node("--mode", "bounded 30s", l2=redis_server), stage.node("--mode", "bounded 30s", l2=proxy.url)
+        with a.wire() as on_a, b.wire() as on_b:
+            on_a.ask("SET", "k", "old")
+            until(lambda: serves_hits(b, on_b, "k"), 5, "the old value is in the L1 of b")
+            for _ in range(20):
+                on_b.ask("CACHE.LASTSEQ")
+            proxy.freeze("down")
+            on_a.ask("FLUSHALL")
+            on_a.ask("SET", "k", "new")
+            until(lambda: a.coherence_state() == "SYNCED", 5)
+            seq = on_a.ask("CACHE.LASTSEQ")
+            reply = on_b.ask("CACHE.WAITSEQ", seq, 300)
+            assert isinstance(reply, wire.Error) and reply.startswith(b"STALE"), reply
+            proxy.heal()
+            assert on_b.ask("CACHE.WAITSEQ", seq, 20_000) == b"OK"
+            assert on_b.ask("GET", "k") == b"new"
+
 
 def test_what_was_acknowledged_before_lastseq_is_seen_after_waitseq(pair):
     a, b = pair

@@ -215,6 +215,7 @@ static bool beat_epoch(const struct request *request)
         data->random = get_u64le(request->argv[BEAT_RANDOM].data);
         data->has_meta = true;
         data->seq = data->has_seq ? data->seq : 0;
+        data->seq = data->seq < data->epoch << 32 ? data->epoch << 32 : data->seq;
         data->has_seq = true;
         TRACE(redis->world, "redis %" PRIu64 ": epoch %" PRIu64 " begins: %s", redis->run,
               data->epoch, why);

@@ -78,7 +78,15 @@ if why then
     random = ARGV[3]
     redis.call('DEL', 'terrace:log')
     redis.call('HSET', 'terrace:meta', 'epoch', counter, 'rand', random)
-    redis.call('SETNX', 'terrace:seq', 0)
+    -- Every seq of this epoch is above all of the epochs before: who holds one of them waits for what came later still,
+    -- also on a node that has not heard of the new epoch (WAITSEQ, ATLEAST). Exact in Lua below 2^53.
+    local base = counter < 2097152 and counter * 4294967296 or 0
+    local before = redis.call('GET', 'terrace:seq') or '0'
+    if (tonumber(before) or base) < base then
+        redis.call('SET', 'terrace:seq', string.format('%.0f', base))
+    else
+        redis.call('SETNX', 'terrace:seq', 0)
+    end
 end
 if not check and (began == 1 or meta[4] ~= replid) then
     redis.call('HSET', 'terrace:meta', 'run', run, 'replid', replid)
