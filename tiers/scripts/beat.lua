@@ -12,6 +12,9 @@
 -- A check changes nothing, tells nobody and begins no epoch: where another call would begin one, and where another one
 -- stands, it answers -EPOCH and says what differs.
 --
+-- The keys are the nodes' own. A client that may write may overwrite them, too, in this database or by SWAPDB: what is no
+-- record of ours, by type or by value, is as good as missing. It is replaced, and a new epoch begins.
+--
 -- Counters are Lua numbers, exact to 2^53; the random is a byte string and never a number.
 redis.call('SELECT', ARGV[1]) -- of this script only: the connection's own database stays
 
@@ -26,6 +29,10 @@ if string.match(replication, 'role:(%a+)') ~= 'master' then -- a replica may hav
     return redis.error_reply('READONLY terrace: this Redis is not a master')
 end
 
+local function mistyped(reply)
+    return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
+end
+
 local check = ARGV[6] == 'CHECK'
 if check then
     -- A write that finds nothing to do: Redis refuses it as it would any other (READONLY, NOREPLICAS), and no one hears
@@ -37,16 +44,29 @@ if check then
     end
 else
     -- The node's record comes first: should Redis refuse to write (READONLY, NOREPLICAS, OOM), nothing else has happened.
-    redis.call('HSET', 'terrace:nodes', ARGV[4], ARGV[5])
+    local recorded = redis.pcall('HSET', 'terrace:nodes', ARGV[4], ARGV[5])
+    if mistyped(recorded) then
+        redis.call('DEL', 'terrace:nodes')
+        redis.call('HSET', 'terrace:nodes', ARGV[4], ARGV[5])
+    elseif type(recorded) == 'table' then
+        return recorded
+    end
 end
 
 local known = tonumber(ARGV[2])
-local meta = redis.call('HMGET', 'terrace:meta', 'epoch', 'rand', 'run', 'replid')
+local meta = redis.pcall('HMGET', 'terrace:meta', 'epoch', 'rand', 'run', 'replid')
+local last = redis.pcall('GET', 'terrace:seq')
+for _, reply in ipairs({ meta, last }) do
+    if type(reply) == 'table' and reply.err and not mistyped(reply) then
+        return reply
+    end
+end
 local counter, random = 0, meta[2]
 if meta[1] and #meta[1] <= 14 and string.match(meta[1], '^%d+$') then
     counter = tonumber(meta[1])
 end
 
+local counts = type(last) == 'string' and #last <= 16 and string.match(last, '^%d+$') and tonumber(last) < 9007199254740992
 local why -- a new epoch must begin
 if counter == 0 or not random or #random ~= 8 then
     why = 'terrace:meta is missing or not ours'
@@ -56,8 +76,8 @@ elseif meta[3] ~= run then
     why = 'another process has the data: its run_id is ' .. run
 elseif meta[4] ~= replid and string.find(replid2, '[^0]') then -- all zeros: the first replica came, no loss
     why = 'it was promoted: its replication id is ' .. replid
-elseif redis.call('EXISTS', 'terrace:seq') == 0 then -- evicted, or deleted by hand
-    why = 'terrace:seq is missing'
+elseif not counts then -- evicted, deleted by hand, or overwritten
+    why = 'terrace:seq is missing or not ours'
 end
 
 if check then
@@ -77,15 +97,16 @@ if why then
     counter = math.max(counter, known) + 1
     random = ARGV[3]
     redis.call('DEL', 'terrace:log')
+    if mistyped(meta) then
+        redis.call('DEL', 'terrace:meta')
+    end
     redis.call('HSET', 'terrace:meta', 'epoch', counter, 'rand', random)
     -- Every seq of this epoch is above all of the epochs before: who holds one of them waits for what came later still,
-    -- also on a node that has not heard of the new epoch (WAITSEQ, ATLEAST). Exact in Lua below 2^53.
+    -- also on a node that has not heard of the new epoch (WAITSEQ, ATLEAST).
     local base = counter < 2097152 and counter * 4294967296 or 0
-    local before = redis.call('GET', 'terrace:seq') or '0'
-    if (tonumber(before) or base) < base then
-        redis.call('SET', 'terrace:seq', string.format('%.0f', base))
-    else
-        redis.call('SETNX', 'terrace:seq', 0)
+    if not counts or tonumber(last) < base then
+        last = string.format('%.0f', base)
+        redis.call('SET', 'terrace:seq', last)
     end
 end
 if not check and (began == 1 or meta[4] ~= replid) then
@@ -94,11 +115,7 @@ end
 
 local frame = ARGV[6]
 if check or #frame == 0 then
-    local seq = tonumber(redis.call('GET', 'terrace:seq'))
-    if not seq then
-        return redis.error_reply('ERR terrace:seq is not a number')
-    end
-    return { counter, random, seq, began, run }
+    return { counter, random, tonumber(last), began, run }
 end
 
 local seq = redis.call('INCR', 'terrace:seq')
