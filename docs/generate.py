@@ -58,7 +58,7 @@ def metrics():
     yield "\n## Counters (/metrics)\n"
     yield "| name | labels | what |\n|---|---|---|"
     source = (ROOT / "tiers/base/metrics.def").read_text()
-    for name, labels, what in re.findall(rf'METRIC\(\w+,\s*\w+,\s*{FIELD},\s*{FIELD},\s*{FIELD}\)', source):
+    for name, labels, what in re.findall(rf'^METRIC\(\w+,\s*\w+,\s*{FIELD},\s*{FIELD},\s*{FIELD}\)', source, re.M):
         yield f"| `{name}` | {'`' + labels.replace(chr(92), '') + '`' if labels else ''} | {text(what)} |"
 
 

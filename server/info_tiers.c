@@ -155,9 +155,10 @@ void info_coherence(struct info *info)
     info_line(info, "stream_reports_skipped:%" PRIu64, metrics[M_STREAM_SKIPPED]);
     info_line(info,
               "floors_raised:bus=%" PRIu64 ",epoch=%" PRIu64 ",hole=%" PRIu64 ",stream=%" PRIu64
-              ",malformed=%" PRIu64 ",flush=%" PRIu64,
+              ",malformed=%" PRIu64 ",flush=%" PRIu64 ",barrier=%" PRIu64,
               metrics[M_FLOORS_BUS], metrics[M_FLOORS_EPOCH], metrics[M_FLOORS_HOLE],
-              metrics[M_FLOORS_STREAM], metrics[M_FLOORS_MALFORMED], metrics[M_FLOORS_FLUSH]);
+              metrics[M_FLOORS_STREAM], metrics[M_FLOORS_MALFORMED], metrics[M_FLOORS_FLUSH],
+              metrics[M_FLOORS_BARRIER]);
     info_line(info,
               "revalidated:same=%" PRIu64 ",changed=%" PRIu64 ",gone=%" PRIu64 ",failed=%" PRIu64,
               metrics[M_REVALIDATED_SAME], metrics[M_REVALIDATED_CHANGED],

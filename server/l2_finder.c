@@ -33,6 +33,7 @@ struct l2_finder {
     int64_t turned_at_ms; /* when another sentinel was taken */
     bool ask_soon;
     bool told_unknown; /* the log has heard that they do not know the name */
+    bool told_down;    /* the log has heard that one cannot be asked; until one can */
     struct link_request failover;
     bool failing_over;
 
@@ -106,6 +107,7 @@ static void sentinel_on_answer(struct link_request *request, enum status status,
     status = status == OK ? sentinel_address_read(reply, &address) : status;
     if (status == OK) {
         finder->told_unknown = false;
+        finder->told_down = false;
         sentinel_says(finder, &address);
         return;
     }
@@ -153,10 +155,23 @@ static void sentinel_on_push(struct link *link, void *arg, struct slice reply)
     }
 }
 
+/* Once for all of them: they are asked in turn, and each anew. */
+static void sentinel_tell_down(struct l2_finder *finder)
+{
+    if (!finder->told_down) {
+        char address[L2_URL_ADDRESS_MAX];
+        l2_url_address(link_url(finder->sentinel), address);
+        finder->told_down = true;
+        log_write(&finder->options.node->log, LOG_WARNING, "l2_sentinel_down", "%s: %s", address,
+                  link_why_down(finder->sentinel));
+    }
+}
+
 static void sentinel_tick(struct l2_finder *finder)
 {
     link_tick(finder->sentinel, finder->now_ms);
     if (link_state(finder->sentinel) == LINK_DOWN && link_is_down(finder->sentinel)) {
+        sentinel_tell_down(finder);
         sentinel_take_next(finder);
     }
     const int64_t since_ms = finder->now_ms - finder->asked_at_ms;

@@ -65,6 +65,7 @@ enum status mode_parse(struct slice text, struct namespace_mode *ret_mode)
         ret_mode->kind = NAMESPACE_AVAILABLE;
         status = next_time(&text, GRACE_MAX_MS, &ret_mode->grace_ms);
         status = status == OK ? next_time(&text, BOUND_MAX_MS, &ret_mode->bound_ms) : status;
+        status = ret_mode->grace_ms >= ret_mode->bound_ms ? status : MALFORMED;
     } else if (slice_is(kind, "ttl")) {
         ret_mode->kind = NAMESPACE_TTL;
     } else {
@@ -79,7 +80,7 @@ const char *mode_check(struct slice text)
     return mode_parse(text, &mode) == OK
                ? NULL
                : "argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', with T "
-                 "between 10ms and 60s and G between 10ms and 24h";
+                 "between 10ms and 60s and G from T (1s unless given) to 24h";
 }
 
 /* --- sections ----------------------------------------------------------------------------------- */

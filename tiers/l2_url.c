@@ -397,6 +397,10 @@ static enum status sentinel_parse(struct slice text, struct l2_urls *urls, char 
     if (status == OK) {
         status = unescape(slice_from(text, slash + 1), &urls->master_name, error);
     }
+    if (status == OK && find_first(slice_from(text, slash + 1), ',') < text.size - slash - 1) {
+        status = refuse(error, "expected nothing behind the name of the master, where is a comma: "
+                               "sentinels are listed before it, and no other endpoint beside it");
+    }
     const struct parameters known = {.user = &login.user, .pass = &login.pass};
     if (status == OK) {
         status = parameters_parse(query, &known, error);

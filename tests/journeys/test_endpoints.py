@@ -217,3 +217,13 @@ def test_a_name_that_no_sentinel_knows_is_said(stage, watched):
     until(lambda: "l2_unknown_master" in node.process.log(), 10, "the log says so")
     with pytest.raises(redis.ResponseError, match="^L2DOWN"):
         node.client().get("k")
+
+
+def test_sentinels_that_cannot_be_reached_are_said(stage):
+    gone = free_port()
+    node = stage.node_not_started(l2=f"redis+sentinel://127.0.0.1:{gone}/main")
+    node.launch()
+    until(node.answers_ping, 10)
+    until(lambda: "l2_sentinel_down" in node.process.log(), 10, "the log says so")
+    line = next(line for line in node.process.log().splitlines() if "l2_sentinel_down" in line)
+    assert f"127.0.0.1:{gone}: " in line and "refused" in line.lower()

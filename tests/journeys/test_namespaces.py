@@ -347,7 +347,7 @@ def test_configurations_with_sections_are_checked_and_printed(stage):
     assert run(printed, "--print-config").stdout == printed
     bad = run("[namespace a]\nprefix = a\nmode = available 5w\n", "--check-config")
     assert bad.returncode == 78
-    assert bad.stderr == (f"terraced: {path}:3: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', with T between 10ms and 60s and G between 10ms and 24h\n")
+    assert bad.stderr == (f"terraced: {path}:3: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', with T between 10ms and 60s and G from T (1s unless given) to 24h\n")
 
 
 def test_reloads_in_a_row_let_every_worker_go_on(stage):

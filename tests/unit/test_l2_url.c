@@ -114,6 +114,8 @@ static void sentinels_that_are_not_whole_are_refused(void **state)
     (void)state;
     refused("redis+sentinel://a", "expected the name of the master");
     refused("redis+sentinel://a/", "expected the name of the master");
+    refused("redis+sentinel://a/m,b", "behind the name of the master");
+    refused("redis+sentinel://a/m,redis://b", "behind the name of the master");
     refused("redis+sentinel:///m", "expected a host");
     refused("redis+sentinel://a,/m", "expected a host");
     refused("redis+sentinel://a,,b/m", "expected a host");

@@ -286,9 +286,10 @@ static void errors_of_namespaces_name_the_line(void **state)
     check_file_error("[namespace a]\nthreads = 3\n", ":2: unknown option 'threads' of a namespace");
     check_file_error("[namespace a]\nprefx = x\n",
                      ":2: unknown option 'prefx' of a namespace (did you mean 'prefix'?)");
-    check_file_error("[namespace a]\nmode = bounded 5ms\n",
-                     ":2: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available "
-                     "G [T]' or 'ttl', with T between 10ms and 60s and G between 10ms and 24h");
+    check_file_error(
+        "[namespace a]\nmode = bounded 5ms\n",
+        ":2: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available "
+        "G [T]' or 'ttl', with T between 10ms and 60s and G from T (1s unless given) to 24h");
     check_file_error("[namespace a]\nwriters = some\n",
                      ":2: option 'writers': argument(s) must be one of the following: any, nodes");
     check_file_error("[namespace a]\nmemory = 1000\n",
@@ -353,9 +354,19 @@ static void modes_are_read_with_their_times(void **state)
         {"available 10m 2s", {NAMESPACE_AVAILABLE, 2000, 600000}},
         {"ttl", {NAMESPACE_TTL, 1000, 0}},
     };
-    static const char *const bad[] = {"",          "bound",        "bounded 9ms", "bounded 61s",
-                                      "bounded x", "bounded 1s x", "available",   "available 25h",
-                                      "ttl 5s",    "strict -1s",   "Bounded 1s"};
+    static const char *const bad[] = {"",
+                                      "bound",
+                                      "bounded 9ms",
+                                      "bounded 61s",
+                                      "bounded x",
+                                      "bounded 1s x",
+                                      "available",
+                                      "available 25h",
+                                      "available 500ms",
+                                      "available 1s 2s",
+                                      "ttl 5s",
+                                      "strict -1s",
+                                      "Bounded 1s"};
     struct namespace_mode mode;
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         assert_int_equal(mode_parse(slice_of(good[i].text), &mode), OK);
@@ -482,7 +493,7 @@ static void a_mode_is_checked_where_it_is_given(void **state)
     check_value("--mode", "available 5m", "mode", "available 5m");
     static const char expected[] =
         "flag --mode: argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', "
-        "with T between 10ms and 60s and G between 10ms and 24h";
+        "with T between 10ms and 60s and G from T (1s unless given) to 24h";
     check_value("--mode", "bounded", "mode", "bounded");
     check_flag_error("--mode", "bounded 9ms", expected);
     check_flag_error("--mode", "bounded 61s", expected);
