@@ -318,16 +318,19 @@ def test_the_life_of_a_key_survives_the_trip_through_l1(two_nodes, redis_server)
         for turn in range(20):
             key = f"life:{turn}"
             redis_wire.ask("SET", key, "v", "PX", "100000")
-            began = time.monotonic()
-            assert node.ask("GET", key) == b"v"
-            round_trip_ms = (time.monotonic() - began) * 1000
+            value, longest_s = ask_timed(node, "GET", key)
+            assert value == b"v"
             for _ in range(5):
+                round_trip_ms = longest_s * 1000
                 before = redis_wire.ask("PTTL", key)
                 through = node.ask("PTTL", key)
                 after = redis_wire.ask("PTTL", key)
                 assert through <= before, f"long: the node says {through}, Redis said {before} before"
                 assert through >= after - round_trip_ms - 2, f"short: the node says {through}, Redis {after} after"
-                assert node.ask("GET", key) == b"v"
+                value, took_s = ask_timed(node, "GET", key)  # it may have been read anew
+                assert value == b"v"
+                longest_s = max(longest_s, took_s)
+            round_trip_ms = longest_s * 1000
             assert abs(node.ask("PEXPIRETIME", key) - redis_wire.ask("PEXPIRETIME", key)) <= round_trip_ms + 2
 
 
