@@ -155,12 +155,12 @@ def main():
     unknown = [name for name in options.names if name not in MODELS]
     if unknown:
         parser.error(f"no such model: {unknown[0]} (there are: {' '.join(MODELS)})")
-    todo = list(cases(options.names or MODELS, options.short))
+    pending = list(cases(options.names or MODELS, options.short))
     surprises = []
     print("| model | variant | bounds | expected | states | seconds | verdict |")
     print("|---|---|---|---|---:|---:|---|")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for case in pool.map(search, todo):
+        for case in pool.map(search, pending):
             good = case.verdict == case.expected
             print(f"| {case.model} | {case.variant} | {case.bounds or 'as written'} | {case.expected} | {case.states:,} "
                   f"| {case.seconds:.1f} | {'' if good else 'SURPRISE: '}{case.verdict} |", flush=True)
@@ -168,7 +168,7 @@ def main():
                 surprises.append(case)
     for case in surprises:
         print(f"\n{case.model} {case.variant}: expected that it {case.expected}: {case.verdict}\n{case.output}")
-    print(f"\n{len(todo) - len(surprises)} passed, {len(surprises)} failed")
+    print(f"\n{len(pending) - len(surprises)} passed, {len(surprises)} failed")
     return 1 if surprises else 0
 
 

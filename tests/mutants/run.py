@@ -178,14 +178,14 @@ def try_mutant(tree, mutant, all_killers):
 
 def side_by_side(trees, items, work):
     """work(tree, item) for all, one tree each at a time; the answers in the order of the items."""
-    todo, answers = queue.Queue(), [None] * len(items)
+    pending, answers = queue.Queue(), [None] * len(items)
     for place in enumerate(items):
-        todo.put(place)
+        pending.put(place)
 
     def loop(tree):
         while True:
             try:
-                at, item = todo.get_nowait()
+                at, item = pending.get_nowait()
             except queue.Empty:
                 return
             answers[at] = work(tree, item)
