@@ -343,8 +343,8 @@ enum status link_ask(struct link *link, struct link_request *request, int db, st
     }
     const enum status status = link->state == LINK_READY ? send_request(link, request, db, bytes)
                                                          : hold_request(link, request, db, bytes);
-    if (status == OK && request->deadline_ms != 0 && request->deadline_ms < link->earliest_ms) {
-        link->earliest_ms = request->deadline_ms;
+    if (status == OK) {
+        link_deadline_note(link, request);
     }
     return status;
 }
@@ -558,50 +558,6 @@ void link_on_read(struct link *link, size_t size, int64_t now_ms)
 
 /* --- time -------------------------------------------------------------------------------------------------------- */
 
-/* Ends what is overdue in one of the rings. False: the connection is gone. */
-static bool expire(struct link *link, struct link_fifo *fifo, int64_t now_ms)
-{
-    const uint64_t connection = link->connection;
-    for (size_t i = 0; i < fifo->count; i++) {
-        struct link_slot *slot = link_fifo_at(fifo, i);
-        struct link_request *request = slot->request;
-        if (request == NULL || request->deadline_ms == 0) {
-            continue;
-        }
-        if (request->deadline_ms > now_ms) {
-            if (request->deadline_ms < link->earliest_ms) {
-                link->earliest_ms = request->deadline_ms;
-            }
-            continue;
-        }
-        if (fifo == &link->sent && request->writes) {
-            link_close(link, "L2 did not answer a write in time", now_ms);
-            return false;
-        }
-        if (fifo != &link->waiting && link->silent_since_ms == 0) {
-            link->silent_since_ms = now_ms;
-        }
-        slot->request = NULL;
-        link_end_request(link, request, L2_DOWN, (struct slice){0});
-        if (connection != link->connection) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void tick_deadlines(struct link *link, int64_t now_ms)
-{
-    if (now_ms < link->earliest_ms) {
-        return;
-    }
-    link->earliest_ms = INT64_MAX;
-    if (!expire(link, &link->fence.kept, now_ms) || !expire(link, &link->sent, now_ms) ||
-        !expire(link, &link->waiting, now_ms)) {
-        link->earliest_ms = 0; /* the queues are others now: look again */
-    }
-}
-
 void link_tick(struct link *link, int64_t now_ms)
 {
     CHECK_MAGIC(link, LINK_MAGIC);
@@ -631,6 +587,6 @@ void link_tick(struct link *link, int64_t now_ms)
         }
         break;
     }
-    tick_deadlines(link, now_ms);
+    link_deadline_tick(link, now_ms);
     link_doom_tick(link, now_ms);
 }

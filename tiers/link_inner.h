@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* link_inner.h -- the inside of a link, for link.c (queues, bytes, time), link_greeting.c (what is said first),
- * link_fence.c (whether a read is good) and link_doom.c (writes that were lost). */
+/* link_inner.h -- the inside of a link, for link.c (queues, bytes), link_greeting.c (what is said first), link_fence.c
+ * (whether a read is good), link_deadline.c (what is overdue) and link_doom.c (writes that were lost). */
 #ifndef TERRACE_TIERS_LINK_INNER_H
 #define TERRACE_TIERS_LINK_INNER_H
 
@@ -116,6 +116,12 @@ void link_fence_keep(struct link *link, struct link_request *request, struct sli
                      int64_t now_ms);        /* until the next beat */
 void link_fence_end_kept(struct link *link); /* with L2_DOWN */
 void link_fence_tick(struct link *link, int64_t now_ms);
+
+/* link_deadline.c: */
+void link_deadline_note(struct link *link,
+                        const struct link_request *request); /* it is among the link's now */
+/* Ends what is overdue. A write without an answer may still run: it costs the connection. */
+void link_deadline_tick(struct link *link, int64_t now_ms);
 
 /* link_doom.c: */
 /* Takes the written writes out of what was sent, if somebody is to wait for their end. */
