@@ -110,17 +110,21 @@ static void write_answered(struct call *call, enum status status, bool is_error)
           call->session - call->world->client->sessions, call->session->node, call->session->worker,
           kind_names[call->kind], call->slot, call->write,
           status == UNKNOWN           ? "UNKNOWN"
+          : status == STALE           ? "STALE"
           : status == OK && !is_error ? "acknowledged"
                                       : "refused");
     if (status == UNKNOWN) {
         if (call->relay.confirmed) {
             oracle_unknown(oracle, call->write);
         }
+    } else if (status == STALE) {
+        oracle_done(oracle, call->write); /* strict: nobody may rely on more */
     } else if (status != OK || is_error) {
         oracle_down(oracle, call->write);
     } else {
         oracle_acked(oracle, call->write);
         const int version = oracle_version_of(oracle, call->write);
+        oracle_told(oracle, call->slot, version);
         raise_least(&call->node->least[call->slot], version);
         raise_least(&call->session->least[call->slot], version);
     }
@@ -285,6 +289,7 @@ static void on_call(struct world *world, void *arg, uint64_t number)
                                       .called_us = world->now_us,
                                       .session_least = session->least[call->slot],
                                       .node_least = node->least[call->slot],
+                                      .told_least = world->oracle->told[call->slot],
                                       .deaf_us = node->deaf_us};
     session->busy = true;
     struct call **last = &world->client->inbox[session->node][session->worker];

@@ -41,6 +41,7 @@ struct totals {
     uint64_t hits;
     uint64_t old_reads;
     uint64_t writes;
+    uint64_t told;
 };
 
 /* For the handler of SIGABRT, which gets no argument. */
@@ -137,6 +138,7 @@ static void choose(struct world *world)
     world->lags = world_chance(world, 400);
     world->refusals = world_chance(world, 300) ? 400 : 30;
     world->slices = world_chance(world, 200);
+    world->has_strict = world_chance(world, 400);
     world->node_count =
         world->plan.nodes != 0 ? world->plan.nodes : 1 + (unsigned)world_below(world, 4);
     world->worker_count = 1 + (unsigned)world_below(world, SIM_WORKERS_MAX);
@@ -180,6 +182,7 @@ static bool run_seed(const struct plan *plan, struct totals *totals)
     totals->hits += world.oracle->hits;
     totals->old_reads += world.oracle->old_reads;
     totals->writes += world.oracle->write_count;
+    totals->told += world.oracle->told_count;
     const bool failed = world.failed;
     if (failed) {
         printf("sim: seed %" PRIu64 ": %s\n", plan->seed, world.failure);
@@ -306,8 +309,8 @@ int main(int argc, char **argv)
     const double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
     printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64
            " reads (%" PRIu64 " hits, %" PRIu64 " of them or others not the newest), %" PRIu64
-           " writes; %.1f s\n",
+           " writes, %" PRIu64 " strict answers; %.1f s\n",
            totals.seeds, totals.failed, totals.events, totals.reads, totals.hits, totals.old_reads,
-           totals.writes, seconds);
+           totals.writes, totals.told, seconds);
     return totals.failed > 0 ? 1 : 0;
 }

@@ -18,6 +18,12 @@ enum {
     NODE_BEATS = 256,
 };
 
+/* What a worker's strict answers wait for, in this turn (confirm.c). */
+struct node_confirms {
+    struct list list;
+    int64_t deadline_ms;
+};
+
 struct socket {
     struct link *link; /* NULL: free */
     struct conn *conn;
@@ -46,6 +52,7 @@ struct node {
     struct thread threads[NODE_THREADS];
     struct socket sockets[NODE_THREADS][NODE_SOCKETS];
     struct tiers_window *windows[SIM_WORKERS_MAX];
+    struct node_confirms confirms[SIM_WORKERS_MAX];
 
     /* what the oracle knows of it */
     int least[SIM_SLOTS]; /* versions that were acknowledged through it */

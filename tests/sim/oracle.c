@@ -99,6 +99,14 @@ void oracle_acked(struct oracle *oracle, uint64_t write)
     oracle->slots[known->slot].versions[known->version].acked_us = oracle->world->now_us;
 }
 
+void oracle_done(struct oracle *oracle, uint64_t write)
+{
+    if (oracle->writes[write].version < 0) {
+        world_fail(oracle->world, "STALE", "write %" PRIu64 " is said to be done and never ran",
+                   write);
+    }
+}
+
 void oracle_unknown(struct oracle *oracle, uint64_t write)
 {
     oracle->writes[write].told_unknown = true;
@@ -128,13 +136,19 @@ static bool shows(const struct version *version, uint64_t shown, int64_t now_us)
            (shown == 0 && version->expire_us != 0 && version->expire_us <= now_us);
 }
 
+/* Its node may not have found yet that it missed an announcement. */
+static bool is_deaf(const struct oracle *oracle, const struct oracle_read *read)
+{
+    return read->deaf_us != 0 &&
+           oracle->world->now_us - read->deaf_us < 2 * oracle_bound_us(oracle->world, read->slot);
+}
+
 /* The oldest version that may still be shown. */
 static int least_fresh(const struct oracle *oracle, const struct oracle_read *read)
 {
     const struct history *history = &oracle->slots[read->slot];
     const int64_t bound_us = oracle_bound_us(oracle->world, read->slot);
-    const bool is_deaf = read->deaf_us != 0 && oracle->world->now_us - read->deaf_us < 2 * bound_us;
-    const int64_t before_us = is_deaf ? 0 : read->called_us - bound_us;
+    const int64_t before_us = is_deaf(oracle, read) ? 0 : read->called_us - bound_us;
     int at = (int)history->count - 1;
     while (at > 0 && history->versions[at].acked_us >= before_us) {
         at--;
@@ -169,6 +183,12 @@ static void report(const struct oracle *oracle, const struct oracle_read *read, 
                    ", was acknowledged %" PRId64 " ms before the call, %" PRId64 " ms ago (%s)",
                    read->slot, read->shown, any, fresh, newer->write,
                    (read->called_us - newer->acked_us) / SIM_MS, before_ms, read->how);
+    } else if (find(oracle, read, read->told_least) < 0) {
+        world_fail(world, "STRICT",
+                   "slot %u shows v%" PRIu64
+                   " (version %d); somebody had been told of version %d before the call, %" PRId64
+                   " ms ago (%s)",
+                   read->slot, read->shown, newest_ok, read->told_least, before_ms, read->how);
     } else if (find(oracle, read, read->node_least) < 0) {
         world_fail(world, "I3",
                    "slot %u shows v%" PRIu64
@@ -189,6 +209,19 @@ static int most(int a, int b)
     return a > b ? a : b;
 }
 
+bool oracle_is_strict(const struct world *world, unsigned slot)
+{
+    return world->has_strict && slot % SIM_KEYS == 0;
+}
+
+void oracle_told(struct oracle *oracle, unsigned slot, int version)
+{
+    if (oracle_is_strict(oracle->world, slot)) {
+        oracle->told[slot] = most(oracle->told[slot], version);
+        oracle->told_count++;
+    }
+}
+
 /* While two masters accept writes (a split brain, which is not promised to be seen through) each may acknowledge to one
  * link of a node what the other's link does not know, and both may begin an epoch of the same number, so that neither is
  * the newer one. So I3 and I4 are not asked for within T of a promotion; --strict asks all the same: of 8,000 storms of
@@ -205,10 +238,15 @@ int oracle_judge(struct oracle *oracle, const struct oracle_read *asked)
     if (may_lag(oracle->world, asked)) {
         lagging.node_least = lagging.session_least = 0;
     }
+    if (is_deaf(oracle, asked)) {
+        lagging.told_least = 0;
+    }
     const struct oracle_read *read = &lagging;
     const struct history *history = &oracle->slots[read->slot];
     const int fresh = least_fresh(oracle, read);
-    const int found = find(oracle, read, most(fresh, most(read->session_least, read->node_least)));
+    const int found =
+        find(oracle, read,
+             most(most(fresh, read->told_least), most(read->session_least, read->node_least)));
     oracle->reads++;
     if (found < 0) {
         report(oracle, read, fresh);
@@ -224,5 +262,6 @@ int oracle_judge(struct oracle *oracle, const struct oracle_read *asked)
                    read->how);
         return -1;
     }
+    oracle_told(oracle, read->slot, found);
     return found;
 }

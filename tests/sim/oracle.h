@@ -8,6 +8,8 @@
  *      I1   at its call, no newer version was acknowledged more than T(1 + rho) ago
  *      I3   it is not older than a write that its node acknowledged before the call
  *      I4   it is not older than what its session saw before
+ *      STRICT  of a strict key: it is not older than what anybody was told of the key before the call, by whatever node,
+ *           as the acknowledgement of a write or as the value of a read: each key is a linearizable register
  *
  * An announcement that is lost inside a living connection must be found by the stream hash; until 2 T after the loss
  * I1 is not asked of that node (RELIABILITY R9: T and a heartbeat).
@@ -47,6 +49,9 @@ struct oracle {
     size_t write_count;
     size_t write_capacity;
     int64_t changed_us; /* the last change */
+    int told
+        [SIM_SLOTS]; /* the newest version of a strict key that any client of a node was told of */
+    uint64_t told_count;
     uint64_t reads;
     uint64_t hits;
     uint64_t old_reads; /* of a value that was not the newest any more */
@@ -63,6 +68,8 @@ uint64_t oracle_begin_write(struct oracle *oracle, unsigned slot);
 void oracle_changed(struct oracle *oracle, unsigned slot, uint64_t write, uint64_t stands,
                     int64_t expire_us, int64_t acked_us);
 void oracle_acked(struct oracle *oracle, uint64_t write);
+/* It ran, and nobody may rely on more. */
+void oracle_done(struct oracle *oracle, uint64_t write);
 void oracle_unknown(struct oracle *oracle, uint64_t write);
 void oracle_down(struct oracle *oracle, uint64_t write);
 /* The newest version of a slot: the least that a read must show which is called after it was acknowledged. */
@@ -73,10 +80,14 @@ struct oracle_read {
     int64_t called_us;
     int session_least; /* versions at the call */
     int node_least;
+    int told_least;  /* of a strict key: oracle.told */
     int64_t deaf_us; /* when its node last lost an announcement; 0: never */
     uint64_t shown;  /* 0: nil */
     const char *how; /* for the message */
 };
+bool oracle_is_strict(const struct world *world, unsigned slot);
+/* A client of a node was told that this version of a strict key stood. */
+void oracle_told(struct oracle *oracle, unsigned slot, int version);
 /* The version that was shown; -1: a violation was reported. */
 int oracle_judge(struct oracle *oracle, const struct oracle_read *asked);
 

@@ -81,6 +81,7 @@ struct world {
 
     uint32_t bound_ms;      /* T */
     uint32_t wide_bound_ms; /* of keys k5 */
+    bool has_strict;        /* keys k0 are */
     int64_t read_timeout_ms;
     int64_t relay_timeout_ms;
     size_t l1_bytes;
