@@ -143,6 +143,22 @@ static void invalidation_land(struct invalidation *invalidation)
     free(invalidation);
 }
 
+/* L2 has done its part: whatever comes now, no error may say that nothing was done. */
+static void refuse(const struct invalidation *invalidation, enum status status)
+{
+    struct reply *reply = &invalidation->answer->reply;
+    if (status == TIMEOUT) {
+        cache_refuse(reply, status,
+                     invalidation->wait.waiter.kind == WAITER_EVERYWHERE
+                         ? "not applied on all nodes"
+                         : "invalidated, but no marker came home",
+                     invalidation->ms);
+    } else {
+        reply_errorf(reply, "STALE invalidated, but not waited for: %s",
+                     status == L2_DOWN ? "this node is ending" : "too many calls wait for the bus");
+    }
+}
+
 static void on_marked(struct errand *errand)
 {
     struct invalidation *invalidation = (struct invalidation *)(void *)errand;
@@ -153,11 +169,7 @@ static void on_marked(struct errand *errand)
         reply_integer(reply, (int64_t)wait->waiter.seq);
         reply_integer(reply, (int64_t)invalidation->dropped);
     } else {
-        cache_refuse(reply, wait->status,
-                     wait->waiter.kind == WAITER_EVERYWHERE
-                         ? "not applied on all nodes"
-                         : "invalidated, but no marker came home",
-                     invalidation->ms);
+        refuse(invalidation, wait->status);
     }
     invalidation_land(invalidation);
 }
@@ -167,14 +179,14 @@ static void on_invalidated(struct tiers_relay *relay, enum status status, struct
     struct invalidation *invalidation = LIST_ENTRY(relay, struct invalidation, relay);
     struct answer *answer = invalidation->answer;
     if (status != OK || (bytes.size > 0 && bytes.data[0] == REPLY_ERROR)) {
-        relay_answer(answer, status, relay->confirmed, bytes);
+        relay_answer(answer, relay, status, bytes);
         invalidation_land(invalidation);
         return;
     }
     invalidation->dropped += relay->dropped;
     status = bus_wait_send(&invalidation->wait, answer->worker);
     if (status != OK) {
-        cache_refuse(&answer->reply, status, "", 0);
+        refuse(invalidation, status);
         invalidation_land(invalidation);
     }
 }

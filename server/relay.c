@@ -24,6 +24,11 @@ struct relay {
     struct l1_key keys[];
 };
 
+static bool is_error(struct slice reply)
+{
+    return reply.size > 0 && reply.data[0] == REPLY_ERROR;
+}
+
 void relay_refuse(struct reply *reply, struct worker *worker, enum status status)
 {
     if (status == L2_DOWN) {
@@ -31,8 +36,8 @@ void relay_refuse(struct reply *reply, struct worker *worker, enum status status
     } else if (status == BUSY) {
         reply_error(reply, "BUSY too many requests wait for L2");
     } else if (status == STALE) {
-        reply_error(reply, "STALE L2 has answered, but it is not known whether every node has "
-                           "applied it (mode strict): a write was done");
+        reply_error(reply, "STALE L2 has answered, but it is not known whether every node is rid "
+                           "of what is older (mode strict)");
     } else {
         reply_out_of_memory(reply);
     }
@@ -70,17 +75,38 @@ static void relay_count_error(struct worker *worker, struct slice reply)
     errorstats_count(worker->node->errorstats, text);
 }
 
-void relay_answer(struct answer *answer, enum status status, bool confirmed, struct slice bytes)
+/* Strict: what L2 answered may not be told, but what came of a write is. */
+static void relay_say_stale(struct answer *answer, const struct tiers_relay *tiers,
+                            struct slice bytes)
 {
+    if (!tiers->writes) {
+        relay_refuse(&answer->reply, answer->worker, STALE);
+    } else if (is_error(bytes)) {
+        reply_error(&answer->reply,
+                    "STALE L2 has answered the write with an error, but it is not known whether "
+                    "every node is rid of what is older (mode strict)");
+    } else {
+        reply_error(&answer->reply, "STALE the write was done, but it is not known whether every "
+                                    "node has applied it (mode strict)");
+    }
+}
+
+void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum status status,
+                  struct slice bytes)
+{
+    if (status == STALE) {
+        relay_say_stale(answer, tiers, bytes);
+        return;
+    }
     if (status == UNKNOWN) {
-        relay_say_unknown(&answer->reply, answer->worker, confirmed);
+        relay_say_unknown(&answer->reply, answer->worker, tiers == NULL || tiers->confirmed);
         return;
     }
     if (status != OK) {
         relay_refuse(&answer->reply, answer->worker, status);
         return;
     }
-    if (bytes.size > 0 && bytes.data[0] == REPLY_ERROR) {
+    if (is_error(bytes)) {
         answer->reply.failed = true;
         relay_count_error(answer->worker, bytes);
     }
@@ -91,7 +117,7 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     struct answer *answer = relay->answer;
-    relay_answer(answer, status, tiers->confirmed, bytes);
+    relay_answer(answer, tiers, status, bytes);
     if (relay->owes && status != L2_DOWN) {
         barrier_hold(answer->worker, &relay->place, tiers->run);
         return;

@@ -18,11 +18,15 @@
 
 #include "server/call.h"
 
+struct tiers_relay;
+
 /* Relays a built-in command, or one that only L2 knows. Answers now or later. */
 void relay_call(struct call *call);
-/* What L2 said, or that it could not be asked, into the answer; `confirmed` is the relay's (tiers.h). */
-void relay_answer(struct answer *answer, enum status status, bool confirmed, struct slice bytes);
-/* The answer to a command that L2 could not take. */
+/* What L2 said, or that it could not be asked, into the answer. `tiers` is the relay that asked, or NULL: something whose
+ * outcome does not matter. */
+void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum status status,
+                  struct slice bytes);
+/* The answer to a command that L2 could not take; STALE: that was read, and may not be told (strict). */
 void relay_refuse(struct reply *reply, struct worker *worker, enum status status);
 /* The same for a read through the tiers; `error` is the text of L2_ERROR. */
 void relay_refuse_read(struct reply *reply, struct worker *worker, enum status status,

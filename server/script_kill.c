@@ -52,7 +52,7 @@ static void kill_done(struct errand *errand)
 {
     struct kill *kill = (struct kill *)(void *)errand;
     struct answer *answer = kill->answer;
-    relay_answer(answer, kill->status, true, buf_slice(&kill->bytes));
+    relay_answer(answer, NULL, kill->status, buf_slice(&kill->bytes));
     buf_done(&kill->bytes);
     free(kill);
     answer_land(answer);

@@ -44,7 +44,9 @@ struct flight {
     int64_t issued_at_ms;
     int64_t fence_ms; /* how old the proof of its link may be */
     int64_t pttl_ms; /* -1: does not expire; FLIGHT_TTL_NONE: not known, so the value is not kept */
-    struct item *item; /* the answer, while all nodes are waited for */
+    struct item
+        *item; /* the answer, while all nodes are waited for; or what it was in its place: */
+    struct buf error;
     struct tiers_confirm confirm;
     struct tiers_reader *readers;
     struct tiers_reader **last_reader;
@@ -277,18 +279,33 @@ static void flight_end(struct flight *flight, enum status status, const struct t
     }
     flight_tell(flight, status, value);
     item_release(value->item);
+    buf_done(&flight->error);
     free(flight);
 }
 
 static void flight_on_confirmed(struct tiers_confirm *confirm, enum status status)
 {
     struct flight *flight = LIST_ENTRY(confirm, struct flight, confirm);
-    const struct tiers_value value = {.item = flight->item};
-    flight_end(flight, status == OK ? OK : STALE, &value);
+    struct tiers_value value = {.item = flight->item};
+    if (status != OK) {
+        flight_end(flight, STALE, &value);
+        return;
+    }
+    value.error = buf_slice(&flight->error);
+    flight_end(flight, value.error.size > 0 ? L2_ERROR : OK, &value);
 }
 
-/* Strict: nobody may see the answer, be it in L1 or not, before all nodes are rid of what is older. Until then the flight
- * may be joined, as long as its token stands. */
+/* false: it cannot be waited. */
+static bool flight_wait(struct flight *flight, const struct tiers_value *value)
+{
+    flight->item = value->item;
+    flight->confirm.on_confirmed = flight_on_confirmed;
+    return (value->error.size == 0 || buf_append_slice(&flight->error, value->error) == OK) &&
+           window_confirm(flight->window, &flight->confirm) == OK;
+}
+
+/* Strict: nobody may see the answer, be it in L1 or not, before all nodes are rid of what is older; an error that tells
+ * what the key holds (WRONGTYPE) is an answer, too. Until then the flight may be joined, as long as its token stands. */
 static void flight_land(struct flight *flight, enum status status, struct slice reply)
 {
     struct tiers_window *window = flight->window;
@@ -297,10 +314,9 @@ static void flight_land(struct flight *flight, enum status status, struct slice 
         flight->target = link_target(flight->link);
         status = flight_read_value(flight, reply, &value.item, &value.error);
     }
-    if (status == OK && namespace_kind(window_key(window, &flight->key).ns) == NAMESPACE_STRICT) {
-        flight->item = value.item;
-        flight->confirm.on_confirmed = flight_on_confirmed;
-        if (window_confirm(window, &flight->confirm) == OK) {
+    const bool is_told = status == OK || (status == L2_ERROR && !error_is_of_l2(value.error));
+    if (is_told && namespace_kind(window_key(window, &flight->key).ns) == NAMESPACE_STRICT) {
+        if (flight_wait(flight, &value)) {
             return;
         }
         status = STALE;

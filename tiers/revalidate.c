@@ -149,7 +149,7 @@ static void on_entry(void *arg, struct item *item)
     }
     const struct ns_key key =
         namespaces_key(window->namespaces, (uint8_t)revalidate->db, item_key(item));
-    if (namespace_kind(key.ns) == NAMESPACE_TTL) {
+    if (namespace_kind(key.ns) == NAMESPACE_TTL || namespace_kind(key.ns) == NAMESPACE_STRICT) {
         return;
     }
     revalidate->suspects++;

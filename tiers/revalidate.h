@@ -9,7 +9,8 @@
  *
  * A pass begins to ask before it has seen all, so that a large L1 need not be walked over first; the order is by heat
  * among those met so far. A newer floor begins anew. While the fence is closed or the link is down nothing is asked; the
- * round goes on afterwards. Namespaces of mode `ttl` have no suspects.
+ * round goes on afterwards. Namespaces of mode `ttl` have no suspects. Those of mode `strict` are left to who asks: each read
+ * of theirs waits for all nodes and has each of them beat, and behind a node that hangs they would hold up all others.
  *
  * HOT is what was hotter, when service was last undisturbed, than a key that had been brought in a minute before and not
  * been used since: by frequency where the policy keeps it, else by idleness. What is cold stays suspect until somebody

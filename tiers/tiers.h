@@ -19,16 +19,16 @@
  * cannot be asked, or answers an error that is not about the key (-BUSY, -LOADING), a read gets what L1 holds, as far as
  * its contract goes.
  *
- * STRICT: whatever L2 answers about a key of a strict namespace, to a write or to a read, is handed out only when every
- * live node has applied all changes that Redis made before its answer (waiters.h, EVERYWHERE). So
+ * STRICT: whatever L2 answers about a key of a strict namespace, to a write or to a read, an error included that tells
+ * what the key holds, is handed out only when every live node has applied all changes that Redis made before its answer (waiters.h, EVERYWHERE). So
  *      - no read that begins after the acknowledgement of a write sees older, on any node: what was older ended in each
  *        L1, and in each claim, before the acknowledgement; a node that is not live is fenced;
  *      - no read sees older than one that ended before it began, even of a write that is not acknowledged yet: the first
  *        one was answered by L2 and waited for all others, or by an L1 whose value had waited before it was installed.
  * A read under way is joined only as contract.h says. So each key is a linearizable register, for clients of nodes on which
  * its namespace is strict, as long as Redis itself is one; what strangers write at Redis is not acknowledged by us. If it
- * cannot be told that all have applied (the bus is cut), the answer is STALE: a write has been done, and the client cannot
- * rely on anything else.
+ * cannot be told that all have applied (the bus is cut), the status is STALE: a write that L2 did not answer with an error
+ * has been done, and the client cannot rely on anything else.
  *
  * What COHERENCE calls T1 and T3 lives here: keys of a write end when it is sent and when it is answered; a landing
  * whose token has ended keeps nothing and drops what stands.
@@ -201,7 +201,7 @@ enum status tiers_revalidate(struct tiers_window *window, const struct ns_key *k
 
 struct tiers_relay {
     /* Exactly once after OK of tiers_relay. OK: one whole reply as bytes of the link's protocol. L2_DOWN, UNKNOWN, STALE
-     * (strict: it was done). */
+     * (strict), with the reply that may not be told: it says what became of a write. */
     void (*on_reply)(struct tiers_relay *relay, enum status status, struct slice reply);
     struct l1_key *keys; /* that end; memory of the asker, alive until on_reply */
     size_t key_count;

@@ -7,6 +7,7 @@
 #include "tiers/revalidate.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     KILL_WAIT_MIN_MS = 300,
@@ -399,12 +400,28 @@ static void relay_on_confirmed(struct tiers_confirm *confirm, enum status status
     buf_done(&kept);
 }
 
-/* An error of a single command has changed nothing; a script keeps what ran before its error. */
+/* An error that speaks of Redis itself, or of who asks: it tells nothing about a key, and while it lasts no marker may
+ * come home either. */
+static bool is_refusal(struct slice reply)
+{
+    static const char *const words[] = {"READONLY", "NOREPLICAS", "OOM",         "MISCONF",
+                                        "LOADING",  "BUSY",       "MASTERDOWN",  "NOAUTH",
+                                        "NOPERM",   "NOSCRIPT",   "CLUSTERDOWN", "EXECABORT"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        const size_t size = strlen(words[i]);
+        if (reply.size > size + 1 && reply.data[0] == REPLY_ERROR && reply.data[size + 1] == ' ' &&
+            memcmp(reply.data + 1, words[i], size) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Other errors tell what a key holds (WRONGTYPE, no such key, not an integer), as values do; a script keeps what ran
+ * before its error, whichever it is. */
 static bool relay_must_wait(const struct tiers_relay *relay, struct slice reply)
 {
-    const bool failed =
-        reply.size > 0 && (reply.data[0] == REPLY_ERROR || reply.data[0] == REPLY_BULK_ERROR);
-    return (!failed || relay->keys_unknown) && relay_is_strict(relay);
+    return (relay->keys_unknown || !is_refusal(reply)) && relay_is_strict(relay);
 }
 
 /* false: it cannot be waited. */

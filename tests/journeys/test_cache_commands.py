@@ -16,6 +16,8 @@ from proxy import FaultProxy
 
 pytestmark = pytest.mark.own
 
+LIMIT_WAITERS = 4096  # protocol/limits.h
+
 NODE_FIELDS = [b"id", b"address", b"state", b"applied_seq", b"bound_ms", b"hit_ratio", b"load", b"age_ms", b"self"]
 EXPLAIN_FIELDS = [b"key", b"namespace", b"mode", b"tier", b"state", b"age_ms", b"ttl_ms", b"stamp_age_ms", b"why",
                   b"invalidated_after_seq", b"invalidated_until_seq", b"invalidated_ms_ago", b"invalidated_by"]
@@ -328,6 +330,25 @@ def test_sync_waits_for_a_frozen_node_until_it_is_fenced_and_not_longer(stage):
         assert cb.read() == wire.NULL_BULK, "the first thing it serves is not the old value"
         _, took_s = ask_timed(ca, "CACHE.INVALIDATE", "KEY", "k", "SYNC", "10000")
         assert took_s < BOUND_S + SLACK_S
+
+
+def test_an_invalidation_that_too_many_calls_wait_beside_says_what_it_did(stage):
+    redis_server = stage.redis()
+    node = stage.node(l2=redis_server)
+    redis_server.client().set("k", "v")
+    waiting = [node.socket() for _ in range(LIMIT_WAITERS)]
+    request = wire.encode(("CACHE.WAITSEQ", str(1 << 60), "60000"))
+    for sock in waiting:
+        sock.sendall(request)
+    until(lambda: node.info()["coherence_waiters"] == str(LIMIT_WAITERS), 20, "no more may wait")
+    with node.wire() as conn:
+        for words in (("KEY", "k"), ("KEY", "k", "SYNC", "1000"), ("ALL",)):
+            assert conn.ask("CACHE.INVALIDATE", *words) == \
+                b"STALE invalidated, but not waited for: too many calls wait for the bus"
+            assert redis_server.client().get("k") is None, "it says so"
+        assert conn.ask("CACHE.LASTSEQ") == b"BUSY too many calls wait for the bus", "here nothing was done"
+    for sock in waiting:
+        sock.close()
 
 
 def test_sync_without_the_bus_ends_at_its_deadline(stage):

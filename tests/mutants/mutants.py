@@ -179,9 +179,18 @@ MUTANTS = [
     # --- strict
     Mutant("a strict write is acknowledged before the marker", "section 7", [
         (WINDOW, "if (status == OK && relay_must_wait(relay, reply)) {", "if (status == OK && reply.size == 0 && relay_must_wait(relay, reply)) {")],
-           ["unit modes"]),
+           ["unit modes", "sim storm"]),
     Mutant("a strict read is told before all nodes are rid of older", "section 7", [
-        (FLIGHT, "if (status == OK && namespace_kind(", "if (status == OK && window == NULL && namespace_kind(")],
+        (FLIGHT, "if (is_told && namespace_kind(", "if (is_told && window == NULL && namespace_kind(")],
+           ["unit modes", "sim storm"]),
+    Mutant("a strict read tells at once that a key is no string", "section 7", [
+        (FLIGHT, "status == OK || (status == L2_ERROR && !error_is_of_l2(value.error));", "status == OK;")],
+           ["unit modes"]),
+    Mutant("a strict write tells at once that a key is no string", "section 7", [
+        (WINDOW, "relay->keys_unknown || !is_refusal(reply)", "relay->keys_unknown || reply.size == 0 || reply.data[0] != REPLY_ERROR || is_refusal(reply)")],
+           ["unit modes"]),
+    Mutant("a strict write waits for markers while Redis refuses them", "section 7", [
+        (WINDOW, "relay->keys_unknown || !is_refusal(reply)", "relay->keys_unknown || !is_refusal(reply) || reply.size > 0")],
            ["unit modes"]),
     Mutant("strict is content if it cannot be told that all have applied", "section 7", [
         (WINDOW, "relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));", "relay->on_reply(relay, status == STALE ? STALE : OK, buf_slice(&kept));")],
@@ -420,16 +429,16 @@ MUTANTS = [
     # --- who waits for the bus
     Mutant("SYNC counts silent nodes and all others as applied", "section 7", [
         (PEERS, "peer->applied_seq < seq &&", "peer->applied_seq > seq &&")],
-           ["unit peers", "unit waiters", "unit coherence_wait"]),
+           ["unit peers", "unit waiters", "unit coherence_wait", "sim storm"]),
     Mutant("SYNC waits for nobody that is alive", "section 7", [
         (PEERS, "            !is_silent(peer, patience_ms, now_ms)) {", "            is_silent(peer, patience_ms, now_ms)) {")],
-           ["unit peers", "unit waiters", "unit coherence_wait"]),
+           ["unit peers", "unit waiters", "unit coherence_wait", "sim storm"]),
     Mutant("SYNC believes to know all nodes at once", "section 7", [
         (PEERS, "return now_ms - peers->whole_since_ms > patience_ms;", "return now_ms >= peers->whole_since_ms || patience_ms == 0;")],
-           ["unit peers", "unit waiters", "unit coherence_wait"]),
+           ["unit peers", "unit waiters", "unit coherence_wait", "sim storm"]),
     Mutant("SYNC ends before silent nodes are fenced", "section 7", [
         (WAITERS, "waiter->asked_at_ms + patience_ms + 1", "waiter->asked_at_ms + 1")],
-           ["unit waiters", "unit coherence_wait"]),
+           ["unit waiters", "unit coherence_wait", "sim storm"]),
     Mutant("a marker serves who asked after it was sent", "T5", [
         (WAITERS, "if (waiter->marker == 0 || waiter->marker > marker) {", "if (waiter->marker > marker) {")],
            ["unit waiters", "unit coherence_wait"]),

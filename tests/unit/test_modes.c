@@ -358,6 +358,29 @@ static void a_strict_read_that_cannot_be_confirmed_is_stale(void **state)
     stage_done(&stage);
 }
 
+/* WRONGTYPE says what the key holds; that Redis is busy says nothing. */
+static void a_strict_error_about_the_key_waits_as_a_value_does(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct asked asked;
+    strict_open(&stage);
+    assert_int_equal(ask(&stage, &asked, "s:k"), PENDING);
+    HELP_SAY(&stage.roof, ":-1\r\n-WRONGTYPE x\r\n");
+    assert_int_equal(asked.ends, 0);
+    assert_int_equal(stage.confirm_count, 1);
+    confirm(&stage, 0, OK);
+    assert_int_equal(asked.status, L2_ERROR);
+    assert_int_equal(ask(&stage, &asked, "s:k"), PENDING);
+    HELP_SAY(&stage.roof, ":-1\r\n-WRONGTYPE x\r\n");
+    confirm(&stage, 1, TIMEOUT);
+    assert_int_equal(asked.status, STALE);
+    assert_int_equal(ask(&stage, &asked, "s:k"), PENDING);
+    HELP_SAY(&stage.roof, ":-1\r\n-BUSY x\r\n");
+    assert_int_equal(asked.status, L2_ERROR);
+    stage_done(&stage);
+}
+
 static void strict_joins_none_while_its_fence_is_closed(void **state)
 {
     (void)state;
@@ -378,7 +401,7 @@ struct write {
     struct tiers_relay relay;
     unsigned ends;
     enum status status;
-    char reply[16];
+    char reply[24];
 };
 
 static void on_write(struct tiers_relay *relay, enum status status, struct slice reply)
@@ -436,12 +459,25 @@ static void who_waits_for_all_nodes_and_who_does_not(void **state)
         const char *reply;
         bool waits;
     } rows[] = {
-        {"s:k", true, false, 0, "+OK\r\n", true},   {"s:k", false, false, 0, ":1\r\n", true},
-        {"s:k", true, false, 0, "-ERR\r\n", false}, {"s:k", true, true, 0, "-ERR\r\n", true},
-        {"k", true, false, 0, "+OK\r\n", false},    {"k", false, false, 0, ":1\r\n", false},
-        {"k", true, true, 0, "+OK\r\n", true},      {"k", true, false, 1, "+OK\r\n", true},
-        {NULL, true, false, 0, "+OK\r\n", true},    {NULL, false, false, 0, "+OK\r\n", false},
-        {NULL, false, true, 0, "+OK\r\n", true},    {"k", false, true, 0, "+OK\r\n", true},
+        {"s:k", true, false, 0, "+OK\r\n", true},
+        {"s:k", false, false, 0, ":1\r\n", true},
+        {"s:k", true, false, 0, "-ERR x\r\n", true},
+        {"s:k", true, true, 0, "-ERR\r\n", true},
+        {"s:k", false, false, 0, "-WRONGTYPE x\r\n", true},
+        {"s:k", true, false, 0, "-BUSYKEY x\r\n", true},
+        {"s:k", true, false, 0, "-BUSY x\r\n", false},
+        {"s:k", true, false, 0, "-READONLY x\r\n", false},
+        {"s:k", true, false, 0, "-OOM x\r\n", false},
+        {"s:k", true, true, 0, "-OOM x\r\n", true},
+        {"k", true, false, 0, "-ERR x\r\n", false},
+        {"k", true, false, 0, "+OK\r\n", false},
+        {"k", false, false, 0, ":1\r\n", false},
+        {"k", true, true, 0, "+OK\r\n", true},
+        {"k", true, false, 1, "+OK\r\n", true},
+        {NULL, true, false, 0, "+OK\r\n", true},
+        {NULL, false, false, 0, "+OK\r\n", false},
+        {NULL, false, true, 0, "+OK\r\n", true},
+        {"k", false, true, 0, "+OK\r\n", true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct stage stage;
@@ -501,6 +537,7 @@ int main(void)
         cmocka_unit_test(a_strict_read_is_told_and_kept_when_all_nodes_have_applied),
         cmocka_unit_test(a_change_meanwhile_ends_what_would_be_kept),
         cmocka_unit_test(a_strict_read_that_cannot_be_confirmed_is_stale),
+        cmocka_unit_test(a_strict_error_about_the_key_waits_as_a_value_does),
         cmocka_unit_test(strict_joins_none_while_its_fence_is_closed),
         cmocka_unit_test(a_strict_write_is_acknowledged_when_all_nodes_have_applied_it),
         cmocka_unit_test(who_waits_for_all_nodes_and_who_does_not),

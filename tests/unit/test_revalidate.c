@@ -475,14 +475,17 @@ static void under_lfu_the_most_frequent_come_first(void **state)
     stage_done(stage);
 }
 
-static void a_namespace_that_needs_no_bus_is_left_alone(void **state)
+static void ttl_needs_none_and_strict_is_left_to_who_asks(void **state)
 {
     (void)state;
-    struct namespace_spec specs[] = {spec_of("default", ""), spec_of("t", "t:")};
+    struct namespace_spec specs[] = {spec_of("default", ""), spec_of("t", "t:"),
+                                     spec_of("s", "s:")};
     specs[1].settings.mode.kind = NAMESPACE_TTL;
-    struct stage *stage = stage_open(specs, 2);
+    specs[2].settings.mode.kind = NAMESPACE_STRICT;
+    struct stage *stage = stage_open(specs, 3);
     used(stage, "k", 0);
     used(stage, "t:k", 0);
+    used(stage, "s:k", 0);
     raise_floor(stage);
     (void)ticks(stage, 10);
     assert_int_equal(stage->asked, 1);
@@ -687,7 +690,7 @@ int main(void)
         cmocka_unit_test(a_newer_floor_begins_anew),
         cmocka_unit_test(what_is_cold_stays_suspect),
         cmocka_unit_test(under_lfu_the_most_frequent_come_first),
-        cmocka_unit_test(a_namespace_that_needs_no_bus_is_left_alone),
+        cmocka_unit_test(ttl_needs_none_and_strict_is_left_to_who_asks),
         cmocka_unit_test(it_is_no_use_and_counted_nowhere),
         cmocka_unit_test(what_was_found_is_counted),
         cmocka_unit_test(a_client_that_comes_meanwhile_joins_and_it_is_a_use),
