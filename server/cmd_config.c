@@ -174,7 +174,8 @@ static bool assign_all(struct call *call, struct options *next)
             return false;
         }
     }
-    const char *together = options_check_together(next, reason);
+    struct option_place place; /* the client knows what it sent */
+    const char *together = options_check_together(next, reason, &place);
     if (together != NULL) {
         reply_failed(call, call->argv[call->argc - 2], together);
     }

@@ -88,8 +88,9 @@ static bool is_loopback(struct slice host)
     return begins_with(host, "127.") || slice_is(host, "::1") || slice_is_nocase(host, "localhost");
 }
 
-static const char *check_listen(const struct options *options)
+static const char *check_listen(const struct options *options, struct option_place *ret_place)
 {
+    *ret_place = (struct option_place){.option = option_find(SLICE_LITERAL("listen"))};
     if (!options->protected_mode || options->requirepass[0] != '\0') {
         return NULL;
     }
@@ -104,10 +105,11 @@ static const char *check_listen(const struct options *options)
     return NULL;
 }
 
-const char *options_check_together(const struct options *options, char room[OPTION_REASON_MAX])
+const char *options_check_together(const struct options *options, char room[OPTION_REASON_MAX],
+                                   struct option_place *ret_place)
 {
-    const char *reason = check_listen(options);
-    return reason != NULL ? reason : namespaces_check_together(options, room);
+    const char *reason = check_listen(options, ret_place);
+    return reason != NULL ? reason : namespaces_check_together(options, room, ret_place);
 }
 
 /* --- l2 ----------------------------------------------------------------------------------------- */
@@ -217,6 +219,14 @@ enum status options_rate(struct slice value, int64_t *ret_rate)
     return OK;
 }
 
+static const char *check_memory(struct slice value)
+{
+    int64_t bytes = 0;
+    return bytes_parse(value, &bytes) == OK && (bytes == 0 || bytes >= OPTION_MEMORY_MIN)
+               ? NULL
+               : "argument must be 0 or at least 1mb; a number without a unit counts bytes";
+}
+
 static const char *check_rate(struct slice value)
 {
     int64_t rate = 0;
@@ -249,6 +259,9 @@ const char *option_check_text(const struct option *option, struct slice value,
     }
     if (IS(l2)) {
         return check_l2(value, room);
+    }
+    if (IS(memory)) {
+        return check_memory(value);
     }
     if (IS(revalidate_rate)) {
         return check_rate(value);

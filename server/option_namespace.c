@@ -13,7 +13,6 @@ enum {
     BOUND_MAX_MS = 60000,
     BOUND_STRICT_MS = 200,
     BOUND_OTHER_MS = 1000,
-    DEFAULT_SHARE_MIN = 1 << 20, /* what named namespaces must leave to `default` */
 };
 #define GRACE_MAX_MS INT64_C(86400000)
 
@@ -204,6 +203,7 @@ enum status namespaces_copy(const struct options *from, struct options *ret)
         const struct option *option;
         for (unsigned j = 0; (option = namespace_option_at(j)) != NULL; j++) {
             struct namespace_options *copy = &ret->namespaces[i];
+            copy->lines[j] = ns->lines[j];
             if (!option_is_text(option)) {
                 memcpy((char *)copy + option->offset, (const char *)ns + option->offset,
                        sizeof(int64_t));
@@ -244,13 +244,13 @@ const char *namespaces_check(const struct options *options, char room[OPTION_REA
     return NULL;
 }
 
-/* All named ones; -1: more than can be counted. */
-static int64_t memory_of_named(const struct options *options)
+/* Of the first `count` named ones; INT64_MAX: more than can be counted. */
+static int64_t memory_of_named(const struct options *options, unsigned count)
 {
     int64_t sum = 0;
-    for (unsigned i = 0; i < options->namespace_count; i++) {
+    for (unsigned i = 0; i < count; i++) {
         if (__builtin_add_overflow(sum, options->namespaces[i].memory, &sum)) {
-            return -1;
+            return INT64_MAX;
         }
     }
     return sum;
@@ -263,24 +263,33 @@ static bool lives_without_end(const char *mode, int64_t ttl_ms)
     return ttl_ms == 0 && mode_parse(slice_of(mode), &parsed) == OK && parsed.kind == NAMESPACE_TTL;
 }
 
-static const char *ttl_check(const struct options *options, char room[OPTION_REASON_MAX])
+static const char *ttl_reason(const char *mode, int64_t ttl_ms, bool is_alone,
+                              const char **ret_option)
 {
-    const bool is_alone = options->l2[0] == '\0';
-    if (options->ttl > 0 && is_alone) {
+    if (ttl_ms > 0 && is_alone) {
+        *ret_option = "ttl";
         return "ttl needs l2: alone, a value lives as long as its writer said";
     }
-    if (lives_without_end(options->mode, options->ttl)) {
-        return "mode 'ttl' needs a ttl above 0";
+    *ret_option = "mode";
+    return lives_without_end(mode, ttl_ms) ? "mode 'ttl' needs a ttl above 0" : NULL;
+}
+
+static const char *ttl_check(const struct options *options, char room[OPTION_REASON_MAX],
+                             struct option_place *ret_place)
+{
+    const bool is_alone = options->l2[0] == '\0';
+    const char *option = NULL;
+    const char *reason = ttl_reason(options->mode, options->ttl, is_alone, &option);
+    if (reason != NULL) {
+        *ret_place = (struct option_place){.option = option_find(slice_of(option))};
+        return reason;
     }
     for (unsigned i = 0; i < options->namespace_count; i++) {
         const struct namespace_options *ns = &options->namespaces[i];
-        const char *reason = NULL;
-        if (ns->ttl > 0 && is_alone) {
-            reason = "ttl needs l2: alone, a value lives as long as its writer said";
-        } else if (lives_without_end(ns->mode, ns->ttl)) {
-            reason = "mode 'ttl' needs a ttl above 0";
-        }
+        reason = ttl_reason(ns->mode, ns->ttl, is_alone, &option);
         if (reason != NULL) {
+            *ret_place = (struct option_place){.option = namespace_option_find(slice_of(option)),
+                                               .section = ns};
             (void)snprintf(room, OPTION_REASON_MAX, "namespace '%s': %s", ns->name, reason);
             return room;
         }
@@ -288,19 +297,32 @@ static const char *ttl_check(const struct options *options, char room[OPTION_REA
     return NULL;
 }
 
-const char *namespaces_check_together(const struct options *options, char room[OPTION_REASON_MAX])
+/* The namespace with which it is too much is the one that is named. */
+static const char *memory_check(const struct options *options, char room[OPTION_REASON_MAX],
+                                struct option_place *ret_place)
 {
-    const int64_t named = memory_of_named(options);
     const int64_t all = (int64_t)options_memory(options);
-    if (options->namespace_count > 0 && (named < 0 || named > all - DEFAULT_SHARE_MIN)) {
-        (void)snprintf(room, OPTION_REASON_MAX,
-                       "the namespaces' memory (%" PRId64
-                       " bytes together) must leave at least 1mb "
-                       "of the node's (%" PRId64 " bytes) to the keys of no namespace",
-                       named < 0 ? INT64_MAX : named, all);
-        return room;
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        if (memory_of_named(options, i + 1) > all - OPTION_MEMORY_MIN) {
+            *ret_place =
+                (struct option_place){.option = namespace_option_find(SLICE_LITERAL("memory")),
+                                      .section = &options->namespaces[i]};
+            (void)snprintf(room, OPTION_REASON_MAX,
+                           "the namespaces' memory (%" PRId64
+                           " bytes together) must leave at least 1mb "
+                           "of the node's (%" PRId64 " bytes) to the keys of no namespace",
+                           memory_of_named(options, options->namespace_count), all);
+            return room;
+        }
     }
-    return ttl_check(options, room);
+    return NULL;
+}
+
+const char *namespaces_check_together(const struct options *options, char room[OPTION_REASON_MAX],
+                                      struct option_place *ret_place)
+{
+    const char *reason = memory_check(options, room, ret_place);
+    return reason != NULL ? reason : ttl_check(options, room, ret_place);
 }
 
 /* --- for the tiers ------------------------------------------------------------------------------ */
@@ -327,7 +349,7 @@ static struct namespace_settings settings_of(const char *mode, const char *write
 
 unsigned options_specs(const struct options *options, struct namespace_spec specs[NAMESPACES_MAX])
 {
-    const size_t named = (size_t)memory_of_named(options);
+    const size_t named = (size_t)memory_of_named(options, options->namespace_count);
     specs[0] = (struct namespace_spec){.name = SLICE_LITERAL("default"),
                                        .settings = settings_of(options->mode, options->writers,
                                                                options_memory(options) - named,

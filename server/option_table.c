@@ -40,6 +40,15 @@ static const struct option_list node_options = {node_table,
 static const struct option_list namespace_options = {
     namespace_table, sizeof(namespace_table) / sizeof(namespace_table[0])};
 
+_Static_assert(sizeof(node_table) / sizeof(node_table[0]) <= OPTIONS_MAX, "room for origins");
+_Static_assert(sizeof(namespace_table) / sizeof(namespace_table[0]) <= NAMESPACE_OPTIONS_MAX,
+               "room for lines");
+
+unsigned option_index(const struct option *option)
+{
+    return (unsigned)(option - (option->of_namespace ? namespace_table : node_table));
+}
+
 static const struct option *find_in(const struct option_list *list, struct slice name)
 {
     for (unsigned i = 0; i < list->count; i++) {

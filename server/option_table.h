@@ -36,11 +36,13 @@ struct option {
 };
 
 enum {
-    OPTION_REASON_MAX = 256
+    OPTION_REASON_MAX = 256,
+    OPTION_MEMORY_MIN = 1 << 20, /* of an L1 */
 };
 
 const struct option *option_at(unsigned i);          /* NULL past the end */
 const struct option *option_find(struct slice name); /* any case; NULL: unknown */
+unsigned option_index(const struct option *option);  /* in its .def */
 /* The option that was probably meant, or NULL. */
 const struct option *option_suggest(struct slice name);
 /* The same for the settings of a namespace. */
@@ -63,8 +65,15 @@ enum status option_format(const void *fields, const struct option *option, bool 
 /* What a text must look like: NULL if the value is good, else the reason (a constant, or written into `room`). */
 const char *option_check_text(const struct option *option, struct slice value,
                               char room[OPTION_REASON_MAX]);
-/* What settings must be together: NULL or the reason. */
-const char *options_check_together(const struct options *options, char room[OPTION_REASON_MAX]);
+
+/* A setting: an option of the node, or of one of its namespaces. */
+struct option_place {
+    const struct option *option;
+    const struct namespace_options *section; /* NULL: the node's */
+};
+/* What settings must be together: NULL, or the reason and the setting that it is about. */
+const char *options_check_together(const struct options *options, char room[OPTION_REASON_MAX],
+                                   struct option_place *ret_place);
 
 /* --- namespaces: option_namespace.c --- */
 /* The text of a `mode`. MALFORMED. */
@@ -80,7 +89,8 @@ bool namespace_option_is_later(struct slice name);
 const char *namespaces_check(const struct options *options, char room[OPTION_REASON_MAX],
                              unsigned *ret_line);
 /* Budgets, and what needs an L2: as options_check_together. */
-const char *namespaces_check_together(const struct options *options, char room[OPTION_REASON_MAX]);
+const char *namespaces_check_together(const struct options *options, char room[OPTION_REASON_MAX],
+                                      struct option_place *ret_place);
 enum status namespaces_copy(const struct options *from, struct options *ret) MUST_USE;
 void namespaces_drop(struct options *options);
 

@@ -8,7 +8,8 @@
 #include <string.h>
 
 enum {
-    FILE_SIZE_MAX = 1 << 20
+    FILE_SIZE_MAX = 1 << 20,
+    WHERE_MAX = 224
 };
 
 /* --- one option --------------------------------------------------------------------------------- */
@@ -108,6 +109,8 @@ static enum status set_defaults(struct options *options, char error[OPTIONS_ERRO
 
 /* --- sources ------------------------------------------------------------------------------------ */
 
+static const char env_prefix[] = "TERRACE_";
+
 /* What the command line asks for besides options. */
 struct wishes {
     const char *file;
@@ -118,14 +121,53 @@ struct wishes {
 };
 
 static enum status assign_from(struct options *options, const struct option *option,
-                               struct slice value, const char *where, char error[OPTIONS_ERROR_MAX])
+                               struct slice value, enum option_source source, const char *where,
+                               char error[OPTIONS_ERROR_MAX])
 {
     char reason[OPTION_REASON_MAX] = "out of memory";
     const enum status status = option_assign(options, option, value, reason);
     if (status != OK) {
         (void)snprintf(error, OPTIONS_ERROR_MAX, "%.200s: %s", where, reason);
     }
+    options->origins[option_index(option)] = (struct option_origin){.source = source};
     return status;
+}
+
+/* Where a setting is from, as errors say it. */
+static void describe_origin(const struct options *options, const struct option_place *place,
+                            char where[WHERE_MAX])
+{
+    const unsigned index = option_index(place->option);
+    struct option_origin origin = {.source = OPTION_IN_FILE};
+    if (place->section == NULL) {
+        origin = options->origins[index];
+    } else { /* what is not said was left out where the section begins */
+        const unsigned line = place->section->lines[index];
+        origin.line = line > 0 ? line : place->section->line;
+    }
+    switch (origin.source) {
+    case OPTION_BY_DEFAULT:
+        (void)snprintf(where, WHERE_MAX, "default of '%s'", place->option->name);
+        break;
+    case OPTION_IN_FILE:
+        (void)snprintf(where, WHERE_MAX, "%.200s:%u", options->file, origin.line);
+        break;
+    case OPTION_IN_ENVIRONMENT:
+        (void)snprintf(where, WHERE_MAX, "environment %s%s", env_prefix, place->option->name);
+        for (char *c = where + strlen("environment "); *c != '\0'; c++) {
+            *c = (char)(*c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? *c & ~0x20 : *c);
+        }
+        break;
+    case OPTION_BY_FLAG: (void)snprintf(where, WHERE_MAX, "flag --%s", place->option->name); break;
+    }
+}
+
+static void refuse_place(const struct options *options, const struct option_place *place,
+                         const char *reason, char error[OPTIONS_ERROR_MAX])
+{
+    char where[WHERE_MAX];
+    describe_origin(options, place, where);
+    (void)snprintf(error, OPTIONS_ERROR_MAX, "%s: %s", where, reason);
 }
 
 static enum status refuse_name(const char *where, const char *suggestion,
@@ -181,7 +223,9 @@ static enum status read_flag(int argc, char **argv, int *at, struct options *opt
         return INVALID;
     }
     const char *value = equals != NULL ? equals + 1 : argv[++*at];
-    return options != NULL ? assign_from(options, option, slice_of(value), where, error) : OK;
+    return options != NULL
+               ? assign_from(options, option, slice_of(value), OPTION_BY_FLAG, where, error)
+               : OK;
 }
 
 /* The command line; with `options` NULL only what else it asks for, since the file comes before the flags. */
@@ -211,8 +255,6 @@ static enum status read_flags(int argc, char **argv, struct options *options, st
     return OK;
 }
 
-static const char env_prefix[] = "TERRACE_";
-
 /* LISTEN_SOMETHING as listen-something. */
 static struct slice option_name_of(struct slice variable, char room[64])
 {
@@ -239,7 +281,7 @@ static enum status read_variable(const char *entry, const char *equals, struct o
     if (option == NULL) {
         return refuse_name(where, NULL, error);
     }
-    return assign_from(options, option, slice_of(equals + 1), where, error);
+    return assign_from(options, option, slice_of(equals + 1), OPTION_IN_ENVIRONMENT, where, error);
 }
 
 static enum status read_environment(char **environment, struct options *options,
@@ -323,9 +365,10 @@ static enum status read_sources(struct options *options, int argc, char **argv, 
         status = read_flags(argc, argv, options, &wishes, error);
     }
     char room[OPTION_REASON_MAX];
-    const char *reason = status == OK ? options_check_together(options, room) : NULL;
+    struct option_place place;
+    const char *reason = status == OK ? options_check_together(options, room, &place) : NULL;
     if (reason != NULL) {
-        (void)snprintf(error, OPTIONS_ERROR_MAX, "settings: %s", reason);
+        refuse_place(options, &place, reason, error);
         status = INVALID;
     }
     if (status != OK) {
@@ -376,8 +419,10 @@ enum status options_reload(const struct options *running, int argc, char **argv,
     const struct option *option;
     for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {
         if (option->when == OPTION_START && !option_same(running, &next, option)) {
-            (void)snprintf(error, OPTIONS_ERROR_MAX,
-                           "settings: option '%s' cannot change while the node runs", option->name);
+            char reason[OPTION_REASON_MAX];
+            (void)snprintf(reason, sizeof(reason), "option '%s' cannot change while the node runs",
+                           option->name);
+            refuse_place(&next, &(struct option_place){.option = option}, reason, error);
             options_done(&next);
             return INVALID;
         }

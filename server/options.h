@@ -13,7 +13,9 @@
  * before the first section, or in [terrace], are these options; they are also those of the namespace `default`. Each
  * section [namespace NAME] is a namespace, with the settings of namespace_options.def; only the file has these.
  *
- * Errors: one line that says where ("FILE:LINE", "flag --x", "environment TERRACE_X"), what, and what was expected.
+ * Errors: one line that says where ("FILE:LINE", "flag --x", "environment TERRACE_X", "default of 'x'"), what, and what
+ * was expected; where several settings do not go together, where the one is from that must change. In one section of a
+ * file no option may be given twice.
  * Nothing is applied unless everything is good. */
 #ifndef TERRACE_SERVER_OPTIONS_H
 #define TERRACE_SERVER_OPTIONS_H
@@ -34,10 +36,29 @@ typedef bool option_bool;
 #define OPTION_FIELD_BOOL                                                 option_bool
 #define OPTION(type, field, name, fallback, minimum, maximum, when, help) OPTION_FIELD_##type field;
 
+enum {
+    OPTIONS_MAX = 40,           /* lines of options.def, */
+    NAMESPACE_OPTIONS_MAX = 10, /* and of namespace_options.def */
+};
+
 struct namespace_options {
 #include "server/namespace_options.def"
     char *name;
     unsigned line; /* of its section in the file */
+    unsigned
+        lines[NAMESPACE_OPTIONS_MAX]; /* of each option, in the order of the .def; 0: its default */
+};
+
+enum option_source {
+    OPTION_BY_DEFAULT,
+    OPTION_IN_FILE,
+    OPTION_IN_ENVIRONMENT,
+    OPTION_BY_FLAG
+};
+
+struct option_origin {
+    enum option_source source;
+    unsigned line; /* of the file */
 };
 
 struct options {
@@ -45,6 +66,8 @@ struct options {
     struct namespace_options *namespaces; /* without `default` */
     unsigned namespace_count;
     char *file; /* where it was read from, or NULL */
+    struct option_origin
+        origins[OPTIONS_MAX]; /* as options_load read them, in the order of the .def */
 };
 #undef OPTION
 

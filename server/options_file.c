@@ -147,6 +147,23 @@ static void fail_unknown(struct lines *lines, const char *name)
          meant != NULL ? "'?)" : "");
 }
 
+/* Notes the line of the option. false: its section has it already. [terrace] and what is before it are one section. */
+static bool is_first(struct lines *lines, const struct option *option)
+{
+    const unsigned index = option_index(option);
+    struct option_origin *origin = &lines->options->origins[index];
+    unsigned *line = option->of_namespace ? &lines->section->lines[index] : &origin->line;
+    if (*line > 0) {
+        fail(lines, INVALID, "option '%s' is there already, in line %u", option->name, *line);
+        return false;
+    }
+    *line = lines->number;
+    if (!option->of_namespace) {
+        origin->source = OPTION_IN_FILE;
+    }
+    return true;
+}
+
 static int on_option(void *user, const char *section, const char *name, const char *value)
 {
     struct lines *lines = user;
@@ -156,6 +173,9 @@ static int on_option(void *user, const char *section, const char *name, const ch
         of_namespace ? namespace_option_find(slice_of(name)) : option_find(slice_of(name));
     if (option == NULL) {
         fail_unknown(lines, name);
+        return 0;
+    }
+    if (!is_first(lines, option)) {
         return 0;
     }
     char reason[OPTION_REASON_MAX];

@@ -300,36 +300,66 @@ static void errors_of_namespaces_name_the_line(void **state)
         ":2: option 'policy': argument(s) must be one of the following: lru, lfu, ttl");
 }
 
-static void budgets_of_namespaces_must_fit(void **state)
+static void what_does_not_go_together_names_the_line(void **state)
+{
+    (void)state;
+    check_file_error("memory = 8mb\n[namespace a]\nprefix = a\nmemory = 4mb\n"
+                     "[namespace b]\nprefix = b\nmemory = 3500kb\n",
+                     ":7: the namespaces' memory (7778304 bytes together) must leave at least 1mb "
+                     "of the node's (8388608 bytes) to the keys of no namespace");
+    check_file_error("memory = 8mb\n[namespace a]\nprefix = a\n",
+                     ":2: the namespaces' memory (67108864 bytes together) must leave at least 1mb "
+                     "of the node's (8388608 bytes) to the keys of no namespace");
+    check_file_error("memory = 8mb\n[namespace a]\nprefix = a\nmemory = 4mb\nttl = 5s\n",
+                     ":5: namespace 'a': ttl needs l2: alone, a value lives as long as its writer "
+                     "said");
+    check_file_error("l2 = redis://h:1\n[namespace a]\nprefix = a\nmode = ttl\n",
+                     ":4: namespace 'a': mode 'ttl' needs a ttl above 0");
+    check_file_error("l2 = redis://h:1\nmode = ttl\n", ":2: mode 'ttl' needs a ttl above 0");
+    check_file_error("ttl = 5s\n",
+                     ":1: ttl needs l2: alone, a value lives as long as its writer said");
+    check_file_error("threads = 1\n[terrace]\nlisten = *:1\n",
+                     ":3: listen goes beyond loopback without a password: set requirepass, or "
+                     "protected-mode = no");
+}
+
+static void what_does_not_go_together_names_flag_variable_or_default(void **state)
+{
+    (void)state;
+    check_flag_error("--ttl", "5s",
+                     "flag --ttl: ttl needs l2: alone, a value lives as long as its writer said");
+    struct sources sources;
+    sources_open(&sources, "ttl = 7s\n");
+    sources_set_variable(&sources, 0, "TERRACE_TTL=6s");
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(sources.error, "environment TERRACE_TTL: ttl needs l2: alone, a value "
+                                       "lives as long as its writer said");
+    sources_done(&sources);
+}
+
+static void an_option_twice_in_a_section_is_an_error(void **state)
+{
+    (void)state;
+    check_file_error("[namespace a]\nprefix = x\nmode = strict\nPrefix = y\n",
+                     ":4: option 'prefix' is there already, in line 2");
+    check_file_error("[namespace a]\nmemory = 2mb\nmemory = 2mb\n",
+                     ":3: option 'memory' is there already, in line 2");
+    check_file_error("threads = 1\n[namespace a]\nprefix = x\n[terrace]\nthreads = 1\n",
+                     ":5: option 'threads' is there already, in line 1");
+    struct sources sources; /* each section has its own, and a stronger source is no second time */
+    sources_open(&sources, "memory = 100mb\n[namespace a]\nprefix = x\nmemory = 2mb\n"
+                           "[namespace b]\nprefix = y\nmemory = 3mb\n");
+    sources_add(&sources, "--memory=50mb");
+    sources_set_variable(&sources, 0, "TERRACE_MEMORY=60mb");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(sources.options.memory, 50 << 20);
+    sources_done(&sources);
+}
+
+static void mode_ttl_with_an_end_is_good(void **state)
 {
     (void)state;
     struct sources sources;
-    sources_open(&sources, "memory = 8mb\n[namespace a]\nprefix = a\nmemory = 4mb\n"
-                           "[namespace b]\nprefix = b\nmemory = 3500kb\n");
-    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
-    assert_string_equal(sources.error,
-                        "settings: the namespaces' memory (7778304 bytes together) must leave at "
-                        "least 1mb of the node's (8388608 bytes) to the keys of no namespace");
-    sources_done(&sources);
-    sources_open(&sources, "memory = 8mb\n[namespace a]\nprefix = a\nmemory = 4mb\nttl = 5s\n");
-    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
-    assert_string_equal(sources.error,
-                        "settings: namespace 'a': ttl needs l2: alone, a value lives "
-                        "as long as its writer said");
-    sources_done(&sources);
-    sources_open(&sources, "l2 = redis://h:1\n[namespace a]\nprefix = a\nmode = ttl\n");
-    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
-    assert_string_equal(sources.error, "settings: namespace 'a': mode 'ttl' needs a ttl above 0");
-    sources_done(&sources);
-    sources_open(&sources, "l2 = redis://h:1\nmode = ttl\n");
-    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
-    assert_string_equal(sources.error, "settings: mode 'ttl' needs a ttl above 0");
-    sources_done(&sources);
-    sources_open(&sources, "ttl = 5s\n");
-    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
-    assert_string_equal(sources.error, "settings: ttl needs l2: alone, a value lives as long as "
-                                       "its writer said");
-    sources_done(&sources);
     struct namespace_spec specs[NAMESPACES_MAX];
     sources_open(&sources, "l2 = redis://h:1\nmode = ttl\nttl = 5s\n");
     assert_int_equal(sources_load(&sources), OPTIONS_RUN);
@@ -427,11 +457,18 @@ static void bytes_have_the_units_of_redis(void **state)
     check_value("--memory", "64mb", "memory", "67108864");
     check_value("--memory", "64M", "memory", "64000000");
     check_value("--memory", "1Gb", "memory", "1073741824");
-    check_value("--memory", "3k", "memory", "3000");
-    check_value("--memory", "3kb", "memory", "3072");
-    check_value("--memory", "17b", "memory", "17");
+    check_value("--memory", "3000k", "memory", "3000000");
+    check_value("--memory", "3000kb", "memory", "3072000");
+    check_value("--memory", "1700000b", "memory", "1700000");
+    check_value("--memory", "1048576", "memory", "1048576");
+    check_value("--memory", "0", "memory", "0");
     check_flag_error("--memory", "10kib", "flag --memory: argument must be a memory value");
     check_flag_error("--memory", "-1", "flag --memory: argument must be a memory value");
+    check_flag_error("--memory", "1048575",
+                     "flag --memory: argument must be 0 or at least 1mb; a number without a unit "
+                     "counts bytes");
+    check_file_error("memory = 100\n", ":1: option 'memory': argument must be 0 or at least 1mb; "
+                                       "a number without a unit counts bytes");
     check_flag_error("--memory", "mb", "flag --memory: argument must be a memory value");
     check_flag_error("--memory", "9999999999gb", "flag --memory: argument must be a memory value");
 }
@@ -551,9 +588,10 @@ static void addresses_are_walked_one_by_one(void **state)
 static void listening_beyond_loopback_without_a_password_is_refused(void **state)
 {
     (void)state;
-    check_flag_error("--listen", "127.0.0.1:1 0.0.0.0:1",
-                     "settings: listen goes beyond loopback without a password: set requirepass, "
-                     "or protected-mode = no");
+    check_flag_error(
+        "--listen", "127.0.0.1:1 0.0.0.0:1",
+        "flag --listen: listen goes beyond loopback without a password: set requirepass, "
+        "or protected-mode = no");
     struct sources sources;
     sources_open(&sources, "listen = 0.0.0.0:1\nrequirepass = secret\n");
     assert_int_equal(sources_load(&sources), OPTIONS_RUN);
@@ -692,9 +730,16 @@ static void a_reload_takes_the_good_file_and_refuses_the_bad_one(void **state)
     assert_int_equal(options_reload(&sources.options, sources.argc, sources.argv,
                                     sources.environment, &next, sources.error),
                      INVALID);
-    assert_string_equal(sources.error,
-                        "settings: option 'threads' cannot change while the node runs");
+    assert_string_equal(sources.error + strlen(sources.path),
+                        ":2: option 'threads' cannot change while the node runs");
     assert_int_equal(next.maxclients, 77);
+
+    rewrite_file(&sources, "maxclients = 2\n");
+    assert_int_equal(options_reload(&sources.options, sources.argc, sources.argv,
+                                    sources.environment, &next, sources.error),
+                     INVALID);
+    assert_string_equal(sources.error,
+                        "default of 'threads': option 'threads' cannot change while the node runs");
 
     rewrite_file(&sources, "maxclients = 2\nthreads = 1\n");
     assert_int_equal(options_reload(&sources.options, sources.argc, sources.argv,
@@ -745,7 +790,10 @@ int main(void)
         cmocka_unit_test(a_file_may_have_comments_a_section_indentation_and_crlf),
         cmocka_unit_test(sections_are_namespaces),
         cmocka_unit_test(errors_of_namespaces_name_the_line),
-        cmocka_unit_test(budgets_of_namespaces_must_fit),
+        cmocka_unit_test(what_does_not_go_together_names_the_line),
+        cmocka_unit_test(what_does_not_go_together_names_flag_variable_or_default),
+        cmocka_unit_test(an_option_twice_in_a_section_is_an_error),
+        cmocka_unit_test(mode_ttl_with_an_end_is_good),
         cmocka_unit_test(modes_are_read_with_their_times),
         cmocka_unit_test(errors_of_a_file_name_the_line),
         cmocka_unit_test(a_long_line_is_an_error_and_not_cut),
