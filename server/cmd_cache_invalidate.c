@@ -29,7 +29,8 @@ enum {
 struct order {
     bool all;
     uint32_t keys_end;          /* keys are argv[FIRST_ARG] up to here */
-    struct slice name;          /* of a namespace; empty: none was given */
+    bool is_named;              /* NS was given, */
+    struct slice name;          /* with this name of a namespace */
     const struct namespace *ns; /* of that name; NULL: all */
     int64_t sync_ms;            /* -1: without SYNC */
 };
@@ -81,6 +82,7 @@ static bool parse_options(struct call *call, struct order *order)
                 return false;
             }
         } else if (slice_is_nocase(call->argv[end - 2], "ns")) {
+            order->is_named = true;
             order->name = call->argv[end - 1];
         } else {
             break;
@@ -105,7 +107,7 @@ static bool parse(struct call *call, struct order *order)
     if (!parse_subject(call, order) || !parse_options(call, order)) {
         return false;
     }
-    if (order->name.size == 0) {
+    if (!order->is_named) {
         return true;
     }
     order->ns = namespaces_find(call->node->namespaces, order->name);

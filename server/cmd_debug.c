@@ -271,11 +271,9 @@ void cmd_debug(struct call *call)
     const bool is_allowed = call->node->options.enable_debug_command;
     (void)pthread_mutex_unlock(&call->node->options_lock);
     if (!is_allowed) {
-        reply_error(
-            call->reply,
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", "
-            "you can run it from a local connection, otherwise you need to set this option in the "
-            "configuration file, and then restart the server.");
+        reply_error(call->reply,
+                    "ERR DEBUG command not allowed. The node must be started with the option "
+                    "enable-debug-command set to \"yes\".");
         return;
     }
     for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {

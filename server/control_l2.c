@@ -303,8 +303,8 @@ static void l2_log_coherence(struct control_l2 *l2)
     }
     if (l2->logged_state == NULL || strcmp(l2->logged_state, coherence->state_name) != 0) {
         l2->logged_state = coherence->state_name;
-        log_write(&l2->node->log, LOG_NOTICE, "coherence", "%s %s", coherence->state_name,
-                  coherence->reason);
+        log_write(&l2->node->log, LOG_NOTICE, "coherence", "%s%s%s", coherence->state_name,
+                  coherence->reason[0] != '\0' ? " " : "", coherence->reason);
     }
 }
 

@@ -14,8 +14,10 @@
 
 enum {
     ANSWER_MS = 2000,
-    AGAIN_MS = 5000, /* after a refusal: somebody may have granted them */
-    RECORD_MS = 10000
+    AGAIN_MS = 5000,   /* after a refusal: somebody may have granted them */
+    REPEAT_MS = 15000, /* after a success: somebody may have changed rights or policy */
+    RECORD_MS = 10000,
+    EVICTION_TEXT_MAX = RIGHTS_POLICY_MAX + 48
 };
 
 struct l2_rights {
@@ -26,8 +28,10 @@ struct l2_rights {
     bool asked;            /* on the present connection */
     bool away;             /* an attempt has failed: from now on nothing ends the node */
     int64_t overdue_at_ms; /* of the answers */
+    int64_t repeat_at_ms;  /* when all is to be asked again, if nothing is wanted before */
     struct rights rights;
-    char told[RIGHTS_TEXT_MAX]; /* the refusal that is in the log */
+    char told[RIGHTS_TEXT_MAX];            /* the refusal that is in the log */
+    char told_eviction[EVICTION_TEXT_MAX]; /* the policy that is; "": none that evicts our keys */
     struct buf scratch;
     _Atomic bool granted;
     pthread_mutex_t lock; /* of `described` only */
@@ -51,15 +55,28 @@ static void tell_refusal(struct l2_rights *rights, const char *missing, bool end
               ends ? "this node ends: " : "", user, missing, rights->rights.why, user);
 }
 
+/* One line per change. */
 static void tell_eviction(struct l2_rights *rights)
 {
+    char now[EVICTION_TEXT_MAX] = "";
     if (rights_may_evict(&rights->rights)) {
+        (void)snprintf(now, sizeof now, "%s, with maxmemory %lld", rights->rights.policy,
+                       (long long)rights->rights.maxmemory);
+    }
+    if (strcmp(now, rights->told_eviction) == 0) {
+        return;
+    }
+    if (now[0] != '\0') {
         log_write(
             &rights->node->log, LOG_WARNING, "l2_evicts",
-            "maxmemory-policy is %s, with maxmemory %lld: Redis may evict the nodes' own keys (terrace:*), and "
+            "maxmemory-policy is %s: Redis may evict the nodes' own keys (terrace:*), and "
             "each time all nodes read everything anew. A policy of volatile-* spares them, for they have no TTL",
-            rights->rights.policy, (long long)rights->rights.maxmemory);
+            now);
+    } else {
+        log_write(&rights->node->log, LOG_NOTICE, "l2_spares",
+                  "Redis may no longer evict the nodes' own keys");
     }
+    (void)snprintf(rights->told_eviction, sizeof rights->told_eviction, "%s", now);
 }
 
 static void show(struct l2_rights *rights, const char *missing, bool suffices)
@@ -95,6 +112,7 @@ static void conclude(struct l2_rights *rights)
         refused(rights, missing);
     } else {
         rights->told[0] = '\0';
+        rights->repeat_at_ms = rights->now_ms + REPEAT_MS;
         atomic_store(&rights->granted, true);
         tell_eviction(rights);
     }
@@ -220,6 +238,7 @@ void l2_rights_tick(struct l2_rights *rights, int64_t now_ms)
 {
     const struct l2_url *url = tiers_url(rights->node->tiers);
     rights->now_ms = now_ms;
+    rights->wanted = rights->wanted || now_ms >= rights->repeat_at_ms;
     if (!rights->wanted || url == NULL) {
         return;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* l2_rights.h -- whether L2 lets this node do its work: asks on a link of its own, at the start and whenever L2 is
- * another process (tiers/rights.h says what).
+/* l2_rights.h -- whether L2 lets this node do its work: asks on a link of its own, at the start, whenever L2 is
+ * another process, and every 15 s, since rights and policies change while it runs (tiers/rights.h says what).
  *
  * A link of its own, since without the rights the others do not even come up, and would not say what else is missing.
  *

@@ -276,7 +276,8 @@ static void forget_seq(struct coherence *coherence)
 
 static void adopt(struct coherence *coherence, struct epoch epoch, int64_t now_ms)
 {
-    if (coherence->epoch.counter != 0) {
+    const bool is_first = coherence->epoch.counter == 0;
+    if (!is_first) {
         coherence_count(coherence, M_EPOCHS, 1);
     }
     /* First: nothing installs before an answer says which process stands behind it. */
@@ -286,6 +287,9 @@ static void adopt(struct coherence *coherence, struct epoch epoch, int64_t now_m
     forget_seq(coherence);
     peers_new_epoch(&coherence->peers, now_ms);
     coherence_doubt_epoch(coherence, now_ms, "a new epoch began");
+    if (is_first) {
+        coherence->doubts--; /* every node begins so, and nothing was believed before */
+    }
 }
 
 enum epoch_verdict coherence_judge_epoch(struct coherence *coherence, struct epoch epoch,

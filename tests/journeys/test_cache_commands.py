@@ -482,6 +482,8 @@ WRONG = [
     (("CACHE.INVALIDATE", "ALL", "x"), b"ERR syntax error"),
     (("CACHE.INVALIDATE", "KEY", "k", "SYNC", "x"), b"ERR timeout is not an integer or out of range"),
     (("CACHE.INVALIDATE", "KEY", "k", "NS", "nobody"), b"ERR no such namespace 'nobody'"),
+    (("CACHE.INVALIDATE", "KEY", "k", "NS", ""), b"ERR no such namespace ''"),
+    (("CACHE.INVALIDATE", "ALL", "NS", ""), b"ERR no such namespace ''"),
     (("CACHE.INVALIDATE", "KEY", "k", "SOFT"), b"ERR CACHE.INVALIDATE with SOFT is not supported by this version"),
     (("CACHE.INVALIDATE", "ALL", "DRYRUN"), b"ERR CACHE.INVALIDATE with DRYRUN is not supported by this version"),
     (("CACHE.INVALIDATE", "TAG", "t"), b"ERR CACHE.INVALIDATE with TAG is not supported by this version"),

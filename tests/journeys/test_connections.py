@@ -222,7 +222,9 @@ def test_latency_answers(node):
 def test_debug_needs_permission(stage):
     node = stage.node("--enable-debug-command", "no")
     with node.wire() as conn:
-        assert conn.ask("DEBUG", "SLEEP", "0").startswith(b"ERR DEBUG command not allowed.")
+        refusal = conn.ask("DEBUG", "SLEEP", "0")
+        assert refusal.startswith(b"ERR DEBUG command not allowed.")
+        assert b"local" not in refusal and b'enable-debug-command set to "yes"' in refusal
 
 
 def test_debug_sleep_is_allowed_here(node):

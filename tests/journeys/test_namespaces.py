@@ -229,8 +229,12 @@ def test_settings_change_in_place(stage):
     assert client.get("n:1") == b"v"
     line = reload(node, TWO.replace("memory = 8mb", "memory = 60mb"))
     assert "event=reload_refused" in line and "must leave at least 1mb" in line
+    assert re.search(r"\.conf:\d+: the namespaces' memory", line), line
     line = reload(node, TWO + "swr = 3s\n")
-    assert "event=reload_refused" in line and "option 'swr' is not supported by this version" in line
+    assert "event=reload_refused" in line
+    assert f".conf:{TWO.count(chr(10)) + 1}: option 'swr' is not supported by this version" in line
+    line = reload(node, TWO + "prefix = other:\n")
+    assert f".conf:{TWO.count(chr(10)) + 1}: option 'prefix' is there already, in line " in line
     assert namespaces(node)["quiet"]["bytes_max"] == str(6 << 20)
     with pytest.raises(Exception, match="must leave at least 1mb"):
         client.config_set("memory", "8mb")

@@ -156,6 +156,21 @@ def test_a_policy_that_may_evict_our_keys_is_told_loudly(stage):
         assert node.process.end() == 0
 
 
+def test_a_policy_that_changes_while_the_node_runs_is_told_once(stage):
+    redis_server = stage.redis("--maxmemory", "100mb")
+    node = stage.node(l2=redis_server)
+    until(lambda: node.info()["l2_rights"] == "granted", 5, "L2 was looked at")
+    assert node.info()["l2_may_evict_nodes_keys"] == "0"
+    redis_server.client().config_set("maxmemory-policy", "allkeys-lru")
+    until(lambda: node.info()["l2_may_evict_nodes_keys"] == "1", 15 + 5, "the node looks every 15 s")
+    asked = redis_server.calls("multi")
+    until(lambda: redis_server.calls("multi") > asked, 15 + 5, "it looked again")
+    redis_server.client().config_set("maxmemory-policy", "noeviction")
+    until(lambda: node.info()["l2_may_evict_nodes_keys"] == "0", 15 + 5, "the end of it is seen, too")
+    log = node.process.log(64000)
+    assert log.count("event=l2_evicts ") == 1 and log.count("event=l2_spares ") == 1
+
+
 def test_keys_of_ours_that_vanish_under_load_are_a_new_epoch_and_no_outage(stage):
     """As eviction would: each of our keys, again and again, while clients and strangers read and write."""
     redis_server = stage.redis()

@@ -32,6 +32,22 @@ def run_node(*args, env=None, deadline_s=10):
 # --- ending ---
 
 @own
+def test_an_ordinary_start_is_quiet(stage):
+    """The first node of a Redis, the second, and one that comes back: no warning."""
+    redis_server = stage.redis()
+    first = stage.node(l2=redis_server)
+    second = stage.node(l2=redis_server)
+    for node in (first, second):
+        until(lambda node=node: node.info()["coherence_nodes"] == "2", 5, "they hear each other")
+        until(lambda node=node: node.info()["l2_rights"] == "granted", 5, "L2 was looked at")
+    assert first.process.end() == 0 and first.start()
+    for node in (first, second):
+        log = node.process.log(64000)
+        assert "level=warning" not in log, log
+        assert 'msg="SYNCED"' in log
+        assert node.info()["coherence_doubts"] == "0"
+
+
 def test_sigterm_drains_and_exits_with_zero(stage, redis_server):
     node = stage.node(l2=redis_server)
     with node.wire() as idle, node.wire() as busy:
@@ -216,6 +232,9 @@ BAD_LINES = [
     ("a number out of range", "\n\nmaxclients = 0\n", 3, "maxclients"),
     ("an unknown policy", "; one\npolicy = best\n", 2, "policy"),
     ("a size with a strange unit", "memory = 10 parsecs\n", 1, "memory"),
+    ("a size without a unit", "threads = 1\nmemory = 100\n", 2, "at least 1mb"),
+    ("a setting twice", "[namespace a]\nprefix = a\nprefix = b\n", 3, "already, in line 2"),
+    ("settings that do not go together", "threads = 1\nttl = 5s\n", 2, "ttl needs l2"),
     ("a time with a strange unit", "timeout = 5 fortnights\n", 1, "timeout"),
     ("an address without a port", "listen = localhost\n", 1, "listen"),
     ("an L2 of an unknown kind", "l2 = mysql://localhost\n", 1, "l2"),
