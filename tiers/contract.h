@@ -39,6 +39,7 @@
  * JOINING. A read under way that began less than T ago may be joined. Under `strict` only while the fence is open: then
  * what was acknowledged everywhere before (waiters.h) has been applied here, and a read that was sent before it has lost
  * its token, so it cannot be joined. With the fence closed nothing tells.
+ *      Who joins when the life of the value is over is not told of it, but asks again (flight.c).
  *
  * Threads: pure.
  * Units:   milliseconds of clock.h. */

@@ -6,7 +6,9 @@
  *      worker 2: l1_ask -> TAKEN     a letter to worker 1: join flight 7;  ...  a letter back with the shared item
  *
  * A flight lands once: it installs if its token stands, then tells its readers. A letter that comes too late for its
- * flight goes back as MISSED, and its sender looks again: what landed is in L1 now, or the key was written meanwhile. */
+ * flight goes back as MISSED, and its sender looks again: what landed is in L1 now, or the key was written meanwhile.
+ *      A reader who joined after the life of the value was over is not told of it, but asks again. Not of nothing, either:
+ * who knows whether the key was written before its life ended. */
 #include "protocol/check.h"
 #include "protocol/resp_write.h"
 #include "tiers/window.h"
@@ -113,6 +115,28 @@ static bool is_no_answer(enum status status, struct slice error)
     return status == L2_DOWN || (status == L2_ERROR && error_is_of_l2(error));
 }
 
+/* Its life, counted from the question, ended before this reader asked. Whoever asked in the same millisecond did so in
+ * time: PTTL says 0 of what has less than one to live. */
+static bool is_over_for(const struct tiers_reader *reader, const struct item *item)
+{
+    return item != NULL && reader->asked_ms > item->stamped_at_ms &&
+           reader->asked_ms >= item->expire_at_ms;
+}
+
+/* At most once: the next question is a later one than the reader's. All who do so share it. */
+static void reader_ask_again(struct tiers_window *window, const struct ns_key *key,
+                             struct tiers_reader *reader)
+{
+    struct l1_value found = {0};
+    bool foreign = false; /* whoever joined waits as for a foreign one */
+    const enum status status = tiers_get(window, key, 2, &found, reader, &foreign);
+    if (status != PENDING) {
+        const struct tiers_value value = {.item = found.item};
+        reader->on_value(reader, status, &value);
+        item_release(found.item);
+    }
+}
+
 /* The answer, or what L1 holds instead if there is none and the reader's contract goes so far. To one in the background
  * what L1 holds is no answer: it is the suspect that was to be read anew. */
 static void reader_tell(struct tiers_window *window, const struct l1_key *key,
@@ -130,6 +154,10 @@ static void reader_tell(struct tiers_window *window, const struct l1_key *key,
         const struct tiers_value spare = {.item = found.item, .is_spare = true};
         reader->on_value(reader, OK, &spare);
         item_release(found.item);
+        return;
+    }
+    if (status == OK && is_over_for(reader, value->item)) {
+        reader_ask_again(window, &home, reader);
         return;
     }
     reader->on_value(reader, status, value);

@@ -165,8 +165,9 @@ struct tiers_reader {
     void (*on_value)(struct tiers_reader *reader, enum status status,
                      const struct tiers_value *value);
     const struct wish *wish;   /* borrowed; NULL: as the namespace says */
-    struct tiers_reader *next; /* the flight's */
     bool in_background;        /* nobody asked: the read is no use of the key and not counted */
+    struct tiers_reader *next; /* private from here: the flight's */
+    int64_t asked_ms;          /* when L1 did not have it; 0: not so far */
 };
 
 /* OK: `value` holds it (l1_value's rules), as old as the contract allows. MISS: it is known that there is no such key (alone). PENDING: on_value

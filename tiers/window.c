@@ -281,6 +281,7 @@ enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int
         return OK;
     }
     metrics_count(window->options.metrics, M_L1_MISSES);
+    reader->asked_ms = reader->asked_ms != 0 ? reader->asked_ms : window->now_ms;
     status =
         flight_join(window, key, proto, status, &claim, contract.fence_ms, reader, ret_foreign);
     return status == L2_DOWN && tiers_spare(window, key, reader->wish, value) == OK ? OK : status;

@@ -76,13 +76,16 @@ MUTANTS = [
     Mutant("suspects are served", "T8", [(WINDOW_H, "? window->proof.floor_ms : INT64_MAX;", "? INT64_MIN : INT64_MAX;")],
            ["unit window", "unit modes", "sim storm"]),
     Mutant("the fence is not looked at when serving", "I1", [(WINDOW_H, "proof_reaches(&window->proof, bound_ms) ?", "bound_ms >= 0 ?")],
-           ["unit window", "unit modes", "sim storm", "journey check hears_nothing", "journey crashes r7"]),
+           ["unit window", "unit modes", "sim storm", "journey check hears_nothing", "journey history cut_links", "journey crashes r7"]),
     Mutant("an entry is stamped when it lands", "T3", [
         (FLIGHT, "item->stamped_at_ms = flight->issued_at_ms", "item->stamped_at_ms = flight->window->now_ms")],
            ["unit window", "sim storm"]),
     Mutant("a life is counted from the landing", "T3", [
         (FLIGHT, "? flight->issued_at_ms + life_ms", "? flight->window->now_ms + life_ms")],
            ["unit window", "sim storm", "journey coherence l1_never_outlives_l2"]),
+    Mutant("who joins late is told of a life that was over", "T3", [
+        (FLIGHT, "    if (status == OK && is_over_for(reader, value->item)) {", "    if (status == PENDING && is_over_for(reader, value->item)) {")],
+           ["unit window", "sim storm"]),
     Mutant("an own answer installs its value", "T1", [
         (WINDOW, "static void relay_on_reply(",
          "static struct own {\n    const struct tiers_relay *relay;\n    size_t size;\n    char value[64];\n} owns[1024];\n"

@@ -167,6 +167,53 @@ static void an_entry_is_as_old_as_the_question(void **state)
     stage_done(&stage);
 }
 
+/* The reply is late; the value was there when the first reader asked, and no more when the third did. Those who joined
+ * too late share one more question. */
+static void who_joins_after_a_life_is_over_asks_again(void **state)
+{
+    (void)state;
+    const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
+    struct stage stage;
+    struct asked first;
+    struct asked second;
+    struct asked third;
+    struct asked fourth;
+    stage_open(&stage, specs, 1);
+    assert_int_equal(ask(&stage, &first, "k"), PENDING);
+    tiers_window_begin(stage.window, HELP_NOW + 29);
+    assert_int_equal(ask(&stage, &second, "k"), PENDING);
+    tiers_window_begin(stage.window, HELP_NOW + 30);
+    assert_int_equal(ask(&stage, &third, "k"), PENDING);
+    assert_int_equal(ask(&stage, &fourth, "k"), PENDING);
+    help_feed(&stage.roof, SLICE_LITERAL(":30\r\n$3\r\nold\r\n"), HELP_NOW + 700);
+    expect_ended(&first, "old");
+    expect_ended(&second, "old");
+    assert_int_equal(third.ends + fourth.ends, 0);
+    tiers_window_begin(stage.window, HELP_NOW + 900);
+    help_feed(&stage.roof, SLICE_LITERAL(":0\r\n$3\r\nnew\r\n"), HELP_NOW + 900);
+    expect_ended(&third, "new");
+    expect_ended(&fourth, "new");
+    assert_int_equal(metrics_read(&stage.metrics, M_L2_HITS), 2);
+    stage_done(&stage);
+}
+
+/* PTTL says 0 of a life of less than a millisecond. */
+static void a_life_of_no_millisecond_is_told_to_all_who_asked_in_it(void **state)
+{
+    (void)state;
+    const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
+    struct stage stage;
+    struct asked first;
+    struct asked second;
+    stage_open(&stage, specs, 1);
+    assert_int_equal(ask(&stage, &first, "k"), PENDING);
+    assert_int_equal(ask(&stage, &second, "k"), PENDING);
+    HELP_SAY(&stage.roof, ":0\r\n$1\r\nv\r\n");
+    expect_ended(&first, "v");
+    expect_ended(&second, "v");
+    stage_done(&stage);
+}
+
 static void only_what_came_from_the_nodes_target_is_kept(void **state)
 {
     (void)state;
@@ -237,6 +284,8 @@ int main(void)
         cmocka_unit_test(a_change_leaves_no_claims_behind),
         cmocka_unit_test(a_write_ends_its_key_where_it_lives_by_then),
         cmocka_unit_test(an_entry_is_as_old_as_the_question),
+        cmocka_unit_test(who_joins_after_a_life_is_over_asks_again),
+        cmocka_unit_test(a_life_of_no_millisecond_is_told_to_all_who_asked_in_it),
         cmocka_unit_test(only_what_came_from_the_nodes_target_is_kept),
         cmocka_unit_test(links_leave_another_process_before_the_worker_confirms),
         cmocka_unit_test(a_write_ends_entry_and_token_before_it_leaves),
