@@ -47,6 +47,7 @@ class Rig:
 
     def __init__(self, stage, proxy, redis_server):
         self.stage, self.proxy, self.redis_server = stage, proxy, redis_server
+        self.ends_at_ns = None
         flags = ["--l2-timeout", "700ms", "--l2-relay-timeout", "1500ms"]
         self.nodes = [stage.node(*flags, l2=proxy.url), stage.node(*flags, l2=redis_server),
                       stage.node(*flags, l2=redis_server)]
@@ -58,6 +59,11 @@ class Rig:
     # --- clients ---
 
     def begin(self, seed, seconds):
+        self.monitor = None
+        if os.environ.get("HISTORY_MONITOR", "1") != "0":
+            self.monitor = self.client("monitor", "m", seed, [("redis", self.redis_server.port)])
+            with self.redis_server.wire() as conn:
+                until(lambda: b"cmd=monitor" in conn.ask("CLIENT", "LIST"), 20, "MONITOR runs")
         self.record = self.stage.folder / "load.hist"
         self.load = start_load(self.stage, self.record, self.nodes, self.redis_server, seconds, "--seed", seed % DEATHS,
                                "--rate", LOAD_RATE, "--keys", 100, "--zipf", 0.5, "--connections", 8, "--pipeline", 2,
@@ -75,15 +81,10 @@ class Rig:
         direct = [("redis", self.redis_server.port)]
         self.clients = [self.client("node", f"n{i}", seed + i, nodes[i % 3:] + nodes[:i % 3]) for i in range(5)]
         self.clients += [self.client("stranger", f"s{i}", seed + 10 + i, direct) for i in range(2)]
-        self.monitor = None
-        if os.environ.get("HISTORY_MONITOR", "1") != "0":
-            self.monitor = self.client("monitor", "m", seed, direct, after_s=0.3)
-            with self.redis_server.wire() as conn:
-                until(lambda: b"cmd=monitor" in conn.ask("CLIENT", "LIST"), 10, "MONITOR runs")
 
-    def client(self, role, name, seed, addresses, after_s=0.0):
+    def client(self, role, name, seed, addresses):
         config = {"role": role, "name": name, "seed": seed, "addresses": addresses,
-                  "rarely": 0.0005 if role == "node" else 0.05, "ends_at_ns": self.ends_at_ns + int(after_s * 1e9)}
+                  "rarely": 0.0005 if role == "node" else 0.05, "ends_at_ns": self.ends_at_ns}
         path = self.stage.folder / f"client-{name}.json"
         path.write_text(json.dumps(config))
         record = self.stage.folder / f"client-{name}.pickle"
@@ -108,8 +109,12 @@ class Rig:
         until(lambda: time.monotonic() >= until_at, seconds + 1)
 
     def finish(self):
-        for process, record in self.clients + ([self.monitor] if self.monitor else []):
+        for process, _ in self.clients:
             assert process.wait(40) == 0, process.log()
+        if self.monitor:
+            self.monitor[0].signal(signal.SIGTERM)
+            assert self.monitor[0].wait(40) == 0, self.monitor[0].log()
+        for _, record in self.clients + ([self.monitor] if self.monitor else []):
             operations, expiries, places, counts = pickle.loads(record.read_bytes())
             self.history.extend(operations)
             for expiry in expiries:
@@ -170,7 +175,11 @@ def calm(rig):
 
 
 def cut_links(rig):
-    """Again and again somebody kills the nodes' connections in Redis: all buses, or a random one of all."""
+    """One node hears nothing of what strangers write, for longer than the bound, and could go on reading. Then again and
+    again somebody kills the nodes' connections in Redis: all buses, or a random one of all."""
+    rig.proxy.black_hole("both", who="bus")
+    rig.lasts(2.2)
+    rig.proxy.heal()
     with rig.redis_server.wire() as knife:
         knife.ask("CLIENT", "SETNAME", "stranger")
         while rig.goes_on():
@@ -247,7 +256,7 @@ def bad_network(rig):
     proxy.heal()
 
 
-TROUBLES = [(calm, 3), (cut_links, SECONDS + 1), (kill_redis, SECONDS + 1), (flush, SECONDS), (stop_a_node, SECONDS + 2),
+TROUBLES = [(calm, 3), (cut_links, SECONDS + 3), (kill_redis, SECONDS + 1), (flush, SECONDS), (stop_a_node, SECONDS + 2),
             (redis_sleeps, SECONDS), (bad_network, SECONDS + 3)]
 
 
