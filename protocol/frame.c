@@ -200,9 +200,9 @@ enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
         .load = get_u32le(body.data + BEAT_AT_LOAD),
         .address = {body.data + FRAME_BEAT_BODY_SIZE, body.size - FRAME_BEAT_BODY_SIZE},
     };
-    if ((beat.flags & ~(uint32_t)(FRAME_BEAT_ACK | FRAME_BEAT_UNTRACKED)) != 0 ||
-        beat.since_seq > beat.applied_seq || beat.hit_permille > PERMILLE ||
-        !is_printable(beat.address)) {
+    const uint32_t known = FRAME_BEAT_ACK | FRAME_BEAT_UNTRACKED | FRAME_BEAT_LEAVING;
+    if ((beat.flags & ~known) != 0 || beat.since_seq > beat.applied_seq ||
+        beat.hit_permille > PERMILLE || !is_printable(beat.address)) {
         return MALFORMED;
     }
     *ret_beat = beat;

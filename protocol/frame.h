@@ -86,7 +86,8 @@ struct frame {
 enum {
     FRAME_BEAT_ACK = 1, /* who has applied this beats at once: somebody waits for all */
     FRAME_BEAT_UNTRACKED =
-        2 /* the stream hash is over frames alone: Redis announces nothing to this node */
+        2, /* the stream hash is over frames alone: Redis announces nothing to this node */
+    FRAME_BEAT_LEAVING = 4 /* its last one: the node serves nothing any more, and never will */
 };
 
 struct frame_beat {

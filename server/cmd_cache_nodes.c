@@ -104,6 +104,16 @@ static void reply_peer(struct reply *reply, const struct peer *peer, const char 
     reply_boolean(reply, is_self);
 }
 
+/* LEFT: it said goodbye. GONE: it fell silent. */
+static const char *state_of(const struct peer *peer, bool is_self, int64_t age_ms,
+                            int64_t patience_ms)
+{
+    if (!is_self && peer->has_left) {
+        return "LEFT";
+    }
+    return !is_self && age_ms > patience_ms ? "GONE" : coherence_state_name(peer->state);
+}
+
 static void nodes_done(struct errand *errand)
 {
     struct nodes_errand *nodes = (struct nodes_errand *)(void *)errand;
@@ -117,8 +127,7 @@ static void nodes_done(struct errand *errand)
         const struct peer *peer = &nodes->at[i];
         const bool is_self = peer->node == errand->home->node->id;
         const int64_t age_ms = peer->beat_at_ms == 0 ? -1 : nodes->now_ms - peer->beat_at_ms;
-        const bool is_gone = !is_self && age_ms > nodes->patience_ms;
-        reply_peer(reply, peer, is_gone ? "GONE" : coherence_state_name(peer->state), age_ms,
+        reply_peer(reply, peer, state_of(peer, is_self, age_ms, nodes->patience_ms), age_ms,
                    is_self);
     }
     cache_land(nodes->answer);

@@ -20,7 +20,8 @@
 enum {
     CONTROL_TICK_MS = 25, /* beats may be due that often */
     SWEEP_STEPS = 1024,
-    SWEEP_TURNS = 8
+    SWEEP_TURNS = 8,
+    LEAVE_MS = 250 /* for the goodbye; without it the others wait for T */
 };
 
 /* The way to the end, in order. */
@@ -55,7 +56,8 @@ struct control {
     struct round_letter *round;
     unsigned round_waiting;
     unsigned round_step;
-    uint64_t retargets; /* the run that the workers are being told of; 0: no such round */
+    int64_t leave_until_ms; /* how long the goodbye is waited for; 0: it was not said yet */
+    uint64_t retargets;     /* the run that the workers are being told of; 0: no such round */
     void (*on_ended)(void *arg);
     void *arg;
 };
@@ -90,7 +92,8 @@ static void step_retarget(struct worker *worker, struct control *control)
     worker_retarget(worker, control->retargets);
 }
 
-/* Letters that were on their way when the links ended arrive in the first of these, their answers in the second. */
+/* Letters that were on their way when the links ended arrive in the first of these, their answers in the second. Until the
+ * last of them a reply of L2 may still travel to its reader; then nothing is served any more. */
 static void step_letters(struct worker *worker, struct control *control)
 {
     (void)worker;
@@ -147,6 +150,33 @@ static void control_retarget(struct control *control)
 
 static void control_end(struct control *control);
 
+/* No client is served any more: all connections are closed, and no link brings anything. The others are told, so that they
+ * wait for this node no longer; true: that is under way. */
+static bool control_takes_leave(struct control *control)
+{
+    if (control->l2 == NULL || control->round_step != ENDING_STEPS - 1) {
+        return false;
+    }
+    control_read_clock(control);
+    if (control->leave_until_ms == 0) {
+        control_l2_leave(control->l2);
+        control->leave_until_ms = control->now_ms + LEAVE_MS;
+    }
+    return control->now_ms < control->leave_until_ms && !control_l2_has_left(control->l2);
+}
+
+static void control_step_ending(struct control *control)
+{
+    if (control_takes_leave(control)) {
+        return; /* the next tick looks again */
+    }
+    if (control->round_step < ENDING_STEPS) {
+        round_start(control, ending_steps[control->round_step++]);
+    } else {
+        control_end(control);
+    }
+}
+
 static void control_on_round(struct letter *letter, void *owner)
 {
     struct control *control = owner;
@@ -158,13 +188,8 @@ static void control_on_round(struct letter *letter, void *owner)
         control_l2_targets_confirmed(control->l2, control->retargets);
         control->retargets = 0;
     }
-    if (control->state != CONTROL_ENDING) {
-        return;
-    }
-    if (control->round_step < ENDING_STEPS) {
-        round_start(control, ending_steps[control->round_step++]);
-    } else {
-        control_end(control);
+    if (control->state == CONTROL_ENDING) {
+        control_step_ending(control);
     }
 }
 
@@ -220,6 +245,10 @@ static void control_tick_end(struct control *control)
         }
         break;
     case CONTROL_ENDING:
+        if (control->round_waiting == 0 && control->leave_until_ms != 0) {
+            control_step_ending(control);
+        }
+        break;
     case CONTROL_ENDED: break;
     }
 }

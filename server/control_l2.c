@@ -387,6 +387,16 @@ void control_l2_close(struct control_l2 *l2)
     }
 }
 
+void control_l2_leave(struct control_l2 *l2)
+{
+    coherence_leave(l2_coherence(l2)); /* the beat goes out at the end of this turn */
+}
+
+bool control_l2_has_left(const struct control_l2 *l2)
+{
+    return link_state(l2->control) != LINK_READY || coherence_has_left(l2_coherence(l2));
+}
+
 void control_l2_free(struct control_l2 *l2)
 {
     if (l2 != NULL) {

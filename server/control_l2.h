@@ -26,6 +26,9 @@ struct node;
 struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop); /* NULL: no memory */
 /* On the loop: the links end, the sockets close. Nothing may be asked of it afterwards but to be freed. */
 void control_l2_close(struct control_l2 *l2);
+/* This node serves nothing any more: the others are told. */
+void control_l2_leave(struct control_l2 *l2);
+bool control_l2_has_left(const struct control_l2 *l2); /* they were, or cannot be */
 void control_l2_free(struct control_l2 *l2); /* after its loop has run dry; NULL is fine */
 
 void control_l2_tick(struct control_l2 *l2, int64_t now_ms); /* 40 a second */

@@ -323,10 +323,11 @@ uint64_t coherence_known_epoch(const struct coherence *coherence)
 bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
-    if (own_beats_unanswered(&coherence->beats) >= OWN_BEATS_UNANSWERED_MAX) {
+    if (own_beats_unanswered(&coherence->beats) >= OWN_BEATS_UNANSWERED_MAX ||
+        coherence->has_left) {
         return false;
     }
-    if (coherence_is_asked(coherence, now_ms)) {
+    if (coherence->leaving || coherence_is_asked(coherence, now_ms)) {
         return true;
     }
     const int64_t since_ms = now_ms - coherence->beat_at_ms;
@@ -371,7 +372,8 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
     char body[FRAME_BEAT_BODY_SIZE + FRAME_ADDRESS_MAX];
     struct frame_beat beat = compose(coherence);
     beat.flags = (need == NEED_ACK ? FRAME_BEAT_ACK : 0u) |
-                 (coherence->tracks ? 0u : (uint32_t)FRAME_BEAT_UNTRACKED);
+                 (coherence->tracks ? 0u : (uint32_t)FRAME_BEAT_UNTRACKED) |
+                 (coherence->leaving ? (uint32_t)FRAME_BEAT_LEAVING : 0u);
     frame_beat_write(body, &beat);
     memcpy(body + FRAME_BEAT_BODY_SIZE, coherence->address_room, coherence->address_size);
     const struct frame frame = {
@@ -401,6 +403,7 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
         .sent_at_ms = now_ms,
     };
     own_beats_sent(&coherence->beats, &own);
+    coherence->has_left = coherence->leaving;
     coherence_count(coherence, M_MARKERS, need == NEED_NOTHING ? 0 : 1);
     coherence->beat_at_ms = now_ms;
     coherence->hurry = false;
@@ -529,6 +532,7 @@ void coherence_tick(struct coherence *coherence, int64_t now_ms)
         coherence->patient_from_ms = now_ms;
     }
     coherence->ticked_at_ms = now_ms;
+    peers_forget(&coherence->peers, now_ms);
     waiters_look(&coherence->waiters, &coherence->peers, now_ms);
     if (barriers_late(&coherence->barriers, now_ms)) {
         coherence_release_barriers(coherence, now_ms);

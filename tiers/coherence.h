@@ -224,6 +224,10 @@ int64_t coherence_wait_due_ms(const struct coherence *coherence, int64_t now_ms)
 void coherence_cap_waits(struct coherence *coherence, int64_t cap_ms); /* no wait is longer */
 void coherence_end_waits(
     struct coherence *coherence); /* all end with L2_DOWN, and none begins; barriers, too */
+/* After coherence_end_waits, and when this node will never serve anything any more: no hit, no reply of L2. A beat is due
+ * that says so, the last one; the other nodes wait for this one no longer. */
+void coherence_leave(struct coherence *coherence);
+bool coherence_has_left(const struct coherence *coherence); /* and L2 has answered, or will not */
 /* on_done follows, perhaps from inside, when nothing is served any more that is older than what Redis had done when this
  * was called (barriers.h). */
 void coherence_barrier(struct coherence *coherence, struct barrier *barrier, int64_t now_ms);

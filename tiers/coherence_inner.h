@@ -81,9 +81,11 @@ struct coherence {
     struct waiters waiters;
     struct barriers barriers;
     struct announced *announced;
-    bool ack;     /* a marker asked all who applied it to beat at once */
-    bool no_more; /* nobody may wait any more: the node ends */
-    size_t nodes; /* live ones, at the last tick */
+    bool ack;      /* a marker asked all who applied it to beat at once */
+    bool no_more;  /* nobody may wait any more: the node ends */
+    bool leaving;  /* the next beat is the last, and says so */
+    bool has_left; /* it was sent */
+    size_t nodes;  /* live ones, at the last tick */
     size_t address_size;
     char address_room[FRAME_ADDRESS_MAX];
     int64_t newest_horizon_ms; /* of all that were ever stored */

@@ -46,6 +46,18 @@ void coherence_end_waits(struct coherence *coherence)
     barriers_release(&coherence->barriers);
 }
 
+void coherence_leave(struct coherence *coherence)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    CHECK(coherence->no_more);
+    coherence->leaving = true;
+}
+
+bool coherence_has_left(const struct coherence *coherence)
+{
+    return coherence->has_left && own_beats_unanswered(&coherence->beats) == 0;
+}
+
 bool coherence_is_asked(const struct coherence *coherence, int64_t now_ms)
 {
     return coherence->phase == BUS_CONFIRMED &&
@@ -122,6 +134,7 @@ void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
         .state = beat->state,
         .hit_permille = beat->hit_permille,
         .load = beat->load,
+        .has_left = (beat->flags & FRAME_BEAT_LEAVING) != 0,
     };
     _Static_assert((int)FRAME_ADDRESS_MAX < (int)PEER_ADDRESS_MAX, "the rest of it stays zero");
     if (beat->address.size > 0) {

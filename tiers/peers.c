@@ -17,7 +17,7 @@ void peers_done(struct peers *peers)
 
 static bool is_silent(const struct peer *peer, int64_t patience_ms, int64_t now_ms)
 {
-    return now_ms - peer->beat_at_ms > patience_ms;
+    return peer->has_left || now_ms - peer->beat_at_ms > patience_ms;
 }
 
 static struct peer *find(struct peers *peers, uint64_t node)
@@ -81,6 +81,17 @@ enum status peers_hear(struct peers *peers, const struct peer *beat, int64_t now
     peer->beat_at_ms = now_ms;
     peer->known_since = since;
     return OK;
+}
+
+void peers_forget(struct peers *peers, int64_t now_ms)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < peers->count; i++) {
+        if (now_ms - peers->at[i].beat_at_ms <= PEERS_KEPT_MS) {
+            peers->at[kept++] = peers->at[i];
+        }
+    }
+    peers->count = kept;
 }
 
 void peers_missed(struct peers *peers, int64_t now_ms)

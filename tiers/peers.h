@@ -7,11 +7,14 @@
  * LIVE: its last beat came at most PATIENCE ago, where patience = T(1 + rho) for the largest T that any node announced
  * whose own patience is not over. Of a node that is not live nothing old can come: what it serves as fresh is proved by
  * an own beat that Redis published before (or at) the last one we heard, and T later its fence is closed. rho = 1/1000
- * is by how much two clocks may run apart; two more milliseconds pay for times that are cut to whole ones.
+ * is by how much two clocks may run apart; two more milliseconds pay for times that are cut to whole ones. A node that
+ * has said goodbye (FRAME_BEAT_LEAVING) is not live from that frame on: it served nothing any more when it sent it.
  *
  * WHOLE: since when nothing on the bus was missed. A node may be unknown to us that beat before; so "all live nodes" can
  * be told by name only when the bus was whole for as long as the patience. Assumed: no node beyond our hearing has a
  * larger T than any that we know.
+ *
+ * A node that was not heard for PEERS_KEPT_MS is forgotten; a node that starts anew has a new id.
  *
  * Owns:    its records.
  * Threads: the control loop's.
@@ -29,6 +32,7 @@
 
 enum {
     PEERS_MAX = 1024,
+    PEERS_KEPT_MS = 3600 * 1000, /* above any T; so long the record in terrace:nodes stands, too */
     PEER_ADDRESS_MAX = 64
 };
 
@@ -41,6 +45,7 @@ struct peer {
     uint32_t state;       /* enum coherence_state, as it said */
     uint32_t hit_permille;
     uint32_t load;                  /* connections of clients */
+    bool has_left;                  /* it said goodbye */
     char address[PEER_ADDRESS_MAX]; /* where its clients reach it; "" if it did not say */
 };
 
@@ -58,6 +63,7 @@ void peers_done(struct peers *peers); /* all zeros but `self` is empty */
 /* A beat was heard: `beat` without beat_at_ms and known_since, which are given here. NO_MEMORY: it is not kept, and the
  * bus no longer counts as whole. */
 enum status peers_hear(struct peers *peers, const struct peer *beat, int64_t now_ms);
+void peers_forget(struct peers *peers, int64_t now_ms); /* whom nobody has heard for so long */
 /* Something may have been missed until now. */
 void peers_missed(struct peers *peers, int64_t now_ms);
 /* Another epoch began: what was reported is of the old one, and beats may have been lost with it. */
@@ -70,8 +76,8 @@ int64_t peers_patience_ms(const struct peers *peers, int64_t now_ms);
 size_t peers_live(const struct peers *peers, int64_t now_ms); /* how many */
 /* Whether all nodes that can matter are in the table: the bus was whole for as long as `patience_ms`. */
 bool peers_are_all(const struct peers *peers, int64_t patience_ms, int64_t now_ms);
-/* Whether each other node that was known when the `heard`-th beat came has applied `seq` or is silent for longer than
- * `patience_ms`. */
+/* Whether each other node that was known when the `heard`-th beat came has applied `seq`, has left, or is silent for
+ * longer than `patience_ms`. */
 bool peers_have_applied(const struct peers *peers, uint64_t seq, uint64_t heard,
                         int64_t patience_ms, int64_t now_ms);
 

@@ -181,6 +181,20 @@ def test_a_node_that_is_killed_is_gone_after_the_bound(stage):
         until(lambda: nodes[0].info()["coherence_nodes"] == "1", 2, "and not counted")
 
 
+def test_a_node_that_ends_in_order_has_left_at_once(stage):
+    redis_server = stage.redis()
+    nodes = [stage.node(l2=redis_server) for _ in range(2)]
+    with nodes[0].wire() as conn:
+        until(lambda: len(conn.ask("CACHE.NODES")) == 2, 5, "both are heard")
+        nodes[1].process.signal(signal.SIGTERM)
+        assert nodes[1].process.wait() == 0
+
+        def states():
+            return sorted(as_map(one)[b"state"] for one in conn.ask("CACHE.NODES"))
+        until(lambda: states() == [b"LEFT", b"SYNCED"], BOUND_S / 2, "its goodbye was heard before its T was over")
+        until(lambda: nodes[0].info()["coherence_nodes"] == "1", BOUND_S / 2, "and it is not counted")
+
+
 # --- INVALIDATE ---
 
 def test_invalidate_key_deletes_everywhere_and_counts_here(pair, redis_server):

@@ -205,6 +205,29 @@ MUTANTS = [
         ("server/worker.c", ".waiter = {.kind = WAITER_EVERYWHERE,", ".waiter = {.kind = WAITER_MARKER,")],
            ["journey modes until_it_is_fenced"]),
 
+    # --- goodbye
+    Mutant("every beat says goodbye", "section 7", [
+        (COHERENCE, "(coherence->leaving ? (uint32_t)FRAME_BEAT_LEAVING : 0u)", "(uint32_t)FRAME_BEAT_LEAVING")],
+           ["unit coherence_wait", "sim storm"]),
+    Mutant("a node beats on after its goodbye", "section 7", [
+        (COHERENCE, " ||\n        coherence->has_left) {", ") {")],
+           ["unit coherence_wait"]),
+    Mutant("who said goodbye is waited for", "section 7", [
+        (PEERS, "return peer->has_left || now_ms", "return now_ms")],
+           ["unit peers", "unit coherence_wait"]),
+    Mutant("goodbye is said while clients are served", "section 7", [
+        ("server/control.c", "        round_start(control, step_drain);\n",
+         "        round_start(control, step_drain);\n        if (control->l2 != NULL) {\n"
+         "            coherence_end_waits(tiers_coherence(control->node->tiers));\n"
+         "            control_l2_leave(control->l2);\n        }\n")],
+           ["journey strict drains"]),
+    Mutant("the simulated node says goodbye while it serves", "section 7", [
+        ("tests/sim/nemesis.c", "    client_node_dies(world, node);\n    node_leave(node);\n", "    node_leave(node);\n"),
+        ("tests/sim/nemesis.c", "        node_kill(node);\n        (void)node_new(world, node->slot);",
+         "        client_node_dies(world, node);\n        node_kill(node);\n        (void)node_new(world, node->slot);"),
+        ("tests/sim/node.c", "    end_links(node);\n    coherence_end_waits(", "    coherence_end_waits(")],
+           ["sim storm"]),
+
     # --- writers = nodes
     Mutant("writers = nodes: the write stands before its announcement", "section 8, F3", [
         (ANNOUNCE, "    size_t at = 0;\n    while", "    size_t at = 0;\n    if (status == OK) {\n        status = buf_append_slice(out, command);\n    }\n    while"),

@@ -273,6 +273,10 @@ static void on_call(struct world *world, void *arg, uint64_t number)
     if (world->calm || session->busy || node == NULL) {
         return;
     }
+    if (node->dying) { /* it refuses clients; another one will take its place */
+        think(world, session);
+        return;
+    }
     struct call *call = sim_alloc(sizeof *call);
     call->world = world;
     call->node = node;

@@ -100,6 +100,29 @@ static void do_kill(struct world *world)
     (void)node_new(world, slot);
 }
 
+static void on_left(struct world *world, void *arg, uint64_t number)
+{
+    struct node *node = arg;
+    (void)number;
+    if (world->nodes[node->slot] == node) { /* else it was killed meanwhile */
+        node_kill(node);
+        (void)node_new(world, node->slot);
+    }
+}
+
+/* Whether its goodbye gets through or not, it is gone a while later. */
+static void do_leave(struct world *world)
+{
+    struct node *node = some_node(world);
+    if (node->dying) {
+        return;
+    }
+    TRACE(world, "node %u leaves", node->slot);
+    client_node_dies(world, node);
+    node_leave(node);
+    world_at(world, world_between(world, SIM_MS, bound_us(world) / 2), NULL, on_left, node, 0);
+}
+
 /* --- connections --------------------------------------------------------------------------------------------------------- */
 
 static void on_fast(struct world *world, void *arg, uint64_t number)

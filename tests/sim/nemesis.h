@@ -25,6 +25,7 @@
     FAULT(frames, "frames on the bus are lost, alone or with what is around them, or repeated") \
     FAULT(forge, "strangers publish nonsense on the channels")                                  \
     FAULT(kill, "a node is killed and another takes its place")                                 \
+    FAULT(leave, "a node ends in order and another takes its place")                            \
     FAULT(deaf, "announcements are lost inside a living connection")                            \
     FAULT(flip, "a byte on the bus is changed")
 

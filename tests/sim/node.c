@@ -567,14 +567,26 @@ struct node *node_new(struct world *world, unsigned slot)
     return node;
 }
 
+static void end_links(struct node *node)
+{
+    node->dying = true;
+    for (unsigned i = 0; i < node->world->worker_count; i++) {
+        tiers_window_end_links(node->windows[i]);
+    }
+}
+
+void node_leave(struct node *node)
+{
+    end_links(node);
+    coherence_end_waits(tiers_coherence(node->tiers));
+    coherence_leave(tiers_coherence(node->tiers)); /* at the end of a turn of its control thread */
+}
+
 /* As server/control.c does it: the links first, then the letters that were under way, then the memory. */
 void node_kill(struct node *node)
 {
     struct world *world = node->world;
-    node->dying = true;
-    for (unsigned i = 0; i < world->worker_count; i++) {
-        tiers_window_end_links(node->windows[i]);
-    }
+    end_links(node);
     confirm_end(node);
     world_run_letters(world, node, on_letter);
     for (unsigned i = 0; i < world->worker_count; i++) {

@@ -35,7 +35,7 @@ struct node {
     struct node *next_buried;
     unsigned slot; /* its place among the nodes */
     uint64_t id;
-    bool dying; /* callbacks of its end mean nothing to the clients */
+    bool dying; /* callbacks of its end mean nothing to the clients, and it serves them no more */
     bool ended;
     bool is_cut; /* it reaches nobody */
     int64_t clock_offset_ms;
@@ -70,6 +70,9 @@ struct node {
 };
 
 struct node *node_new(struct world *world, unsigned slot);
+/* As a node that gets SIGTERM: it serves nobody any more, and then says goodbye. node_kill must follow. After
+ * client_node_dies. */
+void node_leave(struct node *node);
 /* Ends everything as a process that is killed does: the kernel closes its connections. The memory stays until
  * node_free_all, since events still name it. */
 void node_kill(struct node *node);

@@ -493,6 +493,28 @@ static void nobody_waits_at_a_node_that_ends(void **state)
     town_close(&town);
 }
 
+static void who_says_goodbye_is_not_waited_for_and_beats_no_more(void **state)
+{
+    (void)state;
+    struct town town;
+    struct asker a = {0};
+    town_open(&town);
+    struct node *leaver = &town.nodes[1];
+    coherence_end_waits(leaver->coherence);
+    coherence_leave(leaver->coherence);
+    assert_false(coherence_has_left(leaver->coherence));
+    assert_true(coherence_beat_due(leaver->coherence, town.now_ms));
+    turn(&town);
+    assert_true(coherence_has_left(leaver->coherence));
+    ask(&town, &a, WAITER_EVERYWHERE, 10 * T_MS);
+    turn(&town);
+    assert_int_equal(a.ended, 1);
+    assert_int_equal(a.status, OK);
+    let_pass(&town, T_MS);
+    assert_false(coherence_beat_due(leaver->coherence, town.now_ms));
+    town_close(&town);
+}
+
 /* --- flushes ----------------------------------------------------------------------------------------------------- */
 
 static void flush(struct town *town, const struct frame_flush *what)
@@ -585,6 +607,7 @@ int main(void)
         cmocka_unit_test(a_lost_bus_is_waited_for_and_asked_again),
         cmocka_unit_test(a_marker_that_failed_is_sent_again),
         cmocka_unit_test(nobody_waits_at_a_node_that_ends),
+        cmocka_unit_test(who_says_goodbye_is_not_waited_for_and_beats_no_more),
         cmocka_unit_test(a_flush_that_drops_empties_every_node_and_one_that_suspects_none),
         cmocka_unit_test(what_was_announced_is_noted_with_its_place_in_the_numbering),
     };

@@ -243,7 +243,7 @@ static void a_beat_that_cannot_be_is_malformed(void **state)
 {
     (void)state;
     static const struct frame_beat wrong[] = {
-        {.flags = 4},
+        {.flags = 8},
         {.flags = 0x80000000},
         {.applied_seq = 7, .since_seq = 8},
         {.hit_permille = 1001},

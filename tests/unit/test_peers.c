@@ -160,6 +160,38 @@ static void one_node_too_many_and_the_eldest_goes(void **state)
     peers_done(&peers);
 }
 
+static void who_said_goodbye_is_not_live_and_holds_nobody_up(void **state)
+{
+    (void)state;
+    struct peers peers = {.self = SELF};
+    const struct peer goodbye = {.node = 3, .bound_ms = 4000, .applied_seq = 40, .has_left = true};
+    hear(&peers, 2, T_MS, 42, 5000);
+    hear(&peers, 3, 4000, 40, 5000);
+    assert_false(peers_have_applied(&peers, 42, peers.heard, 4006, 5001));
+    assert_int_equal(peers_hear(&peers, &goodbye, 5001), OK);
+    assert_true(peers_have_applied(&peers, 42, peers.heard, 4006, 5001));
+    assert_int_equal(peers_live(&peers, 5001), 1);
+    assert_int_equal(peers_patience_ms(&peers, 5001), PATIENCE_MS); /* its T counts no more */
+    hear(&peers, 3, 4000, 40, 5002); /* another life, should it come back with its id */
+    assert_int_equal(peers_live(&peers, 5002), 2);
+    assert_true(peers_have_applied(&peers, 42, peers.heard - 1, 4006, 5002));
+    peers_done(&peers);
+}
+
+static void who_was_not_heard_for_an_hour_is_forgotten(void **state)
+{
+    (void)state;
+    struct peers peers = {.self = SELF};
+    hear(&peers, 2, T_MS, 0, 5000);
+    hear(&peers, 3, T_MS, 0, 5001);
+    peers_forget(&peers, 5000 + PEERS_KEPT_MS);
+    assert_int_equal(peers.count, 2);
+    peers_forget(&peers, 5001 + PEERS_KEPT_MS);
+    assert_int_equal(peers.count, 1);
+    assert_int_equal(peers.at[0].node, 3);
+    peers_done(&peers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +206,8 @@ int main(void)
         cmocka_unit_test(another_epoch_forgets_how_far_they_were),
         cmocka_unit_test(they_are_all_when_nothing_was_missed_for_the_patience),
         cmocka_unit_test(one_node_too_many_and_the_eldest_goes),
+        cmocka_unit_test(who_said_goodbye_is_not_live_and_holds_nobody_up),
+        cmocka_unit_test(who_was_not_heard_for_an_hour_is_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
