@@ -201,8 +201,9 @@ enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
         .address = {body.data + FRAME_BEAT_BODY_SIZE, body.size - FRAME_BEAT_BODY_SIZE},
     };
     const uint32_t known = FRAME_BEAT_ACK | FRAME_BEAT_UNTRACKED | FRAME_BEAT_LEAVING;
-    if ((beat.flags & ~known) != 0 || beat.since_seq > beat.applied_seq ||
-        beat.hit_permille > PERMILLE || !is_printable(beat.address)) {
+    if ((beat.flags & ~known) != 0 || beat.bound_ms > FRAME_BEAT_BOUND_MAX_MS ||
+        beat.since_seq > beat.applied_seq || beat.hit_permille > PERMILLE ||
+        !is_printable(beat.address)) {
         return MALFORMED;
     }
     *ret_beat = beat;

@@ -84,6 +84,10 @@ struct frame {
 
 /* Flags of a beat. */
 enum {
+    FRAME_BEAT_BOUND_MAX_MS = 60000
+};
+
+enum {
     FRAME_BEAT_ACK = 1, /* who has applied this beats at once: somebody waits for all */
     FRAME_BEAT_UNTRACKED =
         2, /* the stream hash is over frames alone: Redis announces nothing to this node */
@@ -92,7 +96,7 @@ enum {
 
 struct frame_beat {
     uint64_t applied_seq;
-    uint32_t bound_ms; /* T */
+    uint32_t bound_ms; /* T, at most FRAME_BEAT_BOUND_MAX_MS: others wait for so long */
     uint32_t flags;
     uint64_t since_seq;
     uint64_t stream_hash;

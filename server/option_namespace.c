@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The settings of namespaces: what each may be, what they must be together, and what tiers/namespace.h makes of them. */
 #include "protocol/check.h"
+#include "protocol/frame.h"
 #include "server/machine.h"
 #include "server/option_table.h"
 
@@ -10,7 +11,7 @@
 
 enum {
     BOUND_MIN_MS = 10,
-    BOUND_MAX_MS = 60000,
+    BOUND_MAX_MS = FRAME_BEAT_BOUND_MAX_MS, /* others refuse a node that announces more */
     BOUND_STRICT_MS = 200,
     BOUND_OTHER_MS = 1000,
 };

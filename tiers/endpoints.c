@@ -14,6 +14,7 @@ enum {
 /* A master that sentinels named; kept, since links may still hold its URL. */
 struct named_master {
     struct named_master *older;
+    int64_t named_at_ms; /* last, as another one than before */
     struct l2_url url;
 };
 
@@ -35,7 +36,8 @@ struct endpoints {
     size_t count; /* behind sentinels: 0 until one has said, then 1 */
     size_t current;
     bool by_hand;
-    struct named_master *masters;
+    struct named_master *masters; /* the one that was named last is the first */
+    size_t master_count;
     struct endpoint_event events[ENDPOINT_EVENTS];
     uint64_t event_count;
 };
@@ -240,12 +242,52 @@ static bool is_at(const struct l2_url *url, struct slice host, int port)
     return url->port == port && slice_equal(slice_of(url->host), host);
 }
 
-static const struct l2_url *master_keep(struct endpoints *endpoints, struct slice host, int port)
+static struct named_master *master_take_out(struct named_master **link)
 {
-    for (struct named_master *one = endpoints->masters; one != NULL; one = one->older) {
-        if (is_at(&one->url, host, port)) {
-            return &one->url;
+    struct named_master *master = *link;
+    *link = master->older;
+    return master;
+}
+
+static const struct l2_url *master_put_first(struct endpoints *endpoints,
+                                             struct named_master *master, int64_t now_ms)
+{
+    master->named_at_ms = now_ms;
+    master->older = endpoints->masters;
+    endpoints->masters = master;
+    return &master->url;
+}
+
+/* Room for one more. false: the oldest one may still be held by somebody. */
+static bool master_make_room(struct endpoints *endpoints, int64_t now_ms)
+{
+    if (endpoints->master_count < ENDPOINT_MASTERS_MAX) {
+        return true;
+    }
+    struct named_master **oldest = &endpoints->masters;
+    while ((*oldest)->older != NULL) {
+        oldest = &(*oldest)->older;
+    }
+    if (now_ms - (*oldest)->named_at_ms < ENDPOINT_MASTER_KEPT_MS) {
+        return false;
+    }
+    struct named_master *master = master_take_out(oldest);
+    l2_url_done(&master->url);
+    free(master);
+    endpoints->master_count--;
+    return true;
+}
+
+static const struct l2_url *master_keep(struct endpoints *endpoints, struct slice host, int port,
+                                        int64_t now_ms)
+{
+    for (struct named_master **one = &endpoints->masters; *one != NULL; one = &(*one)->older) {
+        if (is_at(&(*one)->url, host, port)) {
+            return master_put_first(endpoints, master_take_out(one), now_ms);
         }
+    }
+    if (!master_make_room(endpoints, now_ms)) {
+        return NULL;
     }
     char name[L2_URL_ADDRESS_MAX];
     struct named_master *master = calloc(1, sizeof *master);
@@ -262,9 +304,8 @@ static const struct l2_url *master_keep(struct endpoints *endpoints, struct slic
         free(master);
         return NULL;
     }
-    master->older = endpoints->masters;
-    endpoints->masters = master;
-    return &master->url;
+    endpoints->master_count++;
+    return master_put_first(endpoints, master, now_ms);
 }
 
 bool endpoints_on_master(struct endpoints *endpoints, struct slice host, int port, int64_t now_ms)
@@ -274,7 +315,7 @@ bool endpoints_on_master(struct endpoints *endpoints, struct slice host, int por
     if (!behind_sentinels(endpoints) || (current != NULL && is_at(current, host, port))) {
         return false;
     }
-    const struct l2_url *url = master_keep(endpoints, host, port);
+    const struct l2_url *url = master_keep(endpoints, host, port, now_ms);
     if (url == NULL) {
         return false;
     }

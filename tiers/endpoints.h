@@ -15,7 +15,10 @@
  * Flaps are bounded: from one change to the next without a hand pass ENDPOINT_FAILURES failures or the hold-down, or,
  * among endpoints that are all failing, one failed attempt.
  *
- * Owns:    what it is given as addresses of masters; URLs it hands out live as long as it does.
+ * Owns:    what it is given as addresses of masters; URLs it hands out live as long as it does. Of masters that sentinels
+ *          named the latest ENDPOINT_MASTERS_MAX are kept: whoever held the URL of an earlier one has long left it, for
+ *          it is dropped no sooner than ENDPOINT_MASTER_KEPT_MS after it was named. Until then no more new ones are
+ *          believed.
  * Threads: the control loop's; url pointers may be read anywhere, they never change.
  * Units:   milliseconds of clock.h. */
 #ifndef TERRACE_TIERS_ENDPOINTS_H
@@ -27,6 +30,9 @@ enum {
     ENDPOINT_FAILURES = 3,
     ENDPOINT_PROBE_MS = 1000,
     ENDPOINT_EVENTS = 16,
+    ENDPOINT_MASTERS_MAX = 256,
+    ENDPOINT_MASTER_KEPT_MS =
+        3600 * 1000, /* longer than links and lost writes name where they were */
     ENDPOINT_WHY_MAX = 120
 };
 

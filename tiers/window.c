@@ -358,7 +358,7 @@ static void relay_end_keys(struct tiers_relay *relay)
 static int64_t relay_fence_ms(const struct tiers_relay *relay)
 {
     const struct tiers_window *window = relay->window;
-    if (relay->key_count == 0) {
+    if (relay->key_count == 0 || relay->keys_unknown) {
         return (int64_t)atomic_load_explicit(&window->view->bound_ms, memory_order_relaxed);
     }
     int64_t least_ms = INT64_MAX;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,6 +203,36 @@ static void sentinels_say_where_the_master_is(void **state)
     l2_urls_done(&urls);
 }
 
+static bool names_master(struct endpoints *endpoints, unsigned n, int64_t now_ms)
+{
+    char host[32];
+    (void)snprintf(host, sizeof host, "10.0.%u.%u", n / 256, n % 256);
+    return endpoints_on_master(endpoints, slice_of(host), 6379, now_ms);
+}
+
+static void ever_new_masters_do_not_grow_without_bound(void **state)
+{
+    (void)state;
+    struct l2_urls urls = parsed("redis+sentinel://s/m");
+    struct endpoints *endpoints = opened(&urls);
+    const int64_t later_ms = 1000 + ENDPOINT_MASTER_KEPT_MS;
+    for (unsigned n = 0; n < ENDPOINT_MASTERS_MAX; n++) {
+        assert_true(names_master(endpoints, n, 1000));
+    }
+    assert_false(names_master(endpoints, 1000, later_ms - 1)); /* somebody may be at the oldest */
+    assert_true(names_master(endpoints, 0, later_ms - 1));     /* that one is the latest now */
+    const struct l2_url *first = endpoints_current(endpoints);
+    for (unsigned n = 1000; n < 1000 + ENDPOINT_MASTERS_MAX - 1; n++) {
+        assert_true(names_master(endpoints, n, later_ms)); /* in place of 1, 2, ... */
+    }
+    assert_false(names_master(endpoints, 2000, later_ms));
+    assert_true(names_master(endpoints, 0, later_ms));
+    assert_ptr_equal(endpoints_current(endpoints), first);
+    assert_string_equal(first->host, "10.0.0.0");
+    endpoints_free(endpoints);
+    l2_urls_done(&urls);
+}
+
 /* Whatever happened before: with servers that stay as they are, the node comes to rest at one that works; if they are
  * independent, at the best that works; and it does not move more often than the header says. */
 static void any_history_ends_at_the_best_that_works(void **state)
@@ -264,6 +295,7 @@ int main(void)
         cmocka_unit_test(an_independent_one_is_gone_back_to_after_the_hold_down),
         cmocka_unit_test(a_choice_by_hand_stays_until_it_fails),
         cmocka_unit_test(sentinels_say_where_the_master_is),
+        cmocka_unit_test(ever_new_masters_do_not_grow_without_bound),
         cmocka_unit_test(any_history_ends_at_the_best_that_works),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -247,6 +247,8 @@ static void a_beat_that_cannot_be_is_malformed(void **state)
         {.flags = 0x80000000},
         {.applied_seq = 7, .since_seq = 8},
         {.hit_permille = 1001},
+        {.bound_ms = FRAME_BEAT_BOUND_MAX_MS + 1},
+        {.bound_ms = UINT32_MAX},
     };
     char body[FRAME_BEAT_BODY_SIZE];
     struct frame_beat back;

@@ -275,6 +275,44 @@ static void a_write_ends_entry_and_token_before_it_leaves(void **state)
     stage_done(&stage);
 }
 
+static void a_relayed_read_is_fenced_as_its_keys_or_as_all_that_it_may_show(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *names[2];
+        size_t count;
+        bool keys_unknown; /* a script: EVAL_RO, FCALL_RO */
+        bool writes;
+        int64_t fence_ms;
+    } rows[] = {
+        {{"slow:k"}, 1, false, false, 9000},      {{"k"}, 1, false, false, 3000},
+        {{"slow:k", "k"}, 2, false, false, 3000}, {{"fast:k", "slow:k"}, 2, false, false, 500},
+        {{"slow:k"}, 1, true, false, 500},        {{NULL}, 0, true, false, 500},
+        {{NULL}, 0, false, false, 500},           {{"fast:k"}, 1, false, true, 0},
+    };
+    const struct namespace_spec specs[] = {spec_of("default", "", 3000),
+                                           spec_of("fast", "fast:", 500),
+                                           spec_of("slow", "slow:", 9000)};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct stage stage;
+        stage_open(&stage, specs, 3);
+        struct l1_key keys[2];
+        for (size_t j = 0; j < rows[i].count; j++) {
+            keys[j] = namespaces_key(stage.namespaces, 0, slice_of(rows[i].names[j])).at;
+        }
+        struct tiers_relay relay = {.on_reply = on_written,
+                                    .keys = keys,
+                                    .key_count = rows[i].count,
+                                    .keys_unknown = rows[i].keys_unknown,
+                                    .writes = rows[i].writes};
+        assert_int_equal(tiers_relay(stage.window, &relay, 2, SLICE_LITERAL("*1\r\n$1\r\nX\r\n")),
+                         OK);
+        assert_int_equal(relay.request.fence_ms, rows[i].fence_ms);
+        HELP_SAY(&stage.roof, "+OK\r\n");
+        stage_done(&stage);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +321,7 @@ int main(void)
         cmocka_unit_test(a_read_from_before_a_change_installs_nothing_after_it),
         cmocka_unit_test(a_change_leaves_no_claims_behind),
         cmocka_unit_test(a_write_ends_its_key_where_it_lives_by_then),
+        cmocka_unit_test(a_relayed_read_is_fenced_as_its_keys_or_as_all_that_it_may_show),
         cmocka_unit_test(an_entry_is_as_old_as_the_question),
         cmocka_unit_test(who_joins_after_a_life_is_over_asks_again),
         cmocka_unit_test(a_life_of_no_millisecond_is_told_to_all_who_asked_in_it),
