@@ -56,7 +56,7 @@ void coherence_show(struct coherence *coherence)
         .state = coherence->state,
         .state_name = coherence_state_name((uint32_t)coherence->state),
         .epoch = coherence->epoch,
-        .seq = coherence->seq,
+        .seq = coherence_applied_seq(coherence),
         .generation = atomic_load_explicit(&coherence->view.generation, memory_order_relaxed),
         .horizon_ms = atomic_load_explicit(&coherence->view.horizon_ms, memory_order_relaxed),
         .floor_ms = atomic_load_explicit(&coherence->view.floor_ms, memory_order_relaxed),
@@ -135,9 +135,14 @@ void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum met
     }
 }
 
-void coherence_show_applied(struct coherence *coherence)
+void coherence_show_applied(struct coherence *coherence, uint64_t seq)
 {
-    atomic_store_explicit(&coherence->view.applied_seq, coherence->seq, memory_order_release);
+    atomic_store_explicit(&coherence->view.applied_seq, seq, memory_order_release);
+}
+
+uint64_t coherence_applied_seq(const struct coherence *coherence)
+{
+    return atomic_load_explicit(&coherence->view.applied_seq, memory_order_relaxed);
 }
 
 void coherence_allow_install(struct coherence *coherence, bool allowed)
@@ -270,7 +275,8 @@ static void forget_seq(struct coherence *coherence)
     coherence->seq = 0;
     coherence->reported_seq = 0;
     coherence->doubted_seq = 0;
-    coherence_show_applied(coherence);
+    coherence->unproved = (struct unproved){0};
+    coherence_show_applied(coherence, 0);
     stream_reset(&coherence->stream);
 }
 
@@ -339,7 +345,7 @@ bool coherence_beat_due(const struct coherence *coherence, int64_t now_ms)
 static struct frame_beat compose(const struct coherence *coherence)
 {
     struct frame_beat beat = {
-        .applied_seq = coherence->seq,
+        .applied_seq = coherence_applied_seq(coherence),
         .bound_ms = coherence->most_ms,
         .since_seq = stream_since(&coherence->stream, coherence->reported_seq),
         .epoch_mark = frame_epoch_mark(coherence->epoch),

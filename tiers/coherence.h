@@ -2,12 +2,21 @@
 /* coherence.h -- how this node knows that its L1 is not behind L2 (COHERENCE sections 3 and 4).
  *
  * One thing decides about freshness: the HORIZON H, the send time of the newest own beat that came home on the bus.
- * Redis announces a change on our bus before it answers the writer; the bus is FIFO; announcements are applied before
- * H is stored. So while now - H <= T, every write acknowledged before H has already ended its entry here.
+ * A beat that is sent after a write was acknowledged runs after it; the bus is FIFO, and all that ran before the beat is
+ * announced before the beat counts (PROOF); announcements are applied before H is stored. So while now - H <= T, every write acknowledged before H has already ended its entry here.
  *
  *      control link:   beat(seq 41) ->            Redis            -> answer
- *      bus:            ... k1 changed | k2 changed | frame(seq 41) ...
- *                          ^ L1 entries end          ^ H := send time of beat 41
+ *      bus:            ... k1 changed | k2 changed | frame(seq 41) | k3, terrace:seq changed ...
+ *                          ^ L1 entries end                          ^ H := send time of beat 41
+ *
+ * PROOF: what a frame proves counts when the next announcement behind it is applied (docs/decisions/010). Redis announces
+ * all that a cycle of its event loop changed in one message at the end of the cycle, a frame at once, and an answer may
+ * leave before that: while a script runs longer than busy-reply-threshold, or to a client whose socket was full. Then a
+ * write is acknowledged, a beat is sent behind it and comes home in front of the write's announcement. But each frame is
+ * made by a script that writes (beat.lua), so Redis owes an announcement behind it, in the same cycle, and that one or an
+ * earlier one names all that ran before the frame. Until it is applied here, the frame moves no H, ends no wait and is not
+ * reported as applied; what it asks for is done at once, and the numbering, the epoch and the segments of the stream
+ * follow the frames. Nil and forged payloads prove nothing. A bus that is not tracked is owed nothing.
  *
  * FLOOR: entries stamped before it are suspects. It rises to now when the bus was lost, a seq is missing, the epoch
  * changed, or a payload is not what it should be. No doubt flushes L1.

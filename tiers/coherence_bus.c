@@ -122,9 +122,8 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
 }
 
 /* T4. Everything in front of the echo was applied before: the bus is in order, and each reply is done with before the
- * next. */
-static void echo_came(struct coherence *coherence, const struct frame *frame, uint32_t bound_ms,
-                      int64_t now_ms)
+ * next. What Redis had acknowledged by then and not announced yet comes with the next announcement: coherence_prove. */
+static void echo_came(struct coherence *coherence, const struct frame *frame, uint32_t bound_ms)
 {
     const struct own_beat *beat = own_beats_home(&coherence->beats, frame->nonce);
     if (beat == NULL) {
@@ -133,11 +132,10 @@ static void echo_came(struct coherence *coherence, const struct frame *frame, ui
     coherence_count(coherence, M_BEATS_HOME, 1);
     coherence->reported_seq = beat->applied_seq;
     coherence->told_ms = bound_ms;
-    coherence->echo_ms = now_ms - beat->sent_at_ms;
-    coherence->home_ms = beat->sent_at_ms;
-    coherence_open(coherence);
+    coherence->unproved.home_ms = beat->sent_at_ms;
     if (beat->marker != 0) {
-        coherence_marker_home(coherence, beat->marker, frame->seq_first, now_ms);
+        coherence->unproved.marker = beat->marker;
+        coherence->unproved.marker_seq = frame->seq_first;
     }
 }
 
@@ -171,7 +169,7 @@ static void beat_came(struct coherence *coherence, const struct frame *frame,
                       const struct frame_beat *beat, int64_t now_ms)
 {
     if (frame->node == coherence->options.node) {
-        echo_came(coherence, frame, beat->bound_ms, now_ms);
+        echo_came(coherence, frame, beat->bound_ms);
     } else {
         compare_report(coherence, frame, beat, now_ms);
     }
@@ -208,6 +206,10 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
     coherence->seq = frame.seq_first + covered - 1;
     coherence->has_seq = true;
     stream_end(&coherence->stream, coherence->seq, follows);
+    coherence->unproved.seq = coherence->seq;
+    if ((beat.flags & FRAME_BEAT_ACK) != 0 && frame.node != coherence->options.node) {
+        coherence->unproved.ack = true;
+    }
     obey_frame(coherence, &frame, now_ms);
     if (is_beat(&frame)) {
         coherence_hear_peer(coherence, &frame, &beat, now_ms);
@@ -220,8 +222,10 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
     } else if (is_beat(&frame)) {
         beat_came(coherence, &frame, &beat, now_ms);
     }
-    coherence_show_applied(coherence);
-    coherence_frame_applied(coherence, &frame, is_beat(&frame) ? &beat : NULL, now_ms);
+    if (!coherence->tracks) {
+        coherence_prove(coherence, now_ms); /* Redis owes nothing: all was announced by frames */
+    }
+    waiters_look(&coherence->waiters, &coherence->peers, now_ms);
 }
 
 /* T8, second half: from here on every change is announced to us. */
@@ -289,7 +293,10 @@ static void error_came(struct coherence *coherence, struct slice text, int64_t n
 static void obey(struct coherence *coherence, const struct bus_message *message, int64_t now_ms)
 {
     switch (message->kind) {
-    case BUS_KEYS: forget_keys(coherence, message, now_ms); return;
+    case BUS_KEYS:
+        forget_keys(coherence, message, now_ms);
+        coherence_prove(coherence, now_ms);
+        return;
     case BUS_FLUSHED:
         coherence_count(coherence, M_ANNOUNCED_FLUSHES, 1);
         namespaces_flush_all(coherence->options.namespaces);
@@ -331,7 +338,7 @@ void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int
         stream_announced(&coherence->stream, reply);
     }
     obey(coherence, &message, now_ms);
-    if (message.kind != BUS_KEYS) { /* they change nothing that is shown */
+    if (message.kind != BUS_KEYS) { /* what they prove is shown then */
         coherence_show(coherence);
     }
     bus_message_done(&message);

@@ -40,6 +40,15 @@ struct seen_run {
     uint64_t counter; /* of its epoch */
 };
 
+/* What the frames since the last announcement of keys will prove, once the next one is applied (coherence.h, PROOF). */
+struct unproved {
+    uint64_t seq;    /* the newest of them; 0: there are none */
+    int64_t home_ms; /* send time of the newest own beat among them; 0: none */
+    uint64_t marker; /* ordinal of the newest own marker among them; 0: none */
+    uint64_t marker_seq;
+    bool ack; /* one asks all who applied it to beat at once */
+};
+
 struct coherence {
     unsigned magic;
     struct coherence_options options;
@@ -68,9 +77,10 @@ struct coherence {
     struct seen_run control;
     struct seen_run bus;
     int64_t
-        home_ms; /* send time of the newest own beat that came home since the last doubt; 0: none */
+        home_ms; /* send time of the newest own beat that is proved since the last doubt; 0: none */
     bool has_seq;
-    uint64_t seq;
+    uint64_t seq; /* of the newest frame; how much is applied: view.applied_seq */
+    struct unproved unproved;
     struct coherence_stream stream;
     uint64_t reported_seq; /* the next report begins here: the last one that came home ended here */
     uint64_t
@@ -81,7 +91,7 @@ struct coherence {
     struct waiters waiters;
     struct barriers barriers;
     struct announced *announced;
-    bool ack;      /* a marker asked all who applied it to beat at once */
+    bool ack;      /* a marker that is applied asks for a beat at once */
     bool no_more;  /* nobody may wait any more: the node ends */
     bool leaving;  /* the next beat is the last, and says so */
     bool has_left; /* it was sent */
@@ -116,7 +126,8 @@ void coherence_move(struct coherence *coherence, enum coherence_state to, const 
 void coherence_show(struct coherence *coherence);
 /* Everything stamped until now is suspect; `cause` counts it. */
 void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum metric cause);
-void coherence_show_applied(struct coherence *coherence); /* to the workers */
+void coherence_show_applied(struct coherence *coherence, uint64_t seq); /* to the workers */
+uint64_t coherence_applied_seq(const struct coherence *coherence);
 void coherence_allow_install(struct coherence *coherence, bool allowed);
 /* Tokens of the old generation install nothing from here on. */
 void coherence_next_generation(struct coherence *coherence);
@@ -140,17 +151,13 @@ enum epoch_verdict coherence_control_said(struct coherence *coherence,
 /* --- coherence_wait.c --- */
 /* A beat or marker must leave at once, for somebody waits for it. */
 bool coherence_is_asked(const struct coherence *coherence, int64_t now_ms);
-/* Markers on their way prove nothing any more; nodes may have beat unheard. */
+/* Own frames, on their way or unproved, prove nothing any more; nodes may have beat unheard. */
 void coherence_interrupt(struct coherence *coherence, int64_t now_ms);
 /* Who sent a beat, this node included; before anything else that the beat brings. */
 void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
                          const struct frame_beat *beat, int64_t now_ms);
-/* A frame was applied; `beat` is NULL for other frames. */
-void coherence_frame_applied(struct coherence *coherence, const struct frame *frame,
-                             const struct frame_beat *beat, int64_t now_ms);
-/* An own marker came home. */
-void coherence_marker_home(struct coherence *coherence, uint64_t marker, uint64_t seq,
-                           int64_t now_ms);
+/* All announcements in front of the newest frame are applied, and so are those that Redis owed when it made it. */
+void coherence_prove(struct coherence *coherence, int64_t now_ms);
 /* No pong can come, or not in time. */
 void coherence_release_barriers(struct coherence *coherence, int64_t now_ms);
 /* An announcement of Redis (node 0), or of a frame. */

@@ -22,8 +22,8 @@ enum status coherence_wait(struct coherence *coherence, struct coherence_waiter 
     if (status != OK) {
         return status;
     }
-    if (coherence->has_seq) {
-        waiters_applied(&coherence->waiters, coherence->seq);
+    if (coherence_applied_seq(coherence) != 0) {
+        waiters_applied(&coherence->waiters, coherence_applied_seq(coherence));
     }
     coherence_show(coherence);
     return OK;
@@ -68,12 +68,30 @@ void coherence_interrupt(struct coherence *coherence, int64_t now_ms)
 {
     waiters_void(&coherence->waiters, now_ms + AGAIN_MS);
     peers_missed(&coherence->peers, now_ms);
+    coherence->unproved.home_ms = 0;
+    coherence->unproved.marker = 0;
 }
 
-void coherence_marker_home(struct coherence *coherence, uint64_t marker, uint64_t seq,
-                           int64_t now_ms)
+void coherence_prove(struct coherence *coherence, int64_t now_ms)
 {
-    waiters_home(&coherence->waiters, marker, seq, &coherence->peers, now_ms);
+    const struct unproved proved = coherence->unproved;
+    if (proved.seq == 0) {
+        return;
+    }
+    coherence->unproved = (struct unproved){0};
+    coherence_show_applied(coherence, proved.seq);
+    coherence->ack = coherence->ack || proved.ack;
+    if (proved.home_ms != 0) {
+        coherence->echo_ms = now_ms - proved.home_ms;
+        coherence->home_ms = proved.home_ms;
+        coherence_open(coherence);
+    }
+    if (proved.marker != 0) {
+        waiters_home(&coherence->waiters, proved.marker, proved.marker_seq, &coherence->peers,
+                     now_ms);
+    }
+    waiters_applied(&coherence->waiters, proved.seq);
+    coherence_show(coherence);
 }
 
 /* --- barriers ---------------------------------------------------------------------------------------------------- */
@@ -141,19 +159,6 @@ void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
         memcpy(peer.address, beat->address.data, beat->address.size);
     }
     (void)!peers_hear(&coherence->peers, &peer, now_ms);
-}
-
-void coherence_frame_applied(struct coherence *coherence, const struct frame *frame,
-                             const struct frame_beat *beat, int64_t now_ms)
-{
-    waiters_applied(&coherence->waiters, coherence->seq);
-    if (beat == NULL) {
-        return;
-    }
-    if ((beat->flags & FRAME_BEAT_ACK) != 0 && frame->node != coherence->options.node) {
-        coherence->ack = true;
-    }
-    waiters_look(&coherence->waiters, &coherence->peers, now_ms);
 }
 
 /* --- the record of announcements --------------------------------------------------------------------------------- */

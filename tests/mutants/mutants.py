@@ -161,7 +161,7 @@ MUTANTS = [
         (CONTRACT, "if (wish->atleast_seq > proof->applied_seq) {", "if (wish->atleast_seq > proof->applied_seq + 1) {")],
            ["unit contract", "unit modes"]),
     Mutant("ATLEAST ignores the epoch", "section 7", [
-        (COHERENCE, "    coherence_show_applied(coherence);\n    stream_reset", "    stream_reset")],
+        (COHERENCE, "    coherence_show_applied(coherence, 0);\n    stream_reset", "    stream_reset")],
            ["unit coherence", "unit coherence_frames", "unit modes", "unit coherence_wait"]),
     Mutant("ATLEAST is served suspects", "section 7", [
         (CONTRACT, "contract.serve_from_ms = most(contract.serve_from_ms, proof->floor_ms);",
@@ -283,8 +283,28 @@ MUTANTS = [
            ["journey barrier ping_of_its_own"]),
 
     # --- beats, horizon, floor, generation
-    Mutant("H is the time of the receipt", "T4, I1", [(BUS, "home_ms = beat->sent_at_ms;", "home_ms = now_ms;")],
+    Mutant("H is the time of the receipt", "T4, I1", [(WAIT, "coherence->home_ms = proved.home_ms;", "coherence->home_ms = now_ms;")],
            ["unit coherence", "unit coherence_bus", "unit coherence_frames", "sim storm"]),
+    Mutant("H is stored at the echo, in front of what Redis still owes", "I1, I6", [
+        (BUS, "    coherence->unproved.home_ms = beat->sent_at_ms;\n",
+         "    coherence->home_ms = beat->sent_at_ms;\n    coherence_open(coherence);\n")],
+           ["unit coherence_proof", "sim early"]),
+    Mutant("a frame is applied and acknowledged in front of what Redis still owes", "T5", [
+        (BUS, "    coherence->unproved.seq = coherence->seq;\n",
+         "    coherence->unproved.seq = coherence->seq;\n    coherence_show_applied(coherence, coherence->seq);\n"),
+        (BUS, "        coherence->unproved.ack = true;\n", "        coherence->ack = true;\n")],
+           ["unit coherence_proof", "unit coherence_wait"]),
+    Mutant("a marker is home in front of what Redis still owes", "T5", [
+        (BUS, "        coherence->unproved.marker = beat->marker;\n",
+         "        waiters_home(&coherence->waiters, beat->marker, frame->seq_first, &coherence->peers, coherence->heard_at_ms);\n")],
+           ["unit coherence_wait"]),
+    Mutant("nil is taken for what Redis owes", "I6", [
+        (BUS, "        namespaces_flush_all(coherence->options.namespaces);\n        coherence->hurry = true;\n",
+         "        namespaces_flush_all(coherence->options.namespaces);\n        coherence_prove(coherence, now_ms);\n")],
+           ["unit coherence_proof", "sim storm"]),
+    Mutant("an echo in front of a doubt is proved behind it", "section 6", [
+        (WAIT, "    coherence->unproved.home_ms = 0;\n", "")],
+           ["unit coherence_proof", "sim storm"]),
     Mutant("any node's beat counts as an echo", "T4", [
         (BUS, "if (frame->node == coherence->options.node) {\n        echo_came",
          "if (frame->node != 0) {\n        echo_came")],
@@ -475,7 +495,7 @@ MUTANTS = [
         (WAITERS, "waiter->seq <= seq) {", "waiter->seq <= seq + 1) {")],
            ["unit waiters", "unit coherence_wait"]),
     Mutant("ACK is not answered at once", "T5", [
-        (WAIT, "        coherence->ack = true;", "        coherence->ack = false;")],
+        (WAIT, "coherence->ack = coherence->ack || proved.ack;", "coherence->ack = coherence->ack;")],
            ["unit coherence_wait"]),
     Mutant("peers keep what they applied in the former epoch", "section 7", [
         (COHERENCE, "    peers_new_epoch(&coherence->peers, now_ms);\n", "    (void)peers_new_epoch;\n")],

@@ -34,6 +34,7 @@ PYTHON = "/usr/bin/python3"
 LIMIT_S = {"unit": 60, "sim": 120, "journey": 300}
 SIMS = {
     "storm": ["--seeds", "1..2000"],
+    "early": ["--faults", "early", "--seeds", "1..1000"],
     "deaf": ["--faults", "deaf", "--nodes", "3", "--seeds", "1..500"],
 }
 # What a journey needs besides the node.

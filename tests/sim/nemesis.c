@@ -403,6 +403,11 @@ static void do_frames(struct world *world)
     *troubles[world_below(world, 3)] += count;
 }
 
+static void do_early(struct world *world)
+{
+    world->truth->long_cycles += 1 + (unsigned)world_below(world, 20);
+}
+
 static void do_deaf(struct world *world)
 {
     world->truth->drop_keys += 1 + (unsigned)world_below(world, 3);
@@ -500,6 +505,7 @@ void nemesis_heal(struct world *world)
     for (struct redis *redis = world->redis; redis != NULL; redis = redis->next) {
         redis->drop_frames = redis->repeat_frames = redis->drop_keys = redis->flips = redis->gaps =
             0;
+        redis->long_cycles = 0;
         redis->paused_until_us = 0;
         redis->has_beside = false;
     }

@@ -14,6 +14,7 @@
     FAULT(reset, "a connection is reset")                                                       \
     FAULT(half, "Redis closes a connection in order")                                           \
     FAULT(doze, "Redis does nothing for a while")                                               \
+    FAULT(early, "Redis answers in the middle of its cycles, and announces at the end")         \
     FAULT(restart, "Redis comes back with all, some or none of its data")                       \
     FAULT(promote, "a replica becomes the master, the old one answers READONLY and stays")      \
     FAULT(crash, "Redis dies and a replica becomes the master")                                 \

@@ -50,9 +50,10 @@ struct conn {
     bool resp3;
     bool tracks;
     bool subscribed;
+    uint64_t read_in; /* cycle in which it was read last */
     int db;
 
-    /* of the bus, for the oracle: how many announcements were appended before each own frame, and how many came */
+    /* of the bus, for the oracle: how many announcements each own frame needs, and how many came */
     bool in_gap;   /* everything is dropped until a frame was */
     bool tampered; /* an announcement was dropped or changed on its way */
     uint64_t announced;

@@ -233,8 +233,20 @@ static void write_beside(struct redis *redis)
     redis_change(redis, write.slot, write.write, value, redis->world->now_us);
 }
 
+static void say_all(const struct redis *redis)
+{
+    for (unsigned i = 0; i < redis->client_count; i++) {
+        if (redis->clients[i]->out.size > 0) {
+            net_say(redis->clients[i]);
+        }
+    }
+}
+
 static void end_cycle(struct redis *redis)
 {
+    if (redis->in_cycle) {
+        return; /* a stranger came into the middle of it */
+    }
     if (redis->has_beside && (redis->announce & 1u << redis->beside.slot % SIM_KEYS) != 0 &&
         redis->is_master && redis->refusal == REDIS_WRITES) {
         TRACE(redis->world, "a stranger writes v%" PRIu64 " into the same cycle",
@@ -248,11 +260,27 @@ static void end_cycle(struct redis *redis)
         remember(redis);
     }
     redis->changed = false;
-    for (unsigned i = 0; i < redis->client_count; i++) {
-        if (redis->clients[i]->out.size > 0) {
-            net_say(redis->clients[i]);
-        }
+    say_all(redis);
+}
+
+static void on_cycle(struct world *world, void *arg, uint64_t number);
+
+/* Answers leave before what they acknowledge is announced: a script runs for longer than busy-reply-threshold, or a
+ * client is written to as soon as its socket takes more (docs/decisions/010). */
+static bool answers_early(struct redis *redis)
+{
+    struct world *world = redis->world;
+    redis->in_cycle = redis->long_cycles > 0 && redis->announce != 0 &&
+                      (!redis->in_cycle || world_chance(world, 500));
+    if (!redis->in_cycle) {
+        return false;
     }
+    redis->long_cycles--;
+    say_all(redis);
+    const int64_t most_us = world_chance(world, 700) ? 20 * SIM_MS : oracle_bound_us(world, 0);
+    redis->cycle_planned = true;
+    world_at(world, world_between(world, SIM_MS / 10, most_us), NULL, on_cycle, redis, 0);
+    return true;
 }
 
 static void on_cycle(struct world *world, void *arg, uint64_t number)
@@ -268,6 +296,7 @@ static void on_cycle(struct world *world, void *arg, uint64_t number)
         return;
     }
     bool left_over = false;
+    redis->cycle += !redis->in_cycle;
     const unsigned first =
         redis->client_count > 0 ? (unsigned)world_below(world, redis->client_count) : 0;
     struct conn *turn[REDIS_CLIENTS_MAX]; /* clients may leave meanwhile */
@@ -279,11 +308,15 @@ static void on_cycle(struct world *world, void *arg, uint64_t number)
         if (turn[i]->server != redis || turn[i]->in.size == 0) {
             continue;
         }
-        if (world_chance(world, 200)) {
+        if (turn[i]->read_in == redis->cycle || world_chance(world, 200)) {
             left_over = true;
         } else {
+            turn[i]->read_in = redis->cycle;
             take_requests(redis, turn[i]);
         }
+    }
+    if (answers_early(redis)) {
+        return;
     }
     end_cycle(redis);
     if (left_over) {
@@ -333,12 +366,13 @@ void redis_flush(struct redis *redis, bool all)
         return;
     }
     announce_flush(redis);
+    const uint32_t owed = redis->announce; /* of this cycle, still to be said at its end */
     for (unsigned i = 0; i < SIM_SLOTS; i++) {
         if (redis->data.slots[i].write != 0 && (all || redis_slot_db(i) == 0)) {
             redis_change(redis, i, 0, (struct redis_value){0}, redis->world->now_us);
         }
     }
-    redis->announce = 0; /* nil said it */
+    redis->announce = owed; /* nil said the rest */
     if (all) {
         redis->data = (struct redis_data){0};
     }

@@ -3,7 +3,8 @@
  *
  * It runs in CYCLES, as the real one: all requests that have arrived are executed; a PUBLISH lies in its subscribers'
  * output at once; at the end of the cycle the changed keys are announced, each once, behind that; then the answers go
- * out (F11). A flush announces nil at once. A key whose time is over is announced when it is deleted, not before (F12).
+ * out (F11). In a long cycle some of the answers go out in the middle, in front of the announcements; what arrives behind
+ * them is executed in the same cycle. A connection is read once in a cycle. A flush announces nil at once. A key whose time is over is announced when it is deleted, not before (F12).
  *
  * Commands: HELLO, CLIENT ID, CLIENT TRACKING, CLIENT KILL, SUBSCRIBE, SELECT, PING, GET, PTTL, SET [PX], DEL, and EVAL
  * of the beat script, whose text is recognised and whose meaning is written here once more, in C.
@@ -68,8 +69,11 @@ struct redis {
     struct conn *clients[REDIS_CLIENTS_MAX];
     unsigned client_count;
     bool cycle_planned;
-    bool changed;      /* in this cycle */
-    uint32_t announce; /* bit per key name */
+    uint64_t cycle;
+    bool in_cycle;        /* in the middle of a long one */
+    unsigned long_cycles; /* so many more are long */
+    bool changed;         /* in this cycle */
+    uint32_t announce;    /* bit per key name */
     struct redis_stranger
         beside; /* a stranger's write that hides in the cycle of the next write of its key */
     bool has_beside;

@@ -257,7 +257,8 @@ static void run_check(const struct request *request)
     }
 }
 
-/* How far the announcements of the node's bus were when its beat ran (I6). */
+/* How many announcements the node's bus has got when all is announced that ran until its beat: the next one says the rest
+ * (I6). */
 static void note_echo(struct redis *redis, uint64_t node, uint64_t nonce)
 {
     for (unsigned i = 0; i < redis->client_count; i++) {
@@ -265,7 +266,7 @@ static void note_echo(struct redis *redis, uint64_t node, uint64_t nonce)
         if (conn->subscribed && node_id(conn->thread->node) == node) {
             const unsigned at = conn->echo_count++ % CONN_ECHOES;
             conn->echoes[at].nonce = nonce;
-            conn->echoes[at].announced = conn->announced;
+            conn->echoes[at].announced = conn->announced + 1;
         }
     }
 }

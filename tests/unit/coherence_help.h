@@ -75,25 +75,6 @@ static inline void stage_publish(struct stage *stage, const struct frame *frame)
     buf_done(&bytes);
 }
 
-/* The next frame in order, from another node. */
-static inline void stage_peer(struct stage *stage)
-{
-    const struct frame frame = stage_frame(stage, PEER, 1, ++stage->seq);
-    stage_publish(stage, &frame);
-}
-
-static inline void stage_echo_of(struct stage *stage, uint64_t nonce)
-{
-    const struct frame frame = stage_frame(stage, NODE, nonce, ++stage->seq);
-    stage_publish(stage, &frame);
-}
-
-/* The last own beat comes home. */
-static inline void stage_echo(struct stage *stage)
-{
-    stage_echo_of(stage, stage->nonce);
-}
-
 static inline void stage_announce(struct stage *stage, const char *key)
 {
     struct buf reply = {0};
@@ -104,6 +85,40 @@ static inline void stage_announce(struct stage *stage, const char *key)
         OK);
     stage_reply(stage, buf_slice(&reply));
     buf_done(&reply);
+}
+
+/* What Redis owes behind each frame: the nodes' own keys, in the same cycle. */
+static inline void stage_flush(struct stage *stage)
+{
+    STAGE_SAYS(stage, "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*2\r\n"
+                      "$13\r\nterrace:nodes\r\n$11\r\nterrace:seq\r\n");
+}
+
+/* The next frame in order, from another node. */
+static inline void stage_peer(struct stage *stage)
+{
+    const struct frame frame = stage_frame(stage, PEER, 1, ++stage->seq);
+    stage_publish(stage, &frame);
+    stage_flush(stage);
+}
+
+/* The echo alone, and nothing behind it yet. */
+static inline void stage_echo_frame(struct stage *stage, uint64_t nonce)
+{
+    const struct frame frame = stage_frame(stage, NODE, nonce, ++stage->seq);
+    stage_publish(stage, &frame);
+}
+
+static inline void stage_echo_of(struct stage *stage, uint64_t nonce)
+{
+    stage_echo_frame(stage, nonce);
+    stage_flush(stage);
+}
+
+/* The last own beat comes home. */
+static inline void stage_echo(struct stage *stage)
+{
+    stage_echo_of(stage, stage->nonce);
 }
 
 static inline void stage_confirm(struct stage *stage)

@@ -340,6 +340,7 @@ static void announced_keys_lose_entry_and_token_in_every_database(void **state)
     help_set(stage.l1, 9, "k", "v", ITEM_NEVER, stage.now_ms);
     help_set(stage.l1, 0, "other", "v", ITEM_NEVER, stage.now_ms);
     const struct l1_claim claim = stage_claim(&stage, "asked");
+    const uint64_t before = stage_count(&stage, M_ANNOUNCED_KEYS);
     STAGE_SAYS(
         &stage,
         "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*2\r\n$1\r\nk\r\n$5\r\nasked\r\n");
@@ -347,7 +348,7 @@ static void announced_keys_lose_entry_and_token_in_every_database(void **state)
     assert_true(help_is(stage.l1, 9, "k", NULL, stage.now_ms));
     assert_true(help_is(stage.l1, 0, "other", "v", stage.now_ms));
     assert_int_equal(stage_fill(&stage, "asked", claim, stage.now_ms), STALE);
-    assert_int_equal(stage_count(&stage, M_ANNOUNCED_KEYS), 2);
+    assert_int_equal(stage_count(&stage, M_ANNOUNCED_KEYS), before + 2);
     assert_true(stage_fresh(&stage));
     stage_done(&stage);
 }

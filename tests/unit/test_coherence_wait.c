@@ -11,7 +11,7 @@ enum {
     FENCED_MS = 1004, /* T(1 + rho), two of rounding, and one more: then nobody serves older */
     FIRST_NODE = 100,
     RUN = 9,
-    MESSAGES_MAX = 256
+    MESSAGES_MAX = 512
 };
 
 struct node {
@@ -33,6 +33,7 @@ struct town {
     int64_t now_ms;
     unsigned markers;
     unsigned acks; /* of the markers, those that asked for it */
+    bool in_cycle; /* Redis has not come to the end of its cycle: beats run, nothing is announced */
 };
 
 struct asker {
@@ -74,6 +75,17 @@ static void publish(struct town *town, struct slice frame)
     buf_done(&reply);
 }
 
+/* What Redis announces at the end of a cycle in which a beat ran. */
+static void end_cycle(struct town *town)
+{
+    town->in_cycle = false;
+    for (size_t i = 0; i < NODES; i++) {
+        queue_put(&town->nodes[i],
+                  SLICE_LITERAL("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n*2\r\n"
+                                "$13\r\nterrace:nodes\r\n$11\r\nterrace:seq\r\n"));
+    }
+}
+
 static struct beat_answer answer_of(const struct town *town)
 {
     return (struct beat_answer){
@@ -97,6 +109,9 @@ static void run_beat(struct town *town, struct node *node, struct slice request)
     frame.seq_first = ++town->seq;
     assert_int_equal(frame_write(&numbered, &frame), OK);
     publish(town, buf_slice(&numbered));
+    if (!town->in_cycle) {
+        end_cycle(town);
+    }
     const struct beat_answer answer = answer_of(town);
     coherence_on_beat_answer(node->coherence, &answer, town->now_ms);
     buf_done(&numbered);
@@ -282,6 +297,35 @@ static void a_marker_comes_home_at_once_and_serves_all_of_a_turn(void **state)
     turn(&town);
     assert_int_equal(a.ended, 1);
     assert_true(a.waiter.seq > first);
+    town_close(&town);
+}
+
+/* The beats run in the middle of a cycle of Redis: what they prove, it has not announced yet. */
+static void a_marker_is_applied_and_acknowledged_when_its_cycle_is_announced(void **state)
+{
+    (void)state;
+    struct town town;
+    struct asker own = {0};
+    struct asker all = {0};
+    struct asker later = {0};
+    town_open(&town);
+    town.in_cycle = true;
+    later.waiter.seq = town.seq + 1;
+    ask(&town, &own, WAITER_MARKER, 100);
+    ask(&town, &all, WAITER_EVERYWHERE, 100);
+    ask(&town, &later, WAITER_APPLIED, 100);
+    turn(&town);
+    assert_int_equal(town.markers, 1);
+    const uint64_t marker = town.seq; /* nobody beat to acknowledge it */
+    assert_int_equal(own.ended + all.ended + later.ended, 0);
+    end_cycle(&town);
+    turn(&town);
+    assert_true(town.seq > marker);
+    assert_int_equal(own.ended, 1);
+    assert_int_equal(own.waiter.seq, marker);
+    assert_int_equal(all.ended, 1);
+    assert_int_equal(all.status, OK);
+    assert_int_equal(later.ended, 1);
     town_close(&town);
 }
 
@@ -596,6 +640,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_node_hears_of_every_node),
         cmocka_unit_test(a_marker_comes_home_at_once_and_serves_all_of_a_turn),
+        cmocka_unit_test(a_marker_is_applied_and_acknowledged_when_its_cycle_is_announced),
         cmocka_unit_test(an_applied_seq_needs_nothing_but_the_bus),
         cmocka_unit_test(a_seq_that_never_comes_is_a_timeout_at_the_deadline),
         cmocka_unit_test(everywhere_takes_no_time_when_all_are_well),
