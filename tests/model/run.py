@@ -79,10 +79,11 @@ MODELS = {
                  "ANY_NEW_RUN_ID"],
     },
     "strict": {
-        "short": ["T_HOLDER=1 END=3"],
-        "full": ["T_HOLDER=1 END=4"],
+        "short": ["T_HOLDER=1 END=3", "T_HOLDER=1 END=3 READ=1", "T_HOLDER=1 END=3 FLIGHT=1 LOSSES=0"],
+        "full": ["T_HOLDER=1 END=4", "T_HOLDER=1 END=4 READ=1", "T_HOLDER=1 END=3 FLIGHT=1"],
         "variants": "T_HOLDER=1 END=4",
-        "fail": ["AT_ANSWER", "NO_OWN_MARKER", "MARKER_EARLY", "NO_LISTENING_TIME", "OWN_T", "LIVE_ONLY_APPLIED_BUS"],
+        "fail": ["AT_ANSWER", "NO_OWN_MARKER", "MARKER_EARLY", "NO_LISTENING_TIME", "OWN_T", "LIVE_ONLY_APPLIED_BUS",
+                 "READ=1 AT_ANSWER", "READ=1 MARKER_EARLY", "FLIGHT=1 JOIN_FENCED", "FLIGHT=1 JOIN_ENDED"],
     },
 }
 

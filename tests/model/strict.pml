@@ -10,20 +10,32 @@
  * The holder beats, applies, and serves readers behind its fence; a step of it may come late or never, so it may be
  * paused or cut. Live: a beat of it was received at most T_max ago.
  *
+ * READ=1: in place of the write's acknowledgement, the answer of a strict read. Somebody else writes, and the writer node
+ * here reads: once L2 has shown it the new value it waits as above before it tells.
+ * FLIGHT=1: the holder may lose its entry and ask L2. Who comes while that question is under way, or its answer waits for
+ * all nodes, joins it if its token stands (CHANGED ends it) and the fence is open. How long the answer waits is left open.
+ *
  * Abstracted: clocks run alike (the node waits T_max(1 + rho)); one key, one write; T_HOLDER is the holder's T, T_MAX
  * the largest T any node has, which the writer knows.
  *
- * Proved: no reader who comes after the acknowledgement gets the old value.
+ * Proved: no reader who comes after the acknowledgement, or after somebody was shown the new value, gets the old one.
  *
  * Switches, each a rule left out: AT_ANSWER (acknowledged at L2's answer), NO_OWN_MARKER (liveness judged by receive
  * time without waiting for the own marker), MARKER_EARLY (sent before L2 answered), NO_LISTENING_TIME (one who has just
  * subscribed counts those he has not heard of as dead), OWN_T (the writer's T, which is smaller, in place of T_max),
- * LIVE_ONLY_APPLIED_BUS (a beat from before the marker counts as an acknowledgement). */
+ * LIVE_ONLY_APPLIED_BUS (a beat from before the marker counts as an acknowledgement), JOIN_FENCED (a question under way is
+ * joined though the fence is closed), JOIN_ENDED (though its token has ended). */
 #ifndef T_HOLDER
 #define T_HOLDER 2
 #endif
 #ifndef END
 #define END 7
+#endif
+#ifndef READ
+#define READ 0
+#endif
+#ifndef FLIGHT
+#define FLIGHT 0
 #endif
 #ifndef LOSSES
 #define LOSSES 1
@@ -43,7 +55,8 @@ chan to_holder = [BUS_MAX] of { mtype, byte }; /* a beat: when it was sent */
 
 /* --- the writer --- */
 mtype = { IDLE, SENT, DONE, ANSWERED };
-mtype write = IDLE;
+mtype write = IDLE;      /* or the read */
+bit stands;              /* Redis has the new value */
 mtype marker = IDLE;
 bit marker_home;
 byte answered_at;
@@ -62,6 +75,22 @@ byte beat_sent;          /* on its way, sent then */
 bit beat_says;           /* its applied seq covers the marker */
 bit reader;              /* came after the acknowledgement */
 byte clock;
+mtype = { NO_FLIGHT, ASKED, SHOWN_OLD };
+mtype flight = NO_FLIGHT;
+bit token;
+bit joined;              /* by such a reader */
+
+#define fence_open (horizon != 0 && clock <= horizon + T_HOLDER)
+#ifdef JOIN_FENCED
+#define fence_lets_join true
+#else
+#define fence_lets_join fence_open
+#endif
+#ifdef JOIN_ENDED
+#define token_lets_join true
+#else
+#define token_lets_join token
+#endif
 
 #define listened (listens_since != 0 && now > listens_since + T_MAX)
 #define live     (heard_at != 0 && heard_at + T_MAX >= now)
@@ -120,7 +149,12 @@ end:
 #endif
 
     /* Redis */
-    :: d_step { write == SENT && nfull(to_holder) -> to_holder!CHANGED,0; write = DONE }
+#if READ
+    :: d_step { !stands && nfull(to_holder) -> to_holder!CHANGED,0; stands = 1 }
+    :: d_step { write == SENT && stands -> write = DONE }
+#else
+    :: d_step { write == SENT && nfull(to_holder) -> to_holder!CHANGED,0; write = DONE; stands = 1 }
+#endif
     :: d_step { marker == SENT && nfull(to_holder) && nfull(to_writer) -> to_holder!MARKER,0; marker = DONE;
         if
         :: listens_since != 0 -> to_writer!MARKER,0
@@ -138,7 +172,7 @@ end:
     :: d_step { beat_clock != 0 && beat_sent == 0 -> beat_sent = beat_clock; beat_says = applied; beat_clock = 0 }
     :: d_step { nempty(to_holder) -> to_holder?message,number;
         if
-        :: message == CHANGED -> holds = 0
+        :: message == CHANGED -> holds = 0; token = 0
         :: message == MARKER -> applied = 1
         :: message == BEAT -> horizon = number
         fi;
@@ -146,8 +180,25 @@ end:
     :: d_step { !reader && acknowledged -> reader = 1 }
     :: d_step { reader && clock == 0 -> clock = now }
     :: atomic { reader && clock != 0 ->
-        assert(!(holds && horizon != 0 && clock <= horizon + T_HOLDER));
+        assert(!(holds && fence_open));
+        if
+        :: flight != NO_FLIGHT && token_lets_join && fence_lets_join -> joined = 1
+        :: else
+        fi;
         reader = 0; clock = 0 }
+#if FLIGHT
+    :: d_step { holds -> holds = 0 } /* evicted */
+    :: d_step { !holds && flight == NO_FLIGHT -> flight = ASKED; token = 1 }
+    :: d_step { flight == ASKED && !stands -> flight = SHOWN_OLD }
+    :: d_step { flight == ASKED && stands -> flight = NO_FLIGHT; token = 0; joined = 0 } /* it shows the new value */
+    :: atomic { flight == SHOWN_OLD ->
+        assert(!joined);
+        if
+        :: token -> holds = 1; token = 0
+        :: else
+        fi;
+        flight = NO_FLIGHT }
+#endif
     od
-    } unless { !holds } /* nothing can go wrong any more */
+    } unless { !holds && flight == NO_FLIGHT && stands } /* nothing can go wrong any more */
 }
