@@ -23,6 +23,7 @@ struct control_l2 {
     struct l2_finder *finder;
     struct l2_rights *rights;
     int64_t follow_delay_ms;
+    unsigned let_in;        /* tiers_others_let_in */
     bool moved;             /* L2 is elsewhere: the links of this loop must follow */
     uint64_t confirmed_run; /* the process that all workers' links were last at; 0: none yet */
     int64_t now_ms;
@@ -139,6 +140,7 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
     l2_read_clock(l2);
     coherence_on_control_up(l2_coherence(l2), answer, l2->now_ms);
     tiers_set_l2_up(l2->node->tiers, true);
+    tiers_let_in(l2->node->tiers);
     atomic_store(&l2->was_up, true);
     l2_finder_on_up(l2->finder, l2->now_ms);
     l2_rights_on_up(l2->rights, answer->run);
@@ -177,6 +179,7 @@ static void l2_on_bus_ready(struct link *link, void *arg, const struct beat_answ
     struct control_l2 *l2 = arg;
     struct coherence *coherence = l2_coherence(l2);
     l2_read_clock(l2);
+    tiers_let_in(l2->node->tiers);
     l2->scratch.size = 0;
     if (coherence_bus_greeting(&l2->scratch, link_client_id(link)) == OK &&
         link_say(link, buf_slice(&l2->scratch)) == OK) {
@@ -423,6 +426,10 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
         l2_follow(l2);
     }
     l2_rights_tick(l2->rights, l2->now_ms);
+    if (tiers_others_let_in(l2->node->tiers, &l2->let_in)) {
+        link_poke(l2->control, l2->now_ms);
+        link_poke(l2->bus, l2->now_ms);
+    }
     link_tick(l2->control, l2->now_ms);
     link_tick(l2->bus, l2->now_ms);
     if (link_state(l2->bus) == LINK_READY && coherence_bus_is_dead(coherence, l2->now_ms)) {

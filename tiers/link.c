@@ -50,6 +50,14 @@ void link_go_to(struct link *link, const struct l2_url *url, int64_t delay_ms, i
     link->down = link->down && delay_ms > 0; /* what is asked meanwhile waits for the attempt */
 }
 
+void link_poke(struct link *link, int64_t now_ms)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    if (link->state == LINK_DOWN && link->down) {
+        link_go_to(link, link->options.url, 0, now_ms);
+    }
+}
+
 enum link_state link_state(const struct link *link)
 {
     CHECK_MAGIC(link, LINK_MAGIC);
@@ -167,10 +175,10 @@ void link_free(struct link *link)
     free(link);
 }
 
-/* When to try again: 0.5, 1, 2, 2 ... s, a quarter more or less. */
+/* When to try again: 250, 500, 1000, 1000 ... ms, a quarter more or less. */
 static int64_t retry_delay_ms(struct link *link)
 {
-    static const uint64_t delays_ms[] = {500, 1000, 2000};
+    static const uint64_t delays_ms[] = {250, 500, 1000};
     const size_t last = sizeof delays_ms / sizeof delays_ms[0] - 1;
     const uint64_t delay_ms = delays_ms[link->failures < last ? link->failures : last];
     link->failures++;

@@ -6,7 +6,7 @@
  *
  *      DOWN --connect--> CONNECTING --link_on_connected--> GREETING --beat answered--> READY
  *        ^                                                     |                         |
- *        +------------- lost, refused, overdue; retry after 0.5, 1, 2, 2 ... s ----------+
+ *        +------------- lost, refused, overdue; retry after 250, 500, 1000, 1000 ... ms -+
  *
  * GREETING sends AUTH, HELLO 3 (a RESP3 link), CLIENT ID, then the BEAT script (COHERENCE section 4: the first command
  * on every link; it proves that this is a writable master and agrees on the epoch); no request is sent before it
@@ -144,6 +144,9 @@ void link_free(struct link *link);       /* outstanding requests end as if the l
  * until it is said again. The same address again changes only when the next attempt is. Without a delay requests are
  * taken and wait for that attempt. */
 void link_go_to(struct link *link, const struct l2_url *url, int64_t delay_ms, int64_t now_ms);
+/* Another link was let in: if the last attempt of this one failed, it tries again now. (One that was let in itself and
+ * lost keeps its delay: two that drive each other out must not do so without a pause.) */
+void link_poke(struct link *link, int64_t now_ms);
 const struct l2_url *link_url(const struct link *link);
 enum link_state link_state(const struct link *link);
 bool link_is_down(const struct link *link); /* the last attempt failed and no newer one succeeded */

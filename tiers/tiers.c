@@ -24,7 +24,7 @@ struct tiers {
     _Atomic(const struct l2_commands *) commands;
     struct learned *learned; /* control loop's */
     _Atomic bool l2_up;
-    _Atomic unsigned l2_ups; /* how often it came up */
+    _Atomic unsigned let_in; /* how often a link was */
     _Atomic uint64_t reads;
     /* struct tiers_revalidation, each by itself: */
     _Atomic bool revalidating;
@@ -129,12 +129,18 @@ const struct l2_commands *tiers_commands(const struct tiers *tiers)
 void tiers_set_l2_up(struct tiers *tiers, bool up)
 {
     atomic_store_explicit(&tiers->l2_up, up, memory_order_relaxed);
-    atomic_fetch_add_explicit(&tiers->l2_ups, up, memory_order_relaxed);
 }
 
-unsigned tiers_l2_ups(const struct tiers *tiers)
+void tiers_let_in(struct tiers *tiers)
 {
-    return atomic_load_explicit(&tiers->l2_ups, memory_order_relaxed);
+    atomic_fetch_add_explicit(&tiers->let_in, 1, memory_order_relaxed);
+}
+
+bool tiers_others_let_in(const struct tiers *tiers, unsigned *seen)
+{
+    const unsigned before = *seen;
+    *seen = atomic_load_explicit(&tiers->let_in, memory_order_relaxed);
+    return *seen != before;
 }
 
 void tiers_add_reads(struct tiers *tiers, uint64_t n)

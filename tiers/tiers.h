@@ -98,7 +98,10 @@ struct tiers_description {
 };
 void tiers_describe(const struct tiers *tiers, struct tiers_description *ret); /* any thread */
 void tiers_set_l2_up(struct tiers *tiers, bool up); /* control loop: its link's state */
-unsigned tiers_l2_ups(const struct tiers *tiers);   /* how often it came up; any thread */
+/* Some link of this node was let in by L2: those that were not need not wait for the end of their own delays (link_poke).
+ * Each loop looks once per tick, with a number of its own; 0 at first. Any thread. */
+void tiers_let_in(struct tiers *tiers);
+bool tiers_others_let_in(const struct tiers *tiers, unsigned *seen);
 
 /* --- a worker's ---------------------------------------------------------------------------------------------------- */
 

@@ -30,6 +30,13 @@ static struct epoch window_expected_epoch(void *arg)
     return seen.epoch;
 }
 
+static void window_on_ready(struct link *link, void *arg, const struct beat_answer *answer)
+{
+    (void)link;
+    (void)answer;
+    tiers_let_in(((const struct tiers_window *)arg)->options.tiers);
+}
+
 static bool window_is_newest(void *arg, uint64_t run, uint64_t counter)
 {
     return coherence_is_newest(((const struct tiers_window *)arg)->view, run, counter);
@@ -61,6 +68,7 @@ struct link *window_link(struct tiers_window *window, int proto)
             .seed = options->seed + (uint64_t)proto,
             .metrics = options->metrics,
             .io = options->io,
+            .on_ready = window_on_ready,
             .arg = window,
             .known_epoch = window_known_epoch,
             .expected_epoch = window_expected_epoch,
@@ -154,15 +162,13 @@ void tiers_window_tick(struct tiers_window *window, int64_t now_ms)
     CHECK_MAGIC(window, WINDOW_MAGIC);
     tiers_window_begin(window, now_ms);
     const struct l2_url *url = tiers_url(window->options.tiers);
-    const unsigned ups = tiers_l2_ups(window->options.tiers);
-    const bool is_back = ups != window->l2_ups;
-    window->l2_ups = ups;
+    const bool is_back = tiers_others_let_in(window->options.tiers, &window->let_in);
     for (unsigned i = 0; i < 2; i++) {
         if (window->links[i] != NULL) {
-            /* Where one link of the node got in, the others need not wait for the end of their own delays. */
-            if (link_url(window->links[i]) != url ||
-                (is_back && link_state(window->links[i]) == LINK_DOWN)) {
+            if (link_url(window->links[i]) != url) {
                 link_go_to(window->links[i], url, 0, now_ms);
+            } else if (is_back) {
+                link_poke(window->links[i], now_ms);
             }
             link_tick(window->links[i], now_ms);
         }

@@ -20,7 +20,7 @@ struct tiers_window {
     struct namespaces *namespaces;
     const struct coherence_view *view;
     struct link *links[2];                      /* RESP2, RESP3; the second from its first use on */
-    unsigned l2_ups;                            /* as of the last tick */
+    unsigned let_in;                            /* as of the last tick */
     bool ended;                                 /* its links are closed for good */
     struct list flights[WINDOW_FLIGHT_BUCKETS]; /* by token */
     struct buf scratch;                         /* a request being written */

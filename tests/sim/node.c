@@ -289,6 +289,7 @@ static void on_control_ready(struct link *link, void *arg, const struct beat_ans
 {
     struct node *node = arg;
     (void)link;
+    tiers_let_in(node->tiers);
     coherence_on_control_up(tiers_coherence(node->tiers), answer, node_now_ms(node));
     judge_horizon(node);
 }
@@ -313,6 +314,7 @@ static void on_bus_ready(struct link *link, void *arg, const struct beat_answer 
 {
     struct node *node = arg;
     struct coherence *coherence = tiers_coherence(node->tiers);
+    tiers_let_in(node->tiers);
     node->scratch.size = 0;
     CHECK(coherence_bus_greeting(&node->scratch, link_client_id(link)) == OK);
     CHECK(link_say(link, buf_slice(&node->scratch)) == OK);
@@ -412,6 +414,10 @@ static void on_control_tick(struct world *world, void *arg, uint64_t number)
     (void)number;
     coherence_set_bounds(coherence, (uint32_t)namespaces_least_bound_ms(node->namespaces),
                          (uint32_t)namespaces_most_bound_ms(node->namespaces));
+    if (tiers_others_let_in(node->tiers, &node->let_in)) {
+        link_poke(node->control, now_ms);
+        link_poke(node->bus, now_ms);
+    }
     link_tick(node->control, now_ms);
     link_tick(node->bus, now_ms);
     if (link_state(node->bus) == LINK_READY && coherence_bus_is_dead(coherence, now_ms)) {

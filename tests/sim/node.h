@@ -45,6 +45,7 @@ struct node {
     struct tiers *tiers;
     struct link *control;
     struct link *bus;
+    unsigned let_in; /* tiers_others_let_in */
     unsigned beats_waiting;
     unsigned round_waiting; /* workers that have not left the former L2 yet */
     uint64_t retargets;     /* the run that they are told of */

@@ -124,7 +124,10 @@ def test_r4_redis_away(run, how):
     run.counts.update(hit_p99_us=calm_s * 1e6, away_p99_us=away_s * 1e6, back_s=back_s, l2_gets_a_second=normal,
                       asked_until_synced=demand, l2_gets_until_synced=unsynced, l2_gets_in_the_second_after=returned)
     load.judged()
-    assert back_s < 5
+    # A link whose attempts fail waits for 1.25 s at most, and the first that is let in calls the others: until SYNCED,
+    # while nothing can be kept, demand reads last for a few round trips.
+    assert back_s < (5 if how == "stopped" else 1.5 + LATE_S)
+    assert how == "stopped" or unsynced < 2 * keys + normal, "a stampede before SYNCED"
     # Every key once, and again what is written meanwhile or was read before the first beat came home; a Redis that was
     # stopped also runs what was sent into its silence.
     assert returned < (4 if how == "stopped" else 2) * keys + 2 * normal, "a stampede"

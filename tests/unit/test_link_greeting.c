@@ -230,10 +230,10 @@ static int64_t delay_until_connect(struct roof *roof)
     return 0;
 }
 
-static void attempts_come_after_half_one_two_two_seconds_give_or_take_a_quarter(void **state)
+static void attempts_come_after_a_quarter_half_one_one_second_give_or_take_a_quarter(void **state)
 {
     (void)state;
-    static const int64_t middle_ms[] = {500, 1000, 2000, 2000, 2000};
+    static const int64_t middle_ms[] = {250, 500, 1000, 1000, 1000};
     int64_t least[5] = {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
     int64_t most[5] = {0};
     for (uint64_t seed = 1; seed <= 50; seed++) {
@@ -256,7 +256,7 @@ static void attempts_come_after_half_one_two_two_seconds_give_or_take_a_quarter(
     }
 }
 
-static void a_link_that_was_ready_begins_with_half_a_second_again(void **state)
+static void a_link_that_was_ready_begins_with_a_quarter_second_again(void **state)
 {
     (void)state;
     struct roof roof = {0};
@@ -270,7 +270,30 @@ static void a_link_that_was_ready_begins_with_half_a_second_again(void **state)
     help_make_ready(&roof);
     assert_false(link_is_down(roof.link));
     link_on_lost(roof.link, "reset", HELP_NOW);
-    assert_in_range(delay_until_connect(&roof), 375, 625);
+    assert_in_range(delay_until_connect(&roof), 187, 313);
+    help_done(&roof);
+}
+
+static void a_poke_ends_the_delay_of_a_link_whose_attempt_failed(void **state)
+{
+    (void)state;
+    struct roof roof = {0};
+    const struct link_options options = help_options(&roof, &here);
+    help_open(&roof, &options);
+    link_tick(roof.link, HELP_NOW);
+    link_on_lost(roof.link, "connection refused", HELP_NOW);
+    link_tick(roof.link, HELP_NOW + 1);
+    assert_int_equal(roof.connects, 1);
+    link_poke(roof.link, HELP_NOW + 1);
+    link_tick(roof.link, HELP_NOW + 1);
+    assert_int_equal(roof.connects, 2);
+    help_make_ready(&roof);
+    link_poke(roof.link, HELP_NOW + 2); /* nothing to do */
+    assert_int_equal(link_state(roof.link), LINK_READY);
+    link_on_lost(roof.link, "reset", HELP_NOW + 3);
+    link_poke(roof.link, HELP_NOW + 3); /* it was let in itself */
+    link_tick(roof.link, HELP_NOW + 3);
+    assert_int_equal(link_state(roof.link), LINK_DOWN);
     help_done(&roof);
 }
 
@@ -401,8 +424,9 @@ int main(void)
         cmocka_unit_test(every_refusal_is_a_failed_attempt_in_redis_words),
         cmocka_unit_test(a_connection_that_takes_too_long_is_given_up),
         cmocka_unit_test(a_greeting_that_takes_too_long_is_given_up),
-        cmocka_unit_test(attempts_come_after_half_one_two_two_seconds_give_or_take_a_quarter),
-        cmocka_unit_test(a_link_that_was_ready_begins_with_half_a_second_again),
+        cmocka_unit_test(attempts_come_after_a_quarter_half_one_one_second_give_or_take_a_quarter),
+        cmocka_unit_test(a_link_that_was_ready_begins_with_a_quarter_second_again),
+        cmocka_unit_test(a_poke_ends_the_delay_of_a_link_whose_attempt_failed),
         cmocka_unit_test(requests_wait_for_the_greeting_and_go_out_in_order_behind_on_ready),
         cmocka_unit_test(after_a_failed_attempt_the_answer_is_down_at_once),
         cmocka_unit_test(a_request_that_waited_too_long_is_never_sent),

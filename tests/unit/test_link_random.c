@@ -58,6 +58,7 @@ struct world {
     int64_t demoted_at_ms;
     uint64_t epoch;
     uint64_t node_epoch; /* as the node knows it */
+    unsigned downs;      /* that were noticed */
     unsigned fenced;
     unsigned saved; /* reads of a demoted Redis that were not shown as they were */
 };
@@ -265,9 +266,14 @@ static bool redis_step(struct world *world, struct peer *peer)
     return whole;
 }
 
-/* What the kernel had taken is on its way still; the replies reach nobody. */
+/* What the kernel had taken is on its way still; the replies reach nobody. Before the next connection is made, which may
+ * be in the same step. */
 static void lose_everything(struct world *world)
 {
+    if (world->downs == world->roof.downs) {
+        return;
+    }
+    world->downs = world->roof.downs;
     struct peer *late = &world->late[rand_below(&world->rand, LATE_MAX)];
     while (redis_step(world, late)) {
     }
@@ -309,7 +315,6 @@ static void socket_step(struct world *world)
 static void world_step(struct world *world)
 {
     struct link *link = world->roof.link;
-    const unsigned downs = world->roof.downs;
     world->now_ms += (int64_t)rand_below(&world->rand, 60);
     redis_changes(world);
     late_bytes_arrive(world);
@@ -322,15 +327,14 @@ static void world_step(struct world *world)
     if (chance(world, 20)) {
         link_tick(link, world->now_ms);
     }
+    lose_everything(world);
     if (link_state(link) == LINK_CONNECTING && chance(world, 30)) {
         world->peer.client_id = ++world->client_ids;
         link_on_connected(link, world->now_ms);
     } else if (link_state(link) != LINK_DOWN && chance(world, 1)) {
         link_on_lost(link, "lost", world->now_ms);
     }
-    if (downs != world->roof.downs) {
-        lose_everything(world);
-    }
+    lose_everything(world);
 }
 
 struct totals {

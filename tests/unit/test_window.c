@@ -253,6 +253,28 @@ static void links_leave_another_process_before_the_worker_confirms(void **state)
     stage_done(&stage);
 }
 
+static void links_that_failed_try_again_when_another_is_let_in(void **state)
+{
+    (void)state;
+    const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
+    struct stage stage;
+    stage_open(&stage, specs, 1);
+    link_on_lost(stage.roof.link, "reset", HELP_NOW);
+    tiers_window_tick(stage.window, HELP_NOW + 400);
+    assert_int_equal(link_state(stage.roof.link), LINK_CONNECTING);
+    link_on_lost(stage.roof.link, "refused", HELP_NOW + 400);
+    tiers_window_tick(stage.window, HELP_NOW + 401);
+    assert_int_equal(link_state(stage.roof.link), LINK_DOWN);
+    tiers_let_in(stage.tiers);
+    tiers_window_tick(stage.window, HELP_NOW + 402);
+    assert_int_equal(link_state(stage.roof.link), LINK_CONNECTING);
+    help_make_ready(&stage.roof);
+    unsigned seen = 1;
+    assert_true(tiers_others_let_in(stage.tiers, &seen)); /* it calls others, too */
+    assert_int_equal(seen, 3);
+    stage_done(&stage);
+}
+
 static void a_write_ends_entry_and_token_before_it_leaves(void **state)
 {
     (void)state;
@@ -327,6 +349,7 @@ int main(void)
         cmocka_unit_test(a_life_of_no_millisecond_is_told_to_all_who_asked_in_it),
         cmocka_unit_test(only_what_came_from_the_nodes_target_is_kept),
         cmocka_unit_test(links_leave_another_process_before_the_worker_confirms),
+        cmocka_unit_test(links_that_failed_try_again_when_another_is_let_in),
         cmocka_unit_test(a_write_ends_entry_and_token_before_it_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
