@@ -88,7 +88,7 @@ mutants: deps ## the rules of coherence, each broken once in the code: the suite
 	@tests/mutants/run.py $${MUTANTS:-} --report $${MUTANTS_REPORT:-build/mutants.md}
 
 # cmocka programs, what journeys need, the simulator
-unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
+unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
 
 sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 	@$(OUT)/tests/sim/sim --seeds $${SEEDS:-1..10000}
@@ -177,6 +177,10 @@ $(OUT)/tests/sim/sim: $(call obj,$(SIM)) $(OUT)/libnode.a
 
 $(OUT)/tests/journeys/hiredis_client: $(OUT)/tests/journeys/hiredis_client.o
 	@$(CC) $(BASE) $^ -o $@ $(shell pkg-config --libs hiredis)
+
+$(OUT)/tests/journeys/slow_names.so: tests/journeys/slow_names.c
+	@mkdir -p $(@D)
+	@$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -O2 -fPIC -shared $< -o $@
 
 $(OUT)/tests/fault/proxy: $(call obj,$(wildcard tests/fault/*.c)) $(OUT)/libnode.a
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)

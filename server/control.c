@@ -58,8 +58,7 @@ struct control {
     unsigned round_step;
     int64_t leave_until_ms; /* how long the goodbye is waited for; 0: it was not said yet */
     uint64_t retargets;     /* the run that the workers are being told of; 0: no such round */
-    void (*on_ended)(void *arg);
-    void *arg;
+    struct node_watcher watcher;
 };
 
 static void control_read_clock(struct control *control)
@@ -197,6 +196,9 @@ static void control_on_round(struct letter *letter, void *owner)
 static void control_end(struct control *control)
 {
     control->state = CONTROL_ENDED;
+    if (control->started) {
+        control->watcher.on_ending(control->watcher.arg, node_failed(control->node));
+    }
     if (control->l2 != NULL) {
         control_l2_close(control->l2);
     }
@@ -354,9 +356,7 @@ static void control_run(void *arg)
     CHECK(uv_prepare_start(&control->prepare, control_on_prepare) == 0);
     CHECK(uv_check_start(&control->check, control_on_check) == 0);
     (void)uv_run(&control->loop, UV_RUN_DEFAULT);
-    if (control->on_ended != NULL) {
-        control->on_ended(control->arg);
-    }
+    control->watcher.on_ended(control->watcher.arg);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------------------------- */
@@ -404,10 +404,9 @@ enum status control_new(struct node *node, struct control **ret_control,
     return status;
 }
 
-void control_start(struct control *control, void (*on_ended)(void *arg), void *arg)
+void control_start(struct control *control, const struct node_watcher *watcher)
 {
-    control->on_ended = on_ended;
-    control->arg = arg;
+    control->watcher = *watcher;
     control->started = true;
     CHECK(uv_thread_create(&control->thread, control_run, control) == 0);
 }

@@ -21,6 +21,7 @@ struct l2_finder_description;
 struct l2_rights_description;
 struct mailbox;
 struct node;
+struct node_watcher;
 struct options;
 
 enum {
@@ -30,8 +31,8 @@ enum {
 /* Opens listeners and admin; nothing runs yet. INVALID: `error` says why. */
 enum status control_new(struct node *node, struct control **ret_control,
                         char error[CONTROL_ERROR_MAX]) MUST_USE;
-/* Starts its thread, which runs until control_stop is through; then `on_ended` is called on that thread, as its last. */
-void control_start(struct control *control, void (*on_ended)(void *arg), void *arg);
+/* Starts its thread, which runs until control_stop is through, and calls the callbacks of node.h. */
+void control_start(struct control *control, const struct node_watcher *watcher);
 void control_stop(struct control *control); /* begins the drain; any thread, more than once */
 void control_join(struct control *control); /* at once if it never ran; NULL is fine */
 void control_free(struct control *control);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* main.c -- the process around one node: its settings, its signals, its exit code.
  *
- * SIGTERM or SIGINT: the node drains and the process ends with 0; the second one ends it at once. SIGHUP: settings are
+ * SIGTERM or SIGINT: the node drains and the process ends with 0, also if a name is being looked up and no answer comes;
+ * the second one ends it at once. SIGHUP: settings are
  * read again; a bad file keeps the old ones and says so. Settings that are wrong, or with which the node cannot work at the
  * L2 that they name: 78. */
 #include "server/node.h"
@@ -9,6 +10,7 @@
 
 #include <uv.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +18,9 @@
 #include <unistd.h>
 
 enum {
-    EXIT_CONFIG = 78
-}; /* EX_CONFIG of sysexits.h */
+    EXIT_CONFIG = 78, /* EX_CONFIG of sysexits.h */
+    END_S = 2,        /* from the last goodbye to the end of the process */
+};
 
 struct process {
     uv_loop_t loop;
@@ -27,6 +30,7 @@ struct process {
     int argc;
     char **argv;
     bool stopping;
+    int forced_code; /* of end_anyway */
 };
 
 static void on_terminate(uv_signal_t *handle, int number)
@@ -53,6 +57,24 @@ static void on_hangup(uv_signal_t *handle, int number)
         log_write(&node->log, LOG_WARNING, "reload_refused", "%s; the old settings stay", error);
     }
     (void)pthread_mutex_unlock(&node->options_lock);
+}
+
+/* Memory was not given back in time, and nobody is there who would miss it. */
+static void *end_anyway(void *arg)
+{
+    const struct process *process = arg;
+    (void)sleep(END_S);
+    _exit(process->forced_code);
+}
+
+static void on_node_ending(void *arg, bool failed)
+{
+    struct process *process = arg;
+    pthread_t thread;
+    process->forced_code = failed ? EXIT_CONFIG : EXIT_SUCCESS;
+    if (pthread_create(&thread, NULL, end_anyway, process) == 0) {
+        (void)pthread_detach(thread);
+    }
 }
 
 static void on_node_ended(void *arg)
@@ -107,7 +129,9 @@ int main(int argc, char **argv)
     watch_signal(&process, 0, SIGTERM, on_terminate);
     watch_signal(&process, 1, SIGINT, on_terminate);
     watch_signal(&process, 2, SIGHUP, on_hangup);
-    if (node_start(&options, on_node_ended, &process, &process.node, error) != OK) {
+    const struct node_watcher watcher = {
+        .on_ending = on_node_ending, .on_ended = on_node_ended, .arg = &process};
+    if (node_start(&options, &watcher, &process.node, error) != OK) {
         (void)fprintf(stderr, "terraced: %s\n", error);
         on_ended(&process.ended);
         (void)uv_run(&process.loop, UV_RUN_DEFAULT);

@@ -196,7 +196,7 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     return status;
 }
 
-enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg,
+enum status node_start(struct options *options, const struct node_watcher *watcher,
                        struct node **ret_node, char error[NODE_ERROR_MAX])
 {
     struct node *node = calloc(1, sizeof(*node));
@@ -216,7 +216,7 @@ enum status node_start(struct options *options, void (*on_ended)(void *arg), voi
     for (unsigned i = 0; i < node->worker_count; i++) {
         worker_start(node->workers[i]);
     }
-    control_start(node->control, on_ended, arg);
+    control_start(node->control, watcher);
     log_write(&node->log, LOG_NOTICE, "started", "version=%s run_id=%s threads=%u memory=%zu l2=%s",
               TERRACE_VERSION, node->run_id, node->worker_count, options_memory(&node->options),
               node->tiers == NULL ? "none" : "yes");

@@ -70,9 +70,18 @@ enum {
     NODE_ERROR_MAX = 320
 };
 
+/* Called once each, on the control thread, of a node that was stopped. */
+struct node_watcher {
+    /* All is said and closed, and only memory is left to give back. That may take for ever: a name that is being looked
+     * up cannot be cancelled, and its thread keeps a loop from ending. */
+    void (*on_ending)(void *arg, bool failed);
+    void (*on_ended)(void *arg);
+    void *arg;
+};
+
 /* Builds and starts a node; takes `options` over, whatever comes of it. INVALID, NO_MEMORY: `error` says why, nothing
- * runs. `on_ended` is called once, on the control thread, when a stopped node has ended. */
-enum status node_start(struct options *options, void (*on_ended)(void *arg), void *arg,
+ * runs. */
+enum status node_start(struct options *options, const struct node_watcher *watcher,
                        struct node **ret_node, char error[NODE_ERROR_MAX]) MUST_USE;
 void node_stop(struct node *node); /* begins the drain; any thread, more than once */
 /* The same, because it cannot do its work as it is configured; why is in the log. */

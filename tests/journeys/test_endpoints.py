@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Several endpoints of L2, and sentinels: the node finds the one that serves, and nothing of a former one is shown."""
 
+import os
 import pathlib
+import signal
+import time
 
 import pytest
 import redis
-from harness import REHEARSAL, SLACK_S, Server, free_port, until
+from harness import REHEARSAL, ROOT, SLACK_S, Server, free_port, until
 
 pytestmark = pytest.mark.skipif(REHEARSAL, reason="endpoints of L2 are the node's")
 
@@ -227,3 +230,22 @@ def test_sentinels_that_cannot_be_reached_are_said(stage):
     until(lambda: "l2_sentinel_down" in node.process.log(), 10, "the log says so")
     line = next(line for line in node.process.log().splitlines() if "l2_sentinel_down" in line)
     assert f"127.0.0.1:{gone}: " in line and "refused" in line.lower()
+
+
+# --- names --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("url", ["redis://a.hangs:1", "redis+sentinel://127.0.0.1:1,b.hangs:1/m"])
+def test_a_name_server_that_is_silent_delays_neither_the_start_nor_the_end(stage, url):
+    """A lookup cannot be cancelled: its thread hangs to the end. Listening and the end do not depend on it."""
+    preload = ROOT / "build" / "release" / "tests" / "journeys" / "slow_names.so"
+    node = stage.node_not_started(l2=url, env={**os.environ, "LD_PRELOAD": str(preload)})
+    node.launch()
+    until(lambda: "slow_names: it hangs" in node.process.log(64000), 10, "the name is being looked up")
+    with node.wire() as conn:
+        assert conn.ask("PING") == b"PONG"
+        assert conn.ask("GET", "k").startswith(b"L2DOWN")
+    began = time.monotonic()
+    node.process.signal(signal.SIGTERM)
+    node.process.wait(2 + 5)
+    assert node.process.popen.returncode == 0
+    assert time.monotonic() - began < 2 + SLACK_S
