@@ -218,6 +218,39 @@ def test_tracking_that_comes_and_goes_changes_the_contract(stage):
         until(lambda: conn.ask("GET", "k") == b"3", BOUND_S + SLACK_S, "no value of before lives on")
 
 
+# --- a fleet in which only some may track --------------------------------------------------------------------------------
+
+def test_a_node_that_may_not_track_works_beside_one_that_may(stage):
+    """What a node writes both know within T; what a stranger writes is missed by the one that cannot hear of it, which
+    says so; and neither takes the other's stream, which holds other things, for a loss."""
+    redis_server = stage.redis()
+    deaf = stage.node(*NODES, l2=deny_tracking(redis_server))
+    hears = stage.node(*NODES, l2=redis_server)
+    fields = {node: node.info() for node in (deaf, hears)}
+    assert fields[deaf]["coherence_tracking"].startswith("no: NOPERM") and fields[hears]["coherence_tracking"] == "yes"
+    assert all("mode=bounded" in one["ns_default"] for one in fields.values())
+    until(lambda: {node.info()["coherence_nodes"] for node in (deaf, hears)} == {"2"}, 5, "they hear each other")
+    with deaf.wire() as d, hears.wire() as h, redis_server.wire() as stranger:
+        for round_ in range(20):
+            writer, reader, node = ((d, h, hears), (h, d, deaf))[round_ % 2]
+            assert writer.ask("SET", "k", f"old{round_}") == b"OK"
+            until(lambda: get(reader, "k") == f"old{round_}".encode(), BOUND_S + SLACK_S)
+            hot(node, reader, "k")
+            assert writer.ask("SET", "k", f"new{round_}") == b"OK"
+            until(lambda: get(reader, "k") == f"new{round_}".encode(), BOUND_S + SLACK_S, "the other node knows of it")
+        hot(hears, h, "k")
+        hot(deaf, d, "k")
+        stranger.ask("SET", "k", "strange")
+        until(lambda: get(h, "k") == b"strange", BOUND_S + SLACK_S, "who tracks hears of strangers")
+        assert get(d, "k") == b"new19", "the documented gap: else this test asks for too little"
+        assert h.ask("SET", "k", "healed") == b"OK"
+        until(lambda: get(d, "k") == b"healed", BOUND_S + SLACK_S, "a node's write ends the gap")
+    for node in (deaf, hears):
+        seen = node.info()
+        assert seen["coherence_state"] == "SYNCED" and seen["coherence_doubts"] == "0"
+        assert seen["stream_reports_different"] == "0"
+
+
 # --- under load -------------------------------------------------------------------------------------------------------
 
 LOAD = ["--rate", 5000, "--keys", 60, "--writes", 25, "--px", 20, "--deletes", 20, "--connections", 8, "--pipeline", 2]
