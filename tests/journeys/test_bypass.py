@@ -220,6 +220,31 @@ def test_exchanged_databases_end_on_all_nodes_and_others_stay(rig, stage):
         hold(conn)
 
 
+@pytest.mark.parametrize("by", ["a node", "a stranger"])
+def test_the_nodes_own_database_exchanged_is_a_new_epoch(rig, by):
+    """And once more, which brings the records of the first epoch back: they are older than what the nodes know."""
+    redis_server, node, stranger, conn = rig
+    for _ in range(2):
+        before = int(node.info()["coherence_epoch"])
+        assert (conn if by == "a node" else stranger).ask("SWAPDB", "9", "15") == b"OK"
+        until(lambda before=before: int(node.info()["coherence_epoch"]) > before, 5, "a new epoch")
+        hold(conn)
+        assert stranger.ask("SET", HOT[0], "other") == b"OK"
+        sees(conn, HOT[0], b"other")
+        assert stranger.ask("SET", HOT[0], "v") == b"OK"
+        hold(conn)
+    with node.wire() as own, node.wire() as nine:
+        own.ask("SELECT", "15")
+        nine.ask("SELECT", "9")
+        assert own.ask("DBSIZE") == 0 and own.ask("KEYS", "*") == []
+        left = ["terrace:meta", "terrace:nodes", "terrace:seq"]
+        assert sorted(nine.ask("KEYS", "*")) == [key.encode() for key in left]
+        before = int(node.info()["coherence_epoch"])
+        assert nine.ask("DEL", *left) == 3
+        hold(conn)
+        assert int(node.info()["coherence_epoch"]) == before, "there they mean nothing"
+
+
 OLD_IS_SERVED = """
 [namespace patient]
 prefix = patient:
