@@ -12,6 +12,20 @@ static const char *const action_names[ACTIONS] = {
     [ACTION_REORDER] = "reorder", [ACTION_FLIP] = "flip",
 };
 
+/* Those that have done what they were for make room. */
+static void forget_spent_rules(struct trouble *trouble)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < trouble->rule_count; i++) {
+        if (trouble->rules[i].left > 0) {
+            trouble->rules[kept++] = trouble->rules[i];
+        } else {
+            buf_done(&trouble->rules[i].contains);
+        }
+    }
+    trouble->rule_count = kept;
+}
+
 void trouble_init(struct trouble *trouble)
 {
     *trouble = (struct trouble){0};
@@ -155,6 +169,7 @@ static enum status command_set(struct trouble *trouble, const struct words *word
 static enum status command_rule(struct trouble *trouble, const struct words *words,
                                 char answer[ANSWER_MAX])
 {
+    forget_spent_rules(trouble);
     if (words->count != 7 || trouble->rule_count == RULES_MAX) {
         return refuse(answer, "a rule is ACTION KIND ONE_IN COUNT MS HEX, and there are at most 16",
                       "this");

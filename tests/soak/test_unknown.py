@@ -27,7 +27,7 @@ def test_r11_frozen_writes_released_late(run):
                 assert second.pipeline([["SET", key, "newer"] for key in keys]) == [b"OK"] * len(keys)
                 assert proxy.holds("up"), "the old bytes are still on their way"
                 proxy.release("up")
-                until(lambda keys=keys, conn=conn: conn.ask("GET", keys[0]) in (b"newer", b"late"), 5, "reads again")
+                until(lambda keys=keys, conn=conn: conn.ask("GET", keys[0]) in (b"newer", b"late"), 30, "reads again")
             synced(node)
             until(lambda: not proxy.holds("up"), 5)
             asked = direct.pipeline([["PING"]] + [["GET", key] for key in keys])[1:]
