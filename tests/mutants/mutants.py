@@ -226,7 +226,7 @@ MUTANTS = [
         ("tests/sim/nemesis.c", "        node_kill(node);\n        (void)node_new(world, node->slot);",
          "        client_node_dies(world, node);\n        node_kill(node);\n        (void)node_new(world, node->slot);"),
         ("tests/sim/node.c", "    end_links(node);\n    coherence_end_waits(", "    coherence_end_waits(")],
-           ["sim storm"]),
+           ["sim leave"]),
 
     # --- writers = nodes
     Mutant("writers = nodes: the write stands before its announcement", "section 8, F3", [

@@ -36,6 +36,7 @@ SIMS = {
     "storm": ["--seeds", "1..2000"],
     "early": ["--faults", "early", "--seeds", "1..1000"],
     "deaf": ["--faults", "deaf", "--nodes", "3", "--seeds", "1..500"],
+    "leave": ["--faults", "leave", "--nodes", "4", "--seeds", "1..500"],
 }
 # What a journey needs besides the node.
 JOURNEY_TARGETS = ["build/release/terraced", "build/release/terrace", "build/release/terrace-bench",

@@ -100,6 +100,16 @@ static void do_kill(struct world *world)
     (void)node_new(world, slot);
 }
 
+/* Its goodbye may overtake what it has not heard yet. */
+static void slow_down_bus(struct world *world, const struct node *node)
+{
+    for (struct conn *conn = world->conns; conn != NULL; conn = conn->next) {
+        if (is_open(conn) && conn->link == node->bus) {
+            conn->latency_us += world_between(world, SIM_MS, bound_us(world) / 2);
+        }
+    }
+}
+
 static void on_left(struct world *world, void *arg, uint64_t number)
 {
     struct node *node = arg;
@@ -118,9 +128,12 @@ static void do_leave(struct world *world)
         return;
     }
     TRACE(world, "node %u leaves", node->slot);
+    if (world_chance(world, 500)) {
+        slow_down_bus(world, node);
+    }
     client_node_dies(world, node);
     node_leave(node);
-    world_at(world, world_between(world, SIM_MS, bound_us(world) / 2), NULL, on_left, node, 0);
+    world_at(world, world_between(world, SIM_MS, bound_us(world)), NULL, on_left, node, 0);
 }
 
 /* --- connections --------------------------------------------------------------------------------------------------------- */
