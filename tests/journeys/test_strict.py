@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """strict when nodes come and go: a node that ends in order says goodbye, when it serves nobody any more and not before.
-And when L2 does, without losing what it acknowledged: recorded loads, judged as linearizable registers."""
-import contextlib
+When L2 comes and goes: tests/soak/test_registers.py."""
 import signal
 import threading
 import time
@@ -10,8 +9,6 @@ import pytest
 
 import wire
 from harness import ask_timed, until
-from history_run import finish_load, judge, start_load, wait_begun
-from test_endpoints import address, endpoint, replica_of
 from test_modes import stand_still, strict_nodes
 
 pytestmark = pytest.mark.own
@@ -71,62 +68,3 @@ def test_a_node_that_drains_still_serves_and_is_waited_for(stage):
         stand_still(nodes[1].process, False)
         b.send(request[-3:])
         assert b.read() == b"w"
-
-
-# --- L2 comes and goes -----------------------------------------------------------------------------------------------------
-
-DURABLE = ["--appendonly", "yes", "--appendfsync", "always"]
-LONG_S = 1000
-
-
-@contextlib.contextmanager
-def judged_load(stage, nodes):
-    """The load that the block's trouble happens to; afterwards it must have seen one register per key."""
-    path = stage.folder / "strict.hist"
-    load = start_load(stage, path, nodes, None, LONG_S, "--keys", 40, "--zipf", "0.9", "--connections", 4, "--pipeline", 1,
-                      "--writes", 100, "--timeout", 10, "--bound-ms", 200, "--seed", 7)
-    wait_begun(path)
-    yield
-    load.signal(signal.SIGINT)
-    counts = finish_load(load)
-    verdict = judge(path, flags=["--strict"])
-    assert verdict.code == 0, verdict.story()
-    found = verdict.found
-    print(f"{found['reads']} reads, {found['writes']} writes, refused {counts['reads_refused'] + counts['writes_refused']}, "
-          f"unknown {counts['writes_unknown']}")
-    assert found["reads"] > 1000 and found["writes"] > 50 and not counts["strange"], counts
-
-
-def serve(nodes):
-    """All nodes confirm again, and the load goes on."""
-    for node in nodes:
-        with node.wire() as conn:
-            until(lambda: conn.ask("SET", "probe", "v") == b"OK", 20, "strict writes are acknowledged")
-        served = int(node.info("stats")["total_commands_processed"])
-        until(lambda: int(node.info("stats")["total_commands_processed"]) > served + 1000, 30, "reads and writes of the load",
-              every_s=0.05)
-
-
-def test_a_strict_load_while_the_mastership_moves(stage):
-    """FAILOVER of Redis: the old master takes no writes until the new one has them all, so nothing acknowledged is lost."""
-    first, second = stage.redis(*DURABLE), stage.redis(*DURABLE)
-    replica_of(second, first)
-    config = stage.folder / "strict.conf"
-    config.write_text("mode = strict 200ms\n")
-    nodes = [stage.node(str(config), l2=f"{first.url},{second.url}") for _ in range(2)]
-    with judged_load(stage, nodes):
-        for master, replica in ((first, second), (second, first)):
-            master.client().execute_command("FAILOVER", "TO", "127.0.0.1", replica.port)
-            for node in nodes:
-                until(lambda: endpoint(node) == address(replica), 20, "the nodes follow")
-            serve(nodes)
-
-
-def test_a_strict_load_while_redis_is_killed_and_comes_back(stage):
-    redis_server = stage.redis(*DURABLE)
-    nodes = strict_nodes(stage, redis_server, 2)
-    with judged_load(stage, nodes):
-        for _ in range(2):
-            redis_server.process.kill()
-            assert redis_server.start()
-            serve(nodes)

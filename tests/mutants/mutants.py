@@ -182,7 +182,7 @@ MUTANTS = [
     # --- strict
     Mutant("a strict write is acknowledged before the marker", "section 7", [
         (WINDOW, "if (status == OK && relay_must_wait(relay, reply)) {", "if (status == OK && reply.size == 0 && relay_must_wait(relay, reply)) {")],
-           ["unit modes", "sim storm", "journey strict mastership"]),
+           ["unit modes", "sim storm", "journey registers"]),
     Mutant("a strict read is told before all nodes are rid of older", "section 7", [
         (FLIGHT, "if (is_told && namespace_kind(", "if (is_told && window == NULL && namespace_kind(")],
            ["unit modes", "sim storm"]),

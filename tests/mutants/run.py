@@ -74,7 +74,7 @@ class Killer:
             self.targets, self.command = [program], [program, *SIMS[name]]
         elif self.kind == "journey":
             words = ["-k", rest[0]] if rest else []
-            folder = "soak" if name in ("bus", "crashes", "failover", "load", "unknown") else "journeys"
+            folder = "soak" if name in ("bus", "crashes", "failover", "load", "registers", "unknown") else "journeys"
             self.targets = JOURNEY_TARGETS
             self.command = [PYTHON, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
                             f"tests/{folder}/test_{name}.py", *words]
