@@ -17,11 +17,13 @@
 #define LIMIT_READ  (64u << 10) /* bytes taken from one socket per wake-up: fair dealing */
 #define LIMIT_CALLS 1024u       /* unanswered calls of one connection before reading stops */
 #define LIMIT_OUTPUT_PAUSE \
-    (64ull << 20) /* unread replies of one client above which its requests are not read */
-#define LIMIT_OUTPUT_CLOSE    (256ull << 20) /* ... above which it is closed */
-#define LIMIT_OUTPUT_PAUSE_MS 60000          /* ... or after so long above LIMIT_OUTPUT_PAUSE */
-#define LIMIT_MAILBOX         4096u          /* letters waiting for one loop */
-#define LIMIT_FRAME           (64u << 10)    /* a frame on the bus; larger lists are split */
+    (64ull                 \
+     << 20) /* replies of one client, waiting or expected, above which its requests are not read */
+#define LIMIT_OUTPUT_CLOSE    (256ull << 20) /* ... waiting, above which it is closed */
+#define LIMIT_ANSWER_GUESS    (1u << 20) /* what a first answer is expected to take: so 64 go ahead */
+#define LIMIT_OUTPUT_PAUSE_MS 60000      /* ... or after so long above LIMIT_OUTPUT_PAUSE */
+#define LIMIT_MAILBOX         4096u      /* letters waiting for one loop */
+#define LIMIT_FRAME           (64u << 10) /* a frame on the bus; larger lists are split */
 #define LIMIT_PATTERN_STEPS \
     (1u << 22)                      /* work of one glob match: a pattern bomb ends as "no match" */
 #define LIMIT_LINK_QUEUE (1u << 16) /* unanswered requests on one link to L2 */

@@ -81,6 +81,7 @@ struct answer *answer_new(struct conn *conn, enum wait_kind kind)
     out_init(&answer->reply.out, &worker->pool);
     list_push_back(&conn->answers, &answer->link);
     conn->answer_count++;
+    conn->coming++;
     unsigned *count = waiting_count(conn, kind);
     if (count != NULL) {
         ++*count;
@@ -117,9 +118,31 @@ void answer_free(struct answer *answer)
     free(answer);
 }
 
+void answer_append(struct answer *answer, struct out *more)
+{
+    answer->size += more->size;
+    answer->conn->kept += more->size;
+    out_move(&answer->reply.out, more);
+}
+
+void answer_arrive(struct answer *answer)
+{
+    if (answer->arrived) {
+        return;
+    }
+    answer->arrived = true;
+    if (answer->conn == NULL || answer->silent) {
+        out_done(&answer->reply.out);
+    }
+    if (answer->conn != NULL) {
+        conn_on_arrival(answer->conn, answer);
+    }
+}
+
 void answer_land(struct answer *answer)
 {
     CHECK(!answer->landed);
+    answer_arrive(answer);
     answer->landed = true;
     struct conn *conn = answer->conn;
     if (answer->began_ns != 0) {

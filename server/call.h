@@ -66,8 +66,10 @@ struct answer {
     const struct command *command;
     struct reply reply;
     enum wait_kind kind;
+    bool arrived; /* its bytes are here, and counted as `size` */
     bool landed;
-    bool silent;       /* CLIENT REPLY OFF or SKIP: counted, not sent */
+    bool silent; /* CLIENT REPLY OFF or SKIP: counted, not sent */
+    size_t size;
     uint64_t began_ns; /* for the slow log */
     struct buf words;  /* the arguments, for the slow log (slowlog_words) */
 };
@@ -75,10 +77,14 @@ struct answer {
 /* The call's place in the queue; call->reply is of no use from then on. Never NULL: without memory the connection is
  * closed and the answer goes nowhere. */
 struct answer *call_defer(struct call *call, enum wait_kind kind);
+/* Its reply is here, but must not be given out yet: its bytes are counted, and dropped if nobody will read them. May close
+ * the connection. */
+void answer_arrive(struct answer *answer);
 void answer_land(struct answer *answer); /* its reply is complete; frees it when sent */
 
 /* For connections: an answer at the end of its queue; and one that nobody waits for any more. */
 struct answer *answer_new(struct conn *conn, enum wait_kind kind);
+void answer_append(struct answer *answer, struct out *more); /* to one that has landed */
 void answer_free(struct answer *answer);
 
 #endif

@@ -20,7 +20,8 @@
 enum {
     CONN_MAGIC = 0xc0441e01,
     CONN_BODY_READ_MAX = 1024 * 1024,
-    CONN_IN_KEEP = 32 * 1024
+    CONN_IN_KEEP = 32 * 1024,
+    CONN_LIKELY_SHARE = 16
 };
 
 /* --- opening and closing -------------------------------------------------------------------------------------------- */
@@ -113,6 +114,7 @@ struct conn *conn_open(struct worker *worker, int fd, uint64_t id)
     list_init(&conn->answers);
     out_init(&conn->reply.out, &worker->pool);
     conn->reply.worker = worker;
+    conn->likely = LIMIT_ANSWER_GUESS;
     conn_reset_session(conn);
     conn_set_socket(conn);
     conn_name_ends(conn);
@@ -161,6 +163,8 @@ void conn_close(struct conn *conn)
         answer->conn = NULL;
         if (answer->landed) {
             answer_free(answer);
+        } else {
+            out_done(&answer->reply.out); /* it may be kept for long */
         }
     }
     out_done(&conn->reply.out);
@@ -418,16 +422,58 @@ void conn_settle(struct conn *conn)
 
 /* --- answering ------------------------------------------------------------------------------------------------------- */
 
+size_t conn_waiting_bytes(const struct conn *conn)
+{
+    return conn->reply.out.size + conn->kept;
+}
+
+static size_t conn_expected_bytes(const struct conn *conn)
+{
+    return conn_waiting_bytes(conn) + conn->coming * conn->likely;
+}
+
+bool conn_is_full(const struct conn *conn)
+{
+    return conn_expected_bytes(conn) >= LIMIT_OUTPUT_PAUSE;
+}
+
+/* A large answer counts at once, a small one by a sixteenth: after some forty of them the first guess is forgotten. */
+static void conn_learn_size(struct conn *conn, size_t size)
+{
+    if (size >= conn->likely) {
+        conn->likely = size;
+    } else {
+        conn->likely -= (conn->likely - size) / CONN_LIKELY_SHARE;
+    }
+}
+
+void conn_on_arrival(struct conn *conn, struct answer *answer)
+{
+    const size_t before = conn_waiting_bytes(conn);
+    answer->size = answer->reply.out.size;
+    conn->coming--;
+    conn->kept += answer->size;
+    if (answer->began_ns != 0) {
+        conn_learn_size(conn, answer->size);
+    }
+    if (answer->size > 0 && before > LIMIT_OUTPUT_CLOSE) {
+        metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);
+        conn_close(conn);
+    }
+}
+
 static void conn_output_limits(struct conn *conn)
 {
-    size_t waiting = conn->reply.out.size;
-    if (waiting > LIMIT_OUTPUT_PAUSE) {
+    const size_t unread = conn->reply.out.size;
+    if (unread > LIMIT_OUTPUT_PAUSE) {
         if (conn->output_high_since_ms == 0) {
             conn->output_high_since_ms = conn->worker->now_ms;
         }
         conn_hold(conn, HOLD_OUTPUT);
-    } else if (waiting < LIMIT_OUTPUT_PAUSE / 2 && (conn->holds & HOLD_OUTPUT) != 0) {
+    } else if (unread < LIMIT_OUTPUT_PAUSE / 2) {
         conn->output_high_since_ms = 0;
+    }
+    if ((conn->holds & HOLD_OUTPUT) != 0 && conn_expected_bytes(conn) < LIMIT_OUTPUT_PAUSE / 2) {
         conn_unhold(conn, HOLD_OUTPUT);
     }
 }
@@ -450,13 +496,8 @@ static void conn_collect(struct conn *conn)
         }
         list_remove(&answer->link);
         conn->answer_count--;
+        conn->kept -= answer->size;
         if (!answer->silent) {
-            if (conn->reply.out.size > LIMIT_OUTPUT_CLOSE) {
-                metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);
-                answer_free(answer);
-                conn_close(conn);
-                return;
-            }
             out_move(&conn->reply.out, &answer->reply.out);
         }
         answer_free(answer);
@@ -466,9 +507,6 @@ static void conn_collect(struct conn *conn)
 void conn_advance(struct conn *conn)
 {
     conn_collect(conn);
-    if (conn->state == CONN_CLOSED) {
-        return;
-    }
     if (conn->answer_count < LIMIT_CALLS / 2) {
         conn_unhold(conn, HOLD_QUEUE);
     }

@@ -5,6 +5,12 @@
  * something says HOLD (see enum conn_hold); the rest of its bytes waits in `in`, and is taken up again when the last
  * hold goes. It stops reading its socket when `in` is long enough: back-pressure, not memory.
  *
+ * Answers are memory, too: those that the client has not read, those that are here and wait for their turn or for their
+ * release (a barrier, all nodes of a strict namespace), and those that are still to come. Of the last only the number is
+ * known, so each is taken for as large as the large ones of late (`likely`). While all that is more than
+ * LIMIT_OUTPUT_PAUSE, no call is taken. Who guesses wrong (large answers after small ones) is closed when what is here
+ * passes LIMIT_OUTPUT_CLOSE; so a client takes that and one answer at most, and LIMIT_CALLS chunks (out.h) of slack.
+ *
  *      OPEN -> FLUSHING (no more calls; close when all is sent) -> CLOSED (out of every list; freed by its poll handle)
  *
  * Threads: the worker's own. CLIENT LIST and KILL come by tour. */
@@ -27,7 +33,7 @@ enum conn_state {
 enum conn_hold {
     HOLD_QUEUE = 1,  /* LIMIT_CALLS answers wait */
     HOLD_ORDER = 2,  /* the next call may not overtake those that wait (COMPATIBILITY rule 1) */
-    HOLD_OUTPUT = 4, /* LIMIT_OUTPUT_PAUSE bytes are not read by the client */
+    HOLD_OUTPUT = 4, /* LIMIT_OUTPUT_PAUSE bytes of answers wait, or are expected */
     HOLD_PAUSE = 8,  /* CLIENT PAUSE */
     HOLD_ALONE =
         16, /* CLIENT LIST and KILL, DEBUG SLEEP: the next call begins when they have ended */
@@ -88,6 +94,9 @@ struct conn {
     unsigned writes_waiting;
     unsigned foreign_waiting;
     unsigned reads_waiting;
+    unsigned coming;              /* answers whose bytes are not here yet */
+    size_t likely;                /* what one of them may take */
+    size_t kept;                  /* bytes of the answers in the queue that are here */
     struct asked asked;           /* keys of the reads that wait */
     int64_t output_high_since_ms; /* 0: below LIMIT_OUTPUT_PAUSE */
 };
@@ -119,5 +128,10 @@ void conn_tick(struct conn *conn,
                int64_t now_ms); /* about every second: idle, and clients that do not read */
 /* An answer landed, or the output shrank: send what is ready, take up what waited. */
 void conn_advance(struct conn *conn);
+/* Answers, here or to come, are as much as may wait. */
+bool conn_is_full(const struct conn *conn);
+size_t conn_waiting_bytes(const struct conn *conn); /* of answers that are here */
+/* The bytes of an answer are here (answer_arrive); closes the connection if they are too many. */
+void conn_on_arrival(struct conn *conn, struct answer *answer);
 
 #endif

@@ -7,7 +7,7 @@
 enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *line)
 {
     const struct session *session = &conn->session;
-    size_t waiting = conn->reply.out.size;
+    size_t waiting = conn_waiting_bytes(conn);
     char events[3] = {0};
     size_t n = 0;
     if ((conn->events & UV_READABLE) != 0) {

@@ -212,7 +212,8 @@ static bool call_writes(const struct call *call)
     return call->command == NULL || (call->command->flags & COMMAND_WRITE) != 0;
 }
 
-/* CLIENT PAUSE, and COMPATIBILITY rule 1: what may not overtake the calls that wait holds its connection. */
+/* CLIENT PAUSE, memory (conn.h), and COMPATIBILITY rule 1: what may not overtake the calls that wait holds its
+ * connection. */
 static bool dispatch_must_hold(struct call *call, const struct command *command)
 {
     struct conn *conn = call->conn;
@@ -227,6 +228,10 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     }
     if (conn->answer_count == 0) {
         return false;
+    }
+    if (conn_is_full(conn)) {
+        conn_hold(conn, HOLD_OUTPUT);
+        return true;
     }
     bool comes_after_all = command != NULL && (command->flags & COMMAND_SETTLED) != 0;
     bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2);
@@ -309,7 +314,7 @@ static void dispatch_put_aside(struct conn *conn, struct out *aside)
     struct answer *last = LIST_ENTRY(conn->answers.prev, struct answer, link);
     if (!list_empty(&conn->answers) && last->kind == WAIT_LOCAL && last->landed && !last->silent &&
         last->reply.out.size < OUT_CHUNK_SIZE) {
-        out_move(&last->reply.out, aside);
+        answer_append(last, aside);
         return;
     }
     struct answer *answer = answer_new(conn, WAIT_LOCAL);

@@ -20,6 +20,7 @@ struct relay {
     struct tiers_relay tiers;
     struct answer *answer;
     bool owes; /* a barrier */
+    bool kept; /* the answer has the reply already */
     struct barrier_place place;
     struct l1_key keys[];
 };
@@ -76,12 +77,11 @@ static void relay_count_error(struct worker *worker, struct slice reply)
 }
 
 /* Strict: what L2 answered may not be told, but what came of a write is. */
-static void relay_say_stale(struct answer *answer, const struct tiers_relay *tiers,
-                            struct slice bytes)
+static void relay_say_stale(struct answer *answer, const struct tiers_relay *tiers, bool failed)
 {
     if (!tiers->writes) {
         relay_refuse(&answer->reply, answer->worker, STALE);
-    } else if (is_error(bytes)) {
+    } else if (failed) {
         reply_error(&answer->reply,
                     "STALE L2 has answered the write with an error, but it is not known whether "
                     "every node is rid of what is older (mode strict)");
@@ -95,7 +95,7 @@ void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum s
                   struct slice bytes)
 {
     if (status == STALE) {
-        relay_say_stale(answer, tiers, bytes);
+        relay_say_stale(answer, tiers, is_error(bytes));
         return;
     }
     if (status == UNKNOWN) {
@@ -110,15 +110,37 @@ void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum s
         answer->reply.failed = true;
         relay_count_error(answer->worker, bytes);
     }
-    reply_raw(&answer->reply, bytes);
+    if (answer->conn != NULL) {
+        reply_raw(&answer->reply, bytes);
+    }
+}
+
+/* Strict: it waits in the answer, where it is counted, and dropped when its client goes. */
+static void relay_on_kept(struct tiers_relay *tiers, struct slice bytes)
+{
+    struct relay *relay = (struct relay *)(void *)tiers;
+    relay->kept = true;
+    relay_answer(relay->answer, tiers, OK, bytes);
+    answer_arrive(relay->answer);
+}
+
+static void relay_take_back(struct answer *answer, const struct tiers_relay *tiers)
+{
+    out_done(&answer->reply.out);
+    relay_say_stale(answer, tiers, answer->reply.failed);
 }
 
 static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct slice bytes)
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     struct answer *answer = relay->answer;
-    relay_answer(answer, tiers, status, bytes);
+    if (!relay->kept) {
+        relay_answer(answer, tiers, status, bytes);
+    } else if (status != OK) {
+        relay_take_back(answer, tiers);
+    }
     if (relay->owes && status != L2_DOWN) {
+        answer_arrive(answer);
         barrier_hold(answer->worker, &relay->place, tiers->run);
         return;
     }
@@ -328,7 +350,8 @@ static struct relay *relay_new(const struct call *call)
     if (relay == NULL) {
         return NULL;
     }
-    *relay = (struct relay){.tiers = {.on_reply = relay_on_reply,
+    *relay = (struct relay){.tiers = {.on_kept = relay_on_kept,
+                                      .on_reply = relay_on_reply,
                                       .keys = relay->keys,
                                       .ends_dbs = relay_ends(call),
                                       .writes = relay_writes(call->command),

@@ -311,10 +311,16 @@ static void flight_end(struct flight *flight, enum status status, const struct t
     free(flight);
 }
 
+static size_t flight_kept_bytes(const struct flight *flight)
+{
+    return flight->item == NULL ? 0 : item_value(flight->item).size;
+}
+
 static void flight_on_confirmed(struct tiers_confirm *confirm, enum status status)
 {
     struct flight *flight = LIST_ENTRY(confirm, struct flight, confirm);
     struct tiers_value value = {.item = flight->item};
+    flight->window->kept_bytes -= flight_kept_bytes(flight);
     if (status != OK) {
         flight_end(flight, STALE, &value);
         return;
@@ -323,13 +329,19 @@ static void flight_on_confirmed(struct tiers_confirm *confirm, enum status statu
     flight_end(flight, value.error.size > 0 ? L2_ERROR : OK, &value);
 }
 
-/* false: it cannot be waited. */
+/* false: it cannot be waited, or too much waits already. */
 static bool flight_wait(struct flight *flight, const struct tiers_value *value)
 {
+    struct tiers_window *window = flight->window;
     flight->item = value->item;
     flight->confirm.on_confirmed = flight_on_confirmed;
-    return (value->error.size == 0 || buf_append_slice(&flight->error, value->error) == OK) &&
-           window_confirm(flight->window, &flight->confirm) == OK;
+    if (window->kept_bytes > WINDOW_KEPT_BYTES_MAX ||
+        (value->error.size > 0 && buf_append_slice(&flight->error, value->error) != OK) ||
+        window_confirm(window, &flight->confirm) != OK) {
+        return false;
+    }
+    window->kept_bytes += flight_kept_bytes(flight);
+    return true;
 }
 
 /* Strict: nobody may see the answer, be it in L1 or not, before all nodes are rid of what is older; an error that tells

@@ -34,6 +34,8 @@
  * whose token has ended keeps nothing and drops what stands.
  *
  * Owns:    links, flights. A reader or relay is borrowed from the asker until its callback.
+ * Limits:  values of strict reads that wait for all nodes: WINDOW_KEPT_BYTES_MAX, and one; then reads end with STALE. What
+ *          on_kept gives away is the asker's to limit.
  * Threads: `tiers` is shared and thread-safe where noted; a window belongs to its worker's loop.
  * Units:   milliseconds of clock.h.
  * Errors:  L2_DOWN (nothing was done), UNKNOWN (a write was sent), L2_ERROR (Redis' own error text), BUSY, NO_MEMORY. */
@@ -204,6 +206,9 @@ enum status tiers_revalidate(struct tiers_window *window, const struct ns_key *k
 /* --- passing on ---------------------------------------------------------------------------------------------------- */
 
 struct tiers_relay {
+    /* Strict: the reply, valid during the call, which the asker keeps until all nodes have applied it: on_reply then comes
+     * without bytes. NULL: it is short, and the tiers keep it. */
+    void (*on_kept)(struct tiers_relay *relay, struct slice reply);
     /* Exactly once after OK of tiers_relay. OK: one whole reply as bytes of the link's protocol. L2_DOWN, UNKNOWN, STALE
      * (strict), with the reply that may not be told: it says what became of a write. */
     void (*on_reply)(struct tiers_relay *relay, enum status status, struct slice reply);

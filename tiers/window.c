@@ -436,8 +436,11 @@ static bool relay_wait(struct tiers_relay *relay, struct slice reply)
 {
     relay->confirm.on_confirmed = relay_on_confirmed;
     relay->kept = (struct buf){0};
-    if (buf_append_slice(&relay->kept, reply) == OK &&
+    if ((relay->on_kept != NULL || buf_append_slice(&relay->kept, reply) == OK) &&
         window_confirm(relay->window, &relay->confirm) == OK) {
+        if (relay->on_kept != NULL) {
+            relay->on_kept(relay, reply);
+        }
         return true;
     }
     buf_done(&relay->kept);

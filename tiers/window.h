@@ -13,6 +13,7 @@ enum {
     WINDOW_MAGIC = 0x71e55002,
     WINDOW_FLIGHT_BUCKETS = 256
 };
+#define WINDOW_KEPT_BYTES_MAX (256ull << 20)
 
 struct tiers_window {
     uint32_t magic;
@@ -26,6 +27,7 @@ struct tiers_window {
     struct buf scratch;                         /* a request being written */
     struct revalidate *revalidate;              /* NULL: another window does */
     uint64_t reads_told;                        /* to the node, by tiers_add_reads */
+    size_t kept_bytes;                          /* values that wait for all nodes */
     int64_t read_timeout_ms;
     int64_t relay_timeout_ms;
     /* of the batch: */

@@ -381,6 +381,27 @@ static void a_strict_error_about_the_key_waits_as_a_value_does(void **state)
     stage_done(&stage);
 }
 
+static void strict_reads_wait_up_to_so_many_bytes(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct asked first;
+    struct asked second;
+    strict_open(&stage);
+    assert_int_equal(ask(&stage, &first, "s:k"), PENDING);
+    HELP_SAY(&stage.roof, ":-1\r\n$4\r\nfour\r\n");
+    assert_int_equal(stage.window->kept_bytes, 4);
+    stage.window->kept_bytes += WINDOW_KEPT_BYTES_MAX; /* as if others were under way */
+    assert_int_equal(ask(&stage, &second, "s:l"), PENDING);
+    HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
+    assert_int_equal(second.status, STALE);
+    stage.window->kept_bytes -= WINDOW_KEPT_BYTES_MAX;
+    confirm(&stage, 0, OK);
+    expect_ended(&first, "four");
+    assert_int_equal(stage.window->kept_bytes, 0);
+    stage_done(&stage);
+}
+
 static void strict_joins_none_while_its_fence_is_closed(void **state)
 {
     (void)state;
@@ -402,6 +423,7 @@ struct write {
     unsigned ends;
     enum status status;
     char reply[24];
+    unsigned kept;
 };
 
 static void on_write(struct tiers_relay *relay, enum status status, struct slice reply)
@@ -409,7 +431,9 @@ static void on_write(struct tiers_relay *relay, enum status status, struct slice
     struct write *write = (struct write *)(void *)relay;
     write->ends++;
     write->status = status;
-    memcpy(write->reply, reply.data, reply.size);
+    if (reply.size > 0) {
+        memcpy(write->reply, reply.data, reply.size);
+    }
 }
 
 static void send_write(struct stage *stage, struct write *write, struct l1_key *key,
@@ -445,6 +469,36 @@ static void a_strict_write_is_acknowledged_when_all_nodes_have_applied_it(void *
     send_write(&stage, &write, &key, "s:k");
     HELP_SAY(&stage.roof, ":1\r\n");
     assert_int_equal(write.status, STALE);
+    stage_done(&stage);
+}
+
+static void on_kept(struct tiers_relay *relay, struct slice reply)
+{
+    struct write *write = (struct write *)(void *)relay;
+    assert_int_equal(write->ends, 0);
+    assert_true(slice_equal(reply, SLICE_LITERAL(":1\r\n")));
+    write->kept++;
+}
+
+static void who_can_keep_a_reply_gets_it_when_it_is_here(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct write write = {
+        .relay = {.on_kept = on_kept, .on_reply = on_write, .key_count = 1, .writes = true}};
+    struct l1_key key;
+    strict_open(&stage);
+    key = namespaces_key(stage.namespaces, 0, SLICE_LITERAL("s:k")).at;
+    write.relay.keys = &key;
+    assert_int_equal(tiers_relay(stage.window, &write.relay, 2, SLICE_LITERAL("*1\r\n$1\r\nX\r\n")),
+                     OK);
+    HELP_SAY(&stage.roof, ":1\r\n");
+    assert_int_equal(write.kept, 1);
+    confirm(&stage, 0, TIMEOUT);
+    assert_int_equal(write.ends, 1);
+    assert_int_equal(write.status, STALE);
+    assert_string_equal(write.reply, "");
+    assert_int_equal(write.kept, 1);
     stage_done(&stage);
 }
 
@@ -538,8 +592,10 @@ int main(void)
         cmocka_unit_test(a_change_meanwhile_ends_what_would_be_kept),
         cmocka_unit_test(a_strict_read_that_cannot_be_confirmed_is_stale),
         cmocka_unit_test(a_strict_error_about_the_key_waits_as_a_value_does),
+        cmocka_unit_test(strict_reads_wait_up_to_so_many_bytes),
         cmocka_unit_test(strict_joins_none_while_its_fence_is_closed),
         cmocka_unit_test(a_strict_write_is_acknowledged_when_all_nodes_have_applied_it),
+        cmocka_unit_test(who_can_keep_a_reply_gets_it_when_it_is_here),
         cmocka_unit_test(who_waits_for_all_nodes_and_who_does_not),
         cmocka_unit_test(what_makes_others_suspect_ends_what_looks_at_no_floor),
     };
