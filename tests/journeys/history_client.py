@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""history_client -- one process of test_history.py: works until its time is over and leaves a record of what it saw.
+"""history_client -- one process of test_history.py: works until SIGTERM and leaves a record of what it saw. Its file is there
+when it begins.
 
     history_client.py CONFIG.json RECORD.pickle
 
@@ -40,6 +41,16 @@ def now_ns():
 
 def value_of(reply):
     return bytes(reply) if isinstance(reply, bytes) and reply != b"" else None
+
+
+class Ending:
+    at_ns = FOREVER
+
+    def __init__(self):
+        signal.signal(signal.SIGTERM, self.begin)
+
+    def begin(self, *_):
+        self.at_ns = now_ns()
 
 
 class Recorder:
@@ -243,13 +254,13 @@ class Lane:
         return not trouble
 
 
-def work(config, steps_of, pause_s):
+def work(config, ending, steps_of, pause_s):
     rng = random.Random(config["seed"])
     recorder = Recorder(config["name"])
     author = Author(recorder, rng, config["rarely"])
     lanes = [Lane(f"{config['name']}.{i}:{name}", port, rng.choice([2, 3]), recorder)
              for i, (name, port) in enumerate(config["addresses"])]
-    while now_ns() < config["ends_at_ns"]:
+    while now_ns() < ending.at_ns:
         for lane in lanes:
             lane.send(steps_of(author, rng))
         went_well = all([lane.take() for lane in lanes])
@@ -309,21 +320,19 @@ def wall_ahead_ns():
     return min(look() for _ in range(200))[1]
 
 
-def monitor(config):
-    """Until SIGTERM, and what is under way by then."""
-    ends_at = [FOREVER]
-    signal.signal(signal.SIGTERM, lambda *_: ends_at.insert(0, now_ns() + 300 * MS))
+def monitor(config, ending):
+    under_way_ns = 300 * MS
     offset_ns = wall_ahead_ns()
     chunks = []
     _, port = config["addresses"][0]
-    while now_ns() < ends_at[0]:
+    while now_ns() < ending.at_ns + under_way_ns:
         try:
             conn = wire.Wire(("127.0.0.1", port), timeout_s=5)
             conn.ask("CLIENT", "SETNAME", "stranger")
             conn.send(wire.encode(["MONITOR"]))
             conn.sock.settimeout(0.1)
             chunks.append(b"\r\n")
-            while now_ns() < ends_at[0]:
+            while now_ns() < ending.at_ns + under_way_ns:
                 try:
                     data = conn.sock.recv(1 << 20)
                 except TimeoutError:
@@ -345,12 +354,15 @@ def monitor(config):
 def main():
     with open(sys.argv[1], encoding="ascii") as file:
         config = json.load(file)
+    ending = Ending()
+    with open(sys.argv[2], "wb"):
+        pass
     if config["role"] == "node":
-        record = work(config, node_steps, lambda rng: 0)
+        record = work(config, ending, node_steps, lambda rng: 0)
     elif config["role"] == "stranger":
-        record = work(config, stranger_steps, lambda rng: rng.choice([0.001, 0.01, 0.04]))
+        record = work(config, ending, stranger_steps, lambda rng: rng.choice([0.001, 0.01, 0.04]))
     else:
-        record = monitor(config)
+        record = monitor(config, ending)
     with open(sys.argv[2], "wb") as file:
         pickle.dump(record, file)
 
