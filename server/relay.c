@@ -340,10 +340,13 @@ static struct relay *relay_new(const struct call *call)
     size_t copies = other_db >= 0 ? 2 : 1;
     size_t count = 0;
     size_t size = 0;
+    bool left_out = false; /* a key too long for L1, whose namespace may be the strictest */
     for (uint32_t i = range.first; i <= range.last; i += range.step) {
         if (call->argv[i].size < LIMIT_L1_KEY) {
             count += copies;
             size += call->argv[i].size * copies;
+        } else {
+            left_out = true;
         }
     }
     struct relay *relay = malloc(sizeof(*relay) + count * sizeof(relay->keys[0]) + size);
@@ -355,7 +358,7 @@ static struct relay *relay_new(const struct call *call)
                                       .keys = relay->keys,
                                       .ends_dbs = relay_ends(call),
                                       .writes = relay_writes(call->command),
-                                      .keys_unknown = relay_owes(call),
+                                      .keys_unknown = relay_owes(call) || left_out,
                                       .strays = relay_strays(call->command),
                                       .patient = count > 1 || call->command->run == NULL ||
                                                  call->command->first_key == 0,

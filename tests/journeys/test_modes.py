@@ -416,6 +416,19 @@ def test_what_a_script_shows_nobody_reads_older_afterwards(stage):
         assert a.read() == b"OK" and b.ask("GET", "k") == b"w"
 
 
+def test_a_key_too_long_for_l1_is_as_strict_as_its_namespace(stage):
+    """It is not among the keys that a relayed command ends in L1; its namespace counts all the same."""
+    redis_server = stage.redis()
+    node = strict_nodes(stage, redis_server, 1, "[namespace long]\nprefix = long\nmode = strict 200ms\nmemory = 8mb\n")[0]
+    long_key = b"long" + b"k" * 70_000
+    with node.wire() as conn:
+        assert conn.ask("SINTERCARD", "2", "k", long_key) == 0
+        redis_server.client().execute_command("ACL", "SETUSER", "default", "resetchannels")
+        until(lambda: node.coherence_state() == "DETACHED", 5, "the bus is gone")
+        assert conn.ask("SINTERCARD", "2", "k", "l") == 0, "of the namespace that is bounded"
+        assert conn.ask("SINTERCARD", "2", "k", long_key).startswith(b"STALE L2 has answered, but")
+
+
 def test_many_strict_writes_at_once_are_all_acknowledged(stage):
     """More than calls of a node may wait for the bus: those of one turn share their wait."""
     node = strict_nodes(stage, stage.redis(), 1)[0]
