@@ -28,7 +28,8 @@
  * A read under way is joined only as contract.h says. So each key is a linearizable register, for clients of nodes on which
  * its namespace is strict, as long as Redis itself is one; what strangers write at Redis is not acknowledged by us. If it
  * cannot be told that all have applied (the bus is cut), the status is STALE: a write that L2 did not answer with an error
- * has been done, and the client cannot rely on anything else.
+ * has been done, and the client cannot rely on anything else. UNKNOWN waits, too, where it says that the write cannot run any
+ * more: who reads afterwards sees whether it ran. If that cannot be waited for, it does not say so.
  *
  * What COHERENCE calls T1 and T3 lives here: keys of a write end when it is sent and when it is answered; a landing
  * whose token has ended keeps nothing and drops what stands.
@@ -229,6 +230,7 @@ struct tiers_relay {
     struct link_request request;
     struct tiers_confirm confirm;
     struct buf kept; /* the reply, while all nodes are waited for */
+    bool is_unknown; /* it was UNKNOWN */
     bool announces;  /* itself (announce.h) */
     struct announce_refusal refusal;
 };

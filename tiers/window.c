@@ -403,7 +403,12 @@ static void relay_on_confirmed(struct tiers_confirm *confirm, enum status status
 {
     struct tiers_relay *relay = LIST_ENTRY(confirm, struct tiers_relay, confirm);
     struct buf kept = relay->kept; /* the relay is the asker's when it is told */
-    relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));
+    if (relay->is_unknown) {
+        relay->confirmed = status == OK;
+        relay->on_reply(relay, UNKNOWN, (struct slice){0});
+    } else {
+        relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));
+    }
     buf_done(&kept);
 }
 
@@ -500,6 +505,14 @@ static void relay_on_reply(struct link_request *request, enum status status, str
         relay->confirmed = true;
     }
     relay->run = status == OK ? link_run(relay->link) : 0;
+    /* Who is told that a write cannot run any more looks whether it did: no node may show what was before it then. */
+    relay->is_unknown = status == UNKNOWN && relay->confirmed && relay_is_strict(relay);
+    if (relay->is_unknown) {
+        if (relay_wait(relay, (struct slice){0})) {
+            return;
+        }
+        relay->confirmed = false;
+    }
     if (status == OK && relay_must_wait(relay, reply)) {
         if (relay_wait(relay, reply)) {
             return;

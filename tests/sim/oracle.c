@@ -112,7 +112,11 @@ void oracle_done(struct oracle *oracle, uint64_t write)
 
 void oracle_unknown(struct oracle *oracle, uint64_t write)
 {
-    oracle->writes[write].told_unknown = true;
+    struct write *known = &oracle->writes[write];
+    known->told_unknown = true;
+    if (known->version >= 0) { /* who looks now sees that it ran */
+        oracle_told(oracle, known->slot, known->version);
+    }
 }
 
 void oracle_down(struct oracle *oracle, uint64_t write)
