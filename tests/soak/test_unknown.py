@@ -23,7 +23,8 @@ def test_r11_frozen_writes_released_late(run):
                 conn.send(b"".join(wire.encode(["SET", key, "late"]) for key in keys))
                 replies = [conn.read() for _ in keys]
                 assert all(isinstance(reply, wire.Error) for reply in replies), replies
-                run.count(unknown=sum(reply.startswith(b"UNKNOWN") for reply in replies))
+                warned = [b"may still run" in reply for reply in replies]  # on a busy machine nothing confirms it in time
+                run.count(unknown=sum(reply.startswith(b"UNKNOWN") for reply in replies), warned=sum(warned))
                 assert second.pipeline([["SET", key, "newer"] for key in keys]) == [b"OK"] * len(keys)
                 assert proxy.holds("up"), "the old bytes are still on their way"
                 proxy.release("up")
@@ -31,8 +32,9 @@ def test_r11_frozen_writes_released_late(run):
             synced(node)
             until(lambda: not proxy.holds("up"), 5)
             asked = direct.pipeline([["PING"]] + [["GET", key] for key in keys])[1:]
-            ran_late += [key for key, value in zip(keys, asked) if value != b"newer"]
-            run.count(writes=len(keys))
+            late = [key for key, value in zip(keys, asked) if value != b"newer"]
+            ran_late += [key for key, may_run in zip(keys, warned) if key in late and not may_run]
+            run.count(writes=len(keys), late_as_warned=len(set(late) - set(ran_late)))
     run.count(ran_late=len(ran_late))
     assert not ran_late, f"{len(ran_late)} writes ran after their clients were told UNKNOWN: {ran_late[:3]}"
-    assert run.counts["unknown"] > 0
+    assert run.counts["unknown"] > run.counts["warned"]
