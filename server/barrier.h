@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* barrier.h -- answers that are kept until this node serves nothing older than what they tell (tiers/barriers.h).
  *
- *      relay: reply of EVAL -> barrier_hold ~> control: PING ~> pong -> on_passed -> answer_land
+ *      relay: reply of EVAL -> barrier_hold ~> control: PING ~> pong, twice -> on_passed -> answer_land
  *
  * One question of a worker is under way at a time; who comes meanwhile shares the next one. The answer waits in its place
  * in the queue of its connection as a write does (WAIT_WRITE): reads that the client sends behind it go to L2 on the

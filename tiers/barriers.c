@@ -20,33 +20,35 @@ bool barriers_empty(const struct barriers *barriers)
     return list_empty(&barriers->list);
 }
 
+/* From here on it waits for the pong of the next PING. */
+static void want(struct barriers *barriers, struct barrier *barrier)
+{
+    barrier->ping = barriers->pings + 1;
+    barriers->wanted = true;
+    list_push_back(&barriers->list, &barrier->link);
+}
+
 void barriers_add(struct barriers *barriers, struct barrier *barrier)
 {
     CHECK(barrier->on_done != NULL);
-    barrier->ping = 0;
-    list_push_back(&barriers->list, &barrier->link);
-    barriers->unasked++;
+    barrier->has_first = false;
+    want(barriers, barrier);
 }
 
 enum status barriers_ping(struct barriers *barriers, struct buf *out)
 {
-    if (barriers->unasked == 0) {
+    if (!barriers->wanted) {
         return AGAIN;
     }
     char nonce[24];
     (void)snprintf(nonce, sizeof nonce, "%" PRIu64, barriers->pings + 1);
     const struct slice words[] = {SLICE_LITERAL("PING"), slice_of(nonce)};
     const enum status status = resp_append_request(out, 2, words);
-    if (status != OK) {
-        return status;
+    if (status == OK) {
+        barriers->pings++;
+        barriers->wanted = false;
     }
-    barriers->pings++;
-    barriers->unasked = 0;
-    for (struct list *at = barriers->list.prev; at != &barriers->list && ENTRY(at)->ping == 0;
-         at = at->prev) {
-        ENTRY(at)->ping = barriers->pings;
-    }
-    return OK;
+    return status;
 }
 
 /* on_done may ask again, so who is done leaves the list before anybody is told. */
@@ -64,16 +66,18 @@ void barriers_pong(struct barriers *barriers, struct slice text)
     uint64_t ping = 0;
     struct list done;
     list_init(&done);
-    if (slice_to_u64(text, &ping) != OK) {
+    if (slice_to_u64(text, &ping) != OK || ping > barriers->pings) {
         return;
     }
-    while (!list_empty(&barriers->list)) {
-        struct list *first = barriers->list.next;
-        if (ENTRY(first)->ping == 0 || ENTRY(first)->ping > ping) {
-            break;
+    while (!list_empty(&barriers->list) && ENTRY(barriers->list.next)->ping <= ping) {
+        struct barrier *barrier = ENTRY(barriers->list.next);
+        list_remove(&barrier->link);
+        if (barrier->has_first) {
+            list_push_back(&done, &barrier->link);
+        } else {
+            barrier->has_first = true;
+            want(barriers, barrier);
         }
-        list_remove(first);
-        list_push_back(&done, first);
     }
     tell(&done);
 }
@@ -93,6 +97,6 @@ void barriers_release(struct barriers *barriers)
     struct list done;
     list_init(&done);
     list_splice_back(&done, &barriers->list);
-    barriers->unasked = 0;
+    barriers->wanted = false;
     tell(&done);
 }

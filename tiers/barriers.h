@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* barriers.h -- who waits until this node serves nothing older than what Redis had done by now (COHERENCE section 9).
  *
- * A command whose keys are not all known (a script, a module) may have changed, or shown, any key. Redis writes what it
- * announces into our bus before it writes the answer of the command that caused it; a PING on the bus that is sent after
- * that answer has its pong behind the announcements; the bus is in order and each reply is done with before the next. So
- * when the pong is home, the entries have ended. A marker would prove the same, but it is a script and told to all nodes.
+ * A command whose keys are not all known (a script, a module) may have changed, or shown, any key. Redis announces at the
+ * end of the cycle of its event loop in which the command ran, and the answer may leave before that (coherence.h, PROOF).
+ * A PING on the bus that is sent after the answer runs in the same cycle or a later one. A second PING that is sent after
+ * the first one's pong runs in a later cycle than the first, for Redis reads a connection once in a cycle: so its pong
+ * stands behind the announcements. The bus is in order and each reply is done with before the next: when the second pong
+ * is home, the entries have ended. A marker would prove the same, but it is a script and told to all nodes.
  *
- *      worker's link:  EVAL ->   Redis   -> answer          | the answer is kept here
- *      bus:            ... k1 changed | k2 changed | pong 7  | and given out there
- *                                       PING 7 ->
+ *      worker's link:  EVAL ->   Redis  -> answer                     | the answer is kept here
+ *      bus:            ... pong 7 | k1, k2 changed | ... | pong 8      | and given out there
+ *                         PING 7 ->                     PING 8 ->
  *
- * All who ask in one turn of the loop share one PING. When no pong can come (the bus is lost or not confirmed, or at
+ * All who ask in one turn of the loop share their PINGs, and the second of some is the first of others. A script that
+ * blocks Redis answers PINGs with -BUSY, which no barrier takes for a pong. When no pong can come (the bus is lost or not confirmed, or at
  * another process than the one that ran the command, or it is silent for too long), the floor rises instead: then
  * everything that stands is a suspect, which is as good.
  *
@@ -32,13 +35,14 @@ struct barrier {
     void (*on_done)(struct barrier *barrier); /* exactly once */
     /* private: */
     struct list link;
-    uint64_t ping; /* 0: not sent yet */
+    uint64_t ping;  /* whose pong it waits for; the next one, if that is not sent yet */
+    bool has_first; /* the first pong is home, the second is waited for */
 };
 
 struct barriers {
-    struct list list; /* in the order of asking: those whose PING is out stand in front */
+    struct list list; /* by `ping` */
     uint64_t pings;   /* sent ever */
-    uint64_t unasked; /* for whom no PING is out */
+    bool wanted;      /* somebody waits for one that is not sent */
 };
 
 void barriers_open(struct barriers *barriers);

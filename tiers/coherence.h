@@ -9,7 +9,7 @@
  *      bus:            ... k1 changed | k2 changed | frame(seq 41) | k3, terrace:seq changed ...
  *                          ^ L1 entries end                          ^ H := send time of beat 41
  *
- * PROOF: what a frame proves counts when the next announcement behind it is applied (docs/decisions/010). Redis announces
+ * PROOF: what a frame proves counts when the next announcement behind it is applied (docs/decisions/011). Redis announces
  * all that a cycle of its event loop changed in one message at the end of the cycle, a frame at once, and an answer may
  * leave before that: while a script runs longer than busy-reply-threshold, or to a client whose socket was full. Then a
  * write is acknowledged, a beat is sent behind it and comes home in front of the write's announcement. But each frame is

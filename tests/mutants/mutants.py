@@ -268,9 +268,11 @@ MUTANTS = [
         (RELAY, "holds_back = relay_writes(call->command) || relay->owes;", "holds_back = relay_writes(call->command);")],
            ["journey barrier"]),
     Mutant("a barrier is over with an earlier pong", "I4", [
-        (BARRIERS, "if (ENTRY(first)->ping == 0 || ENTRY(first)->ping > ping) {", "if (ENTRY(first)->ping == 0) {")],
+        (BARRIERS, "ENTRY(barriers->list.next)->ping <= ping) {", "ENTRY(barriers->list.next)->ping <= barriers->pings) {")],
            ["unit barriers"]),
-    Mutant("a barrier joins a PING that is out already", "I4", [(BARRIERS, "    barrier->ping = 0;", "    barrier->ping = barriers->pings;")],
+    Mutant("a barrier joins a PING that is out already", "I4", [(BARRIERS, "    barrier->ping = barriers->pings + 1;", "    barrier->ping = barriers->pings;")],
+           ["unit barriers"]),
+    Mutant("a barrier is over with its first pong", "I4", [(BARRIERS, "    barrier->has_first = false;", "    barrier->has_first = true;")],
            ["unit barriers"]),
     Mutant("a barrier without a bus raises no floor", "I4", [
         (WAIT, "        coherence_raise_floor(coherence, now_ms, M_FLOORS_BARRIER);", "        coherence_count(coherence, M_FLOORS_BARRIER, now_ms != 0);")],
@@ -288,7 +290,7 @@ MUTANTS = [
     Mutant("H is stored at the echo, in front of what Redis still owes", "I1, I6", [
         (BUS, "    coherence->unproved.home_ms = beat->sent_at_ms;\n",
          "    coherence->home_ms = beat->sent_at_ms;\n    coherence_open(coherence);\n")],
-           ["unit coherence_proof", "sim early"]),
+           ["unit coherence_proof", "sim early", "journey early_answers marker"]),
     Mutant("a frame is applied and acknowledged in front of what Redis still owes", "T5", [
         (BUS, "    coherence->unproved.seq = coherence->seq;\n",
          "    coherence->unproved.seq = coherence->seq;\n    coherence_show_applied(coherence, coherence->seq);\n"),

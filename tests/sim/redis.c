@@ -266,7 +266,7 @@ static void end_cycle(struct redis *redis)
 static void on_cycle(struct world *world, void *arg, uint64_t number);
 
 /* Answers leave before what they acknowledge is announced: a script runs for longer than busy-reply-threshold, or a
- * client is written to as soon as its socket takes more (docs/decisions/010). */
+ * client is written to as soon as its socket takes more (docs/decisions/011). */
 static bool answers_early(struct redis *redis)
 {
     struct world *world = redis->world;

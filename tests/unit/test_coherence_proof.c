@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a frame proves counts when the announcement behind it is applied: docs/decisions/010. */
+/* What a frame proves counts when the announcement behind it is applied: docs/decisions/011. */
 #include "tests/unit/coherence_help.h"
 
 /* A write of k was acknowledged in the middle of a cycle, a beat sent behind it runs in the same cycle: its frame comes
