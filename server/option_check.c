@@ -193,12 +193,21 @@ static const char *check_writers(struct slice value, char room[OPTION_REASON_MAX
     return check_word(value, writers, 2, room);
 }
 
+static const char *check_memory(struct slice value)
+{
+    int64_t bytes = 0;
+    return bytes_parse(value, &bytes) == OK && (bytes == 0 || bytes >= OPTION_MEMORY_MIN)
+               ? NULL
+               : "argument must be 0 or at least 1mb; a number without a unit counts bytes";
+}
+
 static const char *check_namespace_text(const struct option *option, struct slice value,
                                         char room[OPTION_REASON_MAX])
 {
     switch (option->offset) {
     case offsetof(struct namespace_options, prefix): return prefix_check(value);
     case offsetof(struct namespace_options, mode): return mode_check(value);
+    case offsetof(struct namespace_options, memory): return check_memory(value);
     case offsetof(struct namespace_options, policy): return check_policy(value, room);
     case offsetof(struct namespace_options, writers): return check_writers(value, room);
     default: return NULL;
@@ -217,14 +226,6 @@ enum status options_rate(struct slice value, int64_t *ret_rate)
     }
     *ret_rate = (int64_t)number;
     return OK;
-}
-
-static const char *check_memory(struct slice value)
-{
-    int64_t bytes = 0;
-    return bytes_parse(value, &bytes) == OK && (bytes == 0 || bytes >= OPTION_MEMORY_MIN)
-               ? NULL
-               : "argument must be 0 or at least 1mb; a number without a unit counts bytes";
 }
 
 static const char *check_rate(struct slice value)

@@ -245,16 +245,29 @@ const char *namespaces_check(const struct options *options, char room[OPTION_REA
     return NULL;
 }
 
-/* Of the first `count` named ones; INT64_MAX: more than can be counted. */
+/* What the first `count` named ones take at least; INT64_MAX: more than can be counted. */
 static int64_t memory_of_named(const struct options *options, unsigned count)
 {
     int64_t sum = 0;
     for (unsigned i = 0; i < count; i++) {
-        if (__builtin_add_overflow(sum, options->namespaces[i].memory, &sum)) {
+        const int64_t own = options->namespaces[i].memory;
+        if (__builtin_add_overflow(sum, own > 0 ? own : OPTION_MEMORY_MIN, &sum)) {
             return INT64_MAX;
         }
     }
     return sum;
+}
+
+/* What each gets that has no number of its own, `default` among them; what cannot be divided is that one's, too. */
+static size_t memory_share(const struct options *options)
+{
+    size_t rest = options_memory(options);
+    unsigned sharers = 1;
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        rest -= (size_t)options->namespaces[i].memory; /* memory_check: they fit */
+        sharers += options->namespaces[i].memory == 0;
+    }
+    return rest / sharers;
 }
 
 /* A value of mode `ttl` is as old as its life in L1, so that must end. */
@@ -310,7 +323,7 @@ static const char *memory_check(const struct options *options, char room[OPTION_
                                       .section = &options->namespaces[i]};
             (void)snprintf(room, OPTION_REASON_MAX,
                            "the namespaces' memory (%" PRId64
-                           " bytes together) must leave at least 1mb "
+                           " bytes together, at least 1mb each) must leave at least 1mb "
                            "of the node's (%" PRId64 " bytes) to the keys of no namespace",
                            memory_of_named(options, options->namespace_count), all);
             return room;
@@ -350,19 +363,21 @@ static struct namespace_settings settings_of(const char *mode, const char *write
 
 unsigned options_specs(const struct options *options, struct namespace_spec specs[NAMESPACES_MAX])
 {
-    const size_t named = (size_t)memory_of_named(options, options->namespace_count);
-    specs[0] = (struct namespace_spec){.name = SLICE_LITERAL("default"),
-                                       .settings = settings_of(options->mode, options->writers,
-                                                               options_memory(options) - named,
-                                                               options->policy)};
-    specs[0].settings.ttl_ms = options->ttl;
+    const size_t share = memory_share(options);
+    size_t rest = options_memory(options);
     for (unsigned i = 0; i < options->namespace_count; i++) {
         const struct namespace_options *ns = &options->namespaces[i];
+        const size_t memory = ns->memory > 0 ? (size_t)ns->memory : share;
+        rest -= memory;
         specs[i + 1] = (struct namespace_spec){
             .name = slice_of(ns->name),
             .prefix = slice_of(ns->prefix),
-            .settings = settings_of(ns->mode, ns->writers, (size_t)ns->memory, ns->policy)};
+            .settings = settings_of(ns->mode, ns->writers, memory, ns->policy)};
         specs[i + 1].settings.ttl_ms = ns->ttl;
     }
+    specs[0] = (struct namespace_spec){
+        .name = SLICE_LITERAL("default"),
+        .settings = settings_of(options->mode, options->writers, rest, options->policy)};
+    specs[0].settings.ttl_ms = options->ttl;
     return options->namespace_count + 1;
 }

@@ -269,6 +269,29 @@ static void sections_are_namespaces(void **state)
     options_done(&copy);
 }
 
+static void namespaces_without_memory_share_what_is_left(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "memory = 64mb\n[namespace a]\nprefix = a\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    struct namespace_spec specs[NAMESPACES_MAX];
+    assert_int_equal(options_specs(&sources.options, specs), 2);
+    assert_int_equal(specs[0].settings.memory, 32 << 20);
+    assert_int_equal(specs[1].settings.memory, 32 << 20);
+    sources_done(&sources);
+    sources_open(&sources, "memory = 100000000\n[namespace a]\nprefix = a\n"
+                           "[namespace b]\nprefix = b\nmemory = 50000000\n"
+                           "[namespace c]\nprefix = c\nmemory = 0\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(options_specs(&sources.options, specs), 4);
+    assert_int_equal(specs[0].settings.memory, 16666668);
+    assert_int_equal(specs[1].settings.memory, 16666666);
+    assert_int_equal(specs[2].settings.memory, 50000000);
+    assert_int_equal(specs[3].settings.memory, 16666666);
+    sources_done(&sources);
+}
+
 static void errors_of_namespaces_name_the_line(void **state)
 {
     (void)state;
@@ -293,8 +316,8 @@ static void errors_of_namespaces_name_the_line(void **state)
     check_file_error("[namespace a]\nwriters = some\n",
                      ":2: option 'writers': argument(s) must be one of the following: any, nodes");
     check_file_error("[namespace a]\nmemory = 1000\n",
-                     ":2: option 'memory': argument must be between 1048576 and "
-                     "9223372036854775807 inclusive");
+                     ":2: option 'memory': argument must be 0 or at least 1mb; a number without a "
+                     "unit counts bytes");
     check_file_error(
         "[namespace a]\npolicy = fifo\n",
         ":2: option 'policy': argument(s) must be one of the following: lru, lfu, ttl");
@@ -303,13 +326,16 @@ static void errors_of_namespaces_name_the_line(void **state)
 static void what_does_not_go_together_names_the_line(void **state)
 {
     (void)state;
-    check_file_error("memory = 8mb\n[namespace a]\nprefix = a\nmemory = 4mb\n"
-                     "[namespace b]\nprefix = b\nmemory = 3500kb\n",
-                     ":7: the namespaces' memory (7778304 bytes together) must leave at least 1mb "
-                     "of the node's (8388608 bytes) to the keys of no namespace");
-    check_file_error("memory = 8mb\n[namespace a]\nprefix = a\n",
-                     ":2: the namespaces' memory (67108864 bytes together) must leave at least 1mb "
-                     "of the node's (8388608 bytes) to the keys of no namespace");
+    check_file_error(
+        "memory = 8mb\n[namespace a]\nprefix = a\nmemory = 4mb\n"
+        "[namespace b]\nprefix = b\nmemory = 3500kb\n",
+        ":7: the namespaces' memory (7778304 bytes together, at least 1mb each) must "
+        "leave at least 1mb of the node's (8388608 bytes) to the keys of no namespace");
+    check_file_error(
+        "memory = 8mb\n[namespace a]\nprefix = a\nmemory = 6mb\n"
+        "[namespace b]\nprefix = b\n[namespace c]\nprefix = c\n",
+        ":7: the namespaces' memory (8388608 bytes together, at least 1mb each) must "
+        "leave at least 1mb of the node's (8388608 bytes) to the keys of no namespace");
     check_file_error("memory = 8mb\n[namespace a]\nprefix = a\nmemory = 4mb\nttl = 5s\n",
                      ":5: namespace 'a': ttl needs l2: alone, a value lives as long as its writer "
                      "said");
@@ -789,6 +815,7 @@ int main(void)
         cmocka_unit_test(an_unknown_variable_of_ours_is_an_error),
         cmocka_unit_test(a_file_may_have_comments_a_section_indentation_and_crlf),
         cmocka_unit_test(sections_are_namespaces),
+        cmocka_unit_test(namespaces_without_memory_share_what_is_left),
         cmocka_unit_test(errors_of_namespaces_name_the_line),
         cmocka_unit_test(what_does_not_go_together_names_the_line),
         cmocka_unit_test(what_does_not_go_together_names_flag_variable_or_default),
