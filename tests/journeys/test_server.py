@@ -16,7 +16,7 @@ import redis
 
 import harness
 import wire
-from harness import SLACK_S, TERRACED, free_port, until
+from harness import SLACK_S, TERRACED, free_port, serves_hits, until
 
 own = pytest.mark.own
 CONFIG_ERROR = 78
@@ -157,8 +157,8 @@ def test_readiness_goes_off_before_the_listener_closes(stage):
 def test_metrics_are_clean_and_count(node):
     client = node.client()
     client.set("k", "v")
-    client.get("k")
-    client.get("k")
+    with node.wire() as conn:
+        until(lambda: serves_hits(node, conn, "k"), 5, "k is in L1")
     status, text = node.admin("/metrics")
     assert status == 200
     names = set(re.findall(r"^([a-z_]+)(?:\{[^}]*\})? [0-9.e+-]+$", text, re.MULTILINE))
