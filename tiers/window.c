@@ -436,14 +436,14 @@ static bool relay_must_wait(const struct tiers_relay *relay, struct slice reply)
     return (relay->keys_unknown || !is_refusal(reply)) && relay_is_strict(relay);
 }
 
-/* false: it cannot be waited. */
+/* false: it cannot be waited. Where the outcome is not known there is no reply to keep. */
 static bool relay_wait(struct tiers_relay *relay, struct slice reply)
 {
     relay->confirm.on_confirmed = relay_on_confirmed;
     relay->kept = (struct buf){0};
     if ((relay->on_kept != NULL || buf_append_slice(&relay->kept, reply) == OK) &&
         window_confirm(relay->window, &relay->confirm) == OK) {
-        if (relay->on_kept != NULL) {
+        if (relay->on_kept != NULL && !relay->is_unknown) {
             relay->on_kept(relay, reply);
         }
         return true;
@@ -504,6 +504,9 @@ static void relay_on_reply(struct link_request *request, enum status status, str
         status = UNKNOWN; /* what answered is no Redis */
         relay->confirmed = true;
     }
+    if (status == UNKNOWN) {
+        metrics_count(metrics, M_L2_UNKNOWN);
+    }
     relay->run = status == OK ? link_run(relay->link) : 0;
     /* Who is told that a write cannot run any more looks whether it did: no node may show what was before it then. */
     relay->is_unknown = status == UNKNOWN && relay->confirmed && relay_is_strict(relay);
@@ -521,8 +524,6 @@ static void relay_on_reply(struct link_request *request, enum status status, str
     }
     if (status == L2_DOWN) {
         metrics_count(metrics, M_L2_DOWN);
-    } else if (status == UNKNOWN) {
-        metrics_count(metrics, M_L2_UNKNOWN);
     }
     relay->on_reply(relay, status, reply);
 }

@@ -198,6 +198,15 @@ MUTANTS = [
     Mutant("strict is content if it cannot be told that all have applied", "section 7", [
         (WINDOW, "relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));", "relay->on_reply(relay, status == STALE ? STALE : OK, buf_slice(&kept));")],
            ["unit modes"]),
+    Mutant("strict tells UNKNOWN while another node shows what was before", "section 7", [
+        (WINDOW, "status == UNKNOWN && relay->confirmed && relay_is_strict(relay)", "false")],
+           ["unit modes", "sim storm", "journey strict unknown"]),
+    Mutant("strict says that a write was done whose outcome is not known", "T7", [
+        (WINDOW, "relay->on_kept != NULL && !relay->is_unknown", "relay->on_kept != NULL")],
+           ["unit modes", "journey strict unknown"]),
+    Mutant("strict tells UNKNOWN without a warning if it cannot be waited", "section 7", [
+        (WINDOW, "            return;\n        }\n        relay->confirmed = false;\n", "            return;\n        }\n")],
+           ["unit modes"]),
     Mutant("strict does not wait for what a script wrote", "section 7", [
         (WINDOW, "return any && namespaces_any_strict(", "return any && !relay->keys_unknown && namespaces_any_strict(")],
            ["unit modes"]),

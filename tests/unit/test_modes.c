@@ -502,6 +502,59 @@ static void who_can_keep_a_reply_gets_it_when_it_is_here(void **state)
     stage_done(&stage);
 }
 
+/* All that was sent is lost with its link, whose connection is killed over the next one. */
+static void lose_what_was_sent(struct stage *stage)
+{
+    struct roof *roof = &stage->roof;
+    struct buf sent = help_written(roof);
+    buf_done(&sent);
+    link_on_lost(roof->link, "a test", HELP_NOW);
+    link_tick(roof->link, HELP_NOW);
+    link_on_connected(roof->link, HELP_NOW);
+    sent = help_written(roof);
+    buf_done(&sent);
+    HELP_SAY(roof, ":8\r\n" HELP_BEAT_ANSWER HELP_SELECTED_8 HELP_SELECTED_8 ":1\r\n");
+    assert_int_equal(link_state(roof->link), LINK_READY);
+}
+
+static void unknown_is_told_when_no_node_shows_what_was_before(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        bool refuses;
+        unsigned waits;
+        enum status ends; /* of the wait */
+        bool confirmed;
+    } rows[] = {{"s:k", false, 1, OK, true},
+                {"s:k", false, 1, TIMEOUT, false},
+                {"s:k", true, 0, OK, false},
+                {"k", false, 0, OK, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct stage stage;
+        struct write write = {
+            .relay = {.on_kept = on_kept, .on_reply = on_write, .key_count = 1, .writes = true}};
+        strict_open(&stage);
+        struct l1_key key = namespaces_key(stage.namespaces, 0, slice_of(rows[i].key)).at;
+        write.relay.keys = &key;
+        stage.refuses = rows[i].refuses;
+        assert_int_equal(
+            tiers_relay(stage.window, &write.relay, 2, SLICE_LITERAL("*1\r\n$1\r\nX\r\n")), OK);
+        lose_what_was_sent(&stage);
+        assert_int_equal(stage.confirm_count, rows[i].waits);
+        assert_int_equal(write.ends, rows[i].waits == 0);
+        if (rows[i].waits > 0) {
+            confirm(&stage, 0, rows[i].ends);
+        }
+        assert_int_equal(write.ends, 1);
+        assert_int_equal(write.status, UNKNOWN);
+        assert_int_equal(write.relay.confirmed, rows[i].confirmed);
+        assert_int_equal(write.kept, 0); /* nobody answered */
+        assert_int_equal(metrics_read(&stage.metrics, M_L2_UNKNOWN), 1);
+        stage_done(&stage);
+    }
+}
+
 static void who_waits_for_all_nodes_and_who_does_not(void **state)
 {
     (void)state;
@@ -596,6 +649,7 @@ int main(void)
         cmocka_unit_test(strict_joins_none_while_its_fence_is_closed),
         cmocka_unit_test(a_strict_write_is_acknowledged_when_all_nodes_have_applied_it),
         cmocka_unit_test(who_can_keep_a_reply_gets_it_when_it_is_here),
+        cmocka_unit_test(unknown_is_told_when_no_node_shows_what_was_before),
         cmocka_unit_test(who_waits_for_all_nodes_and_who_does_not),
         cmocka_unit_test(what_makes_others_suspect_ends_what_looks_at_no_floor),
     };
