@@ -15,7 +15,17 @@
 enum {
     BEATS_WAITING = 16,
     FIGURES_MS = 1000,
+    TOLD_MAX = L2_URL_ADDRESS_MAX + 200,
+    TOLD_AGAIN_MS = 60000,
     PERMILLE = 1000
+};
+
+/* The last loss of a link in the log. Attempts follow one another all the while L2 is away, so the same words are told
+ * again after a minute at the earliest, with how often they were true meanwhile. */
+struct told {
+    char text[TOLD_MAX]; /* "": the link worked since */
+    int64_t at_ms;
+    unsigned times;
 };
 
 struct control_l2 {
@@ -39,6 +49,8 @@ struct control_l2 {
     const char *logged_state; /* of coherence */
     uint64_t logged_doubts;
     bool logged_untracked;
+    struct told told_control;
+    struct told told_bus;
     int64_t figures_at_ms;
     uint64_t figures_hits; /* as they were then */
     uint64_t figures_misses;
@@ -54,6 +66,26 @@ static void l2_read_clock(struct control_l2 *l2)
 static struct coherence *l2_coherence(const struct control_l2 *l2)
 {
     return tiers_coherence(l2->node->tiers);
+}
+
+static void l2_tell_loss(struct control_l2 *l2, struct told *told, const char *event,
+                         const struct link *link, const char *why)
+{
+    char address[L2_URL_ADDRESS_MAX];
+    char text[TOLD_MAX];
+    l2_url_address(link_url(link), address);
+    (void)snprintf(text, sizeof text, "%s: %s", address, why);
+    told->times++;
+    if (strcmp(text, told->text) == 0 && l2->now_ms - told->at_ms < TOLD_AGAIN_MS) {
+        return;
+    }
+    if (strcmp(text, told->text) != 0) {
+        told->times = 1;
+    }
+    log_write(&l2->node->log, LOG_WARNING, event, "times=%u %s", told->times, text);
+    memcpy(told->text, text, sizeof text);
+    told->at_ms = l2->now_ms;
+    told->times = 0;
 }
 
 /* --- the control link: beats and what L2 can do ---------------------------------------------------------------------------- */
@@ -147,6 +179,7 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
     if (link_state(l2->bus) == LINK_DOWN) {
         link_go_to(l2->bus, link_url(link), 0, l2->now_ms);
     }
+    l2->told_control.text[0] = '\0';
     log_write(&l2->node->log, LOG_NOTICE, "l2_up", "epoch=%llu",
               (unsigned long long)answer->epoch.counter);
     if (!l2->commands_waiting) {
@@ -159,11 +192,10 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
 static void l2_on_link_down(struct link *link, void *arg, const char *why)
 {
     struct control_l2 *l2 = arg;
-    (void)link;
     l2_read_clock(l2);
     coherence_on_control_lost(l2_coherence(l2));
     tiers_set_l2_up(l2->node->tiers, false);
-    log_write(&l2->node->log, LOG_WARNING, "l2_down", "%s", why);
+    l2_tell_loss(l2, &l2->told_control, "l2_down", link, why);
     l2_finder_on_failure(l2->finder, why, l2->now_ms);
 }
 
@@ -192,10 +224,9 @@ static void l2_on_bus_ready(struct link *link, void *arg, const struct beat_answ
 static void l2_on_bus_down(struct link *link, void *arg, const char *why)
 {
     struct control_l2 *l2 = arg;
-    (void)link;
     l2_read_clock(l2);
     coherence_on_bus_lost(l2_coherence(l2), why, l2->now_ms);
-    log_write(&l2->node->log, LOG_WARNING, "bus_down", "%s", why);
+    l2_tell_loss(l2, &l2->told_bus, "bus_down", link, why);
 }
 
 static void l2_on_bus_push(struct link *link, void *arg, struct slice reply)
@@ -304,6 +335,9 @@ static void l2_log_coherence(struct control_l2 *l2)
         l2->logged_untracked = !coherence->tracks;
         l2_log_tracking(l2, coherence);
     }
+    if (coherence->state == COHERENCE_SYNCED) {
+        l2->told_bus.text[0] = '\0';
+    }
     if (l2->logged_state == NULL || strcmp(l2->logged_state, coherence->state_name) != 0) {
         l2->logged_state = coherence->state_name;
         log_write(&l2->node->log, LOG_NOTICE, "coherence", "%s%s%s", coherence->state_name,
@@ -312,6 +346,18 @@ static void l2_log_coherence(struct control_l2 *l2)
 }
 
 /* --- which L2 ---------------------------------------------------------------------------------------------------------------- */
+
+static void l2_close_dead_bus(struct control_l2 *l2)
+{
+    struct coherence_description seen;
+    if (link_state(l2->bus) != LINK_READY || !coherence_bus_is_dead(l2_coherence(l2), l2->now_ms)) {
+        return;
+    }
+    coherence_describe(l2_coherence(l2), &seen); /* a refusal, for one, in L2's own words */
+    link_close(l2->bus,
+               seen.state == COHERENCE_DETACHED ? seen.reason : "the bus does not echo beats",
+               l2->now_ms);
+}
 
 /* Links reconnect one by one; what they find may be the former master at first. */
 static void l2_close_wrong_link(struct control_l2 *l2)
@@ -432,9 +478,7 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     }
     link_tick(l2->control, l2->now_ms);
     link_tick(l2->bus, l2->now_ms);
-    if (link_state(l2->bus) == LINK_READY && coherence_bus_is_dead(coherence, l2->now_ms)) {
-        link_close(l2->bus, "the bus does not echo beats", l2->now_ms);
-    }
+    l2_close_dead_bus(l2);
     l2_close_wrong_link(l2);
     l2_tell_figures(l2);
     l2_beat(l2);

@@ -482,7 +482,7 @@ void coherence_on_bus_up(struct coherence *coherence, const struct beat_answer *
     coherence->heard_at_ms = now_ms;
     own_beats_void(&coherence->beats); /* their echoes went by unheard */
     coherence_interrupt(coherence, now_ms);
-    coherence_move(coherence, COHERENCE_DETACHED, "the bus is being subscribed");
+    coherence_move(coherence, COHERENCE_DETACHED, "the bus did not answer its subscription yet");
     coherence_show(coherence);
 }
 

@@ -47,6 +47,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
 
+def log_lines(node, event):
+    return [line for line in node.process.log(200_000).splitlines() if f"event={event} " in line]
+
+
 def until(condition, deadline_s=5.0, what=None, every_s=0.005):
     """Polls `condition` until it is true and returns what it gave; fails with `what` after the deadline."""
     ends_at = time.monotonic() + deadline_s

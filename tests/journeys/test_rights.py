@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness import BOUND_S, SLACK_S, documented_rules, until
+from harness import BOUND_S, SLACK_S, documented_rules, log_lines, until
 from history_run import finish_load, judge, start_load, wait_begun
 
 pytestmark = pytest.mark.own
@@ -34,7 +34,7 @@ def launch(stage, url, *flags):
 
 
 def log_line(node, event):
-    return next((line for line in node.process.log(64000).splitlines() if f"event={event} " in line), "")
+    return next(iter(log_lines(node, event)), "")
 
 
 # --- exactly these rights ---------------------------------------------------------------------------------------------
@@ -136,6 +136,36 @@ def test_a_redis_that_comes_later_is_asked_too(stage):
     redis_server.flags += ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"]
     assert redis_server.start()
     until(lambda: node.info().get("l2_may_evict_nodes_keys") == "1", 15, "the policy of the new one is seen")
+
+
+# --- what the log tells of an L2 that cannot be had --------------------------------------------------------------------
+
+def failures(node):
+    return int(re.search(r"failures=(\d+)", node.info()["l2_endpoint_0"]).group(1))
+
+
+def test_an_l2_that_refuses_is_told_once_with_its_address(stage):
+    """However often it is tried: one line for each link."""
+    redis_server = stage.redis("--requirepass", "right-one")
+    node = launch(stage, f"redis://:wrong-one@127.0.0.1:{redis_server.port}")
+    until(node.answers_ping, 10, "the node runs without its L2")
+    until(lambda: failures(node) >= 3, 15, "it tries again and again")
+    for event in ("l2_down", "bus_down"):
+        lines = log_lines(node, event)
+        assert len(lines) == 1 and f"127.0.0.1:{redis_server.port}: WRONGPASS" in lines[0], lines
+    assert "wrong-one" not in node.process.log(64000)
+    redis_server.process.kill()
+    until(lambda: len(log_lines(node, "l2_down")) == 2, 10, "another reason is another line")
+    assert f"127.0.0.1:{redis_server.port}: Connection refused" in log_lines(node, "l2_down")[1]
+
+
+def test_a_node_is_no_l2_and_the_log_says_why(stage, redis_server):
+    front = stage.node(l2=redis_server)
+    node = launch(stage, f"redis://127.0.0.1:{front.port}")
+    until(lambda: log_lines(node, "bus_down"), 10, "its bus is refused")
+    until(lambda: int(node.info()["l2_losses"]) >= 3, 15, "it is tried again and again")
+    lines = log_lines(node, "bus_down")
+    assert len(lines) == 1 and re.search(r"the bus was refused: .*'SUBSCRIBE' is not served by", lines[0]), lines
 
 
 # --- eviction ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import time
 import pytest
 
 import wire
-from harness import BOUND_S, SLACK_S, documented_rules, until
+from harness import BOUND_S, SLACK_S, documented_rules, log_lines, until
 from history_run import finish_load, judge, start_load, wait_begun
 from proxy import FaultProxy
 
@@ -51,10 +51,6 @@ def hot(node, conn, key):
 def get(conn, key):
     reply = conn.ask("GET", key)
     return None if reply is wire.NULL_BULK else reply
-
-
-def log_lines(node, event):
-    return [line for line in node.process.log(200_000).splitlines() if f"event={event} " in line]
 
 
 # --- coherent for what nodes write ------------------------------------------------------------------------------------
