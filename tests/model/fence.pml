@@ -7,14 +7,16 @@
  * the reading of a clock and its use, between the receiving of an announcement and its applying.
  *
  * Abstracted: links are never lost and nothing on the bus is (token.pml, epoch.pml); versions count 1, 2, 3; 0 is
- * nothing. over[v] is the tick in which the write that replaced v was acknowledged, at the earliest.
+ * nothing. over[v] is the tick in which the write that replaced v was acknowledged, at the earliest: in the tick in which
+ * it ran, for an answer may leave in front of the announcement. A beat's frame lies on the bus at once; what changed is
+ * announced at the end of the cycle, some time after, the nodes' own keys with it (docs/decisions/010).
  *
  * Proved: I1. What a reader gets that came at s was not replaced by a write acknowledged before s - T; that holds for
  * hits and for those who join a read under way. I6: H never overtakes an announcement.
  *
  * Switches, each a rule broken: H_RECEIVE_TIME (H := when the echo came), CLOCK_AFTER_SEND (the beat's time is read
  * when it has gone out), FENCE_TIMER (a timer opens and closes the fence), BEAT_ON_DATA_LINK (a PING on the worker's
- * link proves the bus), H_BEFORE_LAST_SLICE, CLOCK_BEFORE_RECV (the worker's), JOIN_ANY_AGE. */
+ * link proves the bus), H_BEFORE_LAST_SLICE, H_AT_ECHO (not behind the next announcement), CLOCK_BEFORE_RECV (the worker's), JOIN_ANY_AGE. */
 #ifndef T
 #define T 2
 #endif
@@ -35,16 +37,18 @@ byte now = 1;
 /* --- Redis --- */
 byte l2 = 1;
 byte over[4] = NEVER;
+byte owed;               /* what changed and is not announced: 1 the nodes' own keys, 2 the key, too */
 mtype = { CHANGED, ECHO };
-chan bus = [BUS_MAX] of { mtype, byte };     /* an echo: when its beat was sent */
+chan bus = [BUS_MAX] of { mtype, byte };     /* an echo: when its beat was sent; a change: as owed */
 chan data = [2] of { byte };                 /* BEAT_ON_DATA_LINK: the answers */
 
 /* --- the control loop --- */
 byte horizon = 1;        /* H */
+byte unproved;           /* of the newest echo since the last announcement; 0: none */
 byte beat_clock;         /* read, and not yet sent; 0: none */
 byte beat_sent;          /* on its way to Redis, sent then; 0: none */
 bit late;                /* CLOCK_AFTER_SEND: its time is still to be read */
-bit slices;              /* announcements received and not yet applied */
+byte slices;             /* announcements received and not yet applied */
 bit flag = 1;            /* FENCE_TIMER's */
 
 /* --- L1 and the worker --- */
@@ -70,6 +74,14 @@ inline get(s, v)
 }
 
 inline end_key() { entry = 0; claim = 0 }
+
+inline prove()
+{
+    if
+    :: unproved != 0 -> horizon = unproved; unproved = 0
+    :: else
+    fi
+}
 
 inline serve()
 {
@@ -108,13 +120,15 @@ end:
     :: d_step { now < END -> now++ }
 
     /* Redis */
-    :: d_step { l2 <= WRITES && nfull(bus) -> bus!CHANGED,0; over[l2] = now; l2++ } /* announced, then answered */
+    :: d_step { l2 <= WRITES -> over[l2] = now; l2++; owed = 2 } /* and answered, from now on */
+    :: d_step { owed && nfull(bus) -> bus!CHANGED,owed; owed = 0 } /* the cycle ends */
     :: d_step { beat_sent != 0 && nfull(bus) && nfull(data) ->
 #ifdef BEAT_ON_DATA_LINK
         data!beat_sent;
 #else
         bus!ECHO,beat_sent;
 #endif
+        owed = (owed == 0 -> 1 : owed); /* terrace:seq */
         beat_sent = 0 }
     :: d_step { read_since != 0 && read_value == 0 -> read_value = l2 }
 
@@ -133,17 +147,29 @@ end:
 #endif
         bus?message,sent;
         if
-        :: message == CHANGED -> slices = 1
-        :: message == ECHO && sent == NEVER -> horizon = beat_clock /* CLOCK_AFTER_SEND */
+        :: message == CHANGED -> slices = sent;
+#ifdef H_BEFORE_LAST_SLICE
+            prove()
+#endif
+        :: message == ECHO && sent == NEVER -> unproved = beat_clock /* CLOCK_AFTER_SEND */
         :: message == ECHO && sent != NEVER ->
 #ifdef H_RECEIVE_TIME
-            horizon = now
+            unproved = now
 #else
-            horizon = sent
+            unproved = sent
 #endif
         fi;
+#ifdef H_AT_ECHO
+        prove();
+#endif
         message = 0; sent = 0 }
-    :: d_step { slices -> end_key(); slices = 0 }
+    :: d_step { slices ->
+        if
+        :: slices == 2 -> end_key()
+        :: else
+        fi;
+        slices = 0;
+        prove() }
 #ifdef BEAT_ON_DATA_LINK
     :: d_step { nempty(data) -> data?horizon }
 #endif

@@ -56,11 +56,11 @@ MODELS = {
         "own bounds": {"ANY_PONG": "OPS=3 STRANGER=0 LOSSES=0 FAILS=0"},
     },
     "fence": {
-        "short": ["T=1 END=3 WRITES=1"],
-        "full": ["T=1 END=4 WRITES=1"],
-        "variants": "T=1 END=4 WRITES=1",
+        "short": ["T=1 END=3 WRITES=1 BUS_MAX=2"],
+        "full": ["T=1 END=4 WRITES=1 BUS_MAX=3"],
+        "variants": "T=1 END=3 WRITES=1 BUS_MAX=2",
         "fail": ["H_RECEIVE_TIME", "CLOCK_AFTER_SEND", "FENCE_TIMER", "BEAT_ON_DATA_LINK", "H_BEFORE_LAST_SLICE",
-                 "CLOCK_BEFORE_RECV", "JOIN_ANY_AGE"],
+                 "CLOCK_BEFORE_RECV", "JOIN_ANY_AGE", "H_AT_ECHO"],
     },
     "epoch": {
         "short": ["END=3 MOVES=1 OTHERS=0"],
@@ -79,11 +79,10 @@ MODELS = {
                  "ANY_NEW_RUN_ID"],
     },
     "strict": {
-        "short": ["T_HOLDER=1 END=3", "T_HOLDER=1 END=3 READ=1", "T_HOLDER=1 END=3 FLIGHT=1 LOSSES=0"],
-        "full": ["T_HOLDER=1 END=4", "T_HOLDER=1 END=4 READ=1", "T_HOLDER=1 END=3 FLIGHT=1"],
+        "short": ["T_HOLDER=1 END=3"],
+        "full": ["T_HOLDER=1 END=4"],
         "variants": "T_HOLDER=1 END=4",
-        "fail": ["AT_ANSWER", "NO_OWN_MARKER", "MARKER_EARLY", "NO_LISTENING_TIME", "OWN_T", "LIVE_ONLY_APPLIED_BUS",
-                 "READ=1 AT_ANSWER", "READ=1 MARKER_EARLY", "FLIGHT=1 JOIN_FENCED", "FLIGHT=1 JOIN_ENDED"],
+        "fail": ["AT_ANSWER", "NO_OWN_MARKER", "MARKER_EARLY", "NO_LISTENING_TIME", "OWN_T", "LIVE_ONLY_APPLIED_BUS"],
     },
 }
 
