@@ -9,7 +9,7 @@
  * Abstracted: links are never lost and nothing on the bus is (token.pml, epoch.pml); versions count 1, 2, 3; 0 is
  * nothing. over[v] is the tick in which the write that replaced v was acknowledged, at the earliest: in the tick in which
  * it ran, for an answer may leave in front of the announcement. A beat's frame lies on the bus at once; what changed is
- * announced at the end of the cycle, some time after, the nodes' own keys with it (docs/decisions/010).
+ * announced at the end of the cycle, some time after, the nodes' own keys with it (docs/decisions/011).
  *
  * Proved: I1. What a reader gets that came at s was not replaced by a write acknowledged before s - T; that holds for
  * hits and for those who join a read under way. I6: H never overtakes an announcement.
