@@ -19,8 +19,9 @@
 struct relay {
     struct tiers_relay tiers;
     struct answer *answer;
-    bool owes; /* a barrier */
-    bool kept; /* the answer has the reply already */
+    bool owes;                       /* a barrier */
+    bool kept;                       /* the answer has the reply already */
+    char error[ERRORSTATS_WORD_MAX]; /* of a reply that is kept: counted when it is told */
     struct barrier_place place;
     struct l1_key keys[];
 };
@@ -66,14 +67,14 @@ static void relay_say_unknown(struct reply *reply, struct worker *worker, bool c
 
 /* --- the way up ------------------------------------------------------------------------------------------------------- */
 
-static void relay_count_error(struct worker *worker, struct slice reply)
+/* The kind of an error, or as much of it as is counted. */
+static void relay_error_kind(struct slice reply, char kind[ERRORSTATS_WORD_MAX])
 {
-    char text[64];
-    size_t size = reply.size - 1 < sizeof(text) - 1 ? reply.size - 1 : sizeof(text) - 1;
-    memcpy(text, reply.data + 1, size);
-    text[size] = '\0';
-    text[strcspn(text, "\r\n")] = '\0';
-    errorstats_count(worker->node->errorstats, text);
+    const size_t most = ERRORSTATS_WORD_MAX - 1;
+    const size_t size = reply.size - 1 < most ? reply.size - 1 : most;
+    memcpy(kind, reply.data + 1, size);
+    kind[size] = '\0';
+    kind[strcspn(kind, "\r\n")] = '\0';
 }
 
 /* Strict: what L2 answered may not be told, but what came of a write is. */
@@ -88,6 +89,14 @@ static void relay_say_stale(struct answer *answer, const struct tiers_relay *tie
     } else {
         reply_error(&answer->reply, "STALE the write was done, but it is not known whether every "
                                     "node has applied it (mode strict)");
+    }
+}
+
+static void relay_put(struct answer *answer, struct slice bytes)
+{
+    answer->reply.failed = answer->reply.failed || is_error(bytes);
+    if (answer->conn != NULL) {
+        reply_raw(&answer->reply, bytes);
     }
 }
 
@@ -107,12 +116,11 @@ void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum s
         return;
     }
     if (is_error(bytes)) {
-        answer->reply.failed = true;
-        relay_count_error(answer->worker, bytes);
+        char kind[ERRORSTATS_WORD_MAX];
+        relay_error_kind(bytes, kind);
+        errorstats_count(answer->worker->node->errorstats, kind);
     }
-    if (answer->conn != NULL) {
-        reply_raw(&answer->reply, bytes);
-    }
+    relay_put(answer, bytes);
 }
 
 /* Strict: it waits in the answer, where it is counted, and dropped when its client goes. */
@@ -120,7 +128,10 @@ static void relay_on_kept(struct tiers_relay *tiers, struct slice bytes)
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     relay->kept = true;
-    relay_answer(relay->answer, tiers, OK, bytes);
+    if (is_error(bytes)) {
+        relay_error_kind(bytes, relay->error);
+    }
+    relay_put(relay->answer, bytes);
     answer_arrive(relay->answer);
 }
 
@@ -138,6 +149,8 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
         relay_answer(answer, tiers, status, bytes);
     } else if (status != OK) {
         relay_take_back(answer, tiers);
+    } else if (relay->error[0] != '\0') {
+        errorstats_count(answer->worker->node->errorstats, relay->error);
     }
     if (relay->owes && status != L2_DOWN) {
         answer_arrive(answer);
@@ -359,6 +372,8 @@ static struct relay *relay_new(const struct call *call)
                                       .ends_dbs = relay_ends(call),
                                       .writes = relay_writes(call->command),
                                       .keys_unknown = relay_owes(call) || left_out,
+                                      .runs_code = is_script(call->command) ||
+                                                   (call->command->flags & COMMAND_MODULE) != 0,
                                       .strays = relay_strays(call->command),
                                       .patient = count > 1 || call->command->run == NULL ||
                                                  call->command->first_key == 0,

@@ -220,6 +220,7 @@ struct tiers_relay {
     bool patient;      /* wait as long as relay_ms instead of read_ms */
     bool confirmed;    /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */
     bool keys_unknown; /* it may change, or show, more than `keys` */
+    bool runs_code;    /* a script, or a module's: its errors may say anything */
     bool
         strays; /* a write may change keys that the table does not name: all nodes are told to suspect */
     uint8_t db;

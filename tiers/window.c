@@ -412,16 +412,11 @@ static void relay_on_confirmed(struct tiers_confirm *confirm, enum status status
     buf_done(&kept);
 }
 
-/* An error that speaks of Redis itself, or of who asks: it tells nothing about a key, and while it lasts no marker may
- * come home either. */
-static bool is_refusal(struct slice reply)
+static bool begins_with_one_of(struct slice reply, const char *const *words, size_t count)
 {
-    static const char *const words[] = {"READONLY", "NOREPLICAS", "OOM",         "MISCONF",
-                                        "LOADING",  "BUSY",       "MASTERDOWN",  "NOAUTH",
-                                        "NOPERM",   "NOSCRIPT",   "CLUSTERDOWN", "EXECABORT"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         const size_t size = strlen(words[i]);
-        if (reply.size > size + 1 && reply.data[0] == REPLY_ERROR && reply.data[size + 1] == ' ' &&
+        if (reply.size > size + 1 && reply.data[0] == REPLY_ERROR &&
             memcmp(reply.data + 1, words[i], size) == 0) {
             return true;
         }
@@ -429,11 +424,32 @@ static bool is_refusal(struct slice reply)
     return false;
 }
 
-/* Other errors tell what a key holds (WRONGTYPE, no such key, not an integer), as values do; a script keeps what ran
- * before its error, whichever it is. */
+/* An error that speaks of Redis itself, or of who asks: it tells nothing about a key, and while it lasts no marker may
+ * come home either. */
+static bool is_refusal(struct slice reply)
+{
+    static const char *const words[] = {"READONLY ", "NOREPLICAS ", "OOM ",         "MISCONF ",
+                                        "LOADING ",  "BUSY ",       "MASTERDOWN ",  "NOAUTH ",
+                                        "NOPERM ",   "NOSCRIPT ",   "CLUSTERDOWN ", "EXECABORT "};
+    return begins_with_one_of(reply, words, sizeof(words) / sizeof(words[0]));
+}
+
+/* What Redis says before it runs anything. Not syntax errors: GEORADIUS looks at its key first, so that one tells that the
+ * key holds nothing of another type. */
+static bool is_no_call(struct slice reply)
+{
+    static const char *const words[] = {"ERR unknown command ", "ERR unknown subcommand ",
+                                        "ERR wrong number of arguments for "};
+    return begins_with_one_of(reply, words, sizeof(words) / sizeof(words[0]));
+}
+
+/* Other errors tell what a key holds (WRONGTYPE, no such key, not an integer), as values do. A script keeps what ran
+ * before its error, whichever it is, and makes up errors. */
 static bool relay_must_wait(const struct tiers_relay *relay, struct slice reply)
 {
-    return (relay->keys_unknown || !is_refusal(reply)) && relay_is_strict(relay);
+    const bool tells_nothing =
+        (!relay->runs_code && is_no_call(reply)) || (!relay->keys_unknown && is_refusal(reply));
+    return !tells_nothing && relay_is_strict(relay);
 }
 
 /* false: it cannot be waited. Where the outcome is not known there is no reply to keep. */

@@ -455,6 +455,12 @@ def test_strict_with_redis_away_and_with_the_bus_cut(stage):
         assert conn.ask("STRLEN", "k").startswith(b"STALE L2 has answered, but")
         assert conn.ask("HSET", "k", "f", "v").startswith(b"STALE L2 has answered the write with an error, but"), \
             "it would tell that k holds a string"
+        for words, kind in ((["XGROUP", "NONE", "k"], b"ERR unknown subcommand"),
+                            (["XGROUP", "DESTROY", "k"], b"ERR wrong number of arguments for")):
+            assert conn.ask(*words).startswith(kind), "it tells nothing of a key"
+        assert conn.ask("EVAL", "return redis.error_reply('ERR unknown command x')", "0").startswith(b"STALE ")
+        counts = node.info("errorstats")
+        assert "errorstat_WRONGTYPE" not in counts, "nobody was told so"
         assert conn.ask("CACHE.INVALIDATE", "KEY", "k").startswith(b"STALE the write was done, but")
         assert redis_server.client().get("k") is None
         assert conn.ask("SET", "k", "w").startswith(b"STALE the write was done, but")

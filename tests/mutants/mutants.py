@@ -190,10 +190,13 @@ MUTANTS = [
         (FLIGHT, "status == OK || (status == L2_ERROR && !error_is_of_l2(value.error));", "status == OK;")],
            ["unit modes"]),
     Mutant("a strict write tells at once that a key is no string", "section 7", [
-        (WINDOW, "relay->keys_unknown || !is_refusal(reply)", "relay->keys_unknown || reply.size == 0 || reply.data[0] != REPLY_ERROR || is_refusal(reply)")],
+        (WINDOW, "return !tells_nothing && relay", "return reply.data[0] != REPLY_ERROR && relay")],
            ["unit modes"]),
     Mutant("a strict write waits for markers while Redis refuses them", "section 7", [
-        (WINDOW, "relay->keys_unknown || !is_refusal(reply)", "relay->keys_unknown || !is_refusal(reply) || reply.size > 0")],
+        (WINDOW, "(!relay->keys_unknown && is_refusal(reply))", "(reply.size == 0 && is_refusal(reply))")],
+           ["unit modes"]),
+    Mutant("strict believes a script that says that nothing ran", "section 7", [
+        (WINDOW, "!relay->runs_code && is_no_call(reply)", "is_no_call(reply)")],
            ["unit modes"]),
     Mutant("strict is content if it cannot be told that all have applied", "section 7", [
         (WINDOW, "relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));", "relay->on_reply(relay, status == STALE ? STALE : OK, buf_slice(&kept));")],

@@ -565,32 +565,39 @@ static void who_waits_for_all_nodes_and_who_does_not(void **state)
         uint16_t ends_dbs;
         const char *reply;
         bool waits;
+        bool runs_code;
     } rows[] = {
-        {"s:k", true, false, 0, "+OK\r\n", true},
-        {"s:k", false, false, 0, ":1\r\n", true},
-        {"s:k", true, false, 0, "-ERR x\r\n", true},
-        {"s:k", true, true, 0, "-ERR\r\n", true},
-        {"s:k", false, false, 0, "-WRONGTYPE x\r\n", true},
-        {"s:k", true, false, 0, "-BUSYKEY x\r\n", true},
-        {"s:k", true, false, 0, "-BUSY x\r\n", false},
-        {"s:k", true, false, 0, "-READONLY x\r\n", false},
-        {"s:k", true, false, 0, "-OOM x\r\n", false},
-        {"s:k", true, true, 0, "-OOM x\r\n", true},
-        {"k", true, false, 0, "-ERR x\r\n", false},
-        {"k", true, false, 0, "+OK\r\n", false},
-        {"k", false, false, 0, ":1\r\n", false},
-        {"k", true, true, 0, "+OK\r\n", true},
-        {"k", true, false, 1, "+OK\r\n", true},
-        {NULL, true, false, 0, "+OK\r\n", true},
-        {NULL, false, false, 0, "+OK\r\n", false},
-        {NULL, false, true, 0, "+OK\r\n", true},
-        {"k", false, true, 0, "+OK\r\n", true},
+        {"s:k", true, false, 0, "+OK\r\n", true, false},
+        {"s:k", false, false, 0, ":1\r\n", true, false},
+        {"s:k", true, false, 0, "-ERR x\r\n", true, false},
+        {"s:k", true, true, 0, "-ERR\r\n", true, false},
+        {"s:k", false, false, 0, "-WRONGTYPE x\r\n", true, false},
+        {"s:k", true, false, 0, "-BUSYKEY x\r\n", true, false},
+        {"s:k", true, false, 0, "-BUSY x\r\n", false, false},
+        {"s:k", true, false, 0, "-READONLY x\r\n", false, false},
+        {"s:k", true, false, 0, "-OOM x\r\n", false, false},
+        {"s:k", true, true, 0, "-OOM x\r\n", true, false},
+        {"s:k", true, false, 0, "-ERR syntax error\r\n", true, false},
+        {"s:k", true, false, 0, "-ERR wrong number of arguments for 'x'\r\n", false, false},
+        {NULL, true, true, 0, "-ERR unknown command 'x'\r\n", false, false},
+        {NULL, true, true, 0, "-ERR unknown subcommand 'x'\r\n", false, false},
+        {NULL, true, true, 0, "-ERR unknown command 'x'\r\n", true, true},
+        {"k", true, false, 0, "-ERR x\r\n", false, false},
+        {"k", true, false, 0, "+OK\r\n", false, false},
+        {"k", false, false, 0, ":1\r\n", false, false},
+        {"k", true, true, 0, "+OK\r\n", true, false},
+        {"k", true, false, 1, "+OK\r\n", true, false},
+        {NULL, true, false, 0, "+OK\r\n", true, false},
+        {NULL, false, false, 0, "+OK\r\n", false, false},
+        {NULL, false, true, 0, "+OK\r\n", true, false},
+        {"k", false, true, 0, "+OK\r\n", true, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct stage stage;
         struct write write = {.relay = {.on_reply = on_write,
                                         .writes = rows[i].writes,
                                         .keys_unknown = rows[i].keys_unknown,
+                                        .runs_code = rows[i].runs_code,
                                         .ends_dbs = rows[i].ends_dbs}};
         struct l1_key key;
         strict_open(&stage);
