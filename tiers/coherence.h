@@ -170,7 +170,7 @@ const struct coherence_view *coherence_view(const struct coherence *coherence);
 /* The least and the largest T of all namespaces, when they change. Beats go out every quarter of the least, but not less
  * than 25 ms apart, and say the largest: for that long another node may have to reckon with what is served here. */
 void coherence_set_bounds(struct coherence *coherence, uint32_t least_ms, uint32_t most_ms);
-/* The largest T that the other nodes were told of by the newest beat that came home. */
+/* The largest T that the other nodes were told of by the newest beat that is proved. */
 uint32_t coherence_told_bound_ms(const struct coherence *coherence);
 
 /* --- beats, over the control link --- */

@@ -131,8 +131,8 @@ static void echo_came(struct coherence *coherence, const struct frame *frame, ui
     }
     coherence_count(coherence, M_BEATS_HOME, 1);
     coherence->reported_seq = beat->applied_seq;
-    coherence->told_ms = bound_ms;
     coherence->unproved.home_ms = beat->sent_at_ms;
+    coherence->unproved.told_ms = bound_ms;
     if (beat->marker != 0) {
         coherence->unproved.marker = beat->marker;
         coherence->unproved.marker_seq = frame->seq_first;

@@ -42,9 +42,10 @@ struct seen_run {
 
 /* What the frames since the last announcement of keys will prove, once the next one is applied (coherence.h, PROOF). */
 struct unproved {
-    uint64_t seq;    /* the newest of them; 0: there are none */
-    int64_t home_ms; /* send time of the newest own beat among them; 0: none */
-    uint64_t marker; /* ordinal of the newest own marker among them; 0: none */
+    uint64_t seq;     /* the newest of them; 0: there are none */
+    int64_t home_ms;  /* send time of the newest own beat among them; 0: none */
+    uint32_t told_ms; /* T as that beat said */
+    uint64_t marker;  /* ordinal of the newest own marker among them; 0: none */
     uint64_t marker_seq;
     bool ack; /* one asks all who applied it to beat at once */
 };
@@ -53,7 +54,7 @@ struct coherence {
     unsigned magic;
     struct coherence_options options;
     uint32_t most_ms; /* the largest T of any namespace */
-    uint32_t told_ms; /* as the newest beat said that came home; 0: none did */
+    uint32_t told_ms; /* as the newest beat said that is proved; 0: none is */
     struct coherence_view view;
     struct rand rand;
     enum coherence_state state;

@@ -84,6 +84,7 @@ void coherence_prove(struct coherence *coherence, int64_t now_ms)
     if (proved.home_ms != 0) {
         coherence->echo_ms = now_ms - proved.home_ms;
         coherence->home_ms = proved.home_ms;
+        coherence->told_ms = proved.told_ms;
         coherence_open(coherence);
     }
     if (proved.marker != 0) {

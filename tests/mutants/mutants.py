@@ -312,6 +312,9 @@ MUTANTS = [
         (BUS, "        coherence->unproved.marker = beat->marker;\n",
          "        waiters_home(&coherence->waiters, beat->marker, frame->seq_first, &coherence->peers, coherence->heard_at_ms);\n")],
            ["unit coherence_wait"]),
+    Mutant("a larger T is made use of in front of what Redis still owes", "section 7", [
+        (BUS, "    coherence->unproved.told_ms = bound_ms;\n", "    coherence->unproved.told_ms = bound_ms;\n    coherence->told_ms = bound_ms;\n")],
+           ["unit coherence_proof"]),
     Mutant("nil is taken for what Redis owes", "I6", [
         (BUS, "        namespaces_flush_all(coherence->options.namespaces);\n        coherence->hurry = true;\n",
          "        namespaces_flush_all(coherence->options.namespaces);\n        coherence_prove(coherence, now_ms);\n")],

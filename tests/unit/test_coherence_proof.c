@@ -56,6 +56,26 @@ static void nothing_else_takes_the_place_of_that_announcement(void **state)
     stage_done(&stage);
 }
 
+/* Others may have been answered by the T before, over a write whose announcement is still to come. */
+static void a_larger_t_is_not_made_use_of_before_that_announcement(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    coherence_set_bounds(stage.coherence, T_MS, 10 * T_MS);
+    stage_beat(&stage);
+    stage_answer(&stage);
+    char body[FRAME_BEAT_BODY_SIZE];
+    frame_beat_write(body, &stage.beat);
+    struct frame echo = stage_frame(&stage, NODE, stage.nonce, ++stage.seq);
+    echo.body = (struct slice){body, sizeof body};
+    stage_publish(&stage, &echo);
+    assert_int_not_equal(coherence_told_bound_ms(stage.coherence), 10 * T_MS);
+    stage_flush(&stage);
+    assert_int_equal(coherence_told_bound_ms(stage.coherence), 10 * T_MS);
+    stage_done(&stage);
+}
+
 /* The next beat says what is proved, not what came. */
 static void what_is_not_proved_is_not_reported(void **state)
 {
@@ -158,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_horizon_waits_for_the_announcement_behind_the_echo),
         cmocka_unit_test(nothing_else_takes_the_place_of_that_announcement),
+        cmocka_unit_test(a_larger_t_is_not_made_use_of_before_that_announcement),
         cmocka_unit_test(what_is_not_proved_is_not_reported),
         cmocka_unit_test(the_newest_of_several_echoes_is_proved),
         cmocka_unit_test(a_doubt_in_between_leaves_nothing_to_prove),
