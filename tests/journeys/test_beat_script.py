@@ -251,7 +251,7 @@ def test_a_missing_field_never_goes_unnoticed(server, field):
     assert meta(server)[field.encode()]
 
 
-@pytest.mark.parametrize("value", [b"garbage", b"", b"-1", b"1e3", b"9" * 16, b"9223372036854775807"])
+@pytest.mark.parametrize("value", [b"garbage", b"", b"-1", b"1e3", b"9" * 16, b"9223372036854775807", b"0", b"4294967295"])
 @pytest.mark.parametrize("ask, seq", [(beat, 1), (greet, 0)])
 def test_a_seq_that_is_not_ours_is_a_new_epoch(server, value, ask, seq):
     first = beat(server)
@@ -483,7 +483,7 @@ def test_records_of_nodes_that_left_go_in_time(server):
     beat(server, node=2, deadline_ms=11 * hour_ms + 1)
     client = server.client(db=DB)
     client.hset("terrace:nodes", "garbage", "garbage")
-    client.set("terrace:seq", 1022)
+    client.set("terrace:seq", base(1) + 1022)
     beat(server, node=3, deadline_ms=12 * hour_ms)
     assert sorted(client.hkeys("terrace:nodes")) == [b"1", b"2", b"3", b"garbage"]
     beat(server, node=3, deadline_ms=12 * hour_ms)  # the 1024th

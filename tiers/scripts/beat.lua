@@ -71,6 +71,12 @@ if known > 0 and counter >= 10000000000000 and counter > known + 1048576 then
     counter = 0
 end
 
+-- Every seq of an epoch is above all of the epochs before: who holds one of them waits for what came later still, also on
+-- a node that has not heard of the new epoch (WAITSEQ, ATLEAST).
+local function base_of(epoch)
+    return epoch < 2097152 and epoch * 4294967296 or 0
+end
+
 local counts = type(last) == 'string' and #last <= 16 and string.match(last, '^%d+$') and tonumber(last) < 9007199254740992
 local why -- a new epoch must begin
 if counter == 0 or not random or #random ~= 8 then
@@ -81,7 +87,7 @@ elseif meta[3] ~= run then
     why = 'another process has the data: its run_id is ' .. run
 elseif meta[4] ~= replid and string.find(replid2, '[^0]') then -- all zeros: the first replica came, no loss
     why = 'it was promoted: its replication id is ' .. replid
-elseif not counts then -- evicted, deleted by hand, or overwritten
+elseif not counts or tonumber(last) < base_of(counter) then -- evicted, deleted by hand, or overwritten
     why = 'terrace:seq is missing or not ours'
 end
 
@@ -106,9 +112,7 @@ if why then
         redis.call('DEL', 'terrace:meta')
     end
     redis.call('HSET', 'terrace:meta', 'epoch', counter, 'rand', random)
-    -- Every seq of this epoch is above all of the epochs before: who holds one of them waits for what came later still,
-    -- also on a node that has not heard of the new epoch (WAITSEQ, ATLEAST).
-    local base = counter < 2097152 and counter * 4294967296 or 0
+    local base = base_of(counter)
     if not counts or tonumber(last) < base then
         last = string.format('%.0f', base)
         redis.call('SET', 'terrace:seq', last)
