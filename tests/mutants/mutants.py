@@ -434,7 +434,10 @@ MUTANTS = [
         (SCRIPT, "elseif meta[4] ~= replid and string.find(replid2, '[^0]') then", "elseif meta[4] == nil then")],
            ["journey beat_script"]),
     Mutant("a lost seq is no new epoch", "section 4", [
-        (SCRIPT, "elseif not counts then", "elseif false then")],
+        (SCRIPT, "elseif not counts or tonumber(last) < base_of(counter) then", "elseif false then")],
+           ["journey beat_script"]),
+    Mutant("a seq below its epoch is counted on from", "section 4", [
+        (SCRIPT, "elseif not counts or tonumber(last) < base_of(counter) then", "elseif not counts then")],
            ["journey beat_script"]),
     Mutant("a check may begin an epoch", "section 4", [(SCRIPT, "    if why then\n        return redis.error_reply('EPOCH", "    if why and counter > 0 and counter == known then\n        return redis.error_reply('EPOCH")],
            ["journey beat_script"]),
