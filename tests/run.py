@@ -111,12 +111,14 @@ def model(tally):
 
 
 def sim(tally, build, mode, storms, deaf):
-    """Fixed seeds: the storm of everything, then what only the comparison of nodes can find, then nodes that come and go
-    in order, which the storm has too little time between its faults for."""
+    """Fixed seeds: the storm of everything, then what only the comparison of nodes can find, then what is rare in
+    the storm: a Redis that dies with its answers and announcements, and nodes that come and go in order."""
     program = f"{build}/{mode}/tests/sim/sim"
     whole(tally, f"sim/{mode}: {storms} seeds", [program, "--seeds", f"1..{storms}"], SANITIZER)
     whole(tally, f"sim/{mode}: {deaf} seeds with lost announcements",
           [program, "--faults", "deaf", "--nodes", "3", "--seeds", f"1..{deaf}"], SANITIZER)
+    whole(tally, f"sim/{mode}: {deaf} seeds with writes that nobody hears of",
+          [program, "--faults", "unsaid", "--nodes", "3", "--seeds", f"1..{deaf}"], SANITIZER)
     whole(tally, f"sim/{mode}: {deaf} seeds with nodes that leave",
           [program, "--faults", "leave", "--nodes", "4", "--seeds", f"1..{deaf}"], SANITIZER)
 

@@ -203,7 +203,7 @@ MUTANTS = [
            ["unit modes"]),
     Mutant("strict tells UNKNOWN while another node shows what was before", "section 7", [
         (WINDOW, "status == UNKNOWN && relay->confirmed && relay_is_strict(relay)", "false")],
-           ["unit modes", "sim storm", "journey strict unknown"]),
+           ["unit modes", "sim unsaid", "journey strict unknown"]),
     Mutant("strict says that a write was done whose outcome is not known", "T7", [
         (WINDOW, "relay->on_kept != NULL && !relay->is_unknown", "relay->on_kept != NULL")],
            ["unit modes", "journey strict unknown"]),

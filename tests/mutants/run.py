@@ -36,6 +36,7 @@ SIMS = {
     "storm": ["--seeds", "1..2000"],
     "early": ["--faults", "early", "--seeds", "1..1000"],
     "deaf": ["--faults", "deaf", "--nodes", "3", "--seeds", "1..500"],
+    "unsaid": ["--faults", "unsaid", "--nodes", "3", "--seeds", "1..1000"],
     "leave": ["--faults", "leave", "--nodes", "4", "--seeds", "1..500"],
 }
 # What a journey needs besides the node.

@@ -250,6 +250,11 @@ static void do_restart(struct world *world)
     (void)redis_restart(world->truth, &data, gone_us);
 }
 
+static void do_unsaid(struct world *world)
+{
+    world->truth->dies_unsaid = !world->nemesis->failing_over;
+}
+
 static void on_endpoint(struct world *world, void *arg, uint64_t number)
 {
     (void)arg;
@@ -355,6 +360,7 @@ static void do_split(struct world *world)
         return;
     }
     world->nemesis->failing_over = true;
+    old->dies_unsaid = false;
     world->nemesis->replica = replica_data(world);
     TRACE(world, "redis %" PRIu64 " is cut off from its replica", old->run);
     world_at(world, world_between(world, 0, SIM_MS * 1000), NULL, on_split_refuses, old, 0);
@@ -519,6 +525,7 @@ void nemesis_heal(struct world *world)
         redis->drop_frames = redis->repeat_frames = redis->drop_keys = redis->flips = redis->gaps =
             0;
         redis->long_cycles = 0;
+        redis->dies_unsaid = false;
         redis->paused_until_us = 0;
         redis->has_beside = false;
     }

@@ -5,29 +5,30 @@
 
 #include "tests/sim/world.h"
 
-#define NEMESIS_FAULTS(FAULT)                                                                   \
-    FAULT(pause, "a node stops and goes on later")                                              \
-    FAULT(stall, "one thread of a node stops")                                                  \
-    FAULT(slow, "a connection becomes slow")                                                    \
-    FAULT(hole, "one direction of a connection carries nothing for a while")                    \
-    FAULT(cut, "a node reaches nobody for a while")                                             \
-    FAULT(reset, "a connection is reset")                                                       \
-    FAULT(half, "Redis closes a connection in order")                                           \
-    FAULT(doze, "Redis does nothing for a while")                                               \
-    FAULT(early, "Redis answers in the middle of its cycles, and announces at the end")         \
-    FAULT(restart, "Redis comes back with all, some or none of its data")                       \
-    FAULT(promote, "a replica becomes the master, the old one answers READONLY and stays")      \
-    FAULT(crash, "Redis dies and a replica becomes the master")                                 \
-    FAULT(split, "Redis loses its replica, stops writing, and the replica becomes the master")  \
-    FAULT(refuse, "Redis refuses to write: OOM, NOREPLICAS")                                    \
-    FAULT(flush, "a stranger's FLUSHALL or FLUSHDB")                                            \
-    FAULT(meddle, "somebody deletes terrace:seq or terrace:meta")                               \
-    FAULT(attach, "the first replica comes, the replication id changes, nothing is lost")       \
-    FAULT(frames, "frames on the bus are lost, alone or with what is around them, or repeated") \
-    FAULT(forge, "strangers publish nonsense on the channels")                                  \
-    FAULT(kill, "a node is killed and another takes its place")                                 \
-    FAULT(leave, "a node ends in order and another takes its place")                            \
-    FAULT(deaf, "announcements are lost inside a living connection")                            \
+#define NEMESIS_FAULTS(FAULT)                                                                     \
+    FAULT(pause, "a node stops and goes on later")                                                \
+    FAULT(stall, "one thread of a node stops")                                                    \
+    FAULT(slow, "a connection becomes slow")                                                      \
+    FAULT(hole, "one direction of a connection carries nothing for a while")                      \
+    FAULT(cut, "a node reaches nobody for a while")                                               \
+    FAULT(reset, "a connection is reset")                                                         \
+    FAULT(half, "Redis closes a connection in order")                                             \
+    FAULT(doze, "Redis does nothing for a while")                                                 \
+    FAULT(early, "Redis answers in the middle of its cycles, and announces at the end")           \
+    FAULT(restart, "Redis comes back with all, some or none of its data")                         \
+    FAULT(unsaid, "Redis dies between a write and what it would have told of it, and comes back") \
+    FAULT(promote, "a replica becomes the master, the old one answers READONLY and stays")        \
+    FAULT(crash, "Redis dies and a replica becomes the master")                                   \
+    FAULT(split, "Redis loses its replica, stops writing, and the replica becomes the master")    \
+    FAULT(refuse, "Redis refuses to write: OOM, NOREPLICAS")                                      \
+    FAULT(flush, "a stranger's FLUSHALL or FLUSHDB")                                              \
+    FAULT(meddle, "somebody deletes terrace:seq or terrace:meta")                                 \
+    FAULT(attach, "the first replica comes, the replication id changes, nothing is lost")         \
+    FAULT(frames, "frames on the bus are lost, alone or with what is around them, or repeated")   \
+    FAULT(forge, "strangers publish nonsense on the channels")                                    \
+    FAULT(kill, "a node is killed and another takes its place")                                   \
+    FAULT(leave, "a node ends in order and another takes its place")                              \
+    FAULT(deaf, "announcements are lost inside a living connection")                              \
     FAULT(flip, "a byte on the bus is changed")
 
 enum fault {

@@ -253,6 +253,12 @@ static void end_cycle(struct redis *redis)
               redis->beside.write);
         write_beside(redis);
     }
+    if (redis->dies_unsaid && redis->announce != 0 && redis == redis->world->truth) {
+        TRACE(redis->world, "redis %" PRIu64 " dies with what it would have said", redis->run);
+        const struct redis_data data = redis->data;
+        (void)redis_restart(redis, &data, 0);
+        return;
+    }
     if (redis->announce != 0) {
         announce(redis);
     }

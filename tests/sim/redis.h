@@ -73,6 +73,7 @@ struct redis {
     bool in_cycle;        /* in the middle of a long one */
     unsigned long_cycles; /* so many more are long */
     bool changed;         /* in this cycle */
+    bool dies_unsaid;     /* at the end of the next cycle that changes a key, with nothing said */
     uint32_t announce;    /* bit per key name */
     struct redis_stranger
         beside; /* a stranger's write that hides in the cycle of the next write of its key */
