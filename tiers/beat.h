@@ -22,7 +22,7 @@
 #include "protocol/frame.h"
 
 /* Above this a counter is refused as garbage: coherence_meet has 48 bits for it, and the script counts to 14 digits. It
- * believes no leap to near it, after which there would be no larger one for the next epoch. */
+ * believes no leap towards it, after which there might be no larger one for the next epoch. */
 #define EPOCH_COUNTER_MAX 99999999999999ll
 enum {
     BEAT_ERROR_MAX = 160

@@ -65,9 +65,9 @@ local counter, random = 0, meta[2]
 if meta[1] and #meta[1] <= 14 and string.match(meta[1], '^%d+$') then
     counter = tonumber(meta[1])
 end
--- Nobody comes so far by counting. Believed, one write of a client would leave no larger counter for the next epoch. Who
--- is near it already, or knows none, goes on with it.
-if known > 0 and counter >= 10000000000000 and counter > known + 1048576 then
+-- Nobody comes so far by counting. Believed, one write of a client would end the order of seqs (base_of), or leave no
+-- larger counter for the next epoch. Who is near it already, or knows none, goes on with it.
+if known > 0 and counter > known + 1048576 then
     counter = 0
 end
 
