@@ -118,7 +118,7 @@ int64_t peers_patience_ms(const struct peers *peers, int64_t now_ms)
     int64_t patience_ms = 0;
     for (size_t i = 0; i < peers->count; i++) {
         const int64_t own_ms = peers_patience_of(peers->at[i].bound_ms);
-        if (own_ms > patience_ms && !is_silent(&peers->at[i], own_ms, now_ms)) {
+        if (own_ms > patience_ms && now_ms - peers->at[i].beat_at_ms <= own_ms) {
             patience_ms = own_ms;
         }
     }

@@ -8,7 +8,8 @@
  * whose own patience is not over. Of a node that is not live nothing old can come: what it serves as fresh is proved by
  * an own beat that Redis published before (or at) the last one we heard, and T later its fence is closed. rho = 1/1000
  * is by how much two clocks may run apart; two more milliseconds pay for times that are cut to whole ones. A node that
- * has said goodbye (FRAME_BEAT_LEAVING) is not live from that frame on: it served nothing any more when it sent it.
+ * has said goodbye (FRAME_BEAT_LEAVING) is not live from that frame on: it served nothing any more when it sent it. Its T
+ * still counts for its patience: of those whom we do not hear, some may be as patient.
  *
  * WHOLE: since when nothing on the bus was missed. A node may be unknown to us that beat before; so "all live nodes" can
  * be told by name only when the bus was whole for as long as the patience. Assumed: no node beyond our hearing has a
@@ -71,7 +72,7 @@ void peers_new_epoch(struct peers *peers, int64_t now_ms);
 
 /* How long after its last beat a node with this T may go on: T(1 + rho), rounded up. */
 int64_t peers_patience_of(uint32_t bound_ms);
-/* The patience with all: by the largest T of those that are live by their own. 0: none is. */
+/* The patience with all: by the largest T of those that beat within their own, goodbye or not. 0: nobody did. */
 int64_t peers_patience_ms(const struct peers *peers, int64_t now_ms);
 size_t peers_live(const struct peers *peers, int64_t now_ms); /* how many */
 /* Whether all nodes that can matter are in the table: the bus was whole for as long as `patience_ms`. */

@@ -171,7 +171,8 @@ static void who_said_goodbye_is_not_live_and_holds_nobody_up(void **state)
     assert_int_equal(peers_hear(&peers, &goodbye, 5001), OK);
     assert_true(peers_have_applied(&peers, 42, peers.heard, 4006, 5001));
     assert_int_equal(peers_live(&peers, 5001), 1);
-    assert_int_equal(peers_patience_ms(&peers, 5001), PATIENCE_MS); /* its T counts no more */
+    assert_int_equal(peers_patience_ms(&peers, 5001), 4006); /* for whom we do not hear */
+    assert_int_equal(peers_patience_ms(&peers, 5001 + 4007), 0);
     hear(&peers, 3, 4000, 40, 5002); /* another life, should it come back with its id */
     assert_int_equal(peers_live(&peers, 5002), 2);
     assert_true(peers_have_applied(&peers, 42, peers.heard - 1, 4006, 5002));
