@@ -14,8 +14,12 @@
 #define LIMIT_L1_KEY      (64u << 10) /* longer keys pass through uncached: key_size is 16 bits */
 #define LIMIT_COPY \
     (4u << 10) /* values up to this are copied under the shard lock, larger referenced */
-#define LIMIT_READ  (64u << 10) /* bytes taken from one socket per wake-up: fair dealing */
-#define LIMIT_CALLS 1024u       /* unanswered calls of one connection before reading stops */
+#define LIMIT_READ (64u << 10) /* bytes taken from one socket per wake-up: fair dealing */
+#define LIMIT_SEND \
+    (64u << 10) /* bytes written to one socket per turn, however many clients there are: as Redis */
+#define LIMIT_SEND_TURN \
+    (1u << 20) /* ... to all of them, in equal parts, while a part is more than LIMIT_SEND */
+#define LIMIT_CALLS 1024u /* unanswered calls of one connection before reading stops */
 #define LIMIT_OUTPUT_PAUSE \
     (64ull                 \
      << 20) /* replies of one client, waiting or expected, above which its requests are not read */

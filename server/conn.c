@@ -515,17 +515,18 @@ void conn_advance(struct conn *conn)
     worker_mark_dirty(conn->worker, conn);
 }
 
-void conn_flush(struct conn *conn)
+void conn_flush(struct conn *conn, size_t limit)
 {
     CHECK_MAGIC(conn, CONN_MAGIC);
     if (conn->reply.out.size > 0) {
         size_t before = conn->reply.out.size;
-        enum status status = out_send(&conn->reply.out, conn->fd);
+        enum status status = out_send(&conn->reply.out, conn->fd, limit);
         if (status == CLOSE) {
             conn_close(conn);
             return;
         }
-        conn->send_blocked = status == AGAIN;
+        conn->send_blocked =
+            status == AGAIN; /* full, or the limit was reached: when it is writable */
         metrics_add(conn->worker->metrics, M_BYTES_OUT, before - conn->reply.out.size);
         if (conn->reply.out.size < before) {
             conn->session.active_at_ms = conn->worker->now_ms;

@@ -74,7 +74,7 @@ struct conn {
     int fd;
     uv_poll_t poll;
     int events;            /* what the poll handle watches */
-    bool send_blocked;     /* the socket did not take all of the last write */
+    bool send_blocked;     /* the last write did not take all: more when the socket is writable */
     struct list in_worker; /* worker->conns */
     struct list in_dirty;  /* worker->dirty: something to flush */
     struct list in_taken;  /* worker->taken: read something that is not settled yet */
@@ -123,7 +123,7 @@ void conn_after_call(
     struct conn *conn); /* a call was executed: its output may be too much already */
 void conn_settle(
     struct conn *conn); /* after the batch: keep what was not executed, watch what is needed */
-void conn_flush(struct conn *conn); /* answers -> socket */
+void conn_flush(struct conn *conn, size_t limit); /* answers -> socket, `limit` bytes at most */
 void conn_tick(struct conn *conn,
                int64_t now_ms); /* about every second: idle, and clients that do not read */
 /* An answer landed, or the output shrank: send what is ready, take up what waited. */

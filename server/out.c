@@ -201,19 +201,29 @@ static void out_sent(struct out *out, size_t size)
     out->tail = NULL;
 }
 
-enum status out_send(struct out *out, int fd)
+/* The first `limit` bytes, or as many as fit in OUT_IOVECS parts. Returns how many parts. */
+static size_t out_parts(const struct out *out, size_t limit, struct iovec parts[OUT_IOVECS])
 {
-    while (out->size > 0) {
+    size_t count = 0;
+    for (struct out_chunk *chunk = out->head; chunk != NULL && count < OUT_IOVECS && limit > 0;
+         chunk = chunk->next) {
+        const char *bytes = chunk->bytes + chunk->start;
+        size_t size = chunk->end - chunk->start;
+        size = size < limit ? size : limit;
+        memcpy(&parts[count].iov_base, &bytes,
+               sizeof(bytes)); /* sendmsg only reads; iovec has no const */
+        parts[count].iov_len = size;
+        limit -= size;
+        count++;
+    }
+    return count;
+}
+
+enum status out_send(struct out *out, int fd, size_t limit)
+{
+    while (out->size > 0 && limit > 0) {
         struct iovec parts[OUT_IOVECS];
-        struct msghdr message = {.msg_iov = parts};
-        for (struct out_chunk *chunk = out->head; chunk != NULL && message.msg_iovlen < OUT_IOVECS;
-             chunk = chunk->next) {
-            const char *bytes = chunk->bytes + chunk->start;
-            memcpy(&parts[message.msg_iovlen].iov_base, &bytes,
-                   sizeof(bytes)); /* sendmsg only reads; iovec has no const */
-            parts[message.msg_iovlen].iov_len = chunk->end - chunk->start;
-            message.msg_iovlen++;
-        }
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = out_parts(out, limit, parts)};
         ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR) {
             continue;
@@ -222,6 +232,7 @@ enum status out_send(struct out *out, int fd)
             return errno == EAGAIN || errno == EWOULDBLOCK ? AGAIN : CLOSE;
         }
         out_sent(out, (size_t)sent);
+        limit -= (size_t)sent;
     }
-    return OK;
+    return out->size == 0 ? OK : AGAIN;
 }

@@ -48,7 +48,8 @@ void out_attach(struct out *out, struct item *item,
                 struct slice bytes);             /* bytes lie in item; takes a reference */
 void out_move(struct out *to, struct out *from); /* all of `from` to the end of `to` */
 
-/* Writes what the socket takes at once. OK: nothing is left; AGAIN: the socket is full; CLOSE: the peer is gone. */
-enum status out_send(struct out *out, int fd) MUST_USE;
+/* Writes what the socket takes at once, `limit` bytes at most. OK: nothing is left; AGAIN: the socket is full or the limit
+ * reached, go on when it is writable; CLOSE: the peer is gone. */
+enum status out_send(struct out *out, int fd, size_t limit) MUST_USE;
 
 #endif

@@ -180,16 +180,31 @@ static enum status worker_confirm(void *arg, struct tiers_confirm *confirm, int6
 
 /* --- the stages of a turn -------------------------------------------------------------------------------------------------- */
 
+/* What each may be sent this turn. A socket whose client does not read takes megabytes, and all the others would wait for
+ * their copying; one that is alone need not come back for each 64 KiB. */
+static size_t worker_send_limit(const struct worker *worker)
+{
+    size_t part = LIMIT_SEND_TURN;
+    size_t count = 0;
+    for (struct list *node = worker->dirty.next; node != &worker->dirty && part > LIMIT_SEND;
+         node = node->next) {
+        count++;
+        part = LIMIT_SEND_TURN / count;
+    }
+    return part > LIMIT_SEND ? part : LIMIT_SEND;
+}
+
 static void worker_flush(struct worker *worker)
 {
     worker_send_confirms(worker);
     if (worker->roof != NULL) {
         l2_roof_flush(worker->roof);
     }
+    const size_t limit = worker_send_limit(worker);
     while (!list_empty(&worker->dirty)) {
         struct conn *conn = LIST_ENTRY(worker->dirty.next, struct conn, in_dirty);
         list_remove(&conn->in_dirty);
-        conn_flush(conn);
+        conn_flush(conn, limit);
     }
 }
 

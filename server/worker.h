@@ -6,7 +6,8 @@
  *      poll     every readable connection: conn_on_read parses its requests into the BATCH and prefetches their keys;
  *               every readable link: replies land, answers are written
  *      check    the clock is read once; the batch is executed in each connection's order; links, then connections are
- *               flushed: one write each
+ *               flushed: one write each, of LIMIT_SEND bytes or a larger part of LIMIT_SEND_TURN; what is left follows
+ *               when the socket is writable, in a later turn
  *
  * A batch that is full is executed early, then reading goes on.
  *

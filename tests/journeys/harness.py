@@ -63,6 +63,16 @@ def until(condition, deadline_s=5.0, what=None, every_s=0.005):
         time.sleep(every_s)
 
 
+def stand_still(process, is_to=True):
+    """SIGSTOP (or SIGCONT), and every thread has stopped when this returns."""
+    process.signal(signal.SIGSTOP if is_to else signal.SIGCONT)
+
+    def states():
+        return {(task / "stat").read_text().rsplit(")", 1)[1].split()[0]
+                for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir()}
+    until(lambda: (states() == {"T"}) == is_to, 5, "it stands still, or goes on")
+
+
 def documented_rules():
     """What the documents say that a user of L2 needs."""
     line = re.search(r"ACL SETUSER terrace on >password (.*)", (ROOT / "docs" / "operations.md").read_text())

@@ -5,13 +5,12 @@ Two nodes, one Redis. SYNC promises that no live node serves the old value as fr
 is live until its own fence is closed, T(1 + rho) after the question at the latest.
 """
 
-import pathlib
 import signal
 
 import pytest
 
 import wire
-from harness import BOUND_S, SLACK_S, ask_timed, serves_hits, until
+from harness import BOUND_S, SLACK_S, ask_timed, serves_hits, stand_still, until
 from proxy import FaultProxy
 
 pytestmark = pytest.mark.own
@@ -44,17 +43,6 @@ def as_map(reply):
 
 def explain(conn, key):
     return as_map(conn.ask("CACHE.EXPLAIN", key))
-
-
-def freeze(node):
-    """SIGSTOP, and every thread has stopped when this returns."""
-    node.process.signal(signal.SIGSTOP)
-
-    def stopped():
-        states = [(task / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                  for task in pathlib.Path(f"/proc/{node.pid}/task").iterdir()]
-        return set(states) == {"T"}
-    until(stopped, 5, "all threads are stopped")
 
 
 def warm_until_l1(conn, key):
@@ -332,7 +320,7 @@ def test_sync_waits_for_a_frozen_node_until_it_is_fenced_and_not_longer(stage):
         until(lambda: isinstance(ca.ask("CACHE.INVALIDATE", "KEY", "x", "SYNC", "50"), list), 5, "SYNC is quick")
         ca.ask("SET", "k", "old")
         until(lambda: cb.ask("GET", "k") == b"old" and explain(cb, "k")[b"state"] == b"fresh", 5, "it is in L1 of b")
-        freeze(b)
+        stand_still(b.process)
         reply, took_s = ask_timed(ca, "CACHE.INVALIDATE", "KEY", "k", "SYNC", "20")
         assert reply == b"STALE not applied on all nodes within 20 ms" and took_s < 0.02 + SLACK_S
         cb.send(wire.encode(("GET", "k")))  # it waits in the socket of the frozen node

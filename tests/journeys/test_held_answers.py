@@ -9,9 +9,8 @@ import time
 import pytest
 
 import wire
-from harness import serves_hits, until, vm_rss_bytes
+from harness import serves_hits, stand_still, until, vm_rss_bytes
 from proxy import FaultProxy
-from test_modes import stand_still
 
 pytestmark = pytest.mark.own
 MB = 1 << 20

@@ -4,14 +4,12 @@
 One node with a namespace in each mode; a value of each is in L1 before the trouble begins.
 """
 
-import pathlib
-import signal
 import time
 
 import pytest
 
 import wire
-from harness import SLACK_S, ask_timed, until
+from harness import SLACK_S, ask_timed, stand_still, until
 from history_run import finish_load, judge, start_load, wait_begun
 
 pytestmark = pytest.mark.own
@@ -34,16 +32,6 @@ ttl = 1h
 memory = 4mb
 """
 KEYS = ("a:k", "b:k", "t:k")
-
-
-def stand_still(process, is_to=True):
-    """SIGSTOP (or SIGCONT), and every thread has stopped when this returns."""
-    process.signal(signal.SIGSTOP if is_to else signal.SIGCONT)
-
-    def states():
-        return {(task / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir()}
-    until(lambda: (states() == {"T"}) == is_to, 5, "it stands still, or goes on")
 
 
 class Rig:

@@ -11,10 +11,10 @@ import pytest
 
 import history_file
 import wire
-from harness import SLACK_S, ask_timed, serves_hits, until
+from harness import SLACK_S, ask_timed, serves_hits, stand_still, until
 from history_run import judge
 from proxy import FaultProxy
-from test_modes import stand_still, strict_nodes
+from test_modes import strict_nodes
 
 pytestmark = pytest.mark.own
 
