@@ -6,7 +6,6 @@
 #include "server/worker.h"
 
 #include <limits.h>
-#include <string.h>
 
 const char text_string_too_long[] = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
@@ -121,7 +120,7 @@ struct slice update_value(const struct update *update)
 
 int64_t update_expire_at_ms(const struct update *update)
 {
-    return update->old != NULL ? update->old->expire_at_ms : ITEM_NEVER;
+    return update->old != NULL ? item_expire_at_ms(update->old) : ITEM_NEVER;
 }
 
 static void commit(struct update *update, struct item *item)
@@ -133,13 +132,17 @@ static void commit(struct update *update, struct item *item)
     update->status = l1_commit(&change, 1, update->call->now_ms);
 }
 
-char *update_room(struct update *update, size_t size)
+char *update_room(struct update *update, size_t size, int64_t expire_at_ms)
 {
     if (!call_key_fits(update->call, update->key.at.bytes)) {
         update_fail(update);
         return NULL;
     }
-    update->item = item_new(update->key.at.db, update->key.at.bytes, size);
+    const struct item_spec spec = {.db = update->key.at.db,
+                                   .key = update->key.at.bytes,
+                                   .value_size = size,
+                                   .expire_at_ms = expire_at_ms};
+    update->item = l1_item_new(update->key.ns->l1, update->key.at.hash, &spec);
     if (update->item == NULL) {
         update->status = NO_MEMORY;
         return NULL;
@@ -147,37 +150,28 @@ char *update_room(struct update *update, size_t size)
     return item_value_room(update->item);
 }
 
-void update_store(struct update *update, int64_t expire_at_ms)
+void update_store(struct update *update)
 {
-    update->item->expire_at_ms = expire_at_ms;
     const bool past = item_expired(update->item, update->call->now_ms);
     commit(update, past ? NULL : update->item);
 }
 
 void update_put(struct update *update, struct slice value, int64_t expire_at_ms)
 {
-    char *room = update_room(update, value.size);
-    if (room == NULL) {
-        return;
+    if (update_room(update, value.size, expire_at_ms) != NULL) {
+        (void)item_write(update->item, value);
+        update_store(update);
     }
-    if (value.size > 0) {
-        memcpy(room, value.data, value.size);
-    }
-    update_store(update, expire_at_ms);
 }
 
 void update_expire(struct update *update, int64_t expire_at_ms)
 {
     const struct slice value = update_value(update);
-    char *room = update_room(update, value.size);
-    if (room == NULL) {
-        return;
+    if (update_room(update, value.size, expire_at_ms) != NULL) {
+        (void)item_write(update->item, value);
+        item_set_look(update->item, update->old == NULL ? ITEM_LOOK_PLAIN : item_look(update->old));
+        update_store(update);
     }
-    if (value.size > 0) {
-        memcpy(room, value.data, value.size);
-    }
-    update->item->look = update->old == NULL ? ITEM_LOOK_PLAIN : update->old->look;
-    update_store(update, expire_at_ms);
 }
 
 void update_remove(struct update *update)

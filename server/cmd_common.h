@@ -60,10 +60,9 @@ bool update_next(struct update *update);
 struct slice update_value(const struct update *update); /* of `old`; empty if there is none */
 int64_t update_expire_at_ms(
     const struct update *update); /* of `old`; ITEM_NEVER if there is none */
-/* Room for the new value, which expires like `old`. NULL: the turn is over, an error is (or will be) answered. */
-char *update_room(struct update *update, size_t size);
-void update_store(struct update *update,
-                  int64_t expire_at_ms); /* what update_room gave; removes if it is past */
+/* Room for the new value. NULL: the turn is over, an error is (or will be) answered. */
+char *update_room(struct update *update, size_t size, int64_t expire_at_ms);
+void update_store(struct update *update); /* what update_room gave; removes if its expiry is past */
 void update_put(struct update *update, struct slice value,
                 int64_t expire_at_ms); /* room, copy, store */
 void update_expire(struct update *update,

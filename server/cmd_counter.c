@@ -137,11 +137,11 @@ void cmd_incrbyfloat(struct call *call)
             continue;
         }
         text.size = format_float(digits, sum);
-        char *room = update_room(&update, text.size);
+        char *room = update_room(&update, text.size, update_expire_at_ms(&update));
         if (room != NULL) {
             memcpy(room, text.data, text.size);
-            update.item->look = ITEM_LOOK_STRING;
-            update_store(&update, update_expire_at_ms(&update));
+            item_set_look(update.item, ITEM_LOOK_STRING);
+            update_store(&update);
         }
     }
     if (update_ok(&update)) {

@@ -87,8 +87,8 @@ static void debug_object(struct call *call)
         (void)snprintf(
             text, sizeof(text),
             "Value at:%p refcount:%lld encoding:%s serializedlength:%zu lru:%lld lru_seconds_idle:%lld",
-            (void *)item, (long long)object_refcount(item_value(item), item->look),
-            object_encoding(item_value(item), item->look), item_value(item).size + 1,
+            (void *)item, (long long)object_refcount(item_value(item), item_look(item)),
+            object_encoding(item_value(item), item_look(item)), item_value(item).size + 1,
             (long long)(call->now_ms / 1000 - idle_s) & 0xffffff, (long long)idle_s);
         reply_status(call->reply, text);
     }

@@ -90,10 +90,11 @@ static void expire(struct call *call, int64_t base_ms, int64_t unit_ms)
     bool done = false;
     update_open(&update, call, 1);
     while (update_next(&update)) {
-        done = update.old != NULL && conditions_hold(conditions, update.old->expire_at_ms, at_ms);
+        done =
+            update.old != NULL && conditions_hold(conditions, item_expire_at_ms(update.old), at_ms);
         if (done && at_ms <= call->now_ms) { /* also 0, which would say ITEM_NEVER */
             update_remove(&update);
-        } else if (!done || at_ms == update.old->expire_at_ms) {
+        } else if (!done || at_ms == item_expire_at_ms(update.old)) {
             update_leave(&update);
         } else {
             update_expire(&update, at_ms);

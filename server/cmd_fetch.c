@@ -127,15 +127,16 @@ static void reply_value(struct reply *reply, struct worker *worker, const struct
         count_lookup(worker, false);
         reply_missing(reply);
     } else if (value->is_spare) {
-        const struct l1_value found = {
-            .item = item, .expire_at_ms = item->expire_at_ms, .stamped_at_ms = item->stamped_at_ms};
+        const struct l1_value found = {.item = item,
+                                       .expire_at_ms = item_expire_at_ms(item),
+                                       .stamped_at_ms = item_stamped_at_ms(item)};
         reply_from_l1(reply, worker, namespace_of(worker->node->namespaces, item_key(item)), &found,
                       now_ms);
     } else {
         const struct fetched fetched = {.state = "HIT",
                                         .item = item,
-                                        .age_ms = now_ms - item->stamped_at_ms,
-                                        .ttl_ms = ttl_of(item->expire_at_ms, now_ms)};
+                                        .age_ms = now_ms - item_stamped_at_ms(item),
+                                        .ttl_ms = ttl_of(item_expire_at_ms(item), now_ms)};
         count_lookup(worker, true);
         reply_fetched(reply, &fetched);
     }

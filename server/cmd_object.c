@@ -31,7 +31,7 @@ void cmd_object_encoding(struct call *call)
 {
     struct item *item = object_hold(call);
     if (item != NULL) {
-        reply_bulk_text(call->reply, object_encoding(item_value(item), item->look));
+        reply_bulk_text(call->reply, object_encoding(item_value(item), item_look(item)));
         item_release(item);
     }
 }
@@ -40,7 +40,7 @@ void cmd_object_refcount(struct call *call)
 {
     struct item *item = object_hold(call);
     if (item != NULL) {
-        reply_integer(call->reply, object_refcount(item_value(item), item->look));
+        reply_integer(call->reply, object_refcount(item_value(item), item_look(item)));
         item_release(item);
     }
 }

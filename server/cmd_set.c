@@ -225,7 +225,7 @@ void cmd_getex(struct call *call)
         /* The time is looked at only if the key is there: as Redis. */
         if (update.old != NULL && !parse_time(call, &options, &expire_at_ms)) {
             update_fail(&update);
-        } else if (update.old == NULL || update.old->expire_at_ms == expire_at_ms) {
+        } else if (update.old == NULL || item_expire_at_ms(update.old) == expire_at_ms) {
             update_leave(&update);
         } else {
             update_expire(&update, expire_at_ms);

@@ -27,12 +27,12 @@ void cmd_append(struct call *call)
             update_refuse(&update, text_string_too_long);
             continue;
         }
-        char *room = update_room(&update, size);
+        char *room = update_room(&update, size, update_expire_at_ms(&update));
         if (room != NULL) {
             copy_at(room, 0, old);
             copy_at(room, old.size, tail);
-            update.item->look = update.old != NULL ? ITEM_LOOK_RAW : ITEM_LOOK_PLAIN;
-            update_store(&update, update_expire_at_ms(&update));
+            item_set_look(update.item, update.old != NULL ? ITEM_LOOK_RAW : ITEM_LOOK_PLAIN);
+            update_store(&update);
         }
     }
     if (update_ok(&update)) {
@@ -68,15 +68,15 @@ void cmd_setrange(struct call *call)
         }
         const size_t from = (size_t)offset;
         size = old.size > from + patch.size ? old.size : from + patch.size;
-        char *room = update_room(&update, size);
+        char *room = update_room(&update, size, update_expire_at_ms(&update));
         if (room != NULL) {
             copy_at(room, 0, old);
             if (old.size < from) {
                 memset(room + old.size, 0, from - old.size);
             }
             copy_at(room, from, patch);
-            update.item->look = ITEM_LOOK_RAW;
-            update_store(&update, update_expire_at_ms(&update));
+            item_set_look(update.item, ITEM_LOOK_RAW);
+            update_store(&update);
         }
     }
     if (update_ok(&update)) {
@@ -112,7 +112,10 @@ static enum status set_many(struct call *call, struct item *seen)
             break;
         }
         const struct ns_key key = call_key(call, at);
-        struct item *item = item_new_value(key.at.db, key.at.bytes, call->argv[at + 1]);
+        const struct slice value = call->argv[at + 1];
+        const struct item_spec spec = {
+            .db = key.at.db, .key = key.at.bytes, .value_size = value.size};
+        struct item *item = item_write(l1_item_new(key.ns->l1, key.at.hash, &spec), value);
         if (item == NULL) {
             status = NO_MEMORY;
             break;

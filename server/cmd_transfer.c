@@ -22,14 +22,18 @@ enum transfer_end {
 static enum status move_value(struct call *call, const struct transfer *transfer,
                               struct item *source, struct item *target)
 {
+    const bool is_copied = transfer->keep_source && item_look(source) == ITEM_LOOK_PLAIN;
+    const struct slice value = item_value(source);
+    const struct item_spec spec = {.db = transfer->to.at.db,
+                                   .key = transfer->to.at.bytes,
+                                   .value_size = value.size,
+                                   .expire_at_ms = item_expire_at_ms(source),
+                                   .look = is_copied ? ITEM_LOOK_COPIED : item_look(source)};
     struct item *item =
-        item_new_value(transfer->to.at.db, transfer->to.at.bytes, item_value(source));
+        item_write(l1_item_new(transfer->to.ns->l1, transfer->to.at.hash, &spec), value);
     if (item == NULL) {
         return NO_MEMORY;
     }
-    item->expire_at_ms = source->expire_at_ms;
-    item->look =
-        transfer->keep_source && source->look == ITEM_LOOK_PLAIN ? ITEM_LOOK_COPIED : source->look;
     /* A source that stays is put back as it is, so that the copy is made only from what still stands. */
     const struct l1_change changes[2] = {
         {.l1 = transfer->from.ns->l1,

@@ -186,13 +186,24 @@ static void flight_tell(struct flight *flight, enum status status, const struct 
     }
 }
 
-/* As long as L2 says, or as its namespace allows. */
-static void flight_set_life(const struct flight *flight, struct item *item)
+/* The value as an item, which lives as long as L2 says, or as its namespace allows. */
+static struct item *flight_item(const struct flight *flight, struct slice value)
 {
-    int64_t ttl_ms = namespace_ttl_ms(window_key(flight->window, &flight->key).ns);
-    item->capped = ttl_ms > 0 && (flight->pttl_ms < 0 || flight->pttl_ms > ttl_ms);
-    int64_t life_ms = item->capped ? ttl_ms : flight->pttl_ms;
-    item->expire_at_ms = life_ms >= 0 ? flight->issued_at_ms + life_ms : ITEM_NEVER;
+    const struct namespace *ns = window_key(flight->window, &flight->key).ns;
+    const int64_t ttl_ms = namespace_ttl_ms(ns);
+    const bool is_capped = ttl_ms > 0 && (flight->pttl_ms < 0 || flight->pttl_ms > ttl_ms);
+    const int64_t life_ms = is_capped ? ttl_ms : flight->pttl_ms;
+    const struct item_spec spec = {
+        .db = flight->key.db,
+        .key = flight->key.bytes,
+        .value_size = value.size,
+        .expire_at_ms = life_ms >= 0 ? flight->issued_at_ms + life_ms : ITEM_NEVER,
+        .stamped_at_ms = flight->issued_at_ms,
+        .capped = is_capped,
+    };
+    /* Without a token it will not stand anywhere. */
+    return item_write(
+        flight->token == 0 ? item_new(&spec) : l1_item_new(ns->l1, flight->key.hash, &spec), value);
 }
 
 /* The reply to GET as an item, NULL for nil. */
@@ -214,14 +225,8 @@ static enum status flight_read_value(struct flight *flight, struct slice reply,
     if (element.type != REPLY_BULK) {
         return L2_DOWN;
     }
-    struct item *item = item_new_value(flight->key.db, flight->key.bytes, element.text);
-    if (item == NULL) {
-        return NO_MEMORY;
-    }
-    item->stamped_at_ms = flight->issued_at_ms;
-    flight_set_life(flight, item);
-    *ret_item = item;
-    return OK;
+    *ret_item = flight_item(flight, element.text);
+    return *ret_item != NULL ? OK : NO_MEMORY;
 }
 
 /* Namespaces change: a token of the old ones must not meet a claim of the new ones that happens to have its number. The

@@ -12,33 +12,46 @@ enum {
     ALLOCATOR_HEADER = 8
 }; /* glibc keeps the size of a block in the word before it */
 
-struct item *item_new(uint8_t db, struct slice key, size_t value_size)
+struct item *item_new(const struct item_spec *spec)
 {
-    CHECK(key.size < LIMIT_L1_KEY && value_size <= LIMIT_BULK);
-    struct item *item = malloc(sizeof *item + key.size + value_size);
+    CHECK(spec->key.size < LIMIT_L1_KEY && spec->value_size <= LIMIT_BULK);
+    struct item *item = malloc(sizeof *item + spec->key.size + spec->value_size);
     if (item == NULL) {
         return NULL;
     }
     *item = (struct item){
-        .value_size = (uint32_t)value_size,
-        .key_size = (uint16_t)key.size,
-        .db = db,
-        .expire_at_ms = ITEM_NEVER,
+        .value_size = (uint32_t)spec->value_size,
+        .key_size = (uint16_t)spec->key.size,
+        .db = spec->db,
+        .look = spec->look & 7u,
+        .capped = spec->capped,
+        .expire_at_ms = spec->expire_at_ms,
+        .stamped_at_ms = spec->stamped_at_ms,
     };
     atomic_init(&item->refs, 1);
-    if (key.size > 0) {
-        memcpy(item->bytes, key.data, key.size);
+    if (spec->key.size > 0) {
+        memcpy(item->bytes, spec->key.data, spec->key.size);
     }
     return item;
 }
 
-struct item *item_new_value(uint8_t db, struct slice key, struct slice value)
+struct item *item_write(struct item *item, struct slice value)
 {
-    struct item *item = item_new(db, key, value.size);
     if (item != NULL && value.size > 0) {
+        CHECK(value.size == item->value_size);
         memcpy(item_value_room(item), value.data, value.size);
     }
     return item;
+}
+
+void item_set_look(struct item *item, enum item_look look)
+{
+    item->look = look & 7u;
+}
+
+void item_set_db(struct item *item, uint8_t db)
+{
+    item->db = db;
 }
 
 char *item_value_room(struct item *item)

@@ -44,11 +44,24 @@ struct item {
     char bytes[];      /* key, then value */
 };
 
-/* A new item with one reference, key copied, value uninitialised (write it through item_value_room before publishing).
- * NULL: no memory. key.size <= LIMIT_L1_KEY - 1, value_size <= LIMIT_BULK. */
-struct item *item_new(uint8_t db, struct slice key, size_t value_size);
-struct item *item_new_value(uint8_t db, struct slice key, struct slice value); /* both copied */
-char *item_value_room(struct item *item); /* only before the item is published */
+/* What an item is made from. */
+struct item_spec {
+    struct slice key;  /* copied; below LIMIT_L1_KEY */
+    size_t value_size; /* up to LIMIT_BULK */
+    int64_t expire_at_ms;
+    int64_t stamped_at_ms;
+    enum item_look look;
+    uint8_t db;
+    bool capped;
+};
+
+/* A new item with one reference, its value uninitialised: write it before publishing. NULL: no memory. */
+struct item *item_new(const struct item_spec *spec);
+char *item_value_room(struct item *item);
+/* Copies a value of just the item's size. NULL is fine. Returns its argument. */
+struct item *item_write(struct item *item, struct slice value);
+void item_set_look(struct item *item, enum item_look look); /* these two before publishing only */
+void item_set_db(struct item *item, uint8_t db);
 
 struct item *item_ref(struct item *item); /* returns its argument */
 void item_release(struct item *item);     /* NULL is fine */
@@ -57,9 +70,34 @@ struct slice item_key(const struct item *item);
 struct slice item_value(const struct item *item);
 size_t item_footprint(const struct item *item); /* real bytes, the allocator's overhead included */
 
+static inline uint8_t item_db(const struct item *item)
+{
+    return item->db;
+}
+static inline enum item_look item_look(const struct item *item)
+{
+    return (enum item_look)item->look;
+}
+/* Whether its expiry is its namespace's limit, not what L2 said. */
+static inline bool item_is_capped(const struct item *item)
+{
+    return item->capped;
+}
+/* ITEM_NEVER, or the first millisecond at which it is gone. */
+static inline int64_t item_expire_at_ms(const struct item *item)
+{
+    return item->expire_at_ms;
+}
+/* When the read of L2 was issued; 0 for values that L1 itself owns. */
+static inline int64_t item_stamped_at_ms(const struct item *item)
+{
+    return item->stamped_at_ms;
+}
+
 static inline bool item_expired(const struct item *item, int64_t now_ms)
 {
-    return item->expire_at_ms != ITEM_NEVER && now_ms >= item->expire_at_ms;
+    const int64_t expire_at_ms = item_expire_at_ms(item);
+    return expire_at_ms != ITEM_NEVER && now_ms >= expire_at_ms;
 }
 
 #endif

@@ -142,6 +142,13 @@ struct l1_key l1_key(const struct l1 *l1, uint8_t db, struct slice bytes)
     return (struct l1_key){.bytes = bytes, .hash = l1_hash(l1, bytes), .db = db};
 }
 
+struct item *l1_item_new(struct l1 *l1, uint64_t hash, const struct item_spec *spec)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    (void)hash;
+    return item_new(spec);
+}
+
 void l1_prefetch(const struct l1 *l1, uint64_t hash)
 {
     l1_table_prefetch(&l1->shards[l1_shard_of(l1, hash)].table, hash);
@@ -171,7 +178,7 @@ static struct item *find_served(const struct l1 *l1, struct l1_shard *shard,
     if (l1_is_claim(item)) {
         return l1_claim_spare(item, now_ms, floor_ms);
     }
-    return item->stamped_at_ms < floor_ms ? NULL : item;
+    return item_stamped_at_ms(item) < floor_ms ? NULL : item;
 }
 
 void l1_use(const struct l1 *l1, struct l1_shard *shard, struct item *item, int64_t now_ms)
@@ -185,8 +192,8 @@ void l1_use(const struct l1 *l1, struct l1_shard *shard, struct item *item, int6
 void l1_value_set(struct l1_value *value, struct item *item)
 {
     struct slice bytes = item_value(item);
-    value->expire_at_ms = item->expire_at_ms;
-    value->stamped_at_ms = item->stamped_at_ms;
+    value->expire_at_ms = item_expire_at_ms(item);
+    value->stamped_at_ms = item_stamped_at_ms(item);
     if (value->copy != NULL && bytes.size <= value->copy_room) {
         memcpy(value->copy, bytes.data, bytes.size);
         value->item = NULL;
@@ -226,9 +233,9 @@ enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int
     const struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &dead);
     if (item != NULL) {
         *ret = (struct l1_peek){
-            .value_size = item->value_size,
-            .expire_at_ms = item->expire_at_ms,
-            .capped = item->capped,
+            .value_size = item_value(item).size,
+            .expire_at_ms = item_expire_at_ms(item),
+            .capped = item_is_capped(item),
             .idle_ms = policy->idle_ms(item->use, now_ms),
             .frequency = policy->frequency(item->use, now_ms),
             .footprint = item_footprint(item) + shard->table.bytes / shard->table.entries,

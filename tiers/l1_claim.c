@@ -19,7 +19,8 @@ static struct item *claim_new(const struct l1_key *key)
     if (key->bytes.size >= LIMIT_L1_KEY) {
         return NULL; /* such keys are never kept, so there is nothing to claim */
     }
-    struct item *claim = item_new(key->db, key->bytes, sizeof(struct l1_claim_body));
+    struct item *claim = item_new(&(struct item_spec){
+        .db = key->db, .key = key->bytes, .value_size = sizeof(struct l1_claim_body)});
     if (claim != NULL) {
         claim->kind = L1_KIND_CLAIM;
     }
@@ -59,7 +60,7 @@ static enum status claim_install(const struct l1 *l1, struct l1_shard *shard,
         body.suspect = l1_is_claim(before) ? l1_claim_read(before).suspect : before;
     }
     l1_claim_write(claim, &body);
-    claim->db = l1_db_stored(l1, key->db);
+    item_set_db(claim, l1_db_stored(l1, key->db));
     if (before == NULL) {
         return l1_insert(shard, key->hash, claim);
     }
@@ -74,8 +75,8 @@ static enum status claim_install(const struct l1 *l1, struct l1_shard *shard,
 struct item *l1_claim_spare(const struct item *claim, int64_t now_ms, int64_t floor_ms)
 {
     struct item *suspect = l1_claim_read(claim).suspect;
-    const bool is_good =
-        suspect != NULL && suspect->stamped_at_ms >= floor_ms && !item_expired(suspect, now_ms);
+    const bool is_good = suspect != NULL && item_stamped_at_ms(suspect) >= floor_ms &&
+                         !item_expired(suspect, now_ms);
     return is_good ? suspect : NULL;
 }
 
@@ -114,7 +115,7 @@ static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struc
                 claim_report(item, ret_claim);
                 return TAKEN;
             }
-        } else if (item->stamped_at_ms >= ask->floor_ms) {
+        } else if (item_stamped_at_ms(item) >= ask->floor_ms) {
             shard->hits += claim == NULL;
             l1_use(l1, shard, item, ask->now_ms);
             l1_value_set(value, item);
@@ -176,7 +177,7 @@ enum status l1_claim_suspect(struct l1 *l1, const struct l1_key *key, const stru
     struct l1_shard *shard = l1_lock(l1, key->hash);
     if (l1_find_live(l1, shard, key, ask->now_ms, &dead, &place)) {
         struct item *item = l1_place_item(&place);
-        if (!l1_is_claim(item) && item->stamped_at_ms < ask->floor_ms) {
+        if (!l1_is_claim(item) && item_stamped_at_ms(item) < ask->floor_ms) {
             *ret_suspect = item_ref(item);
             CHECK(claim_install(l1, shard, key, &place, ask, claim, &dead) ==
                   OK); /* it takes the suspect's place */
@@ -226,11 +227,11 @@ enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_lan
     bool fits = footprint <= atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
     struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, key->hash);
-    CHECK(item->key_size == key->bytes.size);
+    CHECK(item_key(item).size == key->bytes.size);
     bool found = l1_find(l1, shard, key, &place);
     bool stands = found && token_stands(l1_place_item(&place), landing);
     if (stands && fits && !item_expired(item, landing->now_ms)) {
-        item->db = l1_db_stored(l1, key->db);
+        item_set_db(item, l1_db_stored(l1, key->db));
         item->use = use_after(l1_policy_now(l1), shard, l1_place_item(&place), landing);
         l1_bury(&dead, l1_replace(shard, place, item_ref(item)));
         shard->fills++;

@@ -39,7 +39,7 @@ static struct item *adopt(struct l1_shard *shard, const struct l1_change *change
     struct item *item = change->item;
     const struct policy *policy = l1_policy_now(change->l1);
     bool known = before != NULL && live_value(before, now_ms);
-    item->db = l1_db_stored(change->l1, change->key.db);
+    item_set_db(item, l1_db_stored(change->l1, change->key.db));
     item->use =
         known ? policy->touch(before->use, now_ms, rand_next(&shard->rand)) : policy->first(now_ms);
     return item_ref(item);
@@ -185,7 +185,7 @@ static void note_changes(struct commit *commit)
         struct l1_lock_set *set = l1_locks_at(&commit->locks, change->l1);
         set->shards |= UINT64_C(1) << l1_shard_of(change->l1, change->key.hash);
         if (change->item != NULL) {
-            CHECK(change->item->key_size == change->key.bytes.size);
+            CHECK(item_key(change->item).size == change->key.bytes.size);
             set->added += item_footprint(change->item);
             set->last = change;
         }
@@ -252,7 +252,7 @@ static enum status commit_and_evict(const struct l1_change *change, int64_t now_
     CHECK_MAGIC(l1, L1_MAGIC);
     size_t added = 0;
     if (change->item != NULL) {
-        CHECK(change->item->key_size == change->key.bytes.size);
+        CHECK(item_key(change->item).size == change->key.bytes.size);
         added = item_footprint(change->item);
     }
     if (added > atomic_load_explicit(&l1->bytes_max, memory_order_relaxed)) {

@@ -47,7 +47,7 @@ static bool sample_best(const struct sample *sample, const struct policy *policy
             *ret_place = sample->places[i];
             return true;
         }
-        uint64_t score = policy->score(item->use, item->expire_at_ms, now_ms);
+        uint64_t score = policy->score(item->use, item_expire_at_ms(item), now_ms);
         if (!found || score > best) {
             found = true;
             best = score;

@@ -7,8 +7,8 @@ static void look_at_value(const struct item *item, int64_t now_ms, struct l1_loo
         return;
     }
     ret->has_value = true;
-    ret->stamped_at_ms = item->stamped_at_ms;
-    ret->expire_at_ms = item->expire_at_ms;
+    ret->stamped_at_ms = item_stamped_at_ms(item);
+    ret->expire_at_ms = item_expire_at_ms(item);
 }
 
 void l1_look(struct l1 *l1, const struct l1_key *key, int64_t now_ms, struct l1_look *ret)

@@ -29,7 +29,7 @@ struct harvest {
 
 static bool wanted(const struct item *item, uint8_t db, int64_t now_ms)
 {
-    return !l1_is_claim(item) && item->db == db && !item_expired(item, now_ms);
+    return !l1_is_claim(item) && item_db(item) == db && !item_expired(item, now_ms);
 }
 
 static bool harvest_reserve(struct harvest *harvest, struct l1_place place)
@@ -256,7 +256,7 @@ static bool flush_chain(struct l1_shard *shard, struct l1_place place, uint8_t d
 {
     const struct item *item;
     while ((item = l1_place_item(&place)) != NULL) {
-        if (db != L1_DB_ANY && item->db != db) {
+        if (db != L1_DB_ANY && item_db(item) != db) {
             l1_place_next(&place);
             continue;
         }
@@ -352,10 +352,10 @@ static bool sweep_chain(struct l1_shard *shard, struct l1_place place, int64_t n
             shard->expirations++;
             continue;
         }
-        if (!l1_is_claim(item) && item->expire_at_ms != ITEM_NEVER) {
-            int64_t left_ms = item->expire_at_ms - now_ms;
-            sample->sum_ms[item->db] += left_ms < TTL_SEEN_MAX_MS ? left_ms : TTL_SEEN_MAX_MS;
-            sample->count[item->db]++;
+        if (!l1_is_claim(item) && item_expire_at_ms(item) != ITEM_NEVER) {
+            int64_t left_ms = item_expire_at_ms(item) - now_ms;
+            sample->sum_ms[item_db(item)] += left_ms < TTL_SEEN_MAX_MS ? left_ms : TTL_SEEN_MAX_MS;
+            sample->count[item_db(item)]++;
         }
         l1_place_next(&place);
     }

@@ -74,8 +74,8 @@ static void count_in(struct l1_shard *shard, const struct item *item)
     if (l1_is_claim(item)) {
         shard->claims++;
     } else {
-        shard->count[item->db]++;
-        shard->count_expiring[item->db] += item->expire_at_ms != ITEM_NEVER;
+        shard->count[item_db(item)]++;
+        shard->count_expiring[item_db(item)] += item_expire_at_ms(item) != ITEM_NEVER;
     }
 }
 
@@ -85,8 +85,8 @@ static void count_out(struct l1_shard *shard, const struct item *item)
     if (l1_is_claim(item)) {
         shard->claims--;
     } else {
-        shard->count[item->db]--;
-        shard->count_expiring[item->db] -= item->expire_at_ms != ITEM_NEVER;
+        shard->count[item_db(item)]--;
+        shard->count_expiring[item_db(item)] -= item_expire_at_ms(item) != ITEM_NEVER;
     }
 }
 

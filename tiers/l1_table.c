@@ -219,7 +219,7 @@ void l1_place_next(struct l1_place *place)
 
 static bool same_key(const struct item *item, uint8_t db, struct slice key)
 {
-    return item->key_size == key.size && (item->db == db || db == L1_DB_ANY) &&
+    return item_key(item).size == key.size && (item_db(item) == db || db == L1_DB_ANY) &&
            memcmp(item->bytes, key.data, key.size) == 0;
 }
 

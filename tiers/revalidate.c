@@ -144,7 +144,7 @@ static void on_entry(void *arg, struct item *item)
     struct tiers_window *window = revalidate->window;
     struct l1_peek peek;
     revalidate->looked++;
-    if (item->stamped_at_ms >= revalidate->floor_ms) {
+    if (item_stamped_at_ms(item) >= revalidate->floor_ms) {
         return;
     }
     const struct ns_key key =

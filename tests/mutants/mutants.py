@@ -78,7 +78,7 @@ MUTANTS = [
     Mutant("the fence is not looked at when serving", "I1", [(WINDOW_H, "proof_reaches(&window->proof, bound_ms) ?", "bound_ms >= 0 ?")],
            ["unit window", "unit modes", "sim storm", "journey check hears_nothing", "journey history cut_links", "journey crashes r7"]),
     Mutant("an entry is stamped when it lands", "T3", [
-        (FLIGHT, "item->stamped_at_ms = flight->issued_at_ms", "item->stamped_at_ms = flight->window->now_ms")],
+        (FLIGHT, ".stamped_at_ms = flight->issued_at_ms", ".stamped_at_ms = flight->window->now_ms")],
            ["unit window", "sim storm"]),
     Mutant("a life is counted from the landing", "T3", [
         (FLIGHT, "? flight->issued_at_ms + life_ms", "? flight->window->now_ms + life_ms")],
@@ -100,9 +100,10 @@ MUTANTS = [
          "        struct l1_value seen = {0};\n        struct l1_claim claim;\n"
          "        const struct l1_ask ask = {.now_ms = window->now_ms, .floor_ms = INT64_MAX,\n"
          "            .generation = window->generation};\n"
-         "        struct item *item = item_new_value(relay->keys->db, relay->keys->bytes,\n"
+         "        const struct item_spec spec = {.db = relay->keys->db, .key = relay->keys->bytes,\n"
+         "            .value_size = own->size, .stamped_at_ms = window->now_ms};\n"
+         "        struct item *item = item_write(item_new(&spec),\n"
          "            (struct slice){.data = own->value, .size = own->size});\n"
-         "        item->stamped_at_ms = window->now_ms;\n        item->expire_at_ms = ITEM_NEVER;\n"
          "        if (l1_ask(l1, relay->keys, &ask, &seen, &claim) == CLAIMED) {\n"
          "            (void)!l1_fill(l1, relay->keys, &(struct l1_landing){.token = claim.token,\n"
          "                .generation = claim.generation, .install = true, .now_ms = window->now_ms}, item);\n"
@@ -176,7 +177,7 @@ MUTANTS = [
         (NAMESPACE, "wanted < told_ms ? wanted : told_ms;", "told_ms < 0 ? told_ms : wanted;")],
            ["unit namespace"]),
     Mutant("reading anew claims what is no suspect", "T3", [
-        (CLAIM, "if (!l1_is_claim(item) && item->stamped_at_ms < ask->floor_ms) {", "if (!l1_is_claim(item)) {")],
+        (CLAIM, "if (!l1_is_claim(item) && item_stamped_at_ms(item) < ask->floor_ms) {", "if (!l1_is_claim(item)) {")],
            ["unit revalidate", "sim storm"]),
 
     # --- strict

@@ -35,13 +35,30 @@ static inline struct namespaces *help_namespaces(size_t bytes_max)
     return namespaces;
 }
 
+/* An item that no L1 made. */
+static inline struct item *help_item_new(uint8_t db, struct slice key, size_t value_size)
+{
+    struct item *item =
+        item_new(&(struct item_spec){.db = db, .key = key, .value_size = value_size});
+    assert_non_null(item);
+    return item;
+}
+
+static inline struct item *help_item_value(uint8_t db, struct slice key, struct slice value)
+{
+    return item_write(help_item_new(db, key, value.size), value);
+}
+
 static inline struct item *help_item(const struct l1_key *key, const char *value,
                                      int64_t expire_at_ms, int64_t stamped_at_ms)
 {
-    struct item *item = item_new_value(key->db, key->bytes, slice_of(value));
+    const struct item_spec spec = {.db = key->db,
+                                   .key = key->bytes,
+                                   .value_size = strlen(value),
+                                   .expire_at_ms = expire_at_ms,
+                                   .stamped_at_ms = stamped_at_ms};
+    struct item *item = item_write(item_new(&spec), slice_of(value));
     assert_non_null(item);
-    item->expire_at_ms = expire_at_ms;
-    item->stamped_at_ms = stamped_at_ms;
     return item;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/changes.h"
+#include "tests/unit/l1_help.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +14,7 @@
 
 static struct item *new_item(struct slice key, const char *value)
 {
-    struct item *item = item_new_value(0, key, slice_of(value));
+    struct item *item = help_item_value(0, key, slice_of(value));
     assert_non_null(item);
     return item;
 }

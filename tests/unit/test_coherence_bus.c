@@ -523,7 +523,7 @@ static void *watch(void *arg)
         struct item *item = l1_hold(watcher->stage->l1, &key, START_MS);
         if (item != NULL) {
             watcher->looked++;
-            watcher->overtaken += item->stamped_at_ms < horizon_ms;
+            watcher->overtaken += item_stamped_at_ms(item) < horizon_ms;
             item_release(item);
         }
         struct coherence_description description;

@@ -163,7 +163,7 @@ static void what_does_not_fit_is_refused_and_changes_nothing(void **state)
     struct l1 *l1 = help_new(64 << 10, NULL, 1);
     help_set(l1, 0, "k", "v", 0, T0);
     struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k"));
-    struct item *item = item_new(0, key.bytes, 64 << 10);
+    struct item *item = help_item_new(0, key.bytes, 64 << 10);
     assert_int_equal(l1_commit(&(struct l1_change){l1, key, L1_ANY, item}, 1, T0), TOO_BIG);
     item_release(item);
     assert_true(help_is(l1, 0, "k", "v", T0));
@@ -315,7 +315,7 @@ static void random_keys_come_from_the_database_asked_for(void **state)
     struct item *before = l1_random(l1, 0, T0);
     for (int i = 0; i < 100; i++) {
         struct item *item = l1_random(l1, 0, T0);
-        assert_int_equal(item->db, 0);
+        assert_int_equal(item_db(item), 0);
         different += item != before;
         item_release(before);
         before = item;
@@ -412,7 +412,7 @@ static void model_commit(struct model *model)
             struct item *item = changes[i].item;
             model->entries[db][picked[i]] =
                 (struct model_entry){.there = item != NULL,
-                                     .expire_at_ms = item != NULL ? item->expire_at_ms : 0,
+                                     .expire_at_ms = item != NULL ? item_expire_at_ms(item) : 0,
                                      .value = values[i]};
         }
         if (changes[i].seen != L1_ANY) {

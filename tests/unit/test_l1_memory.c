@@ -20,9 +20,11 @@ static void put(struct l1 *l1, const char *kind, unsigned number, size_t value_s
     char name[32];
     snprintf(name, sizeof name, "%s:%u", kind, number);
     struct l1_key key = l1_key(l1, 0, slice_of(name));
-    struct item *item = item_new(0, key.bytes, value_size);
+    struct item *item =
+        l1_item_new(l1, key.hash,
+                    &(struct item_spec){
+                        .key = key.bytes, .value_size = value_size, .expire_at_ms = expire_at_ms});
     memset(item_value_room(item), 'v', value_size);
-    item->expire_at_ms = expire_at_ms;
     assert_int_equal(l1_commit(&(struct l1_change){l1, key, L1_ANY, item}, 1, now_ms), OK);
     item_release(item);
 }
@@ -33,7 +35,7 @@ static size_t room_for(size_t count)
     enum {
         TABLE_SHARE = 17
     };
-    struct item *item = item_new(0, SLICE_LITERAL("kind:1234"), VALUE_SIZE);
+    struct item *item = help_item_new(0, SLICE_LITERAL("kind:1234"), VALUE_SIZE);
     size_t footprint = item_footprint(item);
     item_release(item);
     return count * (footprint + TABLE_SHARE);

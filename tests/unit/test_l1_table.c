@@ -36,7 +36,7 @@ static void put(struct world *world, unsigned number)
 {
     char room[32];
     struct slice name = name_of(room, number);
-    struct item *item = item_new(0, name, 0);
+    struct item *item = help_item_new(0, name, 0);
     assert_non_null(item);
     assert_int_equal(l1_table_insert(&world->table, hash_key(&world->secret, name), item), OK);
 }
@@ -252,11 +252,11 @@ static void the_same_key_lives_apart_in_each_database(void **state)
     uint64_t hash = hash_key(&world.secret, name);
     struct l1_place place;
     for (uint8_t db = 0; db < 16; db++) {
-        assert_int_equal(l1_table_insert(&world.table, hash, item_new(db, name, 0)), OK);
+        assert_int_equal(l1_table_insert(&world.table, hash, help_item_new(db, name, 0)), OK);
     }
     for (uint8_t db = 0; db < 16; db++) {
         assert_true(l1_table_find(&world.table, hash, db, name, &place));
-        assert_int_equal(l1_place_item(&place)->db, db);
+        assert_int_equal(item_db(l1_place_item(&place)), db);
     }
     int found = 0;
     while (l1_table_find(&world.table, hash, L1_DB_ANY, name, &place)) {

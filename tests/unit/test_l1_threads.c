@@ -37,7 +37,7 @@ static void stress_increment(struct stress *stress, unsigned counter)
         }
         char text[32];
         snprintf(text, sizeof text, "%lld", (long long)number + 1);
-        struct item *item = item_new_value(0, key.bytes, slice_of(text));
+        struct item *item = help_item_value(0, key.bytes, slice_of(text));
         enum status status = l1_commit(
             &(struct l1_change){.l1 = stress->counters, .key = key, .seen = seen, .item = item}, 1,
             T0);
@@ -62,9 +62,12 @@ static void stress_read_through(struct stress *stress, struct rand *rand, const 
     } else if (status == CLAIMED) {
         struct l1_landing landing = {
             .token = claim.token, .generation = 1, .install = true, .now_ms = T0};
-        struct item *item = item_new(key->db, key->bytes, 10 + rand_below(rand, 100));
-        memset(item_value_room(item), 'v', item->value_size);
-        item->stamped_at_ms = T0;
+        const struct item_spec spec = {.db = key->db,
+                                       .key = key->bytes,
+                                       .value_size = 10 + rand_below(rand, 100),
+                                       .stamped_at_ms = T0};
+        struct item *item = l1_item_new(stress->l1, key->hash, &spec);
+        memset(item_value_room(item), 'v', spec.value_size);
         if (rand_below(rand, 8) == 0) {
             l1_unclaim(stress->l1, key, claim.token);
         } else {

@@ -243,7 +243,7 @@ static void a_value_larger_than_everything_is_refused_and_ends_its_token(void **
     struct world world = {.l1 = help_new(64 << 10, NULL, 1)};
     world.key = l1_key(world.l1, 0, SLICE_LITERAL("key"));
     uint64_t token = claim_at(&world, T0);
-    struct item *item = item_new(0, world.key.bytes, 65 << 10);
+    struct item *item = help_item_new(0, world.key.bytes, 65 << 10);
     memset(item_value_room(item), 0, 65 << 10);
     struct l1_landing landing = {
         .token = token, .generation = GENERATION, .install = true, .now_ms = T0};

@@ -284,7 +284,7 @@ static void a_commit_over_several_is_all_or_nothing(void **state)
     struct ns_key small = namespaces_key(spaces, 0, slice_of("x"));
     struct ns_key large = namespaces_key(spaces, 0, slice_of("a:big"));
     struct item *item = help_item(&small.at, "newer", 0, 0);
-    struct item *big = item_new(0, large.at.bytes, 2 * MB);
+    struct item *big = help_item_new(0, large.at.bytes, 2 * MB);
     const struct l1_change too_big[] = {
         {.l1 = small.ns->l1, .key = small.at, .seen = L1_ANY, .item = item},
         {.l1 = large.ns->l1, .key = large.at, .seen = L1_ANY, .item = big}};
@@ -320,7 +320,7 @@ static void *write_pairs(void *arg)
                 (struct l1_change){.l1 = key.ns->l1,
                                    .key = key.at,
                                    .seen = L1_ANY,
-                                   .item = item_new_value(0, key.at.bytes, slice_of(value))};
+                                   .item = help_item_value(0, key.at.bytes, slice_of(value))};
         }
         CHECK(l1_commit(changes, 2, T0) == OK);
         item_release(changes[0].item);

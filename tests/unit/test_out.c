@@ -72,7 +72,8 @@ static void append(struct scene *s, const char *text)
 
 static void attach(struct scene *s, char first)
 {
-    struct item *item = item_new(0, (struct slice){.data = "key", .size = 3}, VALUE);
+    struct item *item =
+        item_new(&(struct item_spec){.key = SLICE_LITERAL("key"), .value_size = VALUE});
     assert_non_null(item);
     char *room = item_value_room(item);
     for (size_t i = 0; i < VALUE; i++) {
