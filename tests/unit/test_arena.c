@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/unit/l1_help.h"
+#include "tiers/arena.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* A cell of the tests: a word that is not 0 while it lives, then bytes that tell its number and size. */
+struct cell {
+    uint32_t lives;
+    uint32_t size;
+    uint32_t number;
+};
+
+static void cell_write(void *memory, uint32_t number, size_t size)
+{
+    struct cell *cell = memory;
+    *cell = (struct cell){1, (uint32_t)size, number};
+    memset(cell + 1, (int)(number & 255), size - sizeof *cell);
+}
+
+static bool cell_is_whole(const void *memory, uint32_t number, size_t size)
+{
+    const struct cell *cell = memory;
+    const unsigned char *bytes = (const unsigned char *)(cell + 1);
+    bool is_whole = cell->lives == 1 && cell->number == number && cell->size == size;
+    for (size_t i = 0; i < size - sizeof *cell; i++) {
+        is_whole = is_whole && bytes[i] == (number & 255);
+    }
+    return is_whole;
+}
+
+static void cell_end(void *memory)
+{
+    ((struct cell *)memory)->lives = 0;
+}
+
+static void cells_are_as_large_as_asked_and_little_larger(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    assert_non_null(arena);
+    size_t before = 0;
+    for (size_t size = 1; size <= 40000; size += size < 600 ? 1 : 13) {
+        void *cell = arena_alloc(arena, size);
+        assert_non_null(cell);
+        size_t got = arena_cell_size(cell);
+        assert_true(got >= size);
+        assert_true(size < 8 || got <= size + 7 + (size > 512 ? size / 16 : 0) ||
+                    (size > ARENA_CELL_MAX && got < size + ARENA_PAGE));
+        assert_true(got >= before);
+        assert_true((uintptr_t)cell % 4 == 0);
+        assert_ptr_equal(arena_of(cell), arena);
+        assert_ptr_equal(arena_at(arena, arena_handle(cell)), cell);
+        before = got;
+        memset(cell, 0, size);
+        arena_free(arena, cell);
+    }
+    arena_close(arena);
+}
+
+static void sixteen_and_thirty_two_bytes_cost_a_header_of_eight(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    for (int i = 0; i < 200000; i++) {
+        assert_non_null(arena_alloc(arena, 56));
+    }
+    assert_true(arena_bytes(arena) < 200000 * 56.5 + (1 << 16));
+    arena_close(arena); /* what was handed out keeps it; the end of the process frees it */
+}
+
+static void lines_are_aligned_and_pages_too(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    void *lines[500];
+    for (int i = 0; i < 500; i++) {
+        lines[i] = arena_alloc_line(arena);
+        assert_int_equal((uintptr_t)lines[i] % ARENA_LINE, 0);
+    }
+    void *pages = arena_alloc_pages(arena, 65536);
+    assert_int_equal((uintptr_t)pages % ARENA_PAGE, 0);
+    memset(pages, 1, 65536);
+    arena_free_raw(arena, pages);
+    for (int i = 0; i < 500; i++) {
+        arena_free_raw(arena, lines[i]);
+    }
+    arena_close(arena);
+}
+
+/* --- random operations against a naive model ----------------------------------------------------------------------- */
+
+enum {
+    CELLS = 3000,
+    STEPS = 60000
+};
+
+struct model {
+    struct arena *arena;
+    void *cells[CELLS];
+    size_t sizes[CELLS];
+    uint32_t numbers[CELLS];
+    bool pinned[CELLS];
+    unsigned moves;
+};
+
+static bool move_cell(void *arg, void *from, void *to)
+{
+    struct model *model = arg;
+    for (unsigned i = 0; i < CELLS; i++) {
+        if (model->cells[i] == from) {
+            if (model->pinned[i]) {
+                return false;
+            }
+            memcpy(to, from, model->sizes[i]);
+            cell_end(from);
+            model->cells[i] = to;
+            model->moves++;
+            return true;
+        }
+    }
+    assert_true(false); /* a cell that nobody has */
+    return false;
+}
+
+static size_t random_size(struct rand *rand)
+{
+    switch (rand_below(rand, 40)) {
+    case 0: return 20 + rand_below(rand, 3 << 20);
+    case 1: return 20 + rand_below(rand, 100000);
+    case 2:
+    case 3: return 20 + rand_below(rand, 5000);
+    default: return 12 + rand_below(rand, 120);
+    }
+}
+
+static void random_operations_keep_every_cell_whole(void **state)
+{
+    (void)state;
+    uint64_t seed = help_seed();
+    struct rand rand;
+    rand_seed(&rand, seed);
+    struct model *model = calloc(1, sizeof *model);
+    model->arena = arena_new();
+    for (int step = 0; step < STEPS; step++) {
+        unsigned i = (unsigned)rand_below(&rand, CELLS);
+        if (rand_below(&rand, 50) == 0) {
+            (void)arena_compact(model->arena, move_cell, model, 100);
+            arena_unmap(arena_take_doomed(model->arena));
+        }
+        if (rand_below(&rand, 500) == 0) {
+            (void)arena_trim(model->arena, (enum arena_trim)rand_below(&rand, 3));
+        }
+        if (model->cells[i] == NULL) {
+            model->sizes[i] = random_size(&rand);
+            model->numbers[i] = (uint32_t)step;
+            model->pinned[i] = rand_below(&rand, 20) == 0;
+            model->cells[i] = arena_alloc(model->arena, model->sizes[i]);
+            cell_write(model->cells[i], model->numbers[i], model->sizes[i]);
+        } else {
+            HELP_CHECK(cell_is_whole(model->cells[i], model->numbers[i], model->sizes[i]), seed);
+            cell_end(model->cells[i]);
+            if (rand_below(&rand, 3) == 0) {
+                arena_free_remote(model->cells[i]);
+            } else {
+                arena_free(model->arena, model->cells[i]);
+            }
+            model->cells[i] = NULL;
+        }
+    }
+    HELP_CHECK(model->moves > 100, seed);
+    for (unsigned i = 0; i < CELLS; i++) {
+        if (model->cells[i] != NULL) {
+            HELP_CHECK(cell_is_whole(model->cells[i], model->numbers[i], model->sizes[i]), seed);
+            cell_end(model->cells[i]);
+            arena_free_remote(model->cells[i]);
+        }
+    }
+    arena_collect(model->arena);
+    (void)arena_trim(model->arena, ARENA_TRIM_ALL);
+    HELP_CHECK(arena_bytes(model->arena) <= 2 * ARENA_PAGE, seed);
+    arena_close(model->arena);
+    free(model);
+}
+
+static void compaction_gives_back_what_was_left_over(void **state)
+{
+    (void)state;
+    struct model *model = calloc(1, sizeof *model);
+    model->arena = arena_new();
+    for (unsigned i = 0; i < CELLS; i++) {
+        model->sizes[i] = 100;
+        model->numbers[i] = i;
+        model->cells[i] = arena_alloc(model->arena, 100);
+        cell_write(model->cells[i], i, 100);
+    }
+    size_t full = arena_bytes(model->arena);
+    for (unsigned i = 0; i < CELLS; i++) {
+        if (i % 4 != 0) {
+            cell_end(model->cells[i]);
+            arena_free(model->arena, model->cells[i]);
+            model->cells[i] = NULL;
+        }
+    }
+    assert_true(arena_bytes(model->arena) > full * 9 / 10);
+    while (arena_compact(model->arena, move_cell, model, 64)) {
+        (void)arena_trim(model->arena, ARENA_TRIM_ALL);
+    }
+    (void)arena_trim(model->arena, ARENA_TRIM_ALL);
+    assert_true(arena_bytes(model->arena) < full * 3 / 10);
+    for (unsigned i = 0; i < CELLS; i += 4) {
+        assert_true(cell_is_whole(model->cells[i], i, 100));
+        cell_end(model->cells[i]);
+        arena_free(model->arena, model->cells[i]);
+    }
+    arena_close(model->arena);
+    free(model);
+}
+
+static void without_regions_there_is_no_memory_and_nothing_breaks(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    arena_limit_regions(arena, 0);
+    assert_null(arena_alloc(arena, 100));
+    assert_null(arena_alloc(arena, 3 << 20));
+    assert_null(arena_alloc_line(arena));
+    assert_null(arena_alloc_pages(arena, 8192));
+    arena_limit_regions(arena, 1);
+    void *first = arena_alloc(arena, 100);
+    assert_non_null(first);
+    assert_null(arena_alloc(arena, 3 << 20));
+    unsigned count = 0;
+    while (arena_alloc(arena, 4000) != NULL) {
+        count++;
+    }
+    assert_in_range(count, 430, 512);
+    memset(first, 0, 100);
+    arena_free(arena, first);
+    assert_non_null(arena_alloc(arena, 100));
+    arena_close(arena);
+}
+
+/* --- several threads ------------------------------------------------------------------------------------------------ */
+
+enum {
+    THREADS = 4,
+    EACH = 20000
+};
+
+struct errand {
+    void *cells[EACH];
+};
+
+static void *free_all(void *arg)
+{
+    struct errand *errand = arg;
+    for (int i = 0; i < EACH; i++) {
+        cell_end(errand->cells[i]);
+        arena_free_remote(errand->cells[i]);
+    }
+    return NULL;
+}
+
+/* While they free, the owner goes on, and closes before they are done: the last of them frees the arena. */
+static void the_arena_outlives_its_owner_until_the_last_cell_is_free(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    struct errand *errands = calloc(THREADS, sizeof *errands);
+    pthread_t threads[THREADS];
+    for (int t = 0; t < THREADS; t++) {
+        for (int i = 0; i < EACH; i++) {
+            errands[t].cells[i] = arena_alloc(arena, 60);
+            cell_write(errands[t].cells[i], 1, 60);
+        }
+    }
+    for (int t = 0; t < THREADS; t++) {
+        assert_int_equal(pthread_create(&threads[t], NULL, free_all, &errands[t]), 0);
+    }
+    for (int i = 0; i < 1000; i++) {
+        void *cell = arena_alloc(arena, 60);
+        cell_write(cell, 1, 60);
+        cell_end(cell);
+        arena_free(arena, cell);
+    }
+    arena_close(arena);
+    for (int t = 0; t < THREADS; t++) {
+        pthread_join(threads[t], NULL);
+    }
+    free(errands);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cells_are_as_large_as_asked_and_little_larger),
+        cmocka_unit_test(sixteen_and_thirty_two_bytes_cost_a_header_of_eight),
+        cmocka_unit_test(lines_are_aligned_and_pages_too),
+        cmocka_unit_test(random_operations_keep_every_cell_whole),
+        cmocka_unit_test(compaction_gives_back_what_was_left_over),
+        cmocka_unit_test(without_regions_there_is_no_memory_and_nothing_breaks),
+        cmocka_unit_test(the_arena_outlives_its_owner_until_the_last_cell_is_free),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

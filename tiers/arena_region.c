@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Regions and their pages. */
+#include "protocol/check.h"
+#include "tiers/arena_inner.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    ROOMY_TRIED = 16,       /* regions looked at for a run before another is mapped */
+    RETAINED_SHARE_LOG = 5, /* free pages that are kept: a 32nd of all, */
+    RETAINED_FEW = 16,      /* and so many */
+    TRIMS_PER_CALL = 16,    /* calls of the system */
+    HUGE_FROM = 32 << 20,   /* bytes of an arena of which an unused region is little */
+};
+
+/* --- bits --------------------------------------------------------------------------------------------------------- */
+
+static bool bit(const uint64_t *map, unsigned at)
+{
+    return (map[at / 64] >> (at % 64) & 1) != 0;
+}
+
+/* The first place from `from` on whose bit is `value`; ARENA_PAGES: none. */
+static unsigned bit_find(const uint64_t *map, unsigned from, bool value)
+{
+    while (from < ARENA_PAGES) {
+        uint64_t word = (value ? map[from / 64] : ~map[from / 64]) >> (from % 64);
+        if (word != 0) {
+            return from + (unsigned)__builtin_ctzll(word);
+        }
+        from = (from / 64 + 1) * 64;
+    }
+    return ARENA_PAGES;
+}
+
+static unsigned run_find(const struct arena_region *region, unsigned pages)
+{
+    unsigned from = bit_find(region->used, 0, false);
+    while (from < ARENA_PAGES) {
+        unsigned end = bit_find(region->used, from, true);
+        if (end - from >= pages) {
+            return from;
+        }
+        from = bit_find(region->used, end, false);
+    }
+    return ARENA_PAGES;
+}
+
+/* --- the list of regions with free pages -------------------------------------------------------------------------- */
+
+static void roomy_add(struct arena *arena, struct arena_region *region)
+{
+    region->prev = NULL;
+    region->next = arena->roomy;
+    if (arena->roomy != NULL) {
+        arena->roomy->prev = region;
+    }
+    arena->roomy = region;
+}
+
+static void roomy_remove(struct arena *arena, struct arena_region *region)
+{
+    if (region->prev != NULL) {
+        region->prev->next = region->next;
+    } else {
+        arena->roomy = region->next;
+    }
+    if (region->next != NULL) {
+        region->next->prev = region->prev;
+    }
+}
+
+/* --- mappings ----------------------------------------------------------------------------------------------------- */
+
+/* The system aligns to pages only: twice the alignment is mapped, and what is too much given back. */
+static void *map_aligned(size_t size)
+{
+    char *wide = mmap(NULL, size + ARENA_REGION, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (wide == MAP_FAILED) {
+        return NULL;
+    }
+    size_t before = (size_t)(-(uintptr_t)wide & ((uintptr_t)ARENA_REGION - 1));
+    if (before > 0) {
+        (void)munmap(wide, before);
+    }
+    if (before < ARENA_REGION) {
+        (void)munmap(wide + before + size, ARENA_REGION - before);
+    }
+    return wide + before;
+}
+
+static bool directory_grow(struct arena *arena)
+{
+    uint32_t room = arena->region_room == 0 ? 4 : arena->region_room * 2;
+    char **regions = realloc(arena->directory.regions, room * sizeof *regions);
+    if (regions == NULL) {
+        return false;
+    }
+    arena->directory.regions = regions;
+    arena->region_room = room;
+    return true;
+}
+
+/* The lowest free place in the directory. False: there is none, or no memory for one. */
+static bool index_take(struct arena *arena, uint32_t *ret_index)
+{
+    if (arena->regions >= arena->region_limit) {
+        return false;
+    }
+    uint32_t index = arena->region_end;
+    if (arena->regions < arena->region_end) {
+        index = 0;
+        while (arena->directory.regions[index] != NULL) {
+            index++;
+        }
+    }
+    if (index == arena->region_room && !directory_grow(arena)) {
+        return false;
+    }
+    *ret_index = index;
+    return true;
+}
+
+static struct arena_region *region_map(struct arena *arena, size_t size)
+{
+    uint32_t index;
+    if (!index_take(arena, &index)) {
+        return NULL;
+    }
+    struct arena_region *region = map_aligned(size);
+    if (region == NULL) {
+        return NULL;
+    }
+    region->arena = arena;
+    region->size = size;
+    region->index = index;
+    arena->directory.regions[index] = (char *)region;
+    arena->region_end += index == arena->region_end;
+    arena->regions++;
+    return region;
+}
+
+static void region_forget(struct arena *arena, struct arena_region *region)
+{
+    arena->directory.regions[region->index] = NULL;
+    arena->regions--;
+    while (arena->region_end > 0 && arena->directory.regions[arena->region_end - 1] == NULL) {
+        arena->region_end--;
+    }
+    region->next = arena->doomed;
+    arena->doomed = region;
+}
+
+struct arena_region *arena_take_doomed(struct arena *arena)
+{
+    struct arena_region *doomed = arena->doomed;
+    arena->doomed = NULL;
+    return doomed;
+}
+
+void arena_unmap(struct arena_region *doomed)
+{
+    while (doomed != NULL) {
+        struct arena_region *next = doomed->next;
+        ARENA_SHOW(doomed, doomed->size);
+        (void)munmap(doomed, doomed->size);
+        doomed = next;
+    }
+}
+
+/* --- regions of pages --------------------------------------------------------------------------------------------- */
+
+static void count_pages(struct arena *arena, struct arena_region *region, unsigned page)
+{
+    region->dirty[page / 64] |= UINT64_C(1) << (page % 64);
+    arena->bytes += ARENA_PAGE;
+}
+
+static struct arena_region *region_new(struct arena *arena)
+{
+    struct arena_region *region = region_map(arena, ARENA_REGION);
+    if (region == NULL) {
+        return NULL;
+    }
+    region->is_huge = arena->is_roomy && arena->bytes >= HUGE_FROM &&
+                      madvise(region, ARENA_REGION, MADV_HUGEPAGE) == 0;
+    region->used[0] = 1; /* its header */
+    region->free_pages = ARENA_PAGES - 1;
+    for (unsigned page = 0; page < (region->is_huge ? (unsigned)ARENA_PAGES : 1); page++) {
+        count_pages(arena, region, page);
+    }
+    region->retained = region->is_huge ? ARENA_PAGES - 1 : 0;
+    roomy_add(arena, region);
+    return region;
+}
+
+static void region_free(struct arena *arena, struct arena_region *region)
+{
+    arena->bytes -= (size_t)(region->retained + 1) * ARENA_PAGE;
+    arena->retained -= region->is_huge ? 0 : region->retained;
+    roomy_remove(arena, region);
+    region_forget(arena, region);
+}
+
+static void run_take(struct arena *arena, struct arena_region *region, unsigned from,
+                     unsigned pages)
+{
+    for (unsigned page = from; page < from + pages; page++) {
+        region->used[page / 64] |= UINT64_C(1) << (page % 64);
+        region->first[page] = (uint16_t)from;
+        if (bit(region->dirty, page)) {
+            region->retained--;
+            arena->retained -= !region->is_huge;
+        }
+    }
+    region->length[from] = (uint16_t)pages;
+    region->free_pages -= pages;
+    if (region->free_pages == 0) {
+        roomy_remove(arena, region);
+    }
+}
+
+char *arena_run_new(struct arena *arena, unsigned pages)
+{
+    unsigned tried = 0;
+    for (struct arena_region *region = arena->roomy; region != NULL && tried < ROOMY_TRIED;
+         region = region->next) {
+        unsigned from = run_find(region, pages);
+        if (from < ARENA_PAGES) {
+            run_take(arena, region, from, pages);
+            return (char *)region + (size_t)from * ARENA_PAGE;
+        }
+        tried++;
+    }
+    struct arena_region *region = region_new(arena);
+    if (region == NULL) {
+        return NULL;
+    }
+    run_take(arena, region, 1, pages);
+    return (char *)region + ARENA_PAGE;
+}
+
+void arena_run_free(struct arena *arena, char *run)
+{
+    struct arena_region *region = arena_region_of(run);
+    unsigned from = arena_page_of(run);
+    unsigned pages = region->length[from];
+    CHECK(region->arena == arena && pages > 0 && region->first[from] == from);
+    if (region->free_pages == 0) {
+        roomy_add(arena, region);
+    }
+    for (unsigned page = from; page < from + pages; page++) {
+        region->used[page / 64] &= ~(UINT64_C(1) << (page % 64));
+        if (bit(region->dirty, page)) {
+            region->retained++;
+            arena->retained += !region->is_huge;
+        }
+    }
+    region->length[from] = 0;
+    region->free_pages += pages;
+    if (region->free_pages == ARENA_PAGES - 1 && arena->regions > 1) {
+        region_free(arena, region);
+    }
+}
+
+void arena_run_touch(struct arena *arena, char *run, size_t from, size_t to)
+{
+    struct arena_region *region = arena_region_of(run);
+    unsigned first = arena_page_of(run);
+    for (unsigned page = first + (unsigned)(from / ARENA_PAGE);
+         page <= first + (unsigned)((to - 1) / ARENA_PAGE); page++) {
+        if (!bit(region->dirty, page)) {
+            count_pages(arena, region, page);
+        }
+    }
+}
+
+/* --- giving back -------------------------------------------------------------------------------------------------- */
+
+/* One stretch of pages that are free and count. Returns how many; 0: there are none. */
+static unsigned region_trim_one(struct arena *arena, struct arena_region *region)
+{
+    uint64_t idle[ARENA_MAP_WORDS];
+    for (unsigned i = 0; i < ARENA_MAP_WORDS; i++) {
+        idle[i] = region->dirty[i] & ~region->used[i];
+    }
+    unsigned from = bit_find(idle, 0, true);
+    if (from == ARENA_PAGES) {
+        return 0;
+    }
+    unsigned end = bit_find(idle, from, false);
+    /* A region of huge pages is one of small ones from now on, or the system would fill it up again. */
+    if (region->is_huge) {
+        (void)madvise(region, ARENA_REGION, MADV_NOHUGEPAGE);
+        region->is_huge = false;
+        arena->retained += region->retained;
+    }
+    (void)madvise((char *)region + (size_t)from * ARENA_PAGE, (size_t)(end - from) * ARENA_PAGE,
+                  MADV_DONTNEED);
+    for (unsigned page = from; page < end; page++) {
+        region->dirty[page / 64] &= ~(UINT64_C(1) << (page % 64));
+    }
+    region->retained -= end - from;
+    arena->retained -= end - from;
+    arena->bytes -= (size_t)(end - from) * ARENA_PAGE;
+    return end - from;
+}
+
+static size_t retained_limit(const struct arena *arena)
+{
+    return (arena->bytes / ARENA_PAGE >> RETAINED_SHARE_LOG) + RETAINED_FEW;
+}
+
+/* What is free in huge pages waits for its use, unless much is. */
+static bool may_trim(const struct arena_region *region, enum arena_trim which)
+{
+    return region->retained > 0 &&
+           (!region->is_huge || which == ARENA_TRIM_ALL ||
+            (which == ARENA_TRIM_IDLE && region->free_pages > ARENA_PAGES / 2));
+}
+
+size_t arena_trim(struct arena *arena, enum arena_trim which)
+{
+    if (which == ARENA_TRIM_SOME && arena->retained <= retained_limit(arena)) {
+        return 0;
+    }
+    size_t went = 0;
+    unsigned calls = 0;
+    struct arena_region *region = arena->roomy;
+    while (region != NULL && calls < TRIMS_PER_CALL) {
+        unsigned pages = may_trim(region, which) ? region_trim_one(arena, region) : 0;
+        went += pages;
+        calls += pages > 0;
+        region = pages > 0 ? region : region->next;
+    }
+    return went;
+}
+
+/* --- large allocations -------------------------------------------------------------------------------------------- */
+
+static size_t single_pages(size_t size)
+{
+    return (size + ARENA_PAGE - 1) / ARENA_PAGE + 1;
+}
+
+void *arena_single_new(struct arena *arena, size_t size)
+{
+    struct arena_region *region = region_map(arena, single_pages(size) * ARENA_PAGE);
+    if (region == NULL) {
+        return NULL;
+    }
+    region->is_single = true;
+    arena->bytes += region->size;
+    return (char *)region + ARENA_PAGE;
+}
+
+void arena_single_free(struct arena *arena, struct arena_region *region)
+{
+    arena->bytes -= region->size;
+    region_forget(arena, region);
+}
+
+void arena_regions_done(struct arena *arena)
+{
+    for (uint32_t i = 0; i < arena->region_end; i++) {
+        struct arena_region *region = (struct arena_region *)(void *)arena->directory.regions[i];
+        if (region != NULL) {
+            region->next = NULL;
+            arena_unmap(region);
+        }
+    }
+    arena_unmap(arena_take_doomed(arena));
+    free(arena->directory.regions);
+}
