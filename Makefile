@@ -46,7 +46,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-coherence install uninstall format lint asan tsan fuzz model cover clean dist
+.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-l1 bench-coherence install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -96,6 +96,9 @@ sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 bench: deps ## ours and redis-server side by side in one run
 	@$(MAKE) --no-print-directory build
 	@bench/compare.sh
+bench-l1: deps ## L1 in process: times, bytes per item, what changing sizes do; BENCH_ARGS=1000000|memory|churn
+	@$(MAKE) --no-print-directory $(OUT)/bench_l1
+	@$(OUT)/bench_l1 $${BENCH_ARGS:-}
 bench-coherence: deps ## what coherence costs: propagation, Redis' CPU, hits, waiting; BENCH_ARGS=--quick
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 bench/coherence.py $${BENCH_ARGS:-}
@@ -157,6 +160,10 @@ $(OUT)/terraced: $(call obj,server/main.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 $(OUT)/terrace-bench: $(call obj,bench/main.c) $(OUT)/libbench.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
+
+$(OUT)/bench_l1: $(call obj,bench/core/l1.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 

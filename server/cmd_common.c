@@ -132,7 +132,7 @@ static void commit(struct update *update, struct item *item)
     update->status = l1_commit(&change, 1, update->call->now_ms);
 }
 
-char *update_room(struct update *update, size_t size, int64_t expire_at_ms)
+char *update_room(struct update *update, size_t size, int64_t expire_at_ms, enum item_look look)
 {
     if (!call_key_fits(update->call, update->key.at.bytes)) {
         update_fail(update);
@@ -141,7 +141,8 @@ char *update_room(struct update *update, size_t size, int64_t expire_at_ms)
     const struct item_spec spec = {.db = update->key.at.db,
                                    .key = update->key.at.bytes,
                                    .value_size = size,
-                                   .expire_at_ms = expire_at_ms};
+                                   .expire_at_ms = expire_at_ms,
+                                   .look = look};
     update->item = l1_item_new(update->key.ns->l1, update->key.at.hash, &spec);
     if (update->item == NULL) {
         update->status = NO_MEMORY;
@@ -156,22 +157,24 @@ void update_store(struct update *update)
     commit(update, past ? NULL : update->item);
 }
 
-void update_put(struct update *update, struct slice value, int64_t expire_at_ms)
+static void put(struct update *update, struct slice value, int64_t expire_at_ms,
+                enum item_look look)
 {
-    if (update_room(update, value.size, expire_at_ms) != NULL) {
+    if (update_room(update, value.size, expire_at_ms, look) != NULL) {
         (void)item_write(update->item, value);
         update_store(update);
     }
 }
 
+void update_put(struct update *update, struct slice value, int64_t expire_at_ms)
+{
+    put(update, value, expire_at_ms, ITEM_LOOK_PLAIN);
+}
+
 void update_expire(struct update *update, int64_t expire_at_ms)
 {
-    const struct slice value = update_value(update);
-    if (update_room(update, value.size, expire_at_ms) != NULL) {
-        (void)item_write(update->item, value);
-        item_set_look(update->item, update->old == NULL ? ITEM_LOOK_PLAIN : item_look(update->old));
-        update_store(update);
-    }
+    put(update, update_value(update), expire_at_ms,
+        update->old == NULL ? ITEM_LOOK_PLAIN : item_look(update->old));
 }
 
 void update_remove(struct update *update)

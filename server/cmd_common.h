@@ -61,7 +61,7 @@ struct slice update_value(const struct update *update); /* of `old`; empty if th
 int64_t update_expire_at_ms(
     const struct update *update); /* of `old`; ITEM_NEVER if there is none */
 /* Room for the new value. NULL: the turn is over, an error is (or will be) answered. */
-char *update_room(struct update *update, size_t size, int64_t expire_at_ms);
+char *update_room(struct update *update, size_t size, int64_t expire_at_ms, enum item_look look);
 void update_store(struct update *update); /* what update_room gave; removes if its expiry is past */
 void update_put(struct update *update, struct slice value,
                 int64_t expire_at_ms); /* room, copy, store */

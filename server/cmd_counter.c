@@ -137,10 +137,10 @@ void cmd_incrbyfloat(struct call *call)
             continue;
         }
         text.size = format_float(digits, sum);
-        char *room = update_room(&update, text.size, update_expire_at_ms(&update));
+        char *room =
+            update_room(&update, text.size, update_expire_at_ms(&update), ITEM_LOOK_STRING);
         if (room != NULL) {
             memcpy(room, text.data, text.size);
-            item_set_look(update.item, ITEM_LOOK_STRING);
             update_store(&update);
         }
     }

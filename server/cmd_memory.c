@@ -181,6 +181,10 @@ void cmd_memory_doctor(struct call *call)
 
 void cmd_memory_purge(struct call *call)
 {
+    const struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(call->node->namespaces, &at)) != NULL;) {
+        l1_purge(ns->l1);
+    }
     (void)malloc_trim(0);
     reply_ok(call->reply);
 }
@@ -188,13 +192,15 @@ void cmd_memory_purge(struct call *call)
 void cmd_memory_malloc_stats(struct call *call)
 {
     struct mallinfo2 info = mallinfo2();
+    struct l1_stats l1;
     struct buf text = {0};
+    namespaces_stats(call->node->namespaces, &l1);
     if (buf_printf(
             &text,
-            "allocator: libc\narena bytes: %zu\nmapped bytes: %zu in %zu blocks\nallocated bytes: %zu\n"
+            "L1 bytes: %zu, in use %zu\nallocator of all else: libc\narena bytes: %zu\nmapped bytes: %zu in %zu blocks\nallocated bytes: %zu\n"
             "free bytes: %zu in %zu blocks\nreleasable bytes: %zu\n",
-            info.arena, info.hblkhd, info.hblks, info.uordblks, info.fordblks, info.ordblks,
-            info.keepcost) == OK) {
+            l1.bytes_used, l1.bytes_live, info.arena, info.hblkhd, info.hblks, info.uordblks,
+            info.fordblks, info.ordblks, info.keepcost) == OK) {
         reply_verbatim(call->reply, buf_slice(&text));
     } else {
         reply_out_of_memory(call->reply);
@@ -210,7 +216,7 @@ void cmd_memory_help(struct call *call)
         "MALLOC-STATS",
         "    Return the allocator's own figures.",
         "PURGE",
-        "    Ask the allocator to give memory back to the system.",
+        "    Give free memory back to the system.",
         "STATS",
         "    Return where the memory is.",
         "USAGE <key> [SAMPLES <count>]",

@@ -27,11 +27,11 @@ void cmd_append(struct call *call)
             update_refuse(&update, text_string_too_long);
             continue;
         }
-        char *room = update_room(&update, size, update_expire_at_ms(&update));
+        char *room = update_room(&update, size, update_expire_at_ms(&update),
+                                 update.old != NULL ? ITEM_LOOK_RAW : ITEM_LOOK_PLAIN);
         if (room != NULL) {
             copy_at(room, 0, old);
             copy_at(room, old.size, tail);
-            item_set_look(update.item, update.old != NULL ? ITEM_LOOK_RAW : ITEM_LOOK_PLAIN);
             update_store(&update);
         }
     }
@@ -68,14 +68,13 @@ void cmd_setrange(struct call *call)
         }
         const size_t from = (size_t)offset;
         size = old.size > from + patch.size ? old.size : from + patch.size;
-        char *room = update_room(&update, size, update_expire_at_ms(&update));
+        char *room = update_room(&update, size, update_expire_at_ms(&update), ITEM_LOOK_RAW);
         if (room != NULL) {
             copy_at(room, 0, old);
             if (old.size < from) {
                 memset(room + old.size, 0, from - old.size);
             }
             copy_at(room, from, patch);
-            item_set_look(update.item, ITEM_LOOK_RAW);
             update_store(&update);
         }
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* memory_report.h -- where the memory of a node is, for INFO, MEMORY STATS and /metrics.
  *
- * USED is what the budget counts: L1's items and tables with the allocator's overhead. Redis' used_memory is compared
+ * USED is what the budget counts: what L1 has from the system for items and tables. Redis' used_memory is compared
  * with maxmemory everywhere, so the two must be of one kind. What else the process holds shows in `resident`.
  *
  * Threads: any. Costs a few system calls. */
@@ -18,8 +18,8 @@ struct memory_report {
     size_t peak;      /* of used, since the start or CONFIG RESETSTAT */
     size_t max;       /* the budget; 0 never */
     size_t tables;    /* part of used */
-    size_t allocated; /* by the process, as its allocator counts */
-    size_t active;    /* what the allocator got from the system for it */
+    size_t allocated; /* by the process: in use by L1, or in blocks of the allocator */
+    size_t active;    /* what L1 and the allocator got from the system for it */
     size_t resident;
     size_t system; /* the machine's */
     uint64_t items;

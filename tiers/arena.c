@@ -73,6 +73,10 @@ struct arena *arena_new(void)
         return NULL;
     }
     memset(arena, 0, sizeof *arena);
+    if (!arena_directory_new(arena)) {
+        free(arena);
+        return NULL;
+    }
     arena->region_limit = ARENA_REGIONS_MAX;
     arena->is_roomy = true;
     return arena;
@@ -382,12 +386,12 @@ static void cell_free(struct arena *arena, struct arena_slab *slab, char *cell)
     }
 }
 
-static void *pages_alloc(struct arena *arena, size_t size)
+static void *pages_alloc(struct arena *arena, size_t size, bool is_raw)
 {
     size_t pages = (size + ARENA_PAGE - 1) / ARENA_PAGE;
     char *memory;
     if (pages > RUN_PAGES_MAX) {
-        memory = arena_single_new(arena, size);
+        memory = is_raw ? arena_raw_new(arena, size) : arena_single_new(arena, size);
     } else {
         memory = arena_run_new(arena, (unsigned)pages);
         if (memory != NULL) {
@@ -401,29 +405,42 @@ static void *pages_alloc(struct arena *arena, size_t size)
     return memory;
 }
 
+static void pages_free(struct arena *arena, char *memory, bool is_raw)
+{
+    struct arena_region *region = arena_region_of(memory);
+    arena->live--;
+    arena->live_bytes -= arena_cell_size(memory);
+    if (!region->is_single) {
+        arena_run_free(arena, memory);
+    } else if (is_raw) {
+        arena_raw_free(arena, region);
+    } else {
+        arena_single_free(arena, region);
+    }
+}
+
 void *arena_alloc(struct arena *arena, size_t size)
 {
     size = size < CELL_MIN ? CELL_MIN : size;
-    return size > ARENA_CELL_MAX ? pages_alloc(arena, size)
+    return size > ARENA_CELL_MAX ? pages_alloc(arena, size, false)
                                  : cell_alloc(arena, class_of(size), size);
 }
 
-void arena_free(struct arena *arena, void *cell)
+static void free_any(struct arena *arena, void *cell, bool is_raw)
 {
     struct arena_region *region = arena_region_of(cell);
     CHECK(region->arena == arena);
     struct arena_slab *slab = region->is_single ? NULL : slab_of(cell);
-    if (slab != NULL && (void *)slab != cell) {
-        cell_free(arena, slab, cell);
-        return;
-    }
-    arena->live--;
-    arena->live_bytes -= arena_cell_size(cell);
-    if (slab == NULL) {
-        arena_single_free(arena, region);
+    if (slab == NULL || (void *)slab == cell) {
+        pages_free(arena, cell, is_raw);
     } else {
-        arena_run_free(arena, cell);
+        cell_free(arena, slab, cell);
     }
+}
+
+void arena_free(struct arena *arena, void *cell)
+{
+    free_any(arena, cell, false);
 }
 
 void *arena_alloc_line(struct arena *arena)
@@ -433,12 +450,12 @@ void *arena_alloc_line(struct arena *arena)
 
 void *arena_alloc_pages(struct arena *arena, size_t size)
 {
-    return pages_alloc(arena, size);
+    return pages_alloc(arena, size, true);
 }
 
 void arena_free_raw(struct arena *arena, void *memory)
 {
-    arena_free(arena, memory);
+    free_any(arena, memory, true);
 }
 
 /* --- frees from other threads ------------------------------------------------------------------------------------- */

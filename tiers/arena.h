@@ -17,6 +17,9 @@
  * and then given back (arena_trim). Cells that are left over in many slabs come together by COMPACTION: the owner moves
  * the cells of the emptiest slab of a size into others (arena_compact) until its pages are free.
  *
+ * Regions that are empty stay mapped, without memory, until the arena goes: whoever reads a table without the lock, to load
+ * lines ahead, reads nothing of worth, but does not fall.
+ *
  * A HANDLE names a cell within its arena in 32 bits (units of 4 bytes: 16 GiB per arena); 0 names none.
  *
  * Owns:    all of it. The arena outlives arena_close until the last cell is free.
@@ -93,16 +96,21 @@ void arena_unmap(struct arena_region *doomed);
 /* For tests of want of memory: no more than so many regions. */
 void arena_limit_regions(struct arena *arena, unsigned limit);
 
-/* The directory of regions, for the conversions below. */
+/* The directory of regions, for the conversion below, which may be asked for any handle at any time: what it says of one
+ * that is not in use is an address that must not be read. */
 struct arena_directory {
-    char **regions;
+    _Atomic(uintptr_t) *regions;
 };
 
 static inline void *arena_at(const struct arena *arena, uint32_t handle)
 {
-    char **regions = ((const struct arena_directory *)(const void *)arena)->regions;
-    return regions[handle >> ARENA_OFFSET_BITS] +
-           ((size_t)(handle & ((1u << ARENA_OFFSET_BITS) - 1)) << ARENA_UNIT_LOG);
+    const _Atomic(uintptr_t) *regions =
+        ((const struct arena_directory *)(const void *)arena)->regions;
+    uintptr_t offset = (uintptr_t)(handle & ((1u << ARENA_OFFSET_BITS) - 1)) << ARENA_UNIT_LOG;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): no region, no pointer to begin with */
+    return (
+        void *)(atomic_load_explicit(&regions[handle >> ARENA_OFFSET_BITS], memory_order_relaxed) +
+                offset);
 }
 uint32_t arena_handle(const void *cell);
 

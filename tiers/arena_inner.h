@@ -61,7 +61,6 @@ _Static_assert(sizeof(struct arena_region) <= ARENA_PAGE, "one page");
 struct arena {
     struct arena_directory directory; /* first: arena_at */
     uint32_t region_end;              /* indices in use are below */
-    uint32_t region_room;
     uint32_t region_limit;
     uint32_t regions;
     bool is_roomy;
@@ -70,6 +69,8 @@ struct arena {
     size_t retained;   /* pages, but for those of huge pages */
     struct arena_region *roomy;
     struct arena_region *doomed;
+    struct arena_region *kept; /* raw singles that are free */
+    uint32_t empty;            /* regions that are mapped, but without memory */
     int64_t base_ms;
     uint64_t live; /* cells, lines and runs handed out */
     struct arena_slab *evacuee;
@@ -98,6 +99,9 @@ void arena_run_touch(struct arena *arena, char *run, size_t from, size_t to);
 /* More than fits a region: a mapping of its own. */
 void *arena_single_new(struct arena *arena, size_t size);
 void arena_single_free(struct arena *arena, struct arena_region *region);
+void *arena_raw_new(struct arena *arena, size_t size);
+void arena_raw_free(struct arena *arena, struct arena_region *region);
+bool arena_directory_new(struct arena *arena);
 void arena_regions_done(struct arena *arena); /* all of them */
 
 /* A sanitizer sees cells that are free, and the end of those that are larger than what they hold. */

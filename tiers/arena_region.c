@@ -3,8 +3,6 @@
 #include "protocol/check.h"
 #include "tiers/arena_inner.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 enum {
@@ -92,42 +90,41 @@ static void *map_aligned(size_t size)
     return wide + before;
 }
 
-static bool directory_grow(struct arena *arena)
+/* The address in a place of the directory; its lowest bit says that the region is empty. */
+static uintptr_t directory_at(const struct arena *arena, uint32_t index)
 {
-    uint32_t room = arena->region_room == 0 ? 4 : arena->region_room * 2;
-    char **regions = realloc(arena->directory.regions, room * sizeof *regions);
-    if (regions == NULL) {
-        return false;
-    }
-    arena->directory.regions = regions;
-    arena->region_room = room;
-    return true;
+    return atomic_load_explicit(&arena->directory.regions[index], memory_order_relaxed);
 }
 
-/* The lowest free place in the directory. False: there is none, or no memory for one. */
-static bool index_take(struct arena *arena, uint32_t *ret_index)
+static void directory_set(struct arena *arena, uint32_t index, uintptr_t address)
 {
-    if (arena->regions >= arena->region_limit) {
+    atomic_store_explicit(&arena->directory.regions[index], address, memory_order_relaxed);
+}
+
+/* Of the places in use the first that holds nothing (`bits` 0), or an empty region (1). */
+static uint32_t directory_find(const struct arena *arena, uintptr_t bits)
+{
+    uint32_t index = 0;
+    while (bits == 0 ? directory_at(arena, index) != 0 : (directory_at(arena, index) & 1) == 0) {
+        index++;
+    }
+    return index;
+}
+
+bool arena_directory_new(struct arena *arena)
+{
+    void *directory = mmap(NULL, ARENA_REGIONS_MAX * sizeof(uintptr_t), PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (directory == MAP_FAILED) {
         return false;
     }
-    uint32_t index = arena->region_end;
-    if (arena->regions < arena->region_end) {
-        index = 0;
-        while (arena->directory.regions[index] != NULL) {
-            index++;
-        }
-    }
-    if (index == arena->region_room && !directory_grow(arena)) {
-        return false;
-    }
-    *ret_index = index;
+    arena->directory.regions = directory;
     return true;
 }
 
 static struct arena_region *region_map(struct arena *arena, size_t size)
 {
-    uint32_t index;
-    if (!index_take(arena, &index)) {
+    if (arena->regions >= arena->region_limit) {
         return NULL;
     }
     struct arena_region *region = map_aligned(size);
@@ -136,20 +133,18 @@ static struct arena_region *region_map(struct arena *arena, size_t size)
     }
     region->arena = arena;
     region->size = size;
-    region->index = index;
-    arena->directory.regions[index] = (char *)region;
-    arena->region_end += index == arena->region_end;
+    region->index =
+        arena->regions < arena->region_end ? directory_find(arena, 0) : arena->region_end;
+    directory_set(arena, region->index, (uintptr_t)region);
+    arena->region_end += region->index == arena->region_end;
     arena->regions++;
     return region;
 }
 
 static void region_forget(struct arena *arena, struct arena_region *region)
 {
-    arena->directory.regions[region->index] = NULL;
+    directory_set(arena, region->index, 0);
     arena->regions--;
-    while (arena->region_end > 0 && arena->directory.regions[arena->region_end - 1] == NULL) {
-        arena->region_end--;
-    }
     region->next = arena->doomed;
     arena->doomed = region;
 }
@@ -179,9 +174,27 @@ static void count_pages(struct arena *arena, struct arena_region *region, unsign
     arena->bytes += ARENA_PAGE;
 }
 
+/* One that is empty, or a new one. */
+static struct arena_region *region_open(struct arena *arena)
+{
+    if (arena->empty == 0) {
+        return region_map(arena, ARENA_REGION);
+    }
+    uint32_t index = directory_find(arena, 1);
+    uintptr_t address = directory_at(arena, index) & ~(uintptr_t)1;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): a region, as its mapping gave it */
+    struct arena_region *region = (struct arena_region *)address;
+    directory_set(arena, index, address);
+    arena->empty--;
+    region->arena = arena; /* its memory was given back, so that all else is 0 */
+    region->size = ARENA_REGION;
+    region->index = index;
+    return region;
+}
+
 static struct arena_region *region_new(struct arena *arena)
 {
-    struct arena_region *region = region_map(arena, ARENA_REGION);
+    struct arena_region *region = region_open(arena);
     if (region == NULL) {
         return NULL;
     }
@@ -197,12 +210,20 @@ static struct arena_region *region_new(struct arena *arena)
     return region;
 }
 
-static void region_free(struct arena *arena, struct arena_region *region)
+/* All its memory goes back, the header's, too; the mapping stays. */
+static void region_empty(struct arena *arena, struct arena_region *region)
 {
+    const uint32_t index = region->index;
     arena->bytes -= (size_t)(region->retained + 1) * ARENA_PAGE;
     arena->retained -= region->is_huge ? 0 : region->retained;
     roomy_remove(arena, region);
-    region_forget(arena, region);
+    if (region->is_huge) {
+        (void)madvise(region, ARENA_REGION, MADV_NOHUGEPAGE);
+    }
+    ARENA_SHOW(region, ARENA_REGION);
+    CHECK(madvise(region, ARENA_REGION, MADV_DONTNEED) == 0);
+    directory_set(arena, index, (uintptr_t)region | 1);
+    arena->empty++;
 }
 
 static void run_take(struct arena *arena, struct arena_region *region, unsigned from,
@@ -261,8 +282,8 @@ void arena_run_free(struct arena *arena, char *run)
     }
     region->length[from] = 0;
     region->free_pages += pages;
-    if (region->free_pages == ARENA_PAGES - 1 && arena->regions > 1) {
-        region_free(arena, region);
+    if (region->free_pages == ARENA_PAGES - 1 && arena->regions - arena->empty > 1) {
+        region_empty(arena, region);
     }
 }
 
@@ -363,15 +384,42 @@ void arena_single_free(struct arena *arena, struct arena_region *region)
     region_forget(arena, region);
 }
 
+/* Raw ones stay mapped as regions do, and wait for somebody who wants as much: a table grows as it shrank. */
+void *arena_raw_new(struct arena *arena, size_t size)
+{
+    struct arena_region **at = &arena->kept;
+    while (*at != NULL && (*at)->size != single_pages(size) * ARENA_PAGE) {
+        at = &(*at)->next;
+    }
+    struct arena_region *region = *at;
+    if (region == NULL) {
+        return arena_single_new(arena, size);
+    }
+    *at = region->next;
+    arena->bytes += region->size - ARENA_PAGE;
+    return (char *)region + ARENA_PAGE;
+}
+
+void arena_raw_free(struct arena *arena, struct arena_region *region)
+{
+    CHECK(madvise((char *)region + ARENA_PAGE, region->size - ARENA_PAGE, MADV_DONTNEED) == 0);
+    arena->bytes -= region->size - ARENA_PAGE;
+    region->next = arena->kept;
+    arena->kept = region;
+}
+
 void arena_regions_done(struct arena *arena)
 {
+    arena_unmap(arena_take_doomed(arena));
     for (uint32_t i = 0; i < arena->region_end; i++) {
-        struct arena_region *region = (struct arena_region *)(void *)arena->directory.regions[i];
+        uintptr_t at = directory_at(arena, i);
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): a region, as its mapping gave it */
+        struct arena_region *region = (struct arena_region *)(at & ~(uintptr_t)1);
         if (region != NULL) {
-            region->next = NULL;
-            arena_unmap(region);
+            size_t size = (at & 1) != 0 ? (size_t)ARENA_REGION : region->size;
+            ARENA_SHOW(region, size);
+            (void)munmap(region, size);
         }
     }
-    arena_unmap(arena_take_doomed(arena));
-    free(arena->directory.regions);
+    (void)munmap(arena->directory.regions, ARENA_REGIONS_MAX * sizeof(uintptr_t));
 }

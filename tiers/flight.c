@@ -119,8 +119,8 @@ static bool is_no_answer(enum status status, struct slice error)
  * time: PTTL says 0 of what has less than one to live. */
 static bool is_over_for(const struct tiers_reader *reader, const struct item *item)
 {
-    return item != NULL && reader->asked_ms > item->stamped_at_ms &&
-           reader->asked_ms >= item->expire_at_ms;
+    return item != NULL && reader->asked_ms > item_stamped_at_ms(item) &&
+           reader->asked_ms >= item_expire_at_ms(item);
 }
 
 /* At most once: the next question is a later one than the reader's. All who do so share it. */

@@ -5,58 +5,141 @@
 #include "protocol/limits.h"
 
 #include <malloc.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    ALLOCATOR_HEADER = 8
-}; /* glibc keeps the size of a block in the word before it */
+    ALLOCATOR_HEADER = 8, /* glibc keeps the size of a block in the word before it */
+    BASE_BEFORE_LOG = 30, /* the base lies 2^30 ms, 12 days, before the first time told from it */
+};
 
-struct item *item_new(const struct item_spec *spec)
+int64_t item_time(const struct item *item, const unsigned char *at, unsigned part)
 {
-    CHECK(spec->key.size < LIMIT_L1_KEY && spec->value_size <= LIMIT_BULK);
-    struct item *item = malloc(sizeof *item + spec->key.size + spec->value_size);
+    if (part == sizeof(uint32_t)) {
+        uint32_t since_base;
+        memcpy(&since_base, at, sizeof since_base);
+        return arena_base_ms(arena_of(item)) + since_base;
+    }
+    int64_t time_ms;
+    memcpy(&time_ms, at, sizeof time_ms);
+    return time_ms;
+}
+
+/* Of a time, in words of 4 bytes. `arena` NULL: there is no base. */
+static unsigned time_words(struct arena *arena, int64_t time_ms)
+{
+    if (time_ms == 0) {
+        return 0;
+    }
+    if (arena == NULL) {
+        return 2;
+    }
+    if (arena_base_ms(arena) == 0) {
+        arena_set_base_ms(arena, time_ms - (INT64_C(1) << BASE_BEFORE_LOG));
+    }
+    uint64_t since_base = (uint64_t)time_ms - (uint64_t)arena_base_ms(arena);
+    return since_base <= UINT32_MAX ? 1 : 2;
+}
+
+static unsigned char *time_write(const struct arena *arena, unsigned char *at, unsigned part,
+                                 int64_t time_ms)
+{
+    if (part == sizeof(uint32_t)) {
+        uint32_t since_base = (uint32_t)(time_ms - arena_base_ms(arena));
+        memcpy(at, &since_base, sizeof since_base);
+    } else if (part > 0) {
+        memcpy(at, &time_ms, sizeof time_ms);
+    }
+    return at + part;
+}
+
+static unsigned flags_of(struct arena *arena, const struct item_spec *spec)
+{
+    const unsigned value_log = spec->value_size <= UINT8_MAX    ? 0
+                               : spec->value_size <= UINT16_MAX ? 1
+                                                                : 2;
+    return spec->db | (spec->is_claim ? ITEM_CLAIM : 0u) | (unsigned)spec->look << ITEM_LOOK_SHIFT |
+           (spec->capped ? ITEM_CAPPED : 0u) |
+           time_words(arena, spec->expire_at_ms) << ITEM_EXPIRY_SHIFT |
+           time_words(arena, spec->stamped_at_ms) << ITEM_STAMP_SHIFT |
+           (spec->key.size > UINT8_MAX ? 1u << ITEM_WIDE_KEY_SHIFT : 0u) |
+           value_log << ITEM_VALUE_SHIFT | (arena == NULL ? ITEM_LOOSE : 0u);
+}
+
+static struct item *build(struct arena *arena, const struct item_spec *spec)
+{
+    CHECK(spec->key.size < LIMIT_L1_KEY && spec->value_size <= LIMIT_BULK &&
+          spec->db <= ITEM_DB_MASK);
+    const unsigned flags = flags_of(arena, spec);
+    const size_t size =
+        offsetof(struct item, rest) + item_head(flags) + spec->key.size + spec->value_size;
+    struct item *item = arena == NULL ? malloc(size) : arena_alloc(arena, size);
     if (item == NULL) {
         return NULL;
     }
-    *item = (struct item){
-        .value_size = (uint32_t)spec->value_size,
-        .key_size = (uint16_t)spec->key.size,
-        .db = spec->db,
-        .look = spec->look & 7u,
-        .capped = spec->capped,
-        .expire_at_ms = spec->expire_at_ms,
-        .stamped_at_ms = spec->stamped_at_ms,
-    };
-    atomic_init(&item->refs, 1);
+    atomic_store_explicit(&item->refs, 1, memory_order_relaxed);
+    item->flags = (uint16_t)flags;
+    const uint16_t key_size = (uint16_t)spec->key.size;
+    const uint32_t value_size = (uint32_t)spec->value_size;
+    unsigned char *at = item->rest;
+    memcpy(at, &key_size, item_key_part(flags)); /* the low bytes come first on this machine */
+    at += item_key_part(flags);
+    memcpy(at, &value_size, item_value_part(flags));
+    at += item_value_part(flags);
+    at = time_write(arena, at, item_expiry_part(flags), spec->expire_at_ms);
+    at = time_write(arena, at, item_stamp_part(flags), spec->stamped_at_ms);
     if (spec->key.size > 0) {
-        memcpy(item->bytes, spec->key.data, spec->key.size);
+        memcpy(at, spec->key.data, spec->key.size);
     }
     return item;
+}
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "sizes are cut to their low bytes");
+
+struct item *item_new(const struct item_spec *spec)
+{
+    return build(NULL, spec);
+}
+
+struct item *item_new_in(struct arena *arena, const struct item_spec *spec)
+{
+    return build(arena, spec);
+}
+
+struct item *item_copy_in(struct arena *arena, const struct item *item)
+{
+    const struct slice value = item_value(item);
+    const struct item_spec spec = {
+        .key = item_key(item),
+        .value_size = value.size,
+        .expire_at_ms = item_expire_at_ms(item),
+        .stamped_at_ms = item_stamped_at_ms(item),
+        .look = item_look(item),
+        .db = item_db(item),
+        .capped = item_is_capped(item),
+    };
+    return item_write(build(arena, &spec), value);
+}
+
+char *item_value_room(struct item *item)
+{
+    const struct slice key = item_key(item);
+    return (char *)item->rest + item_head(item->flags) + key.size;
 }
 
 struct item *item_write(struct item *item, struct slice value)
 {
     if (item != NULL && value.size > 0) {
-        CHECK(value.size == item->value_size);
+        CHECK(value.size == item_value_size(item));
         memcpy(item_value_room(item), value.data, value.size);
     }
     return item;
 }
 
-void item_set_look(struct item *item, enum item_look look)
-{
-    item->look = look & 7u;
-}
-
 void item_set_db(struct item *item, uint8_t db)
 {
-    item->db = db;
-}
-
-char *item_value_room(struct item *item)
-{
-    return item->bytes + item->key_size;
+    CHECK(db <= ITEM_DB_MASK);
+    item->flags = (uint16_t)((item->flags & ~(unsigned)ITEM_DB_MASK) | db);
 }
 
 struct item *item_ref(struct item *item)
@@ -65,30 +148,60 @@ struct item *item_ref(struct item *item)
     return item;
 }
 
-void item_release(struct item *item)
+/* Whether that was the last reference. Acquire and release: whoever frees must see the last reads of all others done. */
+static bool let_go(struct item *item)
 {
-    if (item == NULL) {
-        return;
-    }
-    /* Acquire and release: whoever frees must see the last reads of all other owners done. */
     uint32_t before = atomic_fetch_sub_explicit(&item->refs, 1, memory_order_acq_rel);
     CHECK(before > 0);
-    if (before == 1) {
+    return before == 1;
+}
+
+void item_release(struct item *item)
+{
+    if (item == NULL || !let_go(item)) {
+        return;
+    }
+    if ((item->flags & ITEM_LOOSE) != 0) {
         free(item);
+    } else {
+        arena_free_remote(item);
     }
 }
 
-struct slice item_key(const struct item *item)
+void item_release_in(struct arena *arena, struct item *item)
 {
-    return (struct slice){.data = item->bytes, .size = item->key_size};
+    if (item == NULL || !let_go(item)) {
+        return;
+    }
+    if (item_is_in(item, arena)) {
+        arena_free(arena, item);
+    } else if ((item->flags & ITEM_LOOSE) != 0) {
+        free(item);
+    } else {
+        arena_free_remote(item);
+    }
 }
 
-struct slice item_value(const struct item *item)
+bool item_is_sole(const struct item *item)
 {
-    return (struct slice){.data = item->bytes + item->key_size, .size = item->value_size};
+    return atomic_load_explicit(&item->refs, memory_order_acquire) == 1;
+}
+
+void item_move(struct item *item, void *to)
+{
+    const struct slice value = item_value(item);
+    memcpy(to, item, (size_t)(value.data + value.size - (const char *)item));
+    atomic_store_explicit(&item->refs, 0, memory_order_relaxed);
+}
+
+bool item_is_in(const struct item *item, const struct arena *arena)
+{
+    return (item->flags & ITEM_LOOSE) == 0 && arena_of(item) == arena;
 }
 
 size_t item_footprint(const struct item *item)
 {
-    return malloc_usable_size((void *)(uintptr_t)item) + ALLOCATOR_HEADER;
+    return (item->flags & ITEM_LOOSE) != 0
+               ? malloc_usable_size((void *)(uintptr_t)item) + ALLOCATOR_HEADER
+               : arena_cell_size(item);
 }

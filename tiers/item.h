@@ -1,25 +1,29 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* item.h -- one key with its value: an immutable, reference-counted block of memory.
  *
- * Header, key and value are one allocation, so an item costs one cache miss and one malloc. Once it is in L1 its key
- * and value never change; whoever changes a key builds another item. Replies may therefore borrow the value of an item
- * they hold a reference to, on any thread, for as long as they like.
+ * Everything is one allocation, as small as its parts allow (bytes; the parts in brackets are there if they are needed):
  *
- * What does change is `use`: the policy's word, written by whoever holds the shard lock.
+ *      4 references   2 flags   1|2 key size   1|2|4 value size   [4|8 expiry]   [4|8 stamp]   key   value
+ *
+ * so 8 bytes for a short key and value that do not expire, and a cell of an arena has no header of its own. Times take 4
+ * bytes if they lie within 49 days after the arena's base, to the millisecond; else 8. Once it is in L1 an item never
+ * changes; whoever changes a key builds another. Replies may therefore borrow the value of an item they hold a reference
+ * to, on any thread, for as long as they like. L1 itself may move an item that nobody else refers to (arena.h).
  *
  * Owns:    its bytes. item_ref / item_release count owners; the last release frees.
- * Threads: ref and release from any; the fields below `use` are read-only after item_new and the setters before publishing.
+ * Threads: ref and release from any; item_new_in, item_release_in, item_copy_in, item_move and
+ *          item_set_db under the arena's lock, which looks at flags and keys of items that are only being built.
  * Units:   milliseconds of clock.h; bytes. */
 #ifndef TERRACE_TIERS_ITEM_H
 #define TERRACE_TIERS_ITEM_H
 
-#include "protocol/bytes.h"
+#include "tiers/arena.h"
 
-#include <stdatomic.h>
+#include <string.h>
 
 enum {
     ITEM_NEVER = 0
-}; /* expire_at_ms of an item that does not expire */
+}; /* expiry of an item that does not expire */
 
 /* How the value came to be, which Redis tells by its encoding. */
 enum item_look {
@@ -31,17 +35,21 @@ enum item_look {
 
 struct item {
     _Atomic uint32_t refs;
-    uint32_t value_size;
-    uint16_t key_size;
-    uint8_t db;
-    uint8_t kind : 4;     /* L1's own: value or claim */
-    uint8_t look : 3;     /* enum item_look: what OBJECT ENCODING says of it */
-    bool capped : 1;      /* expire_at_ms is its namespace's limit, not what L2 said */
-    uint32_t use;         /* policy word, under the shard lock */
-    int64_t expire_at_ms; /* ITEM_NEVER or the first millisecond at which it is gone */
-    int64_t
-        stamped_at_ms; /* when the L2 read was issued; 0 for values that L1 itself owns (no L2) */
-    char bytes[];      /* key, then value */
+    uint16_t flags;
+    unsigned char rest[]; /* sizes, times, key, value */
+};
+
+/* Of the flags, from the lowest. */
+enum {
+    ITEM_DB_MASK = 15,
+    ITEM_CLAIM = 1 << 4, /* L1's own: no value */
+    ITEM_LOOK_SHIFT = 5,
+    ITEM_CAPPED = 1 << 7,
+    ITEM_EXPIRY_SHIFT = 8, /* size of that part in words of 4 bytes */
+    ITEM_STAMP_SHIFT = 10,
+    ITEM_WIDE_KEY_SHIFT = 12,
+    ITEM_VALUE_SHIFT = 13, /* logarithm of the size of that part */
+    ITEM_LOOSE = 1 << 15,  /* of malloc, not of an arena */
 };
 
 /* What an item is made from. */
@@ -53,45 +61,118 @@ struct item_spec {
     enum item_look look;
     uint8_t db;
     bool capped;
+    bool is_claim;
 };
 
 /* A new item with one reference, its value uninitialised: write it before publishing. NULL: no memory. */
-struct item *item_new(const struct item_spec *spec);
+struct item *item_new(const struct item_spec *spec); /* loose: for what will stand in no L1 */
+struct item *item_new_in(struct arena *arena, const struct item_spec *spec);
+struct item *item_copy_in(struct arena *arena, const struct item *item);
 char *item_value_room(struct item *item);
 /* Copies a value of just the item's size. NULL is fine. Returns its argument. */
 struct item *item_write(struct item *item, struct slice value);
-void item_set_look(struct item *item, enum item_look look); /* these two before publishing only */
-void item_set_db(struct item *item, uint8_t db);
+void item_set_db(struct item *item, uint8_t db); /* before it stands anywhere */
 
-struct item *item_ref(struct item *item); /* returns its argument */
-void item_release(struct item *item);     /* NULL is fine */
+struct item *item_ref(struct item *item);                     /* returns its argument */
+void item_release(struct item *item);                         /* NULL is fine */
+void item_release_in(struct arena *arena, struct item *item); /* the same, by the arena's owner */
 
-struct slice item_key(const struct item *item);
-struct slice item_value(const struct item *item);
-size_t item_footprint(const struct item *item); /* real bytes, the allocator's overhead included */
+/* Whether nobody but one refers to it. */
+bool item_is_sole(const struct item *item);
+/* Into a cell of as many bytes; `item` is free then, as its one reference is `to`'s. */
+void item_move(struct item *item, void *to);
+bool item_is_in(const struct item *item, const struct arena *arena);
+size_t item_footprint(const struct item *item); /* bytes of its cell */
 
 static inline uint8_t item_db(const struct item *item)
 {
-    return item->db;
+    return item->flags & ITEM_DB_MASK;
+}
+static inline bool item_is_claim(const struct item *item)
+{
+    return (item->flags & ITEM_CLAIM) != 0;
 }
 static inline enum item_look item_look(const struct item *item)
 {
-    return (enum item_look)item->look;
+    return (enum item_look)(item->flags >> ITEM_LOOK_SHIFT & 3);
 }
 /* Whether its expiry is its namespace's limit, not what L2 said. */
 static inline bool item_is_capped(const struct item *item)
 {
-    return item->capped;
+    return (item->flags & ITEM_CAPPED) != 0;
 }
+
+/* --- where its parts lie ------------------------------------------------------------------------------------------- */
+
+static inline unsigned item_key_part(unsigned flags)
+{
+    return 1u + (flags >> ITEM_WIDE_KEY_SHIFT & 1);
+}
+static inline unsigned item_value_part(unsigned flags)
+{
+    return 1u << (flags >> ITEM_VALUE_SHIFT & 3);
+}
+static inline unsigned item_expiry_part(unsigned flags)
+{
+    return (flags >> ITEM_EXPIRY_SHIFT & 3) * 4;
+}
+static inline unsigned item_stamp_part(unsigned flags)
+{
+    return (flags >> ITEM_STAMP_SHIFT & 3) * 4;
+}
+static inline unsigned item_sizes(unsigned flags) /* and where times begin */
+{
+    return item_key_part(flags) + item_value_part(flags);
+}
+static inline unsigned item_head(unsigned flags) /* and where the key begins */
+{
+    return item_sizes(flags) + item_expiry_part(flags) + item_stamp_part(flags);
+}
+
+static inline struct slice item_key(const struct item *item)
+{
+    const unsigned flags = item->flags;
+    uint16_t wide;
+    memcpy(&wide, item->rest, sizeof wide);
+    return (struct slice){.data = (const char *)item->rest + item_head(flags),
+                          .size = item_key_part(flags) == 1 ? item->rest[0] : wide};
+}
+
+static inline size_t item_value_size(const struct item *item)
+{
+    const unsigned flags = item->flags;
+    const unsigned char *at = item->rest + item_key_part(flags);
+    uint32_t four;
+    uint16_t two;
+    switch (item_value_part(flags)) {
+    case 1: return at[0];
+    case 2: memcpy(&two, at, sizeof two); return two;
+    default: memcpy(&four, at, sizeof four); return four;
+    }
+}
+
+static inline struct slice item_value(const struct item *item)
+{
+    const struct slice key = item_key(item);
+    return (struct slice){.data = key.data + key.size, .size = item_value_size(item)};
+}
+
+int64_t item_time(const struct item *item, const unsigned char *at, unsigned part);
+
 /* ITEM_NEVER, or the first millisecond at which it is gone. */
 static inline int64_t item_expire_at_ms(const struct item *item)
 {
-    return item->expire_at_ms;
+    const unsigned part = item_expiry_part(item->flags);
+    return part == 0 ? ITEM_NEVER : item_time(item, item->rest + item_sizes(item->flags), part);
 }
 /* When the read of L2 was issued; 0 for values that L1 itself owns. */
 static inline int64_t item_stamped_at_ms(const struct item *item)
 {
-    return item->stamped_at_ms;
+    const unsigned flags = item->flags;
+    const unsigned part = item_stamp_part(flags);
+    return part == 0
+               ? 0
+               : item_time(item, item->rest + item_sizes(flags) + item_expiry_part(flags), part);
 }
 
 static inline bool item_expired(const struct item *item, int64_t now_ms)

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-    BYTES_PER_SHARD = 4 << 20,
+    BYTES_PER_SHARD = 16 << 20,
     BYTES_DEFAULT = 64 << 20
 };
 
@@ -31,15 +31,16 @@ static unsigned shard_bits_for(const struct l1_options *options, size_t bytes_ma
 static enum status shard_init(struct l1 *l1, struct l1_shard *shard, uint64_t seed)
 {
     memset(shard, 0, sizeof *shard);
-    enum status status = l1_table_init(&shard->table, &l1->secret);
-    if (status != OK) {
-        return status;
+    shard->arena = arena_new();
+    if (shard->arena == NULL || l1_table_init(&shard->table, &l1->secret, shard->arena) != OK) {
+        arena_close(shard->arena);
+        return NO_MEMORY;
     }
     CHECK(pthread_mutex_init(&shard->mutex, NULL) == 0);
     rand_seed(&shard->rand, seed);
     shard->token_next = 1;
-    shard->bytes_published = shard->table.bytes;
-    atomic_fetch_add_explicit(&l1->bytes_used, shard->table.bytes, memory_order_relaxed);
+    atomic_init(&shard->bytes_published, arena_bytes(shard->arena));
+    atomic_fetch_add_explicit(&l1->bytes_used, arena_bytes(shard->arena), memory_order_relaxed);
     return OK;
 }
 
@@ -50,10 +51,7 @@ static void release_entries(struct l1_shard *shard)
         struct item *item;
         for (struct l1_place place = l1_table_bucket(&shard->table, i);
              (item = l1_place_item(&place)) != NULL; l1_place_next(&place)) {
-            struct l1_dead dead;
-            dead.count = 0;
-            l1_bury(&dead, item);
-            l1_dead_release(&dead);
+            l1_bury(shard, item);
         }
     }
 }
@@ -62,6 +60,7 @@ static void shard_done(struct l1_shard *shard)
 {
     release_entries(shard);
     l1_table_done(&shard->table);
+    arena_close(shard->arena); /* goes with the last item that somebody still holds */
     CHECK(pthread_mutex_destroy(&shard->mutex) == 0);
 }
 
@@ -144,9 +143,10 @@ struct l1_key l1_key(const struct l1 *l1, uint8_t db, struct slice bytes)
 
 struct item *l1_item_new(struct l1 *l1, uint64_t hash, const struct item_spec *spec)
 {
-    CHECK_MAGIC(l1, L1_MAGIC);
-    (void)hash;
-    return item_new(spec);
+    struct l1_shard *shard = l1_lock(l1, hash);
+    struct item *item = item_new_in(shard->arena, spec);
+    l1_unlock_unchanged(shard); /* the commit or fill that follows publishes the bytes */
+    return item;
 }
 
 void l1_prefetch(const struct l1 *l1, uint64_t hash)
@@ -154,38 +154,35 @@ void l1_prefetch(const struct l1 *l1, uint64_t hash)
     l1_table_prefetch(&l1->shards[l1_shard_of(l1, hash)].table, hash);
 }
 
-void l1_prefetch_item(struct l1 *l1, uint64_t hash)
+void l1_prefetch_item(const struct l1 *l1, uint64_t hash)
 {
-    struct l1_shard *shard = &l1->shards[l1_shard_of(l1, hash)];
-    if (pthread_mutex_trylock(&shard->mutex) == 0) {
-        l1_table_prefetch_items(&shard->table, hash);
-        CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
-    }
+    l1_table_prefetch_items(&l1->shards[l1_shard_of(l1, hash)].table, hash);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
-/* The value of a key that may be served, or NULL. */
+/* The value of a key that may be served, and where its entry stands; or NULL. */
 static struct item *find_served(const struct l1 *l1, struct l1_shard *shard,
                                 const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
-                                struct l1_dead *dead)
+                                struct l1_place *ret_place)
 {
-    struct l1_place place;
-    if (!l1_find_live(l1, shard, key, now_ms, dead, &place)) {
+    if (!l1_find_live(l1, shard, key, now_ms, ret_place)) {
         return NULL;
     }
-    struct item *item = l1_place_item(&place);
+    struct item *item = l1_place_item(ret_place);
     if (l1_is_claim(item)) {
         return l1_claim_spare(item, now_ms, floor_ms);
     }
     return item_stamped_at_ms(item) < floor_ms ? NULL : item;
 }
 
-void l1_use(const struct l1 *l1, struct l1_shard *shard, struct item *item, int64_t now_ms)
+void l1_use(const struct l1 *l1, struct l1_shard *shard, const struct l1_place *place,
+            int64_t now_ms)
 {
-    uint32_t use = l1_policy_now(l1)->touch(item->use, now_ms, rand_next(&shard->rand));
-    if (use != item->use) { /* most hits come within the same tick: leave the line clean */
-        item->use = use;
+    uint32_t before = l1_place_word(place);
+    uint32_t word = l1_policy_now(l1)->touch(before, now_ms, rand_next(&shard->rand));
+    if (word != before) { /* most hits come within the same tick: leave the line clean */
+        l1_place_set_word(place, word);
     }
 }
 
@@ -207,56 +204,49 @@ void l1_value_set(struct l1_value *value, struct item *item)
 enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
                    struct l1_value *value)
 {
-    struct l1_dead dead;
-    dead.count = 0;
+    struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, key->hash);
-    struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &dead);
+    struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &place);
     if (item != NULL) {
         shard->hits++;
-        l1_use(l1, shard, item, now_ms);
+        l1_use(l1, shard, &place, now_ms);
         l1_value_set(value, item);
-    } else {
-        shard->misses++;
+        l1_unlock_unchanged(shard);
+        return OK;
     }
+    shard->misses++;
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
-    return item != NULL ? OK : MISS;
+    return MISS;
 }
 
 enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
                     struct l1_peek *ret)
 {
-    struct l1_dead dead;
-    dead.count = 0;
+    struct l1_place place;
     const struct policy *policy = l1_policy_now(l1);
     struct l1_shard *shard = l1_lock(l1, key->hash);
-    const struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &dead);
+    const struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &place);
     if (item != NULL) {
         *ret = (struct l1_peek){
-            .value_size = item_value(item).size,
+            .value_size = item_value_size(item),
             .expire_at_ms = item_expire_at_ms(item),
             .capped = item_is_capped(item),
-            .idle_ms = policy->idle_ms(item->use, now_ms),
-            .frequency = policy->frequency(item->use, now_ms),
+            .idle_ms = policy->idle_ms(l1_place_word(&place), now_ms),
+            .frequency = policy->frequency(l1_place_word(&place), now_ms),
             .footprint = item_footprint(item) + shard->table.bytes / shard->table.entries,
         };
     }
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
     return item != NULL ? OK : MISS;
 }
 
 struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms)
 {
-    struct l1_dead dead;
-    dead.count = 0;
     struct l1_shard *shard = l1_lock(l1, key->hash);
     struct l1_place place;
-    struct item *item =
-        l1_find_live(l1, shard, key, now_ms, &dead, &place) ? l1_place_item(&place) : NULL;
+    struct item *item = l1_find_live(l1, shard, key, now_ms, &place) ? l1_place_item(&place) : NULL;
     item = item == NULL || l1_is_claim(item) ? NULL : item_ref(item);
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
     return item;
 }
 
@@ -267,6 +257,19 @@ void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms)
     CHECK_MAGIC(l1, L1_MAGIC);
     atomic_store_explicit(&l1->bytes_max, bytes_max, memory_order_relaxed);
     l1_evict(l1, 0, NULL, atomic_load_explicit(&l1->bytes_used, memory_order_relaxed), now_ms);
+}
+
+void l1_purge(struct l1 *l1)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    for (unsigned i = 0; i < l1->shard_count; i++) {
+        size_t went;
+        do { /* a bounded number of calls of the system under each lock */
+            l1_lock_shard(&l1->shards[i]);
+            went = arena_trim(l1->shards[i].arena, ARENA_TRIM_ALL);
+            l1_unlock(l1, &l1->shards[i]);
+        } while (went > 0);
+    }
 }
 
 void l1_set_policy(struct l1 *l1, const struct policy *policy)
@@ -288,7 +291,8 @@ void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats)
     for (unsigned i = 0; i < l1->shard_count; i++) {
         struct l1_shard *shard = &l1->shards[i];
         l1_lock_shard(shard);
-        sum.bytes_used += shard->bytes_items + shard->table.bytes;
+        sum.bytes_used += arena_bytes(shard->arena);
+        sum.bytes_live += arena_bytes(shard->arena) - arena_slack(shard->arena);
         sum.bytes_tables += shard->table.bytes;
         for (unsigned db = 0; db < LIMIT_DATABASES; db++) {
             sum.items += shard->count[db];
@@ -310,6 +314,7 @@ void l1_stats_add(struct l1_stats *sum, const struct l1_stats *more)
 {
     sum->bytes_max += more->bytes_max;
     sum->bytes_used += more->bytes_used;
+    sum->bytes_live += more->bytes_live;
     sum->bytes_tables += more->bytes_tables;
     sum->items += more->items;
     sum->claims += more->claims;

@@ -33,7 +33,7 @@
  * Threads: any. A call waits at most for shard locks, held for one table operation; commit and swap take several: L1s by
  *          address, shards of each by number.
  * Units:   bytes; milliseconds of clock.h, handed in as now_ms.
- * Limits:  bytes_max over all shards, overhead of allocator and table included. Keys below LIMIT_L1_KEY.
+ * Limits:  bytes_max over all shards, counted as the system counts: pages, whatever is on them. Keys below LIMIT_L1_KEY.
  * Errors:  MISS, CLAIMED, TAKEN, STALE, AGAIN, TOO_BIG, NO_MEMORY; whatever is returned, L1 stays whole. */
 #ifndef TERRACE_TIERS_L1_H
 #define TERRACE_TIERS_L1_H
@@ -51,7 +51,7 @@ struct l1_options {
      * the other, and l1_commit, l1_swap and l1_move may span both. NULL: a new secret. */
     const struct l1 *kin;
     uint64_t seed;   /* of sampling and table hash, for tests that replay; 0: unpredictable */
-    unsigned shards; /* rounded up to a power of two; 0: by bytes_max (1 per 4 MiB, 1..64) */
+    unsigned shards; /* rounded up to a power of two; 0: by bytes_max (1 per 16 MiB, 1..64) */
 };
 
 struct l1_key {
@@ -71,8 +71,8 @@ struct l1_key l1_key(const struct l1 *l1, uint8_t db, struct slice bytes);
 struct item *l1_item_new(struct l1 *l1, uint64_t hash, const struct item_spec *spec);
 /* Starts loading the bucket of `hash`. Call for a whole batch, then look up. */
 void l1_prefetch(const struct l1 *l1, uint64_t hash);
-/* Starts loading the item: a second round over the batch, when the buckets have come. Skips a shard that is busy. */
-void l1_prefetch_item(struct l1 *l1, uint64_t hash);
+/* Starts loading the item: a second round over the batch, when the buckets have come. */
+void l1_prefetch_item(const struct l1 *l1, uint64_t hash);
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 
@@ -222,12 +222,14 @@ void l1_move(struct l1 *l1, l1_home_fn *home, const void *arg, bool keep);
  * Returns how many entries went. */
 unsigned l1_sweep(struct l1 *l1, int64_t now_ms, unsigned steps);
 void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms); /* evicts down to the new budget */
+void l1_purge(struct l1 *l1); /* gives back to the system what is free at once */
 void l1_set_policy(struct l1 *l1, const struct policy *policy);
 const struct policy *l1_policy(const struct l1 *l1);
 
 struct l1_stats {
     size_t bytes_max;
-    size_t bytes_used; /* items and tables, allocator overhead included */
+    size_t bytes_used; /* what it has from the system */
+    size_t bytes_live; /* of these, in use: the rest is room in half-empty pages */
     size_t bytes_tables;
     uint64_t items; /* values, all databases */
     uint64_t claims;

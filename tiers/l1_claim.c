@@ -14,17 +14,15 @@
 #include "protocol/check.h"
 #include "tiers/l1_shard.h"
 
-static struct item *claim_new(const struct l1_key *key)
+static struct item *claim_new(struct l1_shard *shard, const struct l1_key *key)
 {
     if (key->bytes.size >= LIMIT_L1_KEY) {
         return NULL; /* such keys are never kept, so there is nothing to claim */
     }
-    struct item *claim = item_new(&(struct item_spec){
-        .db = key->db, .key = key->bytes, .value_size = sizeof(struct l1_claim_body)});
-    if (claim != NULL) {
-        claim->kind = L1_KIND_CLAIM;
-    }
-    return claim;
+    return item_new_in(shard->arena, &(struct item_spec){.db = key->db,
+                                                         .key = key->bytes,
+                                                         .value_size = sizeof(struct l1_claim_body),
+                                                         .is_claim = true});
 }
 
 /* Hands the suspect over: the claim lets go of it. Only for claims that are not in the table (any more): those in it
@@ -44,11 +42,15 @@ static uint64_t token_new(const struct l1 *l1, struct l1_shard *shard, uint64_t 
     return shard->token_next++ << L1_HASH_SHARD_BITS | l1_shard_of(l1, hash);
 }
 
-/* Puts `claim` where `place` has an entry that may not be served (or nothing, `place` NULL). */
+/* Puts a claim where `place` has an entry that may not be served (or nothing, `place` NULL). */
 static enum status claim_install(const struct l1 *l1, struct l1_shard *shard,
                                  const struct l1_key *key, const struct l1_place *place,
-                                 const struct l1_ask *ask, struct item *claim, struct l1_dead *dead)
+                                 const struct l1_ask *ask, struct l1_claim *ret_claim)
 {
+    struct item *claim = claim_new(shard, key);
+    if (claim == NULL) {
+        return NO_MEMORY;
+    }
     struct item *before = place != NULL ? l1_place_item(place) : NULL;
     struct l1_claim_body body = {
         .token = token_new(l1, shard, key->hash),
@@ -61,15 +63,22 @@ static enum status claim_install(const struct l1 *l1, struct l1_shard *shard,
     }
     l1_claim_write(claim, &body);
     item_set_db(claim, l1_db_stored(l1, key->db));
+    *ret_claim =
+        (struct l1_claim){.token = body.token, .owner = body.owner, .generation = body.generation};
     if (before == NULL) {
-        return l1_insert(shard, key->hash, claim);
+        enum status status =
+            l1_insert(shard, key->hash, claim, l1_policy_now(l1)->first(ask->now_ms));
+        if (status != OK) {
+            item_release_in(shard->arena, claim);
+        }
+        return status == OK ? CLAIMED : status;
     }
     l1_replace(shard, *place, claim);
     if (l1_is_claim(before)) {
         claim_take_suspect(before);
-        l1_bury(dead, before);
+        l1_bury(shard, before);
     }
-    return OK;
+    return CLAIMED;
 }
 
 struct item *l1_claim_spare(const struct item *claim, int64_t now_ms, int64_t floor_ms)
@@ -93,104 +102,80 @@ static bool claim_joinable(const struct item *claim, const struct l1_ask *ask)
     return body.generation == ask->generation && ask->now_ms - body.issued_at_ms < ask->join_ms;
 }
 
-/* One look under the lock. AGAIN: a claim is needed, and `claim` is NULL. CLAIMED: `claim` stands in the table. */
+static void ask_serve(const struct l1 *l1, struct l1_shard *shard, const struct l1_place *place,
+                      struct item *item, const struct l1_ask *ask, struct l1_value *value)
+{
+    shard->hits++;
+    l1_use(l1, shard, place, ask->now_ms);
+    l1_value_set(value, item);
+}
+
 static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
                               const struct l1_ask *ask, struct l1_value *value,
-                              struct l1_claim *ret_claim, struct item *claim, struct l1_dead *dead)
+                              struct l1_claim *ret_claim)
 {
     struct l1_place place;
-    bool found = l1_find_live(l1, shard, key, ask->now_ms, dead, &place);
+    bool found = l1_find_live(l1, shard, key, ask->now_ms, &place);
     if (found) {
         struct item *item = l1_place_item(&place);
         if (l1_is_claim(item)) {
             struct item *spare = l1_claim_spare(item, ask->now_ms, ask->floor_ms);
             if (spare != NULL) {
-                shard->hits += claim == NULL;
-                l1_use(l1, shard, spare, ask->now_ms);
-                l1_value_set(value, spare);
+                ask_serve(l1, shard, &place, spare, ask, value);
                 return OK;
             }
             if (claim_joinable(item, ask)) {
-                shard->misses += claim == NULL;
+                shard->misses++;
                 claim_report(item, ret_claim);
                 return TAKEN;
             }
         } else if (item_stamped_at_ms(item) >= ask->floor_ms) {
-            shard->hits += claim == NULL;
-            l1_use(l1, shard, item, ask->now_ms);
-            l1_value_set(value, item);
+            ask_serve(l1, shard, &place, item, ask, value);
             return OK;
         }
     }
-    if (claim == NULL) {
-        shard->misses++; /* each ask counts once, at its first look, which brings no claim */
-        return AGAIN;
-    }
-    if (claim_install(l1, shard, key, found ? &place : NULL, ask, claim, dead) != OK) {
-        return NO_MEMORY;
-    }
-    claim_report(claim, ret_claim);
-    return CLAIMED;
+    shard->misses++;
+    return claim_install(l1, shard, key, found ? &place : NULL, ask, ret_claim);
+}
+
+/* What a claim adds is little, and about that much. */
+static size_t claim_bytes(const struct l1_key *key)
+{
+    return sizeof(struct item) + sizeof(struct l1_claim_body) + key->bytes.size;
 }
 
 enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
                    struct l1_value *value, struct l1_claim *ret_claim)
 {
-    struct l1_dead dead;
-    dead.count = 0;
-    struct item *claim = NULL;
-    size_t footprint = 0;
-    /* Twice at most: memory for the claim is taken without the lock, and a hit takes none. */
-    for (;;) {
-        struct l1_shard *shard = l1_lock(l1, key->hash);
-        enum status status = ask_locked(l1, shard, key, ask, value, ret_claim, claim, &dead);
-        l1_unlock(l1, shard);
-        l1_dead_release(&dead);
-        if (status == CLAIMED) {
-            l1_evict(l1, key->hash, NULL, footprint, ask->now_ms);
-            return CLAIMED;
-        }
-        if (status != AGAIN) {
-            item_release(claim); /* somebody was faster, or there was no room for it */
-            return status;
-        }
-        claim = claim_new(key);
-        if (claim == NULL) {
-            return NO_MEMORY;
-        }
-        footprint = item_footprint(claim); /* once it stands, anybody may end it */
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    enum status status = ask_locked(l1, shard, key, ask, value, ret_claim);
+    if (status == OK) {
+        l1_unlock_unchanged(shard);
+        return OK;
     }
+    l1_unlock(l1, shard);
+    if (status == CLAIMED) {
+        l1_evict(l1, key->hash, NULL, claim_bytes(key), ask->now_ms);
+    }
+    return status;
 }
 
 enum status l1_claim_suspect(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
                              struct item **ret_suspect, struct l1_claim *ret_claim)
 {
-    struct l1_dead dead;
-    dead.count = 0;
     struct l1_place place;
     enum status status = MISS;
-    struct item *claim = claim_new(key);
-    if (claim == NULL) {
-        return NO_MEMORY;
-    }
-    const size_t footprint = item_footprint(claim);
     struct l1_shard *shard = l1_lock(l1, key->hash);
-    if (l1_find_live(l1, shard, key, ask->now_ms, &dead, &place)) {
+    if (l1_find_live(l1, shard, key, ask->now_ms, &place)) {
         struct item *item = l1_place_item(&place);
         if (!l1_is_claim(item) && item_stamped_at_ms(item) < ask->floor_ms) {
-            *ret_suspect = item_ref(item);
-            CHECK(claim_install(l1, shard, key, &place, ask, claim, &dead) ==
-                  OK); /* it takes the suspect's place */
-            claim_report(claim, ret_claim);
-            status = CLAIMED;
+            status = claim_install(l1, shard, key, &place, ask, ret_claim);
+            *ret_suspect = status == CLAIMED ? item_ref(item) : NULL;
         }
     }
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
     if (status == CLAIMED) {
-        l1_evict(l1, key->hash, NULL, footprint, ask->now_ms);
-    } else {
-        item_release(claim);
+        l1_evict(l1, key->hash, NULL, claim_bytes(key), ask->now_ms);
     }
     return status;
 }
@@ -207,22 +192,37 @@ static bool token_stands(const struct item *entry, const struct l1_landing *land
 }
 
 /* A key that was in use before its value became suspect keeps its standing with the policy. */
-static uint32_t use_after(const struct policy *policy, struct l1_shard *shard,
-                          const struct item *before, const struct l1_landing *landing)
+static uint32_t word_after(const struct policy *policy, struct l1_shard *shard,
+                           const struct l1_place *place, const struct l1_landing *landing)
 {
-    const struct item *suspect = l1_claim_read(before).suspect;
-    if (suspect == NULL) {
+    const uint32_t word = l1_place_word(place);
+    if (l1_claim_read(l1_place_item(place)).suspect == NULL) {
         return policy->first(landing->now_ms);
     }
-    return landing->unused ? suspect->use
-                           : policy->touch(suspect->use, landing->now_ms, rand_next(&shard->rand));
+    return landing->unused ? word : policy->touch(word, landing->now_ms, rand_next(&shard->rand));
+}
+
+/* Puts the item where its claim stands, a copy if it was made elsewhere. False: no memory. */
+static bool fill_place(const struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
+                       const struct l1_place *place, const struct l1_landing *landing,
+                       struct item *item)
+{
+    struct item *own =
+        item_is_in(item, shard->arena) ? item_ref(item) : item_copy_in(shard->arena, item);
+    if (own == NULL) {
+        return false;
+    }
+    item_set_db(own, l1_db_stored(l1, key->db));
+    uint32_t word = word_after(l1_policy_now(l1), shard, place, landing);
+    l1_bury(shard, l1_replace(shard, *place, own));
+    l1_place_set_word(place, word);
+    shard->fills++;
+    return true;
 }
 
 enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing,
                     struct item *item)
 {
-    struct l1_dead dead;
-    dead.count = 0;
     size_t footprint = item_footprint(item);
     bool fits = footprint <= atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
     struct l1_place place;
@@ -230,24 +230,19 @@ enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_lan
     CHECK(item_key(item).size == key->bytes.size);
     bool found = l1_find(l1, shard, key, &place);
     bool stands = found && token_stands(l1_place_item(&place), landing);
-    if (stands && fits && !item_expired(item, landing->now_ms)) {
-        item_set_db(item, l1_db_stored(l1, key->db));
-        item->use = use_after(l1_policy_now(l1), shard, l1_place_item(&place), landing);
-        l1_bury(&dead, l1_replace(shard, place, item_ref(item)));
-        shard->fills++;
+    if (stands && fits && !item_expired(item, landing->now_ms) &&
+        fill_place(l1, shard, key, &place, landing, item)) {
         l1_unlock(l1, shard);
-        l1_dead_release(&dead);
         l1_evict(l1, key->hash, item, footprint, landing->now_ms);
         return OK;
     }
     /* T3: a landing without a live token drops the entry, whatever it is. What it carries may be older than what stands
      * there, and its reader has seen it; keeping the entry would let another reader of the same session see older. */
     if (found) {
-        l1_bury(&dead, l1_remove(shard, &place));
+        l1_bury(shard, l1_remove(shard, &place));
     }
     shard->refused_fills += fits;
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
     return fits ? STALE : TOO_BIG;
 }
 
@@ -260,18 +255,15 @@ static unsigned values_in(const struct item *entry)
 static unsigned drop(struct l1 *l1, const struct l1_key *key, bool invalidated)
 {
     unsigned went = 0;
-    struct l1_dead dead;
-    dead.count = 0;
     struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, key->hash);
     if (l1_find(l1, shard, key, &place)) {
         struct item *entry = l1_remove(shard, &place);
         went = values_in(entry);
         shard->invalidations += invalidated ? went : 0;
-        l1_bury(&dead, entry);
+        l1_bury(shard, entry);
     }
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
     return went;
 }
 
@@ -287,8 +279,6 @@ unsigned l1_invalidate(struct l1 *l1, const struct l1_key *key)
 
 unsigned l1_forget(struct l1 *l1, struct slice bytes)
 {
-    struct l1_dead dead;
-    dead.count = 0;
     uint64_t hash = l1_hash(l1, bytes);
     unsigned went = 0;
     struct l1_place place;
@@ -297,18 +287,15 @@ unsigned l1_forget(struct l1 *l1, struct slice bytes)
                          &place)) { /* once per database at most */
         struct item *entry = l1_remove(shard, &place);
         went += values_in(entry);
-        l1_bury(&dead, entry);
+        l1_bury(shard, entry);
     }
     shard->invalidations += went;
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
     return went;
 }
 
 void l1_unclaim(struct l1 *l1, const struct l1_key *key, uint64_t token)
 {
-    struct l1_dead dead;
-    dead.count = 0;
     struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, key->hash);
     if (l1_find(l1, shard, key, &place)) {
@@ -321,9 +308,8 @@ void l1_unclaim(struct l1 *l1, const struct l1_key *key, uint64_t token)
             } else {
                 l1_remove(shard, &place);
             }
-            l1_bury(&dead, entry);
+            l1_bury(shard, entry);
         }
     }
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
 }

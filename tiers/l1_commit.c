@@ -13,9 +13,7 @@ struct commit {
     size_t count;
     int64_t now_ms;
     struct l1_locks locks;
-    struct item *
-        *replaced; /* what left the table, to be released after unlocking: at most one per change */
-    size_t replaced_count;
+    bool *inserted; /* of each change: it brought a new key */
 };
 
 static bool live_value(const struct item *item, int64_t now_ms)
@@ -32,17 +30,15 @@ static bool seen_stands(const struct l1_change *change, struct item *before, int
     return change->seen == (before != NULL && live_value(before, now_ms) ? before : NULL);
 }
 
-/* Makes an item ready to stand for the key. One that stands already (a change that only compares) stays as it is. */
-static struct item *adopt(struct l1_shard *shard, const struct l1_change *change,
-                          const struct item *before, int64_t now_ms)
+/* What the policy says of the entry: used, or new. */
+static uint32_t word_after(struct l1_shard *shard, const struct l1_change *change,
+                           const struct l1_place *place, int64_t now_ms)
 {
-    struct item *item = change->item;
     const struct policy *policy = l1_policy_now(change->l1);
-    bool known = before != NULL && live_value(before, now_ms);
-    item_set_db(item, l1_db_stored(change->l1, change->key.db));
-    item->use =
-        known ? policy->touch(before->use, now_ms, rand_next(&shard->rand)) : policy->first(now_ms);
-    return item_ref(item);
+    const struct item *before = place == NULL ? NULL : l1_place_item(place);
+    const bool known = before != NULL && live_value(before, now_ms);
+    return known ? policy->touch(l1_place_word(place), now_ms, rand_next(&shard->rand))
+                 : policy->first(now_ms);
 }
 
 static struct l1_shard *shard_at(const struct commit *commit, size_t i)
@@ -51,29 +47,31 @@ static struct l1_shard *shard_at(const struct commit *commit, size_t i)
     return &change->l1->shards[l1_shard_of(change->l1, change->key.hash)];
 }
 
-/* Applies one change; hands back what left the table, or NULL. NO_MEMORY only if the key is new to the table. */
-static enum status apply(struct l1_shard *shard, const struct l1_change *change, int64_t now_ms,
-                         struct item **ret_replaced)
+/* Applies one change. NO_MEMORY only if the key is new to the table. */
+static enum status apply(struct l1_shard *shard, const struct l1_change *change, int64_t now_ms)
 {
     struct l1_place place;
     bool found = l1_find(change->l1, shard, &change->key, &place);
     struct item *before = found ? l1_place_item(&place) : NULL;
-    *ret_replaced = NULL;
-    if (before == change->item) {
+    struct item *item = change->item;
+    if (before == item) {
         return OK; /* both NULL, or the item stands already */
     }
-    if (change->item == NULL) {
-        *ret_replaced = l1_remove(shard, &place);
+    if (item == NULL) {
+        l1_bury(shard, l1_remove(shard, &place));
         return OK;
     }
-    struct item *item = adopt(shard, change, before, now_ms);
+    uint32_t word = word_after(shard, change, found ? &place : NULL, now_ms);
+    item_set_db(item, l1_db_stored(change->l1, change->key.db));
+    item_ref(item);
     if (found) {
-        *ret_replaced = l1_replace(shard, place, item);
+        l1_bury(shard, l1_replace(shard, place, item));
+        l1_place_set_word(&place, word);
         return OK;
     }
-    enum status status = l1_insert(shard, change->key.hash, item);
+    enum status status = l1_insert(shard, change->key.hash, item, word);
     if (status != OK) {
-        item_release(item); /* the caller's own reference remains */
+        item_release_in(shard->arena, item); /* the caller's own reference remains */
     }
     return status;
 }
@@ -81,21 +79,14 @@ static enum status apply(struct l1_shard *shard, const struct l1_change *change,
 static enum status commit_one(const struct l1_change *change, int64_t now_ms)
 {
     struct l1 *l1 = change->l1;
-    struct l1_dead dead;
-    dead.count = 0;
     struct l1_place place;
-    struct item *replaced = NULL;
     struct l1_shard *shard = l1_lock(l1, change->key.hash);
     enum status status = AGAIN;
     bool found = change->seen != L1_ANY && l1_find(l1, shard, &change->key, &place);
     if (seen_stands(change, found ? l1_place_item(&place) : NULL, now_ms)) {
-        status = apply(shard, change, now_ms, &replaced);
-    }
-    if (replaced != NULL) {
-        l1_bury(&dead, replaced);
+        status = apply(shard, change, now_ms);
     }
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
     return status;
 }
 
@@ -115,16 +106,14 @@ static bool all_seen_stand(const struct commit *commit)
     return true;
 }
 
-/* Until all new keys are in, `replaced` notes which changes put one in. */
 static void take_back(const struct commit *commit, size_t end)
 {
     for (size_t i = 0; i < end; i++) {
         struct l1_place place;
-        if (commit->replaced[i] != NULL) {
+        if (commit->inserted[i]) {
             CHECK(l1_find(commit->changes[i].l1, shard_at(commit, i), &commit->changes[i].key,
                           &place));
-            item_release(
-                l1_remove(shard_at(commit, i), &place)); /* the caller's own reference remains */
+            l1_bury(shard_at(commit, i), l1_remove(shard_at(commit, i), &place));
         }
     }
 }
@@ -134,18 +123,17 @@ static enum status insert_new_keys(const struct commit *commit)
     for (size_t i = 0; i < commit->count; i++) {
         const struct l1_change *change = &commit->changes[i];
         struct l1_place place;
-        commit->replaced[i] = NULL;
+        commit->inserted[i] = false;
         if (change->item == NULL ||
             l1_find(change->l1, shard_at(commit, i), &change->key, &place)) {
             continue;
         }
-        struct item *none;
-        enum status status = apply(shard_at(commit, i), change, commit->now_ms, &none);
+        enum status status = apply(shard_at(commit, i), change, commit->now_ms);
         if (status != OK) {
             take_back(commit, i);
             return status;
         }
-        commit->replaced[i] = change->item;
+        commit->inserted[i] = true;
         /* The table grows with the keys, not after them: half a million keys in one MSET would otherwise stand in
          * chains of thousands until the end. Nothing was removed yet, so nothing needs the spare buckets. */
         l1_table_settle(&shard_at(commit, i)->table, 2);
@@ -153,26 +141,12 @@ static enum status insert_new_keys(const struct commit *commit)
     return OK;
 }
 
-static void apply_all(struct commit *commit)
+static void apply_all(const struct commit *commit)
 {
     for (size_t i = 0; i < commit->count; i++) {
-        struct item *replaced;
         /* Cannot fail: new keys are in, and a key that an earlier change of this commit removed goes back in without
          * memory (l1_table_insert). */
-        CHECK(apply(shard_at(commit, i), &commit->changes[i], commit->now_ms, &replaced) == OK);
-        if (replaced != NULL) {
-            commit->replaced[commit->replaced_count++] = replaced;
-        }
-    }
-}
-
-static void release_replaced(struct commit *commit)
-{
-    for (size_t i = 0; i < commit->replaced_count; i++) {
-        struct l1_dead dead;
-        dead.count = 0;
-        l1_bury(&dead, commit->replaced[i]);
-        l1_dead_release(&dead);
+        CHECK(apply(shard_at(commit, i), &commit->changes[i], commit->now_ms) == OK);
     }
 }
 
@@ -220,13 +194,12 @@ static enum status commit_many(const struct l1_change *changes, size_t count, in
     commit.count = count;
     commit.now_ms = now_ms;
     commit.locks.count = 0;
-    commit.replaced_count = 0;
     note_changes(&commit);
     if (!all_fit(&commit)) {
         return TOO_BIG;
     }
-    commit.replaced = malloc(count * sizeof *commit.replaced);
-    if (commit.replaced == NULL) {
+    commit.inserted = malloc(count * sizeof *commit.inserted);
+    if (commit.inserted == NULL) {
         return NO_MEMORY;
     }
     l1_locks_take(&commit.locks);
@@ -238,8 +211,7 @@ static enum status commit_many(const struct l1_change *changes, size_t count, in
         apply_all(&commit);
     }
     l1_locks_release(&commit.locks);
-    release_replaced(&commit);
-    free(commit.replaced);
+    free(commit.inserted);
     if (status == OK) {
         evict_all(&commit);
     }
@@ -265,10 +237,72 @@ static enum status commit_and_evict(const struct l1_change *change, int64_t now_
     return status;
 }
 
+/* --- items made elsewhere ---------------------------------------------------------------------------------------- */
+
+/* Whether the item lies in the memory where it is to stand. If not, namespaces have changed since it was made, or its maker
+ * did not know its home. */
+static bool is_at_home(const struct l1_change *change)
+{
+    const struct l1 *l1 = change->l1;
+    return change->item == NULL ||
+           item_is_in(change->item, l1->shards[l1_shard_of(l1, change->key.hash)].arena);
+}
+
+static bool all_at_home(const struct l1_change *changes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        CHECK_MAGIC(changes[i].l1, L1_MAGIC);
+        if (!is_at_home(&changes[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum status commit_as_they_are(const struct l1_change *changes, size_t count, int64_t now_ms)
+{
+    return count == 1 ? commit_and_evict(changes, now_ms) : commit_many(changes, count, now_ms);
+}
+
+static struct item *copy_home(const struct l1_change *change)
+{
+    struct l1_shard *shard = l1_lock(change->l1, change->key.hash);
+    struct item *copy = item_copy_in(shard->arena, change->item);
+    l1_unlock(change->l1, shard);
+    return copy;
+}
+
+static enum status commit_copies(const struct l1_change *changes, size_t count, int64_t now_ms)
+{
+    enum status status = OK;
+    size_t done = 0;
+    struct l1_change *own = malloc(count * sizeof *own);
+    if (own == NULL) {
+        return NO_MEMORY;
+    }
+    for (; done < count && status == OK; done++) {
+        own[done] = changes[done];
+        if (changes[done].item != NULL) {
+            own[done].item = is_at_home(&changes[done]) ? item_ref(changes[done].item)
+                                                        : copy_home(&changes[done]);
+            status = own[done].item == NULL ? NO_MEMORY : OK;
+        }
+    }
+    if (status == OK) {
+        status = commit_as_they_are(own, count, now_ms);
+    }
+    for (size_t i = 0; i < done; i++) {
+        item_release(own[i].item);
+    }
+    free(own);
+    return status;
+}
+
 enum status l1_commit(const struct l1_change *changes, size_t count, int64_t now_ms)
 {
     if (count == 0) {
         return OK;
     }
-    return count == 1 ? commit_and_evict(changes, now_ms) : commit_many(changes, count, now_ms);
+    return all_at_home(changes, count) ? commit_as_they_are(changes, count, now_ms)
+                                       : commit_copies(changes, count, now_ms);
 }

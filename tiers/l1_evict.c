@@ -12,9 +12,13 @@ enum {
     DRAWS = 4, /* buckets that are loaded together */
     DRAWS_MAX = 16,
     BUCKETS_WALKED = 64, /* after draws without a victim */
-    VICTIMS_PER_LOCK = 16,
-    VICTIMS_MIN = 64,    /* per insertion, whatever it added */
-    SMALLEST_ENTRY = 48, /* bytes that any victim gives back at least */
+    VICTIMS_PER_LOCK = 32,
+    MOVES_PER_STEP = 32,
+    MOVES_PER_LOCK = 128,
+    MOVES_PER_VICTIM = 4, /* that cost as much */
+    VICTIMS_MIN = 128,    /* per insertion, whatever it added */
+    SMALLEST_ENTRY = 32,  /* bytes that any victim gives back at least */
+    SLACK_SHARE_LOG = 4, /* a sweep moves items together while a 16th of the memory is not in use */
 };
 
 struct sample {
@@ -26,7 +30,9 @@ static void sample_chain(struct sample *sample, struct l1_place place)
 {
     const struct item *item;
     while (sample->count < SAMPLES_ROOM && (item = l1_place_item(&place)) != NULL) {
-        __builtin_prefetch(item);
+        if (l1_place_wants_look(&place)) {
+            __builtin_prefetch(item);
+        }
         sample->places[sample->count++] = place;
         l1_place_next(&place);
     }
@@ -39,15 +45,23 @@ static bool sample_best(const struct sample *sample, const struct policy *policy
     bool found = false;
     uint64_t best = 0;
     for (unsigned i = 0; i < sample->count; i++) {
-        const struct item *item = l1_place_item(&sample->places[i]);
-        if (l1_is_claim(item) || item == keep) {
+        const struct l1_place *place = &sample->places[i];
+        const struct item *item = l1_place_item(place);
+        int64_t expire_at_ms = ITEM_NEVER;
+        if (item == keep) {
             continue;
         }
-        if (item_expired(item, now_ms)) {
-            *ret_place = sample->places[i];
+        if (l1_place_wants_look(place)) { /* the others' items are not touched */
+            if (l1_is_claim(item)) {
+                continue;
+            }
+            expire_at_ms = item_expire_at_ms(item);
+        }
+        if (expire_at_ms != ITEM_NEVER && now_ms >= expire_at_ms) {
+            *ret_place = *place;
             return true;
         }
-        uint64_t score = policy->score(item->use, item_expire_at_ms(item), now_ms);
+        uint64_t score = policy->score(l1_place_word(place), expire_at_ms, now_ms);
         if (!found || score > best) {
             found = true;
             best = score;
@@ -100,38 +114,107 @@ static bool find_victim(struct l1_shard *shard, const struct policy *policy,
 static bool still_over(const struct l1 *l1, const struct l1_shard *shard)
 {
     size_t used = atomic_load_explicit(&l1->bytes_used, memory_order_relaxed);
-    used += shard->bytes_items + shard->table.bytes - shard->bytes_published;
+    used += arena_bytes(shard->arena) -
+            atomic_load_explicit(&shard->bytes_published, memory_order_relaxed);
     return used > atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
 }
 
-static unsigned evict_some(struct l1 *l1, struct l1_shard *shard, const struct item *keep,
-                           size_t most, int64_t now_ms)
+/* --- moving together ---------------------------------------------------------------------------------------------- */
+
+struct mover {
+    const struct l1 *l1;
+    struct l1_shard *shard;
+};
+
+/* An item that nobody but the table refers to, or a claim for its suspect, moves to another cell. */
+static bool move_item(void *arg, void *from, void *to)
 {
-    struct l1_dead dead;
-    dead.count = 0;
+    const struct mover *mover = arg;
+    struct item *item = from;
+    if (!item_is_sole(item)) {
+        return false;
+    }
+    uint64_t hash = l1_hash(mover->l1, item_key(item));
+    struct l1_place place = l1_table_chain(&mover->shard->table, hash);
+    struct item *entry;
+    for (; (entry = l1_place_item(&place)) != NULL; l1_place_next(&place)) {
+        if (entry == item) {
+            item_move(item, to);
+            l1_table_replace(place, to);
+            return true;
+        }
+        if (l1_place_wants_look(&place) && l1_is_claim(entry)) {
+            struct l1_claim_body body = l1_claim_read(entry);
+            if (body.suspect == item) {
+                item_move(item, to);
+                body.suspect = to;
+                l1_claim_write(entry, &body);
+                return true;
+            }
+        }
+    }
+    return false; /* somebody is about to put it in, or has just seen it taken out */
+}
+
+void l1_tidy(struct l1 *l1, struct l1_shard *shard)
+{
+    struct mover mover = {.l1 = l1, .shard = shard};
+    size_t bytes = arena_bytes(shard->arena);
+    if (arena_slack(shard->arena) > bytes >> SLACK_SHARE_LOG) {
+        (void)arena_compact(shard->arena, move_item, &mover, MOVES_PER_STEP);
+    }
+    /* Nothing was freed or taken in since the last sweep, so what is kept is kept for nobody. */
+    if (bytes == shard->bytes_swept) {
+        (void)arena_trim(shard->arena, ARENA_TRIM_IDLE);
+    }
+    shard->bytes_swept = arena_bytes(shard->arena);
+}
+
+/* --- making room -------------------------------------------------------------------------------------------------- */
+
+static void evict_one(struct l1_shard *shard, struct l1_place *place, int64_t now_ms)
+{
+    struct item *victim = l1_remove(shard, place);
+    if (item_expired(victim, now_ms)) {
+        shard->expirations++;
+    } else {
+        shard->evictions++;
+    }
+    l1_bury(shard, victim);
+}
+
+/* What costs nobody anything first: pages that are free, then such as become free by moving items together. Returns how
+ * much was done, in victims; 0: nothing can be. */
+static size_t relieve(struct l1 *l1, struct l1_shard *shard, const struct item *keep, size_t most,
+                      int64_t now_ms)
+{
+    struct mover mover = {.l1 = l1, .shard = shard};
     const struct policy *policy = l1_policy_now(l1);
     struct l1_place place;
+    size_t trims = 0;
+    size_t moves = 0;
+    size_t went = 0;
     l1_lock_shard(shard);
-    while (dead.count < most && dead.count < VICTIMS_PER_LOCK && still_over(l1, shard) &&
-           find_victim(shard, policy, keep, now_ms, &place)) {
-        struct item *victim = l1_remove(shard, &place);
-        if (item_expired(victim, now_ms)) {
-            shard->expirations++;
+    while (still_over(l1, shard) && moves < MOVES_PER_LOCK) {
+        if (arena_trim(shard->arena, ARENA_TRIM_ALL) > 0) {
+            trims++;
+        } else if (arena_compact(shard->arena, move_item, &mover, MOVES_PER_STEP)) {
+            moves += MOVES_PER_STEP;
+        } else if (went < most && went < VICTIMS_PER_LOCK &&
+                   find_victim(shard, policy, keep, now_ms, &place)) {
+            evict_one(shard, &place, now_ms);
+            went++;
+            l1_table_settle(&shard->table, 1);
         } else {
-            shard->evictions++;
+            break;
         }
-        l1_bury(&dead, victim);
     }
     l1_unlock(l1, shard);
-    unsigned went = dead.count;
-    l1_dead_release(&dead);
-    return went;
+    return went + moves / MOVES_PER_VICTIM + trims;
 }
 
 static void evict_last(struct l1 *l1, uint64_t hash, const struct item *keep)
 {
-    struct l1_dead dead;
-    dead.count = 0;
     struct l1_shard *shard = l1_lock(l1, hash);
     struct l1_place place = l1_table_chain(&shard->table, hash);
     const struct item *item;
@@ -139,11 +222,16 @@ static void evict_last(struct l1 *l1, uint64_t hash, const struct item *keep)
         l1_place_next(&place);
     }
     if (item != NULL && still_over(l1, shard)) {
-        l1_bury(&dead, l1_remove(shard, &place));
+        l1_bury(shard, l1_remove(shard, &place));
         shard->evictions++;
     }
     l1_unlock(l1, shard);
-    l1_dead_release(&dead);
+}
+
+static bool over_its_share(const struct l1 *l1, const struct l1_shard *shard)
+{
+    return atomic_load_explicit(&shard->bytes_published, memory_order_relaxed) >
+           atomic_load_explicit(&l1->bytes_max, memory_order_relaxed) / l1->shard_count;
 }
 
 void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t added_bytes,
@@ -151,12 +239,15 @@ void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t adde
 {
     size_t most = VICTIMS_MIN + added_bytes / SMALLEST_ENTRY;
     unsigned index = l1_shard_of(l1, hash);
-    unsigned barren = 0; /* shards in a row that had no victim */
+    unsigned barren = 0; /* shards in a row where nothing could be done */
     while (l1_over_budget(l1) && most > 0 && barren < l1->shard_count) {
-        unsigned went = evict_some(l1, &l1->shards[index], keep, most, now_ms);
-        most -= went;
-        barren = went > 0 ? 0 : barren + 1;
-        index = (index + 1) & (l1->shard_count - 1);
+        struct l1_shard *shard = &l1->shards[index];
+        size_t done = relieve(l1, shard, keep, most, now_ms);
+        most -= done < most ? done : most;
+        barren = done > 0 ? 0 : barren + 1;
+        if (done == 0 || !over_its_share(l1, shard)) {
+            index = (index + 1) & (l1->shard_count - 1);
+        }
     }
     if (barren == l1->shard_count && keep != NULL) {
         evict_last(l1, hash, keep);

@@ -3,9 +3,16 @@
 #include "protocol/check.h"
 #include "tiers/l1_shard.h"
 
-/* Takes out of the chain what has its home elsewhere. False: `dead` is full and some may be left. */
+/* Entries on their way from one L1 to another. */
+struct moved {
+    unsigned count;
+    struct item *items[L1_LET_GO_MAX];
+    uint32_t words[L1_LET_GO_MAX];
+};
+
+/* Takes out of the chain what has its home elsewhere. False: `moved` is full and some may be left. */
 static bool take_from_chain(struct l1 *l1, struct l1_shard *shard, struct l1_place place,
-                            l1_home_fn *home, const void *arg, struct l1_dead *dead)
+                            l1_home_fn *home, const void *arg, struct moved *moved)
 {
     const struct item *item;
     while ((item = l1_place_item(&place)) != NULL) {
@@ -13,40 +20,41 @@ static bool take_from_chain(struct l1 *l1, struct l1_shard *shard, struct l1_pla
             l1_place_next(&place);
             continue;
         }
-        if (l1_dead_full(dead)) {
+        if (moved->count == L1_LET_GO_MAX) {
             return false;
         }
-        l1_bury(dead, l1_remove(shard, &place));
+        moved->words[moved->count] = l1_place_word(&place);
+        moved->items[moved->count++] = l1_remove(shard, &place);
     }
     return true;
 }
 
-/* Takes over the reference. Kin number their databases alike, so the item stands as it is. */
-static void bring_home(struct l1 *l1, struct item *item)
+/* A copy in the memory of its new home. Kin number their databases alike, so the item stands as it is. */
+static void bring_home(struct l1 *l1, const struct item *item, uint32_t word)
 {
     uint64_t hash = l1_hash(l1, item_key(item));
     struct l1_shard *shard = l1_lock(l1, hash);
-    enum status status = l1_insert(shard, hash, item);
-    l1_unlock(l1, shard);
-    if (status != OK) {
-        item_release(item);
+    struct item *copy = item_copy_in(shard->arena, item);
+    if (copy != NULL && l1_insert(shard, hash, copy, word) != OK) {
+        item_release_in(shard->arena, copy);
     }
+    l1_unlock(l1, shard);
 }
 
-static void resettle(struct l1_dead *taken, l1_home_fn *home, const void *arg)
+static void resettle(struct l1 *from, struct l1_shard *shard, struct moved *moved, l1_home_fn *home,
+                     const void *arg, bool keep)
 {
-    struct l1_dead rest;
-    rest.count = 0;
-    for (unsigned i = 0; i < taken->count; i++) {
-        struct item *item = taken->items[i];
-        if (l1_is_claim(item)) {
-            l1_bury(&rest, item);
-        } else {
-            bring_home(home(arg, item_key(item)), item);
+    for (unsigned i = 0; i < moved->count; i++) {
+        const struct item *item = moved->items[i];
+        if (keep && !l1_is_claim(item)) {
+            bring_home(home(arg, item_key(item)), item, moved->words[i]);
         }
     }
-    taken->count = 0;
-    l1_dead_release(&rest);
+    l1_lock_shard(shard);
+    for (unsigned i = 0; i < moved->count; i++) {
+        l1_bury(shard, moved->items[i]);
+    }
+    l1_unlock(from, shard);
 }
 
 static void move_shard(struct l1 *l1, struct l1_shard *shard, l1_home_fn *home, const void *arg,
@@ -55,7 +63,7 @@ static void move_shard(struct l1 *l1, struct l1_shard *shard, l1_home_fn *home, 
     uint64_t cursor = 0;
     bool done = false;
     while (!done) {
-        struct l1_dead taken;
+        struct moved taken;
         taken.count = 0;
         l1_lock_shard(shard);
         struct l1_place chain = l1_table_chain(&shard->table, cursor);
@@ -64,10 +72,7 @@ static void move_shard(struct l1 *l1, struct l1_shard *shard, l1_home_fn *home, 
             done = cursor == 0;
         } /* else the same chain again, with an empty `taken` */
         l1_unlock(l1, shard);
-        if (keep) {
-            resettle(&taken, home, arg);
-        }
-        l1_dead_release(&taken);
+        resettle(l1, shard, &taken, home, arg, keep);
     }
 }
 

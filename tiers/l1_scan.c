@@ -250,9 +250,8 @@ int64_t l1_average_ttl_ms(const struct l1 *l1, uint8_t db)
 
 /* --- flush and swap ----------------------------------------------------------------------------------------------- */
 
-/* Removes from the chain what belongs to the database. False: `dead` is full and some may be left. */
-static bool flush_chain(struct l1_shard *shard, struct l1_place place, uint8_t db,
-                        struct l1_dead *dead)
+/* Removes from the chain what belongs to the database. False: that is enough for once, and some may be left. */
+static bool flush_chain(struct l1_shard *shard, struct l1_place place, uint8_t db, unsigned *went)
 {
     const struct item *item;
     while ((item = l1_place_item(&place)) != NULL) {
@@ -260,10 +259,11 @@ static bool flush_chain(struct l1_shard *shard, struct l1_place place, uint8_t d
             l1_place_next(&place);
             continue;
         }
-        if (l1_dead_full(dead)) {
+        if (*went == L1_LET_GO_MAX) {
             return false;
         }
-        l1_bury(dead, l1_remove(shard, &place));
+        l1_bury(shard, l1_remove(shard, &place));
+        ++*went;
     }
     return true;
 }
@@ -273,18 +273,16 @@ static void flush_shard(struct l1 *l1, struct l1_shard *shard, uint8_t db)
     uint64_t cursor = 0;
     bool done = false;
     while (!done) {
-        struct l1_dead dead;
-        dead.count = 0;
+        unsigned went = 0;
         l1_lock_shard(shard);
         for (int i = 0; i < BUCKETS_PER_LOCK && !done; i++) {
-            if (!flush_chain(shard, l1_table_chain(&shard->table, cursor), db, &dead)) {
-                break; /* the same chain again, with an empty `dead` */
+            if (!flush_chain(shard, l1_table_chain(&shard->table, cursor), db, &went)) {
+                break; /* the same chain again */
             }
             cursor = l1_table_cursor_next(&shard->table, cursor);
             done = cursor == 0;
         }
         l1_unlock(l1, shard);
-        l1_dead_release(&dead);
     }
 }
 
@@ -338,26 +336,43 @@ struct ttl_sample {
     int64_t count[LIMIT_DATABASES];
 };
 
-static bool sweep_chain(struct l1_shard *shard, struct l1_place place, int64_t now_ms,
-                        struct ttl_sample *sample, struct l1_dead *dead)
+/* What a sweep does to one entry, which is no claim and has not expired. */
+static void sweep_one(const struct policy *policy, const struct l1_place *place, int64_t now_ms,
+                      struct ttl_sample *sample)
+{
+    uint32_t word = l1_place_word(place);
+    uint32_t settled = policy->settle(word, now_ms);
+    if (settled != word) {
+        l1_place_set_word(place, settled);
+    }
+    if (l1_place_wants_look(place)) {
+        const struct item *item = l1_place_item(place);
+        int64_t left_ms = item_expire_at_ms(item) - now_ms;
+        sample->sum_ms[item_db(item)] += left_ms < TTL_SEEN_MAX_MS ? left_ms : TTL_SEEN_MAX_MS;
+        sample->count[item_db(item)]++;
+    }
+}
+
+/* False: that is enough for once, and some may be left. */
+static bool sweep_chain(struct l1_shard *shard, const struct policy *policy, struct l1_place place,
+                        int64_t now_ms, struct ttl_sample *sample, unsigned *went)
 {
     const struct item *item;
     while ((item = l1_place_item(&place)) != NULL) {
-        bool expired = !l1_is_claim(item) && item_expired(item, now_ms);
-        if (expired && l1_dead_full(dead)) {
-            return false;
-        }
-        if (expired) {
-            l1_bury(dead, l1_remove(shard, &place));
-            shard->expirations++;
+        bool is_claim = l1_place_wants_look(&place) && l1_is_claim(item);
+        if (is_claim || !l1_place_wants_look(&place) || !item_expired(item, now_ms)) {
+            if (!is_claim) {
+                sweep_one(policy, &place, now_ms, sample);
+            }
+            l1_place_next(&place);
             continue;
         }
-        if (!l1_is_claim(item) && item_expire_at_ms(item) != ITEM_NEVER) {
-            int64_t left_ms = item_expire_at_ms(item) - now_ms;
-            sample->sum_ms[item_db(item)] += left_ms < TTL_SEEN_MAX_MS ? left_ms : TTL_SEEN_MAX_MS;
-            sample->count[item_db(item)]++;
+        if (*went == L1_LET_GO_MAX) {
+            return false;
         }
-        l1_place_next(&place);
+        l1_bury(shard, l1_remove(shard, &place));
+        shard->expirations++;
+        ++*went;
     }
     return true;
 }
@@ -386,24 +401,35 @@ static bool anything_expires(const struct l1_shard *shard)
     return false;
 }
 
+/* Without a TTL in the shard there is nothing to look for but words to settle, and that has time. */
+static bool sweep_is_due(struct l1_shard *shard, int64_t now_ms)
+{
+    if (shard->sweep_cursor != 0) {
+        return true;
+    }
+    if (!anything_expires(shard) && now_ms - shard->pass_began_ms < POLICY_SETTLE_MS / 2) {
+        return false;
+    }
+    shard->pass_began_ms = now_ms;
+    return true;
+}
+
 static unsigned sweep_shard(struct l1 *l1, struct l1_shard *shard, int64_t now_ms, unsigned steps)
 {
-    struct l1_dead dead;
-    dead.count = 0;
+    unsigned went = 0;
     struct ttl_sample sample = {{0}, {0}};
+    const struct policy *policy = l1_policy_now(l1);
     l1_lock_shard(shard);
-    /* Without a TTL in the shard there is nothing to look for; unlocking still lets the table settle. */
-    for (unsigned i = anything_expires(shard) ? 0 : steps; i < steps; i++) {
+    for (unsigned i = 0; i < steps && sweep_is_due(shard, now_ms); i++) {
         struct l1_place place = l1_table_chain(&shard->table, shard->sweep_cursor);
-        if (!sweep_chain(shard, place, now_ms, &sample, &dead)) {
+        if (!sweep_chain(shard, policy, place, now_ms, &sample, &went)) {
             break; /* the next sweep comes back to this chain */
         }
         shard->sweep_cursor = l1_table_cursor_next(&shard->table, shard->sweep_cursor);
     }
     average_update(shard, &sample);
+    l1_tidy(l1, shard);
     l1_unlock(l1, shard);
-    unsigned went = dead.count;
-    l1_dead_release(&dead);
     return went;
 }
 

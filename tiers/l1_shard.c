@@ -5,44 +5,43 @@
 #include <string.h>
 
 /* Buckets that one operation may add or merge away. Two would do for single changes; batches (evictions, flushes)
- * take out up to L1_DEAD_MAX entries at once, which is work for about as many half-empty buckets. */
+ * take out up to L1_LET_GO_MAX entries at once, which is work for about as many half-empty buckets. */
 enum {
-    SETTLE_STEPS = 32
+    SETTLE_STEPS = 32,
+    ROOMY_LOG = 3, /* an arena is roomy while an eighth of the budget is free */
 };
 
-void l1_dead_release_all(struct l1_dead *dead)
+void l1_bury(struct l1_shard *shard, struct item *entry)
 {
-    for (unsigned i = 0; i < dead->count; i++) {
-        struct item *item = dead->items[i];
-        if (l1_is_claim(item)) {
-            item_release(l1_claim_read(item).suspect);
-        }
-        item_release(item);
+    if (l1_is_claim(entry)) {
+        item_release_in(shard->arena, l1_claim_read(entry).suspect);
     }
-    dead->count = 0;
-}
-
-void l1_bury(struct l1_dead *dead, struct item *item)
-{
-    CHECK(dead->count < L1_DEAD_MAX);
-    dead->items[dead->count++] = item;
+    item_release_in(shard->arena, entry);
 }
 
 void l1_unlock(struct l1 *l1, struct l1_shard *shard)
 {
     l1_table_settle(&shard->table, SETTLE_STEPS);
-    size_t bytes = shard->bytes_items + shard->table.bytes;
-    if (bytes != shard->bytes_published) {
+    arena_collect(shard->arena);
+    (void)arena_trim(shard->arena, ARENA_TRIM_SOME);
+    size_t bytes = arena_bytes(shard->arena);
+    size_t published = atomic_load_explicit(&shard->bytes_published, memory_order_relaxed);
+    if (bytes != published) {
         /* Unsigned wrap-around makes this a subtraction when the shard has shrunk. */
-        atomic_fetch_add_explicit(&l1->bytes_used, bytes - shard->bytes_published,
-                                  memory_order_relaxed);
-        shard->bytes_published = bytes;
+        size_t used =
+            atomic_fetch_add_explicit(&l1->bytes_used, bytes - published, memory_order_relaxed) +
+            bytes - published;
+        atomic_store_explicit(&shard->bytes_published, bytes, memory_order_relaxed);
+        size_t bytes_max = atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
+        arena_set_roomy(shard->arena, used + (bytes_max >> ROOMY_LOG) < bytes_max);
     }
+    struct arena_region *doomed = arena_take_doomed(shard->arena);
     CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
+    arena_unmap(doomed);
 }
 
 bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
-                  int64_t now_ms, struct l1_dead *dead, struct l1_place *ret_place)
+                  int64_t now_ms, struct l1_place *ret_place)
 {
     if (!l1_find(l1, shard, key, ret_place)) {
         return false;
@@ -51,26 +50,15 @@ bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_k
     if (l1_is_claim(item) || !item_expired(item, now_ms)) {
         return true;
     }
-    l1_bury(dead, l1_remove(shard, ret_place));
+    l1_bury(shard, l1_remove(shard, ret_place));
     shard->expirations++;
     return false;
 }
 
 /* --- counters ----------------------------------------------------------------------------------------------------- */
 
-static size_t entry_bytes(const struct item *item)
-{
-    size_t bytes = item_footprint(item);
-    if (l1_is_claim(item)) {
-        const struct item *suspect = l1_claim_read(item).suspect;
-        bytes += suspect != NULL ? item_footprint(suspect) : 0;
-    }
-    return bytes;
-}
-
 static void count_in(struct l1_shard *shard, const struct item *item)
 {
-    shard->bytes_items += entry_bytes(item);
     if (l1_is_claim(item)) {
         shard->claims++;
     } else {
@@ -81,7 +69,6 @@ static void count_in(struct l1_shard *shard, const struct item *item)
 
 static void count_out(struct l1_shard *shard, const struct item *item)
 {
-    shard->bytes_items -= entry_bytes(item);
     if (l1_is_claim(item)) {
         shard->claims--;
     } else {
@@ -90,9 +77,9 @@ static void count_out(struct l1_shard *shard, const struct item *item)
     }
 }
 
-enum status l1_insert(struct l1_shard *shard, uint64_t hash, struct item *item)
+enum status l1_insert(struct l1_shard *shard, uint64_t hash, struct item *item, uint32_t word)
 {
-    enum status status = l1_table_insert(&shard->table, hash, item);
+    enum status status = l1_table_insert(&shard->table, hash, item, word);
     if (status == OK) {
         count_in(shard, item);
     }

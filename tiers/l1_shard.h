@@ -4,14 +4,16 @@
  * Every operation has the same shape:
  *
  *      shard = l1_lock(l1, hash)
- *      ... find, insert, replace, remove; what goes is noted in `dead` ...
+ *      ... find, insert, replace, remove; what goes is let go of ...
  *      l1_unlock(l1, shard)        the table settles, the byte count is published
- *      l1_dead_release(&dead)      memory is given back without any lock
  *      l1_evict(...)               after an insertion only
  *
  * An entry is a value, or a CLAIM: an item whose value area is a struct l1_claim_body. Claims belong to L1 alone (they
  * are never handed out), count as bytes but not as entries, and are not evicted, scanned or swept; a read in flight
- * owns each of them and ends it. A claim may keep a suspect value aside; the suspect's bytes stay counted.
+ * owns each of them and ends it. A claim may keep a suspect value aside, and its slot the suspect's word.
+ *
+ * Items and table lie in the shard's arena, and what that has from the system is what counts. An item made elsewhere is
+ * copied in. A shard that must become smaller moves its items together.
  *
  * Databases: the db of an l1_key is what a client says; that of an item in the table is what it stands for since
  * l1_swap. They are translated under the shard lock, and l1_swap holds all locks, so nobody sees half a swap.
@@ -29,9 +31,7 @@
 
 enum {
     L1_SHARDS_MAX = 1 << L1_HASH_SHARD_BITS,
-    L1_KIND_VALUE = 0,
-    L1_KIND_CLAIM = 1,
-    L1_DEAD_MAX = 64,
+    L1_LET_GO_MAX = 64, /* entries that a walk lets go of before it opens the lock for others */
 };
 
 struct l1_claim_body {
@@ -45,8 +45,10 @@ struct l1_claim_body {
 struct l1_shard {
     /* Line 1: the lock, and what changes with every write. */
     _Alignas(64) pthread_mutex_t mutex;
-    size_t bytes_items;     /* values, claims and suspects */
-    size_t bytes_published; /* part of l1->bytes_used that is ours */
+    struct arena *arena;
+    _Atomic size_t bytes_published; /* part of l1->bytes_used that is ours */
+    int64_t pass_began_ms;          /* of the sweep */
+    size_t bytes_swept;             /* arena_bytes as it last ended */
 
     /* Written by hits. */
     _Alignas(64) struct rand rand;
@@ -87,24 +89,6 @@ enum {
     L1_MAGIC = 0x4c315431
 };
 
-/* Items that have left the table under a lock, to be released after it. A claim takes its suspect along. */
-struct l1_dead {
-    unsigned count;
-    struct item *items[L1_DEAD_MAX];
-};
-
-static inline bool l1_dead_full(const struct l1_dead *dead)
-{
-    return dead->count == L1_DEAD_MAX;
-}
-void l1_dead_release_all(struct l1_dead *dead);
-static inline void l1_dead_release(struct l1_dead *dead) /* empties it */
-{
-    if (dead->count > 0) {
-        l1_dead_release_all(dead);
-    }
-}
-
 static inline unsigned l1_shard_of(const struct l1 *l1, uint64_t hash)
 {
     return (unsigned)(hash >> L1_HASH_BUCKET_BITS) & (l1->shard_count - 1);
@@ -124,6 +108,11 @@ static inline struct l1_shard *l1_lock(struct l1 *l1, uint64_t hash)
 }
 
 void l1_unlock(struct l1 *l1, struct l1_shard *shard);
+/* After looking only. */
+static inline void l1_unlock_unchanged(struct l1_shard *shard)
+{
+    CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
+}
 
 static inline const struct policy *l1_policy_now(const struct l1 *l1)
 {
@@ -145,22 +134,24 @@ static inline bool l1_find(const struct l1 *l1, const struct l1_shard *shard,
     return l1_table_find(&shard->table, key->hash, l1_db_stored(l1, key->db), key->bytes,
                          ret_place);
 }
-/* The same, but an expired value is taken out first (counted, noted in `dead`) and is then not found. */
+/* The same, but an expired value is let go of first (counted) and is then not found. */
 bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
-                  int64_t now_ms, struct l1_dead *dead, struct l1_place *ret_place);
+                  int64_t now_ms, struct l1_place *ret_place);
 
-/* Under the lock: counts a use of the item; hands the value out. */
-void l1_use(const struct l1 *l1, struct l1_shard *shard, struct item *item, int64_t now_ms);
+/* Under the lock: counts a use of the entry; hands the value out. */
+void l1_use(const struct l1 *l1, struct l1_shard *shard, const struct l1_place *place,
+            int64_t now_ms);
 void l1_value_set(struct l1_value *value, struct item *item);
 
 /* Under the lock: all changes of a table go through these three, which keep the counters. The table takes over one
- * reference, `remove` and `replace` hand back what stood there. */
-enum status l1_insert(struct l1_shard *shard, uint64_t hash, struct item *item) MUST_USE;
+ * reference, `remove` and `replace` hand back what stood there. Items are of the shard's arena. */
+enum status l1_insert(struct l1_shard *shard, uint64_t hash, struct item *item,
+                      uint32_t word) MUST_USE;
 struct item *l1_replace(struct l1_shard *shard, struct l1_place place, struct item *item);
 struct item *l1_remove(struct l1_shard *shard, struct l1_place *place);
 
-void l1_bury(struct l1_dead *dead,
-             struct item *item); /* notes an item that has left; `dead` must not be full */
+void l1_bury(struct l1_shard *shard,
+             struct item *entry); /* lets go of what has left, a claim's suspect too */
 
 /* The body of a claim lies unaligned in the item. */
 struct l1_claim_body l1_claim_read(const struct item *claim);
@@ -170,7 +161,7 @@ struct item *l1_claim_spare(const struct item *claim, int64_t now_ms, int64_t fl
 
 static inline bool l1_is_claim(const struct item *item)
 {
-    return item->kind == L1_KIND_CLAIM;
+    return item_is_claim(item);
 }
 
 /* --- many locks at once: l1_shard.c ------------------------------------------------------------------------------- */
@@ -194,11 +185,15 @@ void l1_locks_release(const struct l1_locks *locks);
 
 /* --- l1_evict.c --------------------------------------------------------------------------------------------------- */
 
-/* While over budget, drops entries: a few of the shard of `hash`, then a few of each next one, round and round. Work is
- * bounded by what was added: at most enough victims to make room for `added_bytes` of smallest items, and some more.
+/* While over budget, drops entries and moves others together: in the shard of `hash` while that has more than its share,
+ * then some in each next one, round and round. Work is bounded by what was added: at most enough victims to make room for
+ * `added_bytes` of smallest items, and some more; what is over budget then goes with the next insertion.
  * `keep`, an item just put in under `hash` (borrowed, may be NULL), goes only if nothing else can. Takes locks. */
 void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t added_bytes,
               int64_t now_ms);
+
+/* Under the lock, now and then: moves items together while much memory is not in use, gives back what is kept idly. */
+void l1_tidy(struct l1 *l1, struct l1_shard *shard);
 
 static inline bool l1_over_budget(const struct l1 *l1)
 {

@@ -3,30 +3,61 @@
 
 #include "protocol/check.h"
 
-#include <malloc.h>
-#include <stdlib.h>
 #include <string.h>
 
+/* For reads of what may no longer be what it was: of no consequence, and no sanitizer's business. */
+#define NO_SANITIZE __attribute__((no_sanitize("thread", "address")))
+
 enum {
-    POINTER_BITS = 48,
-    ALLOCATOR_HEADER = 8,
+    TAG_SHIFT = 56,
+    LOOK_SHIFT = 55,
+    WORD_SHIFT = 32,
     CACHE_LINE = 64,
     LEVEL_LOG = 4,   /* 16 segments of each size */
-    SEGMENT_LOG = 3, /* the smallest has 8 buckets */
+    SEGMENT_LOG = 6, /* the smallest is a page */
+    LAST_SLOT = L1_BUCKET_SLOTS - 1,
+    MERGE_SPARES = 2,
 };
 
-#define POINTER_MASK ((UINT64_C(1) << POINTER_BITS) - 1)
-
-static uint64_t slot_of(uint64_t hash, struct item *item)
+/* 0 is that of links and of empty slots. */
+static inline uint64_t tag_of(uint64_t hash)
 {
-    uint64_t pointer = (uintptr_t)item;
-    CHECK((pointer & ~POINTER_MASK) == 0);
-    return (hash >> L1_HASH_TAG_SHIFT << POINTER_BITS) | pointer;
+    uint64_t tag = hash >> L1_HASH_TAG_SHIFT;
+    return tag + (tag == 0);
 }
 
-static inline struct item *slot_item(uint64_t slot)
+static uint64_t item_bits(const struct item *item)
 {
-    return (struct item *)(uintptr_t)(slot & POINTER_MASK);
+    const uint64_t look = item_is_claim(item) || item_expiry_part(item->flags) > 0;
+    return look << LOOK_SHIFT | arena_handle(item);
+}
+
+static inline struct item *slot_item(const struct arena *arena, uint64_t slot)
+{
+    return arena_at(arena, (uint32_t)slot);
+}
+
+/* A link is the address of the next bucket, an entry has a tag. */
+static inline struct l1_bucket *next_of(const struct l1_bucket *bucket)
+{
+    uint64_t last = bucket->slots[LAST_SLOT];
+    return last >> TAG_SHIFT == 0 ? (struct l1_bucket *)(uintptr_t)last : NULL;
+}
+
+static void link_to(struct l1_bucket *bucket, const struct l1_bucket *next)
+{
+    CHECK((uintptr_t)next >> TAG_SHIFT == 0);
+    l1_slot_set(bucket, LAST_SLOT, (uintptr_t)next);
+}
+
+/* Entries in a bucket. */
+static unsigned used_in(const struct l1_bucket *bucket)
+{
+    unsigned used = next_of(bucket) != NULL ? LAST_SLOT : L1_BUCKET_SLOTS;
+    while (used > 0 && bucket->slots[used - 1] == 0) {
+        used--;
+    }
+    return used;
 }
 
 /* --- where a bucket lies ------------------------------------------------------------------------------------------ */
@@ -83,24 +114,24 @@ static inline uint64_t index_of(uint64_t buckets, uint64_t hash)
 
 /* --- memory of buckets -------------------------------------------------------------------------------------------- */
 
-static struct l1_bucket *buckets_new(struct l1_table *table, size_t count)
+static struct l1_bucket *line_new(struct l1_table *table)
 {
-    struct l1_bucket *buckets = aligned_alloc(_Alignof(struct l1_bucket), count * sizeof *buckets);
-    if (buckets != NULL) {
-        table->bytes += malloc_usable_size(buckets) + ALLOCATOR_HEADER;
-    }
-    return buckets;
+    struct l1_bucket *line = arena_alloc_line(table->arena);
+    table->bytes += line != NULL ? sizeof *line : 0;
+    return line;
 }
 
-static void buckets_free(struct l1_table *table, struct l1_bucket *buckets)
+static void line_free(struct l1_table *table, struct l1_bucket *line)
 {
-    table->bytes -= malloc_usable_size(buckets) + ALLOCATOR_HEADER;
-    free(buckets);
+    table->bytes -= sizeof *line;
+    arena_free_raw(table->arena, line);
 }
 
 static void bucket_clear(struct l1_bucket *bucket)
 {
-    memset(bucket, 0, sizeof *bucket);
+    for (unsigned i = 0; i < L1_BUCKET_SLOTS; i++) {
+        l1_slot_set(bucket, i, 0);
+    }
 }
 
 /* Makes sure that the segment of bucket `index` is there. */
@@ -113,7 +144,9 @@ static bool segment_open(struct l1_table *table, uint64_t index)
     if (atomic_load_explicit(&table->segments[at.segment], memory_order_relaxed) != NULL) {
         return true;
     }
-    struct l1_bucket *buckets = buckets_new(table, (size_t)1 << at.log);
+    size_t size = sizeof(struct l1_bucket) << at.log;
+    struct l1_bucket *buckets = arena_alloc_pages(table->arena, size);
+    table->bytes += buckets != NULL ? size : 0;
     atomic_store_explicit(&table->segments[at.segment], buckets, memory_order_relaxed);
     return buckets != NULL;
 }
@@ -128,12 +161,13 @@ static void segment_close(struct l1_table *table, uint64_t index)
     struct l1_bucket *buckets =
         atomic_load_explicit(&table->segments[at.segment], memory_order_relaxed);
     atomic_store_explicit(&table->segments[at.segment], NULL, memory_order_relaxed);
-    buckets_free(table, buckets);
+    table->bytes -= sizeof(struct l1_bucket) << at.log;
+    arena_free_raw(table->arena, buckets);
 }
 
 static void spare_push(struct l1_table *table, struct l1_bucket *bucket)
 {
-    bucket->next = table->spare;
+    link_to(bucket, table->spare);
     table->spare = bucket;
 }
 
@@ -141,9 +175,9 @@ static struct l1_bucket *spare_pop(struct l1_table *table)
 {
     struct l1_bucket *bucket = table->spare;
     if (bucket == NULL) {
-        return buckets_new(table, 1);
+        return line_new(table);
     }
-    table->spare = bucket->next;
+    table->spare = next_of(bucket);
     return bucket;
 }
 
@@ -151,14 +185,15 @@ static void spare_drain(struct l1_table *table)
 {
     while (table->spare != NULL) {
         struct l1_bucket *bucket = table->spare;
-        table->spare = bucket->next;
-        buckets_free(table, bucket);
+        table->spare = next_of(bucket);
+        line_free(table, bucket);
     }
 }
 
-enum status l1_table_init(struct l1_table *table, const struct hash_secret *secret)
+enum status l1_table_init(struct l1_table *table, const struct hash_secret *secret,
+                          struct arena *arena)
 {
-    *table = (struct l1_table){.secret = secret};
+    *table = (struct l1_table){.secret = secret, .arena = arena};
     if (!segment_open(table, 0)) {
         return NO_MEMORY;
     }
@@ -174,20 +209,19 @@ void l1_table_done(struct l1_table *table)
     spare_drain(table);
     uint64_t buckets = l1_table_buckets(table);
     for (uint64_t i = 0; i < buckets; i++) {
-        struct l1_bucket *bucket = bucket_at(table, i)->next;
+        struct l1_bucket *bucket = next_of(bucket_at(table, i));
         while (bucket != NULL) {
-            struct l1_bucket *next = bucket->next;
-            buckets_free(table, bucket);
+            struct l1_bucket *next = next_of(bucket);
+            line_free(table, bucket);
             bucket = next;
         }
     }
     for (unsigned i = 0; i < L1_SEGMENTS; i++) {
         struct l1_bucket *segment = atomic_load_explicit(&table->segments[i], memory_order_relaxed);
         if (segment != NULL) {
-            buckets_free(table, segment);
+            arena_free_raw(table->arena, segment);
         }
     }
-    CHECK(table->bytes == 0);
     *table = (struct l1_table){0};
 }
 
@@ -196,7 +230,7 @@ void l1_table_done(struct l1_table *table)
 struct l1_place l1_table_bucket(const struct l1_table *table, uint64_t index)
 {
     struct l1_bucket *head = bucket_at(table, index);
-    return (struct l1_place){.head = head, .node = head, .slot = 0};
+    return (struct l1_place){.head = head, .node = head, .slot = 0, .arena = table->arena};
 }
 
 struct l1_place l1_table_chain(const struct l1_table *table, uint64_t hash)
@@ -204,35 +238,36 @@ struct l1_place l1_table_chain(const struct l1_table *table, uint64_t hash)
     return l1_table_bucket(table, index_of(l1_table_buckets(table), hash));
 }
 
-struct item *l1_place_item(const struct l1_place *place)
-{
-    return place->node == NULL ? NULL : slot_item(place->node->slots[place->slot]);
-}
-
 void l1_place_next(struct l1_place *place)
 {
-    if (++place->slot == L1_BUCKET_SLOTS) {
-        place->node = place->node->next;
+    if (++place->slot < LAST_SLOT) {
+        return;
+    }
+    struct l1_bucket *next = next_of(place->node);
+    if (next != NULL || place->slot == L1_BUCKET_SLOTS) {
+        place->node = next;
         place->slot = 0;
     }
 }
 
 static bool same_key(const struct item *item, uint8_t db, struct slice key)
 {
-    return item_key(item).size == key.size && (item_db(item) == db || db == L1_DB_ANY) &&
-           memcmp(item->bytes, key.data, key.size) == 0;
+    const struct slice its = item_key(item);
+    return its.size == key.size && (item_db(item) == db || db == L1_DB_ANY) &&
+           memcmp(its.data, key.data, key.size) == 0;
 }
 
 bool l1_table_find(const struct l1_table *table, uint64_t hash, uint8_t db, struct slice key,
                    struct l1_place *ret_place)
 {
     struct l1_bucket *head = bucket_at(table, index_of(l1_table_buckets(table), hash));
-    uint64_t tag = hash >> L1_HASH_TAG_SHIFT;
-    for (struct l1_bucket *node = head; node != NULL; node = node->next) {
+    uint64_t tag = tag_of(hash);
+    for (struct l1_bucket *node = head; node != NULL; node = next_of(node)) {
         for (unsigned i = 0; i < L1_BUCKET_SLOTS; i++) {
             uint64_t slot = node->slots[i];
-            if (slot >> POINTER_BITS == tag && slot != 0 && same_key(slot_item(slot), db, key)) {
-                *ret_place = (struct l1_place){.head = head, .node = node, .slot = i};
+            if (slot >> TAG_SHIFT == tag && same_key(slot_item(table->arena, slot), db, key)) {
+                *ret_place =
+                    (struct l1_place){.head = head, .node = node, .slot = i, .arena = table->arena};
                 return true;
             }
         }
@@ -240,59 +275,71 @@ bool l1_table_find(const struct l1_table *table, uint64_t hash, uint8_t db, stru
     return false;
 }
 
-enum status l1_table_insert(struct l1_table *table, uint64_t hash, struct item *item)
+struct writer {
+    struct l1_bucket *node; /* the last of its chain */
+    unsigned used;
+};
+
+static struct writer writer_at_end(struct l1_bucket *head)
 {
-    struct l1_place place = l1_table_chain(table, hash);
-    struct l1_bucket *last = place.node;
-    while (last->next != NULL) {
-        last = last->next;
+    struct l1_bucket *node = head;
+    for (struct l1_bucket *next; (next = next_of(node)) != NULL;) {
+        node = next;
     }
-    unsigned used = 0;
-    while (used < L1_BUCKET_SLOTS && last->slots[used] != 0) {
-        used++;
-    }
-    if (used == L1_BUCKET_SLOTS) {
+    return (struct writer){.node = node, .used = used_in(node)};
+}
+
+/* A full bucket gives its last slot up for the link. */
+static enum status writer_put(struct l1_table *table, struct writer *writer, uint64_t slot)
+{
+    if (writer->used == L1_BUCKET_SLOTS) {
         struct l1_bucket *more = spare_pop(table);
         if (more == NULL) {
             return NO_MEMORY;
         }
         bucket_clear(more);
-        last->next = more;
-        last = more;
-        used = 0;
+        l1_slot_set(more, 0, writer->node->slots[LAST_SLOT]);
+        link_to(writer->node, more);
+        *writer = (struct writer){.node = more, .used = 1};
     }
-    last->slots[used] = slot_of(hash, item);
-    table->entries++;
+    l1_slot_set(writer->node, writer->used++, slot);
     return OK;
+}
+
+enum status l1_table_insert(struct l1_table *table, uint64_t hash, struct item *item, uint32_t word)
+{
+    struct writer writer = writer_at_end(l1_table_chain(table, hash).head);
+    enum status status = writer_put(
+        table, &writer, tag_of(hash) << TAG_SHIFT | (uint64_t)word << WORD_SHIFT | item_bits(item));
+    table->entries += status == OK;
+    return status;
 }
 
 void l1_table_replace(struct l1_place place, struct item *item)
 {
-    uint64_t *slot = &place.node->slots[place.slot];
-    CHECK(((uintptr_t)item & ~POINTER_MASK) == 0);
-    *slot = (*slot & ~POINTER_MASK) | (uintptr_t)item;
+    const uint64_t others = (UINT64_C(1) << LOOK_SHIFT) | UINT32_MAX;
+    l1_slot_set(place.node, place.slot, (l1_place_slot(&place) & ~others) | item_bits(item));
 }
 
-/* The last entry of the chain fills the hole, so chains stay dense and as short as their entries allow. */
+/* The last entry of the chain fills the hole, so chains stay dense and as short as their entries allow: where one entry
+ * is left in an overflow bucket it takes the place of the link. */
 void l1_table_remove(struct l1_table *table, struct l1_place *place)
 {
     struct l1_bucket *before = NULL;
     struct l1_bucket *last = place->head;
-    while (last->next != NULL) {
+    for (struct l1_bucket *next; (next = next_of(last)) != NULL;) {
         before = last;
-        last = last->next;
+        last = next;
     }
-    unsigned end = L1_BUCKET_SLOTS;
-    while (last->slots[end - 1] == 0) {
-        end--;
-    }
-    place->node->slots[place->slot] = last->slots[end - 1];
-    last->slots[end - 1] = 0;
+    unsigned end = used_in(last) - 1;
+    l1_slot_set(place->node, place->slot, last->slots[end]);
+    l1_slot_set(last, end, 0);
     if (end == 1 && before != NULL) {
+        l1_slot_set(before, LAST_SLOT, last->slots[0]);
         if (place->node == last) {
-            place->node = NULL;
+            place->node = place->slot == 0 ? before : NULL;
+            place->slot = LAST_SLOT;
         }
-        before->next = NULL;
         spare_push(table, last);
     }
     table->entries--;
@@ -300,60 +347,33 @@ void l1_table_remove(struct l1_table *table, struct l1_place *place)
 
 /* --- growing and shrinking ---------------------------------------------------------------------------------------- */
 
-struct writer {
-    struct l1_bucket *node;
-    unsigned used;
-};
-
-static struct writer writer_at_end(struct l1_bucket *head)
-{
-    struct writer writer = {.node = head};
-    while (writer.node->next != NULL) {
-        writer.node = writer.node->next;
-    }
-    while (writer.used < L1_BUCKET_SLOTS && writer.node->slots[writer.used] != 0) {
-        writer.used++;
-    }
-    return writer;
-}
-
-static void writer_put(struct l1_table *table, struct writer *writer, uint64_t slot)
-{
-    if (writer->used == L1_BUCKET_SLOTS) {
-        CHECK(table->spare != NULL); /* see pour */
-        struct l1_bucket *more = spare_pop(table);
-        bucket_clear(more);
-        writer->node->next = more;
-        *writer = (struct writer){.node = more};
-    }
-    writer->node->slots[writer->used++] = slot;
-}
-
 static void pour_one(struct l1_table *table, const struct l1_bucket *from, struct writer *zero,
                      struct writer *one, uint64_t bit)
 {
-    for (unsigned i = 0; i < L1_BUCKET_SLOTS && one != NULL; i++) {
-        __builtin_prefetch(slot_item(from->slots[i])); /* their keys are hashed again */
+    const unsigned used = used_in(from);
+    for (unsigned i = 0; i < used && one != NULL; i++) {
+        __builtin_prefetch(
+            slot_item(table->arena, from->slots[i])); /* their keys are hashed again */
     }
-    for (unsigned i = 0; i < L1_BUCKET_SLOTS && from->slots[i] != 0; i++) {
-        bool to_one = one != NULL &&
-                      (hash_key(table->secret, item_key(slot_item(from->slots[i]))) & bit) != 0;
-        writer_put(table, to_one ? one : zero, from->slots[i]);
+    for (unsigned i = 0; i < used; i++) {
+        bool to_one =
+            one != NULL &&
+            (hash_key(table->secret, item_key(slot_item(table->arena, from->slots[i]))) & bit) != 0;
+        CHECK(writer_put(table, to_one ? one : zero, from->slots[i]) == OK); /* see pour */
     }
 }
 
 /* Distributes the chain of which `first` is a copy of the head by one bit of the hash; with `one` NULL all goes to
  * `zero`. Overflow buckets go first: each is copied and set free before its entries are written, so a split never needs
- * memory (k buckets of entries in two chains need at most k overflow buckets), and a merge at most one bucket more than
- * it finds. */
+ * memory (what filled k overflow buckets fills no more in two chains), and a merge at most two more than it finds. */
 static void pour(struct l1_table *table, const struct l1_bucket *first, struct writer *zero,
                  struct writer *one, uint64_t bit)
 {
-    struct l1_bucket *node = first->next;
+    struct l1_bucket *node = next_of(first);
     while (node != NULL) {
         struct l1_bucket copy = *node;
         spare_push(table, node);
-        node = copy.next;
+        node = next_of(&copy);
         pour_one(table, &copy, zero, one, bit);
     }
     pour_one(table, first, zero, one, bit);
@@ -385,10 +405,12 @@ static bool shrink(struct l1_table *table)
     struct l1_bucket *from = bucket_at(table, last);
     struct l1_bucket *to = bucket_at(table, last - (masks_of(last).small + 1));
     struct writer zero = writer_at_end(to);
-    /* Full and nothing to take over: the one case among few that needs a bucket; asking always is simpler. */
-    if (zero.used + writer_at_end(from).used > L1_BUCKET_SLOTS) {
-        struct l1_bucket *more = buckets_new(table, 1);
+    const bool is_one =
+        zero.node == to && next_of(from) == NULL && zero.used + used_in(from) <= L1_BUCKET_SLOTS;
+    for (int i = 0; i < MERGE_SPARES && !is_one; i++) {
+        struct l1_bucket *more = line_new(table);
         if (more == NULL) {
+            spare_drain(table);
             return false;
         }
         spare_push(table, more);
@@ -433,24 +455,30 @@ uint64_t l1_table_cursor_next(const struct l1_table *table, uint64_t cursor)
     return bits_reversed(bits_reversed(cursor | ~mask) + 1);
 }
 
-void l1_table_prefetch(const struct l1_table *table, uint64_t hash)
+/* Number and directory may be of different moments, so there may be nothing; and what was read as a bucket may be memory
+ * that has found another use. Its pages stay mapped as long as the arena is there (arena.h). */
+static const struct l1_bucket *bucket_maybe(const struct l1_table *table, uint64_t hash)
 {
-    /* Number and directory may be of different moments: at worst a useless line is loaded. An address is computed, never
-     * followed. */
     struct location at = location_of(index_of(l1_table_buckets(table), hash));
-    uintptr_t segment =
-        (uintptr_t)atomic_load_explicit(&table->segments[at.segment], memory_order_relaxed);
-    __builtin_prefetch((const void *)(segment + at.offset * sizeof(struct l1_bucket)));
+    const struct l1_bucket *segment =
+        atomic_load_explicit(&table->segments[at.segment], memory_order_relaxed);
+    return segment == NULL ? NULL : segment + at.offset;
 }
 
-void l1_table_prefetch_items(const struct l1_table *table, uint64_t hash)
+void l1_table_prefetch(const struct l1_table *table, uint64_t hash)
 {
-    struct l1_place place = l1_table_chain(table, hash);
-    uint64_t tag = hash >> L1_HASH_TAG_SHIFT;
-    for (unsigned i = 0; i < L1_BUCKET_SLOTS; i++) {
-        if (place.node->slots[i] >> POINTER_BITS == tag) {
+    __builtin_prefetch(bucket_maybe(table, hash));
+}
+
+NO_SANITIZE void l1_table_prefetch_items(const struct l1_table *table, uint64_t hash)
+{
+    const struct l1_bucket *bucket = bucket_maybe(table, hash);
+    uint64_t tag = tag_of(hash);
+    for (unsigned i = 0; i < L1_BUCKET_SLOTS && bucket != NULL; i++) {
+        uint64_t slot = __atomic_load_n(&bucket->slots[i], __ATOMIC_RELAXED);
+        if (slot >> TAG_SHIFT == tag) {
             /* Two lines: header and key, and the value, of an item of common size. */
-            const char *item = (const char *)slot_item(place.node->slots[i]);
+            const char *item = (const char *)arena_at(table->arena, (uint32_t)slot);
             __builtin_prefetch(item);
             __builtin_prefetch(item + CACHE_LINE);
         }

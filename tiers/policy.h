@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* policy.h -- which of a few sampled entries should leave.
  *
- * Eviction samples candidates from the table and drops the one with the highest score: no lists, no heap, four bytes in
- * the entry. A policy is three pure functions over that word; it knows nothing of items, keys or tables.
+ * Eviction samples candidates from the table and drops the one with the highest score: no lists, no heap, 23 bits in
+ * the entry's slot of the table. A policy is a few pure functions over that word; it knows nothing of items, keys or tables.
  *
  *      word = first(now)             a new entry
  *      word = touch(word, now)       it was read or written (not by EXISTS or TTL)
+ *      word = settle(word, now)      it was not, for hours: whoever sweeps says the same in coarser units
  *      score(word, expire, now)      larger leaves earlier
  *
  * lru  the entry idle longest leaves (Redis' allkeys-lru, sampled; 16 samples stay within 0.5 point of exact LRU)
@@ -23,10 +24,18 @@
 
 #include "protocol/bytes.h"
 
+enum {
+    POLICY_WORD_BITS = 23,
+    POLICY_WORD_MAX = (1 << POLICY_WORD_BITS) - 1,
+    POLICY_SETTLE_MS =
+        60 * 60 * 1000, /* every word is settled at least every second time this is over */
+};
+
 struct policy {
     const char *name;
     uint32_t (*first)(int64_t now_ms);
     uint32_t (*touch)(uint32_t word, int64_t now_ms, uint64_t noise);
+    uint32_t (*settle)(uint32_t word, int64_t now_ms);
     uint64_t (*score)(uint32_t word, int64_t expire_at_ms, int64_t now_ms);
     int64_t (*idle_ms)(uint32_t word, int64_t now_ms); /* -1: this policy does not keep it */
     int (*frequency)(uint32_t word, int64_t now_ms); /* 0..255; -1: this policy does not keep it */

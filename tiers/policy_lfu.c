@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The word: the logarithmic counter in the high 8 bits, the time of the last use in the low 24.
+/* The word: the logarithmic counter in the high 8 bits, the time of the last use in the low 15.
  *
- * Time counts 64ths of a minute, so its high 18 bits are the minute that decay goes by (one point per minute begun
+ * Time counts 32nds of a minute, so its high 10 bits are the minute that decay goes by (one point per minute begun
  * without a use, as Redis) and the rest tells apart entries of equal count: the longer idle one leaves first. It wraps
- * after 182 days.
+ * after 17 hours; by then no count is left, and what was idle for 8 hours is settled to be idle for just that.
  *
  * The counter (Morris, CACM 1978) grows with probability 1 / ((counter - 5) * 10 + 1): 255 stands for about a million
  * uses. New entries start at 5, so that they are not the first to go. */
@@ -13,11 +13,12 @@ enum {
     COUNTER_FIRST = 5,
     COUNTER_MAX = 255,
     GROWTH_FACTOR = 10,
-    TIME_BITS = 24,
+    TIME_BITS = 15,
     TIME_MASK = (1 << TIME_BITS) - 1,
-    MINUTE_LOG = 6, /* time units per minute, as a power of two */
+    MINUTE_LOG = 5, /* time units per minute, as a power of two */
     MINUTE_MS = 60000,
     AHEAD = 1 << MINUTE_LOG,
+    IDLE_SETTLED = 8 * 60 << MINUTE_LOG,
 };
 
 static uint32_t lfu_time(int64_t now_ms)
@@ -61,6 +62,14 @@ static uint32_t lfu_touch(uint32_t word, int64_t now_ms, uint64_t noise)
     return (counter << TIME_BITS) | lfu_time(now_ms);
 }
 
+static uint32_t lfu_settle(uint32_t word, int64_t now_ms)
+{
+    if (lfu_idle(word, now_ms) <= IDLE_SETTLED) {
+        return word;
+    }
+    return lfu_decayed(word, now_ms) << TIME_BITS | ((lfu_time(now_ms) - IDLE_SETTLED) & TIME_MASK);
+}
+
 static uint64_t lfu_score(uint32_t word, int64_t expire_at_ms, int64_t now_ms)
 {
     (void)expire_at_ms;
@@ -84,6 +93,7 @@ const struct policy policy_lfu = {
     .name = "lfu",
     .first = lfu_first,
     .touch = lfu_touch,
+    .settle = lfu_settle,
     .score = lfu_score,
     .idle_ms = lfu_idle_ms,
     .frequency = lfu_frequency,

@@ -3,14 +3,14 @@
  *
  *      63        has an expiry
  *      62..27    nearness of it: 2^36 - 1 minus the milliseconds left (2.1 years at most)
- *      26..0     idleness, in 32 ticks of 4 ms (198 days)                                                           */
+ *      26..0     idleness, in 128 ms (198 days)                                                                     */
 #include "tiers/policy.h"
 #include "tiers/policy_tick.h"
 
 enum {
     LEFT_BITS = 36,
     IDLE_BITS = 27,
-    IDLE_SHIFT = 32 - IDLE_BITS
+    IDLE_LOG = 7, /* 128 ms */
 };
 
 static uint32_t ttl_touch(uint32_t word, int64_t now_ms, uint64_t noise)
@@ -23,7 +23,7 @@ static uint32_t ttl_touch(uint32_t word, int64_t now_ms, uint64_t noise)
 static uint64_t ttl_score(uint32_t word, int64_t expire_at_ms, int64_t now_ms)
 {
     const int64_t left_max_ms = (INT64_C(1) << LEFT_BITS) - 1;
-    uint64_t idle = policy_tick_idle(word, now_ms) >> IDLE_SHIFT;
+    uint64_t idle = (uint64_t)policy_tick_idle_ms(word, now_ms) >> IDLE_LOG;
     if (expire_at_ms == 0) {
         return idle;
     }
@@ -34,7 +34,7 @@ static uint64_t ttl_score(uint32_t word, int64_t expire_at_ms, int64_t now_ms)
 
 static int64_t ttl_idle_ms(uint32_t word, int64_t now_ms)
 {
-    return (int64_t)policy_tick_idle(word, now_ms) << POLICY_TICK_LOG;
+    return policy_tick_idle_ms(word, now_ms);
 }
 
 static int ttl_frequency(uint32_t word, int64_t now_ms)
@@ -48,6 +48,7 @@ const struct policy policy_ttl = {
     .name = "ttl",
     .first = policy_tick,
     .touch = ttl_touch,
+    .settle = policy_tick_settle,
     .score = ttl_score,
     .idle_ms = ttl_idle_ms,
     .frequency = ttl_frequency,

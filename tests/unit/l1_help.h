@@ -62,10 +62,24 @@ static inline struct item *help_item(const struct l1_key *key, const char *value
     return item;
 }
 
+/* The same, by the L1 where it is to stand. */
+static inline struct item *help_item_in(struct l1 *l1, const struct l1_key *key, const char *value,
+                                        int64_t expire_at_ms, int64_t stamped_at_ms)
+{
+    const struct item_spec spec = {.db = key->db,
+                                   .key = key->bytes,
+                                   .value_size = strlen(value),
+                                   .expire_at_ms = expire_at_ms,
+                                   .stamped_at_ms = stamped_at_ms};
+    struct item *item = item_write(l1_item_new(l1, key->hash, &spec), slice_of(value));
+    assert_non_null(item);
+    return item;
+}
+
 static inline enum status help_swap(struct l1 *l1, const struct l1_key *key, struct item *seen,
                                     const char *value, int64_t expire_at_ms, int64_t now_ms)
 {
-    struct item *item = value != NULL ? help_item(key, value, expire_at_ms, 0) : NULL;
+    struct item *item = value != NULL ? help_item_in(l1, key, value, expire_at_ms, 0) : NULL;
     enum status status = l1_commit(
         &(struct l1_change){.l1 = l1, .key = *key, .seen = seen, .item = item}, 1, now_ms);
     item_release(item);

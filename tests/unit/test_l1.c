@@ -114,16 +114,16 @@ static void of_several_changes_of_one_key_the_last_stands(void **state)
     (void)state;
     struct l1 *l1 = help_new(1 << 20, NULL, 4);
     struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k"));
-    struct item *a = help_item(&key, "a", 0, 0);
-    struct item *b = help_item(&key, "b", 0, 0);
+    struct item *a = help_item_in(l1, &key, "a", 0, 0);
+    struct item *b = help_item_in(l1, &key, "b", 0, 0);
     struct l1_change set_twice[] = {{l1, key, L1_ANY, a}, {l1, key, L1_ANY, b}};
     assert_int_equal(l1_commit(set_twice, 2, T0), OK);
     assert_true(help_is(l1, 0, "k", "b", T0));
-    struct item *c = help_item(&key, "c", 0, 0);
+    struct item *c = help_item_in(l1, &key, "c", 0, 0);
     struct l1_change remove_and_set[] = {{l1, key, b, NULL}, {l1, key, b, c}};
     assert_int_equal(l1_commit(remove_and_set, 2, T0), OK);
     assert_true(help_is(l1, 0, "k", "c", T0));
-    struct item *d = help_item(&key, "d", 0, 0);
+    struct item *d = help_item_in(l1, &key, "d", 0, 0);
     struct l1_change set_and_remove[] = {{l1, key, c, d}, {l1, key, c, NULL}};
     assert_int_equal(l1_commit(set_and_remove, 2, T0), OK);
     assert_true(help_is(l1, 0, "k", NULL, T0));
@@ -144,7 +144,7 @@ static void a_change_may_only_compare(void **state)
     struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k"));
     help_set(l1, 0, "watched", "w", 0, T0);
     struct item *seen = l1_hold(l1, &watched, T0);
-    struct item *item = help_item(&key, "v", 0, 0);
+    struct item *item = help_item_in(l1, &key, "v", 0, 0);
     struct l1_change changes[] = {
         {l1, watched, seen, seen}, {l1, absent, NULL, NULL}, {l1, key, L1_ANY, item}};
     assert_int_equal(l1_commit(changes, 3, T0), OK);
@@ -402,7 +402,9 @@ static void model_commit(struct model *model)
             int64_t expire_at_ms = rand_below(&model->rand, 2) == 0
                                        ? 0
                                        : model->now_ms + 1 + (int64_t)rand_below(&model->rand, 50);
-            changes[i].item = help_item(&key, text, expire_at_ms, 0);
+            changes[i].item = rand_below(&model->rand, 4) == 0
+                                  ? help_item(&key, text, expire_at_ms, 0)
+                                  : help_item_in(model->l1, &key, text, expire_at_ms, 0);
         }
     }
     enum status status = l1_commit(changes, count, model->now_ms);

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The memory of L1 as the system sees it; what happens when there is none; keys that somebody chose to collide. */
+#include "tests/unit/l1_help.h"
+#include "tiers/l1_shard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <cmocka.h>
+
+enum {
+    T0 = 1000000
+};
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HAS_SHADOW 1 /* a sanitizer's own memory is resident, too */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HAS_SHADOW 1
+#endif
+#endif
+#ifndef HAS_SHADOW
+#define HAS_SHADOW 0
+#endif
+
+static size_t resident_bytes(void)
+{
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%*u %lu", &pages), 1);
+    (void)fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static enum status put(struct l1 *l1, const char *kind, unsigned number, size_t value_size,
+                       int64_t expire_at_ms, int64_t now_ms)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s:%u", kind, number);
+    struct l1_key key = l1_key(l1, 0, slice_of(name));
+    struct item *item =
+        l1_item_new(l1, key.hash,
+                    &(struct item_spec){
+                        .key = key.bytes, .value_size = value_size, .expire_at_ms = expire_at_ms});
+    if (item == NULL) {
+        return NO_MEMORY;
+    }
+    memset(item_value_room(item), 'v', value_size);
+    enum status status = l1_commit(
+        &(struct l1_change){.l1 = l1, .key = key, .item = item, .seen = L1_ANY}, 1, now_ms);
+    item_release(item);
+    return status;
+}
+
+static void what_is_counted_is_resident_however_sizes_change(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t least;
+        size_t most;
+    } phases[] = {{10, 100},  {100, 1000},     {10, 100}, {1000, 20000},
+                  {50, 3000}, {40000, 400000}, {10, 300}};
+    const size_t budget = 32 << 20;
+    uint64_t seed = help_seed();
+    struct rand rand;
+    rand_seed(&rand, seed);
+    const size_t before = resident_bytes();
+    struct l1 *l1 = help_new(budget, NULL, 0);
+    unsigned number = 0;
+    for (size_t p = 0; p < sizeof phases / sizeof phases[0]; p++) {
+        for (size_t added = 0; added < 2 * budget;) {
+            size_t size = phases[p].least + rand_below(&rand, phases[p].most - phases[p].least);
+            HELP_CHECK(put(l1, "k", number, size, T0 + 100000000, T0 + number / 100) == OK, seed);
+            number++;
+            added += size + 16;
+        }
+        struct l1_stats stats = help_stats(l1);
+        const size_t grown = resident_bytes() - before;
+        print_message("%zu to %zu bytes: counted %zu KiB, resident %zu KiB, in use %zu KiB\n",
+                      phases[p].least, phases[p].most, stats.bytes_used >> 10, grown >> 10,
+                      stats.bytes_live >> 10);
+        HELP_CHECK(stats.bytes_used <= budget + budget / 100, seed);
+        HELP_CHECK(stats.bytes_live >= stats.bytes_used * 8 / 10, seed);
+        HELP_CHECK(HAS_SHADOW || (grown > stats.bytes_used * 95 / 100 &&
+                                  grown < stats.bytes_used * 105 / 100 + (1 << 20)),
+                   seed);
+    }
+    for (int i = 0; i < 20000; i++) { /* as the control loop does, until all have expired */
+        l1_sweep(l1, T0 + 200000000, 64);
+    }
+    HELP_CHECK(help_stats(l1).items == 0, seed);
+    HELP_CHECK(help_stats(l1).bytes_used < 1 << 20, seed);
+    HELP_CHECK(HAS_SHADOW || resident_bytes() - before < 2 << 20, seed);
+    l1_free(l1);
+}
+
+/* Half of the entries expire, scattered over all pages: what is left comes together. */
+static void pages_of_entries_that_expired_go_back(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(64 << 20, NULL, 2);
+    for (unsigned n = 0; n < 100000; n++) {
+        assert_int_equal(put(l1, "k", n, 100, n % 4 == 0 ? T0 + 1000000 : T0 + 10, T0), OK);
+    }
+    const size_t full = help_stats(l1).bytes_used;
+    for (int i = 0; i < 30000; i++) {
+        l1_sweep(l1, T0 + 20, 64);
+    }
+    assert_int_equal(help_stats(l1).items, 25000);
+    assert_true(help_stats(l1).bytes_used < full * 35 / 100);
+    for (unsigned n = 0; n < 100000; n += 4) {
+        char name[32];
+        char room[128];
+        snprintf(name, sizeof name, "k:%u", n);
+        struct l1_key key = l1_key(l1, 0, slice_of(name));
+        struct l1_value value = {.copy = room, .copy_room = sizeof room};
+        assert_int_equal(l1_get(l1, &key, T0 + 20, 0, &value), OK);
+        assert_int_equal(value.bytes.size, 100);
+        assert_int_equal(value.expire_at_ms, T0 + 1000000);
+    }
+    l1_free(l1);
+}
+
+/* Items that somebody refers to stay where they are, and whole. */
+static void what_is_held_does_not_move(void **state)
+{
+    (void)state;
+    enum {
+        HELD = 500
+    };
+    struct l1 *l1 = help_new(1 << 20, NULL, 1);
+    struct item *held[HELD];
+    for (unsigned n = 0; n < HELD; n++) {
+        char name[32];
+        assert_int_equal(put(l1, "held", n, 200, 0, T0), OK);
+        snprintf(name, sizeof name, "held:%u", n);
+        struct l1_key key = l1_key(l1, 0, slice_of(name));
+        held[n] = l1_hold(l1, &key, T0);
+        assert_non_null(held[n]);
+    }
+    for (unsigned n = 0; n < 30000; n++) {
+        assert_int_equal(put(l1, "other", n, n % 400, 0, T0 + n), OK);
+    }
+    for (unsigned n = 0; n < HELD; n++) {
+        char name[32];
+        snprintf(name, sizeof name, "held:%u", n);
+        assert_true(slice_is(item_key(held[n]), name));
+        for (size_t i = 0; i < 200; i++) {
+            assert_int_equal(item_value(held[n]).data[i], 'v');
+        }
+        item_release(held[n]);
+    }
+    l1_free(l1);
+}
+
+static void times_far_apart_are_exact(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 20, NULL, 1);
+    const int64_t day_ms = 86400000;
+    const int64_t from_ms = 1700000000000;
+    const int64_t lives_ms[] = {1,           999,          day_ms,         30 * day_ms,
+                                60 * day_ms, 900 * day_ms, 365000 * day_ms};
+    for (unsigned i = 0; i < 7; i++) {
+        for (int64_t late_ms = 0; late_ms < 100 * day_ms; late_ms += 33 * day_ms + 1) {
+            struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k"));
+            const int64_t now_ms = from_ms + late_ms;
+            const int64_t end_ms = now_ms + lives_ms[i];
+            assert_int_equal(help_swap(l1, &key, L1_ANY, "v", end_ms, now_ms), OK);
+            struct l1_peek peek;
+            assert_int_equal(l1_peek(l1, &key, end_ms - 1, 0, &peek), OK);
+            assert_int_equal(peek.expire_at_ms, end_ms);
+            assert_int_equal(l1_peek(l1, &key, end_ms, 0, &peek), MISS);
+        }
+    }
+    l1_free(l1);
+}
+
+/* The arenas run out at every moment there is: whatever is answered, what stands is whole and can be read. */
+static void without_memory_what_stands_stays(void **state)
+{
+    (void)state;
+    for (unsigned limit = 1; limit < 4; limit++) {
+        struct l1 *l1 = help_new(1 << 30, NULL, 1);
+        arena_limit_regions(l1->shards[0].arena, limit);
+        unsigned refused = 0;
+        for (unsigned n = 0; n < 60000; n++) {
+            enum status status = put(l1, "k", n, n % 5000 == 0 ? 300000 : n % 300, 0, T0);
+            assert_true(status == OK || status == NO_MEMORY);
+            refused += status == NO_MEMORY;
+            struct l1_claim claim;
+            struct l1_value value = {0};
+            struct l1_ask ask = {.now_ms = T0, .join_ms = 10};
+            struct l1_key key = l1_key(l1, 1, SLICE_LITERAL("asked"));
+            enum status asked = l1_ask(l1, &key, &ask, &value, &claim);
+            assert_true(asked == CLAIMED || asked == NO_MEMORY);
+            l1_land(l1, &key);
+        }
+        assert_true(refused > 1000);
+        for (unsigned n = 0; n < 60000; n += 7) {
+            char name[32];
+            snprintf(name, sizeof name, "k:%u", n);
+            struct l1_key key = l1_key(l1, 0, slice_of(name));
+            struct l1_value value = {0};
+            if (l1_get(l1, &key, T0, 0, &value) == OK) {
+                assert_int_equal(value.bytes.size, n % 5000 == 0 ? 300000 : n % 300);
+                item_release(value.item);
+            }
+        }
+        l1_flush_all(l1);
+        assert_int_equal(put(l1, "k", 1, 100, 0, T0), OK);
+        l1_free(l1);
+    }
+}
+
+/* Lines of the table that finding every entry once would touch. */
+static uint64_t lines_to_find_all(struct l1 *l1)
+{
+    uint64_t lines = 0;
+    for (unsigned s = 0; s < l1->shard_count; s++) {
+        const struct l1_table *table = &l1->shards[s].table;
+        for (uint64_t b = 0; b < l1_table_buckets(table); b++) {
+            uint64_t depth = 0;
+            const struct l1_bucket *node = NULL;
+            for (struct l1_place place = l1_table_bucket(table, b); l1_place_item(&place) != NULL;
+                 l1_place_next(&place)) {
+                depth += place.node != node;
+                node = place.node;
+                lines += depth;
+            }
+        }
+    }
+    return lines;
+}
+
+/* Keys that collide, in bits that choose a bucket, under the hash as everybody can compute it, without the secret. */
+static void keys_chosen_to_collide_cost_less_than_twice_as_much(void **state)
+{
+    (void)state;
+    enum {
+        KEYS = 50000,
+        ALIKE = 6 /* bits */
+    };
+    uint64_t lines[2];
+    for (int chosen = 0; chosen < 2; chosen++) {
+        struct l1 *l1 = help_new(64 << 20, NULL, 4);
+        unsigned found = 0;
+        for (unsigned n = 0; found < KEYS; n++) {
+            char name[32];
+            int size = snprintf(name, sizeof name, "k:%u", n);
+            if (chosen == 0 || (XXH3_64bits(name, (size_t)size) & ((1 << ALIKE) - 1)) == 0) {
+                assert_int_equal(put(l1, "k", n, 8, 0, T0), OK);
+                found++;
+            }
+        }
+        lines[chosen] = lines_to_find_all(l1);
+        l1_free(l1);
+    }
+    assert_true(lines[1] < 2 * lines[0]);
+    assert_true(lines[0] < KEYS * 5 / 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_counted_is_resident_however_sizes_change),
+        cmocka_unit_test(pages_of_entries_that_expired_go_back),
+        cmocka_unit_test(what_is_held_does_not_move),
+        cmocka_unit_test(times_far_apart_are_exact),
+        cmocka_unit_test(without_memory_what_stands_stays),
+        cmocka_unit_test(keys_chosen_to_collide_cost_less_than_twice_as_much),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
