@@ -120,7 +120,7 @@ static bool is_no_answer(enum status status, struct slice error)
 static bool is_over_for(const struct tiers_reader *reader, const struct item *item)
 {
     return item != NULL && reader->asked_ms > item_stamped_at_ms(item) &&
-           reader->asked_ms >= item_expire_at_ms(item);
+           item_expired(item, reader->asked_ms);
 }
 
 /* At most once: the next question is a later one than the reader's. All who do so share it. */
