@@ -29,6 +29,10 @@ def settings(path="server/options.def"):
 
 def all_settings():
     yield "## Settings\n"
+    yield "A flag `--name value`, else a variable `TERRACE_NAME` (dashes as underscores), else a line `name = value` of the file"
+    yield "(`;` or `#` begins a comment), else the default. In the file, a value that begins with a quote, single or double, is what"
+    yield "stands between it and the one that ends it, with the escapes of redis.conf; any other value, and those of flags,"
+    yield "variables and CONFIG SET, are taken as they are.\n"
     yield from settings()
     yield "\n## Settings of a namespace\n"
     yield "In the file, below a line `[namespace NAME]`: for the keys that begin with its prefix. All other keys are those of"

@@ -9,7 +9,8 @@
 
 enum {
     FILE_SIZE_MAX = 1 << 20,
-    WHERE_MAX = 224
+    WHERE_MAX = 224,
+    VARIABLE_MAX = 64 /* TERRACE_ and the longest name */
 };
 
 /* --- one option --------------------------------------------------------------------------------- */
@@ -133,6 +134,15 @@ static enum status assign_from(struct options *options, const struct option *opt
     return status;
 }
 
+/* TERRACE_LISTEN_SOMETHING of listen-something. */
+static void variable_of(const struct option *option, char ret[VARIABLE_MAX])
+{
+    (void)snprintf(ret, VARIABLE_MAX, "%s%s", env_prefix, option->name);
+    for (char *c = ret; *c != '\0'; c++) {
+        *c = (char)(*c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? *c & ~0x20 : *c);
+    }
+}
+
 /* Where a setting is from, as errors say it. */
 static void describe_origin(const struct options *options, const struct option_place *place,
                             char where[WHERE_MAX])
@@ -153,10 +163,8 @@ static void describe_origin(const struct options *options, const struct option_p
         (void)snprintf(where, WHERE_MAX, "%.200s:%u", options->file, origin.line);
         break;
     case OPTION_IN_ENVIRONMENT:
-        (void)snprintf(where, WHERE_MAX, "environment %s%s", env_prefix, place->option->name);
-        for (char *c = where + strlen("environment "); *c != '\0'; c++) {
-            *c = (char)(*c == '-' ? '_' : *c >= 'a' && *c <= 'z' ? *c & ~0x20 : *c);
-        }
+        (void)snprintf(where, WHERE_MAX, "environment ");
+        variable_of(place->option, where + strlen(where));
         break;
     case OPTION_BY_FLAG: (void)snprintf(where, WHERE_MAX, "flag --%s", place->option->name); break;
     }
@@ -260,10 +268,8 @@ static struct slice option_name_of(struct slice variable, char room[64])
 {
     const size_t size = variable.size < 64 ? variable.size : 64;
     for (size_t i = 0; i < size; i++) {
-        room[i] = variable.data[i];
-        if (room[i] == '_') {
-            room[i] = '-';
-        }
+        const char c = variable.data[i];
+        room[i] = (char)(c == '_' ? '-' : c >= 'A' && c <= 'Z' ? c | 0x20 : c);
     }
     return (struct slice){room, size};
 }
@@ -274,12 +280,17 @@ static enum status read_variable(const char *entry, const char *equals, struct o
 {
     char room[64];
     const char *name = entry + sizeof(env_prefix) - 1;
-    const struct option *option =
-        option_find(option_name_of((struct slice){name, (size_t)(equals - name)}, room));
+    const struct slice wanted = option_name_of((struct slice){name, (size_t)(equals - name)}, room);
+    const struct option *option = option_find(wanted);
     char where[256];
     (void)snprintf(where, sizeof(where), "environment %.*s", (int)(equals - entry), entry);
     if (option == NULL) {
-        return refuse_name(where, NULL, error);
+        const struct option *meant = option_suggest(wanted);
+        char variable[VARIABLE_MAX] = "";
+        if (meant != NULL) {
+            variable_of(meant, variable);
+        }
+        return refuse_name(where, meant != NULL ? variable : NULL, error);
     }
     return assign_from(options, option, slice_of(equals + 1), OPTION_IN_ENVIRONMENT, where, error);
 }
@@ -433,12 +444,26 @@ enum status options_reload(const struct options *running, int argc, char **argv,
 
 /* --- for people --------------------------------------------------------------------------------- */
 
+/* As the file takes it: what begins with a quote is put between quotes. */
+static void print_value(struct slice value, FILE *file)
+{
+    const bool quoted = value.size > 0 && (value.data[0] == '"' || value.data[0] == '\'');
+    const char *quote = quoted ? "\"" : "";
+    (void)fprintf(file, "%s", quote);
+    for (size_t i = 0; i < value.size; i++) {
+        const bool special = quoted && (value.data[i] == '"' || value.data[i] == '\\');
+        (void)fprintf(file, "%s%c", special ? "\\" : "", value.data[i]);
+    }
+    (void)fprintf(file, "%s", quote);
+}
+
 static void print_option(const void *fields, const struct option *option, FILE *file)
 {
     struct buf text = {.data = NULL};
     if (option_format(fields, option, true, &text) == OK) {
-        (void)fprintf(file, "%s = %.*s\n", option->name, (int)text.size,
-                      text.size > 0 ? text.data : "");
+        (void)fprintf(file, "%s = ", option->name);
+        print_value(buf_slice(&text), file);
+        (void)fprintf(file, "\n");
     }
     buf_done(&text);
 }
@@ -489,7 +514,8 @@ void options_help(FILE *file)
         "       terraced [FILE] [flags] --check-config | --print-config\n"
         "\n"
         "A setting comes from a flag, else the environment (TERRACE_NAME, dashes as underscores),\n"
-        "else FILE (name = value, ';' or '#' begins a comment), else its default.\n"
+        "else FILE (name = value, ';' or '#' begins a comment), else its default. In FILE a value\n"
+        "may stand between quotes, as in redis.conf.\n"
         "BYTES: 64mb, 1gb, 1000k. TIME: 250ms, 2s, 5m, 1h.\n"
         "\n");
     const struct option *option;

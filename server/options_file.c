@@ -4,6 +4,7 @@
  * Debian's inih tells its handler no line number, cuts lines of 200 bytes silently into two, and takes an indented line
  * as more of the value before. So lines are handed to it one by one, counted, checked for length and without their
  * indentation. */
+#include "protocol/inline_split.h"
 #include "server/option_table.h"
 
 #include <ini.h>
@@ -136,6 +137,11 @@ static char *read_line(char *dst, int size, void *stream)
 static void fail_unknown(struct lines *lines, const char *name)
 {
     const bool of_namespace = lines->section != NULL;
+    const size_t word_size = strcspn(name, " \t");
+    if (name[word_size] != '\0') { /* as in redis.conf; a ':' in the value separated it */
+        fail(lines, INVALID, "expected 'name = value': no '=' behind '%.*s'", (int)word_size, name);
+        return;
+    }
     if (of_namespace && namespace_option_is_later(slice_of(name))) {
         fail(lines, INVALID, "option '%s' is not supported by this version", name);
         return;
@@ -164,6 +170,44 @@ static bool is_first(struct lines *lines, const struct option *option)
     return true;
 }
 
+/* What stands between quotes, as in redis.conf: else a prefix in quotes would match no key, and nobody would say so. A value
+ * that does not begin with one is taken as it is. `room` holds the result. */
+static enum status unquote(struct slice *value, struct buf *room)
+{
+    struct span word = {0};
+    size_t at = 0;
+    if (value->size == 0 || (value->data[0] != '"' && value->data[0] != '\'')) {
+        return OK;
+    }
+    enum status status = buf_reserve(room, value->size);
+    if (status == OK) {
+        status = inline_next(*value, &at, room, &word);
+    }
+    if (status == OK && at < value->size) {
+        status = MALFORMED;
+    }
+    *value = (struct slice){room->data, word.size};
+    return status;
+}
+
+static void assign(struct lines *lines, const struct option *option, struct slice value)
+{
+    void *fields = lines->section != NULL ? (void *)lines->section : lines->options;
+    char reason[OPTION_REASON_MAX] =
+        "argument begins with a quote: expected the same one at its end, and \\ before any between";
+    struct buf room = {0};
+    enum status status = unquote(&value, &room);
+    if (status == OK) {
+        status = option_assign(fields, option, value, reason);
+    }
+    buf_done(&room);
+    if (status == NO_MEMORY) {
+        fail(lines, NO_MEMORY, "out of memory");
+    } else if (status != OK) {
+        fail(lines, INVALID, "option '%s': %s", option->name, reason);
+    }
+}
+
 static int on_option(void *user, const char *section, const char *name, const char *value)
 {
     struct lines *lines = user;
@@ -178,15 +222,8 @@ static int on_option(void *user, const char *section, const char *name, const ch
     if (!is_first(lines, option)) {
         return 0;
     }
-    char reason[OPTION_REASON_MAX];
-    void *fields = of_namespace ? (void *)lines->section : lines->options;
-    const enum status status = option_assign(fields, option, slice_of(value), reason);
-    if (status == NO_MEMORY) {
-        fail(lines, NO_MEMORY, "out of memory");
-    } else if (status != OK) {
-        fail(lines, INVALID, "option '%s': %s", option->name, reason);
-    }
-    return status == OK;
+    assign(lines, option, slice_of(value));
+    return lines->status == OK;
 }
 
 enum status options_read_text(struct options *options, const char *file, struct slice text,

@@ -190,6 +190,11 @@ static void an_unknown_variable_of_ours_is_an_error(void **state)
     sources_set_variable(&sources, 0, "TERRACE_NOSUCH=1");
     assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
     assert_string_equal(sources.error, "environment TERRACE_NOSUCH: unknown option");
+    sources_set_variable(&sources, 0, "TERRACE_TCP_BAKLOG=1");
+    assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
+    assert_string_equal(
+        sources.error,
+        "environment TERRACE_TCP_BAKLOG: unknown option (did you mean 'TERRACE_TCP_BACKLOG'?)");
     sources_set_variable(&sources, 0, "TERRACE_THREADS=129");
     assert_int_equal(sources_load(&sources), OPTIONS_WRONG);
     assert_string_equal(
@@ -224,9 +229,41 @@ static void errors_of_a_file_name_the_line(void **state)
     check_file_error("memory = lots\n", ":1: option 'memory': argument must be a memory value");
     check_file_error("threads = 1\nno equals sign\nnosuch = 1\n", ":2: expected 'name = value'");
     check_file_error("nosuch = 1\nno equals sign\n", ":1: unknown option 'nosuch'");
+    check_file_error("listen 127.0.0.1:1\n", ":1: expected 'name = value': no '=' behind 'listen'");
+    check_file_error("[namespace a]\nprefix a:\n",
+                     ":2: expected 'name = value': no '=' behind 'prefix'");
     check_file_error("[other]\n",
                      ":1: unknown section [other]: expected [namespace NAME] or [terrace]");
     check_file_error("[terrace\n", ":1: expected ']' at the end of the section's name");
+}
+
+static void a_value_in_quotes_is_what_stands_between_them(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "threads = \"2\"\n"
+                           "policy = 'lfu' ; a comment\n"
+                           "unixsocket = \"/a b\"\n"
+                           "requirepass = \"say \\\"\\x41\\\\\"\n"
+                           "[namespace a]\nprefix = \"a:\"\n"
+                           "[namespace b]\nprefix = b:\"c\"\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    assert_int_equal(sources.options.threads, 2);
+    assert_string_equal(sources.options.policy, "lfu");
+    assert_string_equal(sources.options.unixsocket, "/a b");
+    assert_string_equal(sources.options.requirepass, "say \"A\\");
+    assert_string_equal(sources.options.namespaces[0].prefix, "a:");
+    assert_string_equal(sources.options.namespaces[1].prefix, "b:\"c\""); /* begins with none */
+    sources_done(&sources);
+    static const char *const bad[] = {"\"a", "'a\"", "\"a\"b", "\"a\" \"b\"", "\"a\" b", "\""};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "[namespace a]\nprefix = %s\n", bad[i]);
+        check_file_error(text, ":2: option 'prefix': argument begins with a quote: expected the "
+                               "same one at its end, and \\ before any between");
+    }
+    check_file_error("unixsocket = \" /a\"\n",
+                     ":1: option 'unixsocket': argument must not begin or end with a space");
 }
 
 static void sections_are_namespaces(void **state)
@@ -658,6 +695,8 @@ static void printed_options_load_again_and_are_the_same(void **state)
     (void)state;
     struct sources sources;
     sources_open(&sources, "timeout = 1500ms\nmemory = 10mb\npolicy = ttl\nlisten = 127.0.0.1:1\n");
+    sources_add(&sources, "--unixsocket");
+    sources_add(&sources, "\"a\\b'c");
     assert_int_equal(sources_load(&sources), OPTIONS_RUN);
     char *first = print_to_text(&sources.options);
     sources_done(&sources);
@@ -666,6 +705,7 @@ static void printed_options_load_again_and_are_the_same(void **state)
     char *second = print_to_text(&sources.options);
     assert_string_equal(first, second);
     assert_non_null(strstr(first, "timeout = 1500ms\n"));
+    assert_string_equal(sources.options.unixsocket, "\"a\\b'c");
     free(first);
     free(second);
     sources_done(&sources);
@@ -814,6 +854,7 @@ int main(void)
         cmocka_unit_test(wrong_flags_are_refused_by_name),
         cmocka_unit_test(an_unknown_variable_of_ours_is_an_error),
         cmocka_unit_test(a_file_may_have_comments_a_section_indentation_and_crlf),
+        cmocka_unit_test(a_value_in_quotes_is_what_stands_between_them),
         cmocka_unit_test(sections_are_namespaces),
         cmocka_unit_test(namespaces_without_memory_share_what_is_left),
         cmocka_unit_test(errors_of_namespaces_name_the_line),
