@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* main.c -- the process around one node: its settings, its signals, its exit code.
  *
- * SIGTERM or SIGINT: the node drains and the process ends with 0, also if a name is being looked up and no answer comes;
- * the second one ends it at once. SIGHUP: settings are
- * read again; a bad file keeps the old ones and says so. Settings that are wrong, or with which the node cannot work at the
- * L2 that they name: 78. */
+ * SIGTERM or SIGINT: the node drains and the process ends with 0, also if a name is being looked up and no answer comes,
+ * or a worker does not come to its end in time; the second one ends it at once. SIGHUP: settings are read again; a bad file
+ * keeps the old ones and says so. Settings that are wrong, or with which the node cannot work at the L2 that they name: 78. */
+#include "protocol/limits.h"
 #include "server/node.h"
 #include "tiers/base/log.h"
 
@@ -12,14 +12,16 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 enum {
-    EXIT_CONFIG = 78, /* EX_CONFIG of sysexits.h */
-    END_S = 2,        /* from the last goodbye to the end of the process */
+    EXIT_CONFIG = 78,                        /* EX_CONFIG of sysexits.h */
+    END_S = 2,                               /* from the last goodbye to the end of the process */
+    GRACE_S = LIMIT_DRAIN_MS / 1000 + END_S, /* from the signal */
 };
 
 struct process {
@@ -30,8 +32,47 @@ struct process {
     int argc;
     char **argv;
     bool stopping;
-    int forced_code; /* of end_anyway */
+    _Atomic int forced_code; /* of end_anyway */
 };
+
+/* A signal that a thread happens to take shortens its sleep. */
+static void sleep_all(unsigned seconds)
+{
+    while (seconds > 0) {
+        seconds = sleep(seconds);
+    }
+}
+
+/* The node did not end in time: a worker has work without end, or memory is not given back. Nobody is there who would miss
+ * it: whoever waits for an answer has had the grace. */
+static void *end_after_grace(void *arg)
+{
+    const struct process *process = arg;
+    sleep_all(GRACE_S);
+    _exit(atomic_load(&process->forced_code));
+}
+
+static void *end_after_goodbye(void *arg)
+{
+    const struct process *process = arg;
+    sleep_all(END_S);
+    _exit(atomic_load(&process->forced_code));
+}
+
+static void end_anyway(struct process *process, void *(*after)(void *))
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, after, process) == 0) {
+        (void)pthread_detach(thread);
+    }
+}
+
+static void on_node_ending(void *arg, bool failed)
+{
+    struct process *process = arg;
+    atomic_store(&process->forced_code, failed ? EXIT_CONFIG : EXIT_SUCCESS);
+    end_anyway(process, end_after_goodbye);
+}
 
 static void on_terminate(uv_signal_t *handle, int number)
 {
@@ -40,6 +81,7 @@ static void on_terminate(uv_signal_t *handle, int number)
         _exit(128 + number);
     }
     process->stopping = true;
+    end_anyway(process, end_after_grace);
     node_stop(process->node);
 }
 
@@ -57,24 +99,6 @@ static void on_hangup(uv_signal_t *handle, int number)
         log_write(&node->log, LOG_WARNING, "reload_refused", "%s; the old settings stay", error);
     }
     (void)pthread_mutex_unlock(&node->options_lock);
-}
-
-/* Memory was not given back in time, and nobody is there who would miss it. */
-static void *end_anyway(void *arg)
-{
-    const struct process *process = arg;
-    (void)sleep(END_S);
-    _exit(process->forced_code);
-}
-
-static void on_node_ending(void *arg, bool failed)
-{
-    struct process *process = arg;
-    pthread_t thread;
-    process->forced_code = failed ? EXIT_CONFIG : EXIT_SUCCESS;
-    if (pthread_create(&thread, NULL, end_anyway, process) == 0) {
-        (void)pthread_detach(thread);
-    }
 }
 
 static void on_node_ended(void *arg)

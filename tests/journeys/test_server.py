@@ -113,6 +113,24 @@ def test_a_silent_client_does_not_hold_the_end_up(stage):
 
 
 @own
+def test_a_worker_that_is_busy_for_longer_than_the_grace_is_not_waited_for(stage):
+    """Each look at a key takes a glob match all the steps that it may make: KEYS takes minutes. Time is the subject."""
+    node = stage.node("--threads", "1")
+    with node.wire() as busy, node.wire() as other:
+        names = [["SET", f"{i}:" + "a" * 3000, "v"] for i in range(20_000)]
+        assert set(busy.pipeline(names)) == {b"OK"}
+        busy.send(wire.encode(["KEYS", "*" + "a" * 1500 + "b"]))
+        other.sock.settimeout(1)
+        with pytest.raises(TimeoutError):  # maybe not the first: it may overtake KEYS
+            for _ in range(1000):
+                other.ask("PING")
+        began = time.monotonic()
+        node.process.signal(signal.SIGTERM)
+        assert node.process.wait(60) == 0
+        assert time.monotonic() - began < 7 + SLACK_S
+
+
+@own
 def test_sigint_is_like_sigterm(stage):
     node = stage.node()
     node.process.signal(signal.SIGINT)
