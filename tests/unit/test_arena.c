@@ -302,6 +302,23 @@ static void *free_all(void *arg)
     return NULL;
 }
 
+static void what_is_held_is_whole_after_the_owner_has_gone(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    void *small = arena_alloc(arena, 60);
+    void *large = arena_alloc(arena, 3 << 20);
+    cell_write(small, 1, 60);
+    cell_write(large, 2, 3 << 20);
+    arena_close(arena);
+    assert_true(cell_is_whole(small, 1, 60));
+    cell_end(small);
+    arena_free_remote(small);
+    assert_true(cell_is_whole(large, 2, 3 << 20));
+    cell_end(large);
+    arena_free_remote(large);
+}
+
 /* While they free, the owner goes on, and closes before they are done: the last of them frees the arena. */
 static void the_arena_outlives_its_owner_until_the_last_cell_is_free(void **state)
 {
@@ -341,6 +358,7 @@ int main(void)
         cmocka_unit_test(random_operations_keep_every_cell_whole),
         cmocka_unit_test(compaction_gives_back_what_was_left_over),
         cmocka_unit_test(without_regions_there_is_no_memory_and_nothing_breaks),
+        cmocka_unit_test(what_is_held_is_whole_after_the_owner_has_gone),
         cmocka_unit_test(the_arena_outlives_its_owner_until_the_last_cell_is_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

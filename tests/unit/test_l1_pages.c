@@ -189,10 +189,12 @@ static void without_memory_what_stands_stays(void **state)
         struct l1 *l1 = help_new(1 << 30, NULL, 1);
         arena_limit_regions(l1->shards[0].arena, limit);
         unsigned refused = 0;
+        unsigned stored = 0;
         for (unsigned n = 0; n < 60000; n++) {
             enum status status = put(l1, "k", n, n % 5000 == 0 ? 300000 : n % 300, 0, T0);
             assert_true(status == OK || status == NO_MEMORY);
             refused += status == NO_MEMORY;
+            stored += status == OK;
             struct l1_claim claim;
             struct l1_value value = {0};
             struct l1_ask ask = {.now_ms = T0, .join_ms = 10};
@@ -202,7 +204,8 @@ static void without_memory_what_stands_stays(void **state)
             l1_land(l1, &key);
         }
         assert_true(refused > 1000);
-        for (unsigned n = 0; n < 60000; n += 7) {
+        assert_int_equal(l1_count(l1, 0), stored); /* nobody was told OK for nothing */
+        for (unsigned n = 0; n < 60000; n++) {
             char name[32];
             snprintf(name, sizeof name, "k:%u", n);
             struct l1_key key = l1_key(l1, 0, slice_of(name));
@@ -210,8 +213,10 @@ static void without_memory_what_stands_stays(void **state)
             if (l1_get(l1, &key, T0, 0, &value) == OK) {
                 assert_int_equal(value.bytes.size, n % 5000 == 0 ? 300000 : n % 300);
                 item_release(value.item);
+                stored--;
             }
         }
+        assert_int_equal(stored, 0);
         l1_flush_all(l1);
         assert_int_equal(put(l1, "k", 1, 100, 0, T0), OK);
         l1_free(l1);
