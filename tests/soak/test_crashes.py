@@ -145,6 +145,7 @@ def test_r7_node_stopped(run):
         for turn in range(amount(1, 5)):
             stranger.pipeline([["SET", key, f"old {turn}"] for key in keys])
             with node.wire(timeout_s=60) as early, node.wire(timeout_s=60) as late:
+                late.ask("CACHE.LASTSEQ")  # a marker: what the stranger wrote is announced by now
                 until(lambda conn=late, turn=turn: conn.pipeline([["GET", key] for key in keys]) ==
                       [b"old %d" % turn] * len(keys), 5, "the old values are in L1")
                 hits = number(node, "l1_hits")
