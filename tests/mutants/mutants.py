@@ -191,7 +191,7 @@ MUTANTS = [
         (FLIGHT, "status == OK || (status == L2_ERROR && !error_is_of_l2(value.error));", "status == OK;")],
            ["unit modes"]),
     Mutant("a strict write tells at once that a key is no string", "section 7", [
-        (WINDOW, "return !tells_nothing && relay", "return reply.data[0] != REPLY_ERROR && relay")],
+        (WINDOW, "return !tells_nothing && relay", "return !tells_nothing && reply.data[0] != REPLY_ERROR && relay")],
            ["unit modes"]),
     Mutant("a strict write waits for markers while Redis refuses them", "section 7", [
         (WINDOW, "(!relay->keys_unknown && is_refusal(reply))", "(reply.size == 0 && is_refusal(reply))")],
@@ -326,8 +326,7 @@ MUTANTS = [
     Mutant("any node's beat counts as an echo", "T4", [
         (BUS, "if (frame->node == coherence->options.node) {\n        echo_came",
          "if (frame->node != 0) {\n        echo_came")],
-           ["unit coherence", "unit coherence_bus", "unit coherence_frames", "sim storm"],
-           ),
+           ["unit coherence_stream", "unit coherence_frames"]),
     Mutant("a nonce is not looked at", "T4", [(BEATS, "found->nonce == nonce && !found->is_home", "nonce != 0 && !found->is_home")],
            ["unit coherence", "unit coherence_bus", "unit coherence_frames", "sim storm"]),
     Mutant("the floor does not rise when something is doubted", "section 6", [
