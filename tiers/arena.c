@@ -79,6 +79,7 @@ struct arena *arena_new(void)
     }
     arena->region_limit = ARENA_REGIONS_MAX;
     arena->is_roomy = true;
+    arena->tries = 1; /* 0: a slab that is not stuck */
     return arena;
 }
 
@@ -287,7 +288,7 @@ static void evacuation_end(struct arena *arena, bool is_stuck)
 {
     struct arena_slab *slab = arena->evacuee;
     arena->evacuee = NULL;
-    slab->is_stuck = is_stuck;
+    slab->stuck = is_stuck ? arena->tries : 0;
     bin_settle(arena, slab);
 }
 
@@ -375,7 +376,7 @@ static void cell_free(struct arena *arena, struct arena_slab *slab, char *cell)
     at->used--;
     arena->live--;
     arena->live_bytes -= slab->cell;
-    slab->is_stuck = false;
+    slab->stuck = 0;
     if (at->cells - at->used >= slab->room && at->cells > slab->room) {
         arena->sparse[slab->size_class / 64] |= UINT64_C(1) << (slab->size_class % 64);
     }
@@ -497,7 +498,7 @@ static struct arena_slab *evacuee_in(const struct arena *arena, unsigned size_cl
     for (unsigned bin = 0; bin < ARENA_BINS; bin++) {
         for (struct arena_slab *slab = at->bins[bin]; slab != NULL && skipped < STUCK_SKIPPED;
              slab = slab->next) {
-            if (!slab->is_stuck) {
+            if (slab->stuck != arena->tries) {
                 return at->cells - at->used >= slab->room ? slab : NULL;
             }
             skipped++;
@@ -524,6 +525,16 @@ static bool evacuation_begin(struct arena *arena)
         }
     }
     return false;
+}
+
+void arena_retry(struct arena *arena)
+{
+    arena->tries++;
+    for (unsigned i = 0; i < ARENA_CLASSES; i++) {
+        const struct arena_class *at = &arena->classes[i];
+        const uint64_t is_sparse = at->cells > at->used;
+        arena->sparse[i / 64] |= is_sparse << (i % 64);
+    }
 }
 
 /* Whether the cell is in use: its first word is not 0. */
@@ -555,15 +566,14 @@ bool arena_compact(struct arena *arena, arena_move_fn *move, void *arg, unsigned
             evacuation_end(arena, false);
             break;
         }
-        bool was_stuck = other->is_stuck;
+        uint32_t stuck = other->stuck;
         char *to = slab_take(arena, other, slab->cell);
         moved++;
         if (move(arg, cell, to)) {
             cell_free(arena, slab, cell);
         } else {
             cell_free(arena, other, to);
-            other->is_stuck =
-                was_stuck; /* `other` had another cell in use, or it was the last choice */
+            other->stuck = stuck; /* `other` had another cell in use, or it was the last choice */
         }
     }
     return true;

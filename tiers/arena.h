@@ -81,6 +81,8 @@ void arena_set_roomy(struct arena *arena, bool is_roomy);
 typedef bool arena_move_fn(void *arg, void *from, void *to);
 /* Moves at most `most` cells. False: there is nothing that would free pages. */
 bool arena_compact(struct arena *arena, arena_move_fn *move, void *arg, unsigned most);
+/* From here on what could not be moved is tried again: those who held it may have let go. */
+void arena_retry(struct arena *arena);
 enum arena_trim {
     ARENA_TRIM_SOME, /* beyond a small share */
     ARENA_TRIM_IDLE, /* all but those beside others in use in huge pages */

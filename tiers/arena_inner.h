@@ -23,7 +23,7 @@ struct arena_slab {
     uint16_t size_class;
     uint16_t pages;
     uint8_t bin;
-    bool is_stuck; /* a compaction could not empty it, and nothing was freed since */
+    uint32_t stuck; /* try of a compaction that could not empty it, if nothing was freed since */
     struct arena_slab *next;
     struct arena_slab *prev;
 };
@@ -75,6 +75,7 @@ struct arena {
     uint64_t live; /* cells, lines and runs handed out */
     struct arena_slab *evacuee;
     uint32_t evacuated;                         /* cells of it looked at */
+    uint32_t tries;                             /* arena_retry */
     uint64_t sparse[(ARENA_CLASSES + 63) / 64]; /* classes that a compaction may free a slab of */
     struct arena_class classes[ARENA_CLASSES];
     _Alignas(64) _Atomic uint32_t remote; /* handle of the cell freed from afar last */

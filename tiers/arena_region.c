@@ -8,7 +8,7 @@
 enum {
     ROOMY_TRIED = 16,       /* regions looked at for a run before another is mapped */
     RETAINED_SHARE_LOG = 5, /* free pages that are kept: a 32nd of all, */
-    RETAINED_FEW = 16,      /* and so many */
+    RETAINED_FEW = 256,     /* and so many: who is over budget gives them back first (l1_evict.c) */
     TRIMS_PER_CALL = 16,    /* calls of the system */
     HUGE_FROM = 32 << 20,   /* bytes of an arena of which an unused region is little */
 };
@@ -86,6 +86,11 @@ static void *map_aligned(size_t size)
     }
     if (before < ARENA_REGION) {
         (void)munmap(wide + before + size, ARENA_REGION - before);
+    }
+    /* Before the first write: where the system makes all pages huge, a region of which one page is written, or in use,
+     * would be resident in full, and count as one. */
+    if (size == ARENA_REGION) {
+        (void)madvise(wide + before, size, MADV_NOHUGEPAGE);
     }
     return wide + before;
 }

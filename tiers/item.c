@@ -182,15 +182,19 @@ void item_release_in(struct arena *arena, struct item *item)
     }
 }
 
-bool item_is_sole(const struct item *item)
+bool item_ref_sole(struct item *item)
 {
-    return atomic_load_explicit(&item->refs, memory_order_acquire) == 1;
+    uint32_t sole = 1;
+    return atomic_compare_exchange_strong_explicit(&item->refs, &sole, 2, memory_order_acquire,
+                                                   memory_order_relaxed);
 }
 
 void item_move(struct item *item, void *to)
 {
     const struct slice value = item_value(item);
+    struct item *moved = to;
     memcpy(to, item, (size_t)(value.data + value.size - (const char *)item));
+    atomic_store_explicit(&moved->refs, 1, memory_order_relaxed);
     atomic_store_explicit(&item->refs, 0, memory_order_relaxed);
 }
 

@@ -77,9 +77,9 @@ struct item *item_ref(struct item *item);                     /* returns its arg
 void item_release(struct item *item);                         /* NULL is fine */
 void item_release_in(struct arena *arena, struct item *item); /* the same, by the arena's owner */
 
-/* Whether nobody but one refers to it. */
-bool item_is_sole(const struct item *item);
-/* Into a cell of as many bytes; `item` is free then, as its one reference is `to`'s. */
+/* A reference, if there is just one other: not to one that is gone, whose bytes say nothing. */
+bool item_ref_sole(struct item *item) MUST_USE;
+/* Into a cell of as many bytes, by whom item_ref_sole gave a reference: `to` has the other one, and `item` is free. */
 void item_move(struct item *item, void *to);
 bool item_is_in(const struct item *item, const struct arena *arena);
 size_t item_footprint(const struct item *item); /* bytes of its cell */

@@ -18,6 +18,7 @@ enum {
     MOVES_PER_VICTIM = 4, /* that cost as much */
     VICTIMS_MIN = 128,    /* per insertion, whatever it added */
     SMALLEST_ENTRY = 32,  /* bytes that any victim gives back at least */
+    RETRY_MS = 10000,     /* then what was held may be held no longer */
     SLACK_SHARE_LOG = 4, /* a sweep moves items together while a 16th of the memory is not in use */
 };
 
@@ -126,12 +127,13 @@ struct mover {
     struct l1_shard *shard;
 };
 
-/* An item that nobody but the table refers to, or a claim for its suspect, moves to another cell. */
+/* An item that nobody but the table refers to, or a claim for its suspect, moves to another cell. Others that have one
+ * reference are held by somebody without the lock, who may let go of them at any time. */
 static bool move_item(void *arg, void *from, void *to)
 {
     const struct mover *mover = arg;
     struct item *item = from;
-    if (!item_is_sole(item)) {
+    if (!item_ref_sole(item)) {
         return false;
     }
     uint64_t hash = l1_hash(mover->l1, item_key(item));
@@ -153,15 +155,19 @@ static bool move_item(void *arg, void *from, void *to)
             }
         }
     }
-    return false; /* somebody is about to put it in, or has just seen it taken out */
+    item_release_in(mover->shard->arena, item); /* not in the table yet, or no longer */
+    return false;
 }
 
-void l1_tidy(struct l1 *l1, struct l1_shard *shard)
+void l1_tidy(struct l1 *l1, struct l1_shard *shard, int64_t now_ms)
 {
     struct mover mover = {.l1 = l1, .shard = shard};
     size_t bytes = arena_bytes(shard->arena);
-    if (arena_slack(shard->arena) > bytes >> SLACK_SHARE_LOG) {
-        (void)arena_compact(shard->arena, move_item, &mover, MOVES_PER_STEP);
+    if (arena_slack(shard->arena) > bytes >> SLACK_SHARE_LOG &&
+        !arena_compact(shard->arena, move_item, &mover, MOVES_PER_STEP) &&
+        (now_ms >= shard->retry_at_ms || now_ms < shard->retry_at_ms - RETRY_MS)) {
+        arena_retry(shard->arena);
+        shard->retry_at_ms = now_ms + RETRY_MS;
     }
     /* Nothing was freed or taken in since the last sweep, so what is kept is kept for nobody. */
     if (bytes == shard->bytes_swept) {

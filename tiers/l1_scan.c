@@ -428,7 +428,7 @@ static unsigned sweep_shard(struct l1 *l1, struct l1_shard *shard, int64_t now_m
         shard->sweep_cursor = l1_table_cursor_next(&shard->table, shard->sweep_cursor);
     }
     average_update(shard, &sample);
-    l1_tidy(l1, shard);
+    l1_tidy(l1, shard, now_ms);
     l1_unlock(l1, shard);
     return went;
 }

@@ -49,6 +49,7 @@ struct l1_shard {
     _Atomic size_t bytes_published; /* part of l1->bytes_used that is ours */
     int64_t pass_began_ms;          /* of the sweep */
     size_t bytes_swept;             /* arena_bytes as it last ended */
+    int64_t retry_at_ms;            /* then cells that could not be moved are tried again */
 
     /* Written by hits. */
     _Alignas(64) struct rand rand;
@@ -193,7 +194,7 @@ void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t adde
               int64_t now_ms);
 
 /* Under the lock, now and then: moves items together while much memory is not in use, gives back what is kept idly. */
-void l1_tidy(struct l1 *l1, struct l1_shard *shard);
+void l1_tidy(struct l1 *l1, struct l1_shard *shard, int64_t now_ms);
 
 static inline bool l1_over_budget(const struct l1 *l1)
 {

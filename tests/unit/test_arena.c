@@ -348,9 +348,37 @@ static void the_arena_outlives_its_owner_until_the_last_cell_is_free(void **stat
     free(errands);
 }
 
+/* Where the system makes all pages huge that it can, one page in use would make a whole region resident. */
+static void regions_are_of_small_pages(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new();
+    const uintptr_t cell = (uintptr_t)arena_alloc(arena, 100);
+    assert_int_not_equal(cell, 0);
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    assert_non_null(maps);
+    char line[512];
+    bool is_here = false;
+    bool is_small = false;
+    while (fgets(line, sizeof line, maps) != NULL) {
+        char *end = NULL;
+        const uintptr_t from = strtoull(line, &end, 16);
+        if (end != line && *end == '-') {
+            is_here = cell >= from && cell < strtoull(end + 1, NULL, 16);
+        } else if (is_here && strncmp(line, "VmFlags:", 8) == 0) {
+            is_small = strstr(line, " nh") != NULL;
+        }
+    }
+    (void)fclose(maps);
+    assert_true(is_small);
+    arena_free(arena, (void *)cell); /* NOLINT(performance-no-int-to-ptr) */
+    arena_close(arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(regions_are_of_small_pages),
         cmocka_unit_test(cells_are_as_large_as_asked_and_little_larger),
         cmocka_unit_test(sixteen_and_thirty_two_bytes_cost_a_header_of_eight),
         cmocka_unit_test(large_pages_stay_readable_and_come_back),

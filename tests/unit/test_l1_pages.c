@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -123,6 +124,65 @@ static void pages_of_entries_that_expired_go_back(void **state)
         assert_int_equal(value.bytes.size, 100);
         assert_int_equal(value.expire_at_ms, T0 + 1000000);
     }
+    l1_free(l1);
+}
+
+/* Pages of values that are replaced are used again: giving them back and taking others costs more than all else. */
+static void values_of_many_pages_replaced_fault_no_pages_in(void **state)
+{
+    (void)state;
+    enum {
+        KEYS = 20,
+        ROUNDS = 30
+    };
+    struct l1 *l1 = help_new(16 << 20, NULL, 1);
+    struct rusage before;
+    struct rusage after;
+    for (unsigned n = 0; n < KEYS * ROUNDS; n++) {
+        if (n == KEYS * 2) {
+            assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+        }
+        assert_int_equal(put(l1, "k", n % KEYS, 300000, 0, T0), OK);
+    }
+    assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+    assert_true(HAS_SHADOW || after.ru_minflt - before.ru_minflt < KEYS * ROUNDS);
+    l1_free(l1);
+}
+
+/* What was held when a sweep came by is tried again later. */
+static void what_was_held_moves_when_it_is_let_go(void **state)
+{
+    (void)state;
+    enum {
+        ENTRIES = 20000,
+        KEPT_OF = 20
+    };
+    struct l1 *l1 = help_new(16 << 20, NULL, 1);
+    static struct item *held[ENTRIES / KEPT_OF];
+    for (unsigned n = 0; n < ENTRIES; n++) {
+        char name[32];
+        assert_int_equal(put(l1, "k", n, 300, n % KEPT_OF == 0 ? 0 : T0 + 10, T0), OK);
+        snprintf(name, sizeof name, "k:%u", n);
+        struct l1_key key = l1_key(l1, 0, slice_of(name));
+        if (n % KEPT_OF == 0) {
+            held[n / KEPT_OF] = l1_hold(l1, &key, T0);
+            assert_non_null(held[n / KEPT_OF]);
+        }
+    }
+    for (int i = 0; i < 3000; i++) {
+        l1_sweep(l1, T0 + 20, 64);
+    }
+    assert_int_equal(help_stats(l1).items, ENTRIES / KEPT_OF);
+    for (unsigned n = 0; n < ENTRIES / KEPT_OF; n++) {
+        item_release(held[n]);
+    }
+    for (int64_t i = 0; i < 3000; i++) {
+        l1_sweep(l1, T0 + 20 + i * 100, 64);
+    }
+    struct l1_stats stats = help_stats(l1);
+    print_message("counted %zu KiB, in use %zu KiB\n", stats.bytes_used >> 10,
+                  stats.bytes_live >> 10);
+    assert_true(stats.bytes_used < 2 * stats.bytes_live);
     l1_free(l1);
 }
 
@@ -275,6 +335,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_counted_is_resident_however_sizes_change),
         cmocka_unit_test(pages_of_entries_that_expired_go_back),
+        cmocka_unit_test(values_of_many_pages_replaced_fault_no_pages_in),
+        cmocka_unit_test(what_was_held_moves_when_it_is_let_go),
         cmocka_unit_test(what_is_held_does_not_move),
         cmocka_unit_test(times_far_apart_are_exact),
         cmocka_unit_test(without_memory_what_stands_stays),

@@ -152,10 +152,72 @@ static void threads_share_l1_without_losing_an_update(void **state)
     l1_free(counters);
 }
 
+/* --- items that are given up ---------------------------------------------------------------------------------------- */
+
+struct makers {
+    struct l1 *l1;
+    _Atomic bool is_over;
+};
+
+/* Makes items that never stand in L1, as a loser of a compare-and-swap does, and lets go of them without its lock. */
+static void *make_in_vain(void *arg)
+{
+    struct makers *makers = arg;
+    unsigned number = 0;
+    while (!makers->is_over) {
+        struct item *items[8];
+        for (unsigned i = 0; i < 8; i++) {
+            char name[32];
+            snprintf(name, sizeof name, "vain:%u", number++);
+            struct l1_key key = l1_key(makers->l1, 0, slice_of(name));
+            items[i] = l1_item_new(makers->l1, key.hash,
+                                   &(struct item_spec){.key = key.bytes, .value_size = 60});
+            assert_non_null(items[i]);
+        }
+        for (unsigned i = 0; i < 8; i++) {
+            item_release(items[i]);
+        }
+    }
+    return NULL;
+}
+
+/* Whoever moves items together comes upon such as somebody holds who does not hold the lock, and who may let go of them at
+ * that moment: their bytes are no item's then. */
+static void items_are_given_up_while_others_are_moved(void **state)
+{
+    (void)state;
+    enum {
+        ROUNDS = 40,
+        ENTRIES = 1000
+    };
+    struct makers makers = {.l1 = help_new(1 << 20, NULL, 1)};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, make_in_vain, &makers), 0);
+    for (int64_t round = 0; round < ROUNDS; round++) {
+        const int64_t now_ms = T0 + round * 10;
+        for (unsigned n = 0; n < ENTRIES; n++) {
+            char name[32];
+            snprintf(name, sizeof name, "kept:%u", n);
+            help_set(makers.l1, 0, name,
+                     "a value of about as many bytes as those of the others are",
+                     n % 4 == 0 ? 0 : now_ms + 5, now_ms);
+        }
+        for (unsigned i = 0; i < 200; i++) {
+            l1_sweep(makers.l1, now_ms + 6, 16);
+        }
+    }
+    makers.is_over = true;
+    pthread_join(thread, NULL);
+    l1_sweep(makers.l1, T0 + ROUNDS * 10, 4000);
+    assert_int_equal(help_stats(makers.l1).items, ENTRIES / 4);
+    l1_free(makers.l1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_share_l1_without_losing_an_update),
+        cmocka_unit_test(items_are_given_up_while_others_are_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
