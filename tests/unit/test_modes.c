@@ -422,7 +422,7 @@ struct write {
     struct tiers_relay relay;
     unsigned ends;
     enum status status;
-    char reply[24];
+    char reply[64];
     unsigned kept;
 };
 
@@ -432,6 +432,7 @@ static void on_write(struct tiers_relay *relay, enum status status, struct slice
     write->ends++;
     write->status = status;
     if (reply.size > 0) {
+        assert_true(reply.size < sizeof write->reply);
         memcpy(write->reply, reply.data, reply.size);
     }
 }
