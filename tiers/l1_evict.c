@@ -18,7 +18,8 @@ enum {
     MOVES_PER_VICTIM = 4, /* that cost as much */
     VICTIMS_MIN = 128,    /* per insertion, whatever it added */
     SMALLEST_ENTRY = 32,  /* bytes that any victim gives back at least */
-    RETRY_MS = 10000,     /* then what was held may be held no longer */
+    TRIM_MS = 1000,
+    RETRY_MS = 10000,    /* then what was held may be held no longer */
     SLACK_SHARE_LOG = 4, /* a sweep moves items together while a 16th of the memory is not in use */
 };
 
@@ -169,9 +170,12 @@ void l1_tidy(struct l1 *l1, struct l1_shard *shard, int64_t now_ms)
         arena_retry(shard->arena);
         shard->retry_at_ms = now_ms + RETRY_MS;
     }
-    /* Nothing was freed or taken in since the last sweep, so what is kept is kept for nobody. */
-    if (bytes == shard->bytes_swept) {
+    /* Nothing more was taken in since the last sweep, so what is kept is kept for nobody; but where values are replaced all
+     * the time, it is not. One sweep may come here several times, and then does not stop. */
+    const int64_t since_ms = now_ms - shard->trimmed_at_ms;
+    if (bytes == shard->bytes_swept && (since_ms <= 0 || since_ms >= TRIM_MS)) {
         (void)arena_trim(shard->arena, ARENA_TRIM_IDLE);
+        shard->trimmed_at_ms = now_ms;
     }
     shard->bytes_swept = arena_bytes(shard->arena);
 }

@@ -49,6 +49,7 @@ struct l1_shard {
     _Atomic size_t bytes_published; /* part of l1->bytes_used that is ours */
     int64_t pass_began_ms;          /* of the sweep */
     size_t bytes_swept;             /* arena_bytes as it last ended */
+    int64_t trimmed_at_ms;          /* when a sweep gave back what was kept idly */
     int64_t retry_at_ms;            /* then cells that could not be moved are tried again */
 
     /* Written by hits. */
