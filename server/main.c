@@ -10,6 +10,7 @@
 
 #include <uv.h>
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -134,8 +135,18 @@ static void raise_descriptor_limit(int64_t maxclients)
     }
 }
 
+/* Values live in arenas (arena.h), buffers of requests and replies in malloc. Without these it would give the pages of
+ * every large buffer back at once and take them anew for the next: its own thresholds only rise while large blocks of
+ * longer lives come and go. With them a SET of 100 KB takes a third of the CPU. */
+static void keep_pages_of_buffers(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 8 * 1024 * 1024);
+}
+
 int main(int argc, char **argv)
 {
+    keep_pages_of_buffers();
     struct process process = {.argc = argc, .argv = argv};
     struct options options;
     char error[OPTIONS_ERROR_MAX];
