@@ -278,15 +278,17 @@ bool l1_table_find(const struct l1_table *table, uint64_t hash, uint8_t db, stru
 struct writer {
     struct l1_bucket *node; /* the last of its chain */
     unsigned used;
+    unsigned lines; /* of its chain */
 };
 
 static struct writer writer_at_end(struct l1_bucket *head)
 {
     struct l1_bucket *node = head;
-    for (struct l1_bucket *next; (next = next_of(node)) != NULL;) {
+    unsigned lines = 1;
+    for (struct l1_bucket *next; (next = next_of(node)) != NULL; lines++) {
         node = next;
     }
-    return (struct writer){.node = node, .used = used_in(node)};
+    return (struct writer){.node = node, .used = used_in(node), .lines = lines};
 }
 
 /* A full bucket gives its last slot up for the link. */
@@ -309,6 +311,9 @@ static enum status writer_put(struct l1_table *table, struct writer *writer, uin
 enum status l1_table_insert(struct l1_table *table, uint64_t hash, struct item *item, uint32_t word)
 {
     struct writer writer = writer_at_end(l1_table_chain(table, hash).head);
+    if (writer.used == L1_BUCKET_SLOTS && writer.lines >= L1_CHAIN_LINES) {
+        return NO_MEMORY; /* two chains that become one may be longer for a while */
+    }
     enum status status = writer_put(
         table, &writer, tag_of(hash) << TAG_SHIFT | (uint64_t)word << WORD_SHIFT | item_bits(item));
     table->entries += status == OK;

@@ -29,6 +29,7 @@
  * Owns:    buckets, not items; their memory is the arena's, where the items are, too.
  * Threads: the caller locks; the prefetches alone may be called without, from any thread: what they read may be of
  *          different moments, at worst a useless line is loaded.
+ * Limits:  chains of L1_CHAIN_LINES: no lookup reads more, whatever somebody makes of the keys, or the system of memory.
  * Errors:  only insert needs memory; growing and shrinking are put off when there is none. */
 #ifndef TERRACE_TIERS_L1_TABLE_H
 #define TERRACE_TIERS_L1_TABLE_H
@@ -42,6 +43,7 @@
 enum {
     L1_BUCKET_SLOTS = 8,
     L1_BUCKETS_MIN = 8,
+    L1_CHAIN_LINES = 32, /* by chance there are never more than four or five */
     L1_SEGMENTS = 24 * 16,
     L1_HASH_BUCKET_BITS = 42,
     L1_HASH_SHARD_BITS = 6,
@@ -82,7 +84,7 @@ enum {
 /* True if (db, key) has an entry, and *ret_place is it. L1_DB_ANY finds the first of any database. */
 bool l1_table_find(const struct l1_table *table, uint64_t hash, uint8_t db, struct slice key,
                    struct l1_place *ret_place);
-/* The key must not be there. NO_MEMORY: nothing changed. Cannot fail for a key that was removed since the table last
+/* The key must not be there. NO_MEMORY, or its chain is at its limit: nothing changed. Cannot fail for a key that was removed since the table last
  * settled. */
 enum status l1_table_insert(struct l1_table *table, uint64_t hash, struct item *item,
                             uint32_t word) MUST_USE;

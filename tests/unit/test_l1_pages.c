@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The memory of L1 as the system sees it; what happens when there is none; keys that somebody chose to collide. */
+/* The memory of L1 as the system sees it; what happens when there is none. */
 #include "tests/unit/l1_help.h"
 #include "tiers/l1_shard.h"
 
@@ -9,7 +9,6 @@
 #include <stdint.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include <cmocka.h>
 
@@ -284,53 +283,6 @@ static void without_memory_what_stands_stays(void **state)
     }
 }
 
-/* Lines of the table that finding every entry once would touch. */
-static uint64_t lines_to_find_all(struct l1 *l1)
-{
-    uint64_t lines = 0;
-    for (unsigned s = 0; s < l1->shard_count; s++) {
-        const struct l1_table *table = &l1->shards[s].table;
-        for (uint64_t b = 0; b < l1_table_buckets(table); b++) {
-            uint64_t depth = 0;
-            const struct l1_bucket *node = NULL;
-            for (struct l1_place place = l1_table_bucket(table, b); l1_place_item(&place) != NULL;
-                 l1_place_next(&place)) {
-                depth += place.node != node;
-                node = place.node;
-                lines += depth;
-            }
-        }
-    }
-    return lines;
-}
-
-/* Keys that collide, in bits that choose a bucket, under the hash as everybody can compute it, without the secret. */
-static void keys_chosen_to_collide_cost_less_than_twice_as_much(void **state)
-{
-    (void)state;
-    enum {
-        KEYS = 50000,
-        ALIKE = 6 /* bits */
-    };
-    uint64_t lines[2];
-    for (int chosen = 0; chosen < 2; chosen++) {
-        struct l1 *l1 = help_new(64 << 20, NULL, 4);
-        unsigned found = 0;
-        for (unsigned n = 0; found < KEYS; n++) {
-            char name[32];
-            int size = snprintf(name, sizeof name, "k:%u", n);
-            if (chosen == 0 || (XXH3_64bits(name, (size_t)size) & ((1 << ALIKE) - 1)) == 0) {
-                assert_int_equal(put(l1, "k", n, 8, 0, T0), OK);
-                found++;
-            }
-        }
-        lines[chosen] = lines_to_find_all(l1);
-        l1_free(l1);
-    }
-    assert_true(lines[1] < 2 * lines[0]);
-    assert_true(lines[0] < KEYS * 5 / 4);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,7 +293,6 @@ int main(void)
         cmocka_unit_test(what_is_held_does_not_move),
         cmocka_unit_test(times_far_apart_are_exact),
         cmocka_unit_test(without_memory_what_stands_stays),
-        cmocka_unit_test(keys_chosen_to_collide_cost_less_than_twice_as_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

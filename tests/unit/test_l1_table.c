@@ -143,6 +143,7 @@ static void merging_full_buckets_loses_nothing(void **state)
     struct l1_place place;
     for (unsigned i = 0; i < 2000; i++) {
         put(&world, i);
+        l1_table_settle(&world.table, 1);
     }
     settle_wholly(&world);
     uint64_t buckets = l1_table_buckets(&world.table);
