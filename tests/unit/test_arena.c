@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -348,30 +349,89 @@ static void the_arena_outlives_its_owner_until_the_last_cell_is_free(void **stat
     free(errands);
 }
 
+/* What /proc/self/smaps says of the mapping that holds `at`: whether a flag is set, and how much is in huge pages. */
+struct mapping {
+    bool has_flag;
+    size_t huge_kb;
+};
+
+static struct mapping mapping_of(const void *at, const char *flag)
+{
+    struct mapping mapping = {0};
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    assert_non_null(maps);
+    char line[512];
+    bool is_here = false;
+    while (fgets(line, sizeof line, maps) != NULL) {
+        char *end = NULL;
+        const uintptr_t from = strtoull(line, &end, 16);
+        if (end != line && *end == '-') {
+            is_here = (uintptr_t)at >= from && (uintptr_t)at < strtoull(end + 1, NULL, 16);
+        } else if (is_here && strncmp(line, "VmFlags:", 8) == 0) {
+            mapping.has_flag = strstr(line, flag) != NULL;
+        } else if (is_here && strncmp(line, "AnonHugePages:", 14) == 0) {
+            mapping.huge_kb = strtoul(line + 14, NULL, 10);
+        }
+    }
+    (void)fclose(maps);
+    return mapping;
+}
+
 /* Where the system makes all pages huge that it can, one page in use would make a whole region resident. */
 static void regions_are_of_small_pages(void **state)
 {
     (void)state;
     struct arena *arena = arena_new();
-    const uintptr_t cell = (uintptr_t)arena_alloc(arena, 100);
-    assert_int_not_equal(cell, 0);
-    FILE *maps = fopen("/proc/self/smaps", "re");
-    assert_non_null(maps);
-    char line[512];
-    bool is_here = false;
-    bool is_small = false;
-    while (fgets(line, sizeof line, maps) != NULL) {
-        char *end = NULL;
-        const uintptr_t from = strtoull(line, &end, 16);
-        if (end != line && *end == '-') {
-            is_here = cell >= from && cell < strtoull(end + 1, NULL, 16);
-        } else if (is_here && strncmp(line, "VmFlags:", 8) == 0) {
-            is_small = strstr(line, " nh") != NULL;
-        }
+    void *cell = arena_alloc(arena, 100);
+    assert_non_null(cell);
+    assert_true(mapping_of(cell, " nh").has_flag);
+    arena_free(arena, cell);
+    arena_close(arena);
+}
+
+/* Whether the system gives huge pages now to whoever asks as arenas do. */
+static bool has_huge_pages(size_t size)
+{
+    char *wide = mmap(NULL, size + ARENA_REGION, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(wide != MAP_FAILED);
+    (void)madvise(wide, size + ARENA_REGION, MADV_HUGEPAGE);
+    memset(wide, 1, size + ARENA_REGION);
+    const bool has = mapping_of(wide, " hg").huge_kb >= size / 1024;
+    (void)munmap(wide, size + ARENA_REGION);
+    return has;
+}
+
+/* They are if that is said before anything is written, or else never. */
+static void large_cells_and_large_arenas_are_of_huge_pages(void **state)
+{
+    (void)state;
+    enum {
+        LARGE = 2 * ARENA_REGION,
+        MANY = 20,
+        PART = 1536 * 1024
+    };
+    if (!has_huge_pages(LARGE)) {
+        skip();
     }
-    (void)fclose(maps);
-    assert_true(is_small);
-    arena_free(arena, (void *)cell); /* NOLINT(performance-no-int-to-ptr) */
+    struct arena *arena = arena_new();
+    char *large = arena_alloc(arena, LARGE);
+    assert_non_null(large);
+    memset(large, 1, LARGE);
+    assert_true(mapping_of(large, " hg").huge_kb >= ARENA_REGION / 1024);
+    char *parts[MANY];
+    for (int i = 0; i < MANY; i++) {
+        parts[i] = arena_alloc(arena, PART);
+        assert_non_null(parts[i]);
+        memset(parts[i], 1, PART);
+    }
+    assert_int_equal(mapping_of(parts[0], " nh").huge_kb, 0); /* before there was much */
+    assert_true(mapping_of(parts[MANY - 1], " hg").has_flag);
+    assert_true(mapping_of(parts[MANY - 1], " hg").huge_kb > 0);
+    for (int i = 0; i < MANY; i++) {
+        arena_free(arena, parts[i]);
+    }
+    arena_free(arena, large);
     arena_close(arena);
 }
 
@@ -379,6 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regions_are_of_small_pages),
+        cmocka_unit_test(large_cells_and_large_arenas_are_of_huge_pages),
         cmocka_unit_test(cells_are_as_large_as_asked_and_little_larger),
         cmocka_unit_test(sixteen_and_thirty_two_bytes_cost_a_header_of_eight),
         cmocka_unit_test(large_pages_stay_readable_and_come_back),
