@@ -46,7 +46,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-l1 bench-coherence install uninstall format lint asan tsan fuzz model cover clean dist
+.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-l1 bench-coherence bench-policy install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -102,6 +102,9 @@ bench-l1: deps ## L1 in process: times, bytes per item, what changing sizes do; 
 bench-coherence: deps ## what coherence costs: propagation, Redis' CPU, hits, waiting; BENCH_ARGS=--quick
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 bench/coherence.py $${BENCH_ARGS:-}
+
+bench-policy: $(OUT)/bench-policy ## hit ratios of the policies on trace files: TRACES="FILE...", BENCH_ARGS=--sizes
+	@$(OUT)/bench-policy $${BENCH_ARGS:-} $${TRACES:?name trace files: TRACES="FILE..."}
 
 asan: ## unit tests and journeys under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory -j2 MODE=asan build unit
@@ -164,6 +167,7 @@ $(OUT)/terrace-bench: $(call obj,bench/main.c) $(OUT)/libbench.a
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 $(OUT)/bench_l1: $(call obj,bench/core/l1.c) $(OUT)/libnode.a
+$(OUT)/bench-policy: $(call obj,bench/core/policy.c bench/trace.c bench/values.c bench/rng.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 

@@ -145,16 +145,21 @@ static unsigned split(struct slice line, struct slice ret_fields[FIELDS])
     }
 }
 
-static bool is_time(struct slice text)
+/* Whole seconds; the fraction is checked and left out. */
+static bool parse_time(struct slice text, uint32_t *ret_seconds)
 {
     size_t dots = 0;
+    uint64_t seconds = 0;
     for (size_t i = 0; i < text.size; i++) {
         if (text.data[i] == '.') {
             dots++;
         } else if (text.data[i] < '0' || text.data[i] > '9') {
             return false;
+        } else if (dots == 0 && seconds <= UINT32_MAX) {
+            seconds = seconds * 10 + (uint64_t)(text.data[i] - '0');
         }
     }
+    *ret_seconds = seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
     return dots <= 1 && dots < text.size;
 }
 
@@ -170,17 +175,15 @@ static enum status grow_requests(struct trace *trace)
     return OK;
 }
 
-static enum status add(struct trace *trace, struct slice key, uint32_t size, uint32_t ttl_s)
+static enum status add(struct trace *trace, struct slice key, struct trace_request request)
 {
     if (trace->count == trace->capacity && grow_requests(trace) != OK) {
         return NO_MEMORY;
     }
-    uint32_t number = 0;
-    if (intern(trace, key, size, &number) != OK) {
+    if (intern(trace, key, request.size, &request.key) != OK) {
         return NO_MEMORY;
     }
-    trace->requests[trace->count++] =
-        (struct trace_request){.key = number, .size = size, .ttl_s = ttl_s};
+    trace->requests[trace->count++] = request;
     return OK;
 }
 
@@ -202,7 +205,8 @@ enum status trace_add_line(struct trace *trace, const char *name, struct slice l
                         "%s:%" PRIu64 ": expected `timestamp key size ttl`, found %u fields: %.*s",
                         name, trace->line, count, shown(line), line.data);
     }
-    if (!is_time(fields[0])) {
+    struct trace_request request = {0};
+    if (!parse_time(fields[0], &request.time_s)) {
         return complain(trace, MALFORMED,
                         "%s:%" PRIu64 ": timestamp: expected a number, found '%.*s'", name,
                         trace->line, shown(fields[0]), fields[0].data);
@@ -228,7 +232,9 @@ enum status trace_add_line(struct trace *trace, const char *name, struct slice l
                         "%s:%" PRIu64 ": more than %d requests; --trace-limit reads fewer", name,
                         trace->line, TRACE_REQUESTS_MAX);
     }
-    if (add(trace, fields[1], (uint32_t)size, (uint32_t)ttl_s) != OK) {
+    request.size = (uint32_t)size;
+    request.ttl_s = (uint32_t)ttl_s;
+    if (add(trace, fields[1], request) != OK) {
         return complain(trace, NO_MEMORY, "%s:%" PRIu64 ": out of memory", name, trace->line);
     }
     return OK;

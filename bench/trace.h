@@ -2,12 +2,12 @@
 /* trace.h -- a recorded stream of requests, in memory.
  *
  * One request a line: `timestamp key size ttl`, fields apart by spaces or tabs; empty lines and lines that begin with #
- * are skipped. The timestamp (digits, with or without a fraction) is checked and not kept: a replay goes as fast as the
- * server answers. Key: any bytes without a blank. Size: bytes of the value. ttl: seconds, 0 is none or not known.
+ * are skipped. Timestamp: seconds, with or without a fraction; a replay against a server goes as fast as that
+ * answers. Key: any bytes without a blank. Size: bytes of the value. ttl: seconds, 0 is none or not known.
  *
  * A name that ends in .xz is read through `xz -dc` in a child process, `-` is standard input, anything else is read as
  * it is. The whole trace is read before the first request is sent: decompression must not compete with what is
- * measured. A request takes 12 bytes, a distinct key its own size and about 24.
+ * measured. A request takes 16 bytes, a distinct key its own size and about 24.
  *
  * Owns:    everything it holds.
  * Threads: read-only after trace_read.
@@ -28,6 +28,7 @@ struct trace_request {
     uint32_t key; /* which distinct key: 0 .. key_count - 1, in order of first appearance */
     uint32_t size;
     uint32_t ttl_s;
+    uint32_t time_s; /* whole seconds of the timestamp, at most UINT32_MAX */
 };
 
 struct trace {

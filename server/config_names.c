@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "server/node.h"
+#include "tiers/policy.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -75,29 +76,6 @@ bool config_name_is_locked(const struct config_name *name)
 
 /* --- values computed from our options --------------------------------------------------------------- */
 
-static const struct {
-    const char *redis;
-    const char *ours;
-} policies[] = {
-    {"volatile-ttl", "ttl"},
-    {"allkeys-lru", "lru"},
-    {"allkeys-lfu", "lfu"},
-};
-
-enum {
-    POLICY_COUNT = sizeof(policies) / sizeof(policies[0])
-};
-
-static const char *policy_of_redis(const char *ours)
-{
-    for (size_t i = 0; i < POLICY_COUNT; i++) {
-        if (strcmp(policies[i].ours, ours) == 0) {
-            return policies[i].redis;
-        }
-    }
-    return ours;
-}
-
 static enum status append_hosts(const char *listen, struct buf *text)
 {
     struct slice rest = slice_of(listen);
@@ -120,7 +98,8 @@ static enum status append_computed(const struct node *node, const struct config_
         return buf_printf(text, "%zu", stats.bytes_max);
     }
     if (is(name, "maxmemory-policy")) {
-        return buf_append_slice(text, slice_of(policy_of_redis(options->policy)));
+        return buf_append_slice(
+            text, slice_of(policy_redis_name(policy_find(slice_of(options->policy)))));
     }
     if (is(name, "bind")) {
         return append_hosts(options->listen, text);
@@ -158,16 +137,15 @@ static enum status refuse(char reason[OPTION_REASON_MAX], const char *text)
 static enum status assign_policy(struct options *options, struct slice value,
                                  char reason[OPTION_REASON_MAX])
 {
-    for (size_t i = 0; i < POLICY_COUNT; i++) {
-        if (slice_is_nocase(value, policies[i].redis)) {
-            return option_assign(options, option_find(SLICE_LITERAL("policy")),
-                                 slice_of(policies[i].ours), reason);
-        }
+    const struct policy *policy = policy_find(value);
+    if (policy != NULL) {
+        return option_assign(options, option_find(SLICE_LITERAL("policy")), slice_of(policy->name),
+                             reason);
     }
     int used = snprintf(reason, OPTION_REASON_MAX, "argument(s) must be one of the following:");
-    for (size_t i = 0; i < POLICY_COUNT; i++) {
+    for (unsigned i = 0; policy_at(i) != NULL && used < OPTION_REASON_MAX; i++) {
         used += snprintf(reason + used, OPTION_REASON_MAX - (size_t)used, "%s %s", i > 0 ? "," : "",
-                         policies[i].redis);
+                         policy_redis_name(policy_at(i)));
     }
     return INVALID;
 }

@@ -106,10 +106,7 @@ static double ratio(size_t part, size_t whole)
 static const char *policy_name(const struct node *node)
 {
     const struct policy *policy = l1_policy(namespaces_default(node->namespaces)->l1);
-    return policy == &policy_lru   ? "allkeys-lru"
-           : policy == &policy_lfu ? "allkeys-lfu"
-           : policy == &policy_ttl ? "volatile-ttl"
-                                   : policy->name;
+    return policy_redis_name(policy);
 }
 
 static void info_memory_allocator(struct info *info, const struct memory_report *report)

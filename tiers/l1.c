@@ -28,6 +28,29 @@ static unsigned shard_bits_for(const struct l1_options *options, size_t bytes_ma
     return bits;
 }
 
+static void set_policy_budget(const struct l1 *l1, struct l1_shard *shard)
+{
+    if (shard->memory != NULL) {
+        const size_t bytes_max = atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
+        policy_memory_set_budget(shard->memory, bytes_max / l1->shard_count);
+    }
+}
+
+/* Without memory for what the policy remembers, the shard goes by lru until a policy is set again. */
+static void set_policy(const struct l1 *l1, struct l1_shard *shard, const struct policy *policy)
+{
+    if (!policy->remembers) {
+        policy_memory_free(shard->memory);
+        shard->memory = NULL;
+    } else if (shard->memory == NULL) {
+        shard->memory = policy_memory_new(shard->arena);
+    } else {
+        policy_memory_reset(shard->memory);
+    }
+    shard->policy = policy->remembers && shard->memory == NULL ? &policy_lru : policy;
+    set_policy_budget(l1, shard);
+}
+
 static enum status shard_init(struct l1 *l1, struct l1_shard *shard, uint64_t seed)
 {
     memset(shard, 0, sizeof *shard);
@@ -36,6 +59,7 @@ static enum status shard_init(struct l1 *l1, struct l1_shard *shard, uint64_t se
         arena_close(shard->arena);
         return NO_MEMORY;
     }
+    set_policy(l1, shard, atomic_load_explicit(&l1->policy, memory_order_relaxed));
     CHECK(pthread_mutex_init(&shard->mutex, NULL) == 0);
     rand_seed(&shard->rand, seed);
     shard->token_next = 1;
@@ -60,6 +84,7 @@ static void shard_done(struct l1_shard *shard)
 {
     release_entries(shard);
     l1_table_done(&shard->table);
+    policy_memory_free(shard->memory);
     arena_close(shard->arena); /* goes with the last item that somebody still holds */
     CHECK(pthread_mutex_destroy(&shard->mutex) == 0);
 }
@@ -92,7 +117,7 @@ struct l1 *l1_new(const struct l1_options *options)
     memset(l1, 0, sizeof *l1);
     l1->magic = L1_MAGIC;
     l1->shard_count = 1u << bits;
-    atomic_init(&l1->policy, options->policy != NULL ? options->policy : &policy_lru);
+    atomic_init(&l1->policy, options->policy != NULL ? options->policy : &policy_density);
     atomic_init(&l1->db_map, DB_MAP_START);
     atomic_init(&l1->bytes_max, bytes_max);
     l1->shards = aligned_alloc(_Alignof(struct l1_shard), l1->shard_count * sizeof *l1->shards);
@@ -176,11 +201,25 @@ static struct item *find_served(const struct l1 *l1, struct l1_shard *shard,
     return item_stamped_at_ms(item) < floor_ms ? NULL : item;
 }
 
-void l1_use(const struct l1 *l1, struct l1_shard *shard, const struct l1_place *place,
-            int64_t now_ms)
+uint32_t l1_word_used(struct l1_shard *shard, uint32_t word, const struct item *item,
+                      int64_t now_ms)
+{
+    const size_t size = item != NULL ? item_footprint(item) : 0;
+    return shard->policy->touch(shard->memory, word, size, now_ms, rand_next(&shard->rand));
+}
+
+uint32_t l1_word_first(struct l1_shard *shard, uint64_t hash, const struct item *item,
+                       int64_t now_ms)
+{
+    return shard->policy->first(
+        shard->memory,
+        &(struct policy_newcomer){.hash = hash, .size = item_footprint(item), .now_ms = now_ms});
+}
+
+void l1_use(struct l1_shard *shard, const struct l1_place *place, int64_t now_ms)
 {
     uint32_t before = l1_place_word(place);
-    uint32_t word = l1_policy_now(l1)->touch(before, now_ms, rand_next(&shard->rand));
+    uint32_t word = l1_word_used(shard, before, NULL, now_ms);
     if (word != before) { /* most hits come within the same tick: leave the line clean */
         l1_place_set_word(place, word);
     }
@@ -209,7 +248,7 @@ enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int6
     struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &place);
     if (item != NULL) {
         shard->hits++;
-        l1_use(l1, shard, &place, now_ms);
+        l1_use(shard, &place, now_ms);
         l1_value_set(value, item);
         l1_unlock_unchanged(shard);
         return OK;
@@ -223,7 +262,6 @@ enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int
                     struct l1_peek *ret)
 {
     struct l1_place place;
-    const struct policy *policy = l1_policy_now(l1);
     struct l1_shard *shard = l1_lock(l1, key->hash);
     const struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &place);
     if (item != NULL) {
@@ -231,8 +269,8 @@ enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int
             .value_size = item_value_size(item),
             .expire_at_ms = item_expire_at_ms(item),
             .capped = item_is_capped(item),
-            .idle_ms = policy->idle_ms(l1_place_word(&place), now_ms),
-            .frequency = policy->frequency(l1_place_word(&place), now_ms),
+            .idle_ms = shard->policy->idle_ms(shard->memory, l1_place_word(&place), now_ms),
+            .frequency = shard->policy->frequency(l1_place_word(&place), now_ms),
             .footprint = item_footprint(item) + shard->table.bytes / shard->table.entries,
         };
     }
@@ -256,6 +294,11 @@ void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms)
 {
     CHECK_MAGIC(l1, L1_MAGIC);
     atomic_store_explicit(&l1->bytes_max, bytes_max, memory_order_relaxed);
+    for (unsigned i = 0; i < l1->shard_count; i++) {
+        l1_lock_shard(&l1->shards[i]);
+        set_policy_budget(l1, &l1->shards[i]);
+        l1_unlock(l1, &l1->shards[i]);
+    }
     l1_evict(l1, 0, NULL, atomic_load_explicit(&l1->bytes_used, memory_order_relaxed), now_ms);
 }
 
@@ -276,12 +319,20 @@ void l1_set_policy(struct l1 *l1, const struct policy *policy)
 {
     CHECK_MAGIC(l1, L1_MAGIC);
     atomic_store_explicit(&l1->policy, policy, memory_order_relaxed);
+    for (unsigned i = 0; i < l1->shard_count; i++) {
+        struct l1_shard *shard = &l1->shards[i];
+        l1_lock_shard(shard);
+        if (shard->policy != policy) {
+            set_policy(l1, shard, policy);
+        }
+        l1_unlock(l1, shard);
+    }
 }
 
 const struct policy *l1_policy(const struct l1 *l1)
 {
     CHECK_MAGIC(l1, L1_MAGIC);
-    return l1_policy_now(l1);
+    return atomic_load_explicit(&l1->policy, memory_order_relaxed);
 }
 
 void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats)

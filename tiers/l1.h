@@ -46,7 +46,7 @@ struct l1;
 
 struct l1_options {
     size_t bytes_max;            /* 0: 64 MiB */
-    const struct policy *policy; /* NULL: policy_lru */
+    const struct policy *policy; /* NULL: policy_density */
     /* Another L1 of the same node, whose hash secret and database numbers it takes over: a hash made for one is right in
      * the other, and l1_commit, l1_swap and l1_move may span both. NULL: a new secret. */
     const struct l1 *kin;
@@ -146,7 +146,7 @@ enum status l1_claim_suspect(struct l1 *l1, const struct l1_key *key, const stru
 
 /* A read landed with a value. OK: `item`, which must be new, stands in L1 (it takes a reference of its own). STALE: the
  * token had ended, its generation is not `generation`, install is false, or the value has expired; whatever stood for
- * the key is gone. TOO_BIG: as STALE. */
+ * the key is gone. TOO_BIG: as STALE; no room for it. */
 struct l1_landing {
     uint64_t token;      /* 0: a read that never had one */
     uint64_t generation; /* current one */
@@ -184,7 +184,7 @@ enum {
 };
 
 /* OK: all changes applied at once for every observer of single keys. AGAIN: some `seen` is not what stands; nothing
- * changed. TOO_BIG: does not fit in some L1's bytes_max; nothing changed. NO_MEMORY: nothing changed. Then evicts as
+ * changed. TOO_BIG: does not fit in some L1's bytes_max, or its policy has no room; nothing changed. NO_MEMORY: nothing changed. Then evicts as
  * needed. */
 enum status l1_commit(const struct l1_change *changes, size_t count, int64_t now_ms) MUST_USE;
 /* The item that stands for the key with a reference for the caller, or NULL; not a use. What `seen` wants. */

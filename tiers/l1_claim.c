@@ -66,8 +66,7 @@ static enum status claim_install(const struct l1 *l1, struct l1_shard *shard,
     *ret_claim =
         (struct l1_claim){.token = body.token, .owner = body.owner, .generation = body.generation};
     if (before == NULL) {
-        enum status status =
-            l1_insert(shard, key->hash, claim, l1_policy_now(l1)->first(ask->now_ms));
+        enum status status = l1_insert(shard, key->hash, claim, 0); /* the fill tells the policy */
         if (status != OK) {
             item_release_in(shard->arena, claim);
         }
@@ -102,11 +101,11 @@ static bool claim_joinable(const struct item *claim, const struct l1_ask *ask)
     return body.generation == ask->generation && ask->now_ms - body.issued_at_ms < ask->join_ms;
 }
 
-static void ask_serve(const struct l1 *l1, struct l1_shard *shard, const struct l1_place *place,
-                      struct item *item, const struct l1_ask *ask, struct l1_value *value)
+static void ask_serve(struct l1_shard *shard, const struct l1_place *place, struct item *item,
+                      const struct l1_ask *ask, struct l1_value *value)
 {
     shard->hits++;
-    l1_use(l1, shard, place, ask->now_ms);
+    l1_use(shard, place, ask->now_ms);
     l1_value_set(value, item);
 }
 
@@ -121,7 +120,7 @@ static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struc
         if (l1_is_claim(item)) {
             struct item *spare = l1_claim_spare(item, ask->now_ms, ask->floor_ms);
             if (spare != NULL) {
-                ask_serve(l1, shard, &place, spare, ask, value);
+                ask_serve(shard, &place, spare, ask, value);
                 return OK;
             }
             if (claim_joinable(item, ask)) {
@@ -130,7 +129,7 @@ static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struc
                 return TAKEN;
             }
         } else if (item_stamped_at_ms(item) >= ask->floor_ms) {
-            ask_serve(l1, shard, &place, item, ask, value);
+            ask_serve(shard, &place, item, ask, value);
             return OK;
         }
     }
@@ -192,14 +191,15 @@ static bool token_stands(const struct item *entry, const struct l1_landing *land
 }
 
 /* A key that was in use before its value became suspect keeps its standing with the policy. */
-static uint32_t word_after(const struct policy *policy, struct l1_shard *shard,
-                           const struct l1_place *place, const struct l1_landing *landing)
+static uint32_t word_after(struct l1_shard *shard, const struct l1_key *key,
+                           const struct l1_place *place, const struct l1_landing *landing,
+                           const struct item *item)
 {
     const uint32_t word = l1_place_word(place);
     if (l1_claim_read(l1_place_item(place)).suspect == NULL) {
-        return policy->first(landing->now_ms);
+        return l1_word_first(shard, key->hash, item, landing->now_ms);
     }
-    return landing->unused ? word : policy->touch(word, landing->now_ms, rand_next(&shard->rand));
+    return landing->unused ? word : l1_word_used(shard, word, item, landing->now_ms);
 }
 
 /* Puts the item where its claim stands, a copy if it was made elsewhere. False: no memory. */
@@ -213,7 +213,7 @@ static bool fill_place(const struct l1 *l1, struct l1_shard *shard, const struct
         return false;
     }
     item_set_db(own, l1_db_stored(l1, key->db));
-    uint32_t word = word_after(l1_policy_now(l1), shard, place, landing);
+    uint32_t word = word_after(shard, key, place, landing, own);
     l1_bury(shard, l1_replace(shard, *place, own));
     l1_place_set_word(place, word);
     shard->fills++;
@@ -224,7 +224,9 @@ enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_lan
                     struct item *item)
 {
     size_t footprint = item_footprint(item);
-    bool fits = footprint <= atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
+    bool fits =
+        footprint <= atomic_load_explicit(&l1->bytes_max, memory_order_relaxed) &&
+        l1_make_room(l1, UINT64_C(1) << l1_shard_of(l1, key->hash), footprint, landing->now_ms);
     struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, key->hash);
     CHECK(item_key(item).size == key->bytes.size);

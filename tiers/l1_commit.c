@@ -34,11 +34,10 @@ static bool seen_stands(const struct l1_change *change, struct item *before, int
 static uint32_t word_after(struct l1_shard *shard, const struct l1_change *change,
                            const struct l1_place *place, int64_t now_ms)
 {
-    const struct policy *policy = l1_policy_now(change->l1);
     const struct item *before = place == NULL ? NULL : l1_place_item(place);
     const bool known = before != NULL && live_value(before, now_ms);
-    return known ? policy->touch(l1_place_word(place), now_ms, rand_next(&shard->rand))
-                 : policy->first(now_ms);
+    return known ? l1_word_used(shard, l1_place_word(place), change->item, now_ms)
+                 : l1_word_first(shard, change->key.hash, change->item, now_ms);
 }
 
 static struct l1_shard *shard_at(const struct commit *commit, size_t i)
@@ -150,6 +149,19 @@ static void apply_all(const struct commit *commit)
     }
 }
 
+/* Bytes of what the change replaces, if it says what that is. */
+static size_t freed_by(const struct l1_change *change)
+{
+    return change->seen != NULL && change->seen != L1_ANY ? item_footprint(change->seen) : 0;
+}
+
+/* Whether the bytes may come: always, but for what is too large or a policy that finds no room for more. */
+static bool fits(struct l1 *l1, uint64_t shards, size_t added, size_t freed, int64_t now_ms)
+{
+    return added <= atomic_load_explicit(&l1->bytes_max, memory_order_relaxed) &&
+           l1_make_room(l1, shards, added > freed ? added - freed : 0, now_ms);
+}
+
 /* What each L1 gets and which of its shards are concerned. */
 static void note_changes(struct commit *commit)
 {
@@ -163,6 +175,7 @@ static void note_changes(struct commit *commit)
             set->added += item_footprint(change->item);
             set->last = change;
         }
+        set->freed += freed_by(change);
     }
 }
 
@@ -170,7 +183,8 @@ static bool all_fit(const struct commit *commit)
 {
     for (unsigned i = 0; i < commit->locks.count; i++) {
         const struct l1_lock_set *set = &commit->locks.sets[i];
-        if (set->added > atomic_load_explicit(&set->l1->bytes_max, memory_order_relaxed)) {
+        if (set->last != NULL &&
+            !fits(set->l1, set->shards, set->added, set->freed, commit->now_ms)) {
             return false;
         }
     }
@@ -227,7 +241,8 @@ static enum status commit_and_evict(const struct l1_change *change, int64_t now_
         CHECK(item_key(change->item).size == change->key.bytes.size);
         added = item_footprint(change->item);
     }
-    if (added > atomic_load_explicit(&l1->bytes_max, memory_order_relaxed)) {
+    const uint64_t shards = UINT64_C(1) << l1_shard_of(l1, change->key.hash);
+    if (!fits(l1, shards, added, freed_by(change), now_ms)) {
         return TOO_BIG;
     }
     enum status status = commit_one(change, now_ms);

@@ -11,6 +11,7 @@ enum {
     SAMPLES_ROOM = 64,
     DRAWS = 4, /* buckets that are loaded together */
     DRAWS_MAX = 16,
+    SAMPLES_SPARSE = 8,  /* drawn where few entries may leave at all */
     BUCKETS_WALKED = 64, /* after draws without a victim */
     VICTIMS_PER_LOCK = 32,
     MOVES_PER_STEP = 32,
@@ -41,11 +42,11 @@ static void sample_chain(struct sample *sample, struct l1_place place)
 }
 
 /* The best victim of the sample; false if it has none. An expired entry is always best. */
-static bool sample_best(const struct sample *sample, const struct policy *policy,
+static bool sample_best(const struct sample *sample, struct l1_shard *shard,
                         const struct item *keep, int64_t now_ms, struct l1_place *ret_place)
 {
-    bool found = false;
-    uint64_t best = 0;
+    uint64_t best = 0; /* what must stay scores as much */
+    const uint64_t noise = rand_next(&shard->rand);
     for (unsigned i = 0; i < sample->count; i++) {
         const struct l1_place *place = &sample->places[i];
         const struct item *item = l1_place_item(place);
@@ -63,14 +64,16 @@ static bool sample_best(const struct sample *sample, const struct policy *policy
             *ret_place = *place;
             return true;
         }
-        uint64_t score = policy->score(l1_place_word(place), expire_at_ms, now_ms);
-        if (!found || score > best) {
-            found = true;
+        const struct policy_candidate candidate = {.word = l1_place_word(place),
+                                                   .expire_at_ms = expire_at_ms,
+                                                   .noise = noise * (2 * i + 1)};
+        const uint64_t score = shard->policy->score(shard->memory, &candidate, now_ms);
+        if (score > best) {
             best = score;
             *ret_place = sample->places[i];
         }
     }
-    return found;
+    return best > 0;
 }
 
 static void sample_draw(struct sample *sample, struct l1_shard *shard)
@@ -91,20 +94,22 @@ static void sample_draw(struct sample *sample, struct l1_shard *shard)
 
 /* Where draws find nothing, few entries are left, or many are claims: then one bucket after the other is looked at.
  * Tables shrink with their entries, so a walk in vain means a shard with next to nothing that could go. */
-static bool find_victim(struct l1_shard *shard, const struct policy *policy,
-                        const struct item *keep, int64_t now_ms, struct l1_place *ret_place)
+static bool find_victim(struct l1_shard *shard, const struct item *keep, int64_t now_ms,
+                        struct l1_place *ret_place)
 {
     struct sample sample;
-    sample_draw(&sample, shard);
-    if (sample_best(&sample, policy, keep, now_ms, ret_place)) {
-        return true;
+    for (unsigned drawn = 0; drawn < (shard->policy->refuses ? SAMPLES_SPARSE : 1); drawn++) {
+        sample_draw(&sample, shard);
+        if (sample_best(&sample, shard, keep, now_ms, ret_place)) {
+            return true;
+        }
     }
     uint64_t buckets = l1_table_buckets(&shard->table);
     uint64_t index = rand_below(&shard->rand, buckets);
     for (uint64_t left = buckets < BUCKETS_WALKED ? buckets : BUCKETS_WALKED; left > 0; left--) {
         sample.count = 0;
         sample_chain(&sample, l1_table_bucket(&shard->table, index));
-        if (sample_best(&sample, policy, keep, now_ms, ret_place)) {
+        if (sample_best(&sample, shard, keep, now_ms, ret_place)) {
             return true;
         }
         index = index + 1 == buckets ? 0 : index + 1;
@@ -182,15 +187,28 @@ void l1_tidy(struct l1 *l1, struct l1_shard *shard, int64_t now_ms)
 
 /* --- making room -------------------------------------------------------------------------------------------------- */
 
-static void evict_one(struct l1_shard *shard, struct l1_place *place, int64_t now_ms)
+static void evict_one(const struct l1 *l1, struct l1_shard *shard, struct l1_place *place,
+                      int64_t now_ms)
 {
+    const uint32_t word = l1_place_word(place);
     struct item *victim = l1_remove(shard, place);
     if (item_expired(victim, now_ms)) {
         shard->expirations++;
     } else {
         shard->evictions++;
+        if (shard->policy->evicted != NULL) {
+            shard->policy->evicted(shard->memory, l1_hash(l1, item_key(victim)), word);
+        }
     }
     l1_bury(shard, victim);
+}
+
+static void settle_ghost(struct l1_shard *shard)
+{
+    if (shard->policy->evicted != NULL) {
+        policy_ghost_settle(&shard->memory->ghost, shard->table.entries,
+                            arena_bytes(shard->arena) - shard->table.bytes);
+    }
 }
 
 /* What costs nobody anything first: pages that are free, then such as become free by moving items together. Returns how
@@ -199,20 +217,20 @@ static size_t relieve(struct l1 *l1, struct l1_shard *shard, const struct item *
                       int64_t now_ms)
 {
     struct mover mover = {.l1 = l1, .shard = shard};
-    const struct policy *policy = l1_policy_now(l1);
     struct l1_place place;
     size_t trims = 0;
     size_t moves = 0;
     size_t went = 0;
     l1_lock_shard(shard);
+    settle_ghost(shard); /* before the bytes are compared: ghosts take some */
     while (still_over(l1, shard) && moves < MOVES_PER_LOCK) {
         if (arena_trim(shard->arena, ARENA_TRIM_ALL) > 0) {
             trims++;
         } else if (arena_compact(shard->arena, move_item, &mover, MOVES_PER_STEP)) {
             moves += MOVES_PER_STEP;
         } else if (went < most && went < VICTIMS_PER_LOCK &&
-                   find_victim(shard, policy, keep, now_ms, &place)) {
-            evict_one(shard, &place, now_ms);
+                   find_victim(shard, keep, now_ms, &place)) {
+            evict_one(l1, shard, &place, now_ms);
             went++;
             l1_table_settle(&shard->table, 1);
         } else {
@@ -244,11 +262,10 @@ static bool over_its_share(const struct l1 *l1, const struct l1_shard *shard)
            atomic_load_explicit(&l1->bytes_max, memory_order_relaxed) / l1->shard_count;
 }
 
-void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t added_bytes,
-              int64_t now_ms)
+/* From shard `index` on, until all fits, or `most` entries went, or nothing could be done in any shard: false. */
+static bool evict_for(struct l1 *l1, unsigned index, const struct item *keep, size_t most,
+                      int64_t now_ms)
 {
-    size_t most = VICTIMS_MIN + added_bytes / SMALLEST_ENTRY;
-    unsigned index = l1_shard_of(l1, hash);
     unsigned barren = 0; /* shards in a row where nothing could be done */
     while (l1_over_budget(l1) && most > 0 && barren < l1->shard_count) {
         struct l1_shard *shard = &l1->shards[index];
@@ -259,7 +276,74 @@ void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t adde
             index = (index + 1) & (l1->shard_count - 1);
         }
     }
-    if (barren == l1->shard_count && keep != NULL) {
+    return barren < l1->shard_count;
+}
+
+static size_t victims_for(size_t added_bytes)
+{
+    return VICTIMS_MIN + added_bytes / SMALLEST_ENTRY;
+}
+
+void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t added_bytes,
+              int64_t now_ms)
+{
+    if (!evict_for(l1, l1_shard_of(l1, hash), keep, victims_for(added_bytes), now_ms) &&
+        keep != NULL && !l1_policy(l1)->refuses) {
         evict_last(l1, hash, keep);
     }
+}
+
+/* The bytes as they stand, items that are to be put in among them: those count once their shard has published. */
+static void publish(struct l1 *l1, uint64_t shards)
+{
+    for (uint64_t left = shards; left != 0; left &= left - 1) {
+        struct l1_shard *shard = &l1->shards[__builtin_ctzll(left)];
+        l1_lock_shard(shard);
+        l1_unlock(l1, shard);
+    }
+}
+
+/* Whether what is in no cell in use would bring it below the budget, if items were moved together: insertions and sweeps
+ * do that. Some never comes together, as each size has a slab that is not full. */
+static bool would_fit(const struct l1 *l1)
+{
+    size_t used = atomic_load_explicit(&l1->bytes_used, memory_order_relaxed);
+    const size_t bytes_max = atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
+    const size_t aim = bytes_max - (bytes_max >> SLACK_SHARE_LOG);
+    for (unsigned i = 0; i < l1->shard_count && used > aim; i++) {
+        l1_lock_shard(&l1->shards[i]);
+        const size_t slack = arena_slack(l1->shards[i].arena);
+        l1_unlock_unchanged(&l1->shards[i]);
+        used -= slack < used ? slack : used;
+    }
+    return used <= aim;
+}
+
+bool l1_make_room(struct l1 *l1, uint64_t shards, size_t growth, int64_t now_ms)
+{
+    if (growth == 0 || !l1_policy(l1)->refuses) {
+        return true;
+    }
+    publish(l1, shards);
+    if (!l1_over_budget(l1)) {
+        return true;
+    }
+    const unsigned first = (unsigned)__builtin_ctzll(shards);
+    (void)evict_for(l1, first, NULL, victims_for(growth), now_ms);
+    return !l1_over_budget(l1) || would_fit(l1);
+}
+
+struct item *l1_evict_one(struct l1 *l1, unsigned shard_index, int64_t now_ms)
+{
+    struct l1_shard *shard = &l1->shards[shard_index];
+    struct item *victim = NULL;
+    struct l1_place place;
+    l1_lock_shard(shard);
+    settle_ghost(shard);
+    if (find_victim(shard, NULL, now_ms, &place)) {
+        victim = item_ref(l1_place_item(&place));
+        evict_one(l1, shard, &place, now_ms);
+    }
+    l1_unlock(l1, shard);
+    return victim;
 }

@@ -337,11 +337,11 @@ struct ttl_sample {
 };
 
 /* What a sweep does to one entry, which is no claim and has not expired. */
-static void sweep_one(const struct policy *policy, const struct l1_place *place, int64_t now_ms,
+static void sweep_one(struct l1_shard *shard, const struct l1_place *place, int64_t now_ms,
                       struct ttl_sample *sample)
 {
     uint32_t word = l1_place_word(place);
-    uint32_t settled = policy->settle(word, now_ms);
+    uint32_t settled = shard->policy->settle(shard->memory, word, now_ms);
     if (settled != word) {
         l1_place_set_word(place, settled);
     }
@@ -354,15 +354,15 @@ static void sweep_one(const struct policy *policy, const struct l1_place *place,
 }
 
 /* False: that is enough for once, and some may be left. */
-static bool sweep_chain(struct l1_shard *shard, const struct policy *policy, struct l1_place place,
-                        int64_t now_ms, struct ttl_sample *sample, unsigned *went)
+static bool sweep_chain(struct l1_shard *shard, struct l1_place place, int64_t now_ms,
+                        struct ttl_sample *sample, unsigned *went)
 {
     const struct item *item;
     while ((item = l1_place_item(&place)) != NULL) {
         bool is_claim = l1_place_wants_look(&place) && l1_is_claim(item);
         if (is_claim || !l1_place_wants_look(&place) || !item_expired(item, now_ms)) {
             if (!is_claim) {
-                sweep_one(policy, &place, now_ms, sample);
+                sweep_one(shard, &place, now_ms, sample);
             }
             l1_place_next(&place);
             continue;
@@ -418,11 +418,10 @@ static unsigned sweep_shard(struct l1 *l1, struct l1_shard *shard, int64_t now_m
 {
     unsigned went = 0;
     struct ttl_sample sample = {{0}, {0}};
-    const struct policy *policy = l1_policy_now(l1);
     l1_lock_shard(shard);
     for (unsigned i = 0; i < steps && sweep_is_due(shard, now_ms); i++) {
         struct l1_place place = l1_table_chain(&shard->table, shard->sweep_cursor);
-        if (!sweep_chain(shard, policy, place, now_ms, &sample, &went)) {
+        if (!sweep_chain(shard, place, now_ms, &sample, &went)) {
             break; /* the next sweep comes back to this chain */
         }
         shard->sweep_cursor = l1_table_cursor_next(&shard->table, shard->sweep_cursor);

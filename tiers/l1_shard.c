@@ -22,6 +22,9 @@ void l1_bury(struct l1_shard *shard, struct item *entry)
 void l1_unlock(struct l1 *l1, struct l1_shard *shard)
 {
     l1_table_settle(&shard->table, SETTLE_STEPS);
+    if (shard->table.entries == 0 && shard->memory != NULL) {
+        policy_ghost_settle(&shard->memory->ghost, 0, 0);
+    }
     arena_collect(shard->arena);
     (void)arena_trim(shard->arena, ARENA_TRIM_SOME);
     size_t bytes = arena_bytes(shard->arena);

@@ -26,6 +26,7 @@
 #include "tiers/base/rand.h"
 #include "tiers/l1.h"
 #include "tiers/l1_table.h"
+#include "tiers/policy_memory.h"
 
 #include <pthread.h>
 
@@ -46,6 +47,8 @@ struct l1_shard {
     /* Line 1: the lock, and what changes with every write. */
     _Alignas(64) pthread_mutex_t mutex;
     struct arena *arena;
+    const struct policy *policy;
+    struct policy_memory *memory;   /* of the policy; NULL if that remembers nothing */
     _Atomic size_t bytes_published; /* part of l1->bytes_used that is ours */
     int64_t pass_began_ms;          /* of the sweep */
     size_t bytes_swept;             /* arena_bytes as it last ended */
@@ -116,11 +119,6 @@ static inline void l1_unlock_unchanged(struct l1_shard *shard)
     CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
 }
 
-static inline const struct policy *l1_policy_now(const struct l1 *l1)
-{
-    return atomic_load_explicit(&l1->policy, memory_order_relaxed);
-}
-
 /* Under a shard lock; elsewhere it is a snapshot. */
 static inline uint8_t l1_db_stored(const struct l1 *l1, uint8_t db)
 {
@@ -141,8 +139,12 @@ bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_k
                   int64_t now_ms, struct l1_place *ret_place);
 
 /* Under the lock: counts a use of the entry; hands the value out. */
-void l1_use(const struct l1 *l1, struct l1_shard *shard, const struct l1_place *place,
-            int64_t now_ms);
+void l1_use(struct l1_shard *shard, const struct l1_place *place, int64_t now_ms);
+/* The word of an entry after a use that brings such an item, and of one that is new to the shard. */
+uint32_t l1_word_used(struct l1_shard *shard, uint32_t word, const struct item *item,
+                      int64_t now_ms);
+uint32_t l1_word_first(struct l1_shard *shard, uint64_t hash, const struct item *item,
+                       int64_t now_ms);
 void l1_value_set(struct l1_value *value, struct item *item);
 
 /* Under the lock: all changes of a table go through these three, which keep the counters. The table takes over one
@@ -172,6 +174,7 @@ struct l1_lock_set {
     struct l1 *l1;
     uint64_t shards;              /* one bit per shard */
     size_t added;                 /* bytes that a commit brings */
+    size_t freed;                 /* bytes of what it replaces, as far as it has seen that */
     const struct l1_change *last; /* of its changes, the last that brings some; NULL: none */
 };
 
@@ -190,12 +193,22 @@ void l1_locks_release(const struct l1_locks *locks);
 /* While over budget, drops entries and moves others together: in the shard of `hash` while that has more than its share,
  * then some in each next one, round and round. Work is bounded by what was added: at most enough victims to make room for
  * `added_bytes` of smallest items, and some more; what is over budget then goes with the next insertion.
- * `keep`, an item just put in under `hash` (borrowed, may be NULL), goes only if nothing else can. Takes locks. */
+ * `keep`, an item just put in under `hash` (borrowed, may be NULL), goes only if nothing else can, and not even
+ * then under a policy that refuses. Takes locks. */
 void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t added_bytes,
               int64_t now_ms);
 
 /* Under the lock, now and then: moves items together while much memory is not in use, gives back what is kept idly. */
 void l1_tidy(struct l1 *l1, struct l1_shard *shard, int64_t now_ms);
+
+/* Before items that lie in these shards (one bit each) are put in, under a policy that may find no victim: evicts what it
+ * can. False: there is no room for that much more, and nothing may be put in. Others make room afterwards: true. Takes
+ * locks. */
+bool l1_make_room(struct l1 *l1, uint64_t shards, size_t growth, int64_t now_ms);
+
+/* One eviction, whatever the budget, for measuring what a policy chooses. The victim with a reference for the caller; NULL:
+ * none. Takes the lock. */
+struct item *l1_evict_one(struct l1 *l1, unsigned shard_index, int64_t now_ms);
 
 static inline bool l1_over_budget(const struct l1 *l1)
 {

@@ -1,28 +1,40 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* policy.h -- which of a few sampled entries should leave.
  *
- * Eviction samples candidates from the table and drops the one with the highest score: no lists, no heap, 23 bits in
- * the entry's slot of the table. A policy is a few pure functions over that word; it knows nothing of items, keys or tables.
+ * Eviction samples candidates from the table and drops the one with the highest score: no lists, no heap, 23 bits in the
+ * slot of the table. A policy is a few functions over that word, and over what the policy remembers for the whole shard
+ * (policy_memory.h); it knows nothing of items, keys or tables.
  *
- *      word = first(now)             a new entry
- *      word = touch(word, now)       it was read or written (not by EXISTS or TTL)
- *      word = settle(word, now)      it was not, for hours: whoever sweeps says the same in coarser units
- *      score(word, expire, now)      larger leaves earlier
+ *      word = first(memory, newcomer)      a new entry
+ *      word = touch(memory, word, now)     it was read or written (not by EXISTS or TTL)
+ *      word = settle(memory, word, now)    the same word, in units that last: the sweep calls it before clocks wrap
+ *      score(memory, candidate, now)       larger leaves earlier; 0 stays whatever happens
+ *      evicted(memory, hash, word)         it has left alive, to make room
  *
- * lru  the entry idle longest leaves (Redis' allkeys-lru, sampled; 16 samples stay within 0.5 point of exact LRU)
- * lfu  Morris counter with decay, as Redis' allkeys-lfu: starts at 5, factor 10, one point per idle minute
- * ttl  nearest expiry leaves; among equals, idle longest; entries without expiry last (Redis' volatile-ttl, softened)
+ * density      learns what a place is worth: evicts the lowest expected hits per byte and time (policy_density.c)
+ * s3fifo       newcomers prove themselves in a tenth of the room; after S3-FIFO (SOSP'23), sampled
+ * lru          the entry idle longest leaves (Redis' allkeys-lru, sampled; 16 samples stay within 0.5 point of exact LRU)
+ * lfu          Morris counter with decay, as Redis' allkeys-lfu: starts at 5, factor 10, one point per idle minute
+ * ttl          nearest expiry leaves; among equals, idle longest; entries without expiry last
+ * ttl-strict   the same, but entries without expiry never leave
+ * random       any entry
+ * noeviction   none
+ * volatile-lru, volatile-lfu, volatile-random: as above, among the entries with an expiry
  *
- * Expired entries leave before live ones under every policy; that is L1's rule, not the policy's.
+ * Expired entries leave before live ones under every policy; that is L1's rule, not the policy's. Where all that is left
+ * must stay, a new value finds no room: alone the write is refused, behind an L2 nothing is kept of the read.
  *
  * Switching at run time keeps the contents: words of another policy are read as they are, which misjudges an entry
  * until its next touch and is otherwise harmless.
  *
- * Units: milliseconds of clock.h. `noise` is one random word, so that the functions stay pure. */
+ * Threads: the caller holds the shard's lock. `memory` may be NULL unless the policy remembers something.
+ * Units: milliseconds of clock.h; bytes. `noise` is one random word, so that results depend on the arguments alone. */
 #ifndef TERRACE_TIERS_POLICY_H
 #define TERRACE_TIERS_POLICY_H
 
 #include "protocol/bytes.h"
+
+struct policy_memory;
 
 enum {
     POLICY_WORD_BITS = 23,
@@ -31,22 +43,54 @@ enum {
         60 * 60 * 1000, /* every word is settled at least every second time this is over */
 };
 
+struct policy_newcomer {
+    uint64_t hash; /* of its key */
+    size_t size;   /* its footprint */
+    int64_t now_ms;
+};
+
+struct policy_candidate {
+    uint32_t word;
+    int64_t expire_at_ms; /* 0: none */
+    uint64_t noise;
+};
+
 struct policy {
     const char *name;
-    uint32_t (*first)(int64_t now_ms);
-    uint32_t (*touch)(uint32_t word, int64_t now_ms, uint64_t noise);
-    uint32_t (*settle)(uint32_t word, int64_t now_ms);
-    uint64_t (*score)(uint32_t word, int64_t expire_at_ms, int64_t now_ms);
-    int64_t (*idle_ms)(uint32_t word, int64_t now_ms); /* -1: this policy does not keep it */
+    bool refuses;   /* it scores 0 at times: there may be entries and no victim */
+    bool remembers; /* it needs its memory */
+    uint32_t (*first)(struct policy_memory *memory, const struct policy_newcomer *newcomer);
+    /* `size` 0: as it was. */
+    uint32_t (*touch)(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
+                      uint64_t noise);
+    uint32_t (*settle)(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
+    uint64_t (*score)(const struct policy_memory *memory, const struct policy_candidate *candidate,
+                      int64_t now_ms);
+    void (*evicted)(struct policy_memory *memory, uint64_t hash, uint32_t word); /* or NULL */
+    int64_t (*idle_ms)(const struct policy_memory *memory, uint32_t word,
+                       int64_t now_ms);              /* -1: this policy does not keep it */
     int (*frequency)(uint32_t word, int64_t now_ms); /* 0..255; -1: this policy does not keep it */
 };
 
+extern const struct policy policy_density;
+extern const struct policy policy_s3fifo;
 extern const struct policy policy_lru;
+extern const struct policy policy_volatile_lru;
 extern const struct policy policy_lfu;
+extern const struct policy policy_volatile_lfu;
 extern const struct policy policy_ttl;
+extern const struct policy policy_ttl_strict;
+extern const struct policy policy_random;
+extern const struct policy policy_volatile_random;
+extern const struct policy policy_noeviction;
 
-/* By name, ASCII case ignored; NULL: unknown. `policy_names` lists all, separated by ", ", for messages. */
+/* By name, ours or Redis', ASCII case ignored; NULL: unknown. `policy_names` lists ours, separated by ", ". */
 const struct policy *policy_find(struct slice name);
 extern const char policy_names[];
+/* Redis' name for the policy, or ours where Redis has none like it. */
+const char *policy_redis_name(const struct policy *policy);
+
+/* Policies 0, 1, ... in the order of policy_names; NULL after the last. */
+const struct policy *policy_at(unsigned index);
 
 #endif

@@ -46,13 +46,17 @@ static uint32_t lfu_decayed(uint32_t word, int64_t now_ms)
     return counter > minutes ? counter - minutes : 0;
 }
 
-static uint32_t lfu_first(int64_t now_ms)
+static uint32_t lfu_first(struct policy_memory *memory, const struct policy_newcomer *newcomer)
 {
-    return ((uint32_t)COUNTER_FIRST << TIME_BITS) | lfu_time(now_ms);
+    (void)memory;
+    return ((uint32_t)COUNTER_FIRST << TIME_BITS) | lfu_time(newcomer->now_ms);
 }
 
-static uint32_t lfu_touch(uint32_t word, int64_t now_ms, uint64_t noise)
+static uint32_t lfu_touch(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
+                          uint64_t noise)
 {
+    (void)memory;
+    (void)size;
     uint32_t counter = lfu_decayed(word, now_ms);
     if (counter < COUNTER_MAX) {
         uint64_t above = counter > COUNTER_FIRST ? counter - COUNTER_FIRST : 0;
@@ -62,23 +66,32 @@ static uint32_t lfu_touch(uint32_t word, int64_t now_ms, uint64_t noise)
     return (counter << TIME_BITS) | lfu_time(now_ms);
 }
 
-static uint32_t lfu_settle(uint32_t word, int64_t now_ms)
+static uint32_t lfu_settle(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
 {
+    (void)memory;
     if (lfu_idle(word, now_ms) <= IDLE_SETTLED) {
         return word;
     }
     return lfu_decayed(word, now_ms) << TIME_BITS | ((lfu_time(now_ms) - IDLE_SETTLED) & TIME_MASK);
 }
 
-static uint64_t lfu_score(uint32_t word, int64_t expire_at_ms, int64_t now_ms)
+static uint64_t lfu_score(const struct policy_memory *memory,
+                          const struct policy_candidate *candidate, int64_t now_ms)
 {
-    (void)expire_at_ms;
-    uint64_t rareness = COUNTER_MAX - lfu_decayed(word, now_ms);
-    return (rareness << TIME_BITS) | lfu_idle(word, now_ms);
+    (void)memory;
+    uint64_t rareness = COUNTER_MAX - lfu_decayed(candidate->word, now_ms);
+    return (rareness << TIME_BITS | lfu_idle(candidate->word, now_ms)) + 1;
 }
 
-static int64_t lfu_idle_ms(uint32_t word, int64_t now_ms)
+static uint64_t volatile_lfu_score(const struct policy_memory *memory,
+                                   const struct policy_candidate *candidate, int64_t now_ms)
 {
+    return candidate->expire_at_ms == 0 ? 0 : lfu_score(memory, candidate, now_ms);
+}
+
+static int64_t lfu_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)memory;
     (void)word;
     (void)now_ms;
     return -1; /* as Redis: OBJECT IDLETIME is refused under an LFU policy */
@@ -95,6 +108,17 @@ const struct policy policy_lfu = {
     .touch = lfu_touch,
     .settle = lfu_settle,
     .score = lfu_score,
+    .idle_ms = lfu_idle_ms,
+    .frequency = lfu_frequency,
+};
+
+const struct policy policy_volatile_lfu = {
+    .name = "volatile-lfu",
+    .refuses = true,
+    .first = lfu_first,
+    .touch = lfu_touch,
+    .settle = lfu_settle,
+    .score = volatile_lfu_score,
     .idle_ms = lfu_idle_ms,
     .frequency = lfu_frequency,
 };

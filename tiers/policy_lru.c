@@ -3,37 +3,36 @@
 #include "tiers/policy.h"
 #include "tiers/policy_tick.h"
 
-static uint32_t lru_touch(uint32_t word, int64_t now_ms, uint64_t noise)
+static uint64_t lru_score(const struct policy_memory *memory,
+                          const struct policy_candidate *candidate, int64_t now_ms)
 {
-    (void)word;
-    (void)noise;
-    return policy_tick(now_ms);
+    (void)memory;
+    return (uint64_t)policy_tick_since_ms(candidate->word, now_ms) + 1;
 }
 
-static uint64_t lru_score(uint32_t word, int64_t expire_at_ms, int64_t now_ms)
+static uint64_t volatile_lru_score(const struct policy_memory *memory,
+                                   const struct policy_candidate *candidate, int64_t now_ms)
 {
-    (void)expire_at_ms;
-    return (uint64_t)policy_tick_idle_ms(word, now_ms);
-}
-
-static int64_t lru_idle_ms(uint32_t word, int64_t now_ms)
-{
-    return policy_tick_idle_ms(word, now_ms);
-}
-
-static int lru_frequency(uint32_t word, int64_t now_ms)
-{
-    (void)word;
-    (void)now_ms;
-    return -1;
+    return candidate->expire_at_ms == 0 ? 0 : lru_score(memory, candidate, now_ms);
 }
 
 const struct policy policy_lru = {
     .name = "lru",
-    .first = policy_tick,
-    .touch = lru_touch,
+    .first = policy_tick_first,
+    .touch = policy_tick_touch,
     .settle = policy_tick_settle,
     .score = lru_score,
-    .idle_ms = lru_idle_ms,
-    .frequency = lru_frequency,
+    .idle_ms = policy_tick_idle_ms,
+    .frequency = policy_no_frequency,
+};
+
+const struct policy policy_volatile_lru = {
+    .name = "volatile-lru",
+    .refuses = true,
+    .first = policy_tick_first,
+    .touch = policy_tick_touch,
+    .settle = policy_tick_settle,
+    .score = volatile_lru_score,
+    .idle_ms = policy_tick_idle_ms,
+    .frequency = policy_no_frequency,
 };

@@ -27,7 +27,7 @@ static inline uint32_t policy_tick(int64_t now_ms)
 
 /* Since the last use. A word slightly ahead of `now_ms` (another thread read the clock later) counts as just used, not
  * as idle for hours. */
-static inline int64_t policy_tick_idle_ms(uint32_t word, int64_t now_ms)
+static inline int64_t policy_tick_since_ms(uint32_t word, int64_t now_ms)
 {
     enum {
         AHEAD_MS = 60 * 1000
@@ -39,14 +39,25 @@ static inline int64_t policy_tick_idle_ms(uint32_t word, int64_t now_ms)
                                              : (int64_t)((now - word) & POLICY_TICK_MASK) << log;
 }
 
-static inline uint32_t policy_tick_settle(uint32_t word, int64_t now_ms)
+static inline uint32_t policy_tick_settle(const struct policy_memory *memory, uint32_t word,
+                                          int64_t now_ms)
 {
-    const int64_t idle_ms = policy_tick_idle_ms(word, now_ms);
+    (void)memory;
+    const int64_t idle_ms = policy_tick_since_ms(word, now_ms);
     if ((word & POLICY_COARSE) != 0 || idle_ms < POLICY_SETTLE_MS) {
         return word;
     }
     const uint64_t used_at_ms = (uint64_t)(now_ms - idle_ms);
     return POLICY_COARSE | ((uint32_t)(used_at_ms >> POLICY_COARSE_LOG) & POLICY_TICK_MASK);
 }
+
+/* The functions of struct policy for such a word. */
+uint32_t policy_tick_first(struct policy_memory *memory, const struct policy_newcomer *newcomer);
+uint32_t policy_tick_touch(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
+                           uint64_t noise);
+int64_t policy_tick_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
+
+/* For any policy that keeps no frequency: -1. */
+int policy_no_frequency(uint32_t word, int64_t now_ms);
 
 #endif

@@ -3,7 +3,7 @@
  *
  *      63        has an expiry
  *      62..27    nearness of it: 2^36 - 1 minus the milliseconds left (2.1 years at most)
- *      26..0     idleness, in 128 ms (198 days)                                                                     */
+ *      26..0     idleness, in 128 ms (198 days); 1 more without an expiry                                */
 #include "tiers/policy.h"
 #include "tiers/policy_tick.h"
 
@@ -13,43 +13,47 @@ enum {
     IDLE_LOG = 7, /* 128 ms */
 };
 
-static uint32_t ttl_touch(uint32_t word, int64_t now_ms, uint64_t noise)
+static uint64_t strict_score(const struct policy_memory *memory,
+                             const struct policy_candidate *candidate, int64_t now_ms)
 {
-    (void)word;
-    (void)noise;
-    return policy_tick(now_ms);
-}
-
-static uint64_t ttl_score(uint32_t word, int64_t expire_at_ms, int64_t now_ms)
-{
-    const int64_t left_max_ms = (INT64_C(1) << LEFT_BITS) - 1;
-    uint64_t idle = (uint64_t)policy_tick_idle_ms(word, now_ms) >> IDLE_LOG;
-    if (expire_at_ms == 0) {
-        return idle;
+    (void)memory;
+    if (candidate->expire_at_ms == 0) {
+        return 0;
     }
-    int64_t left_ms = expire_at_ms > now_ms ? expire_at_ms - now_ms : 0;
+    const int64_t left_max_ms = (INT64_C(1) << LEFT_BITS) - 1;
+    const uint64_t idle = (uint64_t)policy_tick_since_ms(candidate->word, now_ms) >> IDLE_LOG;
+    int64_t left_ms = candidate->expire_at_ms - now_ms;
+    left_ms = left_ms > 0 ? left_ms : 0;
     uint64_t nearness = (uint64_t)(left_max_ms - (left_ms < left_max_ms ? left_ms : left_max_ms));
     return (UINT64_C(1) << 63) | (nearness << IDLE_BITS) | idle;
 }
 
-static int64_t ttl_idle_ms(uint32_t word, int64_t now_ms)
+static uint64_t ttl_score(const struct policy_memory *memory,
+                          const struct policy_candidate *candidate, int64_t now_ms)
 {
-    return policy_tick_idle_ms(word, now_ms);
-}
-
-static int ttl_frequency(uint32_t word, int64_t now_ms)
-{
-    (void)word;
-    (void)now_ms;
-    return -1;
+    if (candidate->expire_at_ms == 0) {
+        return ((uint64_t)policy_tick_since_ms(candidate->word, now_ms) >> IDLE_LOG) + UINT64_C(1);
+    }
+    return strict_score(memory, candidate, now_ms);
 }
 
 const struct policy policy_ttl = {
     .name = "ttl",
-    .first = policy_tick,
-    .touch = ttl_touch,
+    .first = policy_tick_first,
+    .touch = policy_tick_touch,
     .settle = policy_tick_settle,
     .score = ttl_score,
-    .idle_ms = ttl_idle_ms,
-    .frequency = ttl_frequency,
+    .idle_ms = policy_tick_idle_ms,
+    .frequency = policy_no_frequency,
+};
+
+const struct policy policy_ttl_strict = {
+    .name = "ttl-strict",
+    .refuses = true,
+    .first = policy_tick_first,
+    .touch = policy_tick_touch,
+    .settle = policy_tick_settle,
+    .score = strict_score,
+    .idle_ms = policy_tick_idle_ms,
+    .frequency = policy_no_frequency,
 };

@@ -116,7 +116,8 @@ static int64_t heat_of(const struct revalidate *revalidate, const struct policy 
     const int64_t now_ms = revalidate->window->now_ms;
     const int64_t cold_ms = revalidate->calm_at_ms - REVALIDATE_HOT_MS;
     if (peek->frequency >= 0) {
-        const int64_t least = policy->frequency(policy->first(cold_ms), now_ms);
+        const int64_t least = policy->frequency(
+            policy->first(NULL, &(struct policy_newcomer){.now_ms = cold_ms}), now_ms);
         return (peek->frequency - least) * HEAT_ONE / (FREQUENCY_MAX - least);
     }
     return (now_ms - peek->idle_ms - cold_ms) * HEAT_ONE / REVALIDATE_HOT_MS;

@@ -25,6 +25,15 @@ static inline struct l1 *help_new(size_t bytes_max, const struct policy *policy,
     return l1;
 }
 
+static inline const struct policy *help_policy(struct rand *rand)
+{
+    unsigned count = 0;
+    while (policy_at(count) != NULL) {
+        count++;
+    }
+    return policy_at((unsigned)rand_below(rand, count));
+}
+
 /* The namespaces of a node that has only `default`. */
 static inline struct namespaces *help_namespaces(size_t bytes_max)
 {

@@ -141,13 +141,14 @@ static void the_budget_holds_after_every_insertion(void **state)
 static void one_item_may_be_larger_than_the_share_of_a_shard(void **state)
 {
     (void)state;
-    struct l1 *l1 = help_new(1 << 20, NULL, 16);
-    for (unsigned n = 0; n < 10000; n++) {
+    /* What a shard has of its own, first pages and 12 KiB of the policy, is a tenth of this. */
+    struct l1 *l1 = help_new(4 << 20, NULL, 16);
+    for (unsigned n = 0; n < 40000; n++) {
         put(l1, "small", n, VALUE_SIZE, 0, T0 + n);
     }
-    put(l1, "large", 0, 600 << 10, 0, T0 + 10000);
+    put(l1, "large", 0, 2400 << 10, 0, T0 + 40000);
     assert_int_equal(present(l1, "large", 1), 1);
-    assert_true(present(l1, "small", 10000) > 1500); /* and the rest of the room is used */
+    assert_true(present(l1, "small", 40000) > 6000); /* and the rest of the room is used */
     l1_free(l1);
 }
 
@@ -207,6 +208,8 @@ static void the_hot_tenth_survives_filling_twice_the_capacity(void **state)
     (void)state;
     assert_true(hot_share_surviving(&policy_lru) >= 0.99);
     assert_true(hot_share_surviving(&policy_lfu) >= 0.99);
+    assert_true(hot_share_surviving(&policy_density) >= 0.99);
+    assert_true(hot_share_surviving(&policy_s3fifo) >= 0.99);
 }
 
 static void a_scan_once_cannot_push_out_what_lfu_saw_often(void **state)
@@ -275,12 +278,40 @@ static void under_ttl_the_nearest_expiry_leaves_first_and_none_last(void **state
     l1_free(l1);
 }
 
+static void under_ttl_of_equal_expiries_what_is_idle_longest_leaves_first(void **state)
+{
+    (void)state;
+    enum {
+        EACH = 4500,
+        MORE = 2400
+    };
+    const int64_t expiries_ms[] = {T0 + 1000000, 0};
+    for (size_t e = 0; e < 2; e++) {
+        struct l1 *l1 = help_new(room_for(10000), &policy_ttl, 0);
+        for (unsigned n = 0; n < EACH; n++) {
+            put(l1, "idle", n, VALUE_SIZE, expiries_ms[e], T0);
+            put(l1, "used", n, VALUE_SIZE, expiries_ms[e], T0);
+        }
+        for (unsigned n = 0; n < EACH; n++) {
+            assert_true(use(l1, "used", n, T0 + 1000));
+        }
+        for (unsigned n = 0; n < MORE; n++) {
+            put(l1, "more", n, VALUE_SIZE, expiries_ms[e], T0 + 2000);
+        }
+        assert_true(help_stats(l1).evictions > 500);
+        assert_true(present(l1, "used", EACH) >= EACH * 99 / 100);
+        assert_true(present(l1, "more", MORE) >= MORE * 99 / 100);
+        assert_true(present(l1, "idle", EACH) < EACH - 400);
+        l1_free(l1);
+    }
+}
+
 static void expired_entries_leave_before_live_ones_under_every_policy(void **state)
 {
     (void)state;
-    const struct policy *policies[] = {&policy_lru, &policy_lfu, &policy_ttl};
-    for (size_t p = 0; p < 3; p++) {
-        struct l1 *l1 = help_new(room_for(10000), policies[p], 1);
+    const struct policy *policy;
+    for (unsigned p = 0; (policy = policy_at(p)) != NULL; p++) {
+        struct l1 *l1 = help_new(room_for(10000), policy, 1);
         for (unsigned n = 0; n < 4500; n++) {
             put(l1, "live", n, VALUE_SIZE, 0, T0);
             put(l1, "dead", n, VALUE_SIZE, T0 + 10, T0 + 1);
@@ -295,24 +326,171 @@ static void expired_entries_leave_before_live_ones_under_every_policy(void **sta
     }
 }
 
-static void a_policy_is_switched_without_losing_the_contents(void **state)
+static enum status try_put(struct l1 *l1, const char *kind, unsigned number, int64_t expire_at_ms,
+                           int64_t now_ms)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s:%u", kind, number);
+    struct l1_key key = l1_key(l1, 0, slice_of(name));
+    struct item *item =
+        l1_item_new(l1, key.hash,
+                    &(struct item_spec){
+                        .key = key.bytes, .value_size = VALUE_SIZE, .expire_at_ms = expire_at_ms});
+    memset(item_value_room(item), 'v', VALUE_SIZE);
+    const enum status status = l1_commit(&(struct l1_change){l1, key, L1_ANY, item}, 1, now_ms);
+    item_release(item);
+    return status;
+}
+
+/* Puts in keys of a kind until no more have room; how many had. */
+static unsigned fill_up(struct l1 *l1, const char *kind, int64_t expire_at_ms)
+{
+    unsigned n = 0;
+    while (n < 100000 && try_put(l1, kind, n, expire_at_ms, T0) == OK) {
+        n++;
+    }
+    return n;
+}
+
+static void without_eviction_a_full_l1_refuses_and_keeps_everything(void **state)
 {
     (void)state;
-    struct l1 *l1 = help_new(4 << 20, &policy_lru, 0);
+    struct l1 *l1 = help_new(1 << 20, &policy_noeviction, 4);
+    const unsigned count = fill_up(l1, "k", 0);
+    /* 84 bytes an item and about 15 of table, first pages taken off, make 9900; how full buckets and pages are, varies. */
+    assert_in_range(count, 9000, 11000);
+    assert_int_equal(present(l1, "k", count), count);
+    assert_int_equal(help_stats(l1).evictions, 0);
+    assert_int_equal(try_put(l1, "k", count, 0, T0), TOO_BIG);
+    /* What does not grow is no question of room. */
+    struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k:1"));
+    struct item *seen = l1_hold(l1, &key, T0);
+    struct item *item = help_item_value(0, key.bytes, SLICE_LITERAL("less"));
+    assert_int_equal(l1_commit(&(struct l1_change){l1, key, seen, item}, 1, T0), OK);
+    item_release(seen);
+    item_release(item);
+    for (unsigned n = 0; n < 100; n++) {
+        char name[32];
+        snprintf(name, sizeof name, "k:%u", n);
+        help_set(l1, 0, name, NULL, 0, T0);
+    }
+    assert_int_equal(try_put(l1, "k", count, 0, T0), OK);
+    l1_free(l1);
+}
+
+static void without_eviction_what_has_expired_still_makes_room(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 20, &policy_noeviction, 4);
+    const unsigned count = fill_up(l1, "k", T0 + 10);
+    for (unsigned n = 0; n < count / 2; n++) {
+        assert_int_equal(try_put(l1, "m", n, 0, T0 + 10), OK);
+    }
+    assert_int_equal(help_stats(l1).evictions, 0);
+    l1_free(l1);
+}
+
+static void without_eviction_a_read_from_l2_that_finds_no_room_is_not_kept(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 20, &policy_noeviction, 1);
+    const unsigned count = fill_up(l1, "k", 0);
+    struct l1_ask ask = {.now_ms = T0, .join_ms = 10};
+    struct l1_value value = {0};
+    struct l1_claim claim;
+    struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("other"));
+    assert_int_equal(l1_ask(l1, &key, &ask, &value, &claim), CLAIMED);
+    struct item *item =
+        help_item_value(0, key.bytes, SLICE_LITERAL("a value of L2 that has some size"));
+    const struct l1_landing landing = {.token = claim.token, .install = true, .now_ms = T0};
+    assert_int_equal(l1_fill(l1, &key, &landing, item), TOO_BIG);
+    item_release(item);
+    assert_int_equal(present(l1, "k", count), count);
+    assert_int_equal(help_stats(l1).claims, 0);
+    l1_free(l1);
+}
+
+static void policies_of_expiring_keys_refuse_only_when_none_is_left(void **state)
+{
+    (void)state;
+    const struct policy *policies[] = {&policy_volatile_lru, &policy_volatile_lfu,
+                                       &policy_volatile_random, &policy_ttl_strict};
+    for (size_t p = 0; p < sizeof policies / sizeof policies[0]; p++) {
+        struct l1 *l1 = help_new(1 << 20, policies[p], 2);
+        for (unsigned n = 0; n < 2000; n++) {
+            put(l1, "stays", n, VALUE_SIZE, 0, T0);
+        }
+        for (unsigned n = 0; n < 20000; n++) {
+            put(l1, "goes", n, VALUE_SIZE, T0 + 100000 + n, T0 + n);
+            assert_true(help_stats(l1).bytes_used <= 1 << 20);
+        }
+        assert_int_equal(present(l1, "stays", 2000), 2000);
+        const unsigned more = fill_up(l1, "more", 0);
+        assert_true(more > 2000);
+        assert_int_equal(present(l1, "more", more), more);
+        assert_int_equal(present(l1, "stays", 2000), 2000);
+        assert_true(present(l1, "goes", 20000) < 300);
+        l1_free(l1);
+    }
+}
+
+static void under_random_nobody_is_safe_and_nobody_is_first(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(room_for(10000), &policy_random, 1);
+    for (unsigned n = 0; n < 15000; n++) {
+        put(l1, "k", n, VALUE_SIZE, 0, T0 + n);
+    }
+    const unsigned oldest = present(l1, "k", 5000);
+    assert_in_range(oldest, 5000 * 45 / 100, 5000 * 75 / 100);
+    l1_free(l1);
+}
+
+/* Through all policies, with contents that fit. */
+static void policies_are_switched_without_losing_the_contents(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(4 << 20, NULL, 0);
     for (unsigned n = 0; n < 1000; n++) {
         put(l1, "k", n, VALUE_SIZE, 0, T0);
     }
-    l1_set_policy(l1, &policy_lfu);
-    assert_ptr_equal(l1_policy(l1), &policy_lfu);
-    assert_int_equal(present(l1, "k", 1000), 1000);
-    for (unsigned n = 0; n < 1000; n++) {
-        assert_true(use(l1, "k", n, T0 + 1));
+    const struct policy *policy;
+    for (unsigned p = 0; (policy = policy_at(p)) != NULL; p++) {
+        l1_set_policy(l1, policy);
+        assert_ptr_equal(l1_policy(l1), policy);
+        assert_int_equal(present(l1, "k", 1000), 1000);
+        for (unsigned n = 0; n < 1000; n++) {
+            assert_true(use(l1, "k", n, T0 + 1));
+        }
     }
-    l1_set_policy(l1, &policy_ttl);
-    for (unsigned n = 0; n < 100000; n++) {
-        put(l1, "m", n, VALUE_SIZE, 0, T0 + 2 + n);
+    l1_free(l1);
+}
+
+/* Words of another policy are read as they are: that must never break anything. */
+static void under_changing_policies_the_budget_holds(void **state)
+{
+    (void)state;
+    const uint64_t seed = help_seed();
+    struct rand rand;
+    rand_seed(&rand, seed);
+    struct l1 *l1 = help_new(512 << 10, NULL, 2);
+    const struct policy *policy = &policy_density;
+    for (unsigned n = 0; n < 60000; n++) {
+        if (rand_below(&rand, 300) == 0) {
+            policy = help_policy(&rand);
+            l1_set_policy(l1, policy);        /* it may remember something, which takes room; */
+            l1_resize(l1, 512 << 10, T0 + n); /* so a node says the budget again, as here */
+        }
+        const unsigned number = (unsigned)rand_below(&rand, 9000);
+        if (!use(l1, "k", number, T0 + n)) {
+            const int64_t life_ms = (int64_t)rand_below(&rand, 5000);
+            const enum status status =
+                try_put(l1, "k", number, life_ms < 2500 ? 0 : T0 + n + life_ms, T0 + n);
+            HELP_CHECK(status == OK || policy->refuses, seed);
+        }
+        /* 512 KiB, and what the tables may have grown by where nothing could be evicted for it. */
+        HELP_CHECK(help_stats(l1).bytes_used <= 528 << 10, seed);
     }
-    assert_true(help_stats(l1).bytes_used <= 4 << 20);
     l1_free(l1);
 }
 
@@ -329,8 +507,15 @@ int main(void)
         cmocka_unit_test(a_scan_once_cannot_push_out_what_lfu_saw_often),
         cmocka_unit_test(what_was_often_used_leaves_lfu_when_its_time_is_over),
         cmocka_unit_test(under_ttl_the_nearest_expiry_leaves_first_and_none_last),
+        cmocka_unit_test(under_ttl_of_equal_expiries_what_is_idle_longest_leaves_first),
         cmocka_unit_test(expired_entries_leave_before_live_ones_under_every_policy),
-        cmocka_unit_test(a_policy_is_switched_without_losing_the_contents),
+        cmocka_unit_test(without_eviction_a_full_l1_refuses_and_keeps_everything),
+        cmocka_unit_test(without_eviction_what_has_expired_still_makes_room),
+        cmocka_unit_test(without_eviction_a_read_from_l2_that_finds_no_room_is_not_kept),
+        cmocka_unit_test(policies_of_expiring_keys_refuse_only_when_none_is_left),
+        cmocka_unit_test(under_random_nobody_is_safe_and_nobody_is_first),
+        cmocka_unit_test(policies_are_switched_without_losing_the_contents),
+        cmocka_unit_test(under_changing_policies_the_budget_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

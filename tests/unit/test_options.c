@@ -357,7 +357,8 @@ static void errors_of_namespaces_name_the_line(void **state)
                      "unit counts bytes");
     check_file_error(
         "[namespace a]\npolicy = fifo\n",
-        ":2: option 'policy': argument(s) must be one of the following: lru, lfu, ttl");
+        ":2: option 'policy': argument(s) must be one of the following: density, s3fifo, lru, lfu, "
+        "ttl, ttl-strict, random, noeviction, volatile-lru, volatile-lfu, volatile-random");
 }
 
 static void what_does_not_go_together_names_the_line(void **state)
@@ -578,8 +579,10 @@ static void words_outside_their_list_are_told_the_list(void **state)
     check_flag_error("--loglevel", "loud",
                      "flag --loglevel: argument(s) must be one of the following: debug, verbose, "
                      "notice, warning");
-    check_flag_error("--policy", "random",
-                     "flag --policy: argument(s) must be one of the following: lru, lfu, ttl");
+    check_flag_error(
+        "--policy", "fifo",
+        "flag --policy: argument(s) must be one of the following: density, s3fifo, lru, lfu, "
+        "ttl, ttl-strict, random, noeviction, volatile-lru, volatile-lfu, volatile-random");
     check_flag_error("--protected-mode", "maybe",
                      "flag --protected-mode: argument must be 'yes' or 'no'");
 }

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tiers/policy_tick.h"
+
+uint32_t policy_tick_first(struct policy_memory *memory, const struct policy_newcomer *newcomer)
+{
+    (void)memory;
+    return policy_tick(newcomer->now_ms);
+}
+
+uint32_t policy_tick_touch(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
+                           uint64_t noise)
+{
+    (void)size;
+    (void)memory;
+    (void)word;
+    (void)noise;
+    return policy_tick(now_ms);
+}
+
+int64_t policy_tick_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)memory;
+    return policy_tick_since_ms(word, now_ms);
+}
+
+int policy_no_frequency(uint32_t word, int64_t now_ms)
+{
+    (void)word;
+    (void)now_ms;
+    return -1;
+}
