@@ -182,6 +182,11 @@ $(addprefix $(OUT)/tests/unit/,$(BENCH_TESTS)): $(OUT)/tests/unit/%: $(OUT)/test
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 
+# Allocations of this one fail as it says.
+comma := ,
+$(OUT)/tests/unit/test_l1_want: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc aligned_alloc mmap arena_alloc \
+                                          arena_alloc_line arena_alloc_pages arena_run_new)
+
 $(OUT)/tests/sim/sim: $(call obj,$(SIM)) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
