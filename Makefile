@@ -13,7 +13,7 @@ DESTDIR ?=
 
 PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev \
             libmicrohttpd-dev libjansson-dev libcmocka-dev redis-server redis-tools \
-            python3 python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
+            memcached python3 python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
 LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wswitch-enum \
@@ -42,11 +42,11 @@ obj       = $(patsubst %.c,$(OUT)/%.o,$(1))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
 # Bench, client and node have modules of the same name; a test links with one of them.
-BENCH_TESTS  := test_histogram test_zipf test_trace
+BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-l1 bench-coherence bench-policy install uninstall format lint asan tsan fuzz model cover clean dist
+.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-coherence bench-policy install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -87,15 +87,18 @@ mutants: deps ## the rules of coherence, each broken once in the code: the suite
 	@$(MAKE) --no-print-directory -j2 build unit
 	@tests/mutants/run.py $${MUTANTS:-} --report $${MUTANTS_REPORT:-build/mutants.md}
 
-# cmocka programs, what journeys need, the simulator
-unit: $(UNIT_BIN) $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
+# cmocka programs, what journeys need (one measures in process), the simulator
+unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
 
 sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 	@$(OUT)/tests/sim/sim --seeds $${SEEDS:-1..10000}
 
-bench: deps ## ours and redis-server side by side in one run
+bench: deps ## ours, redis-server and memcached in one table, twelve quiet minutes; QUICK=1: three
+	@$(MAKE) --no-print-directory build $(OUT)/bench_l1
+	@/usr/bin/python3 bench/compare.py $(if $(QUICK),--quick) $${BENCH_ARGS:-}
+bench-memory: deps ## hit ratio of the same three at equal real memory; TRACES="FILE ..."
 	@$(MAKE) --no-print-directory build
-	@bench/compare.sh
+	@/usr/bin/python3 bench/equal_memory.py $${BENCH_ARGS:-} $(TRACES)
 bench-l1: deps ## L1 in process: times, bytes per item, what changing sizes do; BENCH_ARGS=1000000|memory|churn
 	@$(MAKE) --no-print-directory $(OUT)/bench_l1
 	@$(OUT)/bench_l1 $${BENCH_ARGS:-}
@@ -204,7 +207,7 @@ $(OUT)/tests/fault/proxy: $(call obj,$(wildcard tests/fault/*.c)) $(OUT)/libnode
 # The fuzzers want clang's instrumentation in everything they reach.
 FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. $(WARNINGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=undefined
-FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(SERVER) $(wildcard client/check/*.c))
+FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(SERVER) $(wildcard client/check/*.c) bench/memcached.c)
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	@echo '  CC    fuzz $<'

@@ -7,33 +7,27 @@
 Prints Markdown for bench/results; progress goes to standard error. Needs build/release/terraced and terrace-bench
 (TERRACED, BENCH name others).
 
-CPU time is that of all threads of a process as the kernel counts it in nanoseconds (/proc/PID/task/*/schedstat; utime
-and stime of /proc/PID/stat are the same in ticks of 10 ms). Runs that are compared alternate, each round begins with
-another, each ratio is of one round; what is printed is the median and the extremes of the rounds. For CPU time the
-measured process has a core of its own and everything else the other cores. Latencies are measured without pinning.
+How CPU time is read and rounds are compared: measure.py; what is printed is the median and the extremes of the rounds.
+For CPU time the measured process has a core of its own and everything else the other cores. Latencies are measured
+without pinning.
 """
 
 import argparse
 import collections
-import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests" / "journeys")]
+from measure import (CONNECTIONS, REDIS, TERRACED, Stage, address, alternating, bench, cores, cpu_ns, fail, finish,
+                     load_average, machine, ms, pin, progress, quantile, ratios, said_by, spread, start_bench, table, until)
 
-import wire  # noqa: E402  (needs the path above)
-from harness import TERRACED, Stage, until  # noqa: E402
+import wire  # measure knows where the journeys lie
 
-BENCH = os.environ.get("BENCH", str(ROOT / "build" / "release" / "terrace-bench"))
 VALUE_BYTES = 32
-CONNECTIONS = 50
 GROUPS = (1, 2, 5)  # nodes on one Redis
 HIT_GOAL = 1.03
 UNSUPPORTED = 78  # exit code of a node that refuses its configuration
@@ -45,64 +39,6 @@ QUICK = Size(samples=60, load_rate=2000, rounds=1, hit_rounds=1, writes=20_000, 
              asks=30, batches=100)
 
 
-def progress(text):
-    print(f"  {text}", file=sys.stderr, flush=True)
-
-
-def table(title, head, rows, *notes):
-    print(f"\n## {title}\n")
-    for row in [head, ["---"] * len(head), *rows]:
-        print("| " + " | ".join(str(cell) for cell in row) + " |")
-    for note in notes:
-        print(f"\n{note}")
-    sys.stdout.flush()
-
-
-# --- processes ---
-
-def cores():
-    """(that of the measured process, those of everything else)"""
-    usable = sorted(os.sched_getaffinity(0))
-    return {usable[0]}, set(usable[1:]) or {usable[0]}
-
-
-def pin(process, to):
-    for task in os.listdir(f"/proc/{process.pid}/task"):
-        os.sched_setaffinity(int(task), to)
-
-
-def cpu_ns(process):
-    tasks = pathlib.Path(f"/proc/{process.pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
-
-
-def address(server):
-    return f"127.0.0.1:{server.port}"
-
-
-def bench_argv(*words):
-    return [BENCH, "--quiet", "--json", *map(str, words)]
-
-
-def finish(popen):
-    out, err = popen.communicate(timeout=300)
-    if popen.returncode != 0:
-        sys.exit(f"coherence: {' '.join(popen.args)}: {err or out}")
-    return json.loads(out)
-
-
-def start_bench(*words, on=None):
-    return subprocess.Popen(bench_argv(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            preexec_fn=on and (lambda: os.sched_setaffinity(0, on)))
-
-
-def bench(*words, on=None):
-    result = finish(start_bench(*words, on=on))
-    if result.get("errors"):
-        sys.exit(f"coherence: {' '.join(map(str, words))}: {result['errors']} errors, first: {result['first_error']}")
-    return result
-
-
 def group(stage, count, *flags):
     """A Redis and so many nodes, each of which hears all the others."""
     redis_server = stage.redis()
@@ -111,37 +47,6 @@ def group(stage, count, *flags):
         with node.wire() as conn:
             until(lambda conn=conn: len(conn.ask("CACHE.NODES")) >= count, 10, f"{node.name} hears {count} nodes")
     return redis_server, nodes
-
-
-# --- numbers ---
-
-def spread(numbers, digits=2):
-    if len(numbers) == 1:
-        return f"{numbers[0]:.{digits}f}"
-    return f"{statistics.median(numbers):.{digits}f} ({min(numbers):.{digits}f}-{max(numbers):.{digits}f})"
-
-
-def quantile(numbers, part):
-    ordered = sorted(numbers)
-    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
-
-
-def ms(number):
-    return f"{number:.3f}"
-
-
-def alternating(rounds, names, run):
-    """{name: its figure in each round}; each round begins with another."""
-    figures = {name: [] for name in names}
-    for turn in range(rounds):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
-            figures[name].append(run(name, turn))
-    return figures
-
-
-def ratios(figures, name, base):
-    return [one / other for one, other in zip(figures[name], figures[base])]
 
 
 # --- how long the old value lives elsewhere ---
@@ -206,7 +111,7 @@ class Fleet:
         results = [finish(load) for load in loads]
         used = cpu_ns(redis_server.process) - before
         if any(result["errors"] for result in results):
-            sys.exit(f"coherence: SET failed: {[result['first_error'] for result in results]}")
+            fail(f"SET failed: {[result['first_error'] for result in results]}")
         return used / 1e3 / sum(result["requests"] for result in results)
 
 
@@ -254,7 +159,7 @@ def read_all(node, keys):
         for at in range(0, keys, 1000):
             replies = conn.pipeline([["GET", name] for name in names[at:at + 1000]])
             if not all(isinstance(reply, bytes) and not isinstance(reply, wire.Error) for reply in replies):
-                sys.exit("coherence: a key is not there")
+                fail("a key is not there")
 
 
 def hits(size, nodes, rest):
@@ -272,7 +177,7 @@ def hit_row(size, nodes, pipeline, rest):
         got = bench("--target", address(nodes[name]), "--op", "get", "--pid", nodes[name].pid, "-c", CONNECTIONS, "-P",
                     pipeline, "-k", size.keys, "-w", size.window_s / 5, "-d", size.window_s, "--seed", turn + 1, on=rest)
         if got["tiers"]["l1_hit_ratio"] < 0.9999:
-            sys.exit(f"coherence: node {name}: not all hits: {got['tiers']}")
+            fail(f"node {name}: not all hits: {got['tiers']}")
         return got["server_cpu_us"]
     figures = alternating(size.hit_rounds, list(nodes), run)
     ratio = ratios(figures, "with L2", "alone")
@@ -294,7 +199,7 @@ def fetch(size, nodes, rest):
     rows = [fetch_row(size, node, keys, pipeline) for pipeline in (16, 64)]
     os.sched_setaffinity(0, before)
     if node.info()["l1_misses"] != misses:
-        sys.exit("coherence: not all reads were hits")
+        fail("not all reads were hits")
     table(title, head, rows, f"{size.batches} batches a run on one connection, all hits; rounds: {size.rounds}, alternating, "
           "median (least-most).")
 
@@ -343,7 +248,7 @@ def asked_ms(conn, *words):
     reply = conn.ask(*words)
     took = (time.monotonic_ns() - began) / 1e6
     if isinstance(reply, wire.Error):
-        sys.exit(f"coherence: {' '.join(words)}: {reply.decode()}")
+        fail(f"{' '.join(words)}: {reply.decode()}")
     return took
 
 
@@ -421,22 +326,6 @@ def latencies(size, asked):
 
 # --- the run ---
 
-def said_by(*words):
-    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False).stdout.strip()
-
-
-def machine(command):
-    model = next((line.partition(":")[2].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.machine())
-    dirty = " with changes" if said_by("git", "status", "--porcelain", "--untracked-files=no") else ""
-    print("# What coherence costs\n")
-    print(f"- {time.strftime('%Y-%m-%d')}, commit {said_by('git', 'rev-parse', '--short', 'HEAD')}{dirty}")
-    print(f"- {model}, {len(os.sched_getaffinity(0))} cores, {platform.system()} {platform.release()}; "
-          f"load average before {' '.join(f'{load:.2f}' for load in os.getloadavg())}")
-    print(f"- {said_by('redis-server', '--version').split(' sha')[0]}; all on loopback, nothing saved to disk")
-    print(f"- `{command}`", flush=True)
-
-
 QUESTIONS = ("propagation", "writes", "idle", "hits", "sync", "strict", "fetch")
 
 
@@ -451,13 +340,13 @@ def main():
     asked = arguments.question or QUESTIONS
     size = QUICK if arguments.quick else FULL
     began = time.monotonic()
-    machine(" ".join(["bench/coherence.py", *sys.argv[1:]]))
+    machine("What coherence costs", " ".join(["bench/coherence.py", *sys.argv[1:]]),
+            f"{said_by(REDIS, '--version').split(' sha')[0]}; all on loopback, nothing saved to disk")
     for names, ask in ((("propagation", "sync", "strict"), latencies), (("writes", "idle"), redis_costs),
                        (("hits", "fetch"), hit_costs)):
         if set(names) & set(asked):
             ask(size, asked)
-    print(f"\nTook {time.monotonic() - began:.0f} s; load average after "
-          f"{' '.join(f'{load:.2f}' for load in os.getloadavg())}.")
+    print(f"\nTook {time.monotonic() - began:.0f} s; load average after {load_average()}.")
 
 
 if __name__ == "__main__":

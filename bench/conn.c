@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bench/conn.h"
 
+#include "bench/memcached.h"
 #include "protocol/check.h"
 #include "protocol/resp_write.h"
 
@@ -92,6 +93,7 @@ enum status conn_start(struct conn *conn, const struct target *target,
     conn->in_at = 0;
     conn->framer = (struct reply_framer){0};
     conn->wants_write = false;
+    conn->memcached = greeting->memcached;
     if (queue_greeting(conn, greeting) != OK) {
         conn_forget_calls(conn);
         return NO_MEMORY;
@@ -153,7 +155,8 @@ void conn_forget_calls(struct conn *conn)
 enum status conn_send(struct conn *conn, struct call call, size_t argc, const struct slice *argv)
 {
     CHECK(conn->call_count < conn->call_capacity);
-    if (resp_append_request(&conn->out, argc, argv) != OK) {
+    if ((conn->memcached ? memcached_append_request(&conn->out, argc, argv)
+                         : resp_append_request(&conn->out, argc, argv)) != OK) {
         return NO_MEMORY;
     }
     conn->calls[(conn->call_head + conn->call_count) & (conn->call_capacity - 1)] = call;
@@ -211,11 +214,16 @@ static enum status frame(struct conn *conn, struct slice *ret_reply)
         return AGAIN;
     }
     size_t size = 0;
-    enum status status = reply_frame(&conn->framer, input, &size);
+    enum status status = OK;
+    if (conn->memcached) {
+        status = memcached_take_reply(conn->in.data + conn->in_at, input.size, &size, ret_reply);
+    } else {
+        status = reply_frame(&conn->framer, input, &size);
+        *ret_reply = (struct slice){.data = input.data, .size = size};
+    }
     if (status != OK) {
         return status == AGAIN ? AGAIN : MALFORMED;
     }
-    *ret_reply = (struct slice){.data = input.data, .size = size};
     conn->in_at += size;
     return OK;
 }
@@ -230,8 +238,9 @@ enum status conn_take(struct conn *conn, struct call *ret_call, struct slice *re
         return AGAIN;
     }
     if (status != OK || conn->call_count == 0) {
-        (void)lose(conn,
-                   status == OK ? "a reply nobody asked for" : "the server does not speak RESP");
+        const char *strange = conn->memcached ? "the server does not speak memcached's protocol"
+                                              : "the server does not speak RESP";
+        (void)lose(conn, status == OK ? "a reply nobody asked for" : strange);
         return MALFORMED;
     }
     *ret_call = conn->calls[conn->call_head];

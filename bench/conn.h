@@ -6,12 +6,13 @@
  *         +------------------------------ conn_stop (lost, or done) <-------------------+
  *
  * Replies come in the order of the calls; a call is whatever its sender needs to judge the reply. The connection moves
- * bytes and knows no commands but its greeting (AUTH or HELLO, SELECT).
+ * bytes and knows no commands but its greeting (AUTH or HELLO, SELECT). Requests and replies are RESP to whoever uses
+ * it, also where the server speaks memcached's protocol.
  *
  * Owns:    its socket and memory.
  * Threads: one.
  * Limits:  conn->call_capacity calls at a time; whoever sends looks first (conn_room).
- * Errors:  CLOSE: the connection is lost, errno or the peer's goodbye in `error`; MALFORMED: not RESP; NO_MEMORY. */
+ * Errors:  CLOSE: the connection is lost, errno or the peer's goodbye in `error`; MALFORMED: another protocol; NO_MEMORY. */
 #ifndef TERRACE_BENCH_CONN_H
 #define TERRACE_BENCH_CONN_H
 
@@ -25,8 +26,9 @@ enum conn_state {
     CONN_OPEN
 };
 
-/* Who we are to the server; NULL is not said. */
+/* Who we are to the server, and in which protocol; NULL is not said. */
 struct greeting {
+    bool memcached; /* its text protocol, which has no greeting; see memcached.h */
     const char *user;
     const char *password;
     int resp;
@@ -50,6 +52,7 @@ struct conn {
     bool wants_write;
     struct buf in;
     size_t in_at; /* taken so far */
+    bool memcached;
     struct reply_framer framer;
     struct call *calls; /* a ring */
     uint32_t call_capacity;

@@ -101,7 +101,8 @@ static enum exit_code measure(struct run *run)
     enum status status = open_pool(run, &run->target, &run->pool);
     if (status == OK && !run->pool.interrupted) {
         struct result *result = &run->result;
-        bool asked = tiers_ask(&run->target, &run->greeting, &result->tiers_before) == OK;
+        bool asked = !run->greeting.memcached &&
+                     tiers_ask(&run->target, &run->greeting, &result->tiers_before) == OK;
         status = run->options.trace != NULL
                      ? replay_run(&run->options, &run->trace, &run->pool, result)
                      : load_run(&run->options, &run->pool, result);
@@ -139,7 +140,8 @@ static enum exit_code report(struct run *run)
 
 static struct greeting greeting_of(const struct options *options)
 {
-    return (struct greeting){.user = options->user,
+    return (struct greeting){.memcached = options->memcached,
+                             .user = options->user,
                              .password = options->password,
                              .resp = (int)options->resp,
                              .db = options->db};
@@ -154,6 +156,7 @@ static enum exit_code prepare(struct run *run)
     }
     if (options->trace != NULL) {
         /* Before signals are taken: Ctrl-C while a long trace is read ends the program at once. */
+        run->trace.copies = (uint32_t)options->trace_copies;
         if (trace_read(&run->trace, options->trace, options->trace_limit) != OK) {
             return say(EXIT_USAGE, run->trace.error);
         }

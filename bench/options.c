@@ -24,6 +24,7 @@ enum kind {
     SWITCH,
     OPERATION,
     MODE,
+    PROTOCOL,
     RATIO,
     SIZES,
     OUTPUT
@@ -173,6 +174,15 @@ static enum status set_mode(struct options *options, const char *text)
     return refuse(options, "--trace-mode: expected aside or load, found '%s'", text);
 }
 
+static enum status set_protocol(struct options *options, const char *text)
+{
+    options->memcached = strcmp(text, "memcached") == 0;
+    if (!options->memcached && strcmp(text, "resp") != 0) {
+        return refuse(options, "--protocol: expected resp or memcached, found '%s'", text);
+    }
+    return OK;
+}
+
 /* Two whole numbers with `between` in the middle. */
 static bool read_pair(const char *text, char between, uint64_t *ret_first, uint64_t *ret_second)
 {
@@ -238,6 +248,7 @@ static enum status set_row(struct options *options, const struct row *row, const
     case SWITCH: return set_switch(options, row, text);
     case OPERATION: return set_operation(options, text);
     case MODE: return set_mode(options, text);
+    case PROTOCOL: return set_protocol(options, text);
     case RATIO: return set_ratio(options, text);
     case SIZES: return set_sizes(options, text);
     case OUTPUT:
@@ -373,9 +384,25 @@ static enum status check_history(struct options *options)
     return OK;
 }
 
+/* What memcached.h can say. */
+static enum status check_memcached(struct options *options)
+{
+    if (!options->memcached) {
+        return OK;
+    }
+    const bool is_mix = options->get_parts + options->set_parts > 0;
+    const bool known = is_mix || options->operation == OP_GET || options->operation == OP_SET ||
+                       options->operation == OP_PING;
+    if (!known || options->history != NULL || options->propagation || options->password != NULL ||
+        options->resp != 2 || options->db != 0 || options->preload_target != NULL) {
+        return refuse(options, "--protocol memcached: get, set, ping, --fill and traces only");
+    }
+    return OK;
+}
+
 static enum status check_whole(struct options *options)
 {
-    if (check_history(options) != OK) {
+    if (check_history(options) != OK || check_memcached(options) != OK) {
         return INVALID;
     }
     bool is_trace = options->trace != NULL;
@@ -390,6 +417,9 @@ static enum status check_whole(struct options *options)
     }
     if (options->preload_target != NULL && !options->preload) {
         return refuse(options, "--preload-target needs --preload");
+    }
+    if (!is_trace && (options->trace_copies != 1 || options->item_size != 0)) {
+        return refuse(options, "--trace-copies and --item-size need --trace");
     }
     if (options->rate > 0 && options->think_ms > 0) {
         return refuse(options, "--think is for a closed loop; --rate makes the loop open");
@@ -443,6 +473,7 @@ enum status options_init(struct options *options)
         .value_min = 32,
         .value_max = 32,
         .size_scale = 1,
+        .trace_copies = 1,
         .writes = 100,
         .strangers = UNSET_COUNT,
         .probe_ms = 40,
@@ -477,7 +508,7 @@ void options_help(FILE *out)
 {
     (void)fputs(
         "Usage: terrace-bench [option]...\n"
-        "Loads a cache server that speaks RESP, measures it, and checks thresholds.\n"
+        "Loads a cache server that speaks RESP or memcached's protocol, measures it, and checks thresholds.\n"
         "\n"
         "A closed loop (default) waits for replies before it sends more, so a slow server is asked less and\n"
         "its worst moments weigh little. --rate makes the loop open: requests are due at fixed times, and a\n"

@@ -34,6 +34,7 @@ enum trace_mode {
 
 struct options {
     char *target;
+    bool memcached; /* its protocol instead of RESP */
     char *user;
     char *password;
     uint64_t resp;
@@ -66,6 +67,8 @@ struct options {
     enum trace_mode trace_mode;
     uint64_t trace_limit;
     bool trace_ttl;
+    uint64_t trace_copies;
+    uint64_t item_size; /* 0: sizes as in the trace */
     double size_scale;
     uint64_t value_least;
     bool preload;

@@ -39,14 +39,20 @@ struct replay {
     bool out_of_memory;
 };
 
-static enum status make_value(const struct options *options, struct buf *value, struct slice key,
-                              uint32_t size)
+static uint64_t value_bytes(const struct options *options, struct slice key, uint32_t size)
 {
     double scaled = (double)size * options->size_scale;
     uint64_t bytes = scaled > (double)LIMIT_BULK ? LIMIT_BULK : (uint64_t)scaled;
-    if (bytes < options->value_least) {
-        bytes = options->value_least;
+    if (options->item_size != 0) {
+        bytes = options->item_size > key.size ? options->item_size - key.size : 0;
     }
+    return bytes < options->value_least ? options->value_least : bytes;
+}
+
+static enum status make_value(const struct options *options, struct buf *value, struct slice key,
+                              uint32_t size)
+{
+    const uint64_t bytes = value_bytes(options, key, size);
     value->size = 0;
     if (buf_reserve(value, bytes) != OK) {
         return NO_MEMORY;
@@ -237,6 +243,17 @@ static void play(struct replay *replay)
     progress_end(&progress);
 }
 
+/* Keys and values of all distinct keys, at the size each first has. */
+static uint64_t footprint(const struct options *options, const struct trace *trace)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < trace->key_count; i++) {
+        const struct slice key = trace_key(trace, i);
+        bytes += key.size + value_bytes(options, key, trace_first(trace, i)->size);
+    }
+    return bytes;
+}
+
 uint32_t replay_calls_max(const struct options *options)
 {
     return options->pipeline > FILL_PIPELINE ? (uint32_t)options->pipeline : FILL_PIPELINE;
@@ -254,6 +271,7 @@ enum status replay_run(const struct options *options, const struct trace *trace,
     result->has_trace = true;
     result->trace_requests = trace->count;
     result->trace_keys = trace->key_count;
+    result->trace_bytes = footprint(options, trace);
     result->interrupted = pool->interrupted;
     result->reconnects = pool->lost_count;
     free(replay.lanes);

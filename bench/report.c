@@ -189,11 +189,15 @@ static json_t *json_options(const struct options *options, const struct result *
     put_count(object, "connections", options->connections);
     put_count(object, "pipeline", options->pipeline);
     put(object, "rate", options->rate > 0 ? json_real(options->rate) : json_null());
-    put_count(object, "resp", options->resp);
+    put(object, "protocol",
+        json_string(options->memcached   ? "memcached"
+                    : options->resp == 3 ? "resp3"
+                                         : "resp2"));
     if (result->has_trace) {
         put(object, "trace", json_string(options->trace));
         put_count(object, "trace_requests", result->trace_requests);
         put_count(object, "trace_keys", result->trace_keys);
+        put_count(object, "trace_bytes", result->trace_bytes);
         return object;
     }
     if (options->get_parts + options->set_parts > 0) {

@@ -20,6 +20,7 @@ struct result {
     bool has_trace;
     uint64_t trace_requests; /* in the trace; the tally says how many of them were replayed */
     uint64_t trace_keys;
+    uint64_t trace_bytes; /* of keys and values, each key once */
 
     bool has_tiers;
     struct tiers tiers_before;

@@ -187,6 +187,22 @@ static enum status add(struct trace *trace, struct slice key, struct trace_reque
     return OK;
 }
 
+static enum status add_copies(struct trace *trace, struct slice key, struct trace_request request)
+{
+    if (trace->copies <= 1) {
+        return add(trace, key, request);
+    }
+    struct buf name = {0};
+    enum status status = buf_append_slice(&name, key);
+    for (uint32_t i = 0; i < trace->copies && status == OK; i++) {
+        name.size = key.size;
+        status = buf_printf(&name, "#%03" PRIu32, i);
+        status = status == OK ? add(trace, buf_slice(&name), request) : status;
+    }
+    buf_done(&name);
+    return status;
+}
+
 static int shown(struct slice text)
 {
     return text.size > SHOWN_MAX ? SHOWN_MAX : (int)text.size;
@@ -227,14 +243,14 @@ enum status trace_add_line(struct trace *trace, const char *name, struct slice l
                         "%s:%" PRIu64 ": ttl: expected 0 to %u seconds, found '%.*s'", name,
                         trace->line, UINT32_MAX, shown(fields[3]), fields[3].data);
     }
-    if (trace->count >= TRACE_REQUESTS_MAX) {
+    if (trace->count >= TRACE_REQUESTS_MAX - trace->copies) {
         return complain(trace, TOO_BIG,
                         "%s:%" PRIu64 ": more than %d requests; --trace-limit reads fewer", name,
                         trace->line, TRACE_REQUESTS_MAX);
     }
     request.size = (uint32_t)size;
     request.ttl_s = (uint32_t)ttl_s;
-    if (add(trace, fields[1], request) != OK) {
+    if (add_copies(trace, fields[1], request) != OK) {
         return complain(trace, NO_MEMORY, "%s:%" PRIu64 ": out of memory", name, trace->line);
     }
     return OK;

@@ -9,6 +9,9 @@
  * it is. The whole trace is read before the first request is sent: decompression must not compete with what is
  * measured. A request takes 16 bytes, a distinct key its own size and about 24.
  *
+ * With `copies`, each line is that many requests, one after the other, for keys of their own: `#000`, `#001` and so on
+ * behind the line's. A policy treats each copy as it would the trace alone with its share of the memory.
+ *
  * Owns:    everything it holds.
  * Threads: read-only after trace_read.
  * Limits:  TRACE_REQUESTS_MAX requests, keys of TRACE_KEY_MAX bytes, values of LIMIT_BULK.
@@ -32,6 +35,7 @@ struct trace_request {
 };
 
 struct trace {
+    uint32_t copies; /* set before reading: so many requests for each line, see above; 0 is 1 */
     struct trace_request *requests;
     uint32_t count;
     uint32_t key_count;

@@ -85,6 +85,23 @@ static void the_last_line_needs_no_line_end_and_blanks_and_comments_are_skipped(
     trace_done(&file.trace);
 }
 
+static void copies_follow_each_other_with_keys_of_their_own(void **state)
+{
+    (void)state;
+    struct trace trace = {.copies = 3};
+    assert_int_equal(trace_add_line(&trace, "t", SLICE_LITERAL("0 a 10 7")), OK);
+    assert_int_equal(trace_add_line(&trace, "t", SLICE_LITERAL("1 a 11 8")), OK);
+    assert_int_equal(trace.count, 6);
+    assert_int_equal(trace.key_count, 3);
+    assert_true(slice_is(trace_key(&trace, 0), "a#000"));
+    assert_true(slice_is(trace_key(&trace, 2), "a#002"));
+    for (uint32_t i = 0; i < trace.count; i++) {
+        assert_int_equal(trace.requests[i].key, i % 3);
+        assert_int_equal(trace.requests[i].size, i < 3 ? 10 : 11);
+    }
+    trace_done(&trace);
+}
+
 static void a_limit_stops_before_the_line_that_would_be_wrong(void **state)
 {
     (void)state;
@@ -200,6 +217,7 @@ int main(void)
         cmocka_unit_test(requests_keep_their_order_and_name_their_keys),
         cmocka_unit_test(a_key_stands_with_the_size_it_first_has),
         cmocka_unit_test(the_last_line_needs_no_line_end_and_blanks_and_comments_are_skipped),
+        cmocka_unit_test(copies_follow_each_other_with_keys_of_their_own),
         cmocka_unit_test(a_limit_stops_before_the_line_that_would_be_wrong),
         cmocka_unit_test(an_error_names_the_file_and_the_line),
         cmocka_unit_test(a_file_that_is_not_there_is_named),

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What measures: its tables have their rows, its counts are those of the servers, and a lie ends the run. No figure is
+judged here."""
+
+import getpass
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from harness import ROOT, START_DEADLINE_S, free_port, until
+
+pytestmark = pytest.mark.own
+
+BENCH = os.environ.get("BENCH", str(ROOT / "build" / "release" / "terrace-bench"))
+LIAR = ROOT / "tests" / "journeys" / "lying_server.py"
+KEYS = 500
+HEAD = ["figure", "ours", "redis-server", "memcached", "ours to redis-server", "goal", "met"]
+
+
+def program(name, *words, expect=0, **env):
+    done = subprocess.run([sys.executable, ROOT / "bench" / name, *map(str, words)], capture_output=True, text=True,
+                          timeout=240, check=False, env={**os.environ, **env})
+    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr[-2000:])
+    return done.stdout if expect == 0 else done.stderr
+
+
+def rows_of(text):
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    assert all(len(row) == len(rows[0]) for row in rows), text
+    return rows[0], rows[2:]
+
+
+def numbers(cells):
+    return [float(number) for cell in cells for number in re.findall(r"-?\d+\.?\d*", cell)]
+
+
+def bench(*words, expect=0):
+    done = subprocess.run([BENCH, "--quiet", "--json", *map(str, words)], capture_output=True, text=True, timeout=60,
+                          check=False)
+    assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout) if done.stdout else done.stderr
+
+
+class Memcached:
+    def __init__(self, stage):
+        self.port = free_port()
+        self.process = stage.run("memcached", ["memcached", "-l", "127.0.0.1", "-p", self.port, "-U", "0", "-u",
+                                               getpass.getuser(), "-m", "64"])
+        until(self.answers, START_DEADLINE_S, "memcached answers")
+
+    def words(self):
+        return "--target", f"127.0.0.1:{self.port}", "--protocol", "memcached"
+
+    def answers(self):
+        return subprocess.run([BENCH, *self.words(), "--quiet", "--op", "ping", "-n", "1", "-c", "1"], capture_output=True,
+                              check=False).returncode == 0
+
+    def stats(self):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as sock:
+            sock.sendall(b"stats\r\n")
+            with sock.makefile("rb") as lines:
+                return {words[1].decode(): words[2].decode() for words in
+                        map(bytes.split, iter(lines.readline, b"END\r\n"))}
+
+
+# --- the tables ---
+
+def test_table_has_a_row_for_every_figure():
+    text = program("compare.py", "--tiny")
+    for words in ("commit ", " cores, Linux ", "Redis server v=", "memcached 1.", "load average before", "load average after"):
+        assert words in text
+    head, rows = rows_of(text)
+    assert head == HEAD
+    figures = [row[0] for row in rows]
+    assert figures[:18] == [f"{op} {size}, P={pipeline}, us of CPU" for size in ("32 B", "1 KiB", "16 KiB")
+                            for op in ("GET", "SET") for pipeline in (1, 16, 64)]
+    for words, count in (("overhead", 4), ("TTL, bytes", 2), (", p50, ms", 1), (", p99, ms", 1), ("thread", 3), ("16 together", 1)):
+        assert len([figure for figure in figures if words in figure]) == count, (words, figures)
+    for figure, ours, *others, ratio, goal, met in rows:
+        alone = "lookup" in figure or "how much faster" in figure or "16 together" in figure
+        assert numbers([ours]) and bool(goal) == bool(met) and met in ("", "yes", "NO"), figure
+        assert alone or all(numbers([other]) for other in others), figure
+        assert alone or "overhead" in figure or all(number > 0 for number in numbers([ours, *others, ratio])), figure
+    assert len([row for row in rows if row[5]]) == 13
+
+
+@pytest.mark.parametrize("liar", ["TERRACED", "MEMCACHED"])
+@pytest.mark.parametrize("lie, found", [("foreign", "failed: wrong values is"), ("miss", "failed: min-hit-ratio is"),
+                                        ("error", "it lies")])
+def test_a_lie_ends_the_run(liar, lie, found):
+    assert found in program("compare.py", "--tiny", "threads", expect=1, LIE=lie, **{liar: str(LIAR)})
+
+
+def test_equal_memory_knows_the_hit_ratio_that_every_policy_has(tmp_path):
+    """Every key is asked for four times in a row: three hits of four, whoever leaves when memory is full."""
+    trace = tmp_path / "four-in-a-row"
+    trace.write_text("".join(f"0 key{number:05} 1000 0\n" for number in range(10_000) for _ in range(4)))
+    text = program("equal_memory.py", "--budget", 2, "--trials", 2, trace)
+    assert "120000 requests, 30000 keys, sizes as in the trace, footprint 29.0 MiB, budget 2.9 MiB; 3 copies" in text
+    head, rows = rows_of(text)
+    assert head[:4] == ["server", "limit, MiB", "RSS grew, MiB", "hit ratio"]
+    assert [row[0].split()[0] for row in rows] == ["ours", "redis-server", "redis-server", "memcached"]
+    for row in rows:
+        assert 0.74 < float(row[3]) <= 0.75, row
+        assert numbers(row[1:3])[0] > 0, row
+
+
+def test_equal_memory_refuses_what_is_no_trace(tmp_path):
+    trace = tmp_path / "empty"
+    trace.write_text("# nothing\n")
+    assert "no request" in program("equal_memory.py", trace, expect=1)
+
+
+# --- memcached's protocol ---
+
+def test_memcached_counts_what_terrace_bench_counts(stage):
+    memcached = Memcached(stage)
+    filled = bench(*memcached.words(), "--fill", "-k", KEYS, "-s", "1-5000", "-c", 4, "-P", 16, "--op", "get", "--check",
+                   "-n", 4000)
+    assert filled["errors"] == filled["wrong_values"] == filled["misses"] == 0
+    missed = bench(*memcached.words(), "-k", KEYS, "--key-prefix", "nobody:", "-c", 2, "-P", 8, "-n", 800)
+    assert missed["hits"] == 0
+    mixed = bench(*memcached.words(), "-k", KEYS, "-s", "1-5000", "-c", 4, "-P", 4, "--ratio", "1:1", "--check", "-n", 2000)
+    assert mixed["errors"] == mixed["wrong_values"] == mixed["misses"] == 0
+    stats = memcached.stats()
+    # A closed loop has asked for a little more than it counts when it ends.
+    for name, counted, asked_beyond in (("get_misses", missed["misses"], 16),
+                                        ("get_hits", filled["hits"] + mixed["hits"], 64 + 16),
+                                        ("cmd_set", KEYS + mixed["writes"], 16)):
+        assert counted <= int(stats[name]) <= counted + asked_beyond, (name, counted, stats[name])
+
+
+def test_memcached_forgets_in_time_and_refuses_what_is_too_big(stage):
+    memcached = Memcached(stage)
+    bench(*memcached.words(), "--fill", "-k", 10, "-t", 1, "--op", "get", "-n", 10)
+
+    def forgotten():
+        return bench(*memcached.words(), "-k", 10, "-n", 100)["hits"] == 0
+    until(forgotten, 10, "a second is over")
+    refused = bench(*memcached.words(), "--op", "set", "-k", 1, "-s", 2 << 20, "-n", 2, "-c", 1, expect=1)
+    assert refused["errors"] == 2 and "object too large" in refused["first_error"]
+
+
+def test_memcached_is_asked_for_nothing_that_it_does_not_know(stage, redis_server):
+    memcached = Memcached(stage)
+    assert "get, set, ping" in bench(*memcached.words(), "--op", "incr", expect=2)
+    assert "does not speak RESP" in bench("--target", f"127.0.0.1:{memcached.port}", "-n", 1, expect=3)
+    assert "does not speak memcached" in bench("--target", f"127.0.0.1:{redis_server.port}", "--protocol", "memcached", "-n", 1,
+                                               expect=3)
