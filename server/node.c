@@ -5,7 +5,6 @@
 #include "server/control.h"
 #include "server/errorstats.h"
 #include "server/latency.h"
-#include "server/machine.h"
 #include "server/sampler.h"
 #include "server/slowlog.h"
 #include "server/worker.h"
@@ -17,10 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-enum {
-    NODE_THREADS_MAX = 8
-};
 
 /* --- settings ------------------------------------------------------------------------------------------------------------ */
 
@@ -144,10 +139,7 @@ static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
 
 static enum status node_open_workers(struct node *node)
 {
-    unsigned count = (unsigned)node->options.threads;
-    if (count == 0) {
-        count = machine_cpus() < NODE_THREADS_MAX ? machine_cpus() : NODE_THREADS_MAX;
-    }
+    const unsigned count = options_threads(&node->options);
     node->workers = calloc(count, sizeof(struct worker *));
     if (node->workers == NULL) {
         return NO_MEMORY;

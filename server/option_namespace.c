@@ -351,6 +351,17 @@ size_t options_memory(const struct options *options)
     return half < gibibyte ? half : gibibyte;
 }
 
+unsigned options_threads(const struct options *options)
+{
+    enum {
+        THREADS_MAX = 8
+    };
+    if (options->threads > 0) {
+        return (unsigned)options->threads;
+    }
+    return machine_cpus() < THREADS_MAX ? machine_cpus() : THREADS_MAX;
+}
+
 static struct namespace_settings settings_of(const char *mode, const char *writers, size_t memory,
                                              const char *policy)
 {
@@ -364,6 +375,7 @@ static struct namespace_settings settings_of(const char *mode, const char *write
 unsigned options_specs(const struct options *options, struct namespace_spec specs[NAMESPACES_MAX])
 {
     const size_t share = memory_share(options);
+    const unsigned threads = options_threads(options);
     size_t rest = options_memory(options);
     for (unsigned i = 0; i < options->namespace_count; i++) {
         const struct namespace_options *ns = &options->namespaces[i];
@@ -372,11 +384,13 @@ unsigned options_specs(const struct options *options, struct namespace_spec spec
         specs[i + 1] = (struct namespace_spec){
             .name = slice_of(ns->name),
             .prefix = slice_of(ns->prefix),
+            .threads = threads,
             .settings = settings_of(ns->mode, ns->writers, memory, ns->policy)};
         specs[i + 1].settings.ttl_ms = ns->ttl;
     }
     specs[0] = (struct namespace_spec){
         .name = SLICE_LITERAL("default"),
+        .threads = threads,
         .settings = settings_of(options->mode, options->writers, rest, options->policy)};
     specs[0].settings.ttl_ms = options->ttl;
     return options->namespace_count + 1;

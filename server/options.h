@@ -109,6 +109,8 @@ enum status options_read_text(struct options *options, const char *file, struct 
 
 /* The budget of the node: `memory`, or what 0 stands for. */
 size_t options_memory(const struct options *options);
+/* Its workers: `threads`, or what 0 stands for. */
+unsigned options_threads(const struct options *options);
 /* The namespaces, `default` first, for tiers/namespace.h; what they point to is in *options. Returns how many. */
 unsigned options_specs(const struct options *options, struct namespace_spec specs[NAMESPACES_MAX]);
 

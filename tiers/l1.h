@@ -50,8 +50,10 @@ struct l1_options {
     /* Another L1 of the same node, whose hash secret and database numbers it takes over: a hash made for one is right in
      * the other, and l1_commit, l1_swap and l1_move may span both. NULL: a new secret. */
     const struct l1 *kin;
-    uint64_t seed;   /* of sampling and table hash, for tests that replay; 0: unpredictable */
-    unsigned shards; /* rounded up to a power of two; 0: by bytes_max (1 per 16 MiB, 1..64) */
+    uint64_t seed;    /* of sampling and table hash, for tests that replay; 0: unpredictable */
+    unsigned threads; /* that will use it; 0: unknown */
+    unsigned
+        shards; /* rounded up to a power of two; 0: 8 per thread, at most 64 and one per 16 MiB */
 };
 
 struct l1_key {

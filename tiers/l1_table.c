@@ -257,15 +257,26 @@ static bool same_key(const struct item *item, uint8_t db, struct slice key)
            memcmp(its.data, key.data, key.size) == 0;
 }
 
+/* The slots that have the tag, as bits. Without a branch for each: which one it is cannot be foretold. */
+NO_SANITIZE static inline unsigned slots_with(const struct l1_bucket *bucket, uint64_t tag)
+{
+    unsigned found = 0;
+    for (unsigned i = 0; i < L1_BUCKET_SLOTS; i++) {
+        const uint64_t slot = __atomic_load_n(&bucket->slots[i], __ATOMIC_RELAXED);
+        found |= (unsigned)(slot >> TAG_SHIFT == tag) << i;
+    }
+    return found;
+}
+
 bool l1_table_find(const struct l1_table *table, uint64_t hash, uint8_t db, struct slice key,
                    struct l1_place *ret_place)
 {
     struct l1_bucket *head = bucket_at(table, index_of(l1_table_buckets(table), hash));
     uint64_t tag = tag_of(hash);
     for (struct l1_bucket *node = head; node != NULL; node = next_of(node)) {
-        for (unsigned i = 0; i < L1_BUCKET_SLOTS; i++) {
-            uint64_t slot = node->slots[i];
-            if (slot >> TAG_SHIFT == tag && same_key(slot_item(table->arena, slot), db, key)) {
+        for (unsigned left = slots_with(node, tag); left != 0; left &= left - 1) {
+            const unsigned i = (unsigned)__builtin_ctz(left);
+            if (same_key(slot_item(table->arena, node->slots[i]), db, key)) {
                 *ret_place =
                     (struct l1_place){.head = head, .node = node, .slot = i, .arena = table->arena};
                 return true;
@@ -479,13 +490,14 @@ NO_SANITIZE void l1_table_prefetch_items(const struct l1_table *table, uint64_t 
 {
     const struct l1_bucket *bucket = bucket_maybe(table, hash);
     uint64_t tag = tag_of(hash);
-    for (unsigned i = 0; i < L1_BUCKET_SLOTS && bucket != NULL; i++) {
-        uint64_t slot = __atomic_load_n(&bucket->slots[i], __ATOMIC_RELAXED);
-        if (slot >> TAG_SHIFT == tag) {
-            /* Two lines: header and key, and the value, of an item of common size. */
-            const char *item = (const char *)arena_at(table->arena, (uint32_t)slot);
-            __builtin_prefetch(item);
-            __builtin_prefetch(item + CACHE_LINE);
-        }
+    if (bucket == NULL) {
+        return;
+    }
+    for (unsigned left = slots_with(bucket, tag); left != 0; left &= left - 1) {
+        uint64_t slot = __atomic_load_n(&bucket->slots[__builtin_ctz(left)], __ATOMIC_RELAXED);
+        /* Two lines: header and key, and the value, of an item of common size. */
+        const char *item = (const char *)arena_at(table->arena, (uint32_t)slot);
+        __builtin_prefetch(item);
+        __builtin_prefetch(item + CACHE_LINE);
     }
 }

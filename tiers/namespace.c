@@ -105,6 +105,7 @@ static struct namespace *namespace_new(const struct namespace_spec *spec, const 
     ns->prefix = (struct slice){ns->prefix_bytes, spec->prefix.size};
     ns->l1 = l1_new(&(struct l1_options){.bytes_max = spec->settings.memory,
                                          .policy = spec->settings.policy,
+                                         .threads = spec->threads,
                                          .kin = kin,
                                          .seed = seed});
     if (ns->l1 == NULL) {

@@ -55,6 +55,7 @@ struct namespace_settings {
 struct namespace_spec {
     struct slice name;
     struct slice prefix; /* empty: `default`, which is the first and only one such */
+    unsigned threads;    /* that will use it; 0: unknown */
     struct namespace_settings settings;
 };
 

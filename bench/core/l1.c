@@ -96,7 +96,7 @@ static void put(struct l1 *l1, uint64_t number, const struct shape *shape)
 
 static struct l1 *l1_of(size_t bytes_max)
 {
-    struct l1 *l1 = l1_new(&(struct l1_options){.bytes_max = bytes_max});
+    struct l1 *l1 = l1_new(&(struct l1_options){.bytes_max = bytes_max, .threads = 1});
     if (l1 == NULL) {
         fprintf(stderr, "bench_l1: no memory\n");
         exit(1);

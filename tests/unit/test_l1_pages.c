@@ -283,6 +283,29 @@ static void without_memory_what_stands_stays(void **state)
     }
 }
 
+static unsigned shards_of(size_t bytes_max, unsigned threads)
+{
+    struct l1 *l1 = l1_new(&(struct l1_options){.bytes_max = bytes_max, .threads = threads});
+    assert_non_null(l1);
+    const unsigned shards = l1->shard_count;
+    l1_free(l1);
+    return shards;
+}
+
+static void there_are_as_many_shards_as_threads_and_memory_need(void **state)
+{
+    (void)state;
+    const size_t mebibyte = 1 << 20;
+    assert_int_equal(shards_of(4096 * mebibyte, 1), 8);
+    assert_int_equal(shards_of(4096 * mebibyte, 2), 16);
+    assert_int_equal(shards_of(4096 * mebibyte, 128), 64);
+    assert_int_equal(shards_of(4096 * mebibyte, 0), 64); /* unknown */
+    assert_int_equal(shards_of(64 * mebibyte, 2), 4);    /* each wants 16 MiB */
+    assert_int_equal(shards_of(mebibyte, 2), 1);
+    assert_int_equal(shards_of(262144 * mebibyte, 1),
+                     32); /* none has handles for more than 16 GiB */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +315,7 @@ int main(void)
         cmocka_unit_test(what_was_held_moves_when_it_is_let_go),
         cmocka_unit_test(what_is_held_does_not_move),
         cmocka_unit_test(times_far_apart_are_exact),
+        cmocka_unit_test(there_are_as_many_shards_as_threads_and_memory_need),
         cmocka_unit_test(without_memory_what_stands_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
