@@ -525,8 +525,10 @@ void conn_flush(struct conn *conn, size_t limit)
             conn_close(conn);
             return;
         }
-        conn->send_blocked =
-            status == AGAIN; /* full, or the limit was reached: when it is writable */
+        conn->send_blocked = status == AGAIN;
+        if (status == PENDING) {
+            worker_mark_unsent(conn->worker, conn);
+        }
         metrics_add(conn->worker->metrics, M_BYTES_OUT, before - conn->reply.out.size);
         if (conn->reply.out.size < before) {
             conn->session.active_at_ms = conn->worker->now_ms;

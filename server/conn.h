@@ -76,7 +76,7 @@ struct conn {
     int events;            /* what the poll handle watches */
     bool send_blocked;     /* the last write did not take all: more when the socket is writable */
     struct list in_worker; /* worker->conns */
-    struct list in_dirty;  /* worker->dirty: something to flush */
+    struct list in_dirty;  /* worker->dirty: something to flush; or worker->unsent */
     struct list in_taken;  /* worker->taken: read something that is not settled yet */
     struct list in_woken;  /* worker->woken: its last hold went */
 

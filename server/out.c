@@ -17,11 +17,17 @@ enum {
 
 struct out_chunk {
     struct out_chunk *next;
-    struct item *item; /* attached: the bytes lie in it; else NULL and they lie in `room` */
-    const char *bytes;
     size_t start; /* sent so far */
     size_t end;   /* filled so far */
-    char room[];  /* OUT_CHUNK_SIZE bytes; none when attached */
+    char room[OUT_CHUNK_SIZE];
+};
+
+struct out_value {
+    struct out_value *next;
+    struct item *item;
+    size_t size;
+    struct slice rest; /* what is not sent */
+    size_t before;     /* bytes of text between the value ahead and this one */
 };
 
 void out_pool_done(struct out_pool *pool)
@@ -41,14 +47,13 @@ static struct out_chunk *out_chunk_new(struct out_pool *pool)
         pool->spare = chunk->next;
         pool->count--;
     } else {
-        chunk = malloc(sizeof(*chunk) + OUT_CHUNK_SIZE);
+        chunk = malloc(sizeof(*chunk));
         if (chunk == NULL) {
             return NULL;
         }
     }
+    pool->chunks++;
     chunk->next = NULL;
-    chunk->item = NULL;
-    chunk->bytes = chunk->room;
     chunk->start = 0;
     chunk->end = 0;
     return chunk;
@@ -56,10 +61,8 @@ static struct out_chunk *out_chunk_new(struct out_pool *pool)
 
 static void out_chunk_free(struct out_pool *pool, struct out_chunk *chunk)
 {
-    if (chunk->item != NULL) {
-        item_release(chunk->item);
-        free(chunk);
-    } else if (pool->count >= OUT_POOL_CHUNKS) {
+    pool->chunks--;
+    if (pool->count >= OUT_POOL_CHUNKS) {
         free(chunk);
     } else {
         chunk->next = pool->spare;
@@ -73,14 +76,37 @@ void out_init(struct out *out, struct out_pool *pool)
     *out = (struct out){.pool = pool};
 }
 
+static void out_drop_chunk(struct out *out)
+{
+    struct out_chunk *chunk = out->head;
+    out->head = chunk->next;
+    if (out->head == NULL) {
+        out->tail = NULL;
+    }
+    out_chunk_free(out->pool, chunk);
+}
+
+static void out_drop_value(struct out *out)
+{
+    struct out_value *value = out->values;
+    out->values = value->next;
+    if (out->values == NULL) {
+        out->last = NULL;
+    }
+    out->pool->held -= value->size;
+    item_release(value->item);
+    free(value);
+}
+
 void out_done(struct out *out)
 {
     while (out->head != NULL) {
-        struct out_chunk *chunk = out->head;
-        out->head = chunk->next;
-        out_chunk_free(out->pool, chunk);
+        out_drop_chunk(out);
     }
-    out->tail = NULL;
+    while (out->values != NULL) {
+        out_drop_value(out);
+    }
+    out->after = 0;
     out->size = 0;
 }
 
@@ -98,7 +124,7 @@ static void out_link(struct out *out, struct out_chunk *chunk)
 static struct out_chunk *out_tail_with(struct out *out, size_t size)
 {
     struct out_chunk *tail = out->tail;
-    if (tail != NULL && tail->item == NULL && OUT_CHUNK_SIZE - tail->end >= size) {
+    if (tail != NULL && OUT_CHUNK_SIZE - tail->end >= size) {
         return tail;
     }
     tail = out_chunk_new(out->pool);
@@ -120,6 +146,7 @@ void out_commit(struct out *out, size_t size)
 {
     CHECK(out->tail != NULL && out->tail->end + size <= OUT_CHUNK_SIZE);
     out->tail->end += size;
+    out->after += size;
     out->size += size;
 }
 
@@ -135,6 +162,7 @@ void out_append(struct out *out, const void *data, size_t size)
         part = part < size ? part : size;
         memcpy(tail->room + tail->end, from, part);
         tail->end += part;
+        out->after += part;
         out->size += part;
         from += part;
         size -= part;
@@ -143,14 +171,39 @@ void out_append(struct out *out, const void *data, size_t size)
 
 void out_attach(struct out *out, struct item *item, struct slice bytes)
 {
-    struct out_chunk *chunk = malloc(sizeof(*chunk));
-    if (chunk == NULL) {
+    struct out_value *value = malloc(sizeof(*value));
+    if (value == NULL) {
         out->broken = true;
         return;
     }
-    *chunk = (struct out_chunk){.item = item_ref(item), .bytes = bytes.data, .end = bytes.size};
-    out_link(out, chunk);
+    CHECK(bytes.size > 0);
+    *value = (struct out_value){
+        .item = item_ref(item), .size = bytes.size, .rest = bytes, .before = out->after};
+    if (out->last == NULL) {
+        out->values = value;
+    } else {
+        out->last->next = value;
+    }
+    out->last = value;
+    out->after = 0;
     out->size += bytes.size;
+    out->pool->held += bytes.size;
+}
+
+static void out_move_values(struct out *to, struct out *from)
+{
+    if (from->values == NULL) {
+        to->after += from->after;
+        return;
+    }
+    from->values->before += to->after;
+    if (to->last == NULL) {
+        to->values = from->values;
+    } else {
+        to->last->next = from->values;
+    }
+    to->last = from->last;
+    to->after = from->after;
 }
 
 /* A chunk that fits behind the last one is copied there: otherwise each of a million answers of five bytes would keep
@@ -160,20 +213,20 @@ static void out_merge(struct out *to, struct out *from)
     struct out_chunk *tail = to->tail;
     struct out_chunk *chunk = from->head;
     size_t waits = chunk->end - chunk->start;
-    if (tail == NULL || tail->item != NULL || chunk->item != NULL ||
-        waits > OUT_CHUNK_SIZE - tail->end) {
+    if (tail == NULL || waits > OUT_CHUNK_SIZE - tail->end) {
         return;
     }
     memcpy(tail->room + tail->end, chunk->room + chunk->start, waits);
     tail->end += waits;
-    from->head = chunk->next;
-    out_chunk_free(from->pool, chunk);
+    out_drop_chunk(from);
 }
 
 void out_move(struct out *to, struct out *from)
 {
+    CHECK(to->pool == from->pool); /* which counts what they hold */
+    to->size += from->size;
+    out_move_values(to, from);
     if (from->head != NULL) {
-        to->size += from->size;
         out_merge(to, from);
     }
     if (from->head != NULL) {
@@ -184,46 +237,113 @@ void out_move(struct out *to, struct out *from)
     *from = (struct out){.pool = from->pool};
 }
 
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static void out_sent_text(struct out *out, size_t size)
+{
+    if (out->values != NULL) {
+        out->values->before -= size;
+    } else {
+        out->after -= size;
+    }
+    while (size > 0) {
+        struct out_chunk *chunk = out->head;
+        size_t part = least(size, chunk->end - chunk->start);
+        chunk->start += part;
+        size -= part;
+        if (chunk->start == chunk->end) {
+            out_drop_chunk(out);
+        }
+    }
+}
+
 static void out_sent(struct out *out, size_t size)
 {
     out->size -= size;
-    while (out->head != NULL) {
-        struct out_chunk *chunk = out->head;
-        size_t waits = chunk->end - chunk->start;
-        if (size < waits) {
-            chunk->start += size;
-            return;
+    while (size > 0) {
+        struct out_value *value = out->values;
+        size_t part = least(size, value != NULL ? value->before : out->after);
+        out_sent_text(out, part);
+        size -= part;
+        if (size == 0) {
+            break;
         }
-        size -= waits;
-        out->head = chunk->next;
-        out_chunk_free(out->pool, chunk);
+        part = least(size, value->rest.size);
+        value->rest.data += part;
+        value->rest.size -= part;
+        size -= part;
+        if (value->rest.size == 0) {
+            out_drop_value(out);
+        }
     }
-    out->tail = NULL;
 }
 
-/* The first `limit` bytes, or as many as fit in OUT_IOVECS parts. Returns how many parts. */
-static size_t out_parts(const struct out *out, size_t limit, struct iovec parts[OUT_IOVECS])
+/* Parts of one system call. */
+struct out_parts {
+    struct iovec at[OUT_IOVECS];
+    size_t count;
+    size_t room; /* bytes that may follow */
+};
+
+static void parts_add(struct out_parts *parts, const char *bytes, size_t size)
 {
-    size_t count = 0;
-    for (struct out_chunk *chunk = out->head; chunk != NULL && count < OUT_IOVECS && limit > 0;
-         chunk = chunk->next) {
-        const char *bytes = chunk->bytes + chunk->start;
-        size_t size = chunk->end - chunk->start;
-        size = size < limit ? size : limit;
-        memcpy(&parts[count].iov_base, &bytes,
-               sizeof(bytes)); /* sendmsg only reads; iovec has no const */
-        parts[count].iov_len = size;
-        limit -= size;
-        count++;
+    size = least(size, parts->room);
+    /* sendmsg only reads; iovec has no const */
+    memcpy(&parts->at[parts->count].iov_base, &bytes, sizeof(bytes));
+    parts->at[parts->count].iov_len = size;
+    parts->room -= size;
+    parts->count++;
+}
+
+static bool parts_full(const struct out_parts *parts)
+{
+    return parts->room == 0 || parts->count == OUT_IOVECS;
+}
+
+/* The next `size` bytes of text, from `*offset` of `*chunk` on, which go on behind them. */
+static void parts_add_text(struct out_parts *parts, const struct out_chunk **chunk, size_t *offset,
+                           size_t size)
+{
+    while (size > 0 && !parts_full(parts)) {
+        size_t part = least(size, (*chunk)->end - *offset);
+        parts_add(parts, (*chunk)->room + *offset, part);
+        size -= part;
+        *offset += part;
+        if (*offset == (*chunk)->end && (*chunk)->next != NULL) {
+            *chunk = (*chunk)->next;
+            *offset = (*chunk)->start;
+        }
     }
-    return count;
+}
+
+/* The first `limit` bytes, or as many as fit in OUT_IOVECS parts. */
+static void out_gather(const struct out *out, size_t limit, struct out_parts *parts)
+{
+    const struct out_chunk *chunk = out->head;
+    size_t offset = chunk != NULL ? chunk->start : 0;
+    const struct out_value *value = out->values;
+    parts->count = 0;
+    parts->room = limit;
+    for (; value != NULL && !parts_full(parts); value = value->next) {
+        parts_add_text(parts, &chunk, &offset, value->before);
+        if (!parts_full(parts)) {
+            parts_add(parts, value->rest.data, value->rest.size);
+        }
+    }
+    if (value == NULL) {
+        parts_add_text(parts, &chunk, &offset, out->after);
+    }
 }
 
 enum status out_send(struct out *out, int fd, size_t limit)
 {
     while (out->size > 0 && limit > 0) {
-        struct iovec parts[OUT_IOVECS];
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = out_parts(out, limit, parts)};
+        struct out_parts parts;
+        out_gather(out, limit, &parts);
+        struct msghdr message = {.msg_iov = parts.at, .msg_iovlen = parts.count};
         ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && errno == EINTR) {
             continue;
@@ -234,5 +354,5 @@ enum status out_send(struct out *out, int fd, size_t limit)
         out_sent(out, (size_t)sent);
         limit -= (size_t)sent;
     }
-    return out->size == 0 ? OK : AGAIN;
+    return out->size == 0 ? OK : PENDING;
 }

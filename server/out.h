@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* out.h -- bytes on their way to a socket: a chain of chunks.
+/* out.h -- bytes on their way to a socket: text in a chain of chunks, and values that stand in it.
  *
  * Replies of a whole wake-up gather here and leave in one system call. Small pieces are copied into chunks of the
- * worker's pool; large values are attached by reference and never copied.
+ * worker's pool; large values are attached by reference and never copied. A value knows how much text goes ahead of it,
+ * so that the text around values shares its chunks:
  *
- *      [ "$5\r\nhello\r\n+OK\r\n$70000\r\n" ] -> [ item, 70000 bytes ] -> [ "\r\n:1\r\n" ]
+ *      text     "$5\r\nhello\r\n+OK\r\n$70000\r\n" | "\r\n:1\r\n$5000\r\n" | "\r\n"
+ *      values                                  item, 70000 bytes      item, 5000 bytes
+ *
+ * An item that an answer refers to stays as it is, whatever becomes of its key, and its memory counts as L1's. The pool
+ * counts how much is held so.
  *
  * Owns:    its chunks, and one reference to each attached item, until they are sent or out_done.
  * Threads: one loop's.
@@ -21,19 +26,26 @@ enum {
 };
 
 struct out_chunk;
+struct out_value;
 
 /* Spare chunks of one loop, so that a reply costs no malloc. */
 struct out_pool {
     struct out_chunk *spare;
     unsigned count;
+    size_t chunks; /* in use */
+    size_t
+        held; /* bytes of the values that its outs refer to; one that two refer to counts twice */
 };
 void out_pool_done(struct out_pool *pool);
 
 struct out {
     struct out_pool *pool;
-    struct out_chunk *head;
+    struct out_chunk *head; /* text */
     struct out_chunk *tail;
-    size_t size; /* bytes waiting */
+    struct out_value *values; /* in their order */
+    struct out_value *last;
+    size_t after; /* bytes of text behind the last value */
+    size_t size;  /* bytes waiting, text and values */
     bool broken;
 };
 
@@ -48,8 +60,8 @@ void out_attach(struct out *out, struct item *item,
                 struct slice bytes);             /* bytes lie in item; takes a reference */
 void out_move(struct out *to, struct out *from); /* all of `from` to the end of `to` */
 
-/* Writes what the socket takes at once, `limit` bytes at most. OK: nothing is left; AGAIN: the socket is full or the limit
- * reached, go on when it is writable; CLOSE: the peer is gone. */
+/* Writes what the socket takes at once, `limit` bytes at most. OK: nothing is left; PENDING: the limit was reached; AGAIN:
+ * the socket is full, go on when it is writable; CLOSE: the peer is gone. */
 enum status out_send(struct out *out, int fd, size_t limit) MUST_USE;
 
 #endif

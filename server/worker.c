@@ -112,6 +112,14 @@ void worker_mark_woken(struct worker *worker, struct conn *conn)
     }
 }
 
+void worker_mark_unsent(struct worker *worker, struct conn *conn)
+{
+    if (list_empty(&conn->in_dirty) && conn->state != CONN_CLOSED) {
+        list_push_back(&worker->unsent, &conn->in_dirty);
+        (void)uv_idle_start(&worker->idle, worker_on_idle);
+    }
+}
+
 /* --- strict: waiting for all nodes ---------------------------------------------------------------------------------------- */
 
 /* All who come in one turn of the loop share one wait, so that pipelines of writes do not use up LIMIT_WAITERS. */
@@ -215,7 +223,6 @@ static void worker_take_woken(struct worker *worker)
     struct list woken;
     list_init(&woken);
     list_splice_back(&woken, &worker->woken);
-    (void)uv_idle_stop(&worker->idle);
     while (!list_empty(&woken)) {
         struct conn *conn = LIST_ENTRY(woken.next, struct conn, in_woken);
         list_remove(&conn->in_woken);
@@ -226,11 +233,13 @@ static void worker_take_woken(struct worker *worker)
 static void worker_on_check(uv_check_t *check)
 {
     struct worker *worker = check->data;
+    (void)uv_idle_stop(&worker->idle);
     worker_run_batch(worker);
     if (!list_empty(&worker->woken)) {
         worker_take_woken(worker);
         worker_run_batch(worker);
     }
+    list_splice_back(&worker->dirty, &worker->unsent);
     worker_flush(worker);
 }
 
@@ -402,6 +411,7 @@ static void worker_init_replies(struct worker *worker)
     request_reader_init(&worker->reader);
     list_init(&worker->conns);
     list_init(&worker->dirty);
+    list_init(&worker->unsent);
     list_init(&worker->taken);
     list_init(&worker->woken);
     list_init(&worker->confirms);

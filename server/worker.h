@@ -7,7 +7,7 @@
  *               every readable link: replies land, answers are written
  *      check    the clock is read once; the batch is executed in each connection's order; links, then connections are
  *               flushed: one write each, of LIMIT_SEND bytes or a larger part of LIMIT_SEND_TURN; what is left follows
- *               when the socket is writable, in a later turn
+ *               in the next turn, or, of what the socket did not take, when it is writable
  *
  * A batch that is full is executed early, then reading goes on.
  *
@@ -65,9 +65,10 @@ struct worker {
     bool started;
     struct list conns;
     struct list dirty;
+    struct list unsent; /* have had their share of this turn: dirty in the next */
     struct list taken;
     struct list woken;
-    uv_idle_t idle; /* runs while somebody is woken, so that the loop does not sleep */
+    uv_idle_t idle; /* runs while somebody is woken or unsent, so that the loop does not sleep */
     struct request_reader reader; /* for requests that arrive whole */
     struct batch batch;
     char *read_memory;
@@ -133,5 +134,6 @@ void worker_execute(struct worker *worker);
 void worker_run_batch(struct worker *worker);
 void worker_mark_dirty(struct worker *worker, struct conn *conn);
 void worker_mark_woken(struct worker *worker, struct conn *conn);
+void worker_mark_unsent(struct worker *worker, struct conn *conn);
 
 #endif
