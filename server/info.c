@@ -129,7 +129,7 @@ static void info_memory_allocator(struct info *info, const struct memory_report 
     info_line(info, "mem_clients_normal:0");
     info_line(info, "mem_cluster_links:0");
     info_line(info, "mem_aof_buffer:0");
-    info_line(info, "mem_allocator:libc");
+    info_line(info, "mem_allocator:arena,libc");
     info_line(info, "active_defrag_running:0");
     info_line(info, "lazyfree_pending_objects:0");
     info_line(info, "lazyfreed_objects:0");

@@ -65,7 +65,7 @@ void arena_free_raw(struct arena *arena, void *memory);
 
 struct arena *arena_of(const void *cell);
 size_t arena_cell_size(const void *cell); /* its share of what arena_bytes counts, at least */
-/* Times in cells are told from here on, so that they take 4 bytes: set once, by the first. */
+/* Times in cells are told from here on, so that they take few bytes. Set once; 0: not yet. */
 int64_t arena_base_ms(const struct arena *arena);
 void arena_set_base_ms(struct arena *arena, int64_t base_ms);
 

@@ -11,58 +11,60 @@
 
 enum {
     ALLOCATOR_HEADER = 8, /* glibc keeps the size of a block in the word before it */
-    BASE_BEFORE_LOG = 30, /* the base lies 2^30 ms, 12 days, before the first time told from it */
+    TIME_NEAR = 4,        /* bytes of a part of times from the base on */
+    TIME_FAR = 5,
 };
+
+#define ITEM_REFS_MAX (UINT32_C(1) << 31)
 
 int64_t item_time(const struct item *item, const unsigned char *at, unsigned part)
 {
-    if (part == sizeof(uint32_t)) {
-        uint32_t since_base;
-        memcpy(&since_base, at, sizeof since_base);
-        return arena_base_ms(arena_of(item)) + since_base;
-    }
     int64_t time_ms;
-    memcpy(&time_ms, at, sizeof time_ms);
-    return time_ms;
+    uint32_t since_base;
+    if (part == sizeof time_ms) {
+        memcpy(&time_ms, at, sizeof time_ms);
+        return time_ms;
+    }
+    memcpy(&since_base, at, sizeof since_base);
+    const int64_t high = part == TIME_FAR ? (int64_t)at[TIME_NEAR] << (TIME_NEAR * 8) : 0;
+    return arena_base_ms(arena_of(item)) + high + since_base;
 }
 
-/* Of a time, in words of 4 bytes. `arena` NULL: there is no base. */
-static unsigned time_words(struct arena *arena, int64_t time_ms)
+/* How a time is told, as flags say it. `arena` NULL: there is no base. */
+static unsigned time_code(const struct arena *arena, int64_t time_ms)
 {
     if (time_ms == 0) {
         return 0;
     }
-    if (arena == NULL) {
-        return 2;
-    }
-    if (arena_base_ms(arena) == 0) {
-        arena_set_base_ms(arena, time_ms - (INT64_C(1) << BASE_BEFORE_LOG));
+    if (arena == NULL || arena_base_ms(arena) == 0) {
+        return 3;
     }
     uint64_t since_base = (uint64_t)time_ms - (uint64_t)arena_base_ms(arena);
-    return since_base <= UINT32_MAX ? 1 : 2;
+    if (since_base >> (TIME_NEAR * 8) == 0) {
+        return 1;
+    }
+    return since_base >> (TIME_FAR * 8) == 0 ? 2 : 3;
 }
 
 static unsigned char *time_write(const struct arena *arena, unsigned char *at, unsigned part,
                                  int64_t time_ms)
 {
-    if (part == sizeof(uint32_t)) {
-        uint32_t since_base = (uint32_t)(time_ms - arena_base_ms(arena));
-        memcpy(at, &since_base, sizeof since_base);
-    } else if (part > 0) {
-        memcpy(at, &time_ms, sizeof time_ms);
+    if (part > 0) {
+        const int64_t told_ms = part == sizeof time_ms ? time_ms : time_ms - arena_base_ms(arena);
+        memcpy(at, &told_ms, part); /* the low bytes come first on this machine */
     }
     return at + part;
 }
 
-static unsigned flags_of(struct arena *arena, const struct item_spec *spec)
+static unsigned flags_of(const struct arena *arena, const struct item_spec *spec)
 {
     const unsigned value_log = spec->value_size <= UINT8_MAX    ? 0
                                : spec->value_size <= UINT16_MAX ? 1
                                                                 : 2;
     return spec->db | (spec->is_claim ? ITEM_CLAIM : 0u) | (unsigned)spec->look << ITEM_LOOK_SHIFT |
            (spec->capped ? ITEM_CAPPED : 0u) |
-           time_words(arena, spec->expire_at_ms) << ITEM_EXPIRY_SHIFT |
-           time_words(arena, spec->stamped_at_ms) << ITEM_STAMP_SHIFT |
+           time_code(arena, spec->expire_at_ms) << ITEM_EXPIRY_SHIFT |
+           time_code(arena, spec->stamped_at_ms) << ITEM_STAMP_SHIFT |
            (spec->key.size > UINT8_MAX ? 1u << ITEM_WIDE_KEY_SHIFT : 0u) |
            value_log << ITEM_VALUE_SHIFT | (arena == NULL ? ITEM_LOOSE : 0u);
 }
@@ -83,7 +85,7 @@ static struct item *build(struct arena *arena, const struct item_spec *spec)
     const uint16_t key_size = (uint16_t)spec->key.size;
     const uint32_t value_size = (uint32_t)spec->value_size;
     unsigned char *at = item->rest;
-    memcpy(at, &key_size, item_key_part(flags)); /* the low bytes come first on this machine */
+    memcpy(at, &key_size, item_key_part(flags));
     at += item_key_part(flags);
     memcpy(at, &value_size, item_value_part(flags));
     at += item_value_part(flags);
@@ -144,7 +146,8 @@ void item_set_db(struct item *item, uint8_t db)
 
 struct item *item_ref(struct item *item)
 {
-    atomic_fetch_add_explicit(&item->refs, 1, memory_order_relaxed);
+    /* Each is in somebody's hands, so that more than a few million are a leak; at 2^32 it would be used after it is free. */
+    CHECK(atomic_fetch_add_explicit(&item->refs, 1, memory_order_relaxed) < ITEM_REFS_MAX);
     return item;
 }
 

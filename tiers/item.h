@@ -3,11 +3,11 @@
  *
  * Everything is one allocation, as small as its parts allow (bytes; the parts in brackets are there if they are needed):
  *
- *      4 references   2 flags   1|2 key size   1|2|4 value size   [4|8 expiry]   [4|8 stamp]   key   value
+ *      4 references   2 flags   1|2 key size   1|2|4 value size   [4|5|8 expiry]   [4|5|8 stamp]   key   value
  *
- * so 8 bytes for a short key and value that do not expire, and a cell of an arena has no header of its own. Times take 4
- * bytes if they lie within 49 days after the arena's base, to the millisecond; else 8. Once it is in L1 an item never
- * changes; whoever changes a key builds another. Replies may therefore borrow the value of an item they hold a reference
+ * so 8 bytes for a short key and value that do not expire, and a cell of an arena has no header of its own. Times are
+ * exact to the millisecond: 4 bytes if they lie within 49 days after the arena's base, 5 within 34 years, else, or if the
+ * arena has no base, 8. Once it is in L1 an item never changes; whoever changes a key builds another. Replies may therefore borrow the value of an item they hold a reference
  * to, on any thread, for as long as they like. L1 itself may move an item that nobody else refers to (arena.h).
  *
  * Owns:    its bytes. item_ref / item_release count owners; the last release frees.
@@ -45,7 +45,7 @@ enum {
     ITEM_CLAIM = 1 << 4, /* L1's own: no value */
     ITEM_LOOK_SHIFT = 5,
     ITEM_CAPPED = 1 << 7,
-    ITEM_EXPIRY_SHIFT = 8, /* size of that part in words of 4 bytes */
+    ITEM_EXPIRY_SHIFT = 8, /* 0 to 3: that part has 0, 4, 5 or 8 bytes */
     ITEM_STAMP_SHIFT = 10,
     ITEM_WIDE_KEY_SHIFT = 12,
     ITEM_VALUE_SHIFT = 13, /* logarithm of the size of that part */
@@ -73,8 +73,8 @@ char *item_value_room(struct item *item);
 struct item *item_write(struct item *item, struct slice value);
 void item_set_db(struct item *item, uint8_t db); /* before it stands anywhere */
 
-struct item *item_ref(struct item *item);                     /* returns its argument */
-void item_release(struct item *item);                         /* NULL is fine */
+struct item *item_ref(struct item *item); /* returns its argument; fewer than 2^31 */
+void item_release(struct item *item);     /* NULL is fine */
 void item_release_in(struct arena *arena, struct item *item); /* the same, by the arena's owner */
 
 /* A reference, if there is just one other: not to one that is gone, whose bytes say nothing. */
@@ -112,13 +112,17 @@ static inline unsigned item_value_part(unsigned flags)
 {
     return 1u << (flags >> ITEM_VALUE_SHIFT & 3);
 }
+static inline unsigned item_time_part(unsigned code)
+{
+    return 0x8540u >> (code & 3) * 4 & 15;
+}
 static inline unsigned item_expiry_part(unsigned flags)
 {
-    return (flags >> ITEM_EXPIRY_SHIFT & 3) * 4;
+    return item_time_part(flags >> ITEM_EXPIRY_SHIFT);
 }
 static inline unsigned item_stamp_part(unsigned flags)
 {
-    return (flags >> ITEM_STAMP_SHIFT & 3) * 4;
+    return item_time_part(flags >> ITEM_STAMP_SHIFT);
 }
 static inline unsigned item_sizes(unsigned flags) /* and where times begin */
 {

@@ -47,6 +47,7 @@ static enum status claim_install(const struct l1 *l1, struct l1_shard *shard,
                                  const struct l1_key *key, const struct l1_place *place,
                                  const struct l1_ask *ask, struct l1_claim *ret_claim)
 {
+    l1_tell_time(shard, ask->now_ms);
     struct item *claim = claim_new(shard, key);
     if (claim == NULL) {
         return NO_MEMORY;
@@ -98,7 +99,9 @@ static void claim_report(const struct item *claim, struct l1_claim *ret_claim)
 static bool claim_joinable(const struct item *claim, const struct l1_ask *ask)
 {
     struct l1_claim_body body = l1_claim_read(claim);
-    return body.generation == ask->generation && ask->now_ms - body.issued_at_ms < ask->join_ms;
+    const int64_t age_ms = ask->now_ms - body.issued_at_ms;
+    /* Somebody may have read the clock a little later than who asks now, but not by that much. */
+    return body.generation == ask->generation && age_ms < ask->join_ms && age_ms > -ask->join_ms;
 }
 
 static void ask_serve(struct l1_shard *shard, const struct l1_place *place, struct item *item,

@@ -50,6 +50,7 @@ static struct l1_shard *shard_at(const struct commit *commit, size_t i)
 static enum status apply(struct l1_shard *shard, const struct l1_change *change, int64_t now_ms)
 {
     struct l1_place place;
+    l1_tell_time(shard, now_ms);
     bool found = l1_find(change->l1, shard, &change->key, &place);
     struct item *before = found ? l1_place_item(&place) : NULL;
     struct item *item = change->item;

@@ -34,6 +34,9 @@ static void bring_home(struct l1 *l1, const struct item *item, uint32_t word)
 {
     uint64_t hash = l1_hash(l1, item_key(item));
     struct l1_shard *shard = l1_lock(l1, hash);
+    if (arena_base_ms(shard->arena) == 0) {
+        arena_set_base_ms(shard->arena, arena_base_ms(arena_of(item)));
+    }
     struct item *copy = item_copy_in(shard->arena, item);
     if (copy != NULL && l1_insert(shard, hash, copy, word) != OK) {
         item_release_in(shard->arena, copy);

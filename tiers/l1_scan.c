@@ -407,7 +407,8 @@ static bool sweep_is_due(struct l1_shard *shard, int64_t now_ms)
     if (shard->sweep_cursor != 0) {
         return true;
     }
-    if (!anything_expires(shard) && now_ms - shard->pass_began_ms < POLICY_SETTLE_MS / 2) {
+    const int64_t since_ms = now_ms - shard->pass_began_ms;
+    if (!anything_expires(shard) && since_ms >= 0 && since_ms < POLICY_SETTLE_MS / 2) {
         return false;
     }
     shard->pass_began_ms = now_ms;
@@ -419,6 +420,7 @@ static unsigned sweep_shard(struct l1 *l1, struct l1_shard *shard, int64_t now_m
     unsigned went = 0;
     struct ttl_sample sample = {{0}, {0}};
     l1_lock_shard(shard);
+    l1_tell_time(shard, now_ms);
     for (unsigned i = 0; i < steps && sweep_is_due(shard, now_ms); i++) {
         struct l1_place place = l1_table_chain(&shard->table, shard->sweep_cursor);
         if (!sweep_chain(shard, place, now_ms, &sample, &went)) {

@@ -99,6 +99,15 @@ static inline unsigned l1_shard_of(const struct l1 *l1, uint64_t hash)
     return (unsigned)(hash >> L1_HASH_BUCKET_BITS) & (l1->shard_count - 1);
 }
 
+/* Under the lock, by whoever knows the time: items that are made later tell their times from it. Stamps may be a little
+ * older than the first time heard of, so the base lies 12 days before. */
+static inline void l1_tell_time(struct l1_shard *shard, int64_t now_ms)
+{
+    if (arena_base_ms(shard->arena) == 0) {
+        arena_set_base_ms(shard->arena, now_ms - (INT64_C(1) << 30));
+    }
+}
+
 static inline void l1_lock_shard(struct l1_shard *shard)
 {
     CHECK(pthread_mutex_lock(&shard->mutex) == 0);
