@@ -106,8 +106,9 @@ bench-coherence: deps ## what coherence costs: propagation, Redis' CPU, hits, wa
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 bench/coherence.py $${BENCH_ARGS:-}
 
-bench-policy: $(OUT)/bench-policy ## hit ratios of the policies on trace files: TRACES="FILE...", BENCH_ARGS=--sizes
-	@$(OUT)/bench-policy $${BENCH_ARGS:-} $${TRACES:?name trace files: TRACES="FILE..."}
+bench-policy: deps ## hit ratios of the policies on trace files: TRACES="FILE...", BENCH_ARGS=--sizes
+	@$(MAKE) --no-print-directory $(OUT)/bench_policy
+	@$(OUT)/bench_policy $${BENCH_ARGS:-} $${TRACES:?name trace files: TRACES="FILE..."}
 
 asan: ## unit tests and journeys under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory -j2 MODE=asan build unit
@@ -170,7 +171,10 @@ $(OUT)/terrace-bench: $(call obj,bench/main.c) $(OUT)/libbench.a
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 $(OUT)/bench_l1: $(call obj,bench/core/l1.c) $(OUT)/libnode.a
-$(OUT)/bench-policy: $(call obj,bench/core/policy.c bench/trace.c bench/values.c bench/rng.c) $(OUT)/libnode.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
+
+$(OUT)/bench_policy: $(call obj,bench/core/policy.c bench/trace.c bench/values.c bench/rng.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 

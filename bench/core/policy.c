@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bench-policy: hit ratios of the eviction policies on recorded traces (trace.h), through the real L1.
+/* bench_policy: hit ratios of the eviction policies on recorded traces (trace.h), through the real L1.
  *
- *      bench-policy [--sizes] [--ttl] [--room 0.01,0.1] [--policies lru,density] [--shards N] TRACE...
+ *      bench_policy [--sizes] [--ttl] [--room 0.01,0.1] [--policies lru,density] [--shards N] TRACE...
  *
  * Each request reads its key; a miss stores it. The room is a share of all distinct keys of the trace, each counted once
  * as it first appears: in objects, or with --sizes in bytes of values. Simulators of policies count no overhead and no
@@ -59,7 +59,7 @@ struct run {
 
 static void die(const char *text, const char *what)
 {
-    (void)fprintf(stderr, "bench-policy: %s%s\n", text, what);
+    (void)fprintf(stderr, "bench_policy: %s%s\n", text, what);
     exit(USAGE);
 }
 
@@ -302,7 +302,7 @@ int main(int argc, char **argv)
         }
     }
     if (optind == argc) {
-        die("which trace? usage: bench-policy [--sizes] [--ttl] [--room SHARES] [--policies NAMES] "
+        die("which trace? usage: bench_policy [--sizes] [--ttl] [--room SHARES] [--policies NAMES] "
             "[--shards N] TRACE...",
             "");
     }
