@@ -68,10 +68,10 @@ MUTANTS = [
         (CLAIM, "body.token == landing->token && body.generation == landing->generation", "body.token == landing->token")],
            ["unit l1_tokens", "sim storm"]),
     Mutant("a read joins a flight of an older generation", "T3", [
-        (CLAIM, "return body.generation == ask->generation && ask", "return ask")],
+        (CLAIM, "return body.generation == ask->generation && age_ms <", "return age_ms <")],
            ["unit l1_tokens", "sim storm"]),
     Mutant("a read joins a flight however old", "T3", [
-        (CLAIM, " && ask->now_ms - body.issued_at_ms < ask->join_ms", "")],
+        (CLAIM, " && age_ms < ask->join_ms", "")],
            ["unit l1_tokens", "sim storm"]),
     Mutant("suspects are served", "T8", [(WINDOW_H, "? window->proof.floor_ms : INT64_MAX;", "? INT64_MIN : INT64_MAX;")],
            ["unit window", "unit modes", "sim storm"]),
