@@ -77,6 +77,7 @@ struct arena *arena_new(void)
         free(arena);
         return NULL;
     }
+    arena_count(arena, sizeof *arena);
     arena->region_limit = ARENA_REGIONS_MAX;
     arena->is_roomy = true;
     arena->tries = 1; /* 0: a slab that is not stuck */
@@ -118,6 +119,12 @@ static void orphan_gone(struct arena *arena)
 size_t arena_bytes(const struct arena *arena)
 {
     return arena->bytes;
+}
+
+void arena_count(struct arena *arena, size_t bytes)
+{
+    arena->bytes += bytes;
+    arena->live_bytes += bytes;
 }
 
 size_t arena_slack(const struct arena *arena)

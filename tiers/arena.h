@@ -13,7 +13,7 @@
  * that neither a small arena nor a rare size wastes much.
  *
  * arena_bytes is what the process has resident for this arena: every page that was written and not given back, whether
- * cells on it are in use or not. A budget that goes by it holds, however sizes change. Freed pages are kept for a while
+ * cells on it are in use or not, the arena itself, and what its owner adds. A budget that goes by it holds, however sizes change. Freed pages are kept for a while
  * and then given back (arena_trim). Cells that are left over in many slabs come together by COMPACTION: the owner moves
  * the cells of the emptiest slab of a size into others (arena_compact) until its pages are free.
  *
@@ -70,6 +70,8 @@ int64_t arena_base_ms(const struct arena *arena);
 void arena_set_base_ms(struct arena *arena, int64_t base_ms);
 
 size_t arena_bytes(const struct arena *arena);
+void arena_count(struct arena *arena,
+                 size_t bytes); /* of its owner's, elsewhere, as long as it lives */
 
 size_t arena_slack(const struct arena *arena); /* of these, what is in no cell in use */
 

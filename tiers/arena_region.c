@@ -9,8 +9,9 @@ enum {
     ROOMY_TRIED = 16,       /* regions looked at for a run before another is mapped */
     RETAINED_SHARE_LOG = 5, /* free pages that are kept: a 32nd of all, */
     RETAINED_FEW = 256,     /* and so many: who is over budget gives them back first (l1_evict.c) */
-    TRIMS_PER_CALL = 16,    /* calls of the system */
-    HUGE_FROM = 32 << 20,   /* bytes of an arena of which an unused region is little */
+    DIRECTORY_PER_PAGE = ARENA_PAGE / sizeof(uintptr_t),
+    TRIMS_PER_CALL = 16,  /* calls of the system */
+    HUGE_FROM = 32 << 20, /* bytes of an arena of which an unused region is little */
 };
 
 /* --- bits --------------------------------------------------------------------------------------------------------- */
@@ -145,7 +146,9 @@ static struct arena_region *region_map(struct arena *arena, size_t size, bool is
     region->index =
         arena->regions < arena->region_end ? directory_find(arena, 0) : arena->region_end;
     directory_set(arena, region->index, (uintptr_t)region);
-    arena->region_end += region->index == arena->region_end;
+    if (region->index == arena->region_end && arena->region_end++ % DIRECTORY_PER_PAGE == 0) {
+        arena_count(arena, ARENA_PAGE);
+    }
     arena->regions++;
     return region;
 }

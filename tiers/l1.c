@@ -82,6 +82,7 @@ static enum status shard_init(struct l1 *l1, struct l1_shard *shard, uint64_t se
         arena_close(shard->arena);
         return NO_MEMORY;
     }
+    arena_count(shard->arena, sizeof *shard);
     set_policy(l1, shard, atomic_load_explicit(&l1->policy, memory_order_relaxed));
     lock_init(&shard->mutex);
     rand_seed(&shard->rand, seed);

@@ -155,7 +155,8 @@ static void one_item_may_be_larger_than_the_share_of_a_shard(void **state)
 static void the_item_just_inserted_stays_if_anything_else_can_go(void **state)
 {
     (void)state;
-    struct l1 *l1 = help_new(64 << 10, &policy_lfu, 4);
+    struct l1 *l1 =
+        help_new(144 << 10, &policy_lfu, 4); /* of these, 110 are there from the start */
     for (unsigned n = 0; n < 2000; n++) {
         put(l1, "k", n, n % 3000, 0, T0);
         assert_true(use(l1, "k", n, T0));

@@ -99,6 +99,32 @@ static void what_is_counted_is_resident_however_sizes_change(void **state)
     l1_free(l1);
 }
 
+/* What there is before the first entry, too: there may be thousands of shards. */
+static void what_is_empty_is_counted_as_well(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 24,
+        SHARDS = 64
+    };
+    struct l1 *l1s[COUNT];
+    const size_t before = resident_bytes();
+    size_t counted = 0;
+    for (unsigned i = 0; i < COUNT; i++) {
+        l1s[i] = help_new(64 << 20, i % 2 == 0 ? &policy_lru : &policy_density, SHARDS);
+        for (unsigned n = 0; n < SHARDS * 10; n++) {
+            assert_int_equal(put(l1s[i], "k", n, 10, 0, T0), OK);
+        }
+        counted += help_stats(l1s[i]).bytes_used;
+    }
+    const size_t grown = resident_bytes() - before;
+    print_message("counted %zu KiB, resident %zu KiB\n", counted >> 10, grown >> 10);
+    assert_true(HAS_SHADOW || (grown > counted * 95 / 100 && grown < counted * 105 / 100));
+    for (unsigned i = 0; i < COUNT; i++) {
+        l1_free(l1s[i]);
+    }
+}
+
 /* Half of the entries expire, scattered over all pages: what is left comes together. */
 static void pages_of_entries_that_expired_go_back(void **state)
 {
@@ -310,6 +336,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_counted_is_resident_however_sizes_change),
+        cmocka_unit_test(what_is_empty_is_counted_as_well),
         cmocka_unit_test(pages_of_entries_that_expired_go_back),
         cmocka_unit_test(values_of_many_pages_replaced_fault_no_pages_in),
         cmocka_unit_test(what_was_held_moves_when_it_is_let_go),
