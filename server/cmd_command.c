@@ -125,7 +125,7 @@ static void reply_flags(struct reply *reply, uint32_t flags)
         {COMMAND_ALLOW_BUSY, "allow_busy"},
         {COMMAND_MOVABLE_KEYS, "movablekeys"},
     };
-    const uint32_t own = COMMAND_DANGEROUS | COMMAND_SETTLED | COMMAND_OWN;
+    const uint32_t own = COMMAND_DANGEROUS | COMMAND_SETTLED | COMMAND_OWN | COMMAND_BRIEF;
     reply_set(reply, (size_t)__builtin_popcount(flags & ~own));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if ((flags & names[i].bit) != 0) {

@@ -52,6 +52,7 @@ enum {
         1u << 19, /* not shown: runs when all calls before it on its connection are answered */
     COMMAND_OWN = 1u << 20,    /* not shown: L2 has no such command, so a read cannot be relayed */
     COMMAND_MODULE = 1u << 21, /* not shown: of a module that L2 has loaded */
+    COMMAND_BRIEF = 1u << 22,  /* not shown: as fast as a FAST one while its request is small */
 };
 
 struct command {

@@ -14,6 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    BRIEF_BYTES_MAX = 4096 /* of the request of a COMMAND_BRIEF */
+};
+
 /* --- taking (poll stage) ----------------------------------------------------------------------------------------------- */
 
 void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
@@ -380,11 +384,13 @@ void dispatch_on_landed(struct answer *answer)
 }
 
 /* A call that is timed by itself: one that may take long, or any while the slow log asks for microseconds. */
-static bool call_is_timed(const struct node *node, const struct command *command)
+static bool call_is_timed(const struct node *node, const struct request *request)
 {
+    const uint32_t flags = request->command == NULL ? 0 : request->command->flags;
     int64_t slower_us = atomic_load_explicit(&node->live.slowlog_slower_us, memory_order_relaxed);
-    return command == NULL || (command->flags & COMMAND_FAST) == 0 ||
-           (slower_us >= 0 && slower_us < 1000);
+    const bool is_quick = (flags & COMMAND_FAST) != 0 ||
+                          ((flags & COMMAND_BRIEF) != 0 && request->raw.size <= BRIEF_BYTES_MAX);
+    return !is_quick || (slower_us >= 0 && slower_us < 1000);
 }
 
 /* `nsec` 0: the call was not timed by itself; its request remembers who gets the share. */
@@ -445,7 +451,7 @@ bool dispatch_request(struct worker *worker, struct request *request)
     call.reply = dispatch_place(worker, conn);
     conn->session.active_at_ms = worker->now_ms;
     conn->session.calls++;
-    bool timed = call_is_timed(worker->node, request->command);
+    bool timed = call_is_timed(worker->node, request);
     uint64_t began_ns = timed ? clock_monotonic_ns() : 0;
     dispatch_call(&call);
     uint64_t nsec = timed ? clock_monotonic_ns() - began_ns : 0;

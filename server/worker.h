@@ -97,7 +97,7 @@ struct worker {
     char copy[LIMIT_COPY]; /* where l1_get copies small values to */
 };
 
-/* INFO commandstats: written by the worker, read by any. A command flagged fast is not timed by itself: it gets its share
+/* INFO commandstats: written by the worker, read by any. A command flagged fast, or brief, is not timed by itself: it gets its share
  * of the batch, since a look at the clock would cost a tenth of a GET. */
 enum {
     COMMAND_DURATIONS = 26

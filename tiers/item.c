@@ -69,18 +69,10 @@ static unsigned flags_of(const struct arena *arena, const struct item_spec *spec
            value_log << ITEM_VALUE_SHIFT | (arena == NULL ? ITEM_LOOSE : 0u);
 }
 
-static struct item *build(struct arena *arena, const struct item_spec *spec)
+/* All but references and value. */
+static void describe(const struct arena *arena, struct item *item, unsigned flags,
+                     const struct item_spec *spec)
 {
-    CHECK(spec->key.size < LIMIT_L1_KEY && spec->value_size <= LIMIT_BULK &&
-          spec->db <= ITEM_DB_MASK);
-    const unsigned flags = flags_of(arena, spec);
-    const size_t size =
-        offsetof(struct item, rest) + item_head(flags) + spec->key.size + spec->value_size;
-    struct item *item = arena == NULL ? malloc(size) : arena_alloc(arena, size);
-    if (item == NULL) {
-        return NULL;
-    }
-    atomic_store_explicit(&item->refs, 1, memory_order_relaxed);
     item->flags = (uint16_t)flags;
     const uint16_t key_size = (uint16_t)spec->key.size;
     const uint32_t value_size = (uint32_t)spec->value_size;
@@ -94,9 +86,42 @@ static struct item *build(struct arena *arena, const struct item_spec *spec)
     if (spec->key.size > 0) {
         memcpy(at, spec->key.data, spec->key.size);
     }
-    return item;
 }
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "sizes are cut to their low bytes");
+
+static size_t size_of(unsigned flags, size_t key_size, size_t value_size)
+{
+    return offsetof(struct item, rest) + item_head(flags) + key_size + value_size;
+}
+
+static struct item *build(struct arena *arena, const struct item_spec *spec)
+{
+    CHECK(spec->key.size < LIMIT_L1_KEY && spec->value_size <= LIMIT_BULK &&
+          spec->db <= ITEM_DB_MASK);
+    const unsigned flags = flags_of(arena, spec);
+    const size_t size = size_of(flags, spec->key.size, spec->value_size);
+    struct item *item = arena == NULL ? malloc(size) : arena_alloc(arena, size);
+    if (item != NULL) {
+        atomic_store_explicit(&item->refs, 1, memory_order_relaxed);
+        describe(arena, item, flags, spec);
+    }
+    return item;
+}
+
+bool item_rebuild_in(const struct arena *arena, struct item *item, const struct item_spec *spec)
+{
+    CHECK(spec->key.size < LIMIT_L1_KEY && spec->value_size <= LIMIT_BULK &&
+          spec->db <= ITEM_DB_MASK);
+    const unsigned flags = flags_of(arena, spec);
+    /* Acquire: whoever held it has read all it wanted to (let_go). */
+    if (atomic_load_explicit(&item->refs, memory_order_acquire) != 1 ||
+        size_of(flags, spec->key.size, spec->value_size) !=
+            size_of(item->flags, item_key(item).size, item_value_size(item))) {
+        return false;
+    }
+    describe(arena, item, flags, spec);
+    return true;
+}
 
 struct item *item_new(const struct item_spec *spec)
 {

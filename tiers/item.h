@@ -7,11 +7,12 @@
  *
  * so 8 bytes for a short key and value that do not expire, and a cell of an arena has no header of its own. Times are
  * exact to the millisecond: 4 bytes if they lie within 49 days after the arena's base, 5 within 34 years, else, or if the
- * arena has no base, 8. Once it is in L1 an item never changes; whoever changes a key builds another. Replies may therefore borrow the value of an item they hold a reference
- * to, on any thread, for as long as they like. L1 itself may move an item that nobody else refers to (arena.h).
+ * arena has no base, 8. Once it is in L1 an item never changes while anybody but L1 refers to it; whoever changes a key
+ * builds another. Replies may therefore borrow the value of an item they hold a reference to, on any thread, for as long
+ * as they like. L1 itself may move an item that nobody else refers to (arena.h), or write over it (l1_put).
  *
  * Owns:    its bytes. item_ref / item_release count owners; the last release frees.
- * Threads: ref and release from any; item_new_in, item_release_in, item_copy_in, item_move and
+ * Threads: ref and release from any; item_new_in, item_release_in, item_copy_in, item_rebuild_in, item_move and
  *          item_set_db under the arena's lock, which looks at flags and keys of items that are only being built.
  * Units:   milliseconds of clock.h; bytes. */
 #ifndef TERRACE_TIERS_ITEM_H
@@ -68,6 +69,10 @@ struct item_spec {
 struct item *item_new(const struct item_spec *spec); /* loose: for what will stand in no L1 */
 struct item *item_new_in(struct arena *arena, const struct item_spec *spec);
 struct item *item_copy_in(struct arena *arena, const struct item *item);
+/* Makes another of an item that has one reference, the caller's, if it takes as many bytes; its value is to be written
+ * then, as of a new one. False: nothing changed. */
+bool item_rebuild_in(const struct arena *arena, struct item *item,
+                     const struct item_spec *spec) MUST_USE;
 char *item_value_room(struct item *item);
 /* Copies a value of just the item's size. NULL is fine. Returns its argument. */
 struct item *item_write(struct item *item, struct slice value);

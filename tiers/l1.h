@@ -189,6 +189,10 @@ enum {
  * changed. TOO_BIG: does not fit in some L1's bytes_max, or its policy has no room; nothing changed. NO_MEMORY: nothing changed. Then evicts as
  * needed. */
 enum status l1_commit(const struct l1_change *changes, size_t count, int64_t now_ms) MUST_USE;
+/* Stores one value, whatever stands: a commit with L1_ANY, at half the price while the value is small. If nobody holds the
+ * item that stands and the new one takes as many bytes, it is written over. */
+enum status l1_put(struct l1 *l1, const struct l1_key *key, struct slice value,
+                   int64_t expire_at_ms, int64_t now_ms) MUST_USE;
 /* The item that stands for the key with a reference for the caller, or NULL; not a use. What `seen` wants. */
 struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Writing without an L2: compare and swap over any number of keys, in one L1 or several.
+/* Writing without an L2: compare and swap over any number of keys, in one L1 or several; and one value whatever stands.
  *
  * All shards concerned are locked, in the one order, before the first comparison and until the last change. Only the
  * insertion of a new key can fail (for want of memory), so insertions come first, and are taken back if one fails. */
@@ -7,6 +7,10 @@
 #include "tiers/l1_shard.h"
 
 #include <stdlib.h>
+
+enum {
+    PUT_BUDGET_MIN = 128 << 10, /* below, a single item may be too big */
+};
 
 struct commit {
     const struct l1_change *changes;
@@ -46,27 +50,26 @@ static struct l1_shard *shard_at(const struct commit *commit, size_t i)
     return &change->l1->shards[l1_shard_of(change->l1, change->key.hash)];
 }
 
-/* Applies one change. NO_MEMORY only if the key is new to the table. */
-static enum status apply(struct l1_shard *shard, const struct l1_change *change, int64_t now_ms)
+/* Applies one change where the key stands (`place`, NULL: nowhere). NO_MEMORY only if the key is new to the table. */
+static enum status apply(struct l1_shard *shard, const struct l1_change *change,
+                         struct l1_place *place, int64_t now_ms)
 {
-    struct l1_place place;
     l1_tell_time(shard, now_ms);
-    bool found = l1_find(change->l1, shard, &change->key, &place);
-    struct item *before = found ? l1_place_item(&place) : NULL;
+    struct item *before = place == NULL ? NULL : l1_place_item(place);
     struct item *item = change->item;
     if (before == item) {
         return OK; /* both NULL, or the item stands already */
     }
     if (item == NULL) {
-        l1_bury(shard, l1_remove(shard, &place));
+        l1_bury(shard, l1_remove(shard, place));
         return OK;
     }
-    uint32_t word = word_after(shard, change, found ? &place : NULL, now_ms);
+    uint32_t word = word_after(shard, change, place, now_ms);
     item_set_db(item, l1_db_stored(change->l1, change->key.db));
     item_ref(item);
-    if (found) {
-        l1_bury(shard, l1_replace(shard, place, item));
-        l1_place_set_word(&place, word);
+    if (place != NULL) {
+        l1_bury(shard, l1_replace(shard, *place, item));
+        l1_place_set_word(place, word);
         return OK;
     }
     enum status status = l1_insert(shard, change->key.hash, item, word);
@@ -82,9 +85,9 @@ static enum status commit_one(const struct l1_change *change, int64_t now_ms)
     struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, change->key.hash);
     enum status status = AGAIN;
-    bool found = change->seen != L1_ANY && l1_find(l1, shard, &change->key, &place);
+    bool found = l1_find(l1, shard, &change->key, &place);
     if (seen_stands(change, found ? l1_place_item(&place) : NULL, now_ms)) {
-        status = apply(shard, change, now_ms);
+        status = apply(shard, change, found ? &place : NULL, now_ms);
     }
     l1_unlock(l1, shard);
     return status;
@@ -128,7 +131,7 @@ static enum status insert_new_keys(const struct commit *commit)
             l1_find(change->l1, shard_at(commit, i), &change->key, &place)) {
             continue;
         }
-        enum status status = apply(shard_at(commit, i), change, commit->now_ms);
+        enum status status = apply(shard_at(commit, i), change, NULL, commit->now_ms);
         if (status != OK) {
             take_back(commit, i);
             return status;
@@ -146,7 +149,10 @@ static void apply_all(const struct commit *commit)
     for (size_t i = 0; i < commit->count; i++) {
         /* Cannot fail: new keys are in, and a key that an earlier change of this commit removed goes back in without
          * memory (l1_table_insert). */
-        CHECK(apply(shard_at(commit, i), &commit->changes[i], commit->now_ms) == OK);
+        const struct l1_change *change = &commit->changes[i];
+        struct l1_place place;
+        bool found = l1_find(change->l1, shard_at(commit, i), &change->key, &place);
+        CHECK(apply(shard_at(commit, i), change, found ? &place : NULL, commit->now_ms) == OK);
     }
 }
 
@@ -321,4 +327,86 @@ enum status l1_commit(const struct l1_change *changes, size_t count, int64_t now
     }
     return all_at_home(changes, count) ? commit_as_they_are(changes, count, now_ms)
                                        : commit_copies(changes, count, now_ms);
+}
+
+/* --- one value ---------------------------------------------------------------------------------------------------- */
+
+/* Writes over the value that stands, if nobody else can be reading it and the new one takes just as much: then a write
+ * touches what a read does, and the arena not at all. */
+static bool overwrite(struct l1_shard *shard, const struct l1_key *key,
+                      const struct l1_place *place, const struct item_spec *spec,
+                      struct slice value, int64_t now_ms)
+{
+    struct item *item = l1_place_item(place);
+    const bool lives = live_value(item, now_ms);
+    const bool expired_before = item_expire_at_ms(item) != ITEM_NEVER;
+    if (l1_is_claim(item) || !item_rebuild_in(shard->arena, item, spec)) {
+        return false;
+    }
+    (void)item_write(item, value);
+    const bool expires = spec->expire_at_ms != ITEM_NEVER;
+    if (expires != expired_before) {
+        shard->count_expiring[spec->db] += expires ? 1 : UINT64_MAX;
+        l1_table_replace(*place, item); /* whoever samples the slot must know */
+    }
+    l1_place_set_word(place, lives ? l1_word_used(shard, l1_place_word(place), item, now_ms)
+                                   : l1_word_first(shard, key->hash, item, now_ms));
+    return true;
+}
+
+/* By building, then committing: what is large is not copied under the lock, and a policy that refuses makes room first. */
+static enum status put_apart(struct l1 *l1, const struct l1_key *key, const struct item_spec *spec,
+                             struct slice value, int64_t now_ms)
+{
+    struct item *item = item_write(l1_item_new(l1, key->hash, spec), value);
+    if (item == NULL) {
+        return NO_MEMORY;
+    }
+    const struct l1_change change = {.l1 = l1, .key = *key, .seen = L1_ANY, .item = item};
+    enum status status = commit_and_evict(&change, now_ms);
+    item_release(item);
+    return status;
+}
+
+enum status l1_put(struct l1 *l1, const struct l1_key *key, struct slice value,
+                   int64_t expire_at_ms, int64_t now_ms)
+{
+    struct item_spec spec = {
+        .key = key->bytes, .value_size = value.size, .expire_at_ms = expire_at_ms, .db = key->db};
+    struct l1_change change = {.l1 = l1, .key = *key, .seen = L1_ANY};
+    if (expire_at_ms != ITEM_NEVER && expire_at_ms <= now_ms) {
+        return l1_commit(&change, 1, now_ms);
+    }
+    if (value.size > LIMIT_COPY ||
+        atomic_load_explicit(&l1->bytes_max, memory_order_relaxed) < PUT_BUDGET_MIN) {
+        return put_apart(l1, key, &spec, value, now_ms);
+    }
+    struct l1_place place;
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    const bool found = l1_find(l1, shard, key, &place);
+    l1_tell_time(shard, now_ms);
+    spec.db = l1_db_stored(l1, key->db);
+    if (found && overwrite(shard, key, &place, &spec, value, now_ms)) {
+        l1_unlock_unchanged(shard);
+        return OK;
+    }
+    if (shard->policy->refuses) {
+        l1_unlock_unchanged(shard);
+        spec.db = key->db;
+        return put_apart(l1, key, &spec, value, now_ms);
+    }
+    change.item = item_write(item_new_in(shard->arena, &spec), value);
+    enum status status = NO_MEMORY;
+    size_t added = 0;
+    if (change.item != NULL) {
+        added = item_footprint(change.item);
+        status = apply(shard, &change, found ? &place : NULL, now_ms);
+        item_release_in(shard->arena, change.item); /* the table has its own */
+    }
+    l1_unlock(l1, shard);
+    if (status == OK && l1_over_budget(l1)) {
+        /* The item is compared only: it may be gone. */
+        l1_evict(l1, key->hash, change.item, added, now_ms);
+    }
+    return status;
 }

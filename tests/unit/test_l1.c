@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* L1 as the store itself, without an L2. */
 #include "tests/unit/l1_help.h"
+#include "tiers/l1_shard.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -185,6 +186,80 @@ static void a_write_ends_the_claim_that_stands(void **state)
     struct l1_landing landing = {.token = claim.token, .install = true, .now_ms = T0};
     assert_int_equal(l1_fill(l1, &key, &landing, late), STALE);
     item_release(late);
+    l1_free(l1);
+}
+
+static struct item *put_and_hold(struct l1 *l1, const struct l1_key *key, const char *value,
+                                 int64_t expire_at_ms)
+{
+    assert_int_equal(l1_put(l1, key, slice_of(value), expire_at_ms, T0), OK);
+    return l1_hold(l1, key, T0);
+}
+
+static void a_put_writes_over_what_nobody_holds(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 22, NULL, 1);
+    struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k"));
+    struct item *first = put_and_hold(l1, &key, "12345", 0);
+    const struct item *const at = first;
+    struct item *second = put_and_hold(l1, &key, "abcde", 0); /* `first` is held: it stays whole */
+    assert_ptr_not_equal(second, at);
+    assert_true(slice_is(item_value(first), "12345"));
+    assert_true(help_is(l1, 0, "k", "abcde", T0));
+    item_release(first);
+    const struct item *const now_at = second;
+    item_release(second);
+    second = put_and_hold(l1, &key, "fghij", 0);
+    assert_ptr_equal(second, now_at);
+    assert_true(help_is(l1, 0, "k", "fghij", T0));
+    item_release(second);
+    second = put_and_hold(l1, &key, "f", T0 + 5); /* as many bytes: an expiry takes four */
+    assert_ptr_equal(second, now_at);
+    assert_int_equal(item_expire_at_ms(second), T0 + 5);
+    item_release(second);
+    assert_true(help_is(l1, 0, "k", NULL, T0 + 5));
+    l1_free(l1);
+}
+
+/* Whoever samples slots for eviction looks at the item only if its slot says so. */
+static void a_put_over_an_expiry_counts_as_one(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 22, NULL, 1);
+    struct l1_key key = l1_key(l1, 3, SLICE_LITERAL("k"));
+    const struct l1_shard *shard = &l1->shards[0];
+    const uint8_t db = l1_db_stored(l1, 3);
+    struct l1_place place;
+    for (int i = 0; i < 3; i++) {
+        item_release(put_and_hold(l1, &key, "12345", 0));
+        assert_int_equal(shard->count_expiring[db], 0);
+        assert_true(l1_find(l1, shard, &key, &place) && !l1_place_wants_look(&place));
+        item_release(put_and_hold(l1, &key, "1", T0 + 5));
+        assert_int_equal(shard->count_expiring[db], 1);
+        assert_true(l1_find(l1, shard, &key, &place) && l1_place_wants_look(&place));
+    }
+    assert_int_equal(l1_put(l1, &key, SLICE_LITERAL("1"), T0, T0), OK); /* it is over already */
+    assert_true(help_is(l1, 3, "k", NULL, T0));
+    assert_int_equal(shard->count_expiring[db], 0);
+    assert_int_equal(l1_count(l1, 3), 0);
+    l1_free(l1);
+}
+
+static void a_put_ends_the_claim_that_stands(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 22, NULL, 1);
+    struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k"));
+    struct l1_ask ask = {.now_ms = T0, .join_ms = 10};
+    struct l1_value value = {0};
+    struct l1_claim claim;
+    assert_int_equal(l1_ask(l1, &key, &ask, &value, &claim), CLAIMED);
+    char same_size[sizeof(struct l1_claim_body) + 1] = {0};
+    memset(same_size, 'v', sizeof same_size - 1);
+    item_release(put_and_hold(l1, &key, same_size, 0));
+    assert_int_equal(help_stats(l1).claims, 0);
+    assert_true(help_is(l1, 0, "k", same_size, T0));
     l1_free(l1);
 }
 
@@ -425,6 +500,33 @@ static void model_commit(struct model *model)
     }
 }
 
+static void model_put(struct model *model, uint8_t db, unsigned k)
+{
+    char name[32];
+    char text[32];
+    snprintf(name, sizeof name, "key:%u", k);
+    const unsigned value = (unsigned)rand_below(&model->rand, 1000000);
+    snprintf(text, sizeof text, "%u", value);
+    const struct l1_key key = l1_key(model->l1, db, slice_of(name));
+    const uint64_t kind = rand_below(&model->rand, 8);
+    const int64_t expire_at_ms =
+        kind < 4 ? 0 : model->now_ms + (int64_t)rand_below(&model->rand, 50); /* or now: gone */
+    struct item *held = kind == 0 ? l1_hold(model->l1, &key, model->now_ms) : NULL;
+    const unsigned before = model->entries[db][k].value;
+    HELP_CHECK(l1_put(model->l1, &key, slice_of(text), expire_at_ms, model->now_ms) == OK,
+               model->seed);
+    if (held != NULL) {
+        snprintf(text, sizeof text, "%u", before);
+        HELP_CHECK(slice_is(item_value(held), text), model->seed);
+        item_release(held);
+    }
+    model->entries[db][k] =
+        (struct model_entry){.there = expire_at_ms == 0 || expire_at_ms > model->now_ms,
+                             .expire_at_ms = expire_at_ms,
+                             .value = value};
+    model_compare(model, db, k);
+}
+
 static void model_step(struct model *model)
 {
     uint8_t db = (uint8_t)rand_below(&model->rand, MODEL_DBS);
@@ -460,6 +562,8 @@ static void model_step(struct model *model)
     default:
         if (rand_below(&model->rand, 2) == 0) {
             model_commit(model);
+        } else if (rand_below(&model->rand, 2) == 0) {
+            model_put(model, db, k);
         } else {
             model_compare(model, db, k);
         }
@@ -469,7 +573,7 @@ static void model_step(struct model *model)
 static void l1_behaves_as_a_trivial_map(void **state)
 {
     (void)state;
-    struct model model = {.l1 = help_new(1 << 20, NULL, 4), .seed = help_seed(), .now_ms = T0};
+    struct model model = {.l1 = help_new(1 << 22, NULL, 4), .seed = help_seed(), .now_ms = T0};
     rand_seed(&model.rand, model.seed);
     for (int i = 0; i < MODEL_STEPS; i++) {
         model_step(&model);
@@ -494,6 +598,9 @@ int main(void)
         cmocka_unit_test(a_change_may_only_compare),
         cmocka_unit_test(what_does_not_fit_is_refused_and_changes_nothing),
         cmocka_unit_test(a_write_ends_the_claim_that_stands),
+        cmocka_unit_test(a_put_writes_over_what_nobody_holds),
+        cmocka_unit_test(a_put_over_an_expiry_counts_as_one),
+        cmocka_unit_test(a_put_ends_the_claim_that_stands),
         cmocka_unit_test(looking_is_not_a_use),
         cmocka_unit_test(entries_are_counted_by_database),
         cmocka_unit_test(swapped_databases_change_names_at_once),

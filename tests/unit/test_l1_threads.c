@@ -77,6 +77,29 @@ static void stress_read_through(struct stress *stress, struct rand *rand, const 
     }
 }
 
+/* Values of one size, all of one letter: one that is held, or copied out, is never half of another. */
+static void stress_put(struct stress *stress, struct rand *rand, const struct l1_key *key)
+{
+    char text[21] = {0};
+    char room[20];
+    memset(text, 'a' + (int)rand_below(rand, 26), 20);
+    struct item *held = l1_hold(stress->l1, key, T0);
+    const char before = held == NULL ? 0 : item_value(held).data[0];
+    enum status status = l1_put(stress->l1, key, slice_of(text), 0, T0);
+    HELP_CHECK(status == OK || status == TOO_BIG, stress->seed); /* full, and nobody may leave */
+    for (size_t i = 0; held != NULL && i < item_value_size(held); i++) {
+        HELP_CHECK(item_value(held).data[i] == before, stress->seed);
+    }
+    item_release(held);
+    struct l1_value value = {.copy = room, .copy_room = sizeof room};
+    if (l1_get(stress->l1, key, T0, 0, &value) == OK) {
+        for (size_t i = 0; i < value.bytes.size; i++) {
+            HELP_CHECK(value.bytes.data[i] == value.bytes.data[0], stress->seed);
+        }
+        item_release(value.item);
+    }
+}
+
 static void stress_visit(void *arg, struct item *item)
 {
     *(size_t *)arg += item_key(item).size;
@@ -110,6 +133,9 @@ static void *stress_run(void *arg)
             }
             break;
         case 6: l1_sweep(stress->l1, T0, 4); break;
+        case 7:
+        case 8:
+        case 9: stress_put(stress, &rand, &key); break;
         default: stress_read_through(stress, &rand, &key); break;
         }
     }
