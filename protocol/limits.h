@@ -14,6 +14,8 @@
 #define LIMIT_L1_KEY      (64u << 10) /* longer keys pass through uncached: key_size is 16 bits */
 #define LIMIT_COPY \
     (4u << 10) /* values up to this are copied under the shard lock, larger referenced */
+#define LIMIT_BODY \
+    (32u << 10) /* a value that comes in pieces is read straight into its item from this size on */
 #define LIMIT_READ (64u << 10) /* bytes taken from one socket per wake-up: fair dealing */
 #define LIMIT_SEND \
     (64u << 10) /* bytes written to one socket per turn, however many clients there are: as Redis */
@@ -23,6 +25,10 @@
 #define LIMIT_OUTPUT_PAUSE \
     (64ull                 \
      << 20) /* replies of one client, waiting or expected, above which its requests are not read */
+#define LIMIT_HELD_SHARE \
+    4u /* of the memory may be values that replies refer to, in equal parts for all workers */
+#define LIMIT_OUTPUT_PRESSED \
+    (1ull << 20) /* in place of LIMIT_OUTPUT_PAUSE while a part is exceeded */
 #define LIMIT_OUTPUT_CLOSE    (256ull << 20) /* ... waiting, above which it is closed */
 #define LIMIT_ANSWER_GUESS    (1u << 20) /* what a first answer is expected to take: so 64 go ahead */
 #define LIMIT_OUTPUT_PAUSE_MS 60000      /* ... or after so long above LIMIT_OUTPUT_PAUSE */

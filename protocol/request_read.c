@@ -64,6 +64,7 @@ void request_reader_reset(struct request_reader *reader)
     reader->args_total = 0;
     reader->bulk_size = -1;
     reader->scanned = 0;
+    reader->elsewhere = 0;
 }
 
 static enum status refuse(struct request_reader *reader, const char *reason)
@@ -156,7 +157,7 @@ static enum status bulk_size_read(struct request_reader *reader, struct slice in
                                   ? "unauthenticated bulk length"
                                   : bulk_line.invalid);
     }
-    reader->bulk_size = size;
+    reader->bulk_size = reader->elsewhere != 0 && reader->argc == reader->elsewhere ? 0 : size;
     return OK;
 }
 
@@ -239,7 +240,8 @@ static void plain_args_take(struct request_reader *reader, struct slice input)
 static enum status args_read(struct request_reader *reader, struct slice input)
 {
     while (reader->args_left > 0) {
-        if (reader->bulk_size < 0 && reader->argc < reader->span_capacity) {
+        if (reader->bulk_size < 0 && reader->argc < reader->span_capacity &&
+            reader->elsewhere == 0) {
             plain_args_take(reader, input);
             if (reader->args_left == 0) {
                 break;
@@ -343,4 +345,28 @@ size_t request_missing(const struct request_reader *reader, struct slice input)
     /* Only the argument being read counts: the others may be empty. */
     const size_t end = reader->used + (size_t)reader->bulk_size + 2;
     return end > input.size ? end - input.size : 1;
+}
+
+bool request_body(const struct request_reader *reader, struct request_body *ret_body)
+{
+    if (reader->bulk_size < 0) {
+        return false;
+    }
+    *ret_body = (struct request_body){.arg = reader->argc,
+                                      .args_total = reader->args_total,
+                                      .offset = reader->used,
+                                      .size = (size_t)reader->bulk_size};
+    return true;
+}
+
+void request_elsewhere(struct request_reader *reader, uint32_t arg)
+{
+    if (reader->elsewhere == arg) {
+        return;
+    }
+    CHECK(arg > 0 && reader->argc <= arg);
+    reader->elsewhere = arg;
+    if (reader->argc == arg && reader->bulk_size > 0) {
+        reader->bulk_size = 0;
+    }
 }

@@ -39,6 +39,9 @@ struct request_reader {
     size_t used;    /* bytes of the input that the request took */
     char error[80]; /* after MALFORMED */
 
+    /* An argument whose bytes the caller has read to another place (0: none): in the input it looks like one of no bytes. */
+    uint32_t elsewhere;
+
     /* private */
     uint32_t span_capacity;
     struct buf unquoted;
@@ -58,6 +61,19 @@ enum status request_read(struct request_reader *reader, struct slice input) MUST
 struct slice request_arg(const struct request_reader *reader, struct slice input, uint32_t i);
 /* After AGAIN: bytes that are certainly still missing (at least 1), so that large bodies are read straight into place. */
 size_t request_missing(const struct request_reader *reader, struct slice input);
+
+/* After AGAIN: the argument that is being read, if its length is known. Its first bytes, where they are here, lie at
+ * `offset` of the input and reach to its end. */
+struct request_body {
+    uint32_t arg;
+    uint64_t args_total; /* of the request */
+    size_t offset;
+    size_t size;
+};
+bool request_body(const struct request_reader *reader, struct request_body *ret_body);
+/* Argument `arg` of this request, the one being read or one to come, lies elsewhere: from here on all input must be without
+ * its bytes. */
+void request_elsewhere(struct request_reader *reader, uint32_t arg);
 
 /* Finds the end of one reply. All zeros is a fresh framer. RESP3 attributes in front belong to the reply. */
 struct reply_framer {

@@ -37,9 +37,11 @@ struct call {
     struct slice raw;             /* the request as the client sent it; empty when it came inline */
     uint64_t first_hash;          /* of the first key, already prefetched; valid if first_home is */
     struct namespace *first_home; /* its namespace; NULL: not looked at yet */
-    bool deferred;                /* set by call_defer */
-    uint8_t db;                   /* selected database */
-    int64_t now_ms;               /* clock.h, read once per batch */
+    struct item
+        *body; /* a value that lies in an item of its own already (body.h), and in argv; or NULL */
+    bool deferred;  /* set by call_defer */
+    uint8_t db;     /* selected database */
+    int64_t now_ms; /* clock.h, read once per batch */
     struct reply *reply;
 };
 

@@ -166,8 +166,30 @@ static void put(struct update *update, struct slice value, int64_t expire_at_ms,
     }
 }
 
+/* A value that was read into an item of its own. That is for one key, which is checked, and has room for an expiry if the
+ * request had words for one. */
+static bool put_body(struct update *update, struct slice value, int64_t expire_at_ms)
+{
+    struct item *body = update->call->body;
+    if (body == NULL || item_value(body).data != value.data ||
+        !slice_equal(item_key(body), update->key.at.bytes)) {
+        return false;
+    }
+    if (item_expiry_part(body->flags) > 0) {
+        item_set_expiry(body, expire_at_ms);
+    } else if (expire_at_ms != ITEM_NEVER) {
+        return false;
+    }
+    update->item = item_ref(body);
+    update_store(update);
+    return true;
+}
+
 void update_put(struct update *update, struct slice value, int64_t expire_at_ms)
 {
+    if (put_body(update, value, expire_at_ms)) {
+        return;
+    }
     put(update, value, expire_at_ms, ITEM_LOOK_PLAIN);
 }
 

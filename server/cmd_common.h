@@ -63,8 +63,9 @@ int64_t update_expire_at_ms(
 /* Room for the new value. NULL: the turn is over, an error is (or will be) answered. */
 char *update_room(struct update *update, size_t size, int64_t expire_at_ms, enum item_look look);
 void update_store(struct update *update); /* what update_room gave; removes if its expiry is past */
-void update_put(struct update *update, struct slice value,
-                int64_t expire_at_ms); /* room, copy, store */
+void update_put(
+    struct update *update, struct slice value,
+    int64_t expire_at_ms); /* room, copy, store; or store what the value lies in already */
 void update_expire(struct update *update,
                    int64_t expire_at_ms);  /* the same value under another expiry */
 void update_remove(struct update *update); /* fine if there is nothing */

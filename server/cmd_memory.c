@@ -99,7 +99,7 @@ void cmd_memory_stats(struct call *call)
     pair_integer(reply, "startup.allocated", 0);
     pair_integer(reply, "replication.backlog", 0);
     pair_integer(reply, "clients.slaves", 0);
-    pair_integer(reply, "clients.normal", 0);
+    pair_integer(reply, "clients.normal", report.clients);
     pair_integer(reply, "cluster.links", 0);
     pair_integer(reply, "aof.buffer", 0);
     pair_integer(reply, "lua.caches", 0);

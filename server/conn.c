@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -136,6 +137,7 @@ static void conn_on_closed(uv_handle_t *handle)
 {
     struct conn *conn = handle->data;
     conn_free_reader(conn);
+    body_end(conn);
     buf_done(&conn->in);
     asked_clear(&conn->asked);
     buf_done(&conn->session.name);
@@ -253,6 +255,16 @@ static void conn_refuse(struct conn *conn, enum status status, const char *error
     conn_close_after_reply(conn);
 }
 
+/* For the next request of `rest`. Of the first one of the region the value may lie elsewhere, by now or since long. */
+static void conn_prepare_reader(const struct conn *conn, struct request_reader *reader,
+                                struct slice rest)
+{
+    dispatch_set_limits(conn, reader);
+    if (conn->body.item != NULL && rest.data == conn->region.data) {
+        request_elsewhere(reader, conn->body.arg);
+    }
+}
+
 /* Parses the unexecuted region into the batch. */
 static void conn_take_calls(struct conn *conn)
 {
@@ -263,7 +275,7 @@ static void conn_take_calls(struct conn *conn)
         reader = &worker->reader;
         request_reader_reset(reader);
     }
-    dispatch_set_limits(conn, reader);
+    conn_prepare_reader(conn, reader, rest);
     while (rest.size > 0 && conn->state == CONN_OPEN && conn->holds == 0) {
         enum status status = request_read(reader, rest);
         if (status == AGAIN) {
@@ -281,7 +293,7 @@ static void conn_take_calls(struct conn *conn)
                 return;
             }
             request_reader_reset(reader); /* AUTH was among it: other limits hold now */
-            dispatch_set_limits(conn, reader);
+            conn_prepare_reader(conn, reader, rest);
             continue;
         }
         dispatch_take(conn, reader, rest);
@@ -300,7 +312,7 @@ static void conn_take_calls(struct conn *conn)
             return;
         }
         request_reader_init(conn->reader);
-        dispatch_set_limits(conn, conn->reader);
+        conn_prepare_reader(conn, conn->reader, rest);
         if (conn->holds == 0 && request_read(conn->reader, rest) != AGAIN) {
             conn_free_reader(conn); /* a hold came meanwhile; it is parsed again from the start */
         }
@@ -328,14 +340,85 @@ static char *conn_read_room(struct conn *conn, size_t *ret_room)
     size_t room = LIMIT_READ;
     if (conn->reader != NULL) {
         size_t missing = request_missing(conn->reader, buf_slice(&conn->in));
+        /* As much again as there is: soon enough of it to go on in an item (body.h). */
+        const size_t most = conn->in.size < CONN_BODY_READ_MAX ? conn->in.size : CONN_BODY_READ_MAX;
+        missing = missing < most ? missing : most;
         room = missing > room ? missing : room;
-        room = room < CONN_BODY_READ_MAX ? room : CONN_BODY_READ_MAX;
     }
     if (buf_reserve(&conn->in, room) != OK) {
         return NULL;
     }
     *ret_room = room;
     return conn->in.data + conn->in.size;
+}
+
+/* What recv says, and what became of the connection if it says no bytes. */
+static bool conn_has_read(struct conn *conn, ssize_t got)
+{
+    if (got < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+            conn_close(conn);
+        }
+        return false;
+    }
+    if (got == 0) { /* it will send no more; what it asked for is still answered */
+        conn_close_after_reply(conn);
+        conn_watch(conn);
+        return false;
+    }
+    metrics_add(conn->worker->metrics, M_BYTES_IN, (uint64_t)got);
+    conn->session.active_at_ms = conn->worker->now_ms;
+    return true;
+}
+
+/* The rest of a value into its item, and, if that is all of it, what comes behind it into `in`. Returns whether there is
+ * something to parse. */
+static bool conn_read_body(struct conn *conn)
+{
+    struct body *body = &conn->body;
+    const size_t missing = body->size - body->got;
+    struct iovec parts[2] = {
+        {.iov_base = item_value_room(body->item) + body->got,
+         .iov_len = missing < CONN_BODY_READ_MAX ? missing : CONN_BODY_READ_MAX}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 1};
+    if (missing <= CONN_BODY_READ_MAX) {
+        if (buf_reserve(&conn->in, LIMIT_READ) != OK) {
+            conn_close(conn);
+            return false;
+        }
+        parts[1] = (struct iovec){.iov_base = conn->in.data + conn->in.size, .iov_len = LIMIT_READ};
+        message.msg_iovlen = 2;
+    }
+    const ssize_t got = recvmsg(conn->fd, &message, MSG_DONTWAIT);
+    if (!conn_has_read(conn, got)) {
+        return false;
+    }
+    const size_t taken = (size_t)got < missing ? (size_t)got : missing;
+    body->got += taken;
+    conn->in.size += (size_t)got - taken;
+    return (size_t)got > taken;
+}
+
+static bool conn_read_requests(struct conn *conn)
+{
+    size_t room = 0;
+    char *data = conn_read_room(conn, &room);
+    if (data == NULL || conn->state != CONN_OPEN) {
+        conn_close(conn);
+        return false;
+    }
+    const ssize_t got = recv(conn->fd, data, room, MSG_DONTWAIT);
+    if (!conn_has_read(conn, got)) {
+        return false;
+    }
+    if (conn->in.size == 0) {
+        conn->worker->read_used += (size_t)got;
+        conn->region = (struct slice){data, (size_t)got};
+    } else {
+        conn->in.size += (size_t)got;
+        conn->region = buf_slice(&conn->in);
+    }
+    return true;
 }
 
 void conn_on_read(struct conn *conn)
@@ -347,32 +430,13 @@ void conn_on_read(struct conn *conn)
     if (!list_empty(&conn->in_woken)) {
         return; /* what waits in `in` first: the end of the stream must not overtake it */
     }
-    size_t room = 0;
-    char *data = conn_read_room(conn, &room);
-    if (data == NULL || conn->state != CONN_OPEN) {
-        conn_close(conn);
-        return;
-    }
-    ssize_t got = recv(conn->fd, data, room, MSG_DONTWAIT);
-    if (got < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-            conn_close(conn);
+    if (body_is_open(&conn->body)) {
+        if (!conn_read_body(conn)) {
+            return;
         }
-        return;
-    }
-    if (got == 0) { /* it will send no more; what it asked for is still answered */
-        conn_close_after_reply(conn);
-        conn_watch(conn);
-        return;
-    }
-    metrics_add(conn->worker->metrics, M_BYTES_IN, (uint64_t)got);
-    conn->session.active_at_ms = conn->worker->now_ms;
-    if (conn->in.size == 0) {
-        conn->worker->read_used += (size_t)got;
-        conn->region = (struct slice){data, (size_t)got};
-    } else {
-        conn->in.size += (size_t)got;
         conn->region = buf_slice(&conn->in);
+    } else if (!conn_read_requests(conn)) {
+        return;
     }
     conn_mark_taken(conn);
     conn_take_calls(conn);
@@ -397,6 +461,9 @@ static enum status conn_keep_rest(struct conn *conn)
         conn_free_reader(conn);
         conn->parse_again = false;
     }
+    const size_t elsewhere = conn->state == CONN_OPEN && rest.size > 0 ? body_begin(conn, rest) : 0;
+    rest.size -= elsewhere;
+    conn->in.size -= conn->in.size > 0 ? elsewhere : 0;
     if (conn->in.size == 0) {
         return rest.size == 0 ? OK : buf_append_slice(&conn->in, rest);
     }
@@ -432,9 +499,14 @@ static size_t conn_expected_bytes(const struct conn *conn)
     return conn_waiting_bytes(conn) + conn->coming * conn->likely;
 }
 
+static size_t conn_pause_limit(const struct conn *conn)
+{
+    return worker_is_pressed(conn->worker) ? LIMIT_OUTPUT_PRESSED : LIMIT_OUTPUT_PAUSE;
+}
+
 bool conn_is_full(const struct conn *conn)
 {
-    return conn_expected_bytes(conn) >= LIMIT_OUTPUT_PAUSE;
+    return conn_expected_bytes(conn) >= conn_pause_limit(conn);
 }
 
 /* A large answer counts at once, a small one by a sixteenth: after some forty of them the first guess is forgotten. */
@@ -465,22 +537,24 @@ void conn_on_arrival(struct conn *conn, struct answer *answer)
 static void conn_output_limits(struct conn *conn)
 {
     const size_t unread = conn->reply.out.size;
+    const size_t limit = conn_pause_limit(conn);
     if (unread > LIMIT_OUTPUT_PAUSE) {
         if (conn->output_high_since_ms == 0) {
             conn->output_high_since_ms = conn->worker->now_ms;
         }
-        conn_hold(conn, HOLD_OUTPUT);
     } else if (unread < LIMIT_OUTPUT_PAUSE / 2) {
         conn->output_high_since_ms = 0;
     }
-    if ((conn->holds & HOLD_OUTPUT) != 0 && conn_expected_bytes(conn) < LIMIT_OUTPUT_PAUSE / 2) {
+    if (unread > limit) {
+        conn_hold(conn, HOLD_OUTPUT);
+    } else if ((conn->holds & HOLD_OUTPUT) != 0 && conn_expected_bytes(conn) < limit / 2) {
         conn_unhold(conn, HOLD_OUTPUT);
     }
 }
 
 void conn_after_call(struct conn *conn)
 {
-    if (conn->reply.out.size > LIMIT_OUTPUT_PAUSE) {
+    if (conn->reply.out.size > LIMIT_OUTPUT_PRESSED) {
         conn_output_limits(conn);
     }
     worker_mark_dirty(conn->worker, conn);
@@ -556,8 +630,11 @@ void conn_tick(struct conn *conn, int64_t now_ms)
         conn_close(conn);
         return;
     }
-    if (conn->output_high_since_ms != 0 &&
-        now_ms - conn->output_high_since_ms > LIMIT_OUTPUT_PAUSE_MS) {
+    const bool is_high_for_long = conn->output_high_since_ms != 0 &&
+                                  now_ms - conn->output_high_since_ms > LIMIT_OUTPUT_PAUSE_MS;
+    const bool reads_nothing = conn->reply.out.size > conn_pause_limit(conn) &&
+                               now_ms - conn->session.active_at_ms > LIMIT_OUTPUT_PAUSE_MS;
+    if (is_high_for_long || reads_nothing) {
         metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);
         conn_close(conn);
     }

@@ -11,6 +11,10 @@
  * LIMIT_OUTPUT_PAUSE, no call is taken. Who guesses wrong (large answers after small ones) is closed when what is here
  * passes LIMIT_OUTPUT_CLOSE; so a client takes that and one answer at most, and LIMIT_CALLS chunks (out.h) of slack.
  *
+ * Large values in answers are those of L1 itself, referred to: while they are sent, what was evicted or overwritten is still
+ * there and counts. So that clients that read slowly do not take the memory from all others, no more than a quarter of it
+ * may be held so (LIMIT_HELD_SHARE): beyond that each client may have LIMIT_OUTPUT_PRESSED, and one call's answer.
+ *
  *      OPEN -> FLUSHING (no more calls; close when all is sent) -> CLOSED (out of every list; freed by its poll handle)
  *
  * Threads: the worker's own. CLIENT LIST and KILL come by tour. */
@@ -19,6 +23,7 @@
 
 #include "protocol/resp_read.h"
 #include "server/asked.h"
+#include "server/body.h"
 #include "server/call.h"
 
 #include <uv.h>
@@ -84,7 +89,8 @@ struct conn {
     struct request_reader *reader; /* NULL unless a request is cut in two */
     struct slice
         region; /* while taken: what was read and not executed yet; lies in read memory or in `in` */
-    unsigned holds; /* enum conn_hold */
+    struct body body; /* of the request that `in` begins with */
+    unsigned holds;   /* enum conn_hold */
     bool
         parse_again; /* a request was stepped over: all behind it are, and are parsed again after settling */
 

@@ -30,7 +30,7 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         is_unix             ? "U"
         : session->no_evict ? "e"
                             : "N",
-        session->db, conn->in.size, queued, conn->answer_count, waiting,
-        sizeof(*conn) + conn->in.capacity + waiting, events,
+        session->db, conn->in.size + conn->body.got, queued, conn->answer_count, waiting,
+        sizeof(*conn) + conn->in.capacity + conn->body.size + waiting, events,
         session->last_command == NULL ? "NULL" : session->last_command->full_name, session->proto);
 }

@@ -62,6 +62,10 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
                                 .argc = reader->argc,
                                 .raw = {input.data, reader->used},
                                 .is_inline = reader->is_inline};
+    if (reader->elsewhere != 0) {
+        argv[conn->body.arg] = item_value(conn->body.item);
+        request->body = conn->body.item;
+    }
     if (owned == NULL) {
         batch->arg_count += reader->argc;
     }
@@ -442,6 +446,7 @@ bool dispatch_request(struct worker *worker, struct request *request)
         .raw = request->is_inline ? (struct slice){0} : request->raw,
         .first_hash = request->hash,
         .first_home = request->home,
+        .body = request->body,
         .db = conn->session.db,
         .now_ms = worker->now_ms,
     };

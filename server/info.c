@@ -126,7 +126,7 @@ static void info_memory_allocator(struct info *info, const struct memory_report 
     info_line(info, "mem_replication_backlog:0");
     info_line(info, "mem_total_replication_buffers:0");
     info_line(info, "mem_clients_slaves:0");
-    info_line(info, "mem_clients_normal:0");
+    info_line(info, "mem_clients_normal:%zu", report->clients);
     info_line(info, "mem_cluster_links:0");
     info_line(info, "mem_aof_buffer:0");
     info_line(info, "mem_allocator:arena,libc");

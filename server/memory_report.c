@@ -3,6 +3,7 @@
 
 #include "server/node.h"
 #include "server/sampler.h"
+#include "server/worker.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -38,7 +39,12 @@ void memory_report(const struct node *node, struct memory_report *ret_report)
         .resident = resident_bytes(),
         .system = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE),
         .items = l1.items,
+        .clients = atomic_load_explicit(&node->bodies, memory_order_relaxed),
     };
+    for (unsigned i = 0; i < node->worker_count; i++) {
+        ret_report->clients +=
+            atomic_load_explicit(&node->workers[i]->held_bytes, memory_order_relaxed);
+    }
 }
 
 void memory_human(char dst[MEMORY_HUMAN_MAX], size_t bytes)

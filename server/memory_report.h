@@ -2,7 +2,8 @@
 /* memory_report.h -- where the memory of a node is, for INFO, MEMORY STATS and /metrics.
  *
  * USED is what the budget counts: what L1 has from the system for items and tables. Redis' used_memory is compared
- * with maxmemory everywhere, so the two must be of one kind. What else the process holds shows in `resident`.
+ * with maxmemory everywhere, so the two must be of one kind. What else the process holds shows in `resident`. Values that
+ * answers refer to, or that are being received, are of L1: they are part of USED even when L1 has given them up.
  *
  * Threads: any. Costs a few system calls. */
 #ifndef TERRACE_SERVER_MEMORY_REPORT_H
@@ -23,6 +24,8 @@ struct memory_report {
     size_t resident;
     size_t system; /* the machine's */
     uint64_t items;
+    size_t
+        clients; /* values and text of answers that are not sent, and values that are being received */
 };
 
 void memory_report(const struct node *node, struct memory_report *ret_report);

@@ -139,6 +139,8 @@ static void page_memory(struct page *page, const struct memory_report *report)
     page_add(page, "terrace_memory_bytes{kind=\"max\"} %zu\n", report->max);
     page_add(page, "terrace_memory_bytes{kind=\"used\"} %zu\n", report->used);
     page_add(page, "terrace_memory_bytes{kind=\"tables\"} %zu\n", report->tables);
+    page_integer(page, "terrace_client_memory_bytes", "gauge", report->clients,
+                 "Values that answers refer to or that are being received, and text of answers");
     page_integer(page, "process_resident_memory_bytes", "gauge", report->resident,
                  "Memory of the process in RAM");
 }

@@ -29,6 +29,7 @@ struct live {
     _Atomic int64_t l2_timeout_ms;
     _Atomic int64_t l2_relay_timeout_ms;
     _Atomic int64_t revalidate_rate;
+    _Atomic size_t memory;
     _Atomic int64_t maxclients;
     _Atomic int64_t timeout_ms;
     _Atomic int64_t tcp_keepalive_s;
@@ -63,7 +64,8 @@ struct node {
     struct sampler *sampler;       /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;
-    _Atomic bool failed; /* node_fail */
+    _Atomic size_t bodies; /* bytes of values on their way into their items (body.h) */
+    _Atomic bool failed;   /* node_fail */
 };
 
 enum {

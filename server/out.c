@@ -30,6 +30,11 @@ struct out_value {
     size_t before;     /* bytes of text between the value ahead and this one */
 };
 
+size_t out_pool_bytes(const struct out_pool *pool)
+{
+    return pool->chunks * sizeof(struct out_chunk) + pool->held;
+}
+
 void out_pool_done(struct out_pool *pool)
 {
     while (pool->spare != NULL) {

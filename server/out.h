@@ -36,6 +36,7 @@ struct out_pool {
     size_t
         held; /* bytes of the values that its outs refer to; one that two refer to counts twice */
 };
+size_t out_pool_bytes(const struct out_pool *pool); /* what its outs hold: chunks and values */
 void out_pool_done(struct out_pool *pool);
 
 struct out {

@@ -2,6 +2,7 @@
 #include "server/worker.h"
 
 #include "protocol/check.h"
+#include "server/body.h"
 #include "server/dispatch.h"
 #include "server/errand.h"
 #include "server/l2_socket.h"
@@ -38,6 +39,9 @@ static void worker_execute_one(struct worker *worker, struct request *request)
         const char *end = request->raw.data + request->raw.size;
         conn->region.size -= (size_t)(end - conn->region.data);
         conn->region.data = end;
+        if (request->body != NULL) {
+            body_end(conn);
+        }
     } else {
         conn->parse_again = true;
     }
@@ -110,6 +114,13 @@ void worker_mark_woken(struct worker *worker, struct conn *conn)
         list_push_back(&worker->woken, &conn->in_woken);
         (void)uv_idle_start(&worker->idle, worker_on_idle);
     }
+}
+
+bool worker_is_pressed(const struct worker *worker)
+{
+    const struct node *node = worker->node;
+    const size_t memory = atomic_load_explicit(&node->live.memory, memory_order_relaxed);
+    return worker->pool.held > memory / LIMIT_HELD_SHARE / node->worker_count;
 }
 
 void worker_mark_unsent(struct worker *worker, struct conn *conn)
@@ -214,6 +225,7 @@ static void worker_flush(struct worker *worker)
         list_remove(&conn->in_dirty);
         conn_flush(conn, limit);
     }
+    atomic_store_explicit(&worker->held_bytes, out_pool_bytes(&worker->pool), memory_order_relaxed);
 }
 
 /* Connections whose last hold went: their bytes are taken up as if they had just come. Each is looked at once per turn, so

@@ -3,7 +3,8 @@
  *
  * Each turn of the loop goes through the same stages, whatever is ready (PERFORMANCE, "stage the loop"):
  *
- *      poll     every readable connection: conn_on_read parses its requests into the BATCH and prefetches their keys;
+ *      poll     every readable connection: conn_on_read parses its requests into the BATCH and prefetches their keys
+ *               (bytes of a large value go into its item: body.h);
  *               every readable link: replies land, answers are written
  *      check    the clock is read once; the batch is executed in each connection's order; links, then connections are
  *               flushed: one write each, of LIMIT_SEND bytes or a larger part of LIMIT_SEND_TURN; what is left follows
@@ -35,6 +36,7 @@ struct request {
     struct slice *owned;           /* more arguments than the batch holds; freed when executed */
     uint32_t argc;                 /* 0: an empty request, stepped over */
     struct slice raw;              /* where it lies in the connection's region */
+    struct item *body;             /* as in struct call; its connection's */
     bool is_inline;
     uint64_t hash;
     struct namespace *home;           /* of its first key; NULL: it has none */
@@ -74,6 +76,7 @@ struct worker {
     char *read_memory;
     size_t read_used;
     struct out_pool pool;
+    _Atomic size_t held_bytes; /* of pool, after the last turn; read by any */
     struct rand rand;
     int64_t now_ms;              /* of the batch that runs */
     uint64_t timed_ns;           /* of the batch: taken by calls that were timed by themselves */
@@ -134,6 +137,8 @@ void worker_execute(struct worker *worker);
 void worker_run_batch(struct worker *worker);
 void worker_mark_dirty(struct worker *worker, struct conn *conn);
 void worker_mark_woken(struct worker *worker, struct conn *conn);
+/* Answers hold more of L1's memory than this worker's part of LIMIT_HELD_SHARE. */
+bool worker_is_pressed(const struct worker *worker);
 void worker_mark_unsent(struct worker *worker, struct conn *conn);
 
 #endif

@@ -8,7 +8,7 @@
 enum {
     ROOMY_TRIED = 16,       /* regions looked at for a run before another is mapped */
     RETAINED_SHARE_LOG = 5, /* free pages that are kept: a 32nd of all, */
-    RETAINED_FEW = 256,     /* and so many: who is over budget gives them back first (l1_evict.c) */
+    RETAINED_FEW = 1024,    /* and so many: who is over budget gives them back first (l1_evict.c) */
     DIRECTORY_PER_PAGE = ARENA_PAGE / sizeof(uintptr_t),
     TRIMS_PER_CALL = 16,  /* calls of the system */
     HUGE_FROM = 32 << 20, /* bytes of an arena of which an unused region is little */
@@ -254,6 +254,17 @@ static void run_take(struct arena *arena, struct arena_region *region, unsigned 
     }
 }
 
+static size_t retained_limit(const struct arena *arena)
+{
+    return (arena->bytes / ARENA_PAGE >> RETAINED_SHARE_LOG) + RETAINED_FEW;
+}
+
+/* Whether all of it is free, and it is not the last one. */
+static bool is_spare(const struct arena *arena, const struct arena_region *region)
+{
+    return region->free_pages == ARENA_PAGES - 1 && arena->regions - arena->empty > 1;
+}
+
 char *arena_run_new(struct arena *arena, unsigned pages)
 {
     unsigned tried = 0;
@@ -292,7 +303,7 @@ void arena_run_free(struct arena *arena, char *run)
     }
     region->length[from] = 0;
     region->free_pages += pages;
-    if (region->free_pages == ARENA_PAGES - 1 && arena->regions - arena->empty > 1) {
+    if (is_spare(arena, region) && (region->is_huge || arena->retained > retained_limit(arena))) {
         region_empty(arena, region);
     }
 }
@@ -340,11 +351,6 @@ static unsigned region_trim_one(struct arena *arena, struct arena_region *region
     return end - from;
 }
 
-static size_t retained_limit(const struct arena *arena)
-{
-    return (arena->bytes / ARENA_PAGE >> RETAINED_SHARE_LOG) + RETAINED_FEW;
-}
-
 /* What is free in huge pages waits for its use, unless much is. */
 static bool may_trim(const struct arena_region *region, enum arena_trim which)
 {
@@ -362,10 +368,20 @@ size_t arena_trim(struct arena *arena, enum arena_trim which)
     unsigned calls = 0;
     struct arena_region *region = arena->roomy;
     while (region != NULL && calls < TRIMS_PER_CALL) {
-        unsigned pages = may_trim(region, which) ? region_trim_one(arena, region) : 0;
-        went += pages;
-        calls += pages > 0;
-        region = pages > 0 ? region : region->next;
+        struct arena_region *next = region->next;
+        if (!may_trim(region, which)) {
+            region = next;
+        } else if (is_spare(arena, region)) {
+            went += region->retained + 1;
+            calls++;
+            region_empty(arena, region);
+            region = next;
+        } else {
+            unsigned pages = region_trim_one(arena, region);
+            went += pages;
+            calls += pages > 0;
+            region = pages > 0 ? region : next;
+        }
     }
     return went;
 }

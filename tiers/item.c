@@ -63,7 +63,7 @@ static unsigned flags_of(const struct arena *arena, const struct item_spec *spec
                                                                 : 2;
     return spec->db | (spec->is_claim ? ITEM_CLAIM : 0u) | (unsigned)spec->look << ITEM_LOOK_SHIFT |
            (spec->capped ? ITEM_CAPPED : 0u) |
-           time_code(arena, spec->expire_at_ms) << ITEM_EXPIRY_SHIFT |
+           (spec->expires_later ? 3u : time_code(arena, spec->expire_at_ms)) << ITEM_EXPIRY_SHIFT |
            time_code(arena, spec->stamped_at_ms) << ITEM_STAMP_SHIFT |
            (spec->key.size > UINT8_MAX ? 1u << ITEM_WIDE_KEY_SHIFT : 0u) |
            value_log << ITEM_VALUE_SHIFT | (arena == NULL ? ITEM_LOOSE : 0u);
@@ -167,6 +167,12 @@ void item_set_db(struct item *item, uint8_t db)
 {
     CHECK(db <= ITEM_DB_MASK);
     item->flags = (uint16_t)((item->flags & ~(unsigned)ITEM_DB_MASK) | db);
+}
+
+void item_set_expiry(struct item *item, int64_t expire_at_ms)
+{
+    CHECK(item_expiry_part(item->flags) == sizeof expire_at_ms);
+    memcpy(item->rest + item_sizes(item->flags), &expire_at_ms, sizeof expire_at_ms);
 }
 
 struct item *item_ref(struct item *item)

@@ -63,6 +63,7 @@ struct item_spec {
     uint8_t db;
     bool capped;
     bool is_claim;
+    bool expires_later; /* item_set_expiry will say when; no expiry so far */
 };
 
 /* A new item with one reference, its value uninitialised: write it before publishing. NULL: no memory. */
@@ -77,6 +78,8 @@ char *item_value_room(struct item *item);
 /* Copies a value of just the item's size. NULL is fine. Returns its argument. */
 struct item *item_write(struct item *item, struct slice value);
 void item_set_db(struct item *item, uint8_t db); /* before it stands anywhere */
+/* The same, of one that was made to expire later. */
+void item_set_expiry(struct item *item, int64_t expire_at_ms);
 
 struct item *item_ref(struct item *item); /* returns its argument; fewer than 2^31 */
 void item_release(struct item *item);     /* NULL is fine */

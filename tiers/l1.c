@@ -198,6 +198,18 @@ struct item *l1_item_new(struct l1 *l1, uint64_t hash, const struct item_spec *s
     return item;
 }
 
+struct item *l1_item_begin(struct l1 *l1, uint64_t hash, const struct item_spec *spec,
+                           int64_t now_ms)
+{
+    struct l1_shard *shard = l1_lock(l1, hash);
+    struct item *item = item_new_in(shard->arena, spec);
+    l1_unlock(l1, shard);
+    if (item != NULL) {
+        l1_evict(l1, hash, NULL, item_footprint(item), now_ms);
+    }
+    return item;
+}
+
 void l1_prefetch(const struct l1 *l1, uint64_t hash)
 {
     l1_table_prefetch(&l1->shards[l1_shard_of(l1, hash)].table, hash);

@@ -71,6 +71,9 @@ uint64_t l1_hash(const struct l1 *l1, struct slice key);
 struct l1_key l1_key(const struct l1 *l1, uint8_t db, struct slice bytes);
 /* A new item for a key whose home this L1 is and whose hash this is: in the memory where it will stand. As item_new. */
 struct item *l1_item_new(struct l1 *l1, uint64_t hash, const struct item_spec *spec);
+/* The same, for one that will be written for a while: it counts from now on, and others leave for it. */
+struct item *l1_item_begin(struct l1 *l1, uint64_t hash, const struct item_spec *spec,
+                           int64_t now_ms);
 /* Starts loading the bucket of `hash`. Call for a whole batch, then look up. */
 void l1_prefetch(const struct l1 *l1, uint64_t hash);
 /* Starts loading the item: a second round over the batch, when the buckets have come. */

@@ -2,7 +2,7 @@
 /* fuzz_request.c -- any bytes as a client's requests.
  *
  * The first byte chooses the sizes of the pieces in which the rest arrives, and whether the client is before AUTH. What
- * must hold: the same requests, in the same order, ending in the same way, as when all arrives at once; memory in
+ * must hold: an argument may lie elsewhere; the same requests, in the same order, ending in the same way, as when all arrives at once; memory in
  * proportion to what arrived; and (by the sanitizers, each piece at an address of its own) no step beyond the input. */
 #include "protocol/check.h"
 #include "protocol/hash.h"
@@ -34,6 +34,32 @@ static void mix(struct outcome *outcome, struct slice bytes)
     outcome->hash = hash_checksum((struct slice){(const char *)words, sizeof words});
 }
 
+/* The same request without the bytes of one of its arguments, which lies elsewhere. */
+static void check_elsewhere(const struct request_reader *reader, struct slice input, uint32_t arg)
+{
+    const struct slice left_out = request_arg(reader, input, arg);
+    const size_t before = (size_t)(left_out.data - input.data);
+    const size_t behind = reader->used - before - left_out.size;
+    char *rest = malloc(before + behind);
+    CHECK(rest != NULL);
+    memcpy(rest, input.data, before);
+    memcpy(rest + before, left_out.data + left_out.size, behind);
+    const struct slice shorter = {.data = rest, .size = before + behind};
+    struct request_reader other;
+    request_reader_init(&other);
+    other.limit_args = reader->limit_args;
+    other.limit_bulk = reader->limit_bulk;
+    request_elsewhere(&other, arg);
+    CHECK(request_read(&other, shorter) == OK);
+    CHECK(other.argc == reader->argc && other.used == shorter.size);
+    for (uint32_t i = 0; i < other.argc; i++) {
+        const struct slice want = i == arg ? (struct slice){0} : request_arg(reader, input, i);
+        CHECK(slice_equal(request_arg(&other, shorter, i), want));
+    }
+    request_reader_done(&other);
+    free(rest);
+}
+
 static void check_request(const struct request_reader *reader, struct slice input,
                           struct outcome *outcome)
 {
@@ -48,6 +74,9 @@ static void check_request(const struct request_reader *reader, struct slice inpu
     }
     CHECK(args_size <= reader->used);
     CHECK(reader->is_inline || reader->argc <= reader->limit_args);
+    if (!reader->is_inline && reader->argc > 1) {
+        check_elsewhere(reader, input, 1 + (uint32_t)(outcome->hash % (reader->argc - 1)));
+    }
     outcome->requests++;
     outcome->consumed += reader->used;
 }

@@ -211,7 +211,8 @@ static void random_operations_keep_every_cell_whole(void **state)
         }
     }
     arena_collect(model->arena);
-    (void)arena_trim(model->arena, ARENA_TRIM_ALL);
+    while (arena_trim(model->arena, ARENA_TRIM_ALL) > 0) {
+    }
     HELP_CHECK(arena_bytes(model->arena) <= empty + 2 * ARENA_PAGE, seed);
     arena_close(model->arena);
     free(model);
