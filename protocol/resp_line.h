@@ -20,6 +20,15 @@ static inline size_t short_number(const char *at, size_t size, uint64_t *ret_num
         return 0;
     }
     uint64_t number = (unsigned char)at[0] - (unsigned)'0';
+    if (number <= 9 && at[1] == '\r' && at[2] == '\n') { /* nearly all have one digit, or two */
+        *ret_number = number;
+        return 3;
+    }
+    const unsigned second = (unsigned char)at[1] - (unsigned)'0';
+    if (size > 3 && number - 1 <= 8 && second <= 9 && at[2] == '\r' && at[3] == '\n') {
+        *ret_number = number * 10 + second;
+        return 4;
+    }
     size_t digits = 1;
     if (number > 9) {
         return 0;

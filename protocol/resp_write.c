@@ -11,7 +11,13 @@ _Static_assert(1 + I64_DIGITS_MAX + 2 + 4 <= RESP_HEAD_MAX, "a head must fit");
 static size_t line_write(char *dst, char type, int64_t number)
 {
     dst[0] = type;
-    size_t size = 1 + i64_format(dst + 1, number);
+    size_t size = 1;
+    if (number >= 10 && number <= 99) { /* sizes of most values */
+        dst[size++] = (char)('0' + number / 10);
+        dst[size++] = (char)('0' + number % 10);
+    } else {
+        size += i64_format(dst + size, number);
+    }
     dst[size++] = '\r';
     dst[size++] = '\n';
     return size;

@@ -349,10 +349,14 @@ void cmd_mget(struct call *call)
     bool foreign = false;
     for (uint32_t at = 0; at < count; at += MGET_PREFETCH) {
         struct ns_key keys[MGET_PREFETCH];
+        const struct l1_bucket *buckets[MGET_PREFETCH];
         uint32_t part = count - at < MGET_PREFETCH ? count - at : MGET_PREFETCH;
         for (uint32_t i = 0; i < part; i++) {
             keys[i] = call_key(call, 1 + at + i);
-            l1_prefetch(keys[i].ns->l1, keys[i].at.hash);
+            buckets[i] = l1_prefetch(keys[i].ns->l1, keys[i].at.hash);
+        }
+        for (uint32_t i = 0; i < part; i++) {
+            l1_prefetch_item(keys[i].ns->l1, buckets[i], keys[i].at.hash);
         }
         for (uint32_t i = 0; i < part; i++) {
             mget_ask(call, mget, at + i, &keys[i], &foreign);

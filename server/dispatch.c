@@ -78,7 +78,7 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
         struct slice key = argv[request->command->first_key];
         request->hash = namespaces_hash(namespaces, key);
         request->home = namespace_of(namespaces, key);
-        l1_prefetch(request->home->l1, request->hash);
+        request->bucket = l1_prefetch(request->home->l1, request->hash);
     }
     if (owned != NULL ||
         reader->is_inline) { /* what they point to does not outlive the next request */
@@ -118,11 +118,11 @@ static void counter_add(_Atomic uint64_t *counter, uint64_t n)
                           memory_order_relaxed);
 }
 
-void dispatch_note_duration(struct command_counters *counters, uint64_t nsec)
+void dispatch_note_durations(struct command_counters *counters, uint64_t nsec, unsigned calls)
 {
     unsigned log = nsec <= 1024 ? 0 : 64 - (unsigned)__builtin_clzll((nsec - 1) >> 10);
-    counter_add(&counters->nsec, nsec);
-    counter_add(&counters->durations[log < COMMAND_DURATIONS ? log : COMMAND_DURATIONS - 1], 1);
+    counter_add(&counters->nsec, nsec * calls);
+    counter_add(&counters->durations[log < COMMAND_DURATIONS ? log : COMMAND_DURATIONS - 1], calls);
 }
 
 static bool arity_fits(const struct command *command, uint32_t argc)
@@ -378,7 +378,7 @@ void dispatch_on_landed(struct answer *answer)
     uint64_t nsec = clock_monotonic_ns() - answer->began_ns;
     if (answer->command != NULL) {
         struct command_counters *counters = counters_of(answer->worker, answer->command);
-        dispatch_note_duration(counters, nsec);
+        dispatch_note_durations(counters, nsec, 1);
         counter_add(&counters->failed, answer->reply.failed ? 1 : 0);
     }
     if (answer->reply.failed) {
@@ -414,7 +414,7 @@ static void dispatch_count(struct call *call, struct request *request, uint64_t 
         if (nsec == 0) {
             request->untimed = counters;
         } else {
-            dispatch_note_duration(counters, nsec);
+            dispatch_note_durations(counters, nsec, 1);
         }
         counter_add(&counters->failed, call->reply->failed ? 1 : 0);
     }

@@ -22,8 +22,8 @@ void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
 void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input);
 /* Executes one. false: its connection must hold; the request stays where it is. */
 bool dispatch_request(struct worker *worker, struct request *request);
-/* A call of this command took so long. */
-void dispatch_note_duration(struct command_counters *counters, uint64_t nsec);
+/* So many calls of this command took so long each. */
+void dispatch_note_durations(struct command_counters *counters, uint64_t nsec, unsigned calls);
 /* A deferred answer is complete: counters and the slow log. */
 void dispatch_on_landed(struct answer *answer);
 

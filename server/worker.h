@@ -40,6 +40,7 @@ struct request {
     bool is_inline;
     uint64_t hash;
     struct namespace *home;           /* of its first key; NULL: it has none */
+    const struct l1_bucket *bucket;   /* of that key, being loaded */
     struct command_counters *untimed; /* set by dispatch: gets its share of the batch's time */
 };
 

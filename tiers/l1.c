@@ -210,14 +210,14 @@ struct item *l1_item_begin(struct l1 *l1, uint64_t hash, const struct item_spec 
     return item;
 }
 
-void l1_prefetch(const struct l1 *l1, uint64_t hash)
+const struct l1_bucket *l1_prefetch(const struct l1 *l1, uint64_t hash)
 {
-    l1_table_prefetch(&l1->shards[l1_shard_of(l1, hash)].table, hash);
+    return l1_table_prefetch(&l1->shards[l1_shard_of(l1, hash)].table, hash);
 }
 
-void l1_prefetch_item(const struct l1 *l1, uint64_t hash)
+void l1_prefetch_item(const struct l1 *l1, const struct l1_bucket *bucket, uint64_t hash)
 {
-    l1_table_prefetch_items(&l1->shards[l1_shard_of(l1, hash)].table, hash);
+    l1_table_prefetch_items(&l1->shards[l1_shard_of(l1, hash)].table, bucket, hash);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */

@@ -74,10 +74,12 @@ struct item *l1_item_new(struct l1 *l1, uint64_t hash, const struct item_spec *s
 /* The same, for one that will be written for a while: it counts from now on, and others leave for it. */
 struct item *l1_item_begin(struct l1 *l1, uint64_t hash, const struct item_spec *spec,
                            int64_t now_ms);
-/* Starts loading the bucket of `hash`. Call for a whole batch, then look up. */
-void l1_prefetch(const struct l1 *l1, uint64_t hash);
-/* Starts loading the item: a second round over the batch, when the buckets have come. */
-void l1_prefetch_item(const struct l1 *l1, uint64_t hash);
+struct l1_bucket;
+/* Starts loading the bucket of `hash`, which it returns (NULL: there is none). Call for a whole batch, then look up. */
+const struct l1_bucket *l1_prefetch(const struct l1 *l1, uint64_t hash);
+/* Starts loading the item: a second round over the batch, when the buckets have come. It need not be the bucket of `hash`
+ * any more: at worst something else is loaded. */
+void l1_prefetch_item(const struct l1 *l1, const struct l1_bucket *bucket, uint64_t hash);
 
 /* --- reading ---------------------------------------------------------------------------------------------------- */
 

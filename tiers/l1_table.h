@@ -135,9 +135,10 @@ static inline void l1_place_set_word(const struct l1_place *place, uint32_t word
 /* The cursor after the bucket that l1_table_chain(cursor) walks; 0 when every hash has been seen. */
 uint64_t l1_table_cursor_next(const struct l1_table *table, uint64_t cursor);
 
-void l1_table_prefetch(const struct l1_table *table, uint64_t hash);
+const struct l1_bucket *l1_table_prefetch(const struct l1_table *table, uint64_t hash);
 /* Starts loading the items that `hash` may be. */
-void l1_table_prefetch_items(const struct l1_table *table, uint64_t hash);
+void l1_table_prefetch_items(const struct l1_table *table, const struct l1_bucket *bucket,
+                             uint64_t hash);
 
 static inline uint64_t l1_table_buckets(const struct l1_table *table)
 {

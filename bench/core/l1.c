@@ -174,11 +174,12 @@ static double round_batched(struct l1 *l1, const struct probe *probes)
 {
     const uint64_t began_ns = cpu_ns();
     for (size_t i = 0; i < ROUND_LOOKUPS; i += BATCH) {
-        for (size_t k = i; k < i + BATCH; k++) {
-            l1_prefetch(l1, probes[k].key.hash);
+        const struct l1_bucket *buckets[BATCH];
+        for (size_t k = 0; k < BATCH; k++) {
+            buckets[k] = l1_prefetch(l1, probes[i + k].key.hash);
         }
-        for (size_t k = i; k < i + BATCH; k++) {
-            l1_prefetch_item(l1, probes[k].key.hash);
+        for (size_t k = 0; k < BATCH; k++) {
+            l1_prefetch_item(l1, buckets[k], probes[i + k].key.hash);
         }
         for (size_t k = i; k < i + BATCH; k++) {
             look_up(l1, &probes[k].key);

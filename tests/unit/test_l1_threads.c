@@ -116,8 +116,7 @@ static void *stress_run(void *arg)
         char name[32];
         snprintf(name, sizeof name, "k:%u", (unsigned)rand_below(&rand, 3000));
         struct l1_key key = l1_key(stress->l1, 1, slice_of(name));
-        l1_prefetch(stress->l1, key.hash);
-        l1_prefetch_item(stress->l1, key.hash);
+        l1_prefetch_item(stress->l1, l1_prefetch(stress->l1, key.hash), key.hash);
         switch (rand_below(&rand, 16)) {
         case 0: stress_increment(stress, (unsigned)rand_below(&rand, COUNTERS)); break;
         case 1: l1_invalidate(stress->l1, &key); break;
