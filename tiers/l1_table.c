@@ -241,11 +241,9 @@ struct l1_place l1_table_chain(const struct l1_table *table, uint64_t hash)
     return l1_table_bucket(table, index_of(l1_table_buckets(table), hash));
 }
 
-void l1_place_next(struct l1_place *place)
+/* The last slot is an entry's or the link to the next bucket. */
+void l1_place_next_bucket(struct l1_place *place)
 {
-    if (++place->slot < LAST_SLOT) {
-        return;
-    }
     struct l1_bucket *next = next_of(place->node);
     if (next != NULL || place->slot == L1_BUCKET_SLOTS) {
         place->node = next;

@@ -97,7 +97,13 @@ void l1_table_remove(struct l1_table *table, struct l1_place *place);
 struct l1_place l1_table_chain(const struct l1_table *table,
                                uint64_t hash); /* the chain where `hash` belongs */
 struct l1_place l1_table_bucket(const struct l1_table *table, uint64_t index); /* index < buckets */
-void l1_place_next(struct l1_place *place);
+void l1_place_next_bucket(struct l1_place *place);
+static inline void l1_place_next(struct l1_place *place)
+{
+    if (++place->slot >= L1_BUCKET_SLOTS - 1) {
+        l1_place_next_bucket(place);
+    }
+}
 
 /* NULL: no more. */
 static inline struct item *l1_place_item(const struct l1_place *place)

@@ -52,8 +52,16 @@ struct policy_newcomer {
 struct policy_candidate {
     uint32_t word;
     int64_t expire_at_ms; /* 0: none */
-    uint64_t noise;
+    uint64_t noise;       /* of this candidate; bit 0 is that of the draw */
 };
+
+/* Makes of numbers that differ in some bits others that differ in all. */
+static inline uint64_t policy_spread(uint64_t number)
+{
+    number ^= number >> 32;
+    number *= UINT64_C(0xd6e8feb86659fd93);
+    return number ^ number >> 32;
+}
 
 struct policy {
     const char *name;

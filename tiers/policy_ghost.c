@@ -18,14 +18,6 @@ static uint16_t tick_of(uint32_t entry)
     return entry & POLICY_AGE_MAX;
 }
 
-/* The bits of a key's hash have places in the table of L1; these are others. */
-static uint64_t spread(uint64_t hash)
-{
-    hash ^= hash >> 32;
-    hash *= UINT64_C(0xd6e8feb86659fd93);
-    return hash ^ hash >> 32;
-}
-
 static uint32_t print_of(uint64_t spread_hash)
 {
     const uint32_t print = (uint32_t)(spread_hash >> 48);
@@ -207,7 +199,7 @@ void policy_ghost_put(struct policy_ghost *ghost, uint64_t hash, struct policy_g
     if (ghost->lines == 0) {
         return;
     }
-    const uint64_t spread_hash = spread(hash);
+    const uint64_t spread_hash = policy_spread(hash); /* its own bits have places in the table */
     uint32_t *line = *line_of(ghost, spread_hash);
     unsigned end =
         0; /* the newest is first; those up to a free place, or to the last one, move on */
@@ -223,7 +215,7 @@ bool policy_ghost_take(struct policy_ghost *ghost, uint64_t hash, struct policy_
     if (ghost->lines == 0) {
         return false;
     }
-    const uint64_t spread_hash = spread(hash);
+    const uint64_t spread_hash = policy_spread(hash);
     const uint32_t print = print_of(spread_hash);
     uint32_t *line = *line_of(ghost, spread_hash);
     for (unsigned i = 0; i < GHOST_LINE; i++) {

@@ -17,6 +17,7 @@
 #define TERRACE_TIERS_POLICY_GHOST_H
 
 #include "tiers/arena.h"
+#include "tiers/policy.h"
 #include "tiers/policy_age.h"
 
 #include <stdbool.h>

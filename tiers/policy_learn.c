@@ -4,29 +4,33 @@
 #include <math.h>
 #include <string.h>
 
-/* Where the bins of ages begin, each about a third wider than the one before; those of waits begin with some of them. */
+/* Where the bins of ages begin, each about a third wider than the one before, from 32 on at multiples of 8; those of waits
+ * begin with some of them. */
 static const uint16_t age_begins[LEARN_AGES + 1] = {0,   1,   2,   3,   4,
                                                     5,   6,   8,   11,  15,
-                                                    20,  25,  32,  42,  56,
-                                                    75,  100, 130, 170, 220,
-                                                    290, 380, 500, 700, POLICY_AGE_MAX + 1};
+                                                    20,  25,  32,  40,  56,
+                                                    72,  96,  128, 168, 224,
+                                                    288, 384, 504, 704, POLICY_AGE_MAX + 1};
 static const uint8_t wait_first_bin[LEARN_WAITS + 1] = {0, 1, 6, 12, LEARN_AGES};
 
 #define PRIOR_USES 20.0F
 /* A group is computed up to 32 times in a turnover: 0.987^32 = 0.66. */
 #define FADE 0.987F
 
-unsigned policy_learn_age_bin(uint16_t age)
+const uint8_t policy_learn_bins_fine[LEARN_AGES_FINE] = {0,  1,  2,  3,  4,  5,  6,  6,  7,  7,  7,
+                                                         8,  8,  8,  8,  9,  9,  9,  9,  9,  10, 10,
+                                                         10, 10, 10, 11, 11, 11, 11, 11, 11, 11};
+const uint8_t policy_learn_bins[(POLICY_AGE_MAX + 1) / LEARN_AGES_STEP] = {
+    0,  7,  9,  10, 12, 13, 13, 14, 14, 15, 15, 15, 16, 16, 16, 16, 17, 17, 17, 17, 17, 18,
+    18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19, 20, 20, 20, 20, 20, 20, 20, 20,
+    20, 20, 20, 20, 21, 21, 21, 21, 21, 21, 21, 21, 21, 21, 21, 21, 21, 21, 21, 22, 22, 22,
+    22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22,
+    23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23,
+    23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23};
+
+uint16_t policy_learn_age_begin(unsigned bin)
 {
-    static const uint8_t bins[] = {0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 7, 8, 8, 8, 8, 9};
-    if (age < sizeof bins) {
-        return bins[age];
-    }
-    unsigned bin = bins[sizeof bins - 1];
-    while (age >= age_begins[bin + 1]) {
-        bin++;
-    }
-    return bin;
+    return age_begins[bin];
 }
 
 static unsigned wait_of(unsigned bin)

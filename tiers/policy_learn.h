@@ -30,6 +30,8 @@ enum {
     LEARN_GROUPS = LEARN_USES * LEARN_WAITS, /* group = uses - 1 + wait * LEARN_USES */
     LEARN_GROUP_NEW = (LEARN_WAITS - 1) * LEARN_USES,
     LEARN_AGES = 24,
+    LEARN_AGES_FINE = 32,
+    LEARN_AGES_STEP = 8,
 };
 
 struct policy_learn {
@@ -49,7 +51,15 @@ void policy_learn_newcomer(struct policy_learn *learn);
 /* Computes the costs of one group from what was seen, and lets that fade a little. */
 void policy_learn_compute(struct policy_learn *learn, uint8_t group);
 
-unsigned policy_learn_age_bin(uint16_t age);
+/* The bin of each age below LEARN_AGES_FINE, and of each step from there on: a score must not search. */
+extern const uint8_t policy_learn_bins_fine[LEARN_AGES_FINE];
+extern const uint8_t policy_learn_bins[(POLICY_AGE_MAX + 1) / LEARN_AGES_STEP];
+static inline unsigned policy_learn_age_bin(uint16_t age)
+{
+    return age < LEARN_AGES_FINE ? policy_learn_bins_fine[age]
+                                 : policy_learn_bins[age / LEARN_AGES_STEP];
+}
+uint16_t policy_learn_age_begin(unsigned bin); /* the first age in it */
 static inline float policy_learn_cost(const struct policy_learn *learn, uint8_t group, uint16_t age)
 {
     return learn->cost[group][policy_learn_age_bin(age)];

@@ -2,8 +2,11 @@
 /* The word: the logarithmic counter in the high 8 bits, the time of the last use in the low 15.
  *
  * Time counts 32nds of a minute, so its high 10 bits are the minute that decay goes by (one point per minute begun
- * without a use, as Redis) and the rest tells apart entries of equal count: the longer idle one leaves first. It wraps
- * after 17 hours; by then no count is left, and what was idle for 8 hours is settled to be idle for just that.
+ * without a use, as Redis) and the rest tells apart entries of equal count. It wraps after 17 hours; by then no count is
+ * left, and what was idle for 8 hours is settled to be idle for just that.
+ *
+ * Of entries of equal count the one idle longest leaves, in every second draw; in the others any, as in Redis. The first
+ * serves recency (1 to 2 points on two traces), the second keeps a part of a loop that is too long for the memory.
  *
  * The counter (Morris, CACM 1978) grows with probability 1 / ((counter - 5) * 10 + 1): 255 stands for about a million
  * uses. New entries start at 5, so that they are not the first to go. */
@@ -79,8 +82,11 @@ static uint64_t lfu_score(const struct policy_memory *memory,
                           const struct policy_candidate *candidate, int64_t now_ms)
 {
     (void)memory;
-    uint64_t rareness = COUNTER_MAX - lfu_decayed(candidate->word, now_ms);
-    return (rareness << TIME_BITS | lfu_idle(candidate->word, now_ms)) + 1;
+    const uint64_t rareness = COUNTER_MAX - lfu_decayed(candidate->word, now_ms);
+    const bool by_idleness = (candidate->noise & 1) == 0;
+    const uint64_t tie = by_idleness ? lfu_idle(candidate->word, now_ms)
+                                     : policy_spread(candidate->noise) & TIME_MASK;
+    return (rareness << TIME_BITS | tie) + 1;
 }
 
 static uint64_t volatile_lfu_score(const struct policy_memory *memory,

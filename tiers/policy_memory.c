@@ -6,7 +6,6 @@ enum {
     GROUPS_AT_ONCE = 2,
     TICK_LONGEST_S = 60,
     AGE_SETTLED = POLICY_AGE_MAX / 4 * 3,
-    SIZE_STEPS = 4, /* in a power of two */
 };
 
 void policy_memory_reset(struct policy_memory *memory)
@@ -95,18 +94,11 @@ void policy_memory_advance(struct policy_memory *memory, size_t bytes, int64_t n
 /* 4 steps in each power of two: what is divided by the power leaves 1 to 2, and that minus 1, in fourths. */
 uint8_t policy_size_make(size_t bytes)
 {
-    const size_t least = bytes < SIZE_STEPS ? SIZE_STEPS : bytes;
+    const size_t least = bytes < POLICY_SIZE_STEPS ? POLICY_SIZE_STEPS : bytes;
     const unsigned log = 63 - (unsigned)__builtin_clzll(least);
-    const size_t step = (least >> (log - 2)) & (SIZE_STEPS - 1);
-    const size_t size = log * SIZE_STEPS + step;
+    const size_t step = (least >> (log - 2)) & (POLICY_SIZE_STEPS - 1);
+    const size_t size = log * POLICY_SIZE_STEPS + step;
     return (uint8_t)(size < POLICY_WORD_SIZE_MASK ? size : POLICY_WORD_SIZE_MASK);
-}
-
-float policy_size_read(uint8_t size)
-{
-    const uint64_t power = UINT64_C(1) << size / SIZE_STEPS;
-    const float step = (float)(size % SIZE_STEPS) + 0.5F;
-    return (float)power * (1 + step / SIZE_STEPS);
 }
 
 uint32_t policy_word_settle(const struct policy_memory *memory, uint32_t word, int64_t now_ms)

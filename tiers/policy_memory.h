@@ -17,6 +17,8 @@
 #include "tiers/policy_ghost.h"
 #include "tiers/policy_learn.h"
 
+#include <string.h>
+
 struct policy_memory {
     uint16_t tick;
     uint8_t group_next; /* to be computed next */
@@ -54,6 +56,7 @@ enum {
     POLICY_WORD_GROUP_MASK = 31,
     POLICY_WORD_SIZE_SHIFT = POLICY_WORD_GROUP_SHIFT + 5,
     POLICY_WORD_SIZE_MASK = 127,
+    POLICY_SIZE_STEPS = 4, /* in a power of two */
 };
 
 static inline uint32_t policy_word_make(struct policy_word word)
@@ -72,7 +75,21 @@ static inline struct policy_word policy_word_read(uint32_t word)
 }
 
 uint8_t policy_size_make(size_t bytes);
-float policy_size_read(uint8_t size);
+/* The middle of a step, 1 and an odd number of eighths times the power: made of a float's own exponent and mantissa. */
+static inline float policy_size_read(uint8_t size)
+{
+    enum {
+        EXPONENT_ZERO = 127,
+        EXPONENT_SHIFT = 23,
+        EIGHTHS_SHIFT = 20
+    };
+    const uint32_t exponent = EXPONENT_ZERO + (uint32_t)size / POLICY_SIZE_STEPS;
+    const uint32_t eighths = (uint32_t)size % POLICY_SIZE_STEPS * 2 + 1;
+    const uint32_t bits = exponent << EXPONENT_SHIFT | eighths << EIGHTHS_SHIFT;
+    float bytes;
+    memcpy(&bytes, &bits, sizeof bytes);
+    return bytes;
+}
 
 uint32_t policy_word_settle(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
 int64_t policy_word_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms);

@@ -8,7 +8,7 @@ static uint64_t random_score(const struct policy_memory *memory,
 {
     (void)memory;
     (void)now_ms;
-    return candidate->noise | 1;
+    return policy_spread(candidate->noise) | 1;
 }
 
 static uint64_t volatile_random_score(const struct policy_memory *memory,
