@@ -46,7 +46,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-coherence bench-policy install uninstall format lint asan tsan fuzz model cover clean dist
+.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-coherence bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -109,6 +109,9 @@ bench-coherence: deps ## what coherence costs: propagation, Redis' CPU, hits, wa
 bench-policy: deps ## hit ratios of the policies on trace files: TRACES="FILE...", BENCH_ARGS=--sizes
 	@$(MAKE) --no-print-directory $(OUT)/bench_policy
 	@$(OUT)/bench_policy $${BENCH_ARGS:-} $${TRACES:?name trace files: TRACES="FILE..."}
+bench-whatif: deps ## what CACHE.WHATIF says, against what L1 then does: TRACES="FILE...", BENCH_ARGS=--ttl
+	@$(MAKE) --no-print-directory $(OUT)/bench_whatif
+	@$(OUT)/bench_whatif $${BENCH_ARGS:-} $${TRACES:?name trace files: TRACES="FILE..."}
 
 asan: ## unit tests and journeys under AddressSanitizer and UBSan
 	@$(MAKE) --no-print-directory -j2 MODE=asan build unit
@@ -175,6 +178,10 @@ $(OUT)/bench_l1: $(call obj,bench/core/l1.c) $(OUT)/libnode.a
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 $(OUT)/bench_policy: $(call obj,bench/core/policy.c bench/trace.c bench/values.c bench/rng.c) $(OUT)/libnode.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
+
+$(OUT)/bench_whatif: $(call obj,bench/core/whatif.c bench/trace.c bench/values.c bench/rng.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 

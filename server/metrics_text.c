@@ -130,6 +130,36 @@ static void page_namespaces(struct page *page, const struct node *node)
     }
 }
 
+static void page_whatif_add(struct page *page, const struct namespace *ns,
+                            const struct whatif_report *report)
+{
+    for (unsigned i = 0; i < WHATIF_SCALES; i++) {
+        page_add(page,
+                 "terrace_namespace_whatif_hit_ratio{namespace=\"%s\",policy=\"%s\","
+                 "memory=\"%g\"} %.4f\n",
+                 ns->name, report->policy->name, whatif_scales[i], report->at_scale[i]);
+    }
+    for (unsigned i = 0; policy_at(i) != NULL; i++) {
+        page_add(page,
+                 "terrace_namespace_whatif_hit_ratio{namespace=\"%s\",policy=\"%s\","
+                 "memory=\"1\"} %.4f\n",
+                 ns->name, policy_at(i)->name, report->at_policy[i]);
+    }
+}
+
+static void page_whatif(struct page *page, const struct node *node)
+{
+    struct namespace *ns;
+    page_family(page, "terrace_namespace_whatif_hit_ratio", "gauge",
+                "Hit ratio at so many times the memory, under the policy (CACHE.WHATIF)");
+    for (unsigned at = 0; (ns = namespaces_next(node->namespaces, &at)) != NULL;) {
+        struct whatif_report report;
+        if (l1_whatif(ns->l1, &report) == OK && report.requests > 0) {
+            page_whatif_add(page, ns, &report);
+        }
+    }
+}
+
 /* --- gauges ------------------------------------------------------------------------------------------------------ */
 
 static void page_memory(struct page *page, const struct memory_report *report)
@@ -229,6 +259,7 @@ enum status metrics_text(struct node *node, struct buf *text)
     page_counters(&page, &totals);
     page_l1(&page, &totals.l1);
     page_namespaces(&page, node);
+    page_whatif(&page, node);
     page_memory(&page, &report);
     page_loops(&page, node);
     page_tiers(&page, node);

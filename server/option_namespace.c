@@ -387,11 +387,13 @@ unsigned options_specs(const struct options *options, struct namespace_spec spec
             .threads = threads,
             .settings = settings_of(ns->mode, ns->writers, memory, ns->policy)};
         specs[i + 1].settings.ttl_ms = ns->ttl;
+        specs[i + 1].settings.whatif = options->whatif;
     }
     specs[0] = (struct namespace_spec){
         .name = SLICE_LITERAL("default"),
         .threads = threads,
         .settings = settings_of(options->mode, options->writers, rest, options->policy)};
     specs[0].settings.ttl_ms = options->ttl;
+    specs[0].settings.whatif = options->whatif;
     return options->namespace_count + 1;
 }

@@ -106,6 +106,7 @@ static void release_entries(struct l1_shard *shard)
 
 static void shard_done(struct l1_shard *shard)
 {
+    whatif_free(shard->whatif);
     release_entries(shard);
     l1_table_done(&shard->table);
     policy_memory_free(shard->memory);
@@ -283,13 +284,15 @@ enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int6
     struct l1_shard *shard = l1_lock(l1, key->hash);
     struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &place);
     if (item != NULL) {
-        shard->hits++;
+        l1_count_one(&shard->hits);
         l1_use(shard, &place, now_ms);
         l1_value_set(value, item);
+        l1_note(l1, shard, key, WHATIF_HIT, item, now_ms);
         l1_unlock_unchanged(shard);
         return OK;
     }
-    shard->misses++;
+    l1_count_one(&shard->misses);
+    l1_note(l1, shard, key, WHATIF_MISS, NULL, now_ms);
     l1_unlock(l1, shard);
     return MISS;
 }
@@ -335,6 +338,7 @@ void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms)
         set_policy_budget(l1, &l1->shards[i]);
         l1_unlock(l1, &l1->shards[i]);
     }
+    l1_whatif_resize(l1);
     l1_evict(l1, 0, NULL, atomic_load_explicit(&l1->bytes_used, memory_order_relaxed), now_ms);
 }
 
@@ -360,6 +364,7 @@ void l1_set_policy(struct l1 *l1, const struct policy *policy)
         l1_lock_shard(shard);
         if (shard->policy != policy) {
             set_policy(l1, shard, policy);
+            l1_whatif_switch(l1, shard);
         }
         l1_unlock(l1, shard);
     }
@@ -390,8 +395,9 @@ void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats)
         sum.refused_fills += shard->refused_fills;
         sum.fills += shard->fills;
         sum.invalidations += shard->invalidations;
-        sum.hits += shard->hits;
-        sum.misses += shard->misses;
+        sum.hits += atomic_load_explicit(&shard->hits, memory_order_relaxed);
+        sum.misses += atomic_load_explicit(&shard->misses, memory_order_relaxed);
+        sum.bytes_whatif += shard->whatif != NULL ? whatif_bytes(shard->whatif) : 0;
         CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
     }
     *ret_stats = sum;
@@ -403,6 +409,7 @@ void l1_stats_add(struct l1_stats *sum, const struct l1_stats *more)
     sum->bytes_used += more->bytes_used;
     sum->bytes_live += more->bytes_live;
     sum->bytes_tables += more->bytes_tables;
+    sum->bytes_whatif += more->bytes_whatif;
     sum->items += more->items;
     sum->claims += more->claims;
     sum->evictions += more->evictions;

@@ -41,6 +41,7 @@
 #include "protocol/limits.h"
 #include "tiers/item.h"
 #include "tiers/policy.h"
+#include "tiers/whatif.h"
 
 struct l1;
 
@@ -242,7 +243,8 @@ struct l1_stats {
     size_t bytes_used; /* what it has from the system */
     size_t bytes_live; /* of these, in use: the rest is room in half-empty pages */
     size_t bytes_tables;
-    uint64_t items; /* values, all databases */
+    size_t bytes_whatif; /* of these, the simulators' */
+    uint64_t items;      /* values, all databases */
     uint64_t claims;
     uint64_t evictions;
     uint64_t expirations;
@@ -254,5 +256,19 @@ struct l1_stats {
 };
 void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats);
 void l1_stats_add(struct l1_stats *sum, const struct l1_stats *more);
+
+/* --- what if ------------------------------------------------------------------------------------------------------ */
+
+/* Simulates other policies and sizes on a sample of the keys (whatif.h), from the first shard: keys of an L1 have shards
+ * at random. A new L1 does not. */
+struct l1_whatif_setting {
+    unsigned slots;  /* as whatif_options; 0: by bytes_max, whatif_slots_for */
+    uint64_t window; /* 0: WHATIF_WINDOW */
+};
+/* NULL: no more. The same setting again changes nothing. Without memory there will be no simulation. */
+void l1_set_whatif(struct l1 *l1, const struct l1_whatif_setting *setting);
+void l1_restart_whatif(struct l1 *l1); /* counts begin now, as after a change of the policy */
+/* MISS: there is no simulation. */
+enum status l1_whatif(struct l1 *l1, struct whatif_report *ret_report) MUST_USE;
 
 #endif

@@ -104,12 +104,21 @@ static bool claim_joinable(const struct item *claim, const struct l1_ask *ask)
     return body.generation == ask->generation && age_ms < ask->join_ms && age_ms > -ask->join_ms;
 }
 
-static void ask_serve(struct l1_shard *shard, const struct l1_place *place, struct item *item,
-                      const struct l1_ask *ask, struct l1_value *value)
+static void ask_serve(struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
+                      const struct l1_place *place, struct item *item, const struct l1_ask *ask,
+                      struct l1_value *value)
 {
-    shard->hits++;
+    l1_count_one(&shard->hits);
     l1_use(shard, place, ask->now_ms);
     l1_value_set(value, item);
+    l1_note(l1, shard, key, WHATIF_HIT, item, ask->now_ms);
+}
+
+static void ask_missed(struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
+                       const struct l1_ask *ask, bool is_suspect)
+{
+    l1_count_one(&shard->misses);
+    l1_note(l1, shard, key, is_suspect ? WHATIF_SUSPECT : WHATIF_MISS, NULL, ask->now_ms);
 }
 
 static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
@@ -118,25 +127,29 @@ static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struc
 {
     struct l1_place place;
     bool found = l1_find_live(l1, shard, key, ask->now_ms, &place);
+    bool is_suspect = false;
     if (found) {
         struct item *item = l1_place_item(&place);
         if (l1_is_claim(item)) {
             struct item *spare = l1_claim_spare(item, ask->now_ms, ask->floor_ms);
             if (spare != NULL) {
-                ask_serve(shard, &place, spare, ask, value);
+                ask_serve(l1, shard, key, &place, spare, ask, value);
                 return OK;
             }
+            is_suspect = l1_claim_read(item).suspect != NULL;
             if (claim_joinable(item, ask)) {
-                shard->misses++;
+                ask_missed(l1, shard, key, ask, is_suspect);
                 claim_report(item, ret_claim);
                 return TAKEN;
             }
         } else if (item_stamped_at_ms(item) >= ask->floor_ms) {
-            ask_serve(shard, &place, item, ask, value);
+            ask_serve(l1, shard, key, &place, item, ask, value);
             return OK;
+        } else {
+            is_suspect = true;
         }
     }
-    shard->misses++;
+    ask_missed(l1, shard, key, ask, is_suspect);
     return claim_install(l1, shard, key, found ? &place : NULL, ask, ret_claim);
 }
 
@@ -223,6 +236,15 @@ static bool fill_place(const struct l1 *l1, struct l1_shard *shard, const struct
     return true;
 }
 
+/* What has no room in L1 might have some elsewhere. What may not be kept may be kept nowhere. */
+static enum whatif_event event_of(bool stands, const struct l1_landing *landing)
+{
+    if (!stands) {
+        return WHATIF_END;
+    }
+    return landing->unused ? WHATIF_REFRESH : WHATIF_WRITE;
+}
+
 enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing,
                     struct item *item)
 {
@@ -235,6 +257,7 @@ enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_lan
     CHECK(item_key(item).size == key->bytes.size);
     bool found = l1_find(l1, shard, key, &place);
     bool stands = found && token_stands(l1_place_item(&place), landing);
+    l1_note(l1, shard, key, event_of(stands, landing), item, landing->now_ms);
     if (stands && fits && !item_expired(item, landing->now_ms) &&
         fill_place(l1, shard, key, &place, landing, item)) {
         l1_unlock(l1, shard);
@@ -262,6 +285,7 @@ static unsigned drop(struct l1 *l1, const struct l1_key *key, bool invalidated)
     unsigned went = 0;
     struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, key->hash);
+    l1_note(l1, shard, key, WHATIF_END, NULL, 0);
     if (l1_find(l1, shard, key, &place)) {
         struct item *entry = l1_remove(shard, &place);
         went = values_in(entry);
@@ -288,6 +312,7 @@ unsigned l1_forget(struct l1 *l1, struct slice bytes)
     unsigned went = 0;
     struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, hash);
+    l1_whatif_forget(shard, hash);
     while (l1_table_find(&shard->table, hash, L1_DB_ANY, bytes,
                          &place)) { /* once per database at most */
         struct item *entry = l1_remove(shard, &place);

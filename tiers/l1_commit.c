@@ -57,6 +57,9 @@ static enum status apply(struct l1_shard *shard, const struct l1_change *change,
     l1_tell_time(shard, now_ms);
     struct item *before = place == NULL ? NULL : l1_place_item(place);
     struct item *item = change->item;
+    if (item == NULL) {
+        l1_note(change->l1, shard, &change->key, WHATIF_END, NULL, now_ms);
+    }
     if (before == item) {
         return OK; /* both NULL, or the item stands already */
     }
@@ -64,6 +67,7 @@ static enum status apply(struct l1_shard *shard, const struct l1_change *change,
         l1_bury(shard, l1_remove(shard, place));
         return OK;
     }
+    l1_note(change->l1, shard, &change->key, WHATIF_WRITE, item, now_ms);
     uint32_t word = word_after(shard, change, place, now_ms);
     item_set_db(item, l1_db_stored(change->l1, change->key.db));
     item_ref(item);
@@ -239,6 +243,16 @@ static enum status commit_many(const struct l1_change *changes, size_t count, in
     return status;
 }
 
+/* What has no room here might have some elsewhere. */
+static void note_refused(const struct l1_change *change, int64_t now_ms)
+{
+    struct l1_shard *shard = l1_lock(change->l1, change->key.hash);
+    if (change->item != NULL) {
+        l1_note(change->l1, shard, &change->key, WHATIF_WRITE, change->item, now_ms);
+    }
+    l1_unlock(change->l1, shard);
+}
+
 static enum status commit_and_evict(const struct l1_change *change, int64_t now_ms)
 {
     struct l1 *l1 = change->l1;
@@ -250,6 +264,7 @@ static enum status commit_and_evict(const struct l1_change *change, int64_t now_
     }
     const uint64_t shards = UINT64_C(1) << l1_shard_of(l1, change->key.hash);
     if (!fits(l1, shards, added, freed_by(change), now_ms)) {
+        note_refused(change, now_ms);
         return TOO_BIG;
     }
     enum status status = commit_one(change, now_ms);

@@ -275,6 +275,9 @@ static void flush_shard(struct l1 *l1, struct l1_shard *shard, uint8_t db)
     while (!done) {
         unsigned went = 0;
         l1_lock_shard(shard);
+        if (cursor == 0) {
+            l1_whatif_flush(shard, db);
+        }
         for (int i = 0; i < BUCKETS_PER_LOCK && !done; i++) {
             if (!flush_chain(shard, l1_table_chain(&shard->table, cursor), db, &went)) {
                 break; /* the same chain again */
@@ -430,6 +433,9 @@ static unsigned sweep_shard(struct l1 *l1, struct l1_shard *shard, int64_t now_m
     }
     average_update(shard, &sample);
     l1_tidy(l1, shard, now_ms);
+    if (shard->whatif != NULL) {
+        whatif_sweep(shard->whatif, now_ms);
+    }
     l1_unlock(l1, shard);
     return went;
 }

@@ -27,6 +27,7 @@
 #include "tiers/l1.h"
 #include "tiers/l1_table.h"
 #include "tiers/policy_memory.h"
+#include "tiers/whatif.h"
 
 #include <pthread.h>
 
@@ -57,8 +58,10 @@ struct l1_shard {
 
     /* Written by hits. */
     _Alignas(64) struct rand rand;
-    uint64_t hits;
-    uint64_t misses;
+    uint64_t whatif_limit; /* keys whose hash is below this are sampled; 0: none */
+    struct whatif *whatif; /* of the whole L1, in its first shard; NULL: none */
+    _Atomic uint64_t hits; /* added to under the lock, read by any */
+    _Atomic uint64_t misses;
 
     /* By database as stored. */
     _Alignas(64) uint64_t count[LIMIT_DATABASES];
@@ -88,6 +91,8 @@ struct l1 {
     _Alignas(64) _Atomic size_t bytes_used; /* of its own line: every write adds to it */
     _Atomic unsigned sweep_shard;
     struct l1_shard *shards;
+    bool whatif_wanted; /* under the lock of the first shard, as the next */
+    struct l1_whatif_setting whatif_setting;
 };
 
 enum {
@@ -196,6 +201,30 @@ struct l1_locks {
 struct l1_lock_set *l1_locks_at(struct l1_locks *locks, struct l1 *l1);
 void l1_locks_take(struct l1_locks *locks); /* sorts the sets: the one order of all threads */
 void l1_locks_release(const struct l1_locks *locks);
+
+/* --- l1_whatif.c -------------------------------------------------------------------------------------------------- */
+
+/* Under the lock: what happened to a key, for the simulators. `item`: of what was hit or has come; else NULL. */
+void l1_whatif_note(struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
+                    enum whatif_event event, const struct item *item, int64_t now_ms);
+static inline void l1_note(struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
+                           enum whatif_event event, const struct item *item, int64_t now_ms)
+{
+    if (key->hash < shard->whatif_limit) {
+        l1_whatif_note(l1, shard, key, event, item, now_ms);
+    }
+}
+void l1_whatif_forget(struct l1_shard *shard, uint64_t hash); /* in all databases */
+void l1_whatif_flush(struct l1_shard *shard, uint8_t db);     /* L1_DB_ANY: all */
+void l1_whatif_switch(struct l1 *l1, struct l1_shard *shard); /* shard->policy is another */
+void l1_whatif_resize(struct l1 *l1); /* after a change of bytes_max, without locks */
+
+/* Under the lock: one request more. */
+static inline void l1_count_one(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+}
 
 /* --- l1_evict.c --------------------------------------------------------------------------------------------------- */
 

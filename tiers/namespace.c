@@ -89,6 +89,21 @@ static void namespace_free(struct namespace *ns)
     }
 }
 
+static void set_whatif(struct namespace *ns, bool is_on)
+{
+    l1_set_whatif(ns->l1, is_on ? &(struct l1_whatif_setting){0} : NULL);
+}
+
+static void resize(struct namespace *ns, size_t memory, int64_t now_ms)
+{
+    struct l1_stats before;
+    l1_stats(ns->l1, &before);
+    l1_resize(ns->l1, memory, now_ms);
+    if (before.bytes_max != memory) {
+        l1_restart_whatif(ns->l1); /* it spoke of another memory */
+    }
+}
+
 /* `kin`: an L1 of the node, or NULL for its first. */
 static struct namespace *namespace_new(const struct namespace_spec *spec, const struct l1 *kin,
                                        uint64_t seed, bool untracked)
@@ -112,6 +127,7 @@ static struct namespace *namespace_new(const struct namespace_spec *spec, const 
         free(ns);
         return NULL;
     }
+    set_whatif(ns, spec->settings.whatif);
     namespace_apply(ns, &spec->settings, untracked);
     return ns;
 }
@@ -311,7 +327,8 @@ void namespaces_apply(struct namespaces *spaces, const struct namespace_spec *sp
         CHECK(ns != NULL);
         namespace_apply(ns, &specs[i].settings, atomic_load(&spaces->untracked));
         l1_set_policy(ns->l1, specs[i].settings.policy);
-        l1_resize(ns->l1, specs[i].settings.memory, now_ms);
+        resize(ns, specs[i].settings.memory, now_ms);
+        set_whatif(ns, specs[i].settings.whatif);
     }
 }
 

@@ -48,6 +48,7 @@ struct namespace_settings {
     struct namespace_mode mode;
     int64_t ttl_ms; /* longest life in L1 of what was read from L2; 0: as L2 says */
     bool told;      /* `writers = nodes`: who writes tells the other nodes itself (announce.h) */
+    bool whatif;    /* simulates other sizes and policies (whatif.h) */
     size_t memory;
     const struct policy *policy;
 };

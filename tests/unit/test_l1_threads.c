@@ -105,6 +105,16 @@ static void stress_visit(void *arg, struct item *item)
     *(size_t *)arg += item_key(item).size;
 }
 
+static void stress_whatif(const struct stress *stress, struct rand *rand)
+{
+    const struct l1_whatif_setting setting = {.slots = 64, .window = 1000};
+    struct whatif_report report;
+    if (l1_whatif(stress->l1, &report) == OK && (report.hit_ratio < 0 || report.hit_ratio > 1)) {
+        abort();
+    }
+    l1_set_whatif(stress->l1, rand_below(rand, 4) == 0 ? NULL : &setting);
+}
+
 static void *stress_run(void *arg)
 {
     struct stress *stress = arg;
@@ -129,6 +139,7 @@ static void *stress_run(void *arg)
                 l1_swap(&stress->l1, 1, 1, 2);
                 l1_set_policy(stress->l1, help_policy(&rand));
                 l1_resize(stress->l1, (100 + rand_below(&rand, 200)) << 10, T0);
+                stress_whatif(stress, &rand);
             }
             break;
         case 6: l1_sweep(stress->l1, T0, 4); break;
@@ -171,6 +182,7 @@ static void threads_share_l1_without_losing_an_update(void **state)
         snprintf(text, sizeof text, "%u", expected);
         HELP_CHECK(help_is(counters, 0, name, text, T0), seed);
     }
+    l1_set_whatif(l1, NULL);
     l1_flush_all(l1);
     l1_sweep(l1, T0, 4000);
     HELP_CHECK(help_stats(l1).bytes_used == empty_bytes, seed);

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* bench_whatif: how far what the simulators of whatif.h say is from what L1 then does, on recorded traces (trace.h).
+ *
+ *      bench_whatif [--ttl] [--value BYTES] [--room 0.01,0.1] [--policies lru,density] [--slots N] TRACE...
+ *
+ * Each request reads its key; a miss stores it. The room is a share of what all distinct keys of the trace take as items.
+ * Under each policy named, L1 runs with simulators in that room; then the same without them in the rooms and under the
+ * policies that were asked for. --ttl lets values expire by the trace's clock; otherwise a request takes a millisecond.
+ * --value: all values have this size instead of the trace's. --slots 0 (the default): as a node has them by its memory.
+ *
+ * Prints a line per trace, room, and change: predicted, real, the difference; last the mean of what it is without sign.
+ * Policies that refuse when they find no victim are counted by themselves: without TTLs all of them keep who came first,
+ * so that few keys decide, and a sample can say little. */
+#include "bench/trace.h"
+#include "protocol/check.h"
+#include "tiers/l1.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    T0 = 1000000,
+    CHOICES_MAX = 16,
+    ITEM_BESIDE = 14, /* of the table */
+    RESIZE_STEP = 512,
+    USAGE = 64,
+};
+
+struct choice {
+    bool ttl;
+    int64_t value; /* -1: of the trace */
+    unsigned slots;
+    unsigned room_count;
+    double rooms[CHOICES_MAX];
+    unsigned policy_count;
+    const struct policy *policies[CHOICES_MAX];
+};
+
+enum kind {
+    KIND_MEMORY,
+    KIND_EVICTING, /* policies that always find a victim */
+    KIND_REFUSING,
+    KINDS
+};
+
+struct error {
+    double sum;
+    double worst;
+    unsigned count;
+};
+
+static void die(const char *text, const char *what)
+{
+    (void)fprintf(stderr, "bench_whatif: %s%s\n", text, what);
+    exit(USAGE);
+}
+
+static struct item *make_item(struct l1 *l1, const struct choice *choice, const struct l1_key *key,
+                              const struct trace_request *request, int64_t now_ms)
+{
+    const bool expires = choice->ttl && request->ttl_s > 0;
+    struct item *item =
+        l1_item_new(l1, key->hash,
+                    &(struct item_spec){
+                        .key = key->bytes,
+                        .value_size = choice->value >= 0 ? (size_t)choice->value : request->size,
+                        .expire_at_ms = expires ? now_ms + (int64_t)request->ttl_s * 1000 : 0});
+    if (item == NULL) {
+        die("out of memory", "");
+    }
+    return item;
+}
+
+static struct l1 *make_l1(const struct policy *policy, size_t bytes_max)
+{
+    struct l1 *l1 =
+        l1_new(&(struct l1_options){.bytes_max = bytes_max, .policy = policy, .seed = 20261121});
+    if (l1 == NULL) {
+        die("out of memory", "");
+    }
+    return l1;
+}
+
+static double bytes_of_all(const struct choice *choice, const struct trace *trace)
+{
+    struct l1 *l1 = make_l1(&policy_lru, 0);
+    double bytes = 0;
+    for (uint32_t i = 0; i < trace->key_count; i++) {
+        const struct l1_key key = l1_key(l1, 0, trace_key(trace, i));
+        struct item *item = make_item(l1, choice, &key, trace_first(trace, i), T0);
+        bytes += (double)item_footprint(item) + ITEM_BESIDE;
+        item_release(item);
+    }
+    l1_free(l1);
+    return bytes;
+}
+
+static void store(struct l1 *l1, const struct choice *choice, const struct l1_key *key,
+                  const struct trace_request *request, int64_t now_ms)
+{
+    struct item *item = make_item(l1, choice, key, request, now_ms);
+    const struct l1_change change = {.l1 = l1, .key = *key, .seen = L1_ANY, .item = item};
+    const enum status status = l1_commit(&change, 1, now_ms);
+    CHECK(status == OK || status == TOO_BIG);
+    item_release(item);
+}
+
+/* Seconds of the trace, told apart within: requests of the same second are a millisecond apart. */
+static int64_t time_of(const struct choice *choice, const struct trace *trace, uint32_t i,
+                       int64_t before_ms)
+{
+    if (!choice->ttl) {
+        return T0 + (int64_t)i;
+    }
+    const int64_t second_ms = T0 + (int64_t)trace->requests[i].time_s * 1000;
+    return before_ms + 1 > second_ms && before_ms + 1 < second_ms + 1000 ? before_ms + 1
+                                                                         : second_ms;
+}
+
+/* What they take comes on top of the room, or that of a small trace would not be the same with them and without. */
+static void add_simulators(struct l1 *l1, double bytes, int64_t now_ms)
+{
+    struct l1_stats stats;
+    l1_stats(l1, &stats);
+    l1_resize(l1, (size_t)bytes + stats.bytes_whatif, now_ms);
+}
+
+/* Hit ratio. `report` NULL: without simulators. */
+static double replay(const struct choice *choice, const struct trace *trace,
+                     const struct policy *policy, double bytes, struct whatif_report *report)
+{
+    struct l1 *l1 = make_l1(policy, (size_t)bytes);
+    int64_t now_ms = T0;
+    uint64_t hits = 0;
+    if (report != NULL) {
+        l1_set_whatif(l1,
+                      &(struct l1_whatif_setting){.slots = choice->slots, .window = UINT64_MAX});
+    }
+    for (uint32_t i = 0; i < trace->count; i++) {
+        const struct trace_request *request = &trace->requests[i];
+        const struct l1_key key = l1_key(l1, 0, trace_key(trace, request->key));
+        struct l1_value value = {.copy = NULL};
+        if (report != NULL && i % RESIZE_STEP == 0) {
+            add_simulators(l1, bytes, now_ms);
+        }
+        now_ms = time_of(choice, trace, i, now_ms);
+        if (l1_get(l1, &key, now_ms, 0, &value) == OK) {
+            hits++;
+            item_release(value.item);
+        } else {
+            store(l1, choice, &key, request, now_ms);
+        }
+    }
+    if (report != NULL && (l1_whatif(l1, report) != OK || report->requests == 0)) {
+        die("no simulators: give --slots, or more room", "");
+    }
+    l1_free(l1);
+    return (double)hits / trace->count;
+}
+
+static void compare(const char *name, double room, const struct policy *policy, const char *change,
+                    double predicted, double real, struct error *error)
+{
+    const double off = 100 * (predicted - real);
+    (void)printf("%-26s %-6g %-8s %-16s %.4f  real %.4f  off %+.2f points\n", name, room,
+                 policy->name, change, predicted, real, off);
+    (void)fflush(stdout);
+    error->sum += fabs(off);
+    error->worst = fmax(error->worst, fabs(off));
+    error->count++;
+}
+
+static void replay_policy(const struct choice *choice, const struct trace *trace, const char *name,
+                          double room, double bytes, const struct policy *policy,
+                          const double *at_policy, struct error errors[KINDS])
+{
+    struct whatif_report report;
+    const struct policy *other;
+    (void)replay(choice, trace, policy, bytes, &report);
+    (void)printf("%s %g %s: %" PRIu64 " of %u requests sampled\n", name, room, policy->name,
+                 report.requests, trace->count);
+    for (unsigned i = 0; i < WHATIF_SCALES; i++) {
+        char change[16];
+        (void)snprintf(change, sizeof change, "%gx", whatif_scales[i]);
+        compare(name, room, policy, change, report.at_scale[i],
+                replay(choice, trace, policy, bytes * whatif_scales[i], NULL),
+                &errors[KIND_MEMORY]);
+    }
+    for (unsigned i = 0; (other = policy_at(i)) != NULL; i++) {
+        if (other != policy) {
+            compare(name, room, policy, other->name, report.at_policy[i], at_policy[i],
+                    &errors[other->refuses ? KIND_REFUSING : KIND_EVICTING]);
+        }
+    }
+}
+
+static void replay_trace(const struct choice *choice, const char *path, struct error errors[KINDS])
+{
+    struct trace trace = {0};
+    if (trace_read(&trace, path, 0) != OK) {
+        die("", trace.error);
+    }
+    const char *slash = strrchr(path, '/');
+    const double all = bytes_of_all(choice, &trace);
+    for (unsigned r = 0; trace.count > 0 && r < choice->room_count; r++) {
+        const double bytes = all * choice->rooms[r];
+        double at_policy[WHATIF_POLICIES_MAX];
+        const struct policy *policy;
+        for (unsigned i = 0; (policy = policy_at(i)) != NULL; i++) {
+            at_policy[i] = replay(choice, &trace, policy, bytes, NULL);
+        }
+        for (unsigned p = 0; p < choice->policy_count; p++) {
+            replay_policy(choice, &trace, slash != NULL ? slash + 1 : path, choice->rooms[r], bytes,
+                          choice->policies[p], at_policy, errors);
+        }
+    }
+    trace_done(&trace);
+}
+
+/* --- options ------------------------------------------------------------------------------------------------------ */
+
+static void take_rooms(struct choice *choice, char *text)
+{
+    char *rest = text;
+    choice->room_count = 0;
+    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
+        char *end;
+        errno = 0;
+        const double share = strtod(word, &end);
+        if (errno != 0 || end == word || *end != '\0' || !(share > 0 && share <= 1) ||
+            choice->room_count == CHOICES_MAX) {
+            die("--room: not a share above 0 and up to 1: ", word);
+        }
+        choice->rooms[choice->room_count++] = share;
+    }
+}
+
+static void take_policies(struct choice *choice, char *text)
+{
+    char *rest = text;
+    choice->policy_count = 0;
+    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
+        const struct policy *policy = policy_find(slice_of(word));
+        if (policy == NULL || choice->policy_count == CHOICES_MAX) {
+            die("--policies: unknown policy: ", word);
+        }
+        choice->policies[choice->policy_count++] = policy;
+    }
+}
+
+static int64_t take_number(const char *option, const char *text)
+{
+    int64_t number = 0;
+    if (slice_to_i64(slice_of(text), &number) != OK || number < 0 || number > 1 << 24) {
+        die(option, text);
+    }
+    return number;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"ttl", no_argument, NULL, 't'},         {"value", required_argument, NULL, 'v'},
+        {"room", required_argument, NULL, 'r'},  {"policies", required_argument, NULL, 'p'},
+        {"slots", required_argument, NULL, 'n'}, {0},
+    };
+    struct choice choice = {.value = -1,
+                            .room_count = 2,
+                            .rooms = {0.01, 0.1},
+                            .policy_count = 2,
+                            .policies = {&policy_density, &policy_lru}};
+    struct error errors[KINDS] = {{0}};
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (option) {
+        case 't': choice.ttl = true; break;
+        case 'v': choice.value = take_number("--value: not a number of bytes: ", optarg); break;
+        case 'r': take_rooms(&choice, optarg); break;
+        case 'p': take_policies(&choice, optarg); break;
+        case 'n':
+            choice.slots = (unsigned)take_number("--slots: not a power of two: ", optarg);
+            break;
+        default: return USAGE;
+        }
+    }
+    if (optind == argc) {
+        die("which trace? usage: bench_whatif [--ttl] [--value BYTES] [--room SHARES] "
+            "[--policies NAMES] [--slots N] TRACE...",
+            "");
+    }
+    for (int i = optind; i < argc; i++) {
+        replay_trace(&choice, argv[i], errors);
+    }
+    static const char *const kinds[] = {"memory", "evicting policies", "refusing policies"};
+    for (unsigned i = 0; i < KINDS; i++) {
+        (void)printf("%s: mean error %.2f points, largest %.2f, of %u\n", kinds[i],
+                     errors[i].sum / errors[i].count, errors[i].worst, errors[i].count);
+    }
+    return 0;
+}
