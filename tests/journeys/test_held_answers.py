@@ -65,7 +65,8 @@ def read_values(conn, count, watch):
 def frozen_bus(stage):
     """(proxy, node): a hash with a large field; what the bus brings can be frozen for ten seconds."""
     with FaultProxy(("127.0.0.1", stage.redis().port)) as proxy:
-        node = stage.node("--threads", "1", "--l2-timeout", "60s", "--mode", "bounded 60s", l2=proxy.url)
+        # A quarter of its memory is more than one client may hold: test_large_values.py has less.
+        node = stage.node("--threads", "1", "--l2-timeout", "60s", "--mode", "bounded 60s", "--memory", "512mb", l2=proxy.url)
         with node.wire(timeout_s=PATIENCE_S) as conn:
             assert conn.ask("HSET", "h", "large", VALUE, "small", "v") == 2
         yield proxy, node
