@@ -130,7 +130,8 @@ def main():
     short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_ROUNDS": "500", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1"}
     sanitized = ["tests/journeys/test_differential.py", "tests/journeys/test_coherence.py", "tests/journeys/test_bad_input.py",
                  "tests/journeys/test_relayed.py", "tests/journeys/test_sessions.py", "tests/journeys/test_regressions.py",
-                 "tests/journeys/test_barrier.py", "tests/journeys/test_held_answers.py", "tests/journeys/test_policy.py"]
+                 "tests/journeys/test_barrier.py", "tests/journeys/test_held_answers.py", "tests/journeys/test_policy.py",
+                 "tests/journeys/test_pressure.py"]
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
         "model": lambda: model(tally),
