@@ -182,8 +182,7 @@ static void *work(void *arg)
         struct l1 *l1 = shared->l1s[below(worker, 2)];
         struct l1 *other = shared->l1s[l1 == shared->l1s[0]];
         const struct l1_key key = key_of(l1, room, n, (uint8_t)below(worker, 2));
-        l1_prefetch(l1, key.hash);
-        l1_prefetch_item(l1, key.hash);
+        l1_prefetch_item(l1, l1_prefetch(l1, key.hash), key.hash);
         switch (below(worker, 16)) {
         case 0:
         case 1:
