@@ -187,12 +187,13 @@ def latency(run, folder, rates):
             progress(f"latency: {rate}/s, round {turn + 1}, {name}")
             got = peers[name].bench("--op", "get", "--rate", rate, "-c", CONNECTIONS, "-k", keys, "-s", size, "-w",
                                     run.warmup_s, "-d", run.latency_s, "--seed", turn + 1, "--min-hit-ratio", 1, on=rest)
-            return got["latency_ms"]
+            return {**got["latency_ms"], "load": got["own_cpu"]}
         both = alternating(run.rounds, list(peers), one)
+    busiest = max(round_["load"] for rounds in both.values() for round_ in rounds)
     rows = []
     for part, goal in (("p50", None), ("p99", P99_GOAL_MS)):
         figures = {name: [latencies[part] for latencies in rounds] for name, rounds in both.items()}
-        line = side_by_side(f"GET 32 B, {rate}/s, {part}, ms", figures)
+        line = side_by_side(f"GET 32 B, {rate}/s, {part}, ms (load at most {busiest:.2f} of its core)", figures)
         if goal:
             line[-2:] = [f"<= {goal} ms", met(statistics.median(figures["ours"]) <= goal)]
         rows.append(line)
