@@ -36,13 +36,14 @@ KEY_BYTES = 16  # key: and twelve digits
 TTL_S = 86400
 KIB = 1024
 
-Size = collections.namedtuple("Size", "rounds window_s warmup_s keys small_items large_items latency_s l1_keys")
-FULL = Size(rounds=5, window_s=1.0, warmup_s=0.2, keys={32: 1_000_000, KIB: 200_000, 16 * KIB: 20_000},
-            small_items=5_000_000, large_items=500_000, latency_s=2.0, l1_keys=1_000_000)
-QUICK = Size(rounds=3, window_s=0.3, warmup_s=0.1, keys={32: 1_000_000, KIB: 100_000, 16 * KIB: 10_000},
-             small_items=1_000_000, large_items=200_000, latency_s=1.0, l1_keys=1_000_000)
-TINY = Size(rounds=1, window_s=0.1, warmup_s=0.02, keys={32: 2000, KIB: 500, 16 * KIB: 100}, small_items=20_000,
-            large_items=2000, latency_s=0.1, l1_keys=1000)
+# A round is measured for so many seconds, or, however busy the machine is, for so many requests.
+Size = collections.namedtuple("Size", "rounds window warmup_s keys small_items large_items latency l1_keys")
+FULL = Size(rounds=5, window=("-d", 1.0), warmup_s=0.2, keys={32: 1_000_000, KIB: 200_000, 16 * KIB: 20_000},
+            small_items=5_000_000, large_items=500_000, latency=("-d", 2.0), l1_keys=1_000_000)
+QUICK = Size(rounds=3, window=("-d", 0.3), warmup_s=0.1, keys={32: 1_000_000, KIB: 100_000, 16 * KIB: 10_000},
+             small_items=1_000_000, large_items=200_000, latency=("-d", 1.0), l1_keys=1_000_000)
+TINY = Size(rounds=1, window=("-n", 4000), warmup_s=0.02, keys={32: 2000, KIB: 500, 16 * KIB: 100}, small_items=20_000,
+            large_items=2000, latency=("-n", 500), l1_keys=1000)
 
 # At most so much of redis-server's CPU time per request.
 REQUEST_GOALS = {("get", 32, 1): 0.92, ("get", 32, 16): 0.42, ("get", 32, 64): 0.33, ("set", 32, 16): 0.52,
@@ -93,7 +94,7 @@ def fill_and_check(peers, size, keys, rest):
 
 def by_bench(peer, size, run, op, pipeline, seed, rest):
     got = peer.bench("--op", op, "-c", CONNECTIONS, "-P", pipeline, "-k", run.keys[size], "-s", size, "-w", run.warmup_s,
-                     "-d", run.window_s, "--seed", seed, "--min-hit-ratio", int(op == "get"), on=rest)
+                     *run.window, "--seed", seed, "--min-hit-ratio", int(op == "get"), on=rest)
     if got["server_cpu_us"] is None:
         fail(f"{peer.name}: no CPU time of process {peer.process.pid}")
     return got["server_cpu_us"], got["rps"]
@@ -103,7 +104,7 @@ def by_yardstick(peer, size, run, op, pipeline, seed, rest):
     """lg speaks memcached's older `get` and `set`; see memcached.h."""
     del seed
     words = ["-p", peer.port, "-pid", peer.process.pid, "-c", CONNECTIONS, "-P", pipeline, "-n", run.keys[size], "-d", size,
-             "-op", op, "-t", run.window_s, "-w", run.warmup_s, *(["-proto", "mc"] if peer.name == "memcached" else [])]
+             "-op", op, "-t", run.window[1], "-w", run.warmup_s, *(["-proto", "mc"] if peer.name == "memcached" else [])]
     done = subprocess.run([YARDSTICK, *map(str, words)], capture_output=True, text=True, check=False,
                           preexec_fn=lambda: os.sched_setaffinity(0, rest))
     try:
@@ -186,7 +187,7 @@ def latency(run, folder, rates):
         def one(name, turn):
             progress(f"latency: {rate}/s, round {turn + 1}, {name}")
             got = peers[name].bench("--op", "get", "--rate", rate, "-c", CONNECTIONS, "-k", keys, "-s", size, "-w",
-                                    run.warmup_s, "-d", run.latency_s, "--seed", turn + 1, "--min-hit-ratio", 1, on=rest)
+                                    run.warmup_s, *run.latency, "--seed", turn + 1, "--min-hit-ratio", 1, on=rest)
             return {**got["latency_ms"], "load": got["own_cpu"]}
         both = alternating(run.rounds, list(peers), one)
     busiest = max(round_["load"] for rounds in both.values() for round_ in rounds)
@@ -257,7 +258,7 @@ def notes(run):
     return [
         f"us of CPU: of all threads of the server for each request; {CONNECTIONS} connections, random keys, all hits; {keys}. "
         f"The server has one thread on one core, the load another core. Median (least-most) of {run.rounds} interleaved "
-        f"rounds of {run.window_s} s; the ratio is that of each round.",
+        f"rounds ({' '.join(map(str, run.window))}); the ratio is that of each round.",
         "Bytes: RSS of a new server before and after it was filled, for each item, less key (16) and value.",
         "ms: open loop, 50 connections, from when the request was due; the rate is the same for all, half of what "
         f"redis-server gave with P=1 in this run. Congestion control is {congestion}: bbr paces, even on loopback, and tails "
@@ -279,6 +280,8 @@ def main():
     unknown = [name for name in arguments.part if name not in PARTS]
     if unknown:
         parser.error(f"no part {unknown[0]}: {' '.join(PARTS)}")
+    if arguments.tiny and YARDSTICK:
+        parser.error("--tiny counts requests, which YARDSTICK cannot")
     run = TINY if arguments.tiny else QUICK if arguments.quick else FULL
     began = time.monotonic()
     said = f"YARDSTICK={os.path.basename(YARDSTICK)} " if YARDSTICK else ""
