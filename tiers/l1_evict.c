@@ -325,20 +325,16 @@ static void publish(struct l1 *l1, uint64_t shards)
     }
 }
 
-/* Whether what is in no cell in use would bring it below the budget, if items were moved together: insertions and sweeps
- * do that. Some never comes together, as each size has a slab that is not full. */
-static bool would_fit(const struct l1 *l1)
+/* What is in cells in use, of all shards. */
+static size_t live_bytes(const struct l1 *l1)
 {
-    size_t used = atomic_load_explicit(&l1->bytes_used, memory_order_relaxed);
-    const size_t bytes_max = atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
-    const size_t aim = bytes_max - (bytes_max >> SLACK_SHARE_LOG);
-    for (unsigned i = 0; i < l1->shard_count && used > aim; i++) {
+    size_t live = 0;
+    for (unsigned i = 0; i < l1->shard_count; i++) {
         l1_lock_shard(&l1->shards[i]);
-        const size_t slack = arena_slack(l1->shards[i].arena);
+        live += arena_bytes(l1->shards[i].arena) - arena_slack(l1->shards[i].arena);
         l1_unlock_unchanged(&l1->shards[i]);
-        used -= slack < used ? slack : used;
     }
-    return used <= aim;
+    return live;
 }
 
 bool l1_make_room(struct l1 *l1, uint64_t shards, size_t growth, int64_t now_ms)
@@ -350,9 +346,11 @@ bool l1_make_room(struct l1 *l1, uint64_t shards, size_t growth, int64_t now_ms)
     if (!l1_over_budget(l1)) {
         return true;
     }
-    const unsigned first = (unsigned)__builtin_ctzll(shards);
-    (void)evict_for(l1, first, NULL, victims_for(growth), now_ms);
-    return !l1_over_budget(l1) || would_fit(l1);
+    /* What has expired stood on many pages, none of which may be free yet. Insertions move the rest together, and as long as
+     * as much goes as comes, there is no more of it. */
+    const size_t live_before = live_bytes(l1);
+    (void)evict_for(l1, (unsigned)__builtin_ctzll(shards), NULL, victims_for(growth), now_ms);
+    return !l1_over_budget(l1) || live_bytes(l1) + growth <= live_before;
 }
 
 struct item *l1_evict_one(struct l1 *l1, unsigned shard_index, int64_t now_ms)

@@ -347,7 +347,7 @@ static enum status try_put(struct l1 *l1, const char *kind, unsigned number, int
 static unsigned fill_up(struct l1 *l1, const char *kind, int64_t expire_at_ms)
 {
     unsigned n = 0;
-    while (n < 100000 && try_put(l1, kind, n, expire_at_ms, T0) == OK) {
+    while (n < 1000000 && try_put(l1, kind, n, expire_at_ms, T0) == OK) {
         n++;
     }
     return n;
@@ -387,6 +387,26 @@ static void without_eviction_what_has_expired_still_makes_room(void **state)
     for (unsigned n = 0; n < count / 2; n++) {
         assert_int_equal(try_put(l1, "m", n, 0, T0 + 10), OK);
     }
+    assert_int_equal(help_stats(l1).evictions, 0);
+    l1_free(l1);
+}
+
+/* Of another size, so that pages must come free; those are far larger than what one insertion lets go of. */
+static void without_eviction_what_has_expired_makes_room_for_other_sizes(void **state)
+{
+    (void)state;
+    enum {
+        BUDGET = 16 << 20,
+        OTHERS = 20000
+    };
+    struct l1 *l1 = help_new(BUDGET, &policy_noeviction, 1);
+    assert_true(fill_up(l1, "k", T0 + 10) > 100000);
+    for (unsigned n = 0; n < OTHERS; n++) {
+        put(l1, "other", n, 300, 0, T0 + 10);
+        assert_true(help_stats(l1).bytes_used <= BUDGET + BUDGET / 50);
+    }
+    assert_true(help_stats(l1).bytes_used <= BUDGET);
+    assert_int_equal(present(l1, "other", OTHERS), OTHERS);
     assert_int_equal(help_stats(l1).evictions, 0);
     l1_free(l1);
 }
@@ -512,6 +532,7 @@ int main(void)
         cmocka_unit_test(expired_entries_leave_before_live_ones_under_every_policy),
         cmocka_unit_test(without_eviction_a_full_l1_refuses_and_keeps_everything),
         cmocka_unit_test(without_eviction_what_has_expired_still_makes_room),
+        cmocka_unit_test(without_eviction_what_has_expired_makes_room_for_other_sizes),
         cmocka_unit_test(without_eviction_a_read_from_l2_that_finds_no_room_is_not_kept),
         cmocka_unit_test(policies_of_expiring_keys_refuse_only_when_none_is_left),
         cmocka_unit_test(under_random_nobody_is_safe_and_nobody_is_first),
