@@ -25,9 +25,9 @@ static uint32_t value_arg(const struct command *command)
     return command->run == cmd_setex || command->run == cmd_psetex ? 3 : 0;
 }
 
-static bool memory_take(struct node *node, size_t size)
+/* `most`: the memory of the key's namespace, which no value on its way may empty. */
+static bool memory_take(struct node *node, size_t size, size_t most)
 {
-    size_t most = atomic_load_explicit(&node->live.memory, memory_order_relaxed);
     size_t before = atomic_fetch_add_explicit(&node->bodies, size, memory_order_relaxed);
     if (before + size <= most / BODY_MEMORY_SHARE) {
         return true;
@@ -36,32 +36,38 @@ static bool memory_take(struct node *node, size_t size)
     return false;
 }
 
+/* NULL: there is no memory. */
 static struct item *item_for(const struct conn *conn, struct slice key, size_t size,
                              bool may_expire)
 {
-    const struct ns_key home = namespaces_key(conn->worker->node->namespaces, 0, key);
+    struct node *node = conn->worker->node;
+    const struct ns_key home = namespaces_key(node->namespaces, 0, key);
     const struct item_spec spec = {.key = key, .value_size = size, .expires_later = may_expire};
-    return l1_item_begin(home.ns->l1, home.at.hash, &spec, conn->worker->now_ms);
+    if (!memory_take(node, size, l1_bytes_max(home.ns->l1))) {
+        return NULL;
+    }
+    struct item *item = l1_item_begin(home.ns->l1, home.at.hash, &spec, conn->worker->now_ms);
+    if (item == NULL) {
+        atomic_fetch_sub_explicit(&node->bodies, size, memory_order_relaxed);
+    }
+    return item;
 }
 
 size_t body_begin(struct conn *conn, struct slice rest)
 {
-    struct node *node = conn->worker->node;
     struct request_body at;
-    if (node->tiers != NULL || conn->body.item != NULL || conn->reader == NULL ||
+    if (conn->worker->node->tiers != NULL || conn->body.item != NULL || conn->reader == NULL ||
         !request_body(conn->reader, &at) || at.size < LIMIT_BODY || at.arg < 2) {
         return 0;
     }
     const size_t here = rest.size - at.offset;
     const struct slice key = request_arg(conn->reader, rest, 1);
     if (here >= at.size || here < at.size / BODY_SHARE || key.size >= LIMIT_L1_KEY ||
-        value_arg(command_find(request_arg(conn->reader, rest, 0))) != at.arg ||
-        !memory_take(node, at.size)) {
+        value_arg(command_find(request_arg(conn->reader, rest, 0))) != at.arg) {
         return 0;
     }
     struct item *item = item_for(conn, key, at.size, at.args_total > 3);
     if (item == NULL) {
-        atomic_fetch_sub_explicit(&node->bodies, at.size, memory_order_relaxed);
         return 0;
     }
     memcpy(item_value_room(item), rest.data + at.offset, here);

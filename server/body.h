@@ -16,9 +16,9 @@
  * Only for commands that store their value as it is, without an L2: there the bytes go to a link.
  *
  * Memory: a client that announces much has sent a 32nd of it (BODY_SHARE) before memory is taken, so that L1, to whose
- * bytes it counts, gives up for nothing at most 32 times what was really sent. All bodies of a node together take no more
- * than a quarter of its memory (BODY_MEMORY_SHARE). Beyond that, and where there is no memory, the value comes through the
- * buffer, and is refused, if it must be, when it is there.
+ * bytes it counts, gives up for nothing at most 32 times what was really sent. None begins that would make all bodies of
+ * the node together more than a quarter of the memory of its namespace (BODY_MEMORY_SHARE). Beyond that, and where there is
+ * no memory or a policy refuses, the value comes through the buffer, and is refused, if it must be, when it is there.
  *
  * Owns:    one reference to its item.
  * Threads: the worker's own. */

@@ -205,9 +205,15 @@ struct item *l1_item_begin(struct l1 *l1, uint64_t hash, const struct item_spec 
     struct l1_shard *shard = l1_lock(l1, hash);
     struct item *item = item_new_in(shard->arena, spec);
     l1_unlock(l1, shard);
-    if (item != NULL) {
-        l1_evict(l1, hash, NULL, item_footprint(item), now_ms);
+    if (item == NULL) {
+        return NULL;
     }
+    const size_t size = item_footprint(item);
+    if (!l1_make_room(l1, UINT64_C(1) << l1_shard_of(l1, hash), size, now_ms)) {
+        item_release(item);
+        return NULL;
+    }
+    l1_evict(l1, hash, NULL, size, now_ms);
     return item;
 }
 
@@ -340,6 +346,11 @@ void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms)
     }
     l1_whatif_resize(l1);
     l1_evict(l1, 0, NULL, atomic_load_explicit(&l1->bytes_used, memory_order_relaxed), now_ms);
+}
+
+size_t l1_bytes_max(const struct l1 *l1)
+{
+    return atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
 }
 
 void l1_purge(struct l1 *l1)

@@ -72,7 +72,8 @@ uint64_t l1_hash(const struct l1 *l1, struct slice key);
 struct l1_key l1_key(const struct l1 *l1, uint8_t db, struct slice bytes);
 /* A new item for a key whose home this L1 is and whose hash this is: in the memory where it will stand. As item_new. */
 struct item *l1_item_new(struct l1 *l1, uint64_t hash, const struct item_spec *spec);
-/* The same, for one that will be written for a while: it counts from now on, and others leave for it. */
+/* The same, for one that will be written for a while: it counts from now on, and others leave for it. NULL also if the policy
+ * has no room. */
 struct item *l1_item_begin(struct l1 *l1, uint64_t hash, const struct item_spec *spec,
                            int64_t now_ms);
 struct l1_bucket;
@@ -234,6 +235,7 @@ void l1_move(struct l1 *l1, l1_home_fn *home, const void *arg, bool keep);
  * Returns how many entries went. */
 unsigned l1_sweep(struct l1 *l1, int64_t now_ms, unsigned steps);
 void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms); /* evicts down to the new budget */
+size_t l1_bytes_max(const struct l1 *l1);
 void l1_purge(struct l1 *l1); /* gives back to the system what is free at once */
 void l1_set_policy(struct l1 *l1, const struct policy *policy);
 const struct policy *l1_policy(const struct l1 *l1);

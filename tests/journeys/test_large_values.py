@@ -278,3 +278,46 @@ def test_more_than_memory_allows_is_refused_when_it_is_there(small):
         conn.send(b"*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$%d\r\n" % (512 * MB + 1))
         assert conn.read() == b"ERR Protocol error: invalid bulk length"
         assert conn.closes_within(5)
+
+
+def test_a_policy_that_refuses_keeps_no_room_for_what_would_not_fit(stage):
+    """Some first bytes of a value that is too large for what is left: writes of others go on, and it is refused in the end."""
+    node = stage.node("--threads", "1", "--memory", str(MEMORY), "--policy", "noeviction")
+    data = value(15 * MB)
+    request = wire.encode(["SET", "large", data])
+    with node.wire(timeout_s=60) as conn, node.wire(timeout_s=60) as other:
+        for i in range(104):
+            assert conn.ask("SET", f"k:{i}", b"x" * 500 * KB) == b"OK"
+        other.send(request[:1 * MB])
+        until(lambda: "qbuf=%d " % MB in conn.ask("CLIENT", "LIST").decode(), 10, "that is read")
+        assert conn.ask("SET", "small", "v") == b"OK"
+        assert conn.ask("SET", "k:1", b"y" * 500 * KB) == b"OK"
+        other.send(request[1 * MB:])
+        answer = other.read()
+        assert isinstance(answer, wire.Error) and answer.startswith(b"OOM")
+        assert conn.ask("DEL", *(f"k:{i}" for i in range(40))) == 40
+        other.send(request[:1 * MB])
+        until(lambda: field(node, "mem_clients_normal") == len(data), 10, "now there is room")
+        other.send(request[1 * MB:])
+        assert other.read() == b"OK" and conn.ask("GET", "large") == data
+        assert conn.ask("EXISTS", *(f"k:{i}" for i in range(40, 104))) == 64
+    nothing_is_held(node)
+
+
+def test_a_namespace_is_not_emptied_for_a_value_larger_than_itself(stage):
+    config = stage.folder / "namespaces.conf"
+    config.write_text("[namespace little]\nprefix = little:\nmemory = 8mb\n")
+    node = stage.node(str(config), "--threads", "1", "--memory", str(MEMORY))
+    data = value(12 * MB)
+    request = wire.encode(["SET", "little:large", data])
+    with node.wire(timeout_s=60) as conn, node.wire(timeout_s=60) as other:
+        assert conn.ask("SET", "little:k", "v") == b"OK"
+        other.send(request[:1 * MB])
+        until(lambda: "qbuf=%d " % MB in conn.ask("CLIENT", "LIST").decode(), 10, "that is read")
+        assert conn.ask("GET", "little:k") == b"v"
+        other.send(request[1 * MB:])
+        answer = other.read()
+        assert isinstance(answer, wire.Error) and answer.startswith(b"OOM")
+        assert conn.ask("GET", "little:k") == b"v"
+        assert other.ask("SET", "little:fits", data[:1 * MB]) == b"OK"
+    nothing_is_held(node)
