@@ -131,6 +131,15 @@ static void secret_init(struct l1 *l1, struct rand *rand, uint64_t seed)
     hash_secret_init(&l1->secret, bytes);
 }
 
+/* No more than the arenas have handles for, less a 16th, as shards are not all alike: so that what is too much is evicted
+ * for the budget, and not refused for want of handles. */
+static size_t bytes_within(const struct l1 *l1, size_t bytes_max)
+{
+    const size_t arena_max = (size_t)ARENA_REGIONS_MAX * ARENA_REGION;
+    const size_t most = (arena_max - arena_max / 16) * l1->shard_count;
+    return bytes_max < most ? bytes_max : most;
+}
+
 struct l1 *l1_new(const struct l1_options *options)
 {
     size_t bytes_max = options->bytes_max > 0 ? options->bytes_max : BYTES_DEFAULT;
@@ -144,7 +153,7 @@ struct l1 *l1_new(const struct l1_options *options)
     l1->shard_count = 1u << bits;
     atomic_init(&l1->policy, options->policy != NULL ? options->policy : &policy_density);
     atomic_init(&l1->db_map, DB_MAP_START);
-    atomic_init(&l1->bytes_max, bytes_max);
+    atomic_init(&l1->bytes_max, bytes_within(l1, bytes_max));
     l1->shards = aligned_alloc(_Alignof(struct l1_shard), l1->shard_count * sizeof *l1->shards);
     if (l1->shards == NULL) {
         free(l1);
@@ -338,7 +347,7 @@ struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms)
 void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms)
 {
     CHECK_MAGIC(l1, L1_MAGIC);
-    atomic_store_explicit(&l1->bytes_max, bytes_max, memory_order_relaxed);
+    atomic_store_explicit(&l1->bytes_max, bytes_within(l1, bytes_max), memory_order_relaxed);
     for (unsigned i = 0; i < l1->shard_count; i++) {
         l1_lock_shard(&l1->shards[i]);
         set_policy_budget(l1, &l1->shards[i]);

@@ -33,7 +33,8 @@
  * Threads: any. A call waits at most for shard locks, held for one table operation; commit and swap take several: L1s by
  *          address, shards of each by number.
  * Units:   bytes; milliseconds of clock.h, handed in as now_ms.
- * Limits:  bytes_max over all shards, counted as the system counts: pages, whatever is on them. Keys below LIMIT_L1_KEY.
+ * Limits:  bytes_max over all shards, counted as the system counts: pages, whatever is on them. At most 15 GiB a shard,
+ *          whose number is that of the start. Keys below LIMIT_L1_KEY.
  * Errors:  MISS, CLAIMED, TAKEN, STALE, AGAIN, TOO_BIG, NO_MEMORY; whatever is returned, L1 stays whole. */
 #ifndef TERRACE_TIERS_L1_H
 #define TERRACE_TIERS_L1_H
