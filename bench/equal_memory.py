@@ -135,6 +135,14 @@ def at_equal_memory(folder, contender, trace, first_limit, trials):
 
 # --- the run ---
 
+def verdict(ours, peer, budget, goal):
+    """Nothing is met by more memory than the peer had; with less, it is."""
+    if 100 * (ours.hit_ratio - peer.hit_ratio) < goal:
+        return "NO"
+    unequal = ours.grown > budget * (1 + NEAR) or peer.grown < budget * (1 - NEAR)
+    return "not at equal memory" if unequal else "yes"
+
+
 def compare(folder, trace, trials):
     found, names, limits = {}, {}, {}
     for contender in CONTENDERS:
@@ -150,7 +158,7 @@ def compare(folder, trace, trials):
         refused = f" ({got.refused} SETs refused)" if got.refused else ""
         rows.append([names[contender.name], f"{got.limit / MIB:.1f}", f"{got.grown / MIB:.1f}{off}", f"{got.hit_ratio:.4f}{refused}",
                      f"{got.byte_hit_ratio:.4f}", "" if contender.name == "ours" else f"{above:+.2f}",
-                     f">= {goal}" if goal else "", ("yes" if above >= goal else "NO") if goal else ""])
+                     f">= {goal}" if goal else "", verdict(found["ours"], got, trace.budget, goal) if goal else ""])
     sizes = "sizes as in the trace" if trace.sized else f"items of {UNIT_ITEM_BYTES} bytes"
     table(os.path.basename(trace.path), ["server", "limit, MiB", "RSS grew, MiB", "hit ratio", "of bytes", "ours above it, points",
                                          "goal", "met"], rows,
