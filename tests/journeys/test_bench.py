@@ -110,6 +110,16 @@ def test_equal_memory_knows_the_hit_ratio_that_every_policy_has(tmp_path):
         assert numbers(row[1:3])[0] > 0, row
 
 
+@pytest.mark.parametrize("ours_grew, peer_grew, peer_ratio, said", [
+    (100, 100, 0.5, "yes"), (100, 97, 0.5, "not at equal memory"), (103, 100, 0.5, "not at equal memory"),
+    (97, 103, 0.5, "yes"), (97, 103, 0.58, "NO"), (103, 97, 0.58, "NO")])
+def test_equal_memory_meets_no_goal_by_more_memory(ours_grew, peer_grew, peer_ratio, said):
+    code = ("from types import SimpleNamespace as Replay; from equal_memory import verdict; "
+            f"print(verdict(Replay(hit_ratio=0.6, grown={ours_grew}), Replay(hit_ratio={peer_ratio}, grown={peer_grew}), 100, 5))")
+    run = subprocess.run([sys.executable, "-c", code], cwd=os.path.join(ROOT, "bench"), capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == said
+
+
 def test_equal_memory_refuses_what_is_no_trace(tmp_path):
     trace = tmp_path / "empty"
     trace.write_text("# nothing\n")
