@@ -257,7 +257,8 @@ static struct arena_slab *slab_new(struct arena *arena, unsigned size_class)
     struct arena_class *at = &arena->classes[size_class];
     uint32_t cell = class_cell(size_class);
     unsigned pages = slab_pages(at, cell);
-    char *run = arena_run_new(arena, pages);
+    char *run =
+        arena_run_new(arena, &pages, (cell + ARENA_SLAB_HEADER + ARENA_PAGE - 1) / ARENA_PAGE);
     if (run == NULL) {
         return NULL;
     }
@@ -401,7 +402,8 @@ static void *pages_alloc(struct arena *arena, size_t size, bool is_raw)
     if (pages > RUN_PAGES_MAX) {
         memory = is_raw ? arena_raw_new(arena, size) : arena_single_new(arena, size);
     } else {
-        memory = arena_run_new(arena, (unsigned)pages);
+        unsigned run = (unsigned)pages;
+        memory = arena_run_new(arena, &run, run);
         if (memory != NULL) {
             arena_run_touch(arena, memory, 0, pages * ARENA_PAGE);
         }

@@ -92,8 +92,8 @@ static inline unsigned arena_page_of(const void *memory)
     return (unsigned)(((uintptr_t)memory & ((uintptr_t)ARENA_REGION - 1)) / ARENA_PAGE);
 }
 
-/* A run of pages, not counted yet. NULL: no memory. */
-char *arena_run_new(struct arena *arena, unsigned pages);
+/* A run of *pages, not counted yet, or of fewer, `least` of them at least, where they would stay unused. NULL: no memory. */
+char *arena_run_new(struct arena *arena, unsigned *pages, unsigned least);
 void arena_run_free(struct arena *arena, char *run);
 /* Counts what of the run's bytes [from, to) is not counted yet. */
 void arena_run_touch(struct arena *arena, char *run, size_t from, size_t to);

@@ -10,8 +10,8 @@ enum {
     RETAINED_SHARE_LOG = 5, /* free pages that are kept: a 32nd of all, */
     RETAINED_FEW = 1024,    /* and so many: who is over budget gives them back first (l1_evict.c) */
     DIRECTORY_PER_PAGE = ARENA_PAGE / sizeof(uintptr_t),
-    TRIMS_PER_CALL = 16,  /* calls of the system */
-    HUGE_FROM = 32 << 20, /* bytes of an arena of which an unused region is little */
+    TRIMS_PER_CALL = 16, /* calls of the system */
+    HUGE_FROM = 2 << 20, /* bytes of an arena of which an unused region is no more than half */
 };
 
 /* --- bits --------------------------------------------------------------------------------------------------------- */
@@ -265,14 +265,26 @@ static bool is_spare(const struct arena *arena, const struct arena_region *regio
     return region->free_pages == ARENA_PAGES - 1 && arena->regions - arena->empty > 1;
 }
 
-char *arena_run_new(struct arena *arena, unsigned pages)
+/* Where a run of so many pages lies, or of `least` that are left in a region of huge pages, which count in any case.
+ * ARENA_PAGES: nowhere. */
+static unsigned run_find_about(const struct arena_region *region, unsigned *pages, unsigned least)
+{
+    unsigned from = run_find(region, *pages);
+    if (from == ARENA_PAGES && region->is_huge && region->free_pages >= least) {
+        from = run_find(region, least);
+        *pages = from == ARENA_PAGES ? *pages : bit_find(region->used, from, true) - from;
+    }
+    return from;
+}
+
+char *arena_run_new(struct arena *arena, unsigned *pages, unsigned least)
 {
     unsigned tried = 0;
     for (struct arena_region *region = arena->roomy; region != NULL && tried < ROOMY_TRIED;
          region = region->next) {
-        unsigned from = run_find(region, pages);
+        unsigned from = run_find_about(region, pages, least);
         if (from < ARENA_PAGES) {
-            run_take(arena, region, from, pages);
+            run_take(arena, region, from, *pages);
             return (char *)region + (size_t)from * ARENA_PAGE;
         }
         tried++;
@@ -281,7 +293,7 @@ char *arena_run_new(struct arena *arena, unsigned pages)
     if (region == NULL) {
         return NULL;
     }
-    run_take(arena, region, 1, pages);
+    run_take(arena, region, 1, *pages);
     return (char *)region + ARENA_PAGE;
 }
 

@@ -55,7 +55,7 @@ struct l1_options {
     uint64_t seed;    /* of sampling and table hash, for tests that replay; 0: unpredictable */
     unsigned threads; /* that will use it; 0: unknown */
     unsigned
-        shards; /* rounded up to a power of two; 0: 8 per thread, at most 64 and one per 16 MiB */
+        shards; /* rounded up to a power of two; 0: 4 per thread, at most 64 and one per 16 MiB */
 };
 
 struct l1_key {

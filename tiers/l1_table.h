@@ -9,7 +9,7 @@
  *      54..32  the policy's word
  *      31..0   handle of the item in the arena
  *
- * A lookup therefore touches one line of the table in fourteen of fifteen cases, and other keys' items in one of fifty;
+ * A lookup therefore touches one line of the table in ten of eleven cases, and other keys' items in one of fifty;
  * what a hit changes is in the line it has read, and whoever samples entries for eviction need not touch items.
  *
  * The table grows and shrinks by one bucket at a time (Litwin, VLDB 1980): bucket `buckets` splits off from its buddy,
@@ -151,11 +151,11 @@ static inline uint64_t l1_table_buckets(const struct l1_table *table)
     return atomic_load_explicit(&table->buckets, memory_order_relaxed);
 }
 
-/* Entries per bucket, in halves. 5 on average means 3.3 to 6.7 as buckets split in turn: 14.1 bytes of table an item, 7 %
- * of lookups go on to an overflow bucket (5.5: 13.3 bytes, 9 %; 4.5: 15.2 bytes, 5 %). Far enough apart that a table at
+/* Entries per bucket, in halves. 5.5 on average means 3.7 to 7.3 as buckets split in turn: 13.3 bytes of table an item, 9 %
+ * of lookups go on to an overflow bucket (5: 14.1 bytes, 7 %; 4.5: 15.2 bytes, 5 %). Far enough apart that a table at
  * rest never goes to and fro. */
 enum {
-    L1_GROW_ABOVE_HALVES = 10,
+    L1_GROW_ABOVE_HALVES = 11,
     L1_SHRINK_BELOW_HALVES = 4
 };
 

@@ -322,8 +322,8 @@ static void there_are_as_many_shards_as_threads_and_memory_need(void **state)
 {
     (void)state;
     const size_t mebibyte = 1 << 20;
-    assert_int_equal(shards_of(4096 * mebibyte, 1), 8);
-    assert_int_equal(shards_of(4096 * mebibyte, 2), 16);
+    assert_int_equal(shards_of(4096 * mebibyte, 1), 4);
+    assert_int_equal(shards_of(4096 * mebibyte, 2), 8);
     assert_int_equal(shards_of(4096 * mebibyte, 128), 64);
     assert_int_equal(shards_of(4096 * mebibyte, 0), 64); /* unknown */
     assert_int_equal(shards_of(64 * mebibyte, 2), 4);    /* each wants 16 MiB */
