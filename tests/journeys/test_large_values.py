@@ -320,4 +320,48 @@ def test_a_namespace_is_not_emptied_for_a_value_larger_than_itself(stage):
         assert isinstance(answer, wire.Error) and answer.startswith(b"OOM")
         assert conn.ask("GET", "little:k") == b"v"
         assert other.ask("SET", "little:fits", data[:1 * MB]) == b"OK"
+
+
+# --- requests that are wrong, or wait ---------------------------------------------------------------------------------------------
+
+
+def test_a_value_that_does_not_end_where_it_should(node):
+    data = value(300 * KB)
+    with node.wire() as conn:
+        conn.send(wire.encode(["SET", "k", data])[:100 * KB])
+        until(lambda: field(node, "mem_clients_normal") > 0, 5, "it is being received")
+        conn.send(wire.encode(["SET", "k", data])[100 * KB:-2] + b"XY")
+        assert conn.read() == b"ERR Protocol error: expected CRLF after bulk"
+        assert conn.closes_within(5)
+    with node.wire() as conn:
+        assert conn.ask("EXISTS", "k") == 0
+    nothing_is_held(node)
+
+
+def test_a_value_behind_a_call_that_holds_the_connection(node):
+    data = value(300 * KB)
+    request = wire.encode(["SET", "k", data]) + wire.encode(["GET", "k"])
+    with node.wire() as conn:
+        for cut in (10, 40, 50 * KB, 150 * KB):
+            conn.send(wire.encode(["CLIENT", "LIST"]) + request[:cut])
+            assert b"cmd=client|list" in conn.read()
+            conn.send(request[cut:])
+            assert [conn.read(), conn.read()] == [b"OK", data]
+    nothing_is_held(node)
+
+
+def test_a_client_that_sends_no_more_in_the_middle_of_a_value(node):
+    with node.wire() as conn:
+        conn.send(wire.encode(["SET", "k", value(300 * KB)])[:150 * KB])
+        until(lambda: field(node, "mem_clients_normal") > 0, 5, "it is being received")
+        conn.sock.shutdown(socket.SHUT_WR)
+        assert conn.closes_within(5)
+    nothing_is_held(node)
+
+
+def test_keys_long_and_too_long(node):
+    data = value(300 * KB)
+    with node.wire() as conn:
+        assert conn.ask("SET", "k" * 3000, data) == b"OK" and conn.ask("GET", "k" * 3000) == data
+        assert conn.ask("SET", "k" * 70000, data) == b"ERR key exceeds maximum allowed size of 65535 bytes"
     nothing_is_held(node)
