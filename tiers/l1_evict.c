@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tiers/l1_shard.h"
 
-/* Sixteen samples: under lru and lfu 5, 8, 16 and 32 differ by less than half a point of hit ratio on all traces tried; a
- * policy that learns gains as much from 16 to 32, and more where sizes differ. They come from about four buckets (seven),
- * each chosen independently and each with the same chance, so that every entry has the same chance.
+/* Samples (policy_samples) come from about four buckets or seven, each chosen independently and each with the same chance,
+ * so that every entry has the same chance.
  * Neighbouring buckets would cost a little less, but were tried and drift apart: buckets that have split in the current
  * round stand next to each other, hold half as much, and so were emptied of all but the hottest entries (6 % of a hot
  * set lost where none should be). A chain is never cut off in the middle, or entries at its end would live longer. */
 enum {
-    SAMPLES = 16,
-    SAMPLES_FINE = 32, /* for a policy that tells entries apart by more than one thing */
     SAMPLES_ROOM = 64,
     DRAWS = 4, /* buckets that are loaded together */
     DRAWS_MAX = 16,
@@ -52,7 +49,7 @@ static void sample_begin(struct sample *sample, struct l1_shard *shard, const st
 static void sample_score(struct sample *sample, const struct l1_shard *shard,
                          const struct l1_place *place, int64_t expire_at_ms)
 {
-    sample->noise += UINT64_C(0x9e3779b97f4a7c15) << 1;
+    sample->noise = policy_noise_next(sample->noise);
     const struct policy_candidate candidate = {
         .word = l1_place_word(place), .expire_at_ms = expire_at_ms, .noise = sample->noise};
     const uint64_t score = shard->policy->score(shard->memory, &candidate, sample->now_ms);
@@ -99,7 +96,7 @@ static bool sample_best(struct sample *sample, const struct l1_shard *shard,
 
 static void sample_draw(struct sample *sample, struct l1_shard *shard)
 {
-    const unsigned wanted = shard->policy->remembers ? SAMPLES_FINE : SAMPLES;
+    const unsigned wanted = policy_samples(shard->policy);
     const uint64_t buckets = l1_table_buckets(&shard->table);
     for (unsigned drawn = 0; drawn < DRAWS_MAX && sample->count < wanted; drawn += DRAWS) {
         struct l1_place chains[DRAWS];

@@ -80,6 +80,20 @@ struct policy {
     int (*frequency)(uint32_t word, int64_t now_ms); /* 0..255; -1: this policy does not keep it */
 };
 
+/* How many candidates are compared. Under lru and lfu 5, 8, 16 and 32 differ by less than half a point of hit ratio on all
+ * traces tried; a policy that learns tells entries apart by more than one thing, and gains as much from 16 to 32, and more
+ * where sizes differ. */
+static inline unsigned policy_samples(const struct policy *policy)
+{
+    return policy->remembers ? 32 : 16;
+}
+
+/* The noise of the next candidate of a draw. */
+static inline uint64_t policy_noise_next(uint64_t noise)
+{
+    return noise + (UINT64_C(0x9e3779b97f4a7c15) << 1);
+}
+
 extern const struct policy policy_density;
 extern const struct policy policy_s3fifo;
 extern const struct policy policy_lru;

@@ -8,7 +8,6 @@
 enum {
     TRACK_TICK = 0,
     TRACK_SCALES = WHATIF_TRACKS - WHATIF_SCALES,
-    SAMPLES = 16,
     DRAWS = 64,
     TRIES_SPARSE = 8, /* of policies that find no victim at times */
     VICTIMS_MAX = 64, /* per value that comes */
@@ -153,9 +152,9 @@ static void consider(const struct whatif_sims *sims, struct choice *choice, int 
         choice->victim = slot;
         return;
     }
-    const struct policy_candidate candidate = {.word = row->words[sim->track],
-                                               .expire_at_ms = row->expire_at_ms,
-                                               .noise = choice->noise * (2 * choice->seen + 1)};
+    choice->noise = policy_noise_next(choice->noise);
+    const struct policy_candidate candidate = {
+        .word = row->words[sim->track], .expire_at_ms = row->expire_at_ms, .noise = choice->noise};
     const uint64_t score =
         sim->policy->score(sims->tracks[sim->track].memory, &candidate, choice->now_ms);
     if (score > choice->best) {
@@ -178,18 +177,20 @@ static void consider_span(const struct whatif_sims *sims, struct choice *choice,
 static int find_victim(struct whatif_sims *sims, struct choice *choice)
 {
     const unsigned spans = sims->table.slots / WHATIF_SPAN;
-    const unsigned tries = sims->at[choice->sim].policy->refuses ? TRIES_SPARSE : 1;
+    const struct policy *policy = sims->at[choice->sim].policy;
+    const unsigned samples = policy_samples(policy);
+    const unsigned tries = policy->refuses ? TRIES_SPARSE : 1;
     choice->victim = WHATIF_NO_SLOT;
     choice->best = 0;
     for (unsigned i = 0; i < tries && choice->victim == WHATIF_NO_SLOT; i++) {
         choice->seen = 0;
         choice->noise = rand_next(&sims->rand);
-        for (unsigned draw = 0; draw < DRAWS && choice->seen < SAMPLES; draw++) {
+        for (unsigned draw = 0; draw < DRAWS && choice->seen < samples; draw++) {
             consider_span(sims, choice, (unsigned)rand_below(&sims->rand, spans));
         }
     }
     unsigned span = (unsigned)rand_below(&sims->rand, spans);
-    for (unsigned left = spans; left > 0 && choice->seen < SAMPLES; left--) {
+    for (unsigned left = spans; left > 0 && choice->seen < samples; left--) {
         consider_span(sims, choice, span);
         span = (span + 1) % spans;
     }

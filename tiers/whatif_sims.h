@@ -6,7 +6,7 @@
  * Simulators whose policy's word is the time of the last use share one TRACK, a column of words: the time is the same
  * whoever holds the key. The others have tracks of their own, and memories where their policy remembers something.
  *
- * A simulator evicts as L1 does (l1_evict.c): about 16 candidates from some spans of slots chosen at random, an expired one
+ * A simulator evicts as L1 does (l1_evict.c): as many candidates from some spans of slots chosen at random, an expired one
  * or else the one with the highest score. Spans have a fixed length, so that where more is held more is seen.
  *
  * Threads: the caller's lock. */
