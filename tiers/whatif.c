@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum {
-    MEMORY_SHARE = 128,   /* of the memory, so much may be the table's */
+    MEMORY_SHARE = 100,   /* of the memory, so much may be the table's */
     ROWS_PER_ITEM = 6,    /* four for the largest simulator, and what only others hold */
     CROWDED_EIGHTHS = 7,  /* of the slots in use */
     EXPECTED_EIGHTHS = 6, /* of the slots for what a full L1 asks for */
@@ -164,9 +164,8 @@ static int find(struct whatif *whatif, const struct whatif_note *note)
         return WHATIF_NO_SLOT;
     }
     const int slot = whatif_table_find(&whatif->sims.table, whatif_print(note->hash, note->db));
-    if (slot != WHATIF_NO_SLOT &&
-        whatif_row_expired(&whatif->sims.table.rows[slot], note->now_ms)) {
-        whatif_sims_end(&whatif->sims, slot);
+    if (slot != WHATIF_NO_SLOT) {
+        whatif_sims_expire(&whatif->sims, slot, note->now_ms);
     }
     return slot;
 }
@@ -189,7 +188,7 @@ static int add_row(struct whatif *whatif, const struct whatif_note *note)
     const int slot = whatif_table_add(&whatif->sims.table, whatif_print(note->hash, note->db));
     whatif->sims.table.rows[slot].rank = (uint16_t)rank_of(note->hash);
     whatif->sims.table.rows[slot].db = note->db;
-    whatif_sims_set_value(&whatif->sims, slot, note->size, note->expire_at_ms);
+    whatif_sims_set_value(&whatif->sims, slot, note->size, note->expire_at_ms, false);
     return slot;
 }
 
@@ -208,7 +207,7 @@ static void note_hit(struct whatif *whatif, const struct whatif_note *note)
     if (slot == WHATIF_NO_SLOT) {
         slot = add_row(whatif, note);
     } else if (holders(whatif, slot) == 0) {
-        whatif_sims_set_value(&whatif->sims, slot, note->size, note->expire_at_ms);
+        whatif_sims_set_value(&whatif->sims, slot, note->size, note->expire_at_ms, false);
     }
     whatif->sims.table.rows[slot].asked = false;
     whatif_sims_admit(&whatif->sims, missing, slot, note->now_ms);
@@ -243,10 +242,11 @@ static void note_write(struct whatif *whatif, const struct whatif_note *note)
     if (slot == WHATIF_NO_SLOT) {
         slot = add_row(whatif, note);
     } else {
-        if (!whatif->sims.table.rows[slot].asked) {
+        const bool fetched = whatif->sims.table.rows[slot].asked;
+        if (!fetched) {
             whatif_sims_touch(&whatif->sims, slot, note->size, note->now_ms);
         }
-        whatif_sims_set_value(&whatif->sims, slot, note->size, note->expire_at_ms);
+        whatif_sims_set_value(&whatif->sims, slot, note->size, note->expire_at_ms, fetched);
         whatif_sims_shrink(&whatif->sims, slot, note->now_ms);
         whatif->sims.table.rows[slot].asked = false;
     }
@@ -264,7 +264,7 @@ void whatif_note(struct whatif *whatif, const struct whatif_note *note)
     case WHATIF_REFRESH:
         slot = find(whatif, note);
         if (slot != WHATIF_NO_SLOT) {
-            whatif_sims_set_value(&whatif->sims, slot, note->size, note->expire_at_ms);
+            whatif_sims_set_value(&whatif->sims, slot, note->size, note->expire_at_ms, false);
         }
         break;
     case WHATIF_END:

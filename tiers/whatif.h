@@ -57,7 +57,7 @@ struct whatif_options {
 
 struct whatif *whatif_new(const struct whatif_options *options); /* NULL: no memory */
 void whatif_free(struct whatif *whatif);
-/* As many as cost a 128th of the memory at most; 0: it is too little for any. */
+/* As many as cost a hundredth of the memory at most; 0: it is too little for any. */
 unsigned whatif_slots_for(size_t bytes_max);
 size_t whatif_memory_least(void); /* for which there are some */
 unsigned whatif_slots(const struct whatif *whatif);

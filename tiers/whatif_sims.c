@@ -9,9 +9,9 @@ enum {
     TRACK_TICK = 0,
     TRACK_SCALES = WHATIF_TRACKS - WHATIF_SCALES,
     DRAWS = 64,
-    TRIES_SPARSE = 8, /* of policies that find no victim at times */
-    VICTIMS_MAX = 64, /* per value that comes */
-    PLACE_BYTES = 14, /* of the table of L1, for an item (l1_table.h) */
+    TRIES_SPARSE = 8,  /* of policies that find no victim at times */
+    VICTIMS_MAX = 256, /* per value that comes: a large one among small ones has to find its room */
+    PLACE_BYTES = 14,  /* of the table of L1, for an item (l1_table.h) */
 };
 
 const double whatif_scales[WHATIF_SCALES] = {0.5, 2, 4};
@@ -132,6 +132,17 @@ static void let_go(struct whatif_sims *sims, unsigned i, int slot)
     sim->held--;
 }
 
+/* When it expires for the simulator. */
+static int64_t expiry_of(const struct whatif_row *row, unsigned sim)
+{
+    return (row->old >> sim & 1) != 0 ? row->old_expire_at_ms : row->expire_at_ms;
+}
+
+static bool is_over(int64_t expire_at_ms, int64_t now_ms)
+{
+    return expire_at_ms != 0 && now_ms >= expire_at_ms;
+}
+
 struct choice {
     unsigned sim;
     int keep; /* not this slot */
@@ -146,15 +157,16 @@ static void consider(const struct whatif_sims *sims, struct choice *choice, int 
 {
     const struct whatif_sim *sim = &sims->at[choice->sim];
     const struct whatif_row *row = &sims->table.rows[slot];
+    const int64_t expire_at_ms = expiry_of(row, choice->sim);
     choice->seen++;
-    if (whatif_row_expired(row, choice->now_ms)) {
+    if (is_over(expire_at_ms, choice->now_ms)) {
         choice->best = UINT64_MAX;
         choice->victim = slot;
         return;
     }
     choice->noise = policy_noise_next(choice->noise);
     const struct policy_candidate candidate = {
-        .word = row->words[sim->track], .expire_at_ms = row->expire_at_ms, .noise = choice->noise};
+        .word = row->words[sim->track], .expire_at_ms = expire_at_ms, .noise = choice->noise};
     const uint64_t score =
         sim->policy->score(sims->tracks[sim->track].memory, &candidate, choice->now_ms);
     if (score > choice->best) {
@@ -202,7 +214,7 @@ static void evict(struct whatif_sims *sims, unsigned i, int slot, int64_t now_ms
     const struct whatif_sim *sim = &sims->at[i];
     const struct whatif_row *row = &sims->table.rows[slot];
     let_go(sims, i, slot);
-    if (sim->policy->evicted != NULL && !whatif_row_expired(row, now_ms)) {
+    if (sim->policy->evicted != NULL && !is_over(expiry_of(row, i), now_ms)) {
         sim->policy->evicted(sims->tracks[sim->track].memory,
                              whatif_print_hash(sims->table.prints[slot]), row->words[sim->track]);
     }
@@ -247,14 +259,20 @@ void whatif_sims_touch(struct whatif_sims *sims, int slot, size_t size, int64_t 
     }
 }
 
-void whatif_sims_set_value(struct whatif_sims *sims, int slot, size_t size, int64_t expire_at_ms)
+void whatif_sims_set_value(struct whatif_sims *sims, int slot, size_t size, int64_t expire_at_ms,
+                           bool fetched)
 {
     struct whatif_row *row = &sims->table.rows[slot];
+    const uint16_t held = sims->table.held[slot];
     const uint32_t row_size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
-    for (unsigned held = sims->table.held[slot]; held != 0; held &= held - 1) {
-        struct whatif_sim *sim = &sims->at[__builtin_ctz(held)];
+    for (unsigned left = held; left != 0; left &= left - 1) {
+        struct whatif_sim *sim = &sims->at[__builtin_ctz(left)];
         sim->bytes += (size_t)row_size - row->size; /* modulo 2^64 */
     }
+    if (fetched && (row->old & held) == 0) {
+        row->old_expire_at_ms = row->expire_at_ms;
+    }
+    row->old = fetched ? held : 0;
     row->size = row_size;
     row->expire_at_ms = expire_at_ms;
 }
@@ -265,11 +283,13 @@ static void admit(struct whatif_sims *sims, unsigned i, int slot, int64_t now_ms
     struct whatif_row *row = &sims->table.rows[slot];
     const struct policy_newcomer newcomer = {
         .hash = whatif_print_hash(sims->table.prints[slot]), .size = row->size, .now_ms = now_ms};
-    if (!make_room(sims, i, row->size + PLACE_BYTES, slot, now_ms) && sim->policy->refuses) {
-        return;
+    const size_t bytes = row->size + PLACE_BYTES;
+    if (bytes > sim->budget || (!make_room(sims, i, bytes, slot, now_ms) && sim->policy->refuses)) {
+        return; /* too large: the sample stands for less than one such value */
     }
     row->words[sim->track] = sim->policy->first(sims->tracks[sim->track].memory, &newcomer);
     sims->table.held[slot] |= (uint16_t)(1U << i);
+    row->old &= (uint16_t) ~(1U << i);
     sim->bytes += row->size;
     sim->held++;
 }
@@ -285,6 +305,16 @@ void whatif_sims_shrink(struct whatif_sims *sims, int slot, int64_t now_ms)
 {
     for (unsigned held = sims->table.held[slot]; held != 0; held &= held - 1) {
         (void)make_room(sims, (unsigned)__builtin_ctz(held), 0, slot, now_ms);
+    }
+}
+
+void whatif_sims_expire(struct whatif_sims *sims, int slot, int64_t now_ms)
+{
+    for (unsigned held = sims->table.held[slot]; held != 0; held &= held - 1) {
+        const unsigned i = (unsigned)__builtin_ctz(held);
+        if (is_over(expiry_of(&sims->table.rows[slot], i), now_ms)) {
+            let_go(sims, i, slot);
+        }
     }
 }
 

@@ -63,19 +63,18 @@ void whatif_sims_set_budget(struct whatif_sims *sims, double bytes);
 
 /* A use by all who hold it. `size` 0: as it was. */
 void whatif_sims_touch(struct whatif_sims *sims, int slot, size_t size, int64_t now_ms);
-/* The value is another one now, for all who hold it; some may be over their budgets. */
-void whatif_sims_set_value(struct whatif_sims *sims, int slot, size_t size, int64_t expire_at_ms);
+/* The value is another one now, for all who hold it; some may be over their budgets. `fetched`: for them it still expires
+ * when it did, since they had no reason to fetch it. */
+void whatif_sims_set_value(struct whatif_sims *sims, int slot, size_t size, int64_t expire_at_ms,
+                           bool fetched);
 /* Makes room, and puts the key in where the bits say; not where the policy finds no room. */
 void whatif_sims_admit(struct whatif_sims *sims, unsigned bits, int slot, int64_t now_ms);
 /* Makes room in those who hold the key, but keeps that. */
 void whatif_sims_shrink(struct whatif_sims *sims, int slot, int64_t now_ms);
 /* Nobody holds it any more; the row stays. */
 void whatif_sims_end(struct whatif_sims *sims, int slot);
+/* Nor does anybody for whom it has expired. */
+void whatif_sims_expire(struct whatif_sims *sims, int slot, int64_t now_ms);
 void whatif_sims_settle(struct whatif_sims *sims, int slot, int64_t now_ms);
-
-static inline bool whatif_row_expired(const struct whatif_row *row, int64_t now_ms)
-{
-    return row->expire_at_ms != 0 && now_ms >= row->expire_at_ms;
-}
 
 #endif

@@ -17,10 +17,14 @@ enum {
     WHATIF_NO_SLOT = -1,
 };
 
+/* Who held the key when L1 fetched it anew still holds the older value, which may expire at another time. Values older
+ * than the last two count as the older of these. */
 struct whatif_row {
-    int64_t expire_at_ms; /* 0: never */
-    uint32_t size;        /* bytes of the item */
-    uint16_t rank;        /* the highest bits of the hash, by which the sample is chosen */
+    int64_t expire_at_ms;     /* 0: never */
+    int64_t old_expire_at_ms; /* of the older value */
+    uint32_t size;            /* bytes of the item */
+    uint16_t old;             /* who holds the older one; bits of others mean nothing */
+    uint16_t rank;            /* the highest bits of the hash, by which the sample is chosen */
     uint8_t db;
     bool asked;                    /* L1 missed it, and no value has come since */
     uint32_t words[WHATIF_TRACKS]; /* policies' words */

@@ -304,6 +304,33 @@ static void a_value_that_answers_a_miss_is_no_use_of_its_own(void **state)
     lab_free(&lab);
 }
 
+/* L1 fetches it anew and with a new TTL; for who still held it, it ends when it did. */
+static void what_was_fetched_anew_expires_as_before_where_it_was_held(void **state)
+{
+    (void)state;
+    struct lab lab = lab_new(&policy_lru, SLOTS, 100);
+    note_sized(&lab, WHATIF_WRITE, 1, 0, SIZE, lab.now_ms + 100);
+    for (int round = 0; round < 3; round++) { /* L1 has lost it, the simulators have not */
+        lab.now_ms += 30;
+        note(&lab, WHATIF_MISS, 1);
+        note_sized(&lab, WHATIF_WRITE, 1, 0, SIZE, lab.now_ms + 100);
+    }
+    assert_true(report_of(&lab).simulated == 1);
+    lab.now_ms += 10; /* 100 since it came */
+    note(&lab, WHATIF_MISS, 1);
+    assert_true(report_of(&lab).simulated == 0.75);
+    note_sized(&lab, WHATIF_WRITE, 1, 0, SIZE, lab.now_ms + 100);
+    lab.now_ms += 99;
+    note(&lab, WHATIF_HIT, 1);
+    assert_true(report_of(&lab).simulated == 0.8);
+    note_sized(&lab, WHATIF_WRITE, 1, 0, SIZE,
+               lab.now_ms + 100); /* nobody had asked: it is new to all */
+    lab.now_ms += 99;
+    note(&lab, WHATIF_HIT, 1);
+    assert_true(fabs(report_of(&lab).simulated - 5.0 / 6) < 1e-9);
+    lab_free(&lab);
+}
+
 static void values_that_grow_push_others_out(void **state)
 {
     (void)state;
@@ -682,8 +709,11 @@ static void what_is_said_comes_true(void **state)
 static void what_l1_refuses_is_known_to_the_others(void **state)
 {
     (void)state;
-    struct l1 *l1 = watched_l1(1 << 20, &policy_noeviction, 1024);
-    for (unsigned i = 0; i < 10000; i++) { /* full of what nobody will ask for */
+    enum {
+        MEMORY = 2 << 20
+    };
+    struct l1 *l1 = watched_l1(MEMORY, &policy_noeviction, 4096);
+    for (unsigned i = 0; i < 20000; i++) { /* full of what nobody will ask for */
         char name[16];
         (void)snprintf(name, sizeof name, "cold:%u", i);
         const struct l1_key key = l1_key(l1, 0, slice_of(name));
@@ -691,7 +721,7 @@ static void what_l1_refuses_is_known_to_the_others(void **state)
     }
     assert_true(replay(l1, 60000) < 0.01);
     const struct whatif_report report = said_by(l1);
-    const double lru = replay_in((1 << 20) - help_stats(l1).bytes_whatif, &policy_lru, 60000);
+    const double lru = replay_in(MEMORY - help_stats(l1).bytes_whatif, &policy_lru, 60000);
     compare("lru", report.at_policy[place_of(&policy_lru)], lru);
     assert_true(report.at_scale[2] > 0.1); /* four times as much is not full of it */
     l1_free(l1);
@@ -764,6 +794,7 @@ int main(void)
         cmocka_unit_test(a_suspect_is_missed_by_all_and_stays),
         cmocka_unit_test(a_hit_is_fetched_where_it_was_missed),
         cmocka_unit_test(a_value_that_answers_a_miss_is_no_use_of_its_own),
+        cmocka_unit_test(what_was_fetched_anew_expires_as_before_where_it_was_held),
         cmocka_unit_test(values_that_grow_push_others_out),
         cmocka_unit_test(what_has_expired_leaves_first),
         cmocka_unit_test(policies_differ_as_they_should),
