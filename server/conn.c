@@ -284,7 +284,7 @@ static void conn_take_calls(struct conn *conn)
         if (status != OK) {
             bool authenticated = conn->session.authenticated;
             worker_execute(worker); /* what came before is answered first */
-            if (conn->state != CONN_OPEN || conn->holds != 0) {
+            if (conn->state != CONN_OPEN || conn->holds != 0 || conn->parse_again) {
                 conn->parse_again = true;
                 return;
             }

@@ -387,13 +387,15 @@ void dispatch_on_landed(struct answer *answer)
     note_if_slow(answer->worker->node, nsec, buf_slice(&answer->words), answer->conn);
 }
 
-/* A call that is timed by itself: one that may take long, or any while the slow log asks for microseconds. */
+/* A call that is timed by itself: one that may take long, as the end of a large value that it replaces does, or any while the
+ * slow log asks for microseconds. */
 static bool call_is_timed(const struct node *node, const struct request *request)
 {
     const uint32_t flags = request->command == NULL ? 0 : request->command->flags;
     int64_t slower_us = atomic_load_explicit(&node->live.slowlog_slower_us, memory_order_relaxed);
-    const bool is_quick = (flags & COMMAND_FAST) != 0 ||
-                          ((flags & COMMAND_BRIEF) != 0 && request->raw.size <= BRIEF_BYTES_MAX);
+    const bool is_quick = request->body == NULL &&
+                          ((flags & COMMAND_FAST) != 0 ||
+                           ((flags & COMMAND_BRIEF) != 0 && request->raw.size <= BRIEF_BYTES_MAX));
     return !is_quick || (slower_us >= 0 && slower_us < 1000);
 }
 

@@ -3,6 +3,7 @@
 back, however requests are cut and whatever happens to the key meanwhile; and memory is what it was when all is over."""
 
 import random
+import re
 import socket
 import threading
 
@@ -150,6 +151,24 @@ def test_a_value_that_waits_for_the_end_of_a_pause(node):
         other.ask("CLIENT", "UNPAUSE")
         assert [conn.read(), conn.read()] == [b"OK", data]
     nothing_is_held(node)
+
+
+def test_a_large_set_is_timed_by_itself(node):
+    """As one that came through the buffer is: what it takes is not told of the small commands of its batch."""
+    request = wire.encode(["SET", "k", value(16 * MB)])
+    reads = 100
+    with node.wire(timeout_s=60) as conn:
+        def share_of_a_read():
+            conn.ask("CONFIG", "RESETSTAT")
+            conn.send(request[:-100])
+            until(lambda: field(node, "mem_clients_normal") == 16 * MB, 10, "it is being received")
+            conn.send(request[-100:] + wire.encode(["GET", "none"]) * reads)
+            assert [conn.read() for _ in range(1 + reads)] == [b"OK"] + [wire.NULL_BULK] * reads
+            stats = info_fields(conn.ask("INFO", "commandstats"))
+            set_usec, get_usec = (float(re.search(r"usec_per_call=([\d.]+)", stats[f"cmdstat_{name}"])[1]) for name in ("set", "get"))
+            return get_usec / set_usec
+        conn.ask(*["SET", "k", value(16 * MB)])
+        assert min(share_of_a_read() for _ in range(5)) < 0.3
 
 
 # --- what becomes of the key meanwhile ---------------------------------------------------------------------------------------------
