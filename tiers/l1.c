@@ -219,7 +219,9 @@ struct item *l1_item_begin(struct l1 *l1, uint64_t hash, const struct item_spec 
     }
     const size_t size = item_footprint(item);
     if (!l1_make_room(l1, UINT64_C(1) << l1_shard_of(l1, hash), size, now_ms)) {
-        item_release(item);
+        shard = l1_lock(l1, hash);
+        item_release_in(shard->arena, item);
+        l1_unlock(l1, shard);
         return NULL;
     }
     l1_evict(l1, hash, NULL, size, now_ms);

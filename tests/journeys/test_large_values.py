@@ -309,6 +309,7 @@ def test_a_policy_that_refuses_keeps_no_room_for_what_would_not_fit(stage):
             assert conn.ask("SET", f"k:{i}", b"x" * 500 * KB) == b"OK"
         other.send(request[:1 * MB])
         until(lambda: "qbuf=%d " % MB in conn.ask("CLIENT", "LIST").decode(), 10, "that is read")
+        assert field(node, "used_memory") <= MEMORY
         assert conn.ask("SET", "small", "v") == b"OK"
         assert conn.ask("SET", "k:1", b"y" * 500 * KB) == b"OK"
         other.send(request[1 * MB:])
