@@ -48,7 +48,7 @@ FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-coherence bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 build: $(OUT)/terraced $(OUT)/terrace-bench $(OUT)/terrace ## release binaries in build/ (the default)
 	@if [ $(MODE) = release ]; then ln -sf release/terraced release/terrace-bench release/terrace build/; fi
