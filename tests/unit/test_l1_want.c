@@ -36,8 +36,7 @@ static bool fails(void)
 }
 
 #define REFUSABLE(type, name, parameters, arguments)     \
-    type __real_##name parameters;                       \
-    type __wrap_##name parameters;                       \
+    __typeof__(name) __real_##name, __wrap_##name;       \
     type __wrap_##name parameters                        \
     {                                                    \
         return fails() ? NULL : __real_##name arguments; \
@@ -48,7 +47,8 @@ REFUSABLE(void *, aligned_alloc, (size_t to, size_t size), (to, size))
 REFUSABLE(void *, arena_alloc, (struct arena * arena, size_t size), (arena, size))
 REFUSABLE(void *, arena_alloc_line, (struct arena * arena), (arena))
 REFUSABLE(void *, arena_alloc_pages, (struct arena * arena, size_t size), (arena, size))
-REFUSABLE(char *, arena_run_new, (struct arena * arena, unsigned pages), (arena, pages))
+REFUSABLE(char *, arena_run_new, (struct arena * arena, unsigned *pages, unsigned least),
+          (arena, pages, least))
 
 void *__real_mmap(void *at, size_t size, int protection, int flags, int file, off_t offset);
 void *__wrap_mmap(void *at, size_t size, int protection, int flags, int file, off_t offset);
