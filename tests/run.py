@@ -12,7 +12,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 PYTHON = "/usr/bin/python3"
 
@@ -22,8 +24,13 @@ class Tally:
         self.passed = 0
         self.failed = 0
         self.broken = []
+        self.lock = threading.Lock()
 
     def add(self, name, passed, failed, seconds, output):
+        with self.lock:
+            self.add_alone(name, passed, failed, seconds, output)
+
+    def add_alone(self, name, passed, failed, seconds, output):
         if passed + failed == 0:
             failed = 1
         self.passed += passed
@@ -82,6 +89,17 @@ SANITIZER = {
 }
 
 
+def programs_in(folder, prefix):
+    return [path for path in sorted(glob.glob(f"{folder}/{prefix}_*"))
+            if os.access(path, os.X_OK) and not path.endswith((".o", ".d"))]
+
+
+def two_at_once(job, programs):
+    """Programs of one thread that look at no clock; the machine has two cores at least."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(job, programs))  # list: what a job raises is raised here
+
+
 def starts_threads(program):
     with open(f"tests/unit/{os.path.basename(program)}.c", encoding="utf-8") as source:
         return "thread_create(" in source.read()
@@ -89,21 +107,19 @@ def starts_threads(program):
 
 def unit(tally, build, mode):
     """Under ThreadSanitizer only what starts threads: the rest cannot race, and would take minutes."""
-    for program in sorted(glob.glob(f"{build}/{mode}/tests/unit/test_*")):
-        if os.access(program, os.X_OK) and not program.endswith((".o", ".d")) and (mode != "tsan" or starts_threads(program)):
-            cmocka(tally, f"unit/{mode}/{os.path.basename(program)}", program)
+    programs = [program for program in programs_in(f"{build}/{mode}/tests/unit", "test") if mode != "tsan" or starts_threads(program)]
+    two_at_once(lambda program: cmocka(tally, f"unit/{mode}/{os.path.basename(program)}", program), programs)
 
 
 def fuzz(tally, build, seconds):
     """Every seed once, then a few seconds of new inputs; long runs are `make fuzz`."""
-    for program in sorted(glob.glob(f"{build}/fuzz/tests/fuzz/fuzz_*")):
-        if program.endswith((".o", ".d")):
-            continue
+    def one(program):
         kind = os.path.basename(program)[len("fuzz_"):]
         scratch = f"{build}/fuzz/found/{kind}"
         os.makedirs(scratch, exist_ok=True)
         whole(tally, f"fuzz/{kind}", [program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
                                       f"-artifact_prefix={scratch}/", scratch, f"tests/fuzz/corpus/{kind}"])
+    two_at_once(one, programs_in(f"{build}/fuzz/tests/fuzz", "fuzz"))
 
 
 def model(tally):
