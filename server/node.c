@@ -211,7 +211,7 @@ enum status node_start(struct options *options, const struct node_watcher *watch
     }
     control_start(node->control, watcher);
     log_write(&node->log, LOG_NOTICE, "started", "version=%s run_id=%s threads=%u memory=%zu l2=%s",
-              TERRACE_VERSION, node->run_id, node->worker_count, options_memory(&node->options),
+              TERRACE_VERSION, node->run_id, node->worker_count, atomic_load(&node->live.memory),
               node->tiers == NULL ? "none" : "yes");
     *ret_node = node;
     return OK;
