@@ -41,13 +41,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *printed = print_to_text(&options);
     struct options again;
     load_defaults(&again);
-    /* A password or path may be longer than a line of a file with its name in front. */
+    /* A password or path may be longer than a line of a file with its name in front, and what hides a password longer than
+     * the password. */
     if (options_read_text(&again, "printed", slice_of(printed), error) == OK) {
         char *printed_again = print_to_text(&again);
         CHECK(strcmp(printed, printed_again) == 0);
         free(printed_again);
     } else {
-        CHECK(strstr(error, "line is too long") != NULL);
+        CHECK(strstr(error, "line is too long") != NULL ||
+              strstr(error, "expected an absolute path of at most") != NULL);
     }
     free(printed);
     options_done(&again);
