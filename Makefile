@@ -177,11 +177,11 @@ $(OUT)/bench_l1: $(call obj,bench/core/l1.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
-$(OUT)/bench_policy: $(call obj,bench/core/policy.c bench/trace.c bench/values.c bench/rng.c) $(OUT)/libnode.a
+$(OUT)/bench_policy: $(call obj,bench/core/policy.c bench/core/sweep.c bench/trace.c bench/values.c bench/rng.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
-$(OUT)/bench_whatif: $(call obj,bench/core/whatif.c bench/trace.c bench/values.c bench/rng.c) $(OUT)/libnode.a
+$(OUT)/bench_whatif: $(call obj,bench/core/whatif.c bench/core/sweep.c bench/trace.c bench/values.c bench/rng.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 

@@ -114,26 +114,14 @@ static void why(const struct explanation *it, const char *state, char text[WHY_M
 
 /* --- the map ----------------------------------------------------------------------------------------------------- */
 
-static void reply_text_field(struct reply *reply, const char *name, const char *text)
-{
-    reply_bulk_text(reply, name);
-    reply_bulk_text(reply, text);
-}
-
-static void reply_number_field(struct reply *reply, const char *name, int64_t number)
-{
-    reply_bulk_text(reply, name);
-    reply_integer(reply, number);
-}
-
 /* Redis announced it between two frames; a frame that names the key has that number itself. */
 static void reply_invalidation(struct reply *reply, const struct explanation *it)
 {
     const struct announcement *last = &it->announced;
     const bool counts = it->is_announced && last->epoch == (uint16_t)it->coherence.epoch.counter;
-    reply_number_field(reply, "invalidated_after_seq", counts ? (int64_t)last->after_seq : -1);
-    reply_number_field(reply, "invalidated_until_seq", counts ? (int64_t)last->after_seq + 1 : -1);
-    reply_number_field(reply, "invalidated_ms_ago",
+    reply_pair_integer(reply, "invalidated_after_seq", counts ? (int64_t)last->after_seq : -1);
+    reply_pair_integer(reply, "invalidated_until_seq", counts ? (int64_t)last->after_seq + 1 : -1);
+    reply_pair_integer(reply, "invalidated_ms_ago",
                        it->is_announced ? it->now_ms - last->at_ms : -1);
     reply_bulk_text(reply, "invalidated_by");
     if (!it->is_announced) {
@@ -157,16 +145,16 @@ static void reply_explanation(struct reply *reply, const struct explanation *it,
     reply_map(reply, EXPLAIN_FIELDS);
     reply_bulk_text(reply, "key");
     reply_bulk(reply, it->key.bytes);
-    reply_text_field(reply, "namespace", ns->name);
-    reply_text_field(reply, "mode", it->is_alone ? "alone" : mode);
-    reply_text_field(reply, "tier", it->tier);
-    reply_text_field(reply, "state", state);
-    reply_number_field(reply, "age_ms", it->look.has_value && !it->is_alone ? it->age_ms : -1);
-    reply_number_field(reply, "ttl_ms", it->ttl_ms);
-    reply_number_field(reply, "stamp_age_ms",
+    reply_pair_text(reply, "namespace", ns->name);
+    reply_pair_text(reply, "mode", it->is_alone ? "alone" : mode);
+    reply_pair_text(reply, "tier", it->tier);
+    reply_pair_text(reply, "state", state);
+    reply_pair_integer(reply, "age_ms", it->look.has_value && !it->is_alone ? it->age_ms : -1);
+    reply_pair_integer(reply, "ttl_ms", it->ttl_ms);
+    reply_pair_integer(reply, "stamp_age_ms",
                        it->look.has_value && !it->is_alone ? it->now_ms - it->look.stamped_at_ms
                                                            : -1);
-    reply_text_field(reply, "why", text);
+    reply_pair_text(reply, "why", text);
     reply_invalidation(reply, it);
 }
 

@@ -10,18 +10,6 @@ enum {
     NAMES_TEXT_MAX = 512 /* of an error; more namespaces are not all named */
 };
 
-static void pair_text(struct reply *reply, const char *name, const char *text)
-{
-    reply_bulk_text(reply, name);
-    reply_bulk_text(reply, text);
-}
-
-static void pair_integer(struct reply *reply, const char *name, int64_t number)
-{
-    reply_bulk_text(reply, name);
-    reply_integer(reply, number);
-}
-
 static void pair_share(struct reply *reply, const char *name, double share, bool is_known)
 {
     char digits[24];
@@ -66,10 +54,10 @@ static void reply_report(struct reply *reply, const struct namespace *ns, size_t
                          const struct whatif_report *report)
 {
     reply_map(reply, 9);
-    pair_text(reply, "name", ns->name);
-    pair_text(reply, "policy", report->policy->name);
-    pair_integer(reply, "bytes_max", (int64_t)bytes_max);
-    pair_integer(reply, "requests", (int64_t)report->requests);
+    reply_pair_text(reply, "name", ns->name);
+    reply_pair_text(reply, "policy", report->policy->name);
+    reply_pair_integer(reply, "bytes_max", (int64_t)bytes_max);
+    reply_pair_integer(reply, "requests", (int64_t)report->requests);
     pair_share(reply, "share", report->share, true);
     pair_share(reply, "hit_ratio", report->hit_ratio, report->requests > 0);
     pair_share(reply, "simulated", report->simulated, report->requests > 0);

@@ -146,32 +146,26 @@ static void reply_categories(struct reply *reply, const struct command *command)
 
 /* --- COMMAND and COMMAND INFO --------------------------------------------------------------------- */
 
-static void reply_pair(struct reply *reply, const char *name, const char *value)
-{
-    reply_bulk_text(reply, name);
-    reply_bulk_text(reply, value);
-}
-
 /* Keys from argument `first` on, up to `last` counted from it, or from the end if negative. */
 static void reply_key_spec(struct reply *reply, const char *flags, const char *note,
                            const int range[3])
 {
     reply_map(reply, note != NULL ? 4 : 3);
     if (note != NULL) {
-        reply_pair(reply, "notes", note);
+        reply_pair_text(reply, "notes", note);
     }
     reply_bulk_text(reply, "flags");
     command_reply_key_flags(reply, flags);
     reply_bulk_text(reply, "begin_search");
     reply_map(reply, 2);
-    reply_pair(reply, "type", "index");
+    reply_pair_text(reply, "type", "index");
     reply_bulk_text(reply, "spec");
     reply_map(reply, 1);
     reply_bulk_text(reply, "index");
     reply_integer(reply, range[0]);
     reply_bulk_text(reply, "find_keys");
     reply_map(reply, 2);
-    reply_pair(reply, "type", "range");
+    reply_pair_text(reply, "type", "range");
     reply_bulk_text(reply, "spec");
     reply_map(reply, 3);
     reply_bulk_text(reply, "lastkey");
@@ -280,11 +274,11 @@ static void reply_docs_head(struct reply *reply, const struct command *command)
 {
     reply_bulk_text(reply, command->full_name);
     reply_map(reply, 3u + (command->complexity[0] != '\0') + (command->subcommand_count > 0));
-    reply_pair(reply, "summary", command->summary);
-    reply_pair(reply, "since", command->since);
-    reply_pair(reply, "group", command->group);
+    reply_pair_text(reply, "summary", command->summary);
+    reply_pair_text(reply, "since", command->since);
+    reply_pair_text(reply, "group", command->group);
     if (command->complexity[0] != '\0') {
-        reply_pair(reply, "complexity", command->complexity);
+        reply_pair_text(reply, "complexity", command->complexity);
     }
 }
 

@@ -45,12 +45,6 @@ void cmd_memory_usage(struct call *call)
 
 /* --- STATS ------------------------------------------------------------------------------------------------------- */
 
-static void pair_integer(struct reply *reply, const char *name, size_t number)
-{
-    reply_bulk_text(reply, name);
-    reply_integer(reply, (int64_t)number);
-}
-
 static void pair_ratio(struct reply *reply, const char *name, double ratio)
 {
     char digits[64];
@@ -77,9 +71,9 @@ static void stats_database(struct reply *reply, unsigned db)
     (void)snprintf(name, sizeof(name), "db.%u", db);
     reply_bulk_text(reply, name);
     reply_map(reply, 3);
-    pair_integer(reply, "overhead.hashtable.main", 0);
-    pair_integer(reply, "overhead.hashtable.expires", 0);
-    pair_integer(reply, "overhead.hashtable.slot-to-keys", 0);
+    reply_pair_integer(reply, "overhead.hashtable.main", 0);
+    reply_pair_integer(reply, "overhead.hashtable.expires", 0);
+    reply_pair_integer(reply, "overhead.hashtable.slot-to-keys", 0);
 }
 
 void cmd_memory_stats(struct call *call)
@@ -94,36 +88,37 @@ void cmd_memory_stats(struct call *call)
     }
     memory_report(call->node, &report);
     reply_map(reply, 27 + databases);
-    pair_integer(reply, "peak.allocated", report.peak);
-    pair_integer(reply, "total.allocated", report.used);
-    pair_integer(reply, "startup.allocated", 0);
-    pair_integer(reply, "replication.backlog", 0);
-    pair_integer(reply, "clients.slaves", 0);
-    pair_integer(reply, "clients.normal", report.clients);
-    pair_integer(reply, "cluster.links", 0);
-    pair_integer(reply, "aof.buffer", 0);
-    pair_integer(reply, "lua.caches", 0);
-    pair_integer(reply, "functions.caches", 0);
+    reply_pair_integer(reply, "peak.allocated", (int64_t)report.peak);
+    reply_pair_integer(reply, "total.allocated", (int64_t)report.used);
+    reply_pair_integer(reply, "startup.allocated", 0);
+    reply_pair_integer(reply, "replication.backlog", 0);
+    reply_pair_integer(reply, "clients.slaves", 0);
+    reply_pair_integer(reply, "clients.normal", (int64_t)report.clients);
+    reply_pair_integer(reply, "cluster.links", 0);
+    reply_pair_integer(reply, "aof.buffer", 0);
+    reply_pair_integer(reply, "lua.caches", 0);
+    reply_pair_integer(reply, "functions.caches", 0);
     for (unsigned db = 0; db < LIMIT_DATABASES; db++) {
         if (in_use[db]) {
             stats_database(reply, db);
         }
     }
-    pair_integer(reply, "overhead.total", report.tables);
-    pair_integer(reply, "keys.count", report.items);
-    pair_integer(reply, "keys.bytes-per-key", report.items == 0 ? 0 : report.used / report.items);
-    pair_integer(reply, "dataset.bytes", report.used - report.tables);
+    reply_pair_integer(reply, "overhead.total", (int64_t)report.tables);
+    reply_pair_integer(reply, "keys.count", (int64_t)report.items);
+    reply_pair_integer(reply, "keys.bytes-per-key",
+                       (int64_t)(report.items == 0 ? 0 : report.used / report.items));
+    reply_pair_integer(reply, "dataset.bytes", (int64_t)(report.used - report.tables));
     pair_ratio(reply, "dataset.percentage", share(report.used - report.tables, report.used, 100));
     pair_ratio(reply, "peak.percentage", share(report.used, report.peak, 100));
-    pair_integer(reply, "allocator.allocated", report.allocated);
-    pair_integer(reply, "allocator.active", report.active);
-    pair_integer(reply, "allocator.resident", report.resident);
+    reply_pair_integer(reply, "allocator.allocated", (int64_t)report.allocated);
+    reply_pair_integer(reply, "allocator.active", (int64_t)report.active);
+    reply_pair_integer(reply, "allocator.resident", (int64_t)report.resident);
     pair_ratio(reply, "allocator-fragmentation.ratio", share(report.active, report.allocated, 1));
     pair_difference(reply, "allocator-fragmentation.bytes", report.active, report.allocated);
     pair_ratio(reply, "allocator-rss.ratio", share(report.resident, report.active, 1));
     pair_difference(reply, "allocator-rss.bytes", report.resident, report.active);
     pair_ratio(reply, "rss-overhead.ratio", 1);
-    pair_integer(reply, "rss-overhead.bytes", 0);
+    reply_pair_integer(reply, "rss-overhead.bytes", 0);
     pair_ratio(reply, "fragmentation", share(report.resident, report.allocated, 1));
     pair_difference(reply, "fragmentation.bytes", report.resident, report.allocated);
 }

@@ -146,6 +146,18 @@ void reply_map(struct reply *reply, size_t pairs)
     REPLY_HEAD(reply, resp_head_map(dst, reply->proto, pairs));
 }
 
+void reply_pair_text(struct reply *reply, const char *name, const char *text)
+{
+    reply_bulk_text(reply, name);
+    reply_bulk_text(reply, text);
+}
+
+void reply_pair_integer(struct reply *reply, const char *name, int64_t number)
+{
+    reply_bulk_text(reply, name);
+    reply_integer(reply, number);
+}
+
 void reply_set(struct reply *reply, size_t count)
 {
     REPLY_HEAD(reply, resp_head_set(dst, reply->proto, count));

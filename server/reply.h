@@ -40,6 +40,9 @@ void reply_null(struct reply *reply);
 void reply_null_array(struct reply *reply);
 void reply_array(struct reply *reply, size_t count);
 void reply_map(struct reply *reply, size_t pairs);
+/* A pair of a map. */
+void reply_pair_text(struct reply *reply, const char *name, const char *text);
+void reply_pair_integer(struct reply *reply, const char *name, int64_t number);
 void reply_set(struct reply *reply, size_t count);
 void reply_verbatim(struct reply *reply, struct slice text); /* RESP3 "txt", RESP2 bulk */
 void reply_raw(struct reply *reply,

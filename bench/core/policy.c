@@ -11,11 +11,11 @@
  *
  * Prints a line per trace, room and policy: hits, hits weighed by value size, the mean number of items. The numbers of
  * one seed are the same every time. */
+#include "bench/core/sweep.h"
 #include "bench/trace.h"
 #include "protocol/check.h"
 #include "tiers/l1_shard.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -24,20 +24,15 @@
 
 enum {
     T0 = 1000000,
-    CHOICES_MAX = 32,
     ROOM_STEP = 256, /* requests between two looks at how many items there are */
     OBJECTS_MIN = 10,
-    USAGE = 64,
 };
 
 struct choice {
     bool sizes;
     bool ttl;
     unsigned shards;
-    unsigned room_count;
-    double rooms[CHOICES_MAX];
-    unsigned policy_count;
-    const struct policy *policies[CHOICES_MAX];
+    struct sweep sweep;
 };
 
 struct run {
@@ -57,12 +52,6 @@ struct run {
     uint64_t items_seen;
 };
 
-static void die(const char *text, const char *what)
-{
-    (void)fprintf(stderr, "bench_policy: %s%s\n", text, what);
-    exit(USAGE);
-}
-
 static struct item *make_item(const struct run *run, const struct l1_key *key,
                               const struct trace_request *request)
 {
@@ -74,7 +63,7 @@ static struct item *make_item(const struct run *run, const struct l1_key *key,
                             .expire_at_ms =
                                 expires ? run->now_ms + (int64_t)request->ttl_s * 1000 : 0});
     if (item == NULL) {
-        die("out of memory", "");
+        sweep_die("out of memory", "");
     }
     return item;
 }
@@ -189,7 +178,7 @@ static void replay(struct run *run)
     run->overhead = measure_overhead(run);
     run->sizes = calloc(run->trace->key_count, sizeof *run->sizes);
     if (run->sizes == NULL) {
-        die("out of memory", "");
+        sweep_die("out of memory", "");
     }
     for (uint32_t i = 0; i < run->trace->count; i++) {
         run->now_ms = time_of(run, i);
@@ -212,7 +201,7 @@ static void replay_policy(const struct choice *choice, const struct trace *trace
     run.l1 = l1_new(&(struct l1_options){
         .bytes_max = SIZE_MAX / 2, .policy = policy, .shards = choice->shards, .seed = 20261121});
     if (run.l1 == NULL) {
-        die("out of memory", "");
+        sweep_die("out of memory", "");
     }
     replay(&run);
     (void)printf("%-28s %-6g %-16s hits %.4f  bytes %.4f  items %.0f\n", name, share, policy->name,
@@ -226,13 +215,13 @@ static void replay_trace(const struct choice *choice, const char *name)
 {
     struct trace trace = {0};
     if (trace_read(&trace, name, 0) != OK) {
-        die("", trace.error);
+        sweep_die("", trace.error);
     }
     const char *slash = strrchr(name, '/');
-    for (unsigned r = 0; trace.count > 0 && r < choice->room_count; r++) {
-        for (unsigned p = 0; p < choice->policy_count; p++) {
-            replay_policy(choice, &trace, slash != NULL ? slash + 1 : name, choice->rooms[r],
-                          choice->policies[p]);
+    for (unsigned r = 0; trace.count > 0 && r < choice->sweep.room_count; r++) {
+        for (unsigned p = 0; p < choice->sweep.policy_count; p++) {
+            replay_policy(choice, &trace, slash != NULL ? slash + 1 : name, choice->sweep.rooms[r],
+                          choice->sweep.policies[p]);
         }
     }
     trace_done(&trace);
@@ -240,40 +229,11 @@ static void replay_trace(const struct choice *choice, const char *name)
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
-static void take_rooms(struct choice *choice, char *text)
-{
-    char *rest = text;
-    choice->room_count = 0;
-    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
-        char *end;
-        errno = 0;
-        const double share = strtod(word, &end);
-        if (errno != 0 || end == word || *end != '\0' || !(share > 0 && share <= 1) ||
-            choice->room_count == CHOICES_MAX) {
-            die("--room: not a share above 0 and up to 1: ", word);
-        }
-        choice->rooms[choice->room_count++] = share;
-    }
-}
-
-static void take_policies(struct choice *choice, char *text)
-{
-    char *rest = text;
-    choice->policy_count = 0;
-    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
-        const struct policy *policy = policy_find(slice_of(word));
-        if (policy == NULL || choice->policy_count == CHOICES_MAX) {
-            die("--policies: unknown policy: ", word);
-        }
-        choice->policies[choice->policy_count++] = policy;
-    }
-}
-
 static void take_shards(struct choice *choice, const char *text)
 {
     int64_t number = 0;
     if (slice_to_i64(slice_of(text), &number) != OK || number < 1 || number > 64) {
-        die("--shards: not a number from 1 to 64: ", text);
+        sweep_die("--shards: not a number from 1 to 64: ", text);
     }
     choice->shards = (unsigned)number;
 }
@@ -287,22 +247,23 @@ int main(int argc, char **argv)
     };
     struct choice choice = {
         .shards = 1,
-        .room_count = 2,
-        .rooms = {0.01, 0.1},
-        .policy_count = 4,
-        .policies = {&policy_lru, &policy_lfu, &policy_s3fifo, &policy_density}};
+        .sweep = {.room_count = 2,
+                  .rooms = {0.01, 0.1},
+                  .policy_count = 4,
+                  .policies = {&policy_lru, &policy_lfu, &policy_s3fifo, &policy_density}}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 's': choice.sizes = true; break;
         case 't': choice.ttl = true; break;
-        case 'r': take_rooms(&choice, optarg); break;
-        case 'p': take_policies(&choice, optarg); break;
+        case 'r': sweep_take_rooms(&choice.sweep, optarg); break;
+        case 'p': sweep_take_policies(&choice.sweep, optarg); break;
         case 'n': take_shards(&choice, optarg); break;
-        default: return USAGE;
+        default: return SWEEP_USAGE;
         }
     }
     if (optind == argc) {
-        die("which trace? usage: bench_policy [--sizes] [--ttl] [--room SHARES] [--policies NAMES] "
+        sweep_die(
+            "which trace? usage: bench_policy [--sizes] [--ttl] [--room SHARES] [--policies NAMES] "
             "[--shards N] TRACE...",
             "");
     }

@@ -11,11 +11,11 @@
  * Prints a line per trace, room, and change: predicted, real, the difference; last the mean of what it is without sign.
  * Policies that refuse when they find no victim are counted by themselves: without TTLs all of them keep who came first,
  * so that few keys decide, and a sample can say little. */
+#include "bench/core/sweep.h"
 #include "bench/trace.h"
 #include "protocol/check.h"
 #include "tiers/l1.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
@@ -25,20 +25,15 @@
 
 enum {
     T0 = 1000000,
-    CHOICES_MAX = 16,
     ITEM_BESIDE = 14, /* of the table */
     RESIZE_STEP = 512,
-    USAGE = 64,
 };
 
 struct choice {
     bool ttl;
     int64_t value; /* -1: of the trace */
     unsigned slots;
-    unsigned room_count;
-    double rooms[CHOICES_MAX];
-    unsigned policy_count;
-    const struct policy *policies[CHOICES_MAX];
+    struct sweep sweep;
 };
 
 enum kind {
@@ -54,12 +49,6 @@ struct error {
     unsigned count;
 };
 
-static void die(const char *text, const char *what)
-{
-    (void)fprintf(stderr, "bench_whatif: %s%s\n", text, what);
-    exit(USAGE);
-}
-
 static struct item *make_item(struct l1 *l1, const struct choice *choice, const struct l1_key *key,
                               const struct trace_request *request, int64_t now_ms)
 {
@@ -71,7 +60,7 @@ static struct item *make_item(struct l1 *l1, const struct choice *choice, const 
                         .value_size = choice->value >= 0 ? (size_t)choice->value : request->size,
                         .expire_at_ms = expires ? now_ms + (int64_t)request->ttl_s * 1000 : 0});
     if (item == NULL) {
-        die("out of memory", "");
+        sweep_die("out of memory", "");
     }
     return item;
 }
@@ -81,7 +70,7 @@ static struct l1 *make_l1(const struct policy *policy, size_t bytes_max)
     struct l1 *l1 =
         l1_new(&(struct l1_options){.bytes_max = bytes_max, .policy = policy, .seed = 20261121});
     if (l1 == NULL) {
-        die("out of memory", "");
+        sweep_die("out of memory", "");
     }
     return l1;
 }
@@ -157,7 +146,7 @@ static double replay(const struct choice *choice, const struct trace *trace,
         }
     }
     if (report != NULL && (l1_whatif(l1, report) != OK || report->requests == 0)) {
-        die("no simulators: give --slots, or more room", "");
+        sweep_die("no simulators: give --slots, or more room", "");
     }
     l1_free(l1);
     return (double)hits / trace->count;
@@ -203,20 +192,20 @@ static void replay_trace(const struct choice *choice, const char *path, struct e
 {
     struct trace trace = {0};
     if (trace_read(&trace, path, 0) != OK) {
-        die("", trace.error);
+        sweep_die("", trace.error);
     }
     const char *slash = strrchr(path, '/');
     const double all = bytes_of_all(choice, &trace);
-    for (unsigned r = 0; trace.count > 0 && r < choice->room_count; r++) {
-        const double bytes = all * choice->rooms[r];
+    for (unsigned r = 0; trace.count > 0 && r < choice->sweep.room_count; r++) {
+        const double bytes = all * choice->sweep.rooms[r];
         double at_policy[WHATIF_POLICIES_MAX];
         const struct policy *policy;
         for (unsigned i = 0; (policy = policy_at(i)) != NULL; i++) {
             at_policy[i] = replay(choice, &trace, policy, bytes, NULL);
         }
-        for (unsigned p = 0; p < choice->policy_count; p++) {
-            replay_policy(choice, &trace, slash != NULL ? slash + 1 : path, choice->rooms[r], bytes,
-                          choice->policies[p], at_policy, errors);
+        for (unsigned p = 0; p < choice->sweep.policy_count; p++) {
+            replay_policy(choice, &trace, slash != NULL ? slash + 1 : path, choice->sweep.rooms[r],
+                          bytes, choice->sweep.policies[p], at_policy, errors);
         }
     }
     trace_done(&trace);
@@ -224,40 +213,11 @@ static void replay_trace(const struct choice *choice, const char *path, struct e
 
 /* --- options ------------------------------------------------------------------------------------------------------ */
 
-static void take_rooms(struct choice *choice, char *text)
-{
-    char *rest = text;
-    choice->room_count = 0;
-    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
-        char *end;
-        errno = 0;
-        const double share = strtod(word, &end);
-        if (errno != 0 || end == word || *end != '\0' || !(share > 0 && share <= 1) ||
-            choice->room_count == CHOICES_MAX) {
-            die("--room: not a share above 0 and up to 1: ", word);
-        }
-        choice->rooms[choice->room_count++] = share;
-    }
-}
-
-static void take_policies(struct choice *choice, char *text)
-{
-    char *rest = text;
-    choice->policy_count = 0;
-    for (char *word; (word = strsep(&rest, ",")) != NULL;) {
-        const struct policy *policy = policy_find(slice_of(word));
-        if (policy == NULL || choice->policy_count == CHOICES_MAX) {
-            die("--policies: unknown policy: ", word);
-        }
-        choice->policies[choice->policy_count++] = policy;
-    }
-}
-
 static int64_t take_number(const char *option, const char *text)
 {
     int64_t number = 0;
     if (slice_to_i64(slice_of(text), &number) != OK || number < 0 || number > 1 << 24) {
-        die(option, text);
+        sweep_die(option, text);
     }
     return number;
 }
@@ -270,27 +230,27 @@ int main(int argc, char **argv)
         {"slots", required_argument, NULL, 'n'}, {0},
     };
     struct choice choice = {.value = -1,
-                            .room_count = 2,
-                            .rooms = {0.01, 0.1},
-                            .policy_count = 2,
-                            .policies = {&policy_density, &policy_lru}};
+                            .sweep = {.room_count = 2,
+                                      .rooms = {0.01, 0.1},
+                                      .policy_count = 2,
+                                      .policies = {&policy_density, &policy_lru}}};
     struct error errors[KINDS] = {{0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 't': choice.ttl = true; break;
         case 'v': choice.value = take_number("--value: not a number of bytes: ", optarg); break;
-        case 'r': take_rooms(&choice, optarg); break;
-        case 'p': take_policies(&choice, optarg); break;
+        case 'r': sweep_take_rooms(&choice.sweep, optarg); break;
+        case 'p': sweep_take_policies(&choice.sweep, optarg); break;
         case 'n':
             choice.slots = (unsigned)take_number("--slots: not a power of two: ", optarg);
             break;
-        default: return USAGE;
+        default: return SWEEP_USAGE;
         }
     }
     if (optind == argc) {
-        die("which trace? usage: bench_whatif [--ttl] [--value BYTES] [--room SHARES] "
-            "[--policies NAMES] [--slots N] TRACE...",
-            "");
+        sweep_die("which trace? usage: bench_whatif [--ttl] [--value BYTES] [--room SHARES] "
+                  "[--policies NAMES] [--slots N] TRACE...",
+                  "");
     }
     for (int i = optind; i < argc; i++) {
         replay_trace(&choice, argv[i], errors);
