@@ -141,4 +141,25 @@ static inline uint64_t help_seed(void)
         }                                                                            \
     } while (0)
 
+/* Stores "kind:number". NO_MEMORY: already the item could not be made. */
+static inline enum status help_put(struct l1 *l1, const char *kind, unsigned number,
+                                   size_t value_size, int64_t expire_at_ms, int64_t now_ms)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s:%u", kind, number);
+    struct l1_key key = l1_key(l1, 0, slice_of(name));
+    struct item *item =
+        l1_item_new(l1, key.hash,
+                    &(struct item_spec){
+                        .key = key.bytes, .value_size = value_size, .expire_at_ms = expire_at_ms});
+    if (item == NULL) {
+        return NO_MEMORY;
+    }
+    memset(item_value_room(item), 'v', value_size);
+    const enum status status = l1_commit(
+        &(struct l1_change){.l1 = l1, .key = key, .item = item, .seen = L1_ANY}, 1, now_ms);
+    item_release(item);
+    return status;
+}
+
 #endif

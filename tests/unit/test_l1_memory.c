@@ -17,16 +17,7 @@ enum {
 static void put(struct l1 *l1, const char *kind, unsigned number, size_t value_size,
                 int64_t expire_at_ms, int64_t now_ms)
 {
-    char name[32];
-    snprintf(name, sizeof name, "%s:%u", kind, number);
-    struct l1_key key = l1_key(l1, 0, slice_of(name));
-    struct item *item =
-        l1_item_new(l1, key.hash,
-                    &(struct item_spec){
-                        .key = key.bytes, .value_size = value_size, .expire_at_ms = expire_at_ms});
-    memset(item_value_room(item), 'v', value_size);
-    assert_int_equal(l1_commit(&(struct l1_change){l1, key, L1_ANY, item}, 1, now_ms), OK);
-    item_release(item);
+    assert_int_equal(help_put(l1, kind, number, value_size, expire_at_ms, now_ms), OK);
 }
 
 /* A budget for so many items of VALUE_SIZE with names as above, which all have an expiry or all have none. */
@@ -327,27 +318,11 @@ static void expired_entries_leave_before_live_ones_under_every_policy(void **sta
     }
 }
 
-static enum status try_put(struct l1 *l1, const char *kind, unsigned number, int64_t expire_at_ms,
-                           int64_t now_ms)
-{
-    char name[32];
-    snprintf(name, sizeof name, "%s:%u", kind, number);
-    struct l1_key key = l1_key(l1, 0, slice_of(name));
-    struct item *item =
-        l1_item_new(l1, key.hash,
-                    &(struct item_spec){
-                        .key = key.bytes, .value_size = VALUE_SIZE, .expire_at_ms = expire_at_ms});
-    memset(item_value_room(item), 'v', VALUE_SIZE);
-    const enum status status = l1_commit(&(struct l1_change){l1, key, L1_ANY, item}, 1, now_ms);
-    item_release(item);
-    return status;
-}
-
 /* Puts in keys of a kind until no more have room; how many had. */
 static unsigned fill_up(struct l1 *l1, const char *kind, int64_t expire_at_ms)
 {
     unsigned n = 0;
-    while (n < 1000000 && try_put(l1, kind, n, expire_at_ms, T0) == OK) {
+    while (n < 1000000 && help_put(l1, kind, n, VALUE_SIZE, expire_at_ms, T0) == OK) {
         n++;
     }
     return n;
@@ -362,7 +337,7 @@ static void without_eviction_a_full_l1_refuses_and_keeps_everything(void **state
     assert_in_range(count, 9000, 11000);
     assert_int_equal(present(l1, "k", count), count);
     assert_int_equal(help_stats(l1).evictions, 0);
-    assert_int_equal(try_put(l1, "k", count, 0, T0), TOO_BIG);
+    assert_int_equal(help_put(l1, "k", count, VALUE_SIZE, 0, T0), TOO_BIG);
     /* What does not grow is no question of room. */
     struct l1_key key = l1_key(l1, 0, SLICE_LITERAL("k:1"));
     struct item *seen = l1_hold(l1, &key, T0);
@@ -375,7 +350,7 @@ static void without_eviction_a_full_l1_refuses_and_keeps_everything(void **state
         snprintf(name, sizeof name, "k:%u", n);
         help_set(l1, 0, name, NULL, 0, T0);
     }
-    assert_int_equal(try_put(l1, "k", count, 0, T0), OK);
+    assert_int_equal(help_put(l1, "k", count, VALUE_SIZE, 0, T0), OK);
     l1_free(l1);
 }
 
@@ -385,7 +360,7 @@ static void without_eviction_what_has_expired_still_makes_room(void **state)
     struct l1 *l1 = help_new(1 << 20, &policy_noeviction, 4);
     const unsigned count = fill_up(l1, "k", T0 + 10);
     for (unsigned n = 0; n < count / 2; n++) {
-        assert_int_equal(try_put(l1, "m", n, 0, T0 + 10), OK);
+        assert_int_equal(help_put(l1, "m", n, VALUE_SIZE, 0, T0 + 10), OK);
     }
     assert_int_equal(help_stats(l1).evictions, 0);
     l1_free(l1);
@@ -505,8 +480,8 @@ static void under_changing_policies_the_budget_holds(void **state)
         const unsigned number = (unsigned)rand_below(&rand, 9000);
         if (!use(l1, "k", number, T0 + n)) {
             const int64_t life_ms = (int64_t)rand_below(&rand, 5000);
-            const enum status status =
-                try_put(l1, "k", number, life_ms < 2500 ? 0 : T0 + n + life_ms, T0 + n);
+            const enum status status = help_put(l1, "k", number, VALUE_SIZE,
+                                                life_ms < 2500 ? 0 : T0 + n + life_ms, T0 + n);
             HELP_CHECK(status == OK || policy->refuses, seed);
         }
         /* 512 KiB, and what the tables may have grown by where nothing could be evicted for it. */

@@ -37,26 +37,6 @@ static size_t resident_bytes(void)
     return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static enum status put(struct l1 *l1, const char *kind, unsigned number, size_t value_size,
-                       int64_t expire_at_ms, int64_t now_ms)
-{
-    char name[32];
-    snprintf(name, sizeof name, "%s:%u", kind, number);
-    struct l1_key key = l1_key(l1, 0, slice_of(name));
-    struct item *item =
-        l1_item_new(l1, key.hash,
-                    &(struct item_spec){
-                        .key = key.bytes, .value_size = value_size, .expire_at_ms = expire_at_ms});
-    if (item == NULL) {
-        return NO_MEMORY;
-    }
-    memset(item_value_room(item), 'v', value_size);
-    enum status status = l1_commit(
-        &(struct l1_change){.l1 = l1, .key = key, .item = item, .seen = L1_ANY}, 1, now_ms);
-    item_release(item);
-    return status;
-}
-
 static void what_is_counted_is_resident_however_sizes_change(void **state)
 {
     (void)state;
@@ -75,7 +55,8 @@ static void what_is_counted_is_resident_however_sizes_change(void **state)
     for (size_t p = 0; p < sizeof phases / sizeof phases[0]; p++) {
         for (size_t added = 0; added < 2 * budget;) {
             size_t size = phases[p].least + rand_below(&rand, phases[p].most - phases[p].least);
-            HELP_CHECK(put(l1, "k", number, size, T0 + 100000000, T0 + number / 100) == OK, seed);
+            HELP_CHECK(help_put(l1, "k", number, size, T0 + 100000000, T0 + number / 100) == OK,
+                       seed);
             number++;
             added += size + 16;
         }
@@ -113,7 +94,7 @@ static void what_is_empty_is_counted_as_well(void **state)
     for (unsigned i = 0; i < COUNT; i++) {
         l1s[i] = help_new(64 << 20, i % 2 == 0 ? &policy_lru : &policy_density, SHARDS);
         for (unsigned n = 0; n < SHARDS * 10; n++) {
-            assert_int_equal(put(l1s[i], "k", n, 10, 0, T0), OK);
+            assert_int_equal(help_put(l1s[i], "k", n, 10, 0, T0), OK);
         }
         counted += help_stats(l1s[i]).bytes_used;
     }
@@ -131,7 +112,7 @@ static void pages_of_entries_that_expired_go_back(void **state)
     (void)state;
     struct l1 *l1 = help_new(64 << 20, NULL, 2);
     for (unsigned n = 0; n < 100000; n++) {
-        assert_int_equal(put(l1, "k", n, 100, n % 4 == 0 ? T0 + 1000000 : T0 + 10, T0), OK);
+        assert_int_equal(help_put(l1, "k", n, 100, n % 4 == 0 ? T0 + 1000000 : T0 + 10, T0), OK);
     }
     const size_t full = help_stats(l1).bytes_used;
     for (int i = 0; i < 30000; i++) {
@@ -167,7 +148,7 @@ static void values_of_many_pages_replaced_fault_no_pages_in(void **state)
         if (n == KEYS * 2) {
             assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
         }
-        assert_int_equal(put(l1, "k", n % KEYS, 300000, 0, T0), OK);
+        assert_int_equal(help_put(l1, "k", n % KEYS, 300000, 0, T0), OK);
         l1_sweep(l1, T0 + n, 64); /* looks at a shard several times at once */
     }
     assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
@@ -187,7 +168,7 @@ static void what_was_held_moves_when_it_is_let_go(void **state)
     static struct item *held[ENTRIES / KEPT_OF];
     for (unsigned n = 0; n < ENTRIES; n++) {
         char name[32];
-        assert_int_equal(put(l1, "k", n, 300, n % KEPT_OF == 0 ? 0 : T0 + 10, T0), OK);
+        assert_int_equal(help_put(l1, "k", n, 300, n % KEPT_OF == 0 ? 0 : T0 + 10, T0), OK);
         snprintf(name, sizeof name, "k:%u", n);
         struct l1_key key = l1_key(l1, 0, slice_of(name));
         if (n % KEPT_OF == 0) {
@@ -223,14 +204,14 @@ static void what_is_held_does_not_move(void **state)
     struct item *held[HELD];
     for (unsigned n = 0; n < HELD; n++) {
         char name[32];
-        assert_int_equal(put(l1, "held", n, 200, 0, T0), OK);
+        assert_int_equal(help_put(l1, "held", n, 200, 0, T0), OK);
         snprintf(name, sizeof name, "held:%u", n);
         struct l1_key key = l1_key(l1, 0, slice_of(name));
         held[n] = l1_hold(l1, &key, T0);
         assert_non_null(held[n]);
     }
     for (unsigned n = 0; n < 30000; n++) {
-        assert_int_equal(put(l1, "other", n, n % 400, 0, T0 + n), OK);
+        assert_int_equal(help_put(l1, "other", n, n % 400, 0, T0 + n), OK);
     }
     for (unsigned n = 0; n < HELD; n++) {
         char name[32];
@@ -277,7 +258,7 @@ static void without_memory_what_stands_stays(void **state)
         unsigned refused = 0;
         unsigned stored = 0;
         for (unsigned n = 0; n < 60000; n++) {
-            enum status status = put(l1, "k", n, n % 5000 == 0 ? 300000 : n % 300, 0, T0);
+            enum status status = help_put(l1, "k", n, n % 5000 == 0 ? 300000 : n % 300, 0, T0);
             assert_true(status == OK || status == NO_MEMORY);
             refused += status == NO_MEMORY;
             stored += status == OK;
@@ -304,7 +285,7 @@ static void without_memory_what_stands_stays(void **state)
         }
         assert_int_equal(stored, 0);
         l1_flush_all(l1);
-        assert_int_equal(put(l1, "k", 1, 100, 0, T0), OK);
+        assert_int_equal(help_put(l1, "k", 1, 100, 0, T0), OK);
         l1_free(l1);
     }
 }
