@@ -18,6 +18,8 @@ enum {
     BRIEF_BYTES_MAX = 4096 /* of the request of a COMMAND_BRIEF */
 };
 
+static const char noauth[] = "NOAUTH Authentication required.";
+
 /* --- taking (poll stage) ----------------------------------------------------------------------------------------------- */
 
 void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
@@ -131,23 +133,6 @@ static bool arity_fits(const struct command *command, uint32_t argc)
                                : argc >= (uint32_t)-command->arity;
 }
 
-/* A command that only L2 knows, as a command of ours. */
-static bool command_of_l2(const struct l2_command *l2, struct command *ret_command)
-{
-    *ret_command = (struct command){
-        .name = l2->name,
-        .full_name = l2->name,
-        .arity = l2->arity,
-        .flags = (l2->readonly ? COMMAND_READONLY : COMMAND_WRITE) |
-                 (l2->movable_keys ? COMMAND_MOVABLE_KEYS : 0) | (l2->module ? COMMAND_MODULE : 0),
-        .first_key = l2->first_key,
-        .last_key = l2->last_key,
-        .key_step = l2->key_step,
-        .road = l2->blocking || l2->pubsub ? ROAD_LATER : ROAD_L2,
-    };
-    return true;
-}
-
 /* XREAD and XREADGROUP block only when they say so. */
 static bool call_blocks(const struct call *call)
 {
@@ -162,57 +147,97 @@ static bool call_blocks(const struct call *call)
     return false;
 }
 
+/* A command that only L2 knows, as a command of ours. */
+static struct command command_of_l2(const struct l2_command *l2, const struct call *call)
+{
+    const bool waits = l2->blocking && (l2->name[0] != 'x' || call_blocks(call));
+    return (struct command){
+        .name = l2->name,
+        .full_name = l2->name,
+        .arity = l2->arity,
+        .flags = (l2->readonly ? COMMAND_READONLY : COMMAND_WRITE) |
+                 (l2->movable_keys ? COMMAND_MOVABLE_KEYS : 0) | (l2->module ? COMMAND_MODULE : 0),
+        .first_key = l2->first_key,
+        .last_key = l2->last_key,
+        .key_step = l2->key_step,
+        .road = waits || l2->pubsub ? ROAD_LATER : ROAD_L2,
+    };
+}
+
 /* Not in our table. With an L2 its COMMAND decides. A browser that was talked into sending a form here is hung up on
  * before its body can be taken for commands, as Redis does. */
-static void dispatch_foreign(struct call *call)
+static bool dispatch_ask_l2(struct call *call, struct command *room)
 {
     if (slice_is_nocase(call->argv[0], "post") || slice_is_nocase(call->argv[0], "host:")) {
         metrics_count(call->worker->metrics, M_PROTOCOL_ERRORS);
         conn_close(call->conn);
-        return;
+        return false;
     }
-    struct command command;
-    const struct l2_commands *known =
-        call->node->tiers == NULL ? NULL : tiers_commands(call->node->tiers);
+    const struct tiers *tiers = call->node->tiers;
+    const struct l2_commands *known = tiers == NULL ? NULL : tiers_commands(tiers);
+    if (tiers != NULL && known == NULL) {
+        if (call->conn->session.authenticated) {
+            relay_refuse(call->reply, call->worker, L2_DOWN);
+        } else {
+            reply_error(call->reply, noauth);
+        }
+        return false;
+    }
     const struct l2_command *l2 = known == NULL ? NULL : l2_commands_find(known, call->argv[0]);
-    if (call->node->tiers != NULL && known == NULL) {
-        relay_refuse(call->reply, call->worker, L2_DOWN);
-        return;
-    }
-    if (l2 == NULL || !command_of_l2(l2, &command)) {
+    if (l2 == NULL) {
         reply_unknown_command(call);
-        return;
+        return false;
     }
-    call->command = &command;
-    if (!arity_fits(&command, call->argc)) {
-        reply_wrong_arity(call->reply, command.full_name);
-    } else if (command.road == ROAD_LATER &&
-               (l2->pubsub || command.name[0] != 'x' || call_blocks(call))) {
-        cmd_later(call);
-    } else {
-        relay_call(call);
-    }
-    call->command = NULL;
+    *room = command_of_l2(l2, call);
+    call->command = room;
+    return true;
 }
 
-/* A container steps down to its subcommand. NULL: the error is answered. */
-static const struct command *dispatch_subcommand(struct call *call, const struct command *container)
+/* A container steps down to its subcommand. */
+static bool dispatch_step_down(struct call *call)
 {
-    const struct command *sub = command_find_sub(container, call->argv[1]);
-    if (sub == NULL) {
-        char upper[32];
-        size_t i = 0;
-        for (; container->name[i] != '\0' && i < sizeof(upper) - 1; i++) {
-            upper[i] = (char)(container->name[i] >= 'a' && container->name[i] <= 'z'
-                                  ? container->name[i] - 'a' + 'A'
-                                  : container->name[i]);
-        }
-        upper[i] = '\0';
-        int width = call->argv[1].size < 128 ? (int)call->argv[1].size : 128;
-        reply_errorf(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", width,
-                     call->argv[1].data, upper);
+    const struct command *container = call->command;
+    call->command = command_find_sub(container, call->argv[1]);
+    if (call->command != NULL) {
+        return true;
     }
-    return sub;
+    char upper[32];
+    size_t i = 0;
+    for (; container->name[i] != '\0' && i < sizeof(upper) - 1; i++) {
+        upper[i] = (char)(container->name[i] >= 'a' && container->name[i] <= 'z'
+                              ? container->name[i] - 'a' + 'A'
+                              : container->name[i]);
+    }
+    upper[i] = '\0';
+    int width = call->argv[1].size < 128 ? (int)call->argv[1].size : 128;
+    reply_errorf(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", width,
+                 call->argv[1].data, upper);
+    return false;
+}
+
+/* Which command the call names: ours, a subcommand, or one that only L2 knows, which is written to `room`. False: nobody's,
+ * and the error is answered. */
+static bool dispatch_resolve(struct call *call, struct command *room)
+{
+    if (call->command == NULL) {
+        return dispatch_ask_l2(call, room);
+    }
+    return call->command->subcommands == NULL || call->argc < 2 || dispatch_step_down(call);
+}
+
+/* Whether the command may run for this client now, in the order in which Redis asks. False: the error is answered. */
+static bool dispatch_admits(struct call *call)
+{
+    const struct command *command = call->command;
+    if (!arity_fits(command, call->argc)) {
+        reply_wrong_arity(call->reply, command->full_name);
+        return false;
+    }
+    if (!call->conn->session.authenticated && (command->flags & COMMAND_NO_AUTH) == 0) {
+        reply_error(call->reply, noauth);
+        return false;
+    }
+    return true;
 }
 
 static bool call_writes(const struct call *call)
@@ -253,14 +278,15 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     return false;
 }
 
-static void dispatch_command(struct call *call)
+static void dispatch_run(struct call *call)
 {
     const struct command *command = call->command;
     if (command->road == ROAD_LATER) {
         cmd_later(call);
-    } else if (call->node->tiers != NULL &&
-               (command->road == ROAD_L2 ||
-                (command->road == ROAD_READ && call->conn->writes_waiting > 0))) {
+    } else if (command->run == NULL ||
+               (call->node->tiers != NULL &&
+                (command->road == ROAD_L2 ||
+                 (command->road == ROAD_READ && call->conn->writes_waiting > 0)))) {
         relay_call(
             call); /* a read behind a write of its own connection follows it down the same link */
     } else {
@@ -268,33 +294,26 @@ static void dispatch_command(struct call *call)
     }
 }
 
-/* Everything up to the answer. Counts what is refused before it ran. */
+/* Everything up to the answer: resolve, check, run. call->command is NULL afterwards if this is no call to be counted. */
 static void dispatch_call(struct call *call)
 {
-    const struct command *command = call->command;
-    bool known = command != NULL;
-    bool refused = true;
-    if (known && command->subcommands != NULL && call->argc >= 2) {
-        call->command = command = dispatch_subcommand(call, command);
-        if (command == NULL) {
-            return;
-        }
+    struct command room;
+    if (!dispatch_resolve(call, &room)) {
+        call->command = NULL;
+        return;
     }
-    if (known && !arity_fits(command, call->argc)) {
-        reply_wrong_arity(call->reply, command->full_name);
-    } else if (!call->conn->session.authenticated &&
-               (!known || (command->flags & COMMAND_NO_AUTH) == 0)) {
-        reply_error(call->reply, "NOAUTH Authentication required.");
-    } else if (!known) {
-        dispatch_foreign(call);
-    } else {
-        refused = false;
-        call->conn->session.last_command = command;
-        dispatch_command(call);
+    const bool ours = call->command != &room;
+    const bool admitted = dispatch_admits(call);
+    if (admitted && ours) {
+        call->conn->session.last_command = call->command;
     }
-    if (refused && known) {
-        counter_add(&counters_of(call->worker, command)->rejected, 1);
-        call->command = NULL; /* not counted as a call */
+    if (admitted) {
+        dispatch_run(call);
+    } else if (ours) {
+        counter_add(&counters_of(call->worker, call->command)->rejected, 1);
+    }
+    if (!admitted || !ours) {
+        call->command = NULL;
     }
 }
 
