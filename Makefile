@@ -12,9 +12,9 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev \
-            libmicrohttpd-dev libjansson-dev libcmocka-dev redis-server redis-tools \
+            libmicrohttpd-dev libjansson-dev libssl-dev libcmocka-dev openssl redis-server redis-tools \
             memcached python3 python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
-LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson
+LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson openssl
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wswitch-enum \
             -Wformat=2 -Werror
