@@ -34,8 +34,11 @@
 #define LIMIT_OUTPUT_CLOSE    (256ull << 20) /* ... waiting, above which it is closed */
 #define LIMIT_ANSWER_GUESS    (1u << 20) /* what a first answer is expected to take: so 64 go ahead */
 #define LIMIT_OUTPUT_PAUSE_MS 60000      /* ... or after so long above LIMIT_OUTPUT_PAUSE */
-#define LIMIT_MAILBOX         4096u      /* letters waiting for one loop */
-#define LIMIT_FRAME           (64u << 10) /* a frame on the bus; larger lists are split */
+#define LIMIT_PUSH_CLOSE \
+    (32ull << 20) /* unread bytes of one that listens: as Redis, pubsub 32mb ... */
+#define LIMIT_PUSH_HIGH (8ull << 20) /* ... 8mb for LIMIT_OUTPUT_PAUSE_MS */
+#define LIMIT_MAILBOX   4096u        /* letters waiting for one loop */
+#define LIMIT_FRAME     (64u << 10)  /* a frame on the bus; larger lists are split */
 #define LIMIT_PATTERN_STEPS \
     (1u << 22)                      /* work of one glob match: a pattern bomb ends as "no match" */
 #define LIMIT_LINK_QUEUE (1u << 16) /* unanswered requests on one link to L2 */

@@ -118,13 +118,6 @@ void answer_free(struct answer *answer)
     free(answer);
 }
 
-void answer_append(struct answer *answer, struct out *more)
-{
-    answer->size += more->size;
-    answer->conn->kept += more->size;
-    out_move(&answer->reply.out, more);
-}
-
 void answer_arrive(struct answer *answer)
 {
     if (answer->arrived) {
@@ -160,4 +153,21 @@ void answer_land(struct answer *answer)
         asked_clear(&conn->asked);
     }
     conn_advance(conn);
+}
+
+/* With the one before it if that was put here, too, and is small, so that a thousand hits behind one miss do not take a
+ * thousand chunks. */
+void answer_put(struct conn *conn, struct out *here)
+{
+    struct answer *last = LIST_ENTRY(conn->answers.prev, struct answer, link);
+    if (!list_empty(&conn->answers) && last->kind == WAIT_LOCAL && last->landed && !last->silent &&
+        last->reply.out.size < OUT_CHUNK_SIZE) {
+        last->size += here->size;
+        conn->kept += here->size;
+        out_move(&last->reply.out, here);
+        return;
+    }
+    struct answer *answer = answer_new(conn, WAIT_LOCAL);
+    out_move(&answer->reply.out, here);
+    answer_land(answer);
 }

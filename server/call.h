@@ -86,7 +86,8 @@ void answer_land(struct answer *answer); /* its reply is complete; frees it when
 
 /* For connections: an answer at the end of its queue; and one that nobody waits for any more. */
 struct answer *answer_new(struct conn *conn, enum wait_kind kind);
-void answer_append(struct answer *answer, struct out *more); /* to one that has landed */
+/* What is here already takes its place behind the answers that wait. */
+void answer_put(struct conn *conn, struct out *here);
 void answer_free(struct answer *answer);
 
 #endif

@@ -97,7 +97,13 @@ static void conn_on_poll(uv_poll_t *poll, int status, int events)
 struct conn *conn_open(struct worker *worker, int fd, uint64_t id)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
-    if (conn == NULL || uv_poll_init(&worker->loop, &conn->poll, fd) != 0) {
+    if (conn == NULL || map_add(&worker->conns_by_id, &conn->by_id, id) != OK) {
+        free(conn);
+        (void)close(fd);
+        return NULL;
+    }
+    if (uv_poll_init(&worker->loop, &conn->poll, fd) != 0) {
+        map_remove(&worker->conns_by_id, &conn->by_id);
         free(conn);
         (void)close(fd);
         return NULL;
@@ -122,6 +128,12 @@ struct conn *conn_open(struct worker *worker, int fd, uint64_t id)
     list_push_back(&worker->conns, &conn->in_worker);
     conn_watch(conn);
     return conn;
+}
+
+struct conn *conn_find(const struct worker *worker, uint64_t id)
+{
+    struct map_node *node = map_find(&worker->conns_by_id, id); /* an id is its own hash */
+    return node == NULL ? NULL : MAP_ENTRY(node, struct conn, by_id);
 }
 
 static void conn_free_reader(struct conn *conn)
@@ -156,6 +168,7 @@ void conn_close(struct conn *conn)
     conn->state = CONN_CLOSED;
     struct worker *worker = conn->worker;
     list_remove(&conn->in_worker);
+    map_remove(&worker->conns_by_id, &conn->by_id);
     list_remove(&conn->in_dirty);
     list_remove(&conn->in_woken);
     /* in_taken stays: the batch may still hold its requests; settle skips what is closed. */
@@ -538,11 +551,12 @@ static void conn_output_limits(struct conn *conn)
 {
     const size_t unread = conn->reply.out.size;
     const size_t limit = conn_pause_limit(conn);
-    if (unread > LIMIT_OUTPUT_PAUSE) {
+    const size_t high = conn->listens ? LIMIT_PUSH_HIGH : LIMIT_OUTPUT_PAUSE;
+    if (unread > high) {
         if (conn->output_high_since_ms == 0) {
             conn->output_high_since_ms = conn->worker->now_ms;
         }
-    } else if (unread < LIMIT_OUTPUT_PAUSE / 2) {
+    } else if (unread < high / 2) {
         conn->output_high_since_ms = 0;
     }
     if (unread > limit) {
@@ -626,7 +640,8 @@ void conn_tick(struct conn *conn, int64_t now_ms)
 {
     int64_t timeout_ms = atomic_load(&conn->worker->node->live.timeout_ms);
     bool waits_for_us = conn->answer_count > 0 || (conn->holds & HOLD_PAUSE) != 0;
-    if (timeout_ms > 0 && !waits_for_us && now_ms - conn->session.active_at_ms > timeout_ms) {
+    if (timeout_ms > 0 && !waits_for_us && !conn->listens &&
+        now_ms - conn->session.active_at_ms > timeout_ms) {
         conn_close(conn);
         return;
     }

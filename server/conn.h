@@ -25,6 +25,7 @@
 #include "server/asked.h"
 #include "server/body.h"
 #include "server/call.h"
+#include "tiers/base/map.h"
 
 #include <uv.h>
 
@@ -80,7 +81,9 @@ struct conn {
     uv_poll_t poll;
     int events;            /* what the poll handle watches */
     bool send_blocked;     /* the last write did not take all: more when the socket is writable */
+    bool listens;          /* subscribed, or monitors: it lives by pushes (push.h) */
     struct list in_worker; /* worker->conns */
+    struct map_node by_id; /* worker->conns_by_id */
     struct list in_dirty;  /* worker->dirty: something to flush; or worker->unsent */
     struct list in_taken;  /* worker->taken: read something that is not settled yet */
     struct list in_woken;  /* worker->woken: its last hold went */
@@ -109,6 +112,7 @@ struct conn {
 
 /* Takes the socket over. NULL: no memory, the socket is closed. */
 struct conn *conn_open(struct worker *worker, int fd, uint64_t id);
+struct conn *conn_find(const struct worker *worker, uint64_t id); /* NULL: not here, or closed */
 /* No more calls; what is answered is still sent, then it closes. */
 void conn_close_after_reply(struct conn *conn);
 /* At once. Answers that wait lose their connection. Safe inside a handler; the memory goes with the loop's next turn. */

@@ -334,21 +334,6 @@ static struct reply *dispatch_place(struct worker *worker, struct conn *conn)
     return place;
 }
 
-/* Where an answer that was put aside waits: with the one before it if that was put aside too and is small, so that a
- * thousand hits behind one miss do not take a thousand chunks. */
-static void dispatch_put_aside(struct conn *conn, struct out *aside)
-{
-    struct answer *last = LIST_ENTRY(conn->answers.prev, struct answer, link);
-    if (!list_empty(&conn->answers) && last->kind == WAIT_LOCAL && last->landed && !last->silent &&
-        last->reply.out.size < OUT_CHUNK_SIZE) {
-        answer_append(last, aside);
-        return;
-    }
-    struct answer *answer = answer_new(conn, WAIT_LOCAL);
-    out_move(&answer->reply.out, aside);
-    answer_land(answer);
-}
-
 /* After the handler: the answer that was put aside takes its place in the queue; skipped ones are dropped. */
 static void dispatch_place_done(struct call *call)
 {
@@ -358,7 +343,7 @@ static void dispatch_place_done(struct call *call)
         if (conn->state == CONN_CLOSED) {
             out_done(&worker->aside.out);
         } else {
-            dispatch_put_aside(conn, &worker->aside.out);
+            answer_put(conn, &worker->aside.out);
         }
     }
     if (call->reply == &worker->sink) {

@@ -455,6 +455,7 @@ static void worker_release(struct worker *worker)
     out_done(&worker->aside.out);
     out_done(&worker->sink.out);
     out_pool_done(&worker->pool);
+    map_done(&worker->conns_by_id);
     free(worker->spare_read);
     free(worker->spare_fetch);
     free(worker->roof);

@@ -67,6 +67,7 @@ struct worker {
     uv_thread_t thread;
     bool started;
     struct list conns;
+    struct map conns_by_id;
     struct list dirty;
     struct list unsent; /* have had their share of this turn: dirty in the next */
     struct list taken;

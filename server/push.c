@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/push.h"
+
+#include "server/conn.h"
+#include "server/worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void push_lost(struct conn *conn)
+{
+    conn->reply.out.broken = true;
+    worker_mark_dirty(conn->worker, conn);
+}
+
+/* Whether it may take so much more; if not, it is closed when it is flushed. */
+static bool push_fits(struct conn *conn, size_t size)
+{
+    const size_t limit = conn->listens ? LIMIT_PUSH_CLOSE : LIMIT_OUTPUT_CLOSE;
+    if (conn_waiting_bytes(conn) + size <= limit) {
+        return true;
+    }
+    metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);
+    push_lost(conn);
+    return false;
+}
+
+static void push_into(struct out *out, const struct conn *conn, struct slice bytes)
+{
+    const bool is_array = bytes.data[0] == '>' && conn->session.proto == 2;
+    out_append(out, is_array ? "*" : bytes.data, 1);
+    out_append(out, bytes.data + 1, bytes.size - 1);
+}
+
+void push_write(struct conn *conn, struct slice bytes)
+{
+    if (conn->state != CONN_OPEN || conn->reply.out.broken || bytes.size == 0) {
+        return;
+    }
+    worker_mark_dirty(conn->worker, conn);
+    if (!push_fits(conn, bytes.size)) {
+        return;
+    }
+    if (conn->answer_count == 0) {
+        push_into(&conn->reply.out, conn, bytes);
+        return;
+    }
+    struct out more;
+    out_init(&more, &conn->worker->pool);
+    push_into(&more, conn, bytes);
+    answer_put(conn, &more);
+}
+
+/* --- from other threads ------------------------------------------------------------------------------------------------ */
+
+/* One allocation: this, the ids, the bytes. */
+struct push_letter {
+    struct letter letter; /* first */
+    struct slice bytes;
+    size_t count;
+    uint64_t ids[];
+};
+
+static void push_on_letter(struct letter *letter, void *owner)
+{
+    struct push_letter *push = (struct push_letter *)(void *)letter;
+    for (size_t i = 0; i < push->count; i++) {
+        struct conn *conn = conn_find(owner, push->ids[i]);
+        if (conn != NULL) {
+            push_write(conn, push->bytes);
+        }
+    }
+    free(push);
+}
+
+enum status push_post(struct worker *worker, const uint64_t *ids, size_t count, struct slice bytes,
+                      bool must)
+{
+    struct push_letter *push = malloc(sizeof(*push) + count * sizeof(*ids) + bytes.size);
+    if (push == NULL) {
+        return NO_MEMORY;
+    }
+    char *copy = (char *)&push->ids[count];
+    *push = (struct push_letter){
+        .letter = {.open = push_on_letter}, .bytes = {copy, bytes.size}, .count = count};
+    memcpy(push->ids, ids, count * sizeof(*ids));
+    memcpy(copy, bytes.data, bytes.size);
+    const enum status status = must ? mailbox_post_urgent(&worker->mailbox, &push->letter)
+                                    : mailbox_post(&worker->mailbox, &push->letter);
+    if (status != OK) {
+        free(push);
+    }
+    return status;
+}

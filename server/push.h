@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* push.h -- bytes for a connection that are no answer to a call: messages of Pub/Sub, invalidations, lines of MONITOR.
+ *
+ * A push stands between two answers, in the order in which it and they were made. While calls wait for theirs it waits
+ * behind them:
+ *
+ *      conn queue:   [answer 1: waiting for L2] [push, push] [answer 2: waiting]        nothing waits: conn->reply
+ *
+ * A handler that pushes to its own connection does so before it writes its answer, or between two whole ones.
+ *
+ * Pushes are sent whatever CLIENT REPLY says, as Redis 7.0.15 does. None is dropped while its connection lives: a client that
+ * listens (conn->listens: it subscribed, or monitors) and leaves more than LIMIT_PUSH_CLOSE unread, or LIMIT_PUSH_HIGH for
+ * LIMIT_OUTPUT_PAUSE_MS, is closed (Redis' client-output-buffer-limit pubsub 32mb 8mb 60); one that does not, when
+ * LIMIT_OUTPUT_CLOSE wait. It ends with the next flush, so that who walks over connections while he pushes finds them
+ * all where they were.
+ *
+ * Threads: push_write on the connection's worker; push_post on any. */
+#ifndef TERRACE_SERVER_PUSH_H
+#define TERRACE_SERVER_PUSH_H
+
+#include "protocol/bytes.h"
+
+struct conn;
+struct worker;
+
+/* One whole reply. A RESP3 push ('>') of what both protocols write alike goes to a RESP2 client as an array. */
+void push_write(struct conn *conn, struct slice bytes);
+
+/* There is no memory for what it should have got: it is closed, so that its client knows that something is missing. */
+void push_lost(struct conn *conn);
+
+/* push_write to connections of one worker by their ids, in one letter; who is gone misses it. Copies everything. BUSY: nothing
+ * was posted, the worker is behind (with `must` only: has ended). NO_MEMORY. Of one sender letters arrive in order. */
+enum status push_post(struct worker *worker, const uint64_t *ids, size_t count, struct slice bytes,
+                      bool must) MUST_USE;
+
+#endif
