@@ -5,6 +5,7 @@
 #include "server/l2_finder.h"
 #include "server/l2_rights.h"
 #include "server/node.h"
+#include "tiers/line.h"
 #include "tiers/tiers.h"
 
 #include <inttypes.h>
@@ -78,6 +79,16 @@ static void info_rights(struct info *info)
     info_line(info, "l2_may_evict_nodes_keys:%d", rights_may_evict(&seen.rights));
 }
 
+static void info_lines(struct info *info)
+{
+    const struct line_counts *lines = tiers_lines(info->node->tiers);
+    info_line(info, "l2_lines_used:%u", atomic_load(&lines->used));
+    info_line(info, "l2_lines_idle:%u", atomic_load(&lines->idle));
+    info_line(info, "l2_lines_max:%u", atomic_load(&lines->max));
+    info_line(info, "l2_lines_refused:%" PRIu64, info->totals.metrics[M_LINES_REFUSED]);
+    info_line(info, "l2_subscribers:%u", atomic_load(&lines->subscribers));
+}
+
 void info_l2(struct info *info)
 {
     const uint64_t *metrics = info->totals.metrics;
@@ -90,6 +101,7 @@ void info_l2(struct info *info)
     if (info->node->tiers != NULL) {
         info_endpoints(info);
         info_rights(info);
+        info_lines(info);
     }
     info_line(info, "l2_reads:%" PRIu64,
               metrics[M_L2_HITS] + metrics[M_L2_MISSES] + metrics[M_L2_ERRORS]);

@@ -5,6 +5,7 @@
 #include "server/node.h"
 #include "server/sampler.h"
 #include "server/version.h"
+#include "tiers/line.h"
 #include "tiers/tiers.h"
 
 #include <inttypes.h>
@@ -217,6 +218,19 @@ static void page_loops(struct page *page, const struct node *node)
     }
 }
 
+static void page_lines(struct page *page, struct tiers *tiers)
+{
+    const struct line_counts *lines = tiers_lines(tiers);
+    page_family(page, "terrace_l2_lines", "gauge",
+                "Connections to L2 for one client alone: used and idle for blocking commands and "
+                "WATCH, those of subscribers");
+    page_add(page, "terrace_l2_lines{state=\"used\"} %u\n", atomic_load(&lines->used));
+    page_add(page, "terrace_l2_lines{state=\"idle\"} %u\n", atomic_load(&lines->idle));
+    page_add(page, "terrace_l2_lines{state=\"subscribed\"} %u\n", atomic_load(&lines->subscribers));
+    page_integer(page, "terrace_l2_lines_max", "gauge", atomic_load(&lines->max),
+                 "How many of them may be used at once (l2-pool-max)");
+}
+
 static void page_tiers(struct page *page, const struct node *node)
 {
     static const char *const states[] = {"DETACHED", "CATCHUP", "SYNCED", "SUSPECT"};
@@ -237,6 +251,7 @@ static void page_tiers(struct page *page, const struct node *node)
                  "Values of L1 that were suspect when last counted, less those read anew since");
     page_integer(page, "terrace_revalidate_rate", "gauge", tiers.revalidation.rate,
                  "Suspects that may be read anew per second");
+    page_lines(page, node->tiers);
     if (tiers.coherence.horizon_ms != 0) {
         page_real(page, "terrace_horizon_age_seconds", "gauge",
                   (double)(clock_now_ms(&node->clock) - tiers.coherence.horizon_ms) / 1000,

@@ -9,6 +9,7 @@
 #include "server/slowlog.h"
 #include "server/worker.h"
 #include "tiers/base/rand.h"
+#include "tiers/line.h"
 #include "tiers/tiers.h"
 
 #include <inttypes.h>
@@ -18,6 +19,14 @@
 #include <unistd.h>
 
 /* --- settings ------------------------------------------------------------------------------------------------------------ */
+
+static void node_apply_lines(struct tiers *tiers, const struct options *options)
+{
+    struct line_counts *lines = tiers_lines(tiers);
+    atomic_store(&lines->max, (uint32_t)options->l2_pool_max);
+    atomic_store(&lines->min, (uint32_t)options->l2_pool_min);
+    atomic_store(&lines->subscribers_max, (uint32_t)options->l2_subscribers_max);
+}
 
 static void node_apply_live(struct node *node, const struct options *options)
 {
@@ -38,6 +47,9 @@ static void node_apply_live(struct node *node, const struct options *options)
     atomic_store(&live->latency_threshold_ms, options->latency_threshold_ms);
     if (log_level_read(options->loglevel, &level)) {
         atomic_store(&node->log.level, (int)level);
+    }
+    if (node->tiers != NULL) {
+        node_apply_lines(node->tiers, options);
     }
 }
 
@@ -135,7 +147,11 @@ static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
         .coherence_db = (unsigned)node->options.coherence_db,
         .node = node->id,
     });
-    return node->tiers == NULL ? NO_MEMORY : OK;
+    if (node->tiers == NULL) {
+        return NO_MEMORY;
+    }
+    node_apply_lines(node->tiers, &node->options);
+    return OK;
 }
 
 static enum status node_open_workers(struct node *node)

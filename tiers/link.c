@@ -156,6 +156,34 @@ static void end_everything(struct link *link, int64_t now_ms)
     end_all(link, &waiting, false, written);
 }
 
+/* What was read of the connection that is gone. While link_on_read is at work a reply in it may still be looked at, and it
+ * is cleared there. */
+static void forget_input(struct link *link)
+{
+    link->connection++;
+    link->framer = (struct reply_framer){0};
+    if (!link->reading) {
+        link->in.size = 0;
+        link->in_head = 0;
+    }
+}
+
+void link_end(struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    if (link->freed) {
+        return;
+    }
+    link->freed = true;
+    if (link->state != LINK_DOWN) {
+        link_move(link, LINK_DOWN);
+        link->options.io.close(link->options.io.roof, link);
+    }
+    forget_input(link);
+    end_everything(link, 0);
+    link_doom_free(link);
+}
+
 void link_free(struct link *link)
 {
     if (link == NULL) {
@@ -163,13 +191,7 @@ void link_free(struct link *link)
     }
     CHECK_MAGIC(link, LINK_MAGIC);
     CHECK(link->callbacks == 0);
-    link->freed = true;
-    if (link->state != LINK_DOWN) {
-        link_move(link, LINK_DOWN);
-        link->options.io.close(link->options.io.roof, link);
-    }
-    end_everything(link, 0);
-    link_doom_free(link);
+    link_end(link);
     buf_done(&link->in);
     link->magic = 0;
     free(link);
@@ -190,16 +212,11 @@ static void lose(struct link *link, const char *why, int64_t now_ms)
 {
     const bool was_ready = link->state == LINK_READY;
     link_move(link, LINK_DOWN);
-    link->connection++;
     link->down = !was_ready;
-    link->framer = (struct reply_framer){0};
     link->silent_since_ms = 0;
+    forget_input(link);
     link_fence_lost(link);
     link_doom_lost(link);
-    if (!link->reading) { /* else link_on_read clears it, for a reply in it may still be looked at */
-        link->in.size = 0;
-        link->in_head = 0;
-    }
     char text[LINK_WHY_MAX]; /* `why` may be link->why itself */
     (void)snprintf(text, sizeof text, "%s", why);
     memcpy(link->why, text, sizeof text);
@@ -569,6 +586,9 @@ void link_on_read(struct link *link, size_t size, int64_t now_ms)
 void link_tick(struct link *link, int64_t now_ms)
 {
     CHECK_MAGIC(link, LINK_MAGIC);
+    if (link->freed) {
+        return;
+    }
     switch (link->state) {
     case LINK_DOWN:
         if (now_ms >= link->retry_at_ms && link->options.url != NULL) {

@@ -139,6 +139,8 @@ struct link_options {
 struct link *link_new(
     const struct link_options *options); /* NULL: no memory. DOWN; the first tick connects */
 void link_free(struct link *link);       /* outstanding requests end as if the link were lost */
+/* What link_free does, but for the memory, which it frees later. At once, even inside a callback; no on_down. */
+void link_end(struct link *link);
 
 /* Connects to `url` from now on, first after delay_ms: what is under way to another address is closed. NULL: nowhere,
  * until it is said again. The same address again changes only when the next attempt is. Without a delay requests are
@@ -154,6 +156,8 @@ const char *link_why_down(const struct link *link); /* of the last loss, for mes
 uint64_t link_client_id(const struct link *link);   /* of Redis' CLIENT ID; 0 unless READY */
 uint64_t link_target(const struct link *link); /* of its newest beat that succeeded; 0: none yet */
 uint64_t link_run(const struct link *link);    /* the process behind it (beat.h); 0 unless READY */
+/* No request waits for anything: neither to be sent, nor for its reply, nor for the end of a lost write. */
+bool link_is_quiet(const struct link *link);
 
 /* Sends `bytes`, exactly one request (and as many in front of it as it has parts), in database `db` (-1: any). OK: on_reply will come. L2_DOWN, BUSY, NO_MEMORY:
  * it will not, nothing was sent. */

@@ -116,6 +116,25 @@ void link_doom_tick(struct link *link, int64_t now_ms)
     }
 }
 
+static bool asks_nothing(const struct link_fifo *fifo)
+{
+    size_t i = 0;
+    while (i < fifo->count && link_fifo_at(fifo, i)->kind == SLOT_BEAT) {
+        i++;
+    }
+    return i == fifo->count;
+}
+
+bool link_is_quiet(const struct link *link)
+{
+    const struct link_doomed *group = link->doomed;
+    while (group != NULL && group->writes.count == 0) {
+        group = group->next;
+    }
+    return group == NULL && link->waiting.count == 0 && link->fence.kept.count == 0 &&
+           asks_nothing(&link->sent);
+}
+
 /* --- the greeting ------------------------------------------------------------------------------------------------ */
 
 /* The first whose process is another one now. */

@@ -2,6 +2,7 @@
 #include "tiers/tiers.h"
 
 #include "protocol/check.h"
+#include "tiers/line.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct tiers {
     _Atomic bool l2_up;
     _Atomic unsigned let_in; /* how often a link was */
     _Atomic uint64_t reads;
+    struct line_counts lines;
     /* struct tiers_revalidation, each by itself: */
     _Atomic bool revalidating;
     _Atomic uint64_t revalidate_rate;
@@ -141,6 +143,11 @@ bool tiers_others_let_in(const struct tiers *tiers, unsigned *seen)
     const unsigned before = *seen;
     *seen = atomic_load_explicit(&tiers->let_in, memory_order_relaxed);
     return *seen != before;
+}
+
+struct line_counts *tiers_lines(struct tiers *tiers)
+{
+    return &tiers->lines;
 }
 
 void tiers_add_reads(struct tiers *tiers, uint64_t n)

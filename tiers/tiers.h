@@ -54,6 +54,7 @@
 
 /* --- the node's ---------------------------------------------------------------------------------------------------- */
 
+struct line;
 struct tiers;
 struct tiers_window;
 
@@ -217,6 +218,9 @@ struct tiers_relay {
     size_t key_count;
     uint16_t ends_dbs; /* bit n: everything in database n ends, too (FLUSHDB, FLUSHALL, SWAPDB) */
     bool writes;
+    struct line *line; /* which carries it (line.h); NULL: the window's shared link */
+    unsigned parts;    /* requests in front of it, whose replies nobody wants; only of a read */
+    bool blocks;       /* it may take as long as it likes; only on a line */
     bool patient;      /* wait as long as relay_ms instead of read_ms */
     bool confirmed;    /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */
     bool keys_unknown; /* it may change, or show, more than `keys` */
@@ -237,7 +241,9 @@ struct tiers_relay {
 };
 
 /* Where keys of it are in namespaces with `writers = nodes`, it carries its announcement with it; the reply is still its
- * own. */
+ * own. One that blocks does not, for in MULTI it would not: what Redis' own blocking commands change are lists, sorted sets
+ * and streams before and after, so no L1 holds a value of such a key that they could make older. Those of modules (runs_code)
+ * carry theirs, and do not block. */
 enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto,
                         struct slice bytes) MUST_USE;
 /* A request that tells all nodes to empty their L1, or to suspect what is in it (frame.h), and then runs a command that

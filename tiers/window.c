@@ -4,84 +4,15 @@
 #include "protocol/check.h"
 #include "tiers/base/rand.h"
 #include "tiers/beat.h"
+#include "tiers/line.h"
 #include "tiers/revalidate.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    KILL_WAIT_MIN_MS = 300,
     SCRATCH_KEPT = 256 * 1024
 };
-
-/* A worker's link must not accept a Redis that was rolled back behind what the node has seen. */
-static uint64_t window_known_epoch(void *arg)
-{
-    const struct tiers_window *window = arg;
-    return atomic_load_explicit(&window->view->known_epoch, memory_order_relaxed);
-}
-
-/* Asked by a link when it sends a check, so at most a few times per T. */
-static struct epoch window_expected_epoch(void *arg)
-{
-    const struct tiers_window *window = arg;
-    struct coherence_description seen;
-    coherence_describe(tiers_coherence(window->options.tiers), &seen);
-    return seen.epoch;
-}
-
-static void window_on_ready(struct link *link, void *arg, const struct beat_answer *answer)
-{
-    (void)link;
-    (void)answer;
-    tiers_let_in(((const struct tiers_window *)arg)->options.tiers);
-}
-
-static bool window_is_newest(void *arg, uint64_t run, uint64_t counter)
-{
-    return coherence_is_newest(((const struct tiers_window *)arg)->view, run, counter);
-}
-
-static void window_on_met(void *arg, const struct beat_answer *answer)
-{
-    const struct tiers_window *window = arg;
-    coherence_meet(tiers_coherence(window->options.tiers), answer);
-}
-
-/* As long again as a write may take, but not less than what a reconnection takes: it begins with a tick. */
-static int64_t window_kill_wait_ms(void *arg)
-{
-    const int64_t timeout_ms = ((const struct tiers_window *)arg)->read_timeout_ms;
-    return timeout_ms > KILL_WAIT_MIN_MS ? timeout_ms : KILL_WAIT_MIN_MS;
-}
-
-struct link *window_link(struct tiers_window *window, int proto)
-{
-    struct link **link = &window->links[proto == 3];
-    if (*link == NULL && !window->ended) {
-        const struct tiers_window_options *options = &window->options;
-        *link = link_new(&(struct link_options){
-            .url = tiers_url(options->tiers),
-            .proto = proto,
-            .coherence_db = tiers_coherence_db(options->tiers),
-            .node = tiers_node(options->tiers),
-            .seed = options->seed + (uint64_t)proto,
-            .metrics = options->metrics,
-            .io = options->io,
-            .on_ready = window_on_ready,
-            .arg = window,
-            .known_epoch = window_known_epoch,
-            .expected_epoch = window_expected_epoch,
-            .on_met = window_on_met,
-            .is_newest = window_is_newest,
-            .kill_wait_ms = window_kill_wait_ms,
-        });
-        if (*link != NULL && window->now_ms != 0) {
-            link_tick(*link, window->now_ms); /* connects now rather than at the next tick */
-        }
-    }
-    return *link;
-}
 
 struct tiers_window *tiers_window_new(const struct tiers_window_options *options)
 {
@@ -90,9 +21,11 @@ struct tiers_window *tiers_window_new(const struct tiers_window_options *options
         return NULL;
     }
     window->magic = WINDOW_MAGIC;
+    window->seat.window = window;
     window->options = *options;
     window->namespaces = tiers_namespaces(options->tiers);
     window->view = coherence_view(tiers_coherence(options->tiers));
+    line_pool_open(&window->lines);
     for (unsigned i = 0; i < WINDOW_FLIGHT_BUCKETS; i++) {
         list_init(&window->flights[i]);
     }
@@ -105,36 +38,6 @@ struct tiers_window *tiers_window_new(const struct tiers_window_options *options
         return NULL;
     }
     return window;
-}
-
-void tiers_window_end_links(struct tiers_window *window)
-{
-    CHECK_MAGIC(window, WINDOW_MAGIC);
-    window->ended = true;
-    for (unsigned i = 0; i < 2; i++) {
-        struct link *link = window->links[i];
-        window->links[i] = NULL;
-        link_free(link);
-    }
-}
-
-void tiers_window_retarget(struct tiers_window *window, uint64_t run, int64_t now_ms)
-{
-    CHECK_MAGIC(window, WINDOW_MAGIC);
-    const struct l2_url *url = tiers_url(window->options.tiers);
-    for (unsigned i = 0; i < 2; i++) {
-        struct link *link = window->links[i];
-        if (link == NULL) {
-            continue;
-        }
-        if (link_state(link) == LINK_READY && link_run(link) != run) {
-            link_close(link, "L2 is another process now", now_ms);
-        }
-        if (link_state(link) != LINK_READY || link_url(link) != url) {
-            link_go_to(link, url, 0, now_ms); /* the control link has just been let in there */
-        }
-        link_tick(link, now_ms);
-    }
 }
 
 void tiers_window_free(struct tiers_window *window)
@@ -161,18 +64,7 @@ void tiers_window_tick(struct tiers_window *window, int64_t now_ms)
 {
     CHECK_MAGIC(window, WINDOW_MAGIC);
     tiers_window_begin(window, now_ms);
-    const struct l2_url *url = tiers_url(window->options.tiers);
-    const bool is_back = tiers_others_let_in(window->options.tiers, &window->let_in);
-    for (unsigned i = 0; i < 2; i++) {
-        if (window->links[i] != NULL) {
-            if (link_url(window->links[i]) != url) {
-                link_go_to(window->links[i], url, 0, now_ms);
-            } else if (is_back) {
-                link_poke(window->links[i], now_ms);
-            }
-            link_tick(window->links[i], now_ms);
-        }
-    }
+    window_links_tick(window, now_ms);
     window_tell_reads(window);
     if (window->revalidate != NULL && !window->ended) {
         revalidate_tick(window->revalidate);
@@ -212,7 +104,7 @@ enum status tiers_write_announced(struct tiers_window *window, const struct fram
                                 .body = frame_flush_write(body, flush)};
     const struct beat_request request = {
         .coherence_db = tiers_coherence_db(window->options.tiers),
-        .known_epoch = window_known_epoch(window),
+        .known_epoch = atomic_load_explicit(&window->view->known_epoch, memory_order_relaxed),
         .fresh_random = random[1],
         .node = frame.node,
         .deadline_ms = window->now_ms + 10 * (int64_t)atomic_load_explicit(&window->view->bound_ms,
@@ -474,7 +366,7 @@ static bool relay_announces(struct tiers_relay *relay, size_t *ret_count)
 {
     const struct namespaces *namespaces = relay->window->namespaces;
     *ret_count = 0;
-    if (!relay->writes) {
+    if (!relay->writes || (relay->blocks && !relay->runs_code)) {
         return false;
     }
     if (relay->strays || relay->ends_dbs != 0) {
@@ -488,6 +380,12 @@ static bool relay_announces(struct tiers_relay *relay, size_t *ret_count)
         }
     }
     return *ret_count > 0;
+}
+
+static void relay_skip_part(struct link_request *request, struct slice reply)
+{
+    (void)request;
+    (void)reply;
 }
 
 static void relay_on_part(struct link_request *request, struct slice reply)
@@ -544,22 +442,37 @@ static void relay_on_reply(struct link_request *request, enum status status, str
     relay->on_reply(relay, status, reply);
 }
 
+static int64_t relay_deadline_ms(const struct tiers_relay *relay)
+{
+    const struct tiers_window *window = relay->window;
+    const int64_t most_ms = relay->patient ? window->relay_timeout_ms : window->read_timeout_ms;
+    return relay->blocks ? 0 : window->now_ms + most_ms;
+}
+
+static enum status relay_ask(struct tiers_relay *relay, int proto, struct slice bytes)
+{
+    if (relay->line != NULL) {
+        relay->link = line_link(relay->line);
+        return line_ask(relay->line, &relay->request, relay->db, bytes);
+    }
+    struct link *link = window_link(relay->window, proto);
+    relay->link = link;
+    return link == NULL ? NO_MEMORY : link_ask(link, &relay->request, relay->db, bytes);
+}
+
 enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto,
                         struct slice bytes)
 {
-    struct link *link = window_link(window, proto);
-    if (link == NULL) {
-        return NO_MEMORY;
-    }
+    CHECK(!relay->blocks || relay->line != NULL);
     relay->window = window;
-    relay->link = link;
     relay->dropped = 0;
     relay->request = (struct link_request){
         .on_reply = relay_on_reply,
-        .deadline_ms =
-            window->now_ms + (relay->patient ? window->relay_timeout_ms : window->read_timeout_ms),
+        .on_part = relay_skip_part,
+        .deadline_ms = relay_deadline_ms(relay),
         .fence_ms = relay->writes ? 0 : relay_fence_ms(relay),
         .asked_ms = window->now_ms,
+        .parts = relay->parts,
         .writes = relay->writes,
     };
     size_t announced = 0;
@@ -570,7 +483,7 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
     }
     relay_end_keys(relay);
     if (status == OK) {
-        status = link_ask(link, &relay->request, relay->db, bytes);
+        status = relay_ask(relay, proto, bytes);
     }
     if (relay->announces && window->scratch.capacity > SCRATCH_KEPT) {
         buf_done(&window->scratch);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* window.h -- what tiers.h keeps to itself: a worker's window, shared by window.c (links, relays) and flight.c (reads).
+/* window.h -- what tiers.h keeps to itself: a worker's window, shared by window.c (relays), window_links.c and line.c
+ * (links) and flight.c (reads).
  *
  * Threads: the worker's. */
 #ifndef TERRACE_TIERS_WINDOW_H
@@ -15,12 +16,26 @@ enum {
 };
 #define WINDOW_KEPT_BYTES_MAX (256ull << 20)
 
+/* What the callbacks of a window's links get as their `arg`: the first member of whoever the link belongs to. */
+struct window_seat {
+    struct tiers_window *window;
+};
+
+/* The window's lines (line.h), each in one of the lists. */
+struct line_pool {
+    struct list used;
+    struct list idle[2]; /* RESP2, RESP3; the one that was used last is last */
+    struct list ended;   /* their memory goes with the next tick */
+};
+
 struct tiers_window {
+    struct window_seat seat; /* of the shared links */
     uint32_t magic;
     struct tiers_window_options options;
     struct namespaces *namespaces;
     const struct coherence_view *view;
-    struct link *links[2];                      /* RESP2, RESP3; the second from its first use on */
+    struct link *links[2]; /* RESP2, RESP3; the second from its first use on */
+    struct line_pool lines;
     unsigned let_in;                            /* as of the last tick */
     bool ended;                                 /* its links are closed for good */
     struct list flights[WINDOW_FLIGHT_BUCKETS]; /* by token */
@@ -66,6 +81,18 @@ enum status window_confirm(struct tiers_window *window, struct tiers_confirm *co
 
 /* The link for a protocol; NULL: no memory, or the window has ended. */
 struct link *window_link(struct tiers_window *window, int proto);
+/* Options of a link of this window, whose owner has the `seat`. */
+struct link_options window_link_options(const struct tiers_window *window, int proto,
+                                        struct window_seat *seat);
+/* A tick of all links, wherever L2 is now. */
+void window_links_tick(struct tiers_window *window, int64_t now_ms);
+
+/* line.c */
+void line_pool_open(struct line_pool *pool);
+void line_pool_tick(struct tiers_window *window, int64_t now_ms);
+/* L2 is the process `run` now: lines at another are lost. */
+void line_pool_retarget(struct tiers_window *window, uint64_t run, int64_t now_ms);
+void line_pool_end(struct tiers_window *window); /* for good; those in use are lost */
 
 /* flight.c */
 struct flight;
