@@ -49,18 +49,66 @@ static void set_policy_budget(const struct l1 *l1, struct l1_shard *shard)
     }
 }
 
-/* Without memory for what the policy remembers, the shard goes by lru until a policy is set again. */
-static void set_policy(const struct l1 *l1, struct l1_shard *shard, const struct policy *policy)
+bool l1_same_word(const struct policy *a, const struct policy *b)
 {
+    return a->first == b->first && !a->remembers;
+}
+
+/* A policy that remembers asks for sizes, the others for idle times. */
+static void adopt_chain(struct l1_shard *shard, struct l1_place place, const struct policy *policy,
+                        int64_t now_ms)
+{
+    for (const struct item *item; (item = l1_place_item(&place)) != NULL; l1_place_next(&place)) {
+        size_t size = 0;
+        int64_t idle_ms = -1;
+        if (policy->remembers) {
+            size = item_footprint(item);
+        } else {
+            idle_ms = shard->policy->idle_ms(shard->memory, l1_place_word(&place), now_ms);
+        }
+        l1_place_set_word(&place,
+                          policy->adopt(shard->memory, size, idle_ms > 0 ? idle_ms : 0, now_ms));
+    }
+}
+
+static void adopt_all(struct l1_shard *shard, const struct policy *policy, int64_t now_ms)
+{
+    enum {
+        AHEAD = 4 /* buckets; what is far away is loaded while others are worked on */
+    };
+    const uint64_t buckets = l1_table_buckets(&shard->table);
+    for (uint64_t i = 0; i < buckets; i++) {
+        if (policy->remembers && i + AHEAD < buckets) {
+            struct l1_place ahead = l1_table_bucket(&shard->table, i + AHEAD);
+            for (const struct item *item; (item = l1_place_item(&ahead)) != NULL;
+                 l1_place_next(&ahead)) {
+                __builtin_prefetch(item);
+            }
+        }
+        adopt_chain(shard, l1_table_bucket(&shard->table, i), policy, now_ms);
+    }
+}
+
+/* Without memory for what the policy remembers, the shard goes by lru until a policy is set again. */
+static void set_policy(const struct l1 *l1, struct l1_shard *shard, const struct policy *policy,
+                       int64_t now_ms)
+{
+    if (policy->remembers && shard->memory == NULL) {
+        shard->memory = policy_memory_new(shard->arena);
+        policy = shard->memory == NULL ? &policy_lru : policy;
+    }
+    if (policy->remembers) {
+        policy_memory_reset(shard->memory);
+        policy_memory_note_use(shard->memory, now_ms); /* what is adopted counts as used now */
+    }
+    if (shard->policy != NULL && !l1_same_word(shard->policy, policy)) {
+        adopt_all(shard, policy, now_ms);
+    }
     if (!policy->remembers) {
         policy_memory_free(shard->memory);
         shard->memory = NULL;
-    } else if (shard->memory == NULL) {
-        shard->memory = policy_memory_new(shard->arena);
-    } else {
-        policy_memory_reset(shard->memory);
     }
-    shard->policy = policy->remembers && shard->memory == NULL ? &policy_lru : policy;
+    shard->policy = policy;
     set_policy_budget(l1, shard);
 }
 
@@ -83,7 +131,7 @@ static enum status shard_init(struct l1 *l1, struct l1_shard *shard, uint64_t se
         return NO_MEMORY;
     }
     arena_count(shard->arena, sizeof *shard);
-    set_policy(l1, shard, atomic_load_explicit(&l1->policy, memory_order_relaxed));
+    set_policy(l1, shard, atomic_load_explicit(&l1->policy, memory_order_relaxed), 0);
     lock_init(&shard->mutex);
     rand_seed(&shard->rand, seed);
     shard->token_next = 1;
@@ -321,12 +369,14 @@ enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int
     struct l1_shard *shard = l1_lock(l1, key->hash);
     const struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &place);
     if (item != NULL) {
+        const uint32_t word = l1_place_word(&place);
+        const int frequency = shard->policy->frequency(word, now_ms);
         *ret = (struct l1_peek){
             .value_size = item_value_size(item),
             .expire_at_ms = item_expire_at_ms(item),
             .capped = item_is_capped(item),
-            .idle_ms = shard->policy->idle_ms(shard->memory, l1_place_word(&place), now_ms),
-            .frequency = shard->policy->frequency(l1_place_word(&place), now_ms),
+            .idle_ms = frequency >= 0 ? -1 : shard->policy->idle_ms(shard->memory, word, now_ms),
+            .frequency = frequency,
             .footprint = item_footprint(item) + shard->table.bytes / shard->table.entries,
         };
     }
@@ -377,7 +427,7 @@ void l1_purge(struct l1 *l1)
     }
 }
 
-void l1_set_policy(struct l1 *l1, const struct policy *policy)
+void l1_set_policy(struct l1 *l1, const struct policy *policy, int64_t now_ms)
 {
     CHECK_MAGIC(l1, L1_MAGIC);
     atomic_store_explicit(&l1->policy, policy, memory_order_relaxed);
@@ -385,7 +435,7 @@ void l1_set_policy(struct l1 *l1, const struct policy *policy)
         struct l1_shard *shard = &l1->shards[i];
         l1_lock_shard(shard);
         if (shard->policy != policy) {
-            set_policy(l1, shard, policy);
+            set_policy(l1, shard, policy, now_ms);
             l1_whatif_switch(l1, shard);
         }
         l1_unlock(l1, shard);

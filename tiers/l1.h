@@ -106,7 +106,7 @@ struct l1_peek {
     size_t value_size;
     int64_t expire_at_ms;
     bool capped;      /* it lives longer in L2 than expire_at_ms says (item.h) */
-    int64_t idle_ms;  /* -1: the policy does not keep it */
+    int64_t idle_ms;  /* -1: the policy does not keep it, or keeps a frequency instead, as Redis */
     int frequency;    /* -1: the policy does not keep it */
     size_t footprint; /* bytes, table share included */
 };
@@ -228,7 +228,7 @@ void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b);
  * that find no memory, end. Budgets are not looked at: l1_resize follows. For one thread, while nobody reads or writes
  * either L1. */
 typedef struct l1 *l1_home_fn(const void *arg, struct slice key);
-void l1_move(struct l1 *l1, l1_home_fn *home, const void *arg, bool keep);
+void l1_move(struct l1 *l1, l1_home_fn *home, const void *arg, bool keep, int64_t now_ms);
 
 /* --- housekeeping ------------------------------------------------------------------------------------------------ */
 
@@ -238,7 +238,9 @@ unsigned l1_sweep(struct l1 *l1, int64_t now_ms, unsigned steps);
 void l1_resize(struct l1 *l1, size_t bytes_max, int64_t now_ms); /* evicts down to the new budget */
 size_t l1_bytes_max(const struct l1 *l1);
 void l1_purge(struct l1 *l1); /* gives back to the system what is free at once */
-void l1_set_policy(struct l1 *l1, const struct policy *policy);
+/* Visits every entry, shard by shard, each under its lock (some milliseconds for a hundred thousand), unless both policies
+ * keep the same word. */
+void l1_set_policy(struct l1 *l1, const struct policy *policy, int64_t now_ms);
 const struct policy *l1_policy(const struct l1 *l1);
 
 struct l1_stats {

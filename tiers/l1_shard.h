@@ -216,6 +216,8 @@ static inline void l1_note(struct l1 *l1, struct l1_shard *shard, const struct l
 }
 void l1_whatif_forget(struct l1_shard *shard, uint64_t hash); /* in all databases */
 void l1_whatif_flush(struct l1_shard *shard, uint8_t db);     /* L1_DB_ANY: all */
+/* Whether entries keep their words when they come from one to the other. */
+bool l1_same_word(const struct policy *a, const struct policy *b);
 void l1_whatif_switch(struct l1 *l1, struct l1_shard *shard); /* shard->policy is another */
 void l1_whatif_resize(struct l1 *l1); /* after a change of bytes_max, without locks */
 

@@ -326,7 +326,7 @@ void namespaces_apply(struct namespaces *spaces, const struct namespace_spec *sp
         struct namespace *ns = find(spaces, &specs[i], &place);
         CHECK(ns != NULL);
         namespace_apply(ns, &specs[i].settings, atomic_load(&spaces->untracked));
-        l1_set_policy(ns->l1, specs[i].settings.policy);
+        l1_set_policy(ns->l1, specs[i].settings.policy, now_ms);
         resize(ns, specs[i].settings.memory, now_ms);
         set_whatif(ns, specs[i].settings.whatif);
     }
@@ -398,7 +398,7 @@ enum status namespaces_rebuild(struct namespaces *spaces, const struct namespace
     }
     for (unsigned i = 0; i < before.end; i++) {
         if (before.at[i] != NULL) {
-            l1_move(before.at[i]->l1, home_of, &next, keep);
+            l1_move(before.at[i]->l1, home_of, &next, keep, now_ms);
         }
     }
     *spaces = next;

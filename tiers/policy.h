@@ -10,6 +10,7 @@
  *      word = settle(memory, word, now)    the same word, in units that last: the sweep calls it before clocks wrap
  *      score(memory, candidate, now)       larger leaves earlier; 0 stays whatever happens
  *      evicted(memory, hash, word)         it has left alive, to make room
+ *      word = adopt(memory, size, idle, now)   an entry that came under another policy
  *
  * density      learns what a place is worth: evicts the lowest expected hits per byte and time (policy_density.c)
  * s3fifo       newcomers prove themselves in a tenth of the room; after S3-FIFO (SOSP'23), sampled
@@ -24,8 +25,8 @@
  * Expired entries leave before live ones under every policy; that is L1's rule, not the policy's. Where all that is left
  * must stay, a new value finds no room: alone the write is refused, behind an L2 nothing is kept of the read.
  *
- * Switching at run time keeps the contents: words of another policy are read as they are, which misjudges an entry
- * until its next touch and is otherwise harmless.
+ * Switching at run time keeps the contents, and of what the former policy knew what all understand: how long an entry
+ * was idle. What the new one would have counted or learned begins with the switch.
  *
  * Threads: the caller holds the shard's lock. `memory` may be NULL unless the policy remembers something.
  * Units: milliseconds of clock.h; bytes. `noise` is one random word, so that results depend on the arguments alone. */
@@ -75,6 +76,9 @@ struct policy {
     uint64_t (*score)(const struct policy_memory *memory, const struct policy_candidate *candidate,
                       int64_t now_ms);
     void (*evicted)(struct policy_memory *memory, uint64_t hash, uint32_t word); /* or NULL */
+    /* `size` as of a newcomer. */
+    uint32_t (*adopt)(const struct policy_memory *memory, size_t size, int64_t idle_ms,
+                      int64_t now_ms);
     int64_t (*idle_ms)(const struct policy_memory *memory, uint32_t word,
                        int64_t now_ms);              /* -1: this policy does not keep it */
     int (*frequency)(uint32_t word, int64_t now_ms); /* 0..255; -1: this policy does not keep it */

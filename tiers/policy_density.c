@@ -51,6 +51,16 @@ static uint64_t density_score(const struct policy_memory *memory,
     return (uint64_t)bits + 1;
 }
 
+/* Ages are counted in bytes that came in, so what was idle under another policy is as young as a newcomer. */
+static uint32_t density_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
+                              int64_t now_ms)
+{
+    (void)idle_ms;
+    (void)now_ms;
+    return policy_word_make((struct policy_word){
+        .tick = memory->tick, .group = LEARN_GROUP_NEW, .size = policy_size_make(size)});
+}
+
 static void density_evicted(struct policy_memory *memory, uint64_t hash, uint32_t word)
 {
     const struct policy_word entry = policy_word_read(word);
@@ -66,6 +76,7 @@ const struct policy policy_density = {
     .settle = policy_word_settle,
     .score = density_score,
     .evicted = density_evicted,
+    .adopt = density_adopt,
     .idle_ms = policy_word_idle_ms,
     .frequency = policy_no_frequency,
 };

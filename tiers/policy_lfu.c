@@ -95,12 +95,20 @@ static uint64_t volatile_lfu_score(const struct policy_memory *memory,
     return candidate->expire_at_ms == 0 ? 0 : lfu_score(memory, candidate, now_ms);
 }
 
+static uint32_t lfu_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
+                          int64_t now_ms)
+{
+    (void)memory;
+    (void)size;
+    const int64_t idle_max_ms = (int64_t)IDLE_SETTLED * MINUTE_MS >> MINUTE_LOG;
+    const int64_t used_at_ms = now_ms - (idle_ms < idle_max_ms ? idle_ms : idle_max_ms);
+    return (uint32_t)COUNTER_FIRST << TIME_BITS | lfu_time(used_at_ms);
+}
+
 static int64_t lfu_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
 {
     (void)memory;
-    (void)word;
-    (void)now_ms;
-    return -1; /* as Redis: OBJECT IDLETIME is refused under an LFU policy */
+    return (int64_t)lfu_idle(word, now_ms) * MINUTE_MS >> MINUTE_LOG;
 }
 
 static int lfu_frequency(uint32_t word, int64_t now_ms)
@@ -114,6 +122,7 @@ const struct policy policy_lfu = {
     .touch = lfu_touch,
     .settle = lfu_settle,
     .score = lfu_score,
+    .adopt = lfu_adopt,
     .idle_ms = lfu_idle_ms,
     .frequency = lfu_frequency,
 };
@@ -125,6 +134,7 @@ const struct policy policy_volatile_lfu = {
     .touch = lfu_touch,
     .settle = lfu_settle,
     .score = volatile_lfu_score,
+    .adopt = lfu_adopt,
     .idle_ms = lfu_idle_ms,
     .frequency = lfu_frequency,
 };

@@ -22,6 +22,7 @@ const struct policy policy_lru = {
     .touch = policy_tick_touch,
     .settle = policy_tick_settle,
     .score = lru_score,
+    .adopt = policy_tick_adopt,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -33,6 +34,7 @@ const struct policy policy_volatile_lru = {
     .touch = policy_tick_touch,
     .settle = policy_tick_settle,
     .score = volatile_lru_score,
+    .adopt = policy_tick_adopt,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };

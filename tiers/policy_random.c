@@ -32,6 +32,7 @@ const struct policy policy_random = {
     .touch = policy_tick_touch,
     .settle = policy_tick_settle,
     .score = random_score,
+    .adopt = policy_tick_adopt,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -43,6 +44,7 @@ const struct policy policy_volatile_random = {
     .touch = policy_tick_touch,
     .settle = policy_tick_settle,
     .score = volatile_random_score,
+    .adopt = policy_tick_adopt,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -54,6 +56,7 @@ const struct policy policy_noeviction = {
     .touch = policy_tick_touch,
     .settle = policy_tick_settle,
     .score = noeviction_score,
+    .adopt = policy_tick_adopt,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };

@@ -75,6 +75,15 @@ static void s3fifo_evicted(struct policy_memory *memory, uint64_t hash, uint32_t
     }
 }
 
+static uint32_t s3fifo_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
+                             int64_t now_ms)
+{
+    (void)size;
+    (void)idle_ms;
+    (void)now_ms;
+    return policy_word_make((struct policy_word){.tick = memory->tick});
+}
+
 /* The tick is that of coming in. */
 static int64_t unknown_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
 {
@@ -92,6 +101,7 @@ const struct policy policy_s3fifo = {
     .settle = policy_word_settle,
     .score = s3fifo_score,
     .evicted = s3fifo_evicted,
+    .adopt = s3fifo_adopt,
     .idle_ms = unknown_idle_ms,
     .frequency = policy_no_frequency,
 };

@@ -7,6 +7,15 @@ uint32_t policy_tick_first(struct policy_memory *memory, const struct policy_new
     return policy_tick(newcomer->now_ms);
 }
 
+uint32_t policy_tick_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
+                           int64_t now_ms)
+{
+    (void)memory;
+    (void)size;
+    const int64_t used_at_ms = now_ms - idle_ms;
+    return idle_ms < POLICY_SETTLE_MS ? policy_tick(used_at_ms) : policy_tick_coarse(used_at_ms);
+}
+
 uint32_t policy_tick_touch(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
                            uint64_t noise)
 {

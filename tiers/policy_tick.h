@@ -25,6 +25,13 @@ static inline uint32_t policy_tick(int64_t now_ms)
     return (uint32_t)((uint64_t)now_ms >> POLICY_TICK_LOG) & POLICY_TICK_MASK;
 }
 
+/* For uses longer ago than POLICY_SETTLE_MS. */
+static inline uint32_t policy_tick_coarse(int64_t used_at_ms)
+{
+    return POLICY_COARSE |
+           ((uint32_t)((uint64_t)used_at_ms >> POLICY_COARSE_LOG) & POLICY_TICK_MASK);
+}
+
 /* Since the last use. A word slightly ahead of `now_ms` (another thread read the clock later) counts as just used, not
  * as idle for hours. */
 static inline int64_t policy_tick_since_ms(uint32_t word, int64_t now_ms)
@@ -47,12 +54,13 @@ static inline uint32_t policy_tick_settle(const struct policy_memory *memory, ui
     if ((word & POLICY_COARSE) != 0 || idle_ms < POLICY_SETTLE_MS) {
         return word;
     }
-    const uint64_t used_at_ms = (uint64_t)(now_ms - idle_ms);
-    return POLICY_COARSE | ((uint32_t)(used_at_ms >> POLICY_COARSE_LOG) & POLICY_TICK_MASK);
+    return policy_tick_coarse(now_ms - idle_ms);
 }
 
 /* The functions of struct policy for such a word. */
 uint32_t policy_tick_first(struct policy_memory *memory, const struct policy_newcomer *newcomer);
+uint32_t policy_tick_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
+                           int64_t now_ms);
 uint32_t policy_tick_touch(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
                            uint64_t noise);
 int64_t policy_tick_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms);

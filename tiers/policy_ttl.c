@@ -43,6 +43,7 @@ const struct policy policy_ttl = {
     .touch = policy_tick_touch,
     .settle = policy_tick_settle,
     .score = ttl_score,
+    .adopt = policy_tick_adopt,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -54,6 +55,7 @@ const struct policy policy_ttl_strict = {
     .touch = policy_tick_touch,
     .settle = policy_tick_settle,
     .score = strict_score,
+    .adopt = policy_tick_adopt,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };

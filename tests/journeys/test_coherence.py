@@ -357,7 +357,9 @@ def test_fifty_readers_of_one_key_are_one_read_of_l2(two_nodes, redis_server):
         for conn in conns:
             conn.ask("PING")
         stranger = redis_server.client()
-        stranger.execute_command("SET", "wanted", "v2")  # nobody holds it now
+        stranger.execute_command("SET", "wanted", "v2")
+        # Nobody holds it now, and the node knows: a read that this announcement met would be read again.
+        assert conns[0].ask("CACHE.WAITSEQ", str(conns[0].ask("CACHE.LASTSEQ")), "10000") == b"OK"
         stranger.config_resetstat()
         stranger.execute_command("CLIENT", "PAUSE", "300", "ALL")
         for conn in conns:

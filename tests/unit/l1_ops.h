@@ -691,7 +691,7 @@ static inline void ops_policy(struct ops *ops)
     }
     struct namespace *ns;
     for (unsigned at = 0; (ns = namespaces_next(ops->spaces, &at)) != NULL;) {
-        l1_set_policy(ns->l1, policy_at(ops_byte(ops) % count));
+        l1_set_policy(ns->l1, policy_at(ops_byte(ops) % count), ops->now_ms);
     }
 }
 
@@ -779,7 +779,7 @@ static inline void ops_end(struct ops *ops)
     namespaces_flush_all(ops->spaces);
     struct namespace *ns;
     for (unsigned at = 0; (ns = namespaces_next(ops->spaces, &at)) != NULL;) {
-        l1_set_policy(ns->l1, &policy_lru);
+        l1_set_policy(ns->l1, &policy_lru, ops->now_ms);
         for (int i = 0; i < 20; i++) {
             (void)l1_sweep(ns->l1, ops->now_ms + i * 2000, 16);
         }

@@ -282,7 +282,7 @@ static void looking_is_not_a_use(void **state)
     assert_true(help_is(l1, 0, "k", "value", T0 + 42000));
     assert_int_equal(l1_peek(l1, &key, T0 + 42000, 0, &peek), OK);
     assert_int_equal(peek.idle_ms, 0);
-    l1_set_policy(l1, &policy_lfu);
+    l1_set_policy(l1, &policy_lfu, T0);
     assert_int_equal(l1_peek(l1, &key, T0 + 42000, 0, &peek), OK);
     assert_int_equal(peek.idle_ms, -1);
     assert_true(peek.frequency >= 0);

@@ -452,7 +452,7 @@ static void policies_are_switched_without_losing_the_contents(void **state)
     }
     const struct policy *policy;
     for (unsigned p = 0; (policy = policy_at(p)) != NULL; p++) {
-        l1_set_policy(l1, policy);
+        l1_set_policy(l1, policy, T0);
         assert_ptr_equal(l1_policy(l1), policy);
         assert_int_equal(present(l1, "k", 1000), 1000);
         for (unsigned n = 0; n < 1000; n++) {
@@ -462,7 +462,43 @@ static void policies_are_switched_without_losing_the_contents(void **state)
     l1_free(l1);
 }
 
-/* Words of another policy are read as they are: that must never break anything. */
+static struct l1_peek peek_at(struct l1 *l1, unsigned n, int64_t now_ms)
+{
+    char name[32];
+    struct l1_peek peek = {0};
+    snprintf(name, sizeof name, "k:%u", n);
+    const struct l1_key key = l1_key(l1, 0, slice_of(name));
+    assert_int_equal(l1_peek(l1, &key, now_ms, 0, &peek), OK);
+    return peek;
+}
+
+/* Whenever it is: some policies keep times as remainders of it. */
+static void how_long_an_entry_was_idle_outlives_its_policy(void **state)
+{
+    (void)state;
+    enum {
+        IDLE_MS = 100 * 1000,
+        SLACK_MS = 4096
+    };
+    for (int64_t now_ms = T0; now_ms < T0 + INT64_C(60) * 24 * 3600 * 1000;
+         now_ms += INT64_C(47) * 60 * 1000 + 1) {
+        struct l1 *l1 = help_new(1 << 20, &policy_lru, 1);
+        put(l1, "k", 1, VALUE_SIZE, 0, now_ms - IDLE_MS);
+        put(l1, "k", 2, VALUE_SIZE, 0, now_ms);
+        l1_set_policy(l1, &policy_lfu, now_ms);
+        assert_in_range(peek_at(l1, 1, now_ms).frequency, 3, 4); /* of 5, a minute or two ago */
+        assert_int_equal(peek_at(l1, 2, now_ms).frequency, 5);
+        assert_int_equal(peek_at(l1, 2, now_ms).idle_ms, -1);
+        l1_set_policy(l1, &policy_volatile_lru, now_ms);
+        assert_in_range(peek_at(l1, 1, now_ms).idle_ms, IDLE_MS - SLACK_MS, IDLE_MS + SLACK_MS);
+        assert_in_range(peek_at(l1, 2, now_ms).idle_ms, 0, SLACK_MS);
+        assert_int_equal(peek_at(l1, 2, now_ms).frequency, -1);
+        l1_set_policy(l1, &policy_density, now_ms); /* which knows no time before itself */
+        assert_in_range(peek_at(l1, 1, now_ms + IDLE_MS).idle_ms, IDLE_MS - 1000, IDLE_MS + 1000);
+        l1_free(l1);
+    }
+}
+
 static void under_changing_policies_the_budget_holds(void **state)
 {
     (void)state;
@@ -474,7 +510,7 @@ static void under_changing_policies_the_budget_holds(void **state)
     for (unsigned n = 0; n < 60000; n++) {
         if (rand_below(&rand, 300) == 0) {
             policy = help_policy(&rand);
-            l1_set_policy(l1, policy);        /* it may remember something, which takes room; */
+            l1_set_policy(l1, policy, T0);    /* it may remember something, which takes room; */
             l1_resize(l1, 512 << 10, T0 + n); /* so a node says the budget again, as here */
         }
         const unsigned number = (unsigned)rand_below(&rand, 9000);
@@ -512,6 +548,7 @@ int main(void)
         cmocka_unit_test(policies_of_expiring_keys_refuse_only_when_none_is_left),
         cmocka_unit_test(under_random_nobody_is_safe_and_nobody_is_first),
         cmocka_unit_test(policies_are_switched_without_losing_the_contents),
+        cmocka_unit_test(how_long_an_entry_was_idle_outlives_its_policy),
         cmocka_unit_test(under_changing_policies_the_budget_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

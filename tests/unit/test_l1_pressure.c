@@ -162,7 +162,7 @@ static void rare(struct worker *worker, struct l1 *l1)
     const struct shared *shared = worker->shared;
     switch (below(worker, 40)) {
     case 0: l1_resize(l1, (200 + below(worker, 200)) << 10, shared->now_ms); break;
-    case 1: l1_set_policy(l1, policy_at(below(worker, 5))); break;
+    case 1: l1_set_policy(l1, policy_at(below(worker, 5)), T0); break;
     case 2: l1_swap(shared->l1s, 2, 0, 1); break;
     case 3: l1_purge(l1); break;
     case 4: l1_flush(l1, (uint8_t)below(worker, 2)); break;
@@ -240,7 +240,7 @@ static void values_stay_whole_in_every_hand(void **state)
         struct l1 *l1 = shared->l1s[i];
         HELP_CHECK(help_stats(l1).evictions > 1000, seed);
         l1_flush_all(l1);
-        l1_set_policy(l1, &policy_lru);
+        l1_set_policy(l1, &policy_lru, T0);
         for (int64_t n = 0; n < 20; n++) {
             (void)l1_sweep(l1, shared->now_ms + n * 2000, 64);
         }

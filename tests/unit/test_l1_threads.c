@@ -137,7 +137,7 @@ static void *stress_run(void *arg)
             if (rand_below(&rand, 200) == 0) {
                 l1_flush(stress->l1, 1);
                 l1_swap(&stress->l1, 1, 1, 2);
-                l1_set_policy(stress->l1, help_policy(&rand));
+                l1_set_policy(stress->l1, help_policy(&rand), T0);
                 l1_resize(stress->l1, (100 + rand_below(&rand, 200)) << 10, T0);
                 stress_whatif(stress, &rand);
             }
@@ -168,7 +168,7 @@ static void threads_share_l1_without_losing_an_update(void **state)
     for (unsigned i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    l1_set_policy(l1, &policy_density); /* the last one may have been one that lets nobody leave */
+    l1_set_policy(l1, &policy_density, T0); /* the last one may have been one that lets nobody leave */
     l1_resize(l1, 300 << 10, T0);
     HELP_CHECK(help_stats(l1).bytes_used <= 300 << 10, seed);
     for (unsigned counter = 0; counter < COUNTERS; counter++) {

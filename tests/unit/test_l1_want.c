@@ -329,7 +329,7 @@ static void tell_changes(struct story *story)
 {
     struct namespaces *spaces = story->spaces;
     struct l1 *l1 = namespaces_default(spaces)->l1;
-    l1_set_policy(l1, &policy_lfu);
+    l1_set_policy(l1, &policy_lfu, T0);
     namespaces_swap(spaces, 0, 3);
     assert_int_equal(namespaces_count(spaces, 0).entries, 0);
     namespaces_swap(spaces, 0, 3);

@@ -203,7 +203,7 @@ static void idle_time_is_kept_by_lru_and_ttl_and_frequency_by_lfu(void **state)
         }
     }
     assert_int_equal(policy_ttl.idle_ms(NULL, first(&policy_ttl, NOW), NOW + 4000), 4000);
-    assert_int_equal(policy_lfu.idle_ms(NULL, first(&policy_lfu, NOW), NOW + 4000), -1);
+    assert_in_range(policy_lfu.idle_ms(NULL, first(&policy_lfu, NOW), NOW + 4000), 2125, 5625);
     assert_int_equal(policy_lru.frequency(first(&policy_lru, NOW), NOW), -1);
     assert_int_equal(policy_ttl.frequency(first(&policy_ttl, NOW), NOW), -1);
     assert_int_equal(policy_lfu.frequency(first(&policy_lfu, NOW), NOW), 5);

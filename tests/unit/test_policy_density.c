@@ -308,12 +308,12 @@ static void ghosts_are_counted_in_the_budget_and_given_back(void **state)
     }
     assert_true(help_stats(l1).bytes_used <= 8 << 20);
     const size_t with_ghosts = help_stats(l1).items;
-    l1_set_policy(l1, &policy_lru);
+    l1_set_policy(l1, &policy_lru, T0);
     for (unsigned n = 200000; n < 400000; n++) {
         get(l1, n, 64, T0);
     }
     assert_in_range(help_stats(l1).items - with_ghosts, with_ghosts / 50, with_ghosts / 12);
-    l1_set_policy(l1, &policy_density);
+    l1_set_policy(l1, &policy_density, T0);
     for (unsigned n = 0; n < 200000; n++) {
         get(l1, n, 64, T0);
     }

@@ -739,7 +739,7 @@ static void it_can_be_switched_on_and_off(void **state)
     help_set(l1, 0, "k", "v", 0, T0);
     assert_true(help_is(l1, 0, "k", "v", T0));
     assert_int_equal(l1_whatif(l1, &report), OK);
-    l1_set_policy(l1, &policy_s3fifo);
+    l1_set_policy(l1, &policy_s3fifo, T0);
     assert_ptr_equal(said_by(l1).policy, &policy_s3fifo);
     assert_int_equal(said_by(l1).requests, 0);
     l1_set_whatif(l1, NULL);
