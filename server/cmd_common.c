@@ -5,9 +5,15 @@
 #include "server/node.h"
 #include "server/worker.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
+#include <string.h>
 
 const char text_string_too_long[] = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+
+const char text_wrong_type[] = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
 bool call_key_fits(struct call *call, struct slice key)
 {
@@ -82,14 +88,36 @@ bool call_database(struct call *call, int64_t number, uint8_t *ret_db)
     return true;
 }
 
-void update_open(struct update *update, struct call *call, uint32_t key_arg)
+/* What strtoul takes, as Redis: clients send back what they got, but some begin with "" or "-0". A NUL ends it. */
+bool call_cursor(struct call *call, uint32_t i, uint64_t *ret_cursor)
 {
-    *update = (struct update){.call = call, .key = call_key(call, key_arg), .status = AGAIN};
+    const struct slice text = call->argv[i];
+    char copy[64] = "";
+    char *end = copy;
+    errno = 0;
+    if (text.size < sizeof copy) {
+        if (text.size > 0) {
+            memcpy(copy, text.data, text.size);
+        }
+        *ret_cursor = strtoull(copy, &end, 10);
+    }
+    if (text.size >= sizeof copy || errno == ERANGE || isspace((unsigned char)copy[0]) ||
+        *end != '\0') {
+        reply_error(call->reply, "ERR invalid cursor");
+        return false;
+    }
+    return true;
+}
+
+void update_open(struct update *update, struct call *call, uint32_t key_arg, enum value_kind kind)
+{
+    *update = (struct update){
+        .call = call, .key = call_key(call, key_arg), .kind = kind, .status = AGAIN};
 }
 
 void update_open_blind(struct update *update, struct call *call, uint32_t key_arg)
 {
-    update_open(update, call, key_arg);
+    update_open(update, call, key_arg, KIND_ANY);
     update->blind = true;
 }
 
@@ -109,6 +137,10 @@ bool update_next(struct update *update)
     }
     let_go(update);
     update->old = update->blind ? NULL : call_hold(update->call, &update->key);
+    if (!item_is_kind(update->old, update->kind)) {
+        update_refuse(update, text_wrong_type);
+        return false;
+    }
     update->status = PENDING;
     return true;
 }
@@ -138,6 +170,10 @@ char *update_room(struct update *update, size_t size, int64_t expire_at_ms, enum
         update_fail(update);
         return NULL;
     }
+    if (size > LIMIT_BULK) { /* a hash; strings have an error of their own */
+        update->status = TOO_BIG;
+        return NULL;
+    }
     const struct item_spec spec = {.db = update->key.at.db,
                                    .key = update->key.at.bytes,
                                    .value_size = size,
@@ -157,8 +193,8 @@ void update_store(struct update *update)
     commit(update, past ? NULL : update->item);
 }
 
-static void put(struct update *update, struct slice value, int64_t expire_at_ms,
-                enum item_look look)
+void update_put_as(struct update *update, struct slice value, int64_t expire_at_ms,
+                   enum item_look look)
 {
     if (update_room(update, value.size, expire_at_ms, look) != NULL) {
         (void)item_write(update->item, value);
@@ -190,13 +226,13 @@ void update_put(struct update *update, struct slice value, int64_t expire_at_ms)
     if (put_body(update, value, expire_at_ms)) {
         return;
     }
-    put(update, value, expire_at_ms, ITEM_LOOK_PLAIN);
+    update_put_as(update, value, expire_at_ms, ITEM_LOOK_PLAIN);
 }
 
 void update_expire(struct update *update, int64_t expire_at_ms)
 {
-    put(update, update_value(update), expire_at_ms,
-        update->old == NULL ? ITEM_LOOK_PLAIN : item_look(update->old));
+    update_put_as(update, update_value(update), expire_at_ms,
+                  update->old == NULL ? ITEM_LOOK_PLAIN : item_look(update->old));
 }
 
 void update_remove(struct update *update)

@@ -5,7 +5,7 @@
  * holds what stands, decides, and commits against what it held. If another worker was faster the commit answers AGAIN
  * and the next turn decides anew; each AGAIN means that somebody else's change went through.
  *
- *      update_open(&update, call, 1);
+ *      update_open(&update, call, 1, KIND_STRING);
  *      while (update_next(&update)) {     // update.old is what stands; NULL: no such key
  *          ...                            // exactly one of update_store / _expire / _remove / _leave / _refuse
  *      }
@@ -20,9 +20,23 @@
 #define TERRACE_SERVER_CMD_COMMON_H
 
 #include "server/call.h"
+#include "tiers/item.h"
 
 /* Redis' proto-max-bulk-len message, of whatever makes a value longer. */
 extern const char text_string_too_long[];
+extern const char text_wrong_type[];
+
+/* What a command is about. */
+enum value_kind {
+    KIND_ANY,
+    KIND_STRING,
+    KIND_HASH
+};
+/* Whether the item is of that kind, or NULL: no such key. */
+static inline bool item_is_kind(const struct item *item, enum value_kind kind)
+{
+    return item == NULL || kind == KIND_ANY || item_is_hash(item) == (kind == KIND_HASH);
+}
 
 /* Whether L1 can keep the key; if not, the error is answered. */
 bool call_key_fits(struct call *call, struct slice key);
@@ -37,6 +51,8 @@ void call_reply_item(struct call *call, struct item *item);
 bool call_integer(struct call *call, uint32_t i, int64_t *ret_number);
 /* The same for what Redis keeps in an int. `text` is answered instead of its usual words, unless NULL. */
 bool call_int(struct call *call, uint32_t i, const char *text, int64_t *ret_number);
+/* What SCAN and HSCAN begin with; false: "invalid cursor" is answered. */
+bool call_cursor(struct call *call, uint32_t i, uint64_t *ret_cursor);
 /* false: "DB index is out of range" is answered. */
 bool call_database(struct call *call, int64_t number, uint8_t *ret_db);
 
@@ -50,10 +66,12 @@ struct update {
     struct item *old;
     struct item *item; /* built by update_room */
     bool blind;        /* whatever stands is replaced; old stays NULL */
+    enum value_kind kind;
     enum status status;
 };
 
-void update_open(struct update *update, struct call *call, uint32_t key_arg);
+/* A turn that finds a value of another kind is over, and WRONGTYPE answered. */
+void update_open(struct update *update, struct call *call, uint32_t key_arg, enum value_kind kind);
 void update_open_blind(struct update *update, struct call *call, uint32_t key_arg);
 bool update_next(struct update *update);
 
@@ -66,6 +84,8 @@ void update_store(struct update *update); /* what update_room gave; removes if i
 void update_put(
     struct update *update, struct slice value,
     int64_t expire_at_ms); /* room, copy, store; or store what the value lies in already */
+void update_put_as(struct update *update, struct slice value, int64_t expire_at_ms,
+                   enum item_look look); /* room, copy, store */
 void update_expire(struct update *update,
                    int64_t expire_at_ms);  /* the same value under another expiry */
 void update_remove(struct update *update); /* fine if there is nothing */

@@ -88,7 +88,7 @@ static void expire(struct call *call, int64_t base_ms, int64_t unit_ms)
     }
     struct update update;
     bool done = false;
-    update_open(&update, call, 1);
+    update_open(&update, call, 1, KIND_ANY);
     while (update_next(&update)) {
         done =
             update.old != NULL && conditions_hold(conditions, item_expire_at_ms(update.old), at_ms);
@@ -130,7 +130,7 @@ void cmd_persist(struct call *call)
 {
     struct update update;
     bool done = false;
-    update_open(&update, call, 1);
+    update_open(&update, call, 1, KIND_ANY);
     while (update_next(&update)) {
         done = update_expire_at_ms(&update) != ITEM_NEVER;
         if (done) {

@@ -13,6 +13,7 @@
  * NOLOAD changes nothing and the token is nil.
  *
  * A hit waits for nothing and allocates nothing: the reader that a miss needs is kept for the next one. */
+#include "server/cmd_common.h"
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/node.h"
@@ -115,7 +116,11 @@ static void reply_from_l1(struct reply *reply, struct worker *worker, const stru
                                     .age_ms = age.age_ms,
                                     .ttl_ms = ttl_of(found->expire_at_ms, now_ms)};
     count_lookup(worker, true);
-    reply_fetched(reply, &fetched);
+    if (found->is_hash) {
+        reply_error(reply, text_wrong_type);
+    } else {
+        reply_fetched(reply, &fetched);
+    }
 }
 
 /* What the tiers answered: L2's value, which is as old as its question, or L1's. */
@@ -126,6 +131,9 @@ static void reply_value(struct reply *reply, struct worker *worker, const struct
     if (item == NULL) {
         count_lookup(worker, false);
         reply_missing(reply);
+    } else if (item_is_hash(item)) {
+        count_lookup(worker, true);
+        reply_error(reply, text_wrong_type);
     } else if (value->is_spare) {
         const struct l1_value found = {.item = item,
                                        .expire_at_ms = item_expire_at_ms(item),

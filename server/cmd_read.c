@@ -6,6 +6,7 @@
  *
  * EXISTS, TTL, PTTL and TYPE are answered from L1 when it knows, else L2 is asked as the client wrote it; they fill
  * nothing. */
+#include "server/cmd_common.h"
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/node.h"
@@ -19,6 +20,7 @@
 /* What was found, and what the command wants of it. */
 struct found {
     bool exists;
+    bool is_hash;
     struct item *item; /* NULL: the bytes were copied */
     struct slice bytes;
     int64_t start; /* GETRANGE */
@@ -41,6 +43,16 @@ static void count_lookup(struct worker *worker, bool hit)
     metrics_count(worker->metrics, hit ? M_KEY_HITS : M_KEY_MISSES);
 }
 
+static void found_finish(struct reply *reply, const struct found *found, finish_fn *finish)
+{
+    count_lookup(reply->worker, found->exists);
+    if (found->is_hash) {
+        reply_error(reply, text_wrong_type);
+    } else {
+        finish(reply, found);
+    }
+}
+
 static void read_on_value(struct tiers_reader *reader, enum status status,
                           const struct tiers_value *value)
 {
@@ -52,10 +64,10 @@ static void read_on_value(struct tiers_reader *reader, enum status status,
                               .start = wait->start,
                               .end = wait->end};
         if (found.exists) {
+            found.is_hash = item_is_hash(value->item);
             found.bytes = item_value(value->item);
         }
-        count_lookup(answer->worker, found.exists);
-        wait->finish(&answer->reply, &found);
+        found_finish(&answer->reply, &found, wait->finish);
     } else {
         relay_refuse_read(&answer->reply, answer->worker, status, value->error);
     }
@@ -110,10 +122,10 @@ static void read_one(struct call *call, finish_fn *finish, struct found wanted)
         return;
     }
     wanted.exists = status == OK;
+    wanted.is_hash = wanted.exists && value.is_hash;
     wanted.item = value.item;
     wanted.bytes = wanted.exists ? value.bytes : (struct slice){0};
-    count_lookup(call->worker, wanted.exists);
-    finish(call->reply, &wanted);
+    found_finish(call->reply, &wanted, finish);
     item_release(value.item);
 }
 
@@ -243,7 +255,17 @@ static void mget_finish(struct mget *mget, struct reply *reply)
     free(mget);
 }
 
-/* A key of another type is nil for MGET; any other error is the answer to the whole. */
+/* A key of another type is nil for MGET. The reference goes with it. */
+static struct item *string_or_nil(struct item *item)
+{
+    if (item_is_kind(item, KIND_STRING)) {
+        return item;
+    }
+    item_release(item);
+    return NULL;
+}
+
+/* Such a key, if L2 says so, is nil, too; any other error is the answer to the whole. */
 static void mget_note(struct mget *mget, enum status status, struct slice error)
 {
     static const char wrong_type[] = "WRONGTYPE";
@@ -264,7 +286,7 @@ static void mget_on_value(struct tiers_reader *reader, enum status status,
     struct mget_key *key = (struct mget_key *)(void *)reader;
     struct mget *mget = key->mget;
     if (status == OK && value->item != NULL) {
-        key->item = item_ref(value->item);
+        key->item = string_or_nil(item_ref(value->item));
     }
     mget_note(mget, status, value->error);
     if (--mget->waiting == 0) {
@@ -311,7 +333,7 @@ static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const str
         *any_foreign = *any_foreign || foreign;
         return;
     }
-    wanted->item = value.item;
+    wanted->item = string_or_nil(value.item);
     mget_note(mget, status, (struct slice){0});
 }
 
@@ -447,5 +469,5 @@ void cmd_type(struct call *call)
         return;
     }
     count_lookup(call->worker, status == OK);
-    reply_status(call->reply, status == OK ? "string" : "none");
+    reply_status(call->reply, status != OK ? "none" : found.is_hash ? "hash" : "string");
 }

@@ -5,12 +5,9 @@
 #include "server/node.h"
 #include "tiers/base/glob.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     SCAN_COUNT = 10,
@@ -23,9 +20,12 @@ struct found {
     struct item **items; /* a reference each */
     size_t count;
     size_t capacity;
+    size_t met; /* with another type than wanted, too */
     struct slice pattern;
-    bool all;    /* no pattern */
-    bool broken; /* no memory */
+    enum value_kind kind;
+    bool no_kind; /* of a type that is not kept here: finds nothing */
+    bool all;     /* no pattern */
+    bool broken;  /* no memory */
 };
 
 static bool found_room(struct found *found)
@@ -47,8 +47,11 @@ static bool found_room(struct found *found)
 static void on_visit(void *arg, struct item *item)
 {
     struct found *found = arg;
-    if (!found->broken && (found->all || glob_match(found->pattern, item_key(item), false)) &&
-        found_room(found)) {
+    if (found->broken || !(found->all || glob_match(found->pattern, item_key(item), false))) {
+        return;
+    }
+    found->met++;
+    if (!found->no_kind && item_is_kind(item, found->kind) && found_room(found)) {
         found->items[found->count++] = item_ref(item);
     }
 }
@@ -128,36 +131,23 @@ void cmd_keys(struct call *call)
     found_done(&found);
 }
 
-/* What strtoul takes, as Redis: clients send back what they got, but some begin with "" or "-0". */
-static bool parse_cursor(struct slice text, uint64_t *ret_cursor)
-{
-    char copy[64];
-    if (text.size >= sizeof copy) {
-        return false;
-    }
-    if (text.size > 0) {
-        memcpy(copy, text.data, text.size);
-    }
-    copy[text.size] = '\0';
-    char *end = NULL;
-    errno = 0;
-    *ret_cursor = strtoull(copy, &end, 10);
-    return errno != ERANGE && !isspace((unsigned char)copy[0]) &&
-           *end == '\0'; /* a NUL ends it, as in Redis */
-}
-
 struct scan {
     uint64_t cursor;
     int64_t count;
     bool typed;
-    bool no_type; /* TYPE of something else than strings: finds nothing */
 };
+
+static void set_type(struct found *found, struct slice type)
+{
+    const bool is_string = slice_is_nocase(type, "string");
+    found->kind = is_string ? KIND_STRING : KIND_HASH;
+    found->no_kind = !is_string && !slice_is_nocase(type, "hash");
+}
 
 /* false: an error is answered. */
 static bool parse_scan(struct call *call, struct scan *scan, struct found *found)
 {
-    if (!parse_cursor(call->argv[1], &scan->cursor)) {
-        reply_error(call->reply, "ERR invalid cursor");
+    if (!call_cursor(call, 1, &scan->cursor)) {
         return false;
     }
     for (uint32_t i = 2; i < call->argc; i += 2) {
@@ -175,7 +165,7 @@ static bool parse_scan(struct call *call, struct scan *scan, struct found *found
             found_set_pattern(found, call->argv[i + 1]);
         } else if (valued && slice_is_nocase(word, "TYPE")) {
             scan->typed = true;
-            scan->no_type = !slice_is_nocase(call->argv[i + 1], "string");
+            set_type(found, call->argv[i + 1]);
         } else {
             reply_syntax_error(call->reply);
             return false;
@@ -194,7 +184,7 @@ void cmd_scan(struct call *call)
     scan.cursor = namespaces_scan(call->node->namespaces, call->db, scan.cursor, (size_t)scan.count,
                                   call->now_ms, on_visit, &found);
     if (scan.typed) { /* Redis looks each key up for its type */
-        call_count_lookups(call, found.count, 0);
+        call_count_lookups(call, found.met, 0);
     }
     if (found.broken) {
         reply_out_of_memory(call->reply);
@@ -203,11 +193,7 @@ void cmd_scan(struct call *call)
         const int size = snprintf(digits, sizeof digits, "%" PRIu64, scan.cursor);
         reply_array(call->reply, 2);
         reply_bulk(call->reply, (struct slice){.data = digits, .size = (size_t)size});
-        if (scan.no_type) {
-            reply_array(call->reply, 0);
-        } else {
-            reply_found(call, &found);
-        }
+        reply_found(call, &found);
     }
     found_done(&found);
 }

@@ -129,7 +129,7 @@ static enum set_outcome set_key(struct call *call, struct slice value, unsigned 
         return put_key(call, value, expire_at_ms);
     }
     if (looks) {
-        update_open(&update, call, 1);
+        update_open(&update, call, 1, (flags & SET_GET) != 0 ? KIND_STRING : KIND_ANY);
     } else {
         update_open_blind(&update, call, 1);
     }
@@ -218,7 +218,9 @@ static void get_only(struct call *call)
         reply_null(call->reply);
         return;
     }
-    if (value.item != NULL) {
+    if (value.is_hash) {
+        reply_error(call->reply, text_wrong_type);
+    } else if (value.item != NULL) {
         reply_item(call->reply, value.item);
     } else {
         reply_bulk(call->reply, value.bytes);
@@ -238,7 +240,7 @@ void cmd_getex(struct call *call)
         return;
     }
     struct update update;
-    update_open(&update, call, 1);
+    update_open(&update, call, 1, KIND_STRING);
     while (update_next(&update)) {
         /* The time is looked at only if the key is there: as Redis. */
         if (update.old != NULL && !parse_time(call, &options, &expire_at_ms)) {

@@ -19,7 +19,7 @@ void cmd_append(struct call *call)
     const struct slice tail = call->argv[2];
     struct update update;
     size_t size = 0;
-    update_open(&update, call, 1);
+    update_open(&update, call, 1, KIND_STRING);
     while (update_next(&update)) {
         const struct slice old = update_value(&update);
         size = old.size + tail.size;
@@ -54,7 +54,7 @@ void cmd_setrange(struct call *call)
     }
     struct update update;
     size_t size = 0;
-    update_open(&update, call, 1);
+    update_open(&update, call, 1, KIND_STRING);
     while (update_next(&update)) {
         const struct slice old = update_value(&update);
         size = old.size;
@@ -87,7 +87,7 @@ void cmd_setrange(struct call *call)
 void cmd_getdel(struct call *call)
 {
     struct update update;
-    update_open(&update, call, 1);
+    update_open(&update, call, 1, KIND_STRING);
     while (update_next(&update)) {
         update_remove(&update);
     }

@@ -12,6 +12,9 @@ const char *object_encoding(struct slice value, enum item_look look)
     if (look == ITEM_LOOK_RAW) {
         return "raw";
     }
+    if (look == ITEM_LOOK_PACKED || look == ITEM_LOOK_TABLE) {
+        return look == ITEM_LOOK_PACKED ? "listpack" : "hashtable";
+    }
     if (look != ITEM_LOOK_STRING && value.size <= I64_DIGITS_MAX &&
         slice_to_i64(value, &number) == OK) {
         return "int";

@@ -61,8 +61,7 @@ static unsigned flags_of(const struct arena *arena, const struct item_spec *spec
     const unsigned value_log = spec->value_size <= UINT8_MAX    ? 0
                                : spec->value_size <= UINT16_MAX ? 1
                                                                 : 2;
-    return spec->db | (spec->is_claim ? ITEM_CLAIM : 0u) | (unsigned)spec->look << ITEM_LOOK_SHIFT |
-           (spec->capped ? ITEM_CAPPED : 0u) |
+    return spec->db | (unsigned)spec->look << ITEM_LOOK_SHIFT | (spec->capped ? ITEM_CAPPED : 0u) |
            (spec->expires_later ? 3u : time_code(arena, spec->expire_at_ms)) << ITEM_EXPIRY_SHIFT |
            time_code(arena, spec->stamped_at_ms) << ITEM_STAMP_SHIFT |
            (spec->key.size > UINT8_MAX ? 1u << ITEM_WIDE_KEY_SHIFT : 0u) |

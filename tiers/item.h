@@ -26,12 +26,15 @@ enum {
     ITEM_NEVER = 0
 }; /* expiry of an item that does not expire */
 
-/* How the value came to be, which Redis tells by its encoding. */
+/* What the value is, and how it came to be, which Redis tells by its encoding. */
 enum item_look {
-    ITEM_LOOK_PLAIN,  /* written whole: int, embstr or raw, by its digits and size */
+    ITEM_LOOK_PLAIN,  /* a string written whole: int, embstr or raw, by its digits and size */
     ITEM_LOOK_COPIED, /* the same, made by COPY: a small integer of its own, not the shared one */
     ITEM_LOOK_STRING, /* the digits of INCRBYFLOAT: never int */
     ITEM_LOOK_RAW,    /* changed in place by APPEND or SETRANGE */
+    ITEM_LOOK_PACKED, /* a hash (protocol/fields.h) that Redis would keep as a listpack */
+    ITEM_LOOK_TABLE,  /* a hash that it would keep as a hashtable, or did: there is no way back */
+    ITEM_LOOK_CLAIM,  /* L1's own: no value */
 };
 
 struct item {
@@ -43,8 +46,8 @@ struct item {
 /* Of the flags, from the lowest. */
 enum {
     ITEM_DB_MASK = 15,
-    ITEM_CLAIM = 1 << 4, /* L1's own: no value */
-    ITEM_LOOK_SHIFT = 5,
+    ITEM_LOOK_SHIFT = 4,
+    ITEM_LOOK_MASK = 7,
     ITEM_CAPPED = 1 << 7,
     ITEM_EXPIRY_SHIFT = 8, /* 0 to 3: that part has 0, 4, 5 or 8 bytes */
     ITEM_STAMP_SHIFT = 10,
@@ -62,7 +65,6 @@ struct item_spec {
     enum item_look look;
     uint8_t db;
     bool capped;
-    bool is_claim;
     bool expires_later; /* item_set_expiry will say when; no expiry so far */
 };
 
@@ -96,13 +98,17 @@ static inline uint8_t item_db(const struct item *item)
 {
     return item->flags & ITEM_DB_MASK;
 }
-static inline bool item_is_claim(const struct item *item)
-{
-    return (item->flags & ITEM_CLAIM) != 0;
-}
 static inline enum item_look item_look(const struct item *item)
 {
-    return (enum item_look)(item->flags >> ITEM_LOOK_SHIFT & 3);
+    return (enum item_look)(item->flags >> ITEM_LOOK_SHIFT & ITEM_LOOK_MASK);
+}
+static inline bool item_is_claim(const struct item *item)
+{
+    return item_look(item) == ITEM_LOOK_CLAIM;
+}
+static inline bool item_is_hash(const struct item *item)
+{
+    return item_look(item) == ITEM_LOOK_PACKED || item_look(item) == ITEM_LOOK_TABLE;
 }
 /* Whether its expiry is its namespace's limit, not what L2 said. */
 static inline bool item_is_capped(const struct item *item)

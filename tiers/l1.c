@@ -242,6 +242,11 @@ uint64_t l1_hash(const struct l1 *l1, struct slice key)
     return hash_key(&l1->secret, key);
 }
 
+const struct hash_secret *l1_secret(const struct l1 *l1)
+{
+    return &l1->secret;
+}
+
 struct l1_key l1_key(const struct l1 *l1, uint8_t db, struct slice bytes)
 {
     CHECK_MAGIC(l1, L1_MAGIC);
@@ -332,6 +337,7 @@ void l1_value_set(struct l1_value *value, struct item *item)
     struct slice bytes = item_value(item);
     value->expire_at_ms = item_expire_at_ms(item);
     value->stamped_at_ms = item_stamped_at_ms(item);
+    value->is_hash = item_is_hash(item);
     if (value->copy != NULL && bytes.size <= value->copy_room) {
         memcpy(value->copy, bytes.data, bytes.size);
         value->item = NULL;
@@ -374,6 +380,7 @@ enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int
         *ret = (struct l1_peek){
             .value_size = item_value_size(item),
             .expire_at_ms = item_expire_at_ms(item),
+            .is_hash = item_is_hash(item),
             .capped = item_is_capped(item),
             .idle_ms = frequency >= 0 ? -1 : shard->policy->idle_ms(shard->memory, word, now_ms),
             .frequency = frequency,

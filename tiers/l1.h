@@ -39,6 +39,7 @@
 #ifndef TERRACE_TIERS_L1_H
 #define TERRACE_TIERS_L1_H
 
+#include "protocol/hash.h"
 #include "protocol/limits.h"
 #include "tiers/item.h"
 #include "tiers/policy.h"
@@ -70,6 +71,7 @@ struct l1 *l1_new(const struct l1_options *options);
 void l1_free(struct l1 *l1);
 
 uint64_t l1_hash(const struct l1 *l1, struct slice key);
+const struct hash_secret *l1_secret(const struct l1 *l1); /* the same in all its kin */
 struct l1_key l1_key(const struct l1 *l1, uint8_t db, struct slice bytes);
 /* A new item for a key whose home this L1 is and whose hash this is: in the memory where it will stand. As item_new. */
 struct item *l1_item_new(struct l1 *l1, uint64_t hash, const struct item_spec *spec);
@@ -93,6 +95,7 @@ struct l1_value {
     size_t copy_room;      /* in */
     struct item *item;     /* out: NULL if the value was copied */
     struct slice bytes;    /* out: the value, in `copy` or in `item` */
+    bool is_hash;          /* out: they are those of fields.h */
     int64_t expire_at_ms;  /* out */
     int64_t stamped_at_ms; /* out */
 };
@@ -105,6 +108,7 @@ enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int6
 struct l1_peek {
     size_t value_size;
     int64_t expire_at_ms;
+    bool is_hash;
     bool capped;      /* it lives longer in L2 than expire_at_ms says (item.h) */
     int64_t idle_ms;  /* -1: the policy does not keep it, or keeps a frequency instead, as Redis */
     int frequency;    /* -1: the policy does not keep it */
@@ -119,6 +123,7 @@ enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int
 struct l1_look {
     bool has_value; /* and it has not expired; with a claim: a suspect that the claim keeps aside */
     bool has_claim; /* somebody reads L2 for it */
+    bool is_hash;   /* the value */
     int64_t stamped_at_ms; /* of the value, as its expiry */
     int64_t expire_at_ms;
     int64_t claimed_at_ms;

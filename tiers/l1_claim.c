@@ -22,7 +22,7 @@ static struct item *claim_new(struct l1_shard *shard, const struct l1_key *key)
     return item_new_in(shard->arena, &(struct item_spec){.db = key->db,
                                                          .key = key->bytes,
                                                          .value_size = sizeof(struct l1_claim_body),
-                                                         .is_claim = true});
+                                                         .look = ITEM_LOOK_CLAIM});
 }
 
 /* Hands the suspect over: the claim lets go of it. Only for claims that are not in the table (any more): those in it

@@ -7,6 +7,7 @@ static void look_at_value(const struct item *item, int64_t now_ms, struct l1_loo
         return;
     }
     ret->has_value = true;
+    ret->is_hash = item_is_hash(item);
     ret->stamped_at_ms = item_stamped_at_ms(item);
     ret->expire_at_ms = item_expire_at_ms(item);
 }

@@ -97,6 +97,25 @@ STRINGS = """
 1 OBJECT {REFCOUNT|IDLETIME|FREQ|NOSUCH} <key>
 1 MEMORY USAGE <key> [SAMPLES <number>]
 """
+HASHES = """
+4 HSET <key> (<field> <value>)+
+1 HMSET <key> (<field> <value>)+
+2 HSETNX <key> <field> <value>
+4 HGET <key> <field>
+3 HMGET <key> (<field>)+
+3 HGETALL <key>
+2 HDEL <key> (<field>)+
+2 HEXISTS <key> <field>
+2 HLEN <key>
+2 HSTRLEN <key> <field>
+2 HKEYS <key>
+2 HVALS <key>
+3 HINCRBY <key> <field> <number>
+3 HINCRBYFLOAT <key> <field> <float>
+1 HRANDFIELD <key>
+2 HRANDFIELD <key> <smallcount> [WITHVALUES]
+2 HSCAN <key> {0|<cursor>} [MATCH <pattern>] [COUNT <number>]
+"""
 FLUSHES = """
 2 FLUSHDB {|ASYNC|SYNC|<value>}
 1 FLUSHALL {|ASYNC|SYNC|<value>}
@@ -145,17 +164,6 @@ OTHERS = """
 1 LMOVE <key> <key> {LEFT|RIGHT} {LEFT|RIGHT}
 1 LMPOP 2 <key> <key> {LEFT|RIGHT} COUNT 2
 1 RPOPLPUSH <key> <key>
-2 HSET <key> (<field> <value>)+
-1 HMSET <key> <field> <value>
-1 HSETNX <key> <field> <value>
-2 HGET <key> <field>
-2 HMGET <key> (<field>)+
-2 HGETALL <key>
-1 HDEL <key> (<field>)+
-1 HINCRBY <key> <field> <number>
-1 HINCRBYFLOAT <key> <field> <float>
-1 HKEYS <key>
-1 HLEN <key>
 2 SADD <key> (<smallint>)+
 1 SREM <key> <smallint>
 1 SMEMBERS <key>
@@ -227,7 +235,7 @@ class Generator:
 
     def __init__(self, rng, with_others, with_flushes):
         self.rng = rng
-        tables = STRINGS + (FLUSHES.lstrip("\n") if with_flushes else "")
+        tables = STRINGS + HASHES.lstrip("\n") + (FLUSHES.lstrip("\n") if with_flushes else "")
         tables += SESSION.lstrip("\n") + (OTHERS.lstrip("\n") if with_others else "")
         lines = _parse(tables)
         self.weights = [weight for weight, _ in lines]
@@ -301,7 +309,13 @@ class Generator:
         return self.rng.choice([b"", b"me", b"you", b"two words", b"line\nbreak", b"\xff", b"n" * 100])
 
     def draw_field(self):
-        return self.rng.choice([b"f", b"g", b"h"])
+        return self.rng.choice([b"f", b"g", b"h", b"f", b"g", b"h", b"", b"7", b"k:a", b"long" * 20])
+
+    def draw_smallcount(self):
+        return self.number_or_strange(self.rng.choice([0, 1, 2, 3, 10, -1, -4]))
+
+    def draw_cursor(self):
+        return self.rng.choice([b"1", b"17", b"", b"-0", b"-1", b"abc", b" 1", b"99999999999999999999", b"1\x00x"])
 
     def draw_pattern(self):
         return self.rng.choice(PATTERNS)

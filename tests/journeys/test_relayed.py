@@ -113,7 +113,7 @@ def test_what_comes_later_says_so(conn, words):
 
 
 @pytest.mark.own
-@pytest.mark.parametrize("words", ["LPUSH l a", "HSET h f v", "SADD s m", "ZADD z 1 m", "XADD s * f v", "PFADD h a",
+@pytest.mark.parametrize("words", ["LPUSH l a", "SADD s m", "ZADD z 1 m", "XADD s * f v", "PFADD h a",
                                    "GEOADD g 1 1 m", "SETBIT k 1 1", "DUMP k", "SORT l", "EVAL return(1) 0",
                                    "SCRIPT LOAD return(1)", "FUNCTION LIST"])
 def test_alone_they_are_unknown_commands(node_alone, words):

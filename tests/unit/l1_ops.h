@@ -38,6 +38,7 @@ enum {
 struct ops_known {
     bool stands; /* here, if it was not evicted */
     uint8_t fill;
+    enum item_look look;
     uint32_t size;
     int64_t expire_at_ms;
     int64_t stamped_at_ms;
@@ -184,13 +185,19 @@ static inline void ops_same(const struct ops_known *known, struct slice value, i
     CHECK(value.size == 0 || (uint8_t)value.data[value.size - 1] == known->fill);
 }
 
+static inline bool ops_is_hash(const struct ops_known *known)
+{
+    return known->look == ITEM_LOOK_PACKED || known->look == ITEM_LOOK_TABLE;
+}
+
 static inline struct item *ops_item(const struct ops_key *key, const struct ops_known *like,
                                     bool is_loose)
 {
     const struct item_spec spec = {.key = key->at.at.bytes,
                                    .value_size = like->size,
                                    .expire_at_ms = like->expire_at_ms,
-                                   .stamped_at_ms = like->stamped_at_ms};
+                                   .stamped_at_ms = like->stamped_at_ms,
+                                   .look = like->look};
     struct item *item =
         is_loose ? item_new(&spec) : l1_item_new(key->at.ns->l1, key->at.at.hash, &spec);
     CHECK(item != NULL);
@@ -201,6 +208,7 @@ static inline struct item *ops_item(const struct ops_key *key, const struct ops_
 static inline struct ops_known ops_value(struct ops *ops)
 {
     struct ops_known next = {.stands = true, .fill = ops_byte(ops)};
+    next.look = (enum item_look)(next.fill % (ITEM_LOOK_TABLE + 1)); /* not looked into here */
     next.size = ops_size(ops);
     next.expire_at_ms = ops_expiry(ops);
     return next;
@@ -217,6 +225,7 @@ static inline void ops_get(struct ops *ops, const struct ops_key *key)
     ops_told(ops, key->known, status == OK);
     if (status == OK) {
         ops_same(key->known, value.bytes, value.expire_at_ms, value.stamped_at_ms);
+        CHECK(value.is_hash == ops_is_hash(key->known));
         item_release(value.item);
     }
 }
@@ -231,6 +240,7 @@ static inline struct item *ops_hold(struct ops *ops, const struct ops_key *key)
     }
     if (item != NULL) {
         ops_same(key->known, item_value(item), item_expire_at_ms(item), item_stamped_at_ms(item));
+        CHECK(item_look(item) == key->known->look);
     }
     return item;
 }
@@ -387,6 +397,7 @@ static inline void ops_ask(struct ops *ops)
     CHECK((status == OK) == is_good);
     if (status == OK) {
         ops_same(known, value.bytes, value.expire_at_ms, value.stamped_at_ms);
+        CHECK(value.is_hash == ops_is_hash(known));
         item_release(value.item);
         return;
     }
