@@ -34,6 +34,9 @@
 #define LIMIT_OUTPUT_CLOSE    (256ull << 20) /* ... waiting, above which it is closed */
 #define LIMIT_ANSWER_GUESS    (1u << 20) /* what a first answer is expected to take: so 64 go ahead */
 #define LIMIT_OUTPUT_PAUSE_MS 60000      /* ... or after so long above LIMIT_OUTPUT_PAUSE */
+#define LIMIT_HANDSHAKE_MS    5000       /* a client has so long for TLS' handshake */
+#define LIMIT_HANDSHAKES \
+    1024u /* ... and so many may be under way on one worker: 50 MB at the worst (a record and a message each) */
 #define LIMIT_PUSH_CLOSE \
     (32ull << 20) /* unread bytes of one that listens: as Redis, pubsub 32mb ... */
 #define LIMIT_PUSH_HIGH (8ull << 20) /* ... 8mb for LIMIT_OUTPUT_PAUSE_MS */

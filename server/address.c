@@ -15,7 +15,13 @@ static enum status address_fail(char *why, size_t why_size, const char *text)
 enum status address_parse(struct slice text, struct address *ret_address, char *why,
                           size_t why_size)
 {
+    static const char scheme[] = "tls://";
     char host[64];
+    const bool tls =
+        text.size >= sizeof(scheme) - 1 && memcmp(text.data, scheme, sizeof(scheme) - 1) == 0;
+    if (tls) {
+        text = (struct slice){text.data + sizeof(scheme) - 1, text.size - (sizeof(scheme) - 1)};
+    }
     size_t colon = text.size;
     while (colon > 0 && text.data[colon - 1] != ':') {
         colon--;
@@ -39,7 +45,7 @@ enum status address_parse(struct slice text, struct address *ret_address, char *
     } else if (strcmp(host, "*") == 0 || host[0] == '\0') {
         (void)snprintf(host, sizeof(host), "0.0.0.0");
     }
-    *ret_address = (struct address){0};
+    *ret_address = (struct address){.tls = tls};
     struct sockaddr_in *in = (struct sockaddr_in *)(void *)&ret_address->storage;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&ret_address->storage;
     if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {

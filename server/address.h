@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* address.h -- "HOST:PORT" as written in the settings: 127.0.0.1:7379, [::1]:7379, localhost:7379, *:7379.
+/* address.h -- "HOST:PORT" as written in the settings: 127.0.0.1:7379, [::1]:7379, localhost:7379, *:7379, and with
+ * tls:// ahead of it, where the option takes that.
  *
  * Only literal addresses, `localhost` and `*` (all IPv4): a node does not wait for DNS to know where it listens. */
 #ifndef TERRACE_SERVER_ADDRESS_H
@@ -12,6 +13,7 @@
 struct address {
     struct sockaddr_storage storage;
     socklen_t size;
+    bool tls;
 };
 
 /* INVALID: `why` says what was expected. */

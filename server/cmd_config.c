@@ -182,6 +182,34 @@ static bool assign_all(struct call *call, struct options *next)
     return together == NULL;
 }
 
+/* As in Redis, files are read anew by any such name, even if its value is the same. */
+static bool names_tls(const struct call *call)
+{
+    for (uint32_t i = 2; i < call->argc; i += 2) {
+        const struct slice name = call->argv[i];
+        const struct slice head = {name.data, name.size < 4 ? name.size : 4};
+        const struct slice l2_head = {name.data, name.size < 7 ? name.size : 7};
+        if (slice_is_nocase(head, "tls-") || slice_is_nocase(l2_head, "l2-tls-")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* false: what is wrong with the files is answered. */
+static bool load_tls(struct call *call, const struct options *next)
+{
+    char why[TLS_ERROR_MAX];
+    if (!names_tls(call) || node_load_tls(call->node, next, why) == OK) {
+        return true;
+    }
+    char reason[TLS_ERROR_MAX + 64];
+    (void)snprintf(reason, sizeof(reason), "Unable to update TLS configuration. %s", why);
+    reply_failed(call, call->argv[call->argc - 2], reason);
+    log_write(&call->node->log, LOG_WARNING, "tls_refused", "%s; the old settings stay", why);
+    return false;
+}
+
 /* The lock is held from the copy to the change, so that no other change is lost in between. */
 static void set_all(struct call *call)
 {
@@ -190,7 +218,7 @@ static void set_all(struct call *call)
     (void)pthread_mutex_lock(&node->options_lock);
     if (options_copy(&node->options, &next) != OK) {
         reply_out_of_memory(call->reply);
-    } else if (!assign_all(call, &next)) {
+    } else if (!assign_all(call, &next) || !load_tls(call, &next)) {
         options_done(&next);
     } else {
         node_apply(node, &next);

@@ -65,7 +65,7 @@ bool config_name_is_locked(const struct config_name *name)
 {
     switch (name->kind) {
     case CONFIG_OPTION: return name->option->when != OPTION_LIVE;
-    case CONFIG_COMPUTED: return is(name, "port") || is(name, "bind");
+    case CONFIG_COMPUTED: return is(name, "port") || is(name, "tls-port") || is(name, "bind");
     case CONFIG_LOCKED: return true;
     case CONFIG_DATA:
     case CONFIG_FREE:
@@ -104,12 +104,9 @@ static enum status append_computed(const struct node *node, const struct config_
     if (is(name, "bind")) {
         return append_hosts(options->listen, text);
     }
-    struct slice rest = slice_of(options->listen);
-    struct option_address address = {.port = 0};
-    if (options_next_address(&rest, &address) != OK) {
-        address.port = 0;
-    }
-    return buf_printf(text, "%u", address.port);
+    struct option_address address;
+    const enum status found = options_first_address(options, is(name, "tls-port"), &address);
+    return buf_printf(text, "%u", found == OK ? address.port : 0);
 }
 
 enum status config_name_format(const struct node *node, const struct config_name *name,

@@ -27,7 +27,7 @@ struct config_name {
 };
 
 enum {
-    CONFIG_NAMES_MAX = 256
+    CONFIG_NAMES_MAX = 320
 };
 
 bool config_name_at(unsigned i, struct config_name *ret_name); /* false: past the end */

@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "server/auth.h"
+#include "server/conn_tls.h"
 #include "server/dispatch.h"
 #include "server/node.h"
 #include "server/worker.h"
@@ -94,7 +95,7 @@ static void conn_on_poll(uv_poll_t *poll, int status, int events)
     }
 }
 
-struct conn *conn_open(struct worker *worker, int fd, uint64_t id)
+struct conn *conn_open(struct worker *worker, int fd, uint64_t id, struct tls_stream *tls)
 {
     struct conn *conn = calloc(1, sizeof(*conn));
     if (conn == NULL || map_add(&worker->conns_by_id, &conn->by_id, id) != OK) {
@@ -111,6 +112,7 @@ struct conn *conn_open(struct worker *worker, int fd, uint64_t id)
     conn->magic = CONN_MAGIC;
     conn->worker = worker;
     conn->fd = fd;
+    conn->tls = tls;
     conn->poll.data = conn;
     conn->session.id = id;
     conn->session.created_at_ms = worker->now_ms;
@@ -150,6 +152,7 @@ static void conn_on_closed(uv_handle_t *handle)
     struct conn *conn = handle->data;
     conn_free_reader(conn);
     body_end(conn);
+    tls_stream_free(conn->tls);
     buf_done(&conn->in);
     asked_clear(&conn->asked);
     buf_done(&conn->session.name);
@@ -183,6 +186,9 @@ void conn_close(struct conn *conn)
         }
     }
     out_done(&conn->reply.out);
+    if (conn->tls != NULL) {
+        conn_tls_close(conn);
+    }
     uv_close((uv_handle_t *)&conn->poll,
              conn_on_closed); /* before close: libuv still names the descriptor to epoll */
     (void)close(conn->fd);
@@ -402,7 +408,8 @@ static bool conn_read_body(struct conn *conn)
         parts[1] = (struct iovec){.iov_base = conn->in.data + conn->in.size, .iov_len = LIMIT_READ};
         message.msg_iovlen = 2;
     }
-    const ssize_t got = recvmsg(conn->fd, &message, MSG_DONTWAIT);
+    const ssize_t got = conn->tls == NULL ? recvmsg(conn->fd, &message, MSG_DONTWAIT)
+                                          : conn_tls_recv(conn, parts, message.msg_iovlen);
     if (!conn_has_read(conn, got)) {
         return false;
     }
@@ -420,7 +427,9 @@ static bool conn_read_requests(struct conn *conn)
         conn_close(conn);
         return false;
     }
-    const ssize_t got = recv(conn->fd, data, room, MSG_DONTWAIT);
+    const struct iovec place = {.iov_base = data, .iov_len = room};
+    const ssize_t got = conn->tls == NULL ? recv(conn->fd, data, room, MSG_DONTWAIT)
+                                          : conn_tls_recv(conn, &place, 1);
     if (!conn_has_read(conn, got)) {
         return false;
     }
@@ -497,6 +506,9 @@ void conn_settle(struct conn *conn)
         conn_close(conn);
         return;
     }
+    if (conn->tls != NULL && conn->holds == 0 && tls_is_ended(conn->tls)) {
+        conn_close_after_reply(conn); /* it said so; the socket itself may stay open */
+    }
     conn_watch(conn);
 }
 
@@ -504,7 +516,7 @@ void conn_settle(struct conn *conn)
 
 size_t conn_waiting_bytes(const struct conn *conn)
 {
-    return conn->reply.out.size + conn->kept;
+    return conn_unsent(conn) + conn->kept;
 }
 
 static size_t conn_expected_bytes(const struct conn *conn)
@@ -549,7 +561,7 @@ void conn_on_arrival(struct conn *conn, struct answer *answer)
 
 static void conn_output_limits(struct conn *conn)
 {
-    const size_t unread = conn->reply.out.size;
+    const size_t unread = conn_unsent(conn);
     const size_t limit = conn_pause_limit(conn);
     const size_t high = conn->listens ? LIMIT_PUSH_HIGH : LIMIT_OUTPUT_PAUSE;
     if (unread > high) {
@@ -606,9 +618,10 @@ void conn_advance(struct conn *conn)
 void conn_flush(struct conn *conn, size_t limit)
 {
     CHECK_MAGIC(conn, CONN_MAGIC);
-    if (conn->reply.out.size > 0) {
+    if (conn_unsent(conn) > 0) {
         size_t before = conn->reply.out.size;
-        enum status status = out_send(&conn->reply.out, conn->fd, limit);
+        enum status status = conn->tls == NULL ? out_send(&conn->reply.out, conn->fd, limit)
+                                               : conn_tls_send(conn, limit);
         if (status == CLOSE) {
             conn_close(conn);
             return;
@@ -628,8 +641,11 @@ void conn_flush(struct conn *conn, size_t limit)
         return;
     }
     if (conn->state == CONN_FLUSHING && conn->reply.out.size == 0 && list_empty(&conn->answers)) {
-        conn_close(conn);
-        return;
+        if (conn->tls == NULL || conn_tls_leave(conn)) {
+            conn_close(conn);
+            return;
+        }
+        conn->send_blocked = true;
     }
     conn_watch(conn);
 }
@@ -645,9 +661,13 @@ void conn_tick(struct conn *conn, int64_t now_ms)
         conn_close(conn);
         return;
     }
+    if (conn->tls != NULL && conn_tls_is_late(conn, now_ms)) {
+        conn_close(conn);
+        return;
+    }
     const bool is_high_for_long = conn->output_high_since_ms != 0 &&
                                   now_ms - conn->output_high_since_ms > LIMIT_OUTPUT_PAUSE_MS;
-    const bool reads_nothing = conn->reply.out.size > conn_pause_limit(conn) &&
+    const bool reads_nothing = conn_unsent(conn) > conn_pause_limit(conn) &&
                                now_ms - conn->session.active_at_ms > LIMIT_OUTPUT_PAUSE_MS;
     if (is_high_for_long || reads_nothing) {
         metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);

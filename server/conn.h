@@ -25,6 +25,7 @@
 #include "server/asked.h"
 #include "server/body.h"
 #include "server/call.h"
+#include "server/tls.h"
 #include "tiers/base/map.h"
 
 #include <uv.h>
@@ -75,6 +76,7 @@ struct conn {
     uint32_t magic;
     struct worker *worker;
     struct session session;
+    struct tls_stream *tls; /* NULL: plain */
     enum conn_state state;
 
     int fd;
@@ -110,8 +112,8 @@ struct conn {
     int64_t output_high_since_ms; /* 0: below LIMIT_OUTPUT_PAUSE */
 };
 
-/* Takes the socket over. NULL: no memory, the socket is closed. */
-struct conn *conn_open(struct worker *worker, int fd, uint64_t id);
+/* Takes the socket over, and the stream of its TLS; NULL: it is plain. NULL: no memory, the socket is closed. */
+struct conn *conn_open(struct worker *worker, int fd, uint64_t id, struct tls_stream *tls);
 struct conn *conn_find(const struct worker *worker, uint64_t id); /* NULL: not here, or closed */
 /* No more calls; what is answered is still sent, then it closes. */
 void conn_close_after_reply(struct conn *conn);
@@ -141,6 +143,11 @@ void conn_advance(struct conn *conn);
 /* Answers, here or to come, are as much as may wait. */
 bool conn_is_full(const struct conn *conn);
 size_t conn_waiting_bytes(const struct conn *conn); /* of answers that are here */
+/* What is ready and the socket has not taken. */
+static inline size_t conn_unsent(const struct conn *conn)
+{
+    return conn->reply.out.size + (conn->tls == NULL ? 0 : tls_waiting(conn->tls));
+}
 /* The bytes of an answer are here (answer_arrive); closes the connection if they are too many. */
 void conn_on_arrival(struct conn *conn, struct answer *answer);
 

@@ -257,7 +257,7 @@ static void l2_follow(struct control_l2 *l2)
 static enum status l2_open_links(struct control_l2 *l2, uv_loop_t *loop)
 {
     struct node *node = l2->node;
-    l2_roof_open(&l2->roof, loop, &node->clock, l2);
+    l2_roof_open(&l2->roof, loop, &node->clock, &node->l2_tls, l2);
     l2->finder = l2_finder_new(&(struct l2_finder_options){
         .node = node, .roof = &l2->roof, .on_moved = l2_on_moved, .arg = l2});
     l2->rights = l2_rights_new(node, &l2->roof);

@@ -18,6 +18,7 @@ enum l2_socket_state {
     L2_RESOLVING,
     L2_REFUSED,
     L2_CONNECTING,
+    L2_SHAKING, /* TLS' handshake */
     L2_OPEN,
     L2_CLOSED
 };
@@ -26,7 +27,8 @@ enum {
     KEEPALIVE_IDLE_S = 30,
     KEEPALIVE_INTERVAL_S = 10,
     KEEPALIVE_COUNT = 5,
-    L2_READ_TURNS = 16
+    L2_READ_TURNS = 16,
+    L2_CIPHERTEXT = 64 * 1024, /* one read */
 };
 
 struct l2_socket {
@@ -36,6 +38,7 @@ struct l2_socket {
     enum l2_socket_state state;
     uv_getaddrinfo_t resolve;
     uv_poll_t poll;
+    struct tls_stream *tls; /* NULL: plain */
     bool has_poll;
     bool wants_flush;
     int fd;
@@ -50,9 +53,25 @@ static int64_t roof_now_ms(const struct l2_roof *roof)
 
 /* --- closing ------------------------------------------------------------------------------------------------------------ */
 
+static void l2_socket_free(struct l2_socket *s)
+{
+    tls_stream_free(s->tls);
+    free(s);
+}
+
 static void l2_socket_on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    l2_socket_free(handle->data);
+}
+
+/* Or why it goes: as far as the socket takes it. */
+static void l2_socket_say_goodbye(struct l2_socket *s)
+{
+    tls_end(s->tls);
+    const struct slice output = tls_output(s->tls);
+    if (output.size > 0 && s->fd >= 0) {
+        (void)!send(s->fd, output.data, output.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
 }
 
 /* Lets go of the descriptor. Memory goes when libuv is done with its handle or its resolver. */
@@ -64,6 +83,9 @@ static void l2_socket_close(struct l2_socket *s)
     bool resolving = s->state == L2_RESOLVING;
     s->state = L2_CLOSED;
     s->link = NULL;
+    if (s->tls != NULL) {
+        l2_socket_say_goodbye(s);
+    }
     list_remove(&s->in_roof);
     if (s->has_poll) {
         uv_close((uv_handle_t *)&s->poll,
@@ -76,7 +98,7 @@ static void l2_socket_close(struct l2_socket *s)
     if (resolving) {
         (void)uv_cancel((uv_req_t *)&s->resolve); /* its callback frees */
     } else if (!s->has_poll) {
-        free(s);
+        l2_socket_free(s);
     }
 }
 
@@ -105,8 +127,114 @@ static void l2_socket_watch(struct l2_socket *s, int events)
     }
 }
 
+/* What recv says. false: no bytes came; if that is the end, the link was told. */
+static bool l2_socket_has_read(struct l2_socket *s, ssize_t got)
+{
+    if (got == 0) {
+        l2_socket_lost(s, s->state == L2_SHAKING
+                              ? "L2 closed the connection during the TLS handshake"
+                              : "L2 closed the connection");
+    } else if (got < 0 && errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) {
+        l2_socket_lost(
+            s, strerror(errno)); /* NOLINT(concurrency-mt-unsafe): glibc's is thread-safe here */
+    }
+    return got > 0;
+}
+
+static void l2_socket_broken(struct l2_socket *s)
+{
+    char why[TLS_WHY_MAX + 8];
+    (void)snprintf(why, sizeof(why), "TLS: %s", tls_error(s->tls));
+    l2_socket_lost(s, why);
+}
+
+/* Ciphertext that waits. AGAIN: the socket is full; CLOSE: it is lost, and the link was told. */
+static enum status l2_socket_push(struct l2_socket *s)
+{
+    while (tls_waiting(s->tls) > 0) {
+        const struct slice output = tls_output(s->tls);
+        const ssize_t sent = send(s->fd, output.data, output.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent >= 0) {
+            tls_sent(s->tls, (size_t)sent);
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            l2_socket_watch(s, UV_READABLE | UV_WRITABLE);
+            return AGAIN;
+        } else if (errno != EINTR) {
+            l2_socket_lost(s, strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
+            return CLOSE;
+        }
+    }
+    return OK;
+}
+
+/* All plaintext of what was fed goes to the link, which may close its socket meanwhile. */
+static void l2_socket_drain(struct l2_socket *s)
+{
+    enum status status = OK;
+    while (status == OK && s->link != NULL) {
+        size_t room = 0;
+        size_t got = 0;
+        char *data = link_read_room(s->link, LIMIT_READ, &room);
+        if (data == NULL) {
+            l2_socket_lost(s, "no memory for a reply");
+            return;
+        }
+        status = tls_read(s->tls, data, room, &got);
+        if (got > 0) {
+            link_on_read(s->link, got, roof_now_ms(s->roof));
+        }
+    }
+    if (s->link != NULL && status == CLOSE) {
+        l2_socket_lost(s, "L2 closed the connection");
+    } else if (s->link != NULL && status == MALFORMED) {
+        l2_socket_broken(s);
+    }
+}
+
+static void l2_socket_shake(struct l2_socket *s)
+{
+    const enum status status = tls_handshake(s->tls);
+    if (status == MALFORMED) {
+        l2_socket_broken(s);
+        return;
+    }
+    if (status == OK) {
+        s->state = L2_OPEN;
+        link_on_connected(s->link, roof_now_ms(s->roof));
+    }
+    if (s->link != NULL && l2_socket_push(s) == OK) {
+        l2_socket_watch(s, UV_READABLE);
+    }
+}
+
+static void l2_socket_read_tls(struct l2_socket *s)
+{
+    char bytes[L2_CIPHERTEXT];
+    for (int turn = 0; turn < L2_READ_TURNS && s->link != NULL; turn++) {
+        const ssize_t got = recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+        if (!l2_socket_has_read(s, got)) {
+            return;
+        }
+        tls_feed(s->tls, (struct slice){bytes, (size_t)got});
+        if (s->state == L2_SHAKING) {
+            l2_socket_shake(s);
+        }
+        if (s->state == L2_OPEN) {
+            l2_socket_drain(
+                s); /* also what came with the end of the handshake: nothing fed may stay */
+        }
+        if ((size_t)got < sizeof(bytes)) {
+            return;
+        }
+    }
+}
+
 static void l2_socket_read(struct l2_socket *s)
 {
+    if (s->tls != NULL) {
+        l2_socket_read_tls(s);
+        return;
+    }
     for (int turn = 0; turn < L2_READ_TURNS && s->link != NULL; turn++) {
         size_t room = 0;
         char *data = link_read_room(s->link, LIMIT_READ, &room);
@@ -114,21 +242,35 @@ static void l2_socket_read(struct l2_socket *s)
             l2_socket_lost(s, "no memory for a reply");
             return;
         }
-        ssize_t got = recv(s->fd, data, room, MSG_DONTWAIT);
-        if (got > 0) {
-            link_on_read(s->link, (size_t)got, roof_now_ms(s->roof));
-            if ((size_t)got < room) {
-                return;
-            }
-        } else if (got == 0) {
-            l2_socket_lost(s, "L2 closed the connection");
+        const ssize_t got = recv(s->fd, data, room, MSG_DONTWAIT);
+        if (!l2_socket_has_read(s, got)) {
             return;
-        } else if (errno != EINTR) {
-            if (errno != EAGAIN && errno != EWOULDBLOCK) {
-                l2_socket_lost(
-                    s, strerror(
-                           errno)); /* NOLINT(concurrency-mt-unsafe): glibc's is thread-safe here */
-            }
+        }
+        link_on_read(s->link, (size_t)got, roof_now_ms(s->roof));
+        if ((size_t)got < room) {
+            return;
+        }
+    }
+}
+
+/* Until nothing waits, or the socket is full. */
+static void l2_socket_write_tls(struct l2_socket *s)
+{
+    while (l2_socket_push(s) == OK) {
+        struct slice waits = link_output(s->link);
+        if (waits.size == 0) {
+            l2_socket_watch(s, UV_READABLE);
+            return;
+        }
+        enum status status = OK;
+        while (status == OK && waits.size > 0) {
+            size_t taken = 0;
+            status = tls_write(s->tls, waits, &taken);
+            link_on_written(s->link, taken);
+            waits = link_output(s->link);
+        }
+        if (status == MALFORMED) {
+            l2_socket_broken(s);
             return;
         }
     }
@@ -137,6 +279,10 @@ static void l2_socket_read(struct l2_socket *s)
 static void l2_socket_write(struct l2_socket *s)
 {
     s->wants_flush = false;
+    if (s->tls != NULL) {
+        l2_socket_write_tls(s);
+        return;
+    }
     for (;;) {
         struct slice waits = link_output(s->link);
         if (waits.size == 0) {
@@ -164,9 +310,20 @@ static void l2_socket_on_connected(struct l2_socket *s)
         l2_socket_lost(s, strerror(error != 0 ? error : errno)); /* NOLINT(concurrency-mt-unsafe) */
         return;
     }
+    if (s->tls != NULL) {
+        s->state = L2_SHAKING;
+        l2_socket_shake(s);
+        return;
+    }
     s->state = L2_OPEN;
     l2_socket_watch(s, UV_READABLE);
     link_on_connected(s->link, roof_now_ms(s->roof));
+}
+
+/* The peer answers: the handshake, or the link. */
+static bool l2_socket_is_up(const struct l2_socket *s)
+{
+    return s->state == L2_OPEN || s->state == L2_SHAKING;
 }
 
 static void l2_socket_on_poll(uv_poll_t *poll, int status, int events)
@@ -178,15 +335,17 @@ static void l2_socket_on_poll(uv_poll_t *poll, int status, int events)
     }
     if (status < 0) {
         l2_socket_read(s); /* takes what still came and hears the reason from recv */
-        if (s->state == L2_OPEN) {
+        if (l2_socket_is_up(s)) {
             l2_socket_lost(s, "the connection to L2 was reset");
         }
         return;
     }
-    if (s->state == L2_OPEN && (events & UV_WRITABLE) != 0) {
+    if (s->state == L2_SHAKING && (events & UV_WRITABLE) != 0) {
+        l2_socket_shake(s);
+    } else if (s->state == L2_OPEN && (events & UV_WRITABLE) != 0) {
         l2_socket_write(s);
     }
-    if (s->state == L2_OPEN && (events & UV_READABLE) != 0) {
+    if (l2_socket_is_up(s) && (events & UV_READABLE) != 0) {
         l2_socket_read(s);
     }
 }
@@ -249,7 +408,7 @@ static void l2_socket_on_resolved(uv_getaddrinfo_t *request, int status, struct 
 {
     struct l2_socket *s = request->data;
     if (s->state == L2_CLOSED) {
-        free(s);
+        l2_socket_free(s);
     } else if (status != 0 || found == NULL) {
         s->state = L2_CONNECTING; /* the resolver is done with it */
         l2_socket_lost(s, status != 0 ? uv_strerror(status) : "the name has no address");
@@ -296,6 +455,14 @@ static void roof_connect(void *arg, struct link *link)
     s->fd = -1;
     list_push_back(&roof->sockets, &s->in_roof);
     const struct l2_url *url = link_url(link);
+    if (url->tls) {
+        s->tls = tls_place_stream(roof->tls, url->host);
+        if (s->tls == NULL) {
+            s->state = L2_REFUSED;
+            s->refused = ENOMEM;
+            return;
+        }
+    }
     if (!url->is_unix) {
         l2_socket_resolve(s, url);
         return;
@@ -321,9 +488,10 @@ static void roof_wants_flush(void *arg, struct link *link)
     }
 }
 
-void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock, void *owner)
+void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock,
+                  struct tls_place *tls, void *owner)
 {
-    *roof = (struct l2_roof){.loop = loop, .clock = clock, .owner = owner};
+    *roof = (struct l2_roof){.loop = loop, .clock = clock, .tls = tls, .owner = owner};
     list_init(&roof->sockets);
 }
 

@@ -26,6 +26,7 @@ enum {
 struct listener {
     struct listeners *all;
     int fd;
+    bool tls;
     uv_poll_t poll;
 };
 
@@ -48,8 +49,8 @@ static enum status listener_fail(char error[LISTENER_ERROR_MAX], const char *add
     return INVALID;
 }
 
-static enum status listener_add(struct listeners *all, int fd, const struct sockaddr *address,
-                                socklen_t size)
+static enum status listener_add(struct listeners *all, int fd, bool tls,
+                                const struct sockaddr *address, socklen_t size)
 {
     int backlog = (int)all->node->options.tcp_backlog;
     if (bind(fd, address, size) != 0 || listen(fd, backlog) != 0) {
@@ -58,7 +59,7 @@ static enum status listener_add(struct listeners *all, int fd, const struct sock
         errno = error;
         return INVALID;
     }
-    all->items[all->count++] = (struct listener){.all = all, .fd = fd};
+    all->items[all->count++] = (struct listener){.all = all, .fd = fd, .tls = tls};
     return OK;
 }
 
@@ -90,7 +91,8 @@ static enum status listener_open_tcp(struct listeners *all, const char *text,
     if (address.storage.ss_family == AF_INET6) {
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
     }
-    if (listener_add(all, fd, (const struct sockaddr *)&address.storage, address.size) != OK) {
+    if (listener_add(all, fd, address.tls, (const struct sockaddr *)&address.storage,
+                     address.size) != OK) {
         return listener_fail(error, text, strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
     }
     return OK;
@@ -126,7 +128,8 @@ static enum status listener_open_unix(struct listeners *all, const char *path,
         (void)unlink(path);
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || listener_add(all, fd, (const struct sockaddr *)&address, sizeof(address)) != OK) {
+    if (fd < 0 ||
+        listener_add(all, fd, false, (const struct sockaddr *)&address, sizeof(address)) != OK) {
         return listener_fail(error, path, strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
     }
     all->unix_path = strdup(path);
@@ -186,23 +189,28 @@ static struct worker *least_loaded(const struct node *node)
     return least;
 }
 
-static void refuse_client(struct listeners *all, int fd)
+/* By TLS nothing can be said before the handshake. */
+static void refuse_client(struct listener *listener, int fd)
 {
     static const char text[] = "-ERR max number of clients reached\r\n";
-    (void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    struct listeners *all = listener->all;
+    if (!listener->tls) {
+        (void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     (void)close(fd);
     node_count_rejected(all->node);
 }
 
 /* Out of descriptors: accept one on the reserve and close it, so that its client hears at once. */
-static void accept_on_reserve(struct listeners *all, int listen_fd)
+static void accept_on_reserve(struct listener *listener)
 {
+    struct listeners *all = listener->all;
     if (all->reserve_fd >= 0) {
         (void)close(all->reserve_fd);
     }
-    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd >= 0) {
-        refuse_client(all, fd);
+        refuse_client(listener, fd);
     }
     all->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
@@ -216,15 +224,15 @@ static void listener_on_poll(uv_poll_t *poll, int status, int events)
         int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE) {
-                accept_on_reserve(all, listener->fd);
+                accept_on_reserve(listener);
             }
             return;
         }
         if ((int64_t)atomic_load(&all->node->conns_open) >=
             atomic_load(&all->node->live.maxclients)) {
-            refuse_client(all, fd);
+            refuse_client(listener, fd);
         } else {
-            worker_post_conn(least_loaded(all->node), fd);
+            worker_post_conn(least_loaded(all->node), fd, listener->tls);
         }
     }
 }
@@ -268,20 +276,31 @@ void listeners_free(struct listeners *all)
     }
 }
 
+/* 0: it has none. */
+static int listener_port(const struct listener *listener)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof(address);
+    if (getsockname(listener->fd, (struct sockaddr *)&address, &size) != 0) {
+        return 0;
+    }
+    if (address.ss_family == AF_INET) {
+        return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+    }
+    return address.ss_family == AF_INET6
+               ? ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port)
+               : 0;
+}
+
 int listeners_port(const struct listeners *all)
 {
+    int by_tls = 0;
     for (unsigned i = 0; i < all->count; i++) {
-        struct sockaddr_storage address = {0};
-        socklen_t size = sizeof(address);
-        if (getsockname(all->items[i].fd, (struct sockaddr *)&address, &size) != 0) {
-            continue;
+        const int port = listener_port(&all->items[i]);
+        if (port != 0 && !all->items[i].tls) {
+            return port;
         }
-        if (address.ss_family == AF_INET) {
-            return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
-        }
-        if (address.ss_family == AF_INET6) {
-            return ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port);
-        }
+        by_tls = by_tls != 0 ? by_tls : port;
     }
-    return 0;
+    return by_tls;
 }

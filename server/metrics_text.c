@@ -191,6 +191,11 @@ static void page_node(struct page *page, struct node *node)
               "Unix time of the start");
     page_integer(page, "terrace_connected_clients", "gauge", atomic_load(&node->conns_open),
                  "Client connections");
+    page_integer(page, "terrace_tls_connections", "gauge", atomic_load(&node->tls_open),
+                 "Client connections by TLS");
+    page_integer(page, "terrace_tls_certificate_expires_seconds", "gauge",
+                 (uint64_t)tls_place_expires_s(&node->tls),
+                 "Unix time when the certificate of tls:// addresses is over; 0: there is none");
     page_integer(page, "terrace_max_clients", "gauge",
                  (uint64_t)atomic_load(&node->live.maxclients),
                  "Client connections that are allowed");

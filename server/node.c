@@ -7,6 +7,7 @@
 #include "server/latency.h"
 #include "server/sampler.h"
 #include "server/slowlog.h"
+#include "server/tls_options.h"
 #include "server/worker.h"
 #include "tiers/base/rand.h"
 #include "tiers/line.h"
@@ -70,8 +71,32 @@ void node_apply(struct node *node, struct options *next)
     node_keep(node, next);
 }
 
+enum status node_load_tls(struct node *node, const struct options *options,
+                          char error[TLS_ERROR_MAX])
+{
+    struct tls_context *clients = NULL;
+    struct tls_context *l2 = NULL;
+    enum status status = tls_options_clients(options, &clients, error);
+    if (status == OK) {
+        status = tls_options_l2(options, &l2, error);
+    }
+    if (status != OK) {
+        tls_context_release(clients);
+        return status;
+    }
+    tls_place_put(&node->tls, clients);
+    tls_place_put(&node->l2_tls, l2);
+    return OK;
+}
+
 void node_reload(struct node *node, struct options *next)
 {
+    char error[TLS_ERROR_MAX];
+    if (node_load_tls(node, next, error) != OK) {
+        log_write(&node->log, LOG_WARNING, "reload_refused", "%s; the old settings stay", error);
+        options_done(next);
+        return;
+    }
     struct namespace_spec specs[NAMESPACES_MAX];
     unsigned count = options_specs(next, specs);
     bool fit = namespaces_fit(node->namespaces, specs, count);
@@ -114,14 +139,16 @@ static void node_name_itself(struct node *node)
     memcpy(&node->id, bytes, sizeof(node->id));
 }
 
-/* The first address that is listened on; its port may have been chosen by the kernel. What is cut is only shown. */
+/* The address whose port node_port tells, for it may have been chosen by the kernel. What is cut is only shown. */
 static void node_note_address(struct node *node)
 {
-    const char *listen = node->options.listen;
-    const char *colon = memrchr(listen, ':', strcspn(listen, " ,\t"));
-    if (colon != NULL) {
-        (void)snprintf(node->address, sizeof(node->address), "%.*s:%d", (int)(colon - listen),
-                       listen, node_port(node));
+    struct option_address first;
+    if (options_first_address(&node->options, false, &first) == OK ||
+        options_first_address(&node->options, true, &first) == OK) {
+        const bool bracketed = memchr(first.host.data, ':', first.host.size) != NULL;
+        (void)snprintf(node->address, sizeof(node->address), "%s%s%.*s%s:%d",
+                       first.tls ? "tls://" : "", bracketed ? "[" : "", (int)first.host.size,
+                       first.host.data, bracketed ? "]" : "", node_port(node));
     } else {
         (void)snprintf(node->address, sizeof(node->address), "%s", node->options.unixsocket);
     }
@@ -192,7 +219,13 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
         node->errorstats == NULL || node->sampler == NULL || node->namespaces == NULL) {
         return NO_MEMORY;
     }
-    enum status status = node_open_l2(node, error);
+    char why[TLS_ERROR_MAX];
+    enum status status = node_load_tls(node, &node->options, why);
+    if (status != OK) {
+        (void)snprintf(error, NODE_ERROR_MAX, "option %s", why);
+        return status;
+    }
+    status = node_open_l2(node, error);
     if (status == OK) {
         status = node_open_workers(node);
     }
@@ -217,6 +250,8 @@ enum status node_start(struct options *options, const struct node_watcher *watch
     node->options = *options;
     *options = (struct options){0};
     CHECK(pthread_mutex_init(&node->options_lock, NULL) == 0);
+    tls_place_open(&node->tls);
+    tls_place_open(&node->l2_tls);
     enum status status = node_build(node, error);
     if (status != OK) {
         node_free(node);
@@ -258,6 +293,8 @@ void node_free(struct node *node)
     control_free(node->control);
     free(node->workers);
     tiers_free(node->tiers);
+    tls_place_done(&node->tls);
+    tls_place_done(&node->l2_tls);
     l2_urls_done(&node->urls);
     namespaces_free(node->namespaces);
     sampler_free(node->sampler);

@@ -6,6 +6,7 @@
 #define TERRACE_SERVER_NODE_H
 
 #include "server/options.h"
+#include "server/tls.h"
 #include "tiers/base/clock.h"
 #include "tiers/base/log.h"
 #include "tiers/l2_url.h"
@@ -47,6 +48,8 @@ struct node {
     struct live live;
     struct clock clock;
     struct log log;
+    struct tls_place tls;          /* for clients; nothing there: no listener asks for it */
+    struct tls_place l2_tls;       /* towards L2; nothing there: no url asks for it */
     struct l2_urls urls;           /* of L2, if there is one */
     struct namespaces *namespaces; /* what there is changes while all others stand still */
     struct tiers *tiers;           /* NULL: alone, no L2 */
@@ -64,12 +67,13 @@ struct node {
     struct sampler *sampler;       /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;
-    _Atomic size_t bodies; /* bytes of values on their way into their items (body.h) */
-    _Atomic bool failed;   /* node_fail */
+    _Atomic uint64_t tls_open; /* of these, by TLS */
+    _Atomic size_t bodies;     /* bytes of values on their way into their items (body.h) */
+    _Atomic bool failed;       /* node_fail */
 };
 
 enum {
-    NODE_ERROR_MAX = 320
+    NODE_ERROR_MAX = TLS_ERROR_MAX + 16
 };
 
 /* Called once each, on the control thread, of a node that was stopped. */
@@ -91,6 +95,10 @@ void node_fail(struct node *node);
 bool node_failed(const struct node *node);
 void node_free(struct node *node); /* after on_ended; waits for the threads */
 
+/* Reads the files of TLS anew, as `options` name them, for connections to come. INVALID, NO_MEMORY: `error` says why, and
+ * what was read before stays. Under options_lock. */
+enum status node_load_tls(struct node *node, const struct options *options,
+                          char error[TLS_ERROR_MAX]) MUST_USE;
 /* Applies the LIVE options of `next`, which has the namespaces of now, to the running node (their settings, the log,
  * live). Takes `next` over. Under options_lock, which the caller holds. */
 void node_apply(struct node *node, struct options *next);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/check.h"
 #include "server/option_table.h"
+#include "server/tls.h"
 #include "tiers/l2_url.h"
 #include "tiers/policy.h"
 #include "tiers/tiers.h"
@@ -37,6 +38,11 @@ static enum status parse_port(struct slice text, uint16_t *ret_port)
 
 static enum status parse_address(struct slice text, struct option_address *ret_address)
 {
+    static const char scheme[] = "tls://";
+    ret_address->tls = begins_with(text, scheme);
+    if (ret_address->tls) {
+        text = (struct slice){text.data + sizeof(scheme) - 1, text.size - (sizeof(scheme) - 1)};
+    }
     const char *colon = memrchr(text.data, ':', text.size);
     if (colon == NULL) {
         return MALFORMED;
@@ -70,13 +76,24 @@ enum status options_next_address(struct slice *rest, struct option_address *ret_
     return one.size == 0 ? MISS : parse_address(one, ret_address);
 }
 
+enum status options_first_address(const struct options *options, bool tls,
+                                  struct option_address *ret_address)
+{
+    struct slice rest = slice_of(options->listen);
+    enum status status = OK;
+    do {
+        status = options_next_address(&rest, ret_address);
+    } while (status == OK && ret_address->tls != tls);
+    return status == OK ? OK : MISS;
+}
+
 static const char *check_addresses(struct slice value, unsigned count_max)
 {
     struct option_address address;
     enum status status = OK;
     for (unsigned count = 0; status == OK; count++) {
         status = options_next_address(&value, &address);
-        if (status == OK && count == count_max) {
+        if (status == OK && (count == count_max || (address.tls && count_max == 1))) {
             return "argument must be one HOST:PORT";
         }
     }
@@ -105,10 +122,58 @@ static const char *check_listen(const struct options *options, struct option_pla
     return NULL;
 }
 
+/* --- TLS ---------------------------------------------------------------------------------------- */
+
+/* Redis' words; "optional" in any case, too. */
+static const char *const auth_words[] = {"no", "yes", "optional"};
+
+enum tls_asks options_tls_asks(const struct options *options)
+{
+    return slice_is_nocase(slice_of(options->tls_auth_clients), "no")         ? TLS_ASKS_NOT
+           : slice_is_nocase(slice_of(options->tls_auth_clients), "optional") ? TLS_ASKS
+                                                                              : TLS_DEMANDS;
+}
+
+static const char *check_pair(const char *cert, const char *key)
+{
+    return (cert[0] == '\0') == (key[0] == '\0')
+               ? NULL
+               : "a certificate and its key go together: one of the two files is not set";
+}
+
+static const char *check_tls(const struct options *options, struct option_place *ret_place)
+{
+    struct option_address address;
+    *ret_place = (struct option_place){.option = option_find(SLICE_LITERAL("tls-cert-file"))};
+    const char *reason = check_pair(options->tls_cert_file, options->tls_key_file);
+    if (reason == NULL && options_first_address(options, true, &address) == OK) {
+        if (options->tls_cert_file[0] == '\0') {
+            *ret_place = (struct option_place){.option = option_find(SLICE_LITERAL("listen"))};
+            return "tls:// needs a certificate: set tls-cert-file and tls-key-file";
+        }
+        if (options_tls_asks(options) != TLS_ASKS_NOT && options->tls_ca_cert_file[0] == '\0' &&
+            options->tls_ca_cert_dir[0] == '\0') {
+            *ret_place =
+                (struct option_place){.option = option_find(SLICE_LITERAL("tls-auth-clients"))};
+            return "clients must show certificates, and nobody may sign them: set "
+                   "tls-ca-cert-file or tls-ca-cert-dir, or tls-auth-clients = no";
+        }
+    }
+    if (reason == NULL) {
+        *ret_place =
+            (struct option_place){.option = option_find(SLICE_LITERAL("l2-tls-cert-file"))};
+        reason = check_pair(options->l2_tls_cert_file, options->l2_tls_key_file);
+    }
+    return reason;
+}
+
 const char *options_check_together(const struct options *options, char room[OPTION_REASON_MAX],
                                    struct option_place *ret_place)
 {
     const char *reason = check_listen(options, ret_place);
+    if (reason == NULL) {
+        reason = check_tls(options, ret_place);
+    }
     return reason != NULL ? reason : namespaces_check_together(options, room, ret_place);
 }
 
@@ -169,8 +234,7 @@ static const char *check_octal(struct slice value)
 /* A value must come through a file and through --print-config unharmed. */
 static const char *check_printable(const struct option *option, struct slice value)
 {
-    const bool secret =
-        !option->of_namespace && option->offset == offsetof(struct options, requirepass);
+    const bool secret = option_is_secret(option);
     for (size_t i = 0; i < value.size; i++) {
         const unsigned char c = (unsigned char)value.data[i];
         if (c == '\0' || (!secret && (c < ' ' || c == 0x7f))) {
@@ -257,6 +321,14 @@ const char *option_check_text(const struct option *option, struct slice value,
     }
     if (IS(mode)) {
         return mode_check(value);
+    }
+    if (IS(tls_auth_clients)) {
+        return check_word(value, auth_words, 3, room);
+    }
+    if (IS(tls_protocols)) {
+        return tls_protocols_are_known(value)
+                   ? NULL
+                   : "argument must be TLSv1.2, TLSv1.3 or both: older ones are not spoken";
     }
     if (IS(l2)) {
         return check_l2(value, room);

@@ -151,6 +151,14 @@ char **option_text_field(void *fields, const struct option *option)
     return (char **)(void *)((char *)fields + option->offset);
 }
 
+bool option_is_secret(const struct option *option)
+{
+    return !option->of_namespace &&
+           (option->offset == offsetof(struct options, requirepass) ||
+            option->offset == offsetof(struct options, tls_key_file_pass) ||
+            option->offset == offsetof(struct options, l2_tls_key_file_pass));
+}
+
 static const void *field_of(const void *fields, const struct option *option)
 {
     return (const char *)fields + option->offset;
@@ -389,7 +397,7 @@ static enum status append_text(const struct option *option, const char *value, b
         return l2_urls_append_masked(text,
                                      slice_of(value)); /* nobody but the node needs L2's password */
     }
-    const bool secret = masked && option->offset == offsetof(struct options, requirepass);
+    const bool secret = masked && option_is_secret(option);
     return buf_append_slice(text, slice_of(secret && value[0] != '\0' ? mask : value));
 }
 

@@ -53,6 +53,7 @@ const struct option *namespace_option_suggest(struct slice name);
 /* `fields`: the struct options, or the struct namespace_options, that the option is of. */
 char **option_text_field(void *fields, const struct option *option);
 bool option_is_text(const struct option *option); /* its field is a string of its own */
+bool option_is_secret(const struct option *option);
 
 /* Sets the field. INVALID: `reason` says what was expected. NO_MEMORY. */
 enum status option_assign(void *fields, const struct option *option, struct slice value,

@@ -20,6 +20,7 @@
 #ifndef TERRACE_SERVER_OPTIONS_H
 #define TERRACE_SERVER_OPTIONS_H
 
+#include "server/tls.h"
 #include "tiers/namespace.h"
 
 #include <stdio.h>
@@ -37,7 +38,7 @@ typedef bool option_bool;
 #define OPTION(type, field, name, fallback, minimum, maximum, when, help) OPTION_FIELD_##type field;
 
 enum {
-    OPTIONS_MAX = 40,           /* lines of options.def, */
+    OPTIONS_MAX = 80,           /* lines of options.def, */
     NAMESPACE_OPTIONS_MAX = 10, /* and of namespace_options.def */
 };
 
@@ -114,13 +115,20 @@ unsigned options_threads(const struct options *options);
 /* The namespaces, `default` first, for tiers/namespace.h; what they point to is in *options. Returns how many. */
 unsigned options_specs(const struct options *options, struct namespace_spec specs[NAMESPACES_MAX]);
 
-/* HOST:PORT, one after the other, out of `listen` or `admin`; brackets around an IPv6 host are taken off. `rest` begins
+/* [tls://]HOST:PORT, one after the other, out of `listen` or `admin`; brackets around an IPv6 host are taken off. `rest` begins
  * as the whole text. MISS: no more. MALFORMED: not HOST:PORT (options_load lets no such text through). */
 struct option_address {
     struct slice host; /* borrows */
     uint16_t port;     /* 0: any free one */
+    bool tls;
 };
 enum status options_next_address(struct slice *rest, struct option_address *ret_address) MUST_USE;
+/* The first one of `listen` that speaks TLS, or does not. MISS: there is none. */
+enum status options_first_address(const struct options *options, bool tls,
+                                  struct option_address *ret_address) MUST_USE;
+
+/* `tls-auth-clients`. */
+enum tls_asks options_tls_asks(const struct options *options);
 
 /* `revalidate-rate`: REVALIDATE_AUTO (tiers.h) or keys per second. MALFORMED: neither (options_load lets no such text
  * through). */

@@ -265,7 +265,7 @@ static void out_sent_text(struct out *out, size_t size)
     }
 }
 
-static void out_sent(struct out *out, size_t size)
+void out_take(struct out *out, size_t size)
 {
     out->size -= size;
     while (size > 0) {
@@ -343,6 +343,21 @@ static void out_gather(const struct out *out, size_t limit, struct out_parts *pa
     }
 }
 
+struct slice out_peek(const struct out *out, size_t size, char *room)
+{
+    struct out_parts parts;
+    out_gather(out, size, &parts);
+    if (parts.count == 1) {
+        return (struct slice){parts.at[0].iov_base, parts.at[0].iov_len};
+    }
+    size_t used = 0;
+    for (size_t i = 0; i < parts.count; i++) {
+        memcpy(room + used, parts.at[i].iov_base, parts.at[i].iov_len);
+        used += parts.at[i].iov_len;
+    }
+    return (struct slice){room, used};
+}
+
 /* One part needs no list, which costs the system a twentieth of a small write. */
 static ssize_t parts_send(struct out_parts *parts, int fd)
 {
@@ -366,7 +381,7 @@ enum status out_send(struct out *out, int fd, size_t limit)
         if (sent < 0) {
             return errno == EAGAIN || errno == EWOULDBLOCK ? AGAIN : CLOSE;
         }
-        out_sent(out, (size_t)sent);
+        out_take(out, (size_t)sent);
         limit -= (size_t)sent;
     }
     return out->size == 0 ? OK : PENDING;

@@ -61,6 +61,10 @@ void out_attach(struct out *out, struct item *item,
                 struct slice bytes);             /* bytes lie in item; takes a reference */
 void out_move(struct out *to, struct out *from); /* all of `from` to the end of `to` */
 
+/* The next bytes, `size` at most: where they lie, if they lie together, else copied into `room` of that size. Until the
+ * next call. */
+struct slice out_peek(const struct out *out, size_t size, char *room);
+void out_take(struct out *out, size_t size); /* the first `size` are sent, or as good as */
 /* Writes what the socket takes at once, `limit` bytes at most. OK: nothing is left; PENDING: the limit was reached; AGAIN:
  * the socket is full, go on when it is writable; CLOSE: the peer is gone. */
 enum status out_send(struct out *out, int fd, size_t limit) MUST_USE;

@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "server/body.h"
+#include "server/conn_tls.h"
 #include "server/dispatch.h"
 #include "server/errand.h"
 #include "server/l2_socket.h"
@@ -272,7 +273,7 @@ static void worker_tick_conns(struct worker *worker)
     for (struct list *node = worker->conns.next; node != &worker->conns; node = next) {
         next = node->next;
         struct conn *conn = LIST_ENTRY(node, struct conn, in_worker);
-        bool idle = conn->answer_count == 0 && conn->reply.out.size == 0 && conn->in.size == 0;
+        bool idle = conn->answer_count == 0 && conn_unsent(conn) == 0 && conn->in.size == 0;
         if (worker->draining && (idle || worker->now_ms >= worker->drain_until_ms)) {
             conn_close(conn);
         } else {
@@ -317,35 +318,51 @@ static void worker_on_tick(uv_timer_t *timer)
 struct conn_letter {
     struct letter letter;
     int fd;
+    bool tls;
     uint64_t id; /* given at accept, so that ids grow as clients connect, on whatever worker */
 };
+
+/* false: the socket is closed. */
+static bool worker_open_conn(struct worker *worker, const struct conn_letter *arrival)
+{
+    struct tls_stream *tls = NULL;
+    if (!worker->draining && arrival->tls) {
+        tls = conn_tls_accept(worker);
+    }
+    if (worker->draining || (arrival->tls && tls == NULL)) {
+        (void)close(arrival->fd);
+        return false;
+    }
+    if (conn_open(worker, arrival->fd, arrival->id, tls) == NULL) {
+        conn_tls_give_up(worker, tls);
+        return false;
+    }
+    return true;
+}
 
 static void worker_on_conn(struct letter *letter, void *owner)
 {
     struct conn_letter *arrival = (struct conn_letter *)(void *)letter;
     struct worker *worker = owner;
     worker_read_clock(worker);
-    if (worker->draining) {
-        (void)close(arrival->fd);
-        atomic_fetch_sub(&worker->load, 1);
-        atomic_fetch_sub(&worker->node->conns_open, 1);
-    } else if (conn_open(worker, arrival->fd, arrival->id) == NULL) {
-        atomic_fetch_sub(&worker->load, 1);
-        atomic_fetch_sub(&worker->node->conns_open, 1);
-    } else {
+    if (worker_open_conn(worker, arrival)) {
         metrics_count(worker->metrics, M_CONNECTIONS);
+    } else {
+        atomic_fetch_sub(&worker->load, 1);
+        atomic_fetch_sub(&worker->node->conns_open, 1);
     }
     free(arrival);
 }
 
-void worker_post_conn(struct worker *worker, int fd)
+void worker_post_conn(struct worker *worker, int fd, bool tls)
 {
     struct conn_letter *arrival = malloc(sizeof(*arrival));
     atomic_fetch_add(&worker->load, 1);
     atomic_fetch_add(&worker->node->conns_open, 1);
     if (arrival != NULL) {
         uint64_t id = atomic_fetch_add(&worker->node->next_conn_id, 1) + 1;
-        *arrival = (struct conn_letter){.letter = {.open = worker_on_conn}, .fd = fd, .id = id};
+        *arrival = (struct conn_letter){
+            .letter = {.open = worker_on_conn}, .fd = fd, .tls = tls, .id = id};
         if (mailbox_post_urgent(&worker->mailbox, &arrival->letter) == OK) {
             return;
         }
@@ -390,7 +407,7 @@ static enum status worker_open_window(struct worker *worker)
     if (worker->roof == NULL) {
         return NO_MEMORY;
     }
-    l2_roof_open(worker->roof, &worker->loop, &node->clock, worker);
+    l2_roof_open(worker->roof, &worker->loop, &node->clock, &node->l2_tls, worker);
     worker->window = tiers_window_new(&(struct tiers_window_options){
         .tiers = node->tiers,
         .worker = worker->index,

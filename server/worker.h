@@ -86,6 +86,7 @@ struct worker {
     struct metrics *metrics;
     struct command_counters *counters; /* by command index */
     _Atomic unsigned load;             /* connections */
+    unsigned handshakes;               /* of TLS, under way */
     bool draining;
     bool paused; /* some connection is held by CLIENT PAUSE */
     int64_t drain_until_ms;
@@ -119,8 +120,8 @@ struct command_counters {
 
 enum status worker_new(struct node *node, unsigned index, struct worker **ret_worker) MUST_USE;
 void worker_start(struct worker *worker); /* its thread begins; all workers exist by then */
-/* Takes a client's socket over; closes it if it cannot. Any thread. */
-void worker_post_conn(struct worker *worker, int fd);
+/* Takes a client's socket over; closes it if it cannot. `tls`: the client speaks TLS. Any thread. */
+void worker_post_conn(struct worker *worker, int fd, bool tls);
 /* Closes its links to any process but `run`; on its loop, as the following. */
 void worker_retarget(struct worker *worker, uint64_t run);
 /* The three steps of ending, each on the worker's loop (control.c's rounds): close idle clients and, by the deadline,

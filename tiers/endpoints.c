@@ -296,7 +296,8 @@ static const struct l2_url *master_keep(struct endpoints *endpoints, struct slic
         return NULL;
     }
     (void)snprintf(name, sizeof name, "%.*s", (int)host.size, host.data);
-    const struct l2_url url = {.host = name,
+    const struct l2_url url = {.tls = endpoints->options.urls->master_tls,
+                               .host = name,
                                .port = port,
                                .user = endpoints->options.urls->master_user,
                                .pass = endpoints->options.urls->master_pass};

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SENTINEL_SCHEME "redis+sentinel://"
+#define SENTINEL_SCHEME     "redis+sentinel://"
+#define SENTINEL_TLS_SCHEME "rediss+sentinel://"
 
 enum {
     REDIS_PORT = 6379,
@@ -314,11 +315,15 @@ static enum status unix_parse(struct slice text, struct l2_url *url, bool *indep
 
 static enum status url_parse(struct slice text, struct l2_url *url, bool *independent, char *error)
 {
-    static const char *const known[] = {"rediss://", "redis+cluster://"};
+    static const char *const known[] = {"redis+cluster://", "rediss+cluster://"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (starts_with(text, known[i])) {
             return refuse(error, "%s is not supported by this version", known[i]);
         }
+    }
+    url->tls = starts_with(text, "rediss://");
+    if (url->tls) {
+        return tcp_parse(slice_from(text, strlen("rediss://")), url, independent, error);
     }
     if (starts_with(text, "redis://")) {
         return tcp_parse(slice_from(text, strlen("redis://")), url, independent, error);
@@ -326,11 +331,11 @@ static enum status url_parse(struct slice text, struct l2_url *url, bool *indepe
     if (starts_with(text, "unix://")) {
         return unix_parse(slice_from(text, strlen("unix://")), url, independent, error);
     }
-    if (starts_with(text, SENTINEL_SCHEME)) {
+    if (starts_with(text, SENTINEL_SCHEME) || starts_with(text, SENTINEL_TLS_SCHEME)) {
         return refuse(error, "%s names all sentinels itself and stands alone", SENTINEL_SCHEME);
     }
-    return refuse(error, "expected redis://[user[:pass]@]host[:port], unix:///path or "
-                         "redis+sentinel://host,host/name");
+    return refuse(error, "expected redis://[user[:pass]@]host[:port] (rediss:// by TLS), "
+                         "unix:///path or redis+sentinel://host,host/name");
 }
 
 /* --- several --------------------------------------------------------------------------------------------------------- */
@@ -338,7 +343,7 @@ static enum status url_parse(struct slice text, struct l2_url *url, bool *indepe
 /* Where the next endpoint begins: behind a comma that a scheme follows; a password may hold other commas. */
 static size_t next_endpoint(struct slice text)
 {
-    static const char *const schemes[] = {"redis://", "rediss://", "unix://", "redis+"};
+    static const char *const schemes[] = {"redis://", "rediss://", "unix://", "redis+", "rediss+"};
     for (size_t i = 0; i < text.size; i++) {
         for (size_t k = 0; text.data[i] == ',' && k < sizeof schemes / sizeof schemes[0]; k++) {
             if (starts_with(slice_from(text, i + 1), schemes[k])) {
@@ -415,6 +420,7 @@ static enum status sentinel_parse(struct slice text, struct l2_urls *urls, char 
         more = size < hosts.size;
         status = endpoint_parse((struct slice){.data = hosts.data, .size = size}, SENTINEL_PORT,
                                 url, error);
+        url->tls = urls->master_tls;
         hosts = slice_from(hosts, more ? size + 1 : size);
         if (status == OK) {
             status = login_copy(&login, url);
@@ -426,11 +432,12 @@ static enum status sentinel_parse(struct slice text, struct l2_urls *urls, char 
 
 enum status l2_urls_parse(struct slice text, struct l2_urls *ret_urls, char error[L2_URL_ERROR_MAX])
 {
-    struct l2_urls urls = {0};
-    const enum status status =
-        starts_with(text, SENTINEL_SCHEME)
-            ? sentinel_parse(slice_from(text, strlen(SENTINEL_SCHEME)), &urls, error)
-            : list_parse(text, &urls, error);
+    struct l2_urls urls = {.master_tls = starts_with(text, SENTINEL_TLS_SCHEME)};
+    const size_t scheme = urls.master_tls                      ? strlen(SENTINEL_TLS_SCHEME)
+                          : starts_with(text, SENTINEL_SCHEME) ? strlen(SENTINEL_SCHEME)
+                                                               : 0;
+    const enum status status = scheme > 0 ? sentinel_parse(slice_from(text, scheme), &urls, error)
+                                          : list_parse(text, &urls, error);
     if (status == OK) {
         *ret_urls = urls;
         return OK;
@@ -440,6 +447,21 @@ enum status l2_urls_parse(struct slice text, struct l2_urls *ret_urls, char erro
     }
     l2_urls_done(&urls);
     return status;
+}
+
+bool l2_urls_use_tls(struct slice text)
+{
+    struct l2_urls urls;
+    char error[L2_URL_ERROR_MAX];
+    if (text.size == 0 || l2_urls_parse(text, &urls, error) != OK) {
+        return false;
+    }
+    bool any = urls.master_tls;
+    for (size_t i = 0; i < urls.count; i++) {
+        any = any || urls.urls[i].tls;
+    }
+    l2_urls_done(&urls);
+    return any;
 }
 
 /* scheme://user:PASSWORD@host: the last '@' ends the password, which may hold others. */
@@ -505,8 +527,11 @@ void l2_url_address(const struct l2_url *url, char text[L2_URL_ADDRESS_MAX])
 
 enum status l2_url_copy(const struct l2_url *url, struct l2_url *ret_url)
 {
-    struct l2_url copy = {
-        .is_unix = url->is_unix, .port = url->port, .db = url->db, .priority = url->priority};
+    struct l2_url copy = {.is_unix = url->is_unix,
+                          .tls = url->tls,
+                          .port = url->port,
+                          .db = url->db,
+                          .priority = url->priority};
     copy.host = text_copy(slice_of(url->host));
     if (copy.host == NULL || login_copy(url, &copy) != OK) {
         l2_url_done(&copy);

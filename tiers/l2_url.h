@@ -2,16 +2,18 @@
 /* l2_url.h -- where L2 is, as the contract writes it:
  *
  *      redis://[user[:pass]@]host[:port][/0][?priority=N]      one server, or an address of a replication group
+ *      rediss://...                                            the same by TLS
  *      unix://[user[:pass]@]/path[?db=0&priority=N]
  *      URL,URL,...                                             several, each written in full; on any: ?independent=1
  *      redis+sentinel://[user[:pass]@]host[:port],host.../NAME the sentinels that watch the group called NAME;
  *          [?sentinel-user=U&sentinel-pass=P]                  user and pass are for L2 itself
+ *      rediss+sentinel://...                                   the same, sentinels and L2 by TLS
  *
  * PRIORITY: the lowest number is preferred, as with DNS SRV records and Sentinel's replica-priority; 0 unless said, and
  * of equals the one written first. Several endpoints are addresses of ONE replication group, of which only the master is
  * used; independent=1 says that they have nothing to do with each other.
  *
- * Percent escapes are decoded in user, password and parameters. What this version cannot do (rediss, cluster) is
+ * Percent escapes are decoded in user, password and parameters. What this version cannot do (cluster) is
  * refused by name. An error never repeats a part of the URL: it may be the password.
  *
  * Owns: its strings. */
@@ -31,6 +33,7 @@ enum {
 /* One address. */
 struct l2_url {
     bool is_unix;
+    bool tls;
     char *host;  /* or the path; an IPv6 address without its brackets */
     int port;    /* 0 with a path */
     char *user;  /* NULL: none */
@@ -48,6 +51,7 @@ struct l2_urls {
     char *master_name; /* of the group that the sentinels watch; NULL: the urls are L2 itself */
     char *master_user; /* for L2 behind sentinels; NULL: none */
     char *master_pass;
+    bool master_tls;
 };
 
 /* INVALID: `error` says what was expected. A database other than 0 is refused: clients choose theirs by SELECT.
@@ -55,6 +59,7 @@ struct l2_urls {
 enum status l2_urls_parse(struct slice text, struct l2_urls *ret_urls,
                           char error[L2_URL_ERROR_MAX]) MUST_USE;
 void l2_urls_done(struct l2_urls *urls);
+bool l2_urls_use_tls(struct slice text); /* any of them, of a text that can be parsed; "" too */
 /* The text of the option with every password hidden, for whoever looks at settings. */
 enum status l2_urls_append_masked(struct buf *out, struct slice text) MUST_USE;
 /* "host:port" or the path, for messages; never the user or the password. */

@@ -274,7 +274,7 @@ def test_a_bad_file_is_refused_with_file_and_line(tmp_path, text, line, word):
 
 
 @own
-@pytest.mark.parametrize("words", [["--nosuch", "1"], ["--maxclients", "many"], ["--maxclients"], ["--l2", "rediss://h:1"],
+@pytest.mark.parametrize("words", [["--nosuch", "1"], ["--maxclients", "many"], ["--maxclients"], ["--l2", "rediss+cluster://h:1"],
                                    ["--l2", "redis+sentinel://a,b"], ["--threads", "-3"], ["--unixsocketperm", "999"],
                                    ["/no/such/file.conf"], ["--listen", "127.0.0.1:99999"], ["--coherence-db", "16"]],
                          ids=" ".join)

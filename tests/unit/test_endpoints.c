@@ -184,12 +184,13 @@ static void a_choice_by_hand_stays_until_it_fails(void **state)
 static void sentinels_say_where_the_master_is(void **state)
 {
     (void)state;
-    struct l2_urls urls = parsed("redis+sentinel://u:p@s/m");
+    struct l2_urls urls = parsed("rediss+sentinel://u:p@s/m");
     struct endpoints *endpoints = opened(&urls);
     assert_null(endpoints_current(endpoints));
     assert_false(endpoints_on_failure(endpoints, "nowhere to go", 1));
     assert_true(endpoints_on_master(endpoints, SLICE_LITERAL("10.0.0.1"), 6379, 2));
     const struct l2_url *first = endpoints_current(endpoints);
+    assert_true(first->tls);
     assert_string_equal(first->user, "u");
     assert_string_equal(first->pass, "p");
     assert_false(endpoints_on_master(endpoints, SLICE_LITERAL("10.0.0.1"), 6379, 3));

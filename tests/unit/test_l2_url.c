@@ -262,12 +262,43 @@ static void a_unix_path_is_taken_whole(void **state)
     l2_url_done(&url);
 }
 
+static void tls_is_said_by_the_scheme(void **state)
+{
+    (void)state;
+    struct l2_url url = parsed("rediss://u:p@[::1]:7000");
+    assert_true(url.tls);
+    assert_string_equal(url.host, "::1");
+    assert_string_equal(url.pass, "p");
+    struct l2_url copy;
+    assert_int_equal(l2_url_copy(&url, &copy), OK);
+    assert_true(copy.tls);
+    l2_url_done(&copy);
+    l2_url_done(&url);
+    struct l2_urls urls = all_parsed("redis://:a,b@a,rediss://b:2,unix:///c");
+    assert_false(urls.urls[0].tls);
+    assert_true(urls.urls[1].tls);
+    assert_int_equal(urls.urls[1].port, 2);
+    assert_false(urls.urls[2].tls);
+    l2_urls_done(&urls);
+    urls = all_parsed("rediss+sentinel://u:p@a,b:1/m");
+    assert_int_equal(urls.count, 2);
+    assert_true(urls.master_tls && urls.urls[0].tls && urls.urls[1].tls);
+    assert_string_equal(urls.master_name, "m");
+    l2_urls_done(&urls);
+    urls = all_parsed("redis+sentinel://a,b/m");
+    assert_false(urls.master_tls || urls.urls[0].tls || urls.urls[1].tls);
+    l2_urls_done(&urls);
+    assert_true(l2_urls_use_tls(SLICE_LITERAL("redis://a,rediss://b")));
+    assert_true(l2_urls_use_tls(SLICE_LITERAL("rediss+sentinel://a/m")));
+    assert_false(l2_urls_use_tls(SLICE_LITERAL("redis://a,unix:///b")));
+    assert_false(l2_urls_use_tls(SLICE_LITERAL("")));
+}
+
 static void what_this_version_cannot_do_is_refused_by_name(void **state)
 {
     (void)state;
-    refused("rediss://h:1", "rediss:// is not supported by this version");
     refused("redis+cluster://a,b", "redis+cluster:// is not supported by this version");
-    refused("redis://a,rediss://b", "rediss:// is not supported by this version");
+    refused("redis://a,rediss+cluster://b", "rediss+cluster:// is not supported by this version");
     refused("redis://a:1,b:2", "write each endpoint in full");
     refused("redis://a:1,", "write each endpoint in full");
 }
@@ -327,7 +358,7 @@ static void an_error_never_repeats_the_password(void **state)
     (void)state;
     static const char *const urls[] = {"redis://u:hunter2@",      "redis://u:hunter2@h:99999",
                                        "redis://u:hunter2@h/7",   "redis://u:hunter2%zz@h",
-                                       "rediss://u:hunter2@h",    "unix://u:hunter2@/s?x=1",
+                                       "rediss://u:hunter2@h/7",  "unix://u:hunter2@/s?x=1",
                                        "redis://u:hunter2@h,i:1", "bad://u:hunter2@h",
                                        "redis://a?hunter2=1",     "redis+sentinel://u:hunter2@h"};
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
@@ -348,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_password_without_a_user_is_the_default_users),
         cmocka_unit_test(a_password_may_hold_raw_at_signs_and_colons),
         cmocka_unit_test(a_unix_path_is_taken_whole),
+        cmocka_unit_test(tls_is_said_by_the_scheme),
         cmocka_unit_test(what_this_version_cannot_do_is_refused_by_name),
         cmocka_unit_test(other_databases_than_0_are_refused),
         cmocka_unit_test(malformed_urls_say_what_was_expected),

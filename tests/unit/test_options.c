@@ -609,8 +609,7 @@ static void what_l2_cannot_be_yet_is_refused_by_name(void **state)
     (void)state;
     check_value("--l2", "unix:///a,b", "l2", "unix:///a,b");
     check_value("--l2", "", "l2", "");
-    check_flag_error("--l2", "rediss://h:1",
-                     "flag --l2: rediss:// is not supported by this version");
+    check_value("--l2", "rediss://:secret@h:1", "l2", "rediss://:********@h:1");
     check_value("--l2", "redis+sentinel://a,b/m", "l2", "redis+sentinel://a,b/m");
     check_value("--l2", "redis://:a,b@h:1,redis://i:2", "l2", "redis://:********@h:1,redis://i:2");
     check_flag_error("--l2", "redis+cluster://a",
@@ -618,8 +617,8 @@ static void what_l2_cannot_be_yet_is_refused_by_name(void **state)
     check_flag_error("--l2", "redis://h:1?a=b",
                      "flag --l2: the parameters are priority, independent");
     check_flag_error("--l2", "http://h",
-                     "flag --l2: expected redis://[user[:pass]@]host[:port], unix:///path or "
-                     "redis+sentinel://host,host/name");
+                     "flag --l2: expected redis://[user[:pass]@]host[:port] (rediss:// by TLS), "
+                     "unix:///path or redis+sentinel://host,host/name");
 }
 
 static void addresses_are_host_and_port(void **state)
@@ -649,6 +648,37 @@ static void addresses_are_walked_one_by_one(void **state)
     assert_true(slice_is(address.host, "b::c"));
     assert_int_equal(address.port, 65535);
     assert_int_equal(options_next_address(&rest, &address), MISS);
+    rest = SLICE_LITERAL("tls://[::1]:2 a:1");
+    assert_int_equal(options_next_address(&rest, &address), OK);
+    assert_true(address.tls);
+    assert_true(slice_is(address.host, "::1"));
+    assert_int_equal(options_next_address(&rest, &address), OK);
+    assert_false(address.tls);
+}
+
+static void tls_needs_its_papers(void **state)
+{
+    (void)state;
+    check_flag_error("--listen", "tls://127.0.0.1:1",
+                     "flag --listen: tls:// needs a certificate: set tls-cert-file and "
+                     "tls-key-file");
+    check_flag_error("--listen", "tls://0.0.0.0:1",
+                     "flag --listen: listen goes beyond loopback without a password: set "
+                     "requirepass, or protected-mode = no");
+    check_flag_error("--listen", "ssl://127.0.0.1:1",
+                     "flag --listen: argument must be HOST:PORT, an IPv6 host in brackets");
+    check_flag_error("--admin", "tls://127.0.0.1:1",
+                     "flag --admin: argument must be one HOST:PORT");
+    check_flag_error("--tls-key-file", "x",
+                     "default of 'tls-cert-file': a certificate and its key go together: one of "
+                     "the two files is not set");
+    check_flag_error("--tls-protocols", "TLSv1.1",
+                     "flag --tls-protocols: argument must be TLSv1.2, TLSv1.3 or both: older ones "
+                     "are not spoken");
+    check_flag_error("--tls-auth-clients", "maybe",
+                     "flag --tls-auth-clients: argument(s) must be one of the following: no, yes, "
+                     "optional");
+    check_value("--tls-auth-clients", "OPTIONAL", "tls-auth-clients", "optional");
 }
 
 static void listening_beyond_loopback_without_a_password_is_refused(void **state)
@@ -878,6 +908,7 @@ int main(void)
         cmocka_unit_test(what_l2_cannot_be_yet_is_refused_by_name),
         cmocka_unit_test(addresses_are_host_and_port),
         cmocka_unit_test(addresses_are_walked_one_by_one),
+        cmocka_unit_test(tls_needs_its_papers),
         cmocka_unit_test(listening_beyond_loopback_without_a_password_is_refused),
         cmocka_unit_test(values_that_no_file_could_hold_are_refused),
         cmocka_unit_test(printed_options_load_again_and_are_the_same),

@@ -305,6 +305,34 @@ static void test_values_take_no_chunk_each(void **state)
 }
 
 /* Against a plain copy of all bytes, by seed. */
+/* As it is taken for TLS: from where it lies if it lies together, else from the room. */
+static void test_what_is_next_can_be_looked_at(void **state)
+{
+    struct scene *s = *state;
+    char room[OUT_CHUNK_SIZE];
+    append(s, "$100000\r\n");
+    attach(s, 'a');
+    append(s, "\r\n");
+    append(s, "+OK\r\n");
+    struct slice next = out_peek(&s->out, 5, room);
+    assert_int_equal(next.size, 5);
+    assert_ptr_not_equal(next.data, room);
+    size_t taken = 0;
+    unsigned copied = 0;
+    while (s->out.size > 0) {
+        next = out_peek(&s->out, sizeof(room), room);
+        assert_true(next.size > 0 && next.size <= sizeof(room));
+        assert_memory_equal(next.data, s->told + taken, next.size);
+        copied += next.data == room;
+        taken += next.size;
+        out_take(&s->out, next.size);
+    }
+    assert_int_equal(taken, s->told_size);
+    assert_int_equal(copied,
+                     2); /* where text meets the value; between, it is the value's own memory */
+    assert_int_equal(s->pool.held, 0);
+}
+
 static void test_random_answers_come_whole(void **state)
 {
     struct scene *s = *state;
@@ -373,6 +401,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_references_are_released_wherever_it_ends, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_values_take_no_chunk_each, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_next_can_be_looked_at, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_answers_come_whole, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
