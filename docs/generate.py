@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIELD = r'"((?:[^"\\]|\\.)*)"'
 
 ROADS = {"ROAD_NODE": "the node", "ROAD_READ": "L1, filled from L2", "ROAD_L2": "L2, as written",
-         "ROAD_LATER": "not in this version", "ROAD_NEVER": "refused"}
+         "ROAD_LINE": "L2, on a connection of its own", "ROAD_LATER": "not in this version", "ROAD_NEVER": "refused"}
 
 
 def text(match):

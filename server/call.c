@@ -104,7 +104,9 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
         call->command->run != NULL ? call->command : NULL; /* one that only L2 knows is not kept */
     answer->silent = call->reply == &call->worker->sink;
     answer->began_ns = clock_monotonic_ns();
-    if (atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed) >= 0 &&
+    answer->blocks = call->blocking != NULL;
+    if (!answer->blocks &&
+        atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed) >= 0 &&
         slowlog_words(&answer->words, call->argv, call->argc) != OK) {
         buf_done(&answer->words);
     }

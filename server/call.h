@@ -22,7 +22,9 @@
 #include "tiers/base/list.h"
 #include "tiers/namespace.h"
 
+struct blocking;
 struct conn;
+struct line;
 struct node;
 struct worker;
 
@@ -37,9 +39,12 @@ struct call {
     struct slice raw;             /* the request as the client sent it; empty when it came inline */
     uint64_t first_hash;          /* of the first key, already prefetched; valid if first_home is */
     struct namespace *first_home; /* its namespace; NULL: not looked at yet */
+    struct line *line; /* tiers/line.h, over which L2 is asked; NULL: the worker's shared link */
+    struct blocking *blocking; /* blocking.h; NULL: it does not */
     struct item
         *body; /* a value that lies in an item of its own already (body.h), and in argv; or NULL */
     bool deferred;  /* set by call_defer */
+    bool held;      /* not run: its connection holds, and it is tried again */
     uint8_t db;     /* selected database */
     int64_t now_ms; /* clock.h, read once per batch */
     struct reply *reply;
@@ -71,6 +76,7 @@ struct answer {
     bool arrived; /* its bytes are here, and counted as `size` */
     bool landed;
     bool silent; /* CLIENT REPLY OFF or SKIP: counted, not sent */
+    bool blocks; /* its time is what its client wished, not how long it took */
     size_t size;
     uint64_t began_ns; /* for the slow log */
     struct buf words;  /* the arguments, for the slow log (slowlog_words) */

@@ -195,6 +195,8 @@ void cmd_client_help(struct call *call)
         "    Say which client library this is.",
         "SETNAME <name>",
         "    Assign the name <name> to the current connection.",
+        "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+        "    Let a client go that waits in a blocking command, as if its time were over, or with an error.",
         "UNPAUSE",
         "    End the current pause.",
     };

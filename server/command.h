@@ -23,6 +23,7 @@ enum road {
     ROAD_NODE, /* the node itself */
     ROAD_READ, /* the handler, which reads through the tiers (tiers_get) */
     ROAD_L2, /* L2: the client's own bytes are relayed; keys of a write end in L1 when sent and when answered */
+    ROAD_LINE,  /* L2, on a connection of its client's own (blocking.h) */
     ROAD_LATER, /* nobody in this version: a clear error */
     ROAD_NEVER, /* refused with Redis' own text, by the handler */
 };

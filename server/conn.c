@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "server/auth.h"
+#include "server/blocking.h"
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
 #include "server/node.h"
@@ -85,6 +86,10 @@ static void conn_on_poll(uv_poll_t *poll, int status, int events)
     if (status <
         0) { /* the socket has an error: a reset is seen at once, whatever else the connection waits for */
         conn_close(conn);
+        return;
+    }
+    if ((events & UV_DISCONNECT) != 0 && conn->blocking != NULL) {
+        conn_close(conn); /* Redis, too, does not wait for what a blocked client may still read */
         return;
     }
     if (events & UV_WRITABLE) {
@@ -185,6 +190,9 @@ void conn_close(struct conn *conn)
             out_done(&answer->reply.out); /* it may be kept for long */
         }
     }
+    if (conn->blocking != NULL) {
+        blocking_leave(conn->blocking);
+    }
     out_done(&conn->reply.out);
     if (conn->tls != NULL) {
         conn_tls_close(conn);
@@ -224,6 +232,9 @@ static void conn_watch(struct conn *conn)
     int events = 0;
     if (conn->state == CONN_OPEN && conn->holds == 0) {
         events |= UV_READABLE;
+    }
+    if (conn->blocking != NULL) {
+        events |= UV_DISCONNECT;
     }
     if (conn->send_blocked) {
         events |= UV_WRITABLE;

@@ -44,6 +44,7 @@ enum conn_hold {
     HOLD_PAUSE = 8,  /* CLIENT PAUSE */
     HOLD_ALONE =
         16, /* CLIENT LIST and KILL, DEBUG SLEEP: the next call begins when they have ended */
+    HOLD_BLOCKED = 32, /* one waits in L2 for as long as it likes (blocking.h) */
 };
 
 enum reply_mode {
@@ -110,6 +111,7 @@ struct conn {
     size_t kept;                  /* bytes of the answers in the queue that are here */
     struct asked asked;           /* keys of the reads that wait */
     int64_t output_high_since_ms; /* 0: below LIMIT_OUTPUT_PAUSE */
+    struct blocking *blocking;    /* with HOLD_BLOCKED; else NULL */
 };
 
 /* Takes the socket over, and the stream of its TLS; NULL: it is plain. NULL: no memory, the socket is closed. */

@@ -16,7 +16,20 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
     if ((conn->events & UV_WRITABLE) != 0) {
         events[n++] = 'w';
     }
-    bool is_unix = strchr(session->local, '/') != NULL;
+    char flags[8] = {0};
+    n = 0;
+    if (conn->blocking != NULL) {
+        flags[n++] = 'b';
+    }
+    if (strchr(session->local, '/') != NULL) {
+        flags[n++] = 'U';
+    }
+    if (session->no_evict) {
+        flags[n++] = 'e';
+    }
+    if (n == 0) {
+        flags[n] = 'N';
+    }
     size_t queued = conn->in.capacity - conn->in.size;
     return buf_printf(
         line,
@@ -26,11 +39,8 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         (unsigned long long)session->id, session->peer, session->local, conn->fd,
         (int)session->name.size, session->name.size == 0 ? "" : session->name.data,
         (long long)(now_ms - session->created_at_ms) / 1000,
-        (long long)(now_ms - session->active_at_ms) / 1000,
-        is_unix             ? "U"
-        : session->no_evict ? "e"
-                            : "N",
-        session->db, conn->in.size + conn->body.got, queued, conn->answer_count, waiting,
+        (long long)(now_ms - session->active_at_ms) / 1000, flags, session->db,
+        conn->in.size + conn->body.got, queued, conn->answer_count, waiting,
         sizeof(*conn) + conn->in.capacity + conn->body.size + waiting, events,
         session->last_command == NULL ? "NULL" : session->last_command->full_name, session->proto);
 }

@@ -2,6 +2,7 @@
 #include "server/dispatch.h"
 
 #include "protocol/check.h"
+#include "server/blocking.h"
 #include "server/commands.h"
 #include "server/latency.h"
 #include "server/node.h"
@@ -133,35 +134,27 @@ static bool arity_fits(const struct command *command, uint32_t argc)
                                : argc >= (uint32_t)-command->arity;
 }
 
-/* XREAD and XREADGROUP block only when they say so. */
-static bool call_blocks(const struct call *call)
-{
-    for (uint32_t i = 1; i < call->argc; i++) {
-        if (slice_is_nocase(call->argv[i], "block")) {
-            return true;
-        }
-        if (slice_is_nocase(call->argv[i], "streams")) {
-            return false;
-        }
-    }
-    return false;
-}
-
 /* A command that only L2 knows, as a command of ours. */
 static struct command command_of_l2(const struct l2_command *l2, const struct call *call)
 {
-    const bool waits = l2->blocking && (l2->name[0] != 'x' || call_blocks(call));
-    return (struct command){
+    const bool may_read = !l2->module && l2->name[0] == 'x';
+    const bool waits = l2->blocking && (!may_read || blocking_asks(call));
+    struct command command = {
         .name = l2->name,
         .full_name = l2->name,
         .arity = l2->arity,
         .flags = (l2->readonly ? COMMAND_READONLY : COMMAND_WRITE) |
-                 (l2->movable_keys ? COMMAND_MOVABLE_KEYS : 0) | (l2->module ? COMMAND_MODULE : 0),
+                 (l2->movable_keys ? COMMAND_MOVABLE_KEYS : 0) | (l2->module ? COMMAND_MODULE : 0) |
+                 (waits ? COMMAND_BLOCKING : 0),
         .first_key = l2->first_key,
         .last_key = l2->last_key,
         .key_step = l2->key_step,
-        .road = waits || l2->pubsub ? ROAD_LATER : ROAD_L2,
+        .road = l2->pubsub ? ROAD_LATER : ROAD_L2,
     };
+    if (waits || blocking_is_wait(&command)) {
+        command.road = ROAD_LINE;
+    }
+    return command;
 }
 
 /* Not in our table. With an L2 its COMMAND decides. A browser that was talked into sending a form here is hung up on
@@ -283,6 +276,11 @@ static void dispatch_run(struct call *call)
     const struct command *command = call->command;
     if (command->road == ROAD_LATER) {
         cmd_later(call);
+    } else if (command->road == ROAD_LINE && call->conn->answer_count > 0) {
+        conn_hold(call->conn, HOLD_ORDER); /* another link than the calls before it took */
+        call->held = true;
+    } else if (command->road == ROAD_LINE) {
+        blocking_call(call);
     } else if (command->run == NULL ||
                (call->node->tiers != NULL &&
                 (command->road == ROAD_L2 ||
@@ -388,7 +386,9 @@ void dispatch_on_landed(struct answer *answer)
     if (answer->reply.failed) {
         metrics_count(answer->worker->metrics, M_ERRORS);
     }
-    note_if_slow(answer->worker->node, nsec, buf_slice(&answer->words), answer->conn);
+    if (!answer->blocks) {
+        note_if_slow(answer->worker->node, nsec, buf_slice(&answer->words), answer->conn);
+    }
 }
 
 /* A call that is timed by itself: one that may take long, as the end of a large value that it replaces does, or any while the
@@ -465,6 +465,9 @@ bool dispatch_request(struct worker *worker, struct request *request)
     bool timed = call_is_timed(worker->node, request);
     uint64_t began_ns = timed ? clock_monotonic_ns() : 0;
     dispatch_call(&call);
+    if (call.held) {
+        return false;
+    }
     uint64_t nsec = timed ? clock_monotonic_ns() - began_ns : 0;
     worker->timed_ns += nsec;
     dispatch_count(&call, request, nsec);

@@ -83,7 +83,7 @@ static void info_clients(struct info *info)
     info_line(info, "maxclients:%" PRId64, atomic_load(&info->node->live.maxclients));
     info_line(info, "client_recent_max_input_buffer:0");
     info_line(info, "client_recent_max_output_buffer:0");
-    info_line(info, "blocked_clients:0");
+    info_line(info, "blocked_clients:%" PRIu64, atomic_load(&info->node->conns_blocked));
     info_line(info, "tracking_clients:0");
     info_line(info, "clients_in_timeout_table:0");
 }

@@ -67,9 +67,10 @@ struct node {
     struct sampler *sampler;       /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;
-    _Atomic uint64_t tls_open; /* of these, by TLS */
-    _Atomic size_t bodies;     /* bytes of values on their way into their items (body.h) */
-    _Atomic bool failed;       /* node_fail */
+    _Atomic uint64_t tls_open;      /* of these, by TLS */
+    _Atomic uint64_t conns_blocked; /* blocking.h */
+    _Atomic size_t bodies;          /* bytes of values on their way into their items (body.h) */
+    _Atomic bool failed;            /* node_fail */
 };
 
 enum {

@@ -3,6 +3,7 @@
 
 #include "protocol/resp_write.h"
 #include "server/barrier.h"
+#include "server/blocking.h"
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/errorstats.h"
@@ -19,6 +20,7 @@
 struct relay {
     struct tiers_relay tiers;
     struct answer *answer;
+    struct blocking *blocking;       /* NULL: it does not, or no more */
     bool owes;                       /* a barrier */
     bool kept;                       /* the answer has the reply already */
     char error[ERRORSTATS_WORD_MAX]; /* of a reply that is kept: counted when it is told */
@@ -145,6 +147,9 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     struct answer *answer = relay->answer;
+    if (relay->blocking != NULL) {
+        blocking_end(relay->blocking);
+    }
     if (!relay->kept) {
         relay_answer(answer, tiers, status, bytes);
     } else if (status != OK) {
@@ -215,7 +220,7 @@ static enum status hiding_request(const struct call *call, const char *script, s
 
 static bool relay_writes(const struct command *command)
 {
-    return (command->flags & COMMAND_READONLY) == 0;
+    return (command->flags & COMMAND_READONLY) == 0 && !blocking_is_wait(command);
 }
 
 /* EVAL script n key ... and its kin, which L2's table says have movable keys. */
@@ -302,7 +307,7 @@ static uint16_t relay_ends(const struct call *call)
 static bool relay_owes(const struct call *call)
 {
     const struct command *command = call->command;
-    if (relay_ends(call) != 0) {
+    if (relay_ends(call) != 0 || blocking_is_wait(command)) {
         return false;
     }
     if ((command->flags & COMMAND_MOVABLE_KEYS) == 0) {
@@ -370,6 +375,9 @@ static struct relay *relay_new(const struct call *call)
                                       .on_reply = relay_on_reply,
                                       .keys = relay->keys,
                                       .ends_dbs = relay_ends(call),
+                                      .line = call->line,
+                                      .parts = blocking_is_wait(call->command),
+                                      .blocks = call->blocking != NULL,
                                       .writes = relay_writes(call->command),
                                       .keys_unknown = relay_owes(call) || left_out,
                                       .runs_code = is_script(call->command) ||
@@ -378,6 +386,7 @@ static struct relay *relay_new(const struct call *call)
                                       .patient = count > 1 || call->command->run == NULL ||
                                                  call->command->first_key == 0,
                                       .db = call->db},
+                            .blocking = call->blocking,
                             .owes = relay_owes(call),
                             .place = {.on_passed = relay_on_passed}};
     char *bytes = (char *)&relay->keys[count];
@@ -393,6 +402,34 @@ static struct relay *relay_new(const struct call *call)
     return relay;
 }
 
+/* WAIT, as it must be said on a line (blocking.h). */
+static enum status wait_request(const struct call *call, struct buf *out)
+{
+    const struct slice ping[] = {SLICE_LITERAL("PING")};
+    const enum status status = resp_append_request(out, 1, ping);
+    return status != OK ? status : resp_append_request(out, call->argc, call->argv);
+}
+
+/* What L2 is sent: the client's own bytes, or others, which are made. */
+static enum status relay_request(const struct call *call, struct buf *made, struct slice *ret_bytes)
+{
+    enum status status = OK;
+    const char *script = hiding_script(call);
+    const uint16_t swapped = call->command->run == cmd_swapdb ? swapped_dbs(call) : 0;
+    if (swapped != 0) {
+        const struct frame_flush flush = {.kind = FRAME_FLUSH_DROP, .dbs = swapped};
+        status = tiers_write_announced(call->worker->window, &flush, call->argv, call->argc, made);
+    } else if (script != NULL) {
+        status = hiding_request(call, script, made);
+    } else if (blocking_is_wait(call->command)) {
+        status = wait_request(call, made);
+    } else if (call->raw.size == 0) { /* it came inline */
+        status = resp_append_request(made, call->argc, call->argv);
+    }
+    *ret_bytes = made->size > 0 ? buf_slice(made) : call->raw;
+    return status;
+}
+
 void relay_call(struct call *call)
 {
     if (is_script_kill(call)) {
@@ -400,21 +437,8 @@ void relay_call(struct call *call)
         return;
     }
     struct buf made = {0};
-    struct slice bytes = call->raw;
-    enum status status = OK;
-    const char *script = hiding_script(call);
-    const uint16_t swapped = call->command->run == cmd_swapdb ? swapped_dbs(call) : 0;
-    if (swapped != 0) {
-        const struct frame_flush flush = {.kind = FRAME_FLUSH_DROP, .dbs = swapped};
-        status = tiers_write_announced(call->worker->window, &flush, call->argv, call->argc, &made);
-        bytes = buf_slice(&made);
-    } else if (script != NULL) {
-        status = hiding_request(call, script, &made);
-        bytes = buf_slice(&made);
-    } else if (bytes.size == 0) { /* it came inline */
-        status = resp_append_request(&made, call->argc, call->argv);
-        bytes = buf_slice(&made);
-    }
+    struct slice bytes;
+    enum status status = relay_request(call, &made, &bytes);
     struct relay *relay = status == OK ? relay_new(call) : NULL;
     if (relay == NULL) {
         buf_done(&made);
