@@ -37,6 +37,8 @@
 #define LIMIT_HANDSHAKE_MS    5000       /* a client has so long for TLS' handshake */
 #define LIMIT_HANDSHAKES \
     1024u /* ... and so many may be under way on one worker: 50 MB at the worst (a record and a message each) */
+#define LIMIT_SUBSCRIBED_SHARE \
+    4u /* of the memory may be names that clients listen to, and who does; beyond L1's own */
 #define LIMIT_PUSH_CLOSE \
     (32ull << 20) /* unread bytes of one that listens: as Redis, pubsub 32mb ... */
 #define LIMIT_PUSH_HIGH (8ull << 20) /* ... 8mb for LIMIT_OUTPUT_PAUSE_MS */

@@ -5,6 +5,7 @@
 #include "server/conn.h"
 #include "server/mailbox.h"
 #include "server/node.h"
+#include "server/pubsub.h"
 #include "server/worker.h"
 
 #include <stdlib.h>
@@ -13,15 +14,16 @@
 enum client_type {
     TYPE_ANY,
     TYPE_NORMAL,
+    TYPE_PUBSUB,
     TYPE_OTHER
 };
 
-/* false: no such type. All clients of a node are normal ones; the other names are known, and match nobody. */
+/* false: no such type. A node has no replicas and no master; these names are known, and match nobody. */
 static bool type_parse(struct slice text, enum client_type *ret_type)
 {
-    static const char *const others[] = {"master", "replica", "slave", "pubsub"};
-    if (slice_is_nocase(text, "normal")) {
-        *ret_type = TYPE_NORMAL;
+    static const char *const others[] = {"master", "replica", "slave"};
+    if (slice_is_nocase(text, "normal") || slice_is_nocase(text, "pubsub")) {
+        *ret_type = slice_is_nocase(text, "normal") ? TYPE_NORMAL : TYPE_PUBSUB;
         return true;
     }
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
@@ -31,6 +33,11 @@ static bool type_parse(struct slice text, enum client_type *ret_type)
         }
     }
     return false;
+}
+
+static bool type_fits(enum client_type type, const struct conn *conn)
+{
+    return type == TYPE_ANY || type == (pubsub_is_subscribed(conn) ? TYPE_PUBSUB : TYPE_NORMAL);
 }
 
 static void reply_about(struct call *call, const char *what, struct slice text)
@@ -75,7 +82,7 @@ static uint64_t list_id(const struct client_list *list, size_t i)
 
 static bool list_wants(const struct client_list *list, const struct conn *conn)
 {
-    if (list->type == TYPE_OTHER || conn->state == CONN_CLOSED) {
+    if (!type_fits(list->type, conn) || conn->state == CONN_CLOSED) {
         return false;
     }
     size_t count = list->ids.size / sizeof(uint64_t);
@@ -236,7 +243,7 @@ static void kill_free(struct client_kill *kill)
 static bool kill_wants(const struct client_kill *kill, const struct conn *conn, int64_t now_ms)
 {
     const struct session *session = &conn->session;
-    return conn->state == CONN_OPEN && kill->type != TYPE_OTHER &&
+    return conn->state == CONN_OPEN && type_fits(kill->type, conn) &&
            (kill->id == 0 || kill->id == session->id) &&
            (kill->address.size == 0 || slice_is(buf_slice(&kill->address), session->peer)) &&
            (kill->local_address.size == 0 ||

@@ -7,6 +7,7 @@
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/node.h"
+#include "server/pubsub.h"
 #include "server/version.h"
 #include "server/worker.h"
 
@@ -17,6 +18,11 @@ void cmd_ping(struct call *call)
 {
     if (call->argc > 2) {
         reply_wrong_arity(call->reply, "ping");
+    } else if (call->conn->listens && call->conn->session.proto == 2 &&
+               pubsub_is_subscribed(call->conn)) {
+        reply_array(call->reply, 2);
+        reply_bulk_text(call->reply, "pong");
+        reply_bulk(call->reply, call->argc == 2 ? call->argv[1] : SLICE_LITERAL(""));
     } else if (call->argc == 2) {
         reply_bulk(call->reply, call->argv[1]);
     } else {

@@ -53,6 +53,8 @@ enum {
         1u << 19, /* not shown: runs when all calls before it on its connection are answered */
     COMMAND_OWN = 1u << 20,    /* not shown: L2 has no such command, so a read cannot be relayed */
     COMMAND_MODULE = 1u << 21, /* not shown: of a module that L2 has loaded */
+    COMMAND_SUBSCRIBER = 1u << 23, /* not shown: what a subscribed RESP2 client may send */
+    COMMAND_PAUSED = 1u << 24, /* not shown: CLIENT PAUSE WRITE holds it, though it writes no key */
     COMMAND_BRIEF = 1u << 22,  /* not shown: as fast as a FAST one while its request is small */
 };
 

@@ -7,6 +7,7 @@
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
 #include "server/node.h"
+#include "server/pubsub.h"
 #include "server/worker.h"
 
 #include <arpa/inet.h>
@@ -197,6 +198,7 @@ void conn_close(struct conn *conn)
     if (conn->tls != NULL) {
         conn_tls_close(conn);
     }
+    pubsub_forget(conn);
     uv_close((uv_handle_t *)&conn->poll,
              conn_on_closed); /* before close: libuv still names the descriptor to epoll */
     (void)close(conn->fd);
@@ -221,6 +223,7 @@ void conn_reset_session(struct conn *conn)
     session->no_evict = false;
     session->reply_mode = REPLY_ON;
     session->name.size = 0;
+    pubsub_forget(conn);
     conn->reply.proto = 2;
 }
 

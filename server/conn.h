@@ -30,6 +30,8 @@
 
 #include <uv.h>
 
+struct subscriber;
+
 enum conn_state {
     CONN_OPEN,
     CONN_FLUSHING,
@@ -106,12 +108,13 @@ struct conn {
     unsigned writes_waiting;
     unsigned foreign_waiting;
     unsigned reads_waiting;
-    unsigned coming;              /* answers whose bytes are not here yet */
-    size_t likely;                /* what one of them may take */
-    size_t kept;                  /* bytes of the answers in the queue that are here */
-    struct asked asked;           /* keys of the reads that wait */
-    int64_t output_high_since_ms; /* 0: below LIMIT_OUTPUT_PAUSE */
-    struct blocking *blocking;    /* with HOLD_BLOCKED; else NULL */
+    unsigned coming;               /* answers whose bytes are not here yet */
+    size_t likely;                 /* what one of them may take */
+    size_t kept;                   /* bytes of the answers in the queue that are here */
+    struct asked asked;            /* keys of the reads that wait */
+    struct subscriber *subscriber; /* from its first SUBSCRIBE on (pubsub.h) */
+    int64_t output_high_since_ms;  /* 0: below LIMIT_OUTPUT_PAUSE */
+    struct blocking *blocking;     /* with HOLD_BLOCKED; else NULL */
 };
 
 /* Takes the socket over, and the stream of its TLS; NULL: it is plain. NULL: no memory, the socket is closed. */

@@ -1,8 +1,33 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* conn_describe.c -- a connection as a line of CLIENT LIST, field by field as Redis 7.0 prints it. */
 #include "server/conn.h"
+#include "server/pubsub.h"
 
 #include <string.h>
+
+enum {
+    FLAGS_MAX = 16
+};
+
+static void add_flag(char flags[FLAGS_MAX], bool is, char flag)
+{
+    const size_t size = strlen(flags);
+    if (is) {
+        flags[size] = flag;
+        flags[size + 1] = '\0';
+    }
+}
+
+/* In Redis' order. */
+static void conn_flags(const struct conn *conn, char flags[FLAGS_MAX])
+{
+    flags[0] = '\0';
+    add_flag(flags, pubsub_is_subscribed(conn), 'P');
+    add_flag(flags, conn->blocking != NULL, 'b');
+    add_flag(flags, strchr(conn->session.local, '/') != NULL, 'U');
+    add_flag(flags, conn->session.no_evict, 'e');
+    add_flag(flags, flags[0] == '\0', 'N');
+}
 
 enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *line)
 {
@@ -16,31 +41,21 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
     if ((conn->events & UV_WRITABLE) != 0) {
         events[n++] = 'w';
     }
-    char flags[8] = {0};
-    n = 0;
-    if (conn->blocking != NULL) {
-        flags[n++] = 'b';
-    }
-    if (strchr(session->local, '/') != NULL) {
-        flags[n++] = 'U';
-    }
-    if (session->no_evict) {
-        flags[n++] = 'e';
-    }
-    if (n == 0) {
-        flags[n] = 'N';
-    }
+    char flags[FLAGS_MAX];
+    conn_flags(conn, flags);
     size_t queued = conn->in.capacity - conn->in.size;
     return buf_printf(
         line,
-        "id=%llu addr=%s laddr=%s fd=%d name=%.*s age=%lld idle=%lld flags=%s db=%u sub=0 psub=0 ssub=0 multi=-1 "
+        "id=%llu addr=%s laddr=%s fd=%d name=%.*s age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u multi=-1 "
         "qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%u omem=%zu tot-mem=%zu events=%s cmd=%s "
         "user=default redir=-1 resp=%u",
         (unsigned long long)session->id, session->peer, session->local, conn->fd,
         (int)session->name.size, session->name.size == 0 ? "" : session->name.data,
         (long long)(now_ms - session->created_at_ms) / 1000,
         (long long)(now_ms - session->active_at_ms) / 1000, flags, session->db,
-        conn->in.size + conn->body.got, queued, conn->answer_count, waiting,
-        sizeof(*conn) + conn->in.capacity + conn->body.size + waiting, events,
-        session->last_command == NULL ? "NULL" : session->last_command->full_name, session->proto);
+        pubsub_count(conn, CHANNEL_NAMED), pubsub_count(conn, CHANNEL_PATTERN),
+        pubsub_count(conn, CHANNEL_SHARD), conn->in.size + conn->body.got, queued,
+        conn->answer_count, waiting, sizeof(*conn) + conn->in.capacity + conn->body.size + waiting,
+        events, session->last_command == NULL ? "NULL" : session->last_command->full_name,
+        session->proto);
 }

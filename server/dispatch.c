@@ -6,6 +6,7 @@
 #include "server/commands.h"
 #include "server/latency.h"
 #include "server/node.h"
+#include "server/pubsub.h"
 #include "server/relay.h"
 #include "server/slowlog.h"
 #include "server/worker.h"
@@ -230,12 +231,12 @@ static bool dispatch_admits(struct call *call)
         reply_error(call->reply, noauth);
         return false;
     }
-    return true;
+    return !(call->conn->listens && pubsub_refuses(call));
 }
 
 static bool call_writes(const struct call *call)
 {
-    return call->command == NULL || (call->command->flags & COMMAND_WRITE) != 0;
+    return call->command == NULL || (call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0;
 }
 
 /* CLIENT PAUSE, memory (conn.h), and COMPATIBILITY rule 1: what may not overtake the calls that wait holds its

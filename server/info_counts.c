@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The sections of INFO that count: stats, commandstats, errorstats, keyspace. */
+#include "server/channel_index.h"
 #include "server/command.h"
 #include "server/errorstats.h"
 #include "server/info.h"
@@ -9,27 +10,27 @@
 
 #include <inttypes.h>
 
-/* What a node has not, from pubsub to the end of the section. */
+static void info_pubsub(struct info *info)
+{
+    static const char *const names[CHANNEL_KINDS] = {"pubsub_channels", "pubsub_patterns",
+                                                     "pubsubshard_channels"};
+    for (int kind = 0; kind < CHANNEL_KINDS; kind++) {
+        info_line(info, "%s:%zu", names[kind],
+                  channel_index_count(info->node->channel_index, (enum channel_kind)kind));
+    }
+}
+
+/* What a node has not, to the end of the section. */
 static void info_stats_rest(struct info *info)
 {
     static const char *const zeros[] = {
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
-        "latest_fork_usec",
-        "total_forks",
-        "migrate_cached_sockets",
-        "slave_expires_tracked_keys",
-        "active_defrag_hits",
-        "active_defrag_misses",
-        "active_defrag_key_hits",
-        "active_defrag_key_misses",
-        "total_active_defrag_time",
-        "current_active_defrag_time",
-        "tracking_total_keys",
-        "tracking_total_items",
-        "tracking_total_prefixes",
-        "unexpected_error_replies",
+        "latest_fork_usec",         "total_forks",
+        "migrate_cached_sockets",   "slave_expires_tracked_keys",
+        "active_defrag_hits",       "active_defrag_misses",
+        "active_defrag_key_hits",   "active_defrag_key_misses",
+        "total_active_defrag_time", "current_active_defrag_time",
+        "tracking_total_keys",      "tracking_total_items",
+        "tracking_total_prefixes",  "unexpected_error_replies",
     };
     for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++) {
         info_line(info, "%s:0", zeros[i]);
@@ -67,6 +68,7 @@ void info_stats(struct info *info)
     info_line(info, "current_eviction_exceeded_time:0");
     info_line(info, "keyspace_hits:%" PRIu64, metrics[M_KEY_HITS]);
     info_line(info, "keyspace_misses:%" PRIu64, metrics[M_KEY_MISSES]);
+    info_pubsub(info);
     info_stats_rest(info);
     info_line(info, "total_error_replies:%" PRIu64, metrics[M_ERRORS]);
     info_line(info, "dump_payload_sanitizations:0");

@@ -2,6 +2,7 @@
 #include "server/node.h"
 
 #include "protocol/check.h"
+#include "server/channel_index.h"
 #include "server/control.h"
 #include "server/errorstats.h"
 #include "server/latency.h"
@@ -209,14 +210,16 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node_apply_live(node, &node->options);
     node->metrics = calloc(1, sizeof(*node->metrics));
     node->slowlog = slowlog_new();
+    node->channel_index = channel_index_new();
     node->latency = latency_new();
     node->errorstats = errorstats_new();
     node->sampler = sampler_new();
     struct namespace_spec specs[NAMESPACES_MAX];
     unsigned count = options_specs(&node->options, specs);
     node->namespaces = namespaces_new(specs, count, 0);
-    if (node->metrics == NULL || node->slowlog == NULL || node->latency == NULL ||
-        node->errorstats == NULL || node->sampler == NULL || node->namespaces == NULL) {
+    if (node->metrics == NULL || node->slowlog == NULL || node->channel_index == NULL ||
+        node->latency == NULL || node->errorstats == NULL || node->sampler == NULL ||
+        node->namespaces == NULL) {
         return NO_MEMORY;
     }
     char why[TLS_ERROR_MAX];
@@ -301,6 +304,7 @@ void node_free(struct node *node)
     errorstats_free(node->errorstats);
     latency_free(node->latency);
     slowlog_free(node->slowlog);
+    channel_index_free(node->channel_index);
     free(node->metrics);
     options_done(&node->options);
     (void)pthread_mutex_destroy(&node->options_lock);

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct channel_index;
 struct control;
 struct errorstats;
 struct latency;
@@ -63,8 +64,9 @@ struct node {
     struct metrics *metrics; /* the control loop's */
     struct slowlog *slowlog;
     struct latency *latency;
-    struct errorstats *errorstats; /* errors by first word */
-    struct sampler *sampler;       /* rates, peaks, and where CONFIG RESETSTAT set the zero */
+    struct errorstats *errorstats;       /* errors by first word */
+    struct channel_index *channel_index; /* what clients listen to */
+    struct sampler *sampler;             /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;
     _Atomic uint64_t tls_open;      /* of these, by TLS */

@@ -8,8 +8,10 @@
 #include "server/conn.h"
 #include "server/errorstats.h"
 #include "server/node.h"
+#include "server/pubsub.h"
 #include "server/script_kill.h"
 #include "server/worker.h"
+#include "tiers/bus_reply.h"
 #include "tiers/tiers.h"
 
 #include <stdio.h>
@@ -176,30 +178,50 @@ static void relay_on_passed(struct barrier_place *place)
 
 /* --- the nodes' own keys are nobody's business -------------------------------------------------------------------------- */
 
-/* Redis runs these in the database the link selected; a script answers as the command would, without terrace:* keys. */
+/* Redis runs these in the database the link selected; a script answers as the command would, without terrace:* keys, or
+ * without the channels of the nodes, which are those of the whole server. */
 static const struct {
-    const char *name;
+    const char *name; /* in full */
     const char *script;
+    bool in_all_dbs;
 } hiding[] = {
     {"dbsize",
-     "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes')"},
-    {"keys", "local r={} for _,k in ipairs(redis.call('KEYS',ARGV[1])) do "
-             "if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return r"},
+     "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes')",
+     false},
+    {"keys",
+     "local r={} for _,k in ipairs(redis.call('KEYS',ARGV[1])) do "
+     "if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return r",
+     false},
     {"scan",
      "local s=redis.pcall('SCAN',unpack(ARGV)) if s.err then return s end local r={} "
-     "for _,k in ipairs(s[2]) do if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return {s[1],r}"},
+     "for _,k in ipairs(s[2]) do if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return {s[1],r}",
+     false},
     {"randomkey",
      "for _=1,100 do local k=redis.call('RANDOMKEY') if not k or string.sub(k,1,8)~='terrace:' then "
-     "return k end end return false"},
+     "return k end end return false",
+     false},
+    {"pubsub|channels",
+     "local r={} for _,c in ipairs(redis.call('PUBSUB','CHANNELS',unpack(ARGV))) do "
+     "if string.sub(c,1,8)~='terrace:' and c~='" BUS_CHANNEL_KEYS
+     "' then r[#r+1]=c end end return r",
+     true},
+    {"pubsub|numsub",
+     "local r={} for _,c in ipairs(ARGV) do local n=0 "
+     "if string.sub(c,1,8)~='terrace:' and c~='" BUS_CHANNEL_KEYS "' then "
+     "n=redis.call('PUBSUB','NUMSUB',c)[2] end r[#r+1]=c r[#r+1]=n end return r",
+     true},
 };
 
 static const char *hiding_script(const struct call *call)
 {
-    if (call->db != tiers_coherence_db(call->node->tiers) || call->command->run == NULL) {
+    const bool is_ours = call->db == tiers_coherence_db(call->node->tiers);
+    if ((!is_ours && (call->command->flags & COMMAND_PUBSUB) == 0) || call->command->run == NULL ||
+        (call->command->run == cmd_pubsub_numsub && !pubsub_names_hidden(call, 2))) {
         return NULL;
     }
     for (size_t i = 0; i < sizeof(hiding) / sizeof(hiding[0]); i++) {
-        if (strcmp(call->command->name, hiding[i].name) == 0) {
+        if ((is_ours || hiding[i].in_all_dbs) &&
+            strcmp(call->command->full_name, hiding[i].name) == 0) {
             return hiding[i].script;
         }
     }
@@ -208,18 +230,31 @@ static const char *hiding_script(const struct call *call)
 
 static enum status hiding_request(const struct call *call, const char *script, struct buf *out)
 {
-    struct slice words[16] = {SLICE_LITERAL("EVAL"), slice_of(script), SLICE_LITERAL("0")};
+    const uint32_t first = strchr(call->command->full_name, '|') == NULL ? 1 : 2;
+    struct slice *words = malloc((call->argc + 3) * sizeof(*words));
+    if (words == NULL) {
+        return NO_MEMORY;
+    }
+    words[0] = SLICE_LITERAL("EVAL");
+    words[1] = slice_of(script);
+    words[2] = SLICE_LITERAL("0");
     size_t count = 3;
-    for (uint32_t i = 1; i < call->argc && count < 16; i++) {
+    for (uint32_t i = first; i < call->argc; i++) {
         words[count++] = call->argv[i];
     }
-    return resp_append_request(out, count, words);
+    const enum status status = resp_append_request(out, count, words);
+    free(words);
+    return status;
 }
 
 /* --- the way down ----------------------------------------------------------------------------------------------------- */
 
+/* Of Pub/Sub, only a message that was sent cannot be sent again without harm. */
 static bool relay_writes(const struct command *command)
 {
+    if ((command->flags & COMMAND_PUBSUB) != 0) {
+        return command->run == cmd_publish || command->run == cmd_spublish;
+    }
     return (command->flags & COMMAND_READONLY) == 0 && !blocking_is_wait(command);
 }
 
@@ -266,12 +301,15 @@ static bool sorts_by_others(const struct call *call)
  * a session must not go back (COHERENCE T3: any landing for a key). */
 static struct key_range relay_key_range(const struct call *call)
 {
+    const struct key_range none = {.first = 1, .last = 0, .step = 1};
     struct key_range range;
     if (is_script(call->command)) {
         return script_key_range(call);
     }
-    return call_key_range(call, &range) ? range
-                                        : (struct key_range){.first = 1, .last = 0, .step = 1};
+    if ((call->command->flags & COMMAND_PUBSUB) != 0) {
+        return none; /* a shard channel stands where keys do, and is none */
+    }
+    return call_key_range(call, &range) ? range : none;
 }
 
 static uint16_t db_bit(int64_t db)
@@ -307,7 +345,8 @@ static uint16_t relay_ends(const struct call *call)
 static bool relay_owes(const struct call *call)
 {
     const struct command *command = call->command;
-    if (relay_ends(call) != 0 || blocking_is_wait(command)) {
+    if (relay_ends(call) != 0 || blocking_is_wait(command) ||
+        (command->flags & COMMAND_PUBSUB) != 0) {
         return false;
     }
     if ((command->flags & COMMAND_MOVABLE_KEYS) == 0) {
@@ -434,6 +473,10 @@ void relay_call(struct call *call)
 {
     if (is_script_kill(call)) {
         script_kill(call);
+        return;
+    }
+    if (call->command->run == cmd_publish && pubsub_names_hidden(call, 1)) {
+        reply_error(call->reply, pubsub_no_permission);
         return;
     }
     struct buf made = {0};

@@ -146,6 +146,11 @@ void reply_map(struct reply *reply, size_t pairs)
     REPLY_HEAD(reply, resp_head_map(dst, reply->proto, pairs));
 }
 
+void reply_push(struct reply *reply, size_t count)
+{
+    REPLY_HEAD(reply, resp_head_push(dst, reply->proto, count));
+}
+
 void reply_pair_text(struct reply *reply, const char *name, const char *text)
 {
     reply_bulk_text(reply, name);

@@ -40,6 +40,7 @@ void reply_null(struct reply *reply);
 void reply_null_array(struct reply *reply);
 void reply_array(struct reply *reply, size_t count);
 void reply_map(struct reply *reply, size_t pairs);
+void reply_push(struct reply *reply, size_t count); /* RESP3 push, RESP2 array */
 /* A pair of a map. */
 void reply_pair_text(struct reply *reply, const char *name, const char *text);
 void reply_pair_integer(struct reply *reply, const char *name, int64_t number);

@@ -450,6 +450,7 @@ static void worker_init_replies(struct worker *worker)
     list_init(&worker->woken);
     list_init(&worker->confirms);
     barrier_desk_open(&worker->barrier);
+    channels_open(&worker->channels, worker->node->channel_index);
 }
 
 static void worker_run(void *arg)
@@ -473,6 +474,7 @@ static void worker_release(struct worker *worker)
     out_done(&worker->sink.out);
     out_pool_done(&worker->pool);
     map_done(&worker->conns_by_id);
+    channels_close(&worker->channels);
     free(worker->spare_read);
     free(worker->spare_fetch);
     free(worker->roof);

@@ -18,6 +18,7 @@
 #define TERRACE_SERVER_WORKER_H
 
 #include "server/barrier.h"
+#include "server/channels.h"
 #include "server/conn.h"
 #include "server/mailbox.h"
 #include "tiers/base/metrics.h"
@@ -92,6 +93,7 @@ struct worker {
     int64_t drain_until_ms;
     struct l2_roof *roof; /* sockets of its links; NULL: alone */
     struct barrier_desk barrier;
+    struct channels channels;     /* who of its clients listens to what */
     struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
     int64_t confirm_deadline_ms;  /* the latest of theirs */
     unsigned confirm_waits;       /* under way */

@@ -19,8 +19,9 @@
 
 #include "protocol/bytes.h"
 
-#define BUS_CHANNEL_KEYS   "__redis__:invalidate"
-#define BUS_CHANNEL_FRAMES "terrace:bus"
+#define BUS_CHANNEL_KEYS    "__redis__:invalidate"
+#define BUS_CHANNEL_FRAMES  "terrace:bus"
+#define BUS_CHANNELS_PREFIX "terrace:" /* of all channels of nodes, now and later */
 
 enum bus_kind {
     BUS_KEYS,    /* keys that changed: bus_message_key */
