@@ -44,6 +44,29 @@ void cmd_refused(struct call *call)
     reply_errorf(call->reply, "ERR %s is refused by this node", upper);
 }
 
+static void refuse_modules(struct call *call)
+{
+    reply_error(call->reply,
+                "ERR MODULE command not allowed. If the enable-module-command option is set to "
+                "\"local\", you can run it from a local connection, otherwise you need to set this "
+                "option in the configuration file, and then restart the server.");
+}
+
+void cmd_module_load(struct call *call)
+{
+    refuse_modules(call);
+}
+
+void cmd_module_loadex(struct call *call)
+{
+    refuse_modules(call);
+}
+
+void cmd_module_unload(struct call *call)
+{
+    refuse_modules(call);
+}
+
 /* The dispatcher steps down to a subcommand or says that there is none; only a container without any argument could
  * come here. */
 void cmd_container(struct call *call)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* TIME and LOLWUT. */
+/* TIME, ROLE, LASTSAVE, MODULE and LOLWUT. */
 #include "server/commands.h"
 #include "server/node.h"
 #include "server/version.h"
@@ -11,6 +11,36 @@ void cmd_time(struct call *call)
     reply_array(call->reply, 2);
     reply_bulk_integer(call->reply, now_us / 1000000);
     reply_bulk_integer(call->reply, now_us % 1000000);
+}
+
+/* For its clients a node is what they may write to; what replicas L2 has is L2's own affair. */
+void cmd_role(struct call *call)
+{
+    reply_array(call->reply, 3);
+    reply_bulk_text(call->reply, "master");
+    reply_integer(call->reply, 0);
+    reply_array(call->reply, 0);
+}
+
+/* Alone. Redis, too, says when it started if it has saved nothing since. */
+void cmd_lastsave(struct call *call)
+{
+    reply_integer(call->reply, call->node->started_at_ms / 1000);
+}
+
+/* Alone. */
+void cmd_module_list(struct call *call)
+{
+    reply_array(call->reply, 0);
+}
+
+void cmd_module_help(struct call *call)
+{
+    static const char *const lines[] = {
+        "LIST",
+        "    Return the modules that L2 has loaded.",
+    };
+    reply_help(call->reply, "MODULE", lines, sizeof(lines) / sizeof(lines[0]));
 }
 
 /* --- LOLWUT ------------------------------------------------------------------------------------------------------ */

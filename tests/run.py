@@ -165,6 +165,7 @@ def main():
         "sim-asan": lambda: sim(tally, build, "asan", 400, 100),
         "fuzz": lambda: fuzz(tally, build, 4),
         "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env, at_once=3),
+        "clients": lambda: pytest(tally, "flows of clients", ["tests/clients"], env, at_once=2),
         "runs": lambda: pytest(tally, "runs", ["tests/soak"], env),
         "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", sanitized,
                                         {**short, "TERRACED": f"{build}/asan/terraced"}, at_once=2),
