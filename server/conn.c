@@ -520,7 +520,8 @@ void conn_settle(struct conn *conn)
         conn_close(conn);
         return;
     }
-    if (conn->tls != NULL && conn->holds == 0 && tls_is_ended(conn->tls)) {
+    if (conn->tls != NULL && conn->holds == 0 && list_empty(&conn->in_woken) &&
+        tls_is_ended(conn->tls)) {
         conn_close_after_reply(conn); /* it said so; the socket itself may stay open */
     }
     conn_watch(conn);

@@ -148,7 +148,7 @@ static void l2_socket_broken(struct l2_socket *s)
     l2_socket_lost(s, why);
 }
 
-/* Ciphertext that waits. AGAIN: the socket is full; CLOSE: it is lost, and the link was told. */
+/* Ciphertext that waits. AGAIN: the socket is full; CLOSE: errno says why nothing can be sent any more. */
 static enum status l2_socket_push(struct l2_socket *s)
 {
     while (tls_waiting(s->tls) > 0) {
@@ -160,7 +160,6 @@ static enum status l2_socket_push(struct l2_socket *s)
             l2_socket_watch(s, UV_READABLE | UV_WRITABLE);
             return AGAIN;
         } else if (errno != EINTR) {
-            l2_socket_lost(s, strerror(errno)); /* NOLINT(concurrency-mt-unsafe) */
             return CLOSE;
         }
     }
@@ -202,8 +201,9 @@ static void l2_socket_shake(struct l2_socket *s)
         s->state = L2_OPEN;
         link_on_connected(s->link, roof_now_ms(s->roof));
     }
-    if (s->link != NULL && l2_socket_push(s) == OK) {
-        l2_socket_watch(s, UV_READABLE);
+    if (s->link != NULL && l2_socket_push(s) != AGAIN) {
+        l2_socket_watch(
+            s, UV_READABLE); /* what is wrong is met at the next read, behind an alert, perhaps */
     }
 }
 
@@ -253,10 +253,26 @@ static void l2_socket_read(struct l2_socket *s)
     }
 }
 
+/* Nothing can be sent: what came until then may say why better than the error does. */
+static void l2_socket_gone(struct l2_socket *s, int error)
+{
+    l2_socket_read(s);
+    if (s->link != NULL) {
+        l2_socket_lost(s, strerror(error)); /* NOLINT(concurrency-mt-unsafe) */
+    }
+}
+
 /* Until nothing waits, or the socket is full. */
 static void l2_socket_write_tls(struct l2_socket *s)
 {
-    while (l2_socket_push(s) == OK) {
+    for (;;) {
+        const enum status pushed = l2_socket_push(s);
+        if (pushed == CLOSE) {
+            l2_socket_gone(s, errno);
+        }
+        if (pushed != OK) {
+            return;
+        }
         struct slice waits = link_output(s->link);
         if (waits.size == 0) {
             l2_socket_watch(s, UV_READABLE);
