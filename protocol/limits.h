@@ -34,6 +34,8 @@
 #define LIMIT_OUTPUT_CLOSE    (256ull << 20) /* ... waiting, above which it is closed */
 #define LIMIT_ANSWER_GUESS    (1u << 20) /* what a first answer is expected to take: so 64 go ahead */
 #define LIMIT_OUTPUT_PAUSE_MS 60000      /* ... or after so long above LIMIT_OUTPUT_PAUSE */
+#define LIMIT_TRANSACTION \
+    (256ull << 20) /* bytes that MULTI and WATCH may keep for one client; Redis closes it above 1 GiB */
 #define LIMIT_HANDSHAKE_MS    5000       /* a client has so long for TLS' handshake */
 #define LIMIT_HANDSHAKES \
     1024u /* ... and so many may be under way on one worker: 50 MB at the worst (a record and a message each) */

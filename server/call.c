@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "server/conn.h"
 #include "server/dispatch.h"
+#include "server/execution.h"
 #include "server/node.h"
 #include "server/slowlog.h"
 #include "server/worker.h"
@@ -66,19 +67,24 @@ static unsigned *waiting_count(struct conn *conn, enum wait_kind kind)
     return NULL;
 }
 
-struct answer *answer_new(struct conn *conn, enum wait_kind kind)
+struct answer *answer_new_apart(struct worker *worker, struct conn *conn)
 {
-    struct worker *worker = conn->worker;
     struct answer *answer = calloc(1, sizeof(*answer));
     CHECK(
         answer !=
         NULL); /* 200 bytes that cannot be had: nothing sensible can be said to anybody any more */
     answer->conn = conn;
     answer->worker = worker;
-    answer->kind = kind;
     answer->reply.worker = worker;
     answer->reply.proto = conn->session.proto;
     out_init(&answer->reply.out, &worker->pool);
+    return answer;
+}
+
+struct answer *answer_new(struct conn *conn, enum wait_kind kind)
+{
+    struct answer *answer = answer_new_apart(conn->worker, conn);
+    answer->kind = kind;
     list_push_back(&conn->answers, &answer->link);
     conn->answer_count++;
     conn->coming++;
@@ -95,8 +101,9 @@ struct answer *answer_new(struct conn *conn, enum wait_kind kind)
 struct answer *call_defer(struct call *call, enum wait_kind kind)
 {
     CHECK(!call->deferred);
-    struct answer *answer = answer_new(call->conn, kind);
-    if (kind == WAIT_READ || kind == WAIT_FOREIGN) {
+    struct answer *answer =
+        call->execution != NULL ? execution_defer(call) : answer_new(call->conn, kind);
+    if (call->execution == NULL && (kind == WAIT_READ || kind == WAIT_FOREIGN)) {
         call_ask_for_keys(call);
     }
     call->deferred = true;
@@ -129,7 +136,7 @@ void answer_arrive(struct answer *answer)
     if (answer->conn == NULL || answer->silent) {
         out_done(&answer->reply.out);
     }
-    if (answer->conn != NULL) {
+    if (answer->conn != NULL && answer->on_landed == NULL) {
         conn_on_arrival(answer->conn, answer);
     }
 }
@@ -142,6 +149,10 @@ void answer_land(struct answer *answer)
     struct conn *conn = answer->conn;
     if (answer->began_ns != 0) {
         dispatch_on_landed(answer);
+    }
+    if (answer->on_landed != NULL) {
+        answer->on_landed(answer);
+        return;
     }
     if (conn == NULL) {
         answer_free(answer);

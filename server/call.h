@@ -24,6 +24,7 @@
 
 struct blocking;
 struct conn;
+struct execution;
 struct line;
 struct node;
 struct worker;
@@ -43,10 +44,11 @@ struct call {
     struct blocking *blocking; /* blocking.h; NULL: it does not */
     struct item
         *body; /* a value that lies in an item of its own already (body.h), and in argv; or NULL */
-    bool deferred;  /* set by call_defer */
-    bool held;      /* not run: its connection holds, and it is tried again */
-    uint8_t db;     /* selected database */
-    int64_t now_ms; /* clock.h, read once per batch */
+    struct execution *execution; /* EXEC's, if it is run by that */
+    bool deferred;               /* set by call_defer */
+    bool held;                   /* not run: its connection holds, and it is tried again */
+    uint8_t db;                  /* selected database */
+    int64_t now_ms;              /* clock.h, read once per batch */
     struct reply *reply;
 };
 
@@ -78,8 +80,11 @@ struct answer {
     bool silent; /* CLIENT REPLY OFF or SKIP: counted, not sent */
     bool blocks; /* its time is what its client wished, not how long it took */
     size_t size;
-    uint64_t began_ns; /* for the slow log */
+    uint64_t began_ns; /* for the slow log; 0: nobody deferred it */
     struct buf words;  /* the arguments, for the slow log (slowlog_words) */
+    /* Of a place that is in no queue of a connection, but in the array of EXEC: who is told when it has landed. */
+    void (*on_landed)(struct answer *answer);
+    struct execution *execution;
 };
 
 /* The call's place in the queue; call->reply is of no use from then on. Never NULL: without memory the connection is
@@ -92,6 +97,7 @@ void answer_land(struct answer *answer); /* its reply is complete; frees it when
 
 /* For connections: an answer at the end of its queue; and one that nobody waits for any more. */
 struct answer *answer_new(struct conn *conn, enum wait_kind kind);
+struct answer *answer_new_apart(struct worker *worker, struct conn *conn); /* in no queue */
 /* What is here already takes its place behind the answers that wait. */
 void answer_put(struct conn *conn, struct out *here);
 void answer_free(struct answer *answer);

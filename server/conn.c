@@ -8,6 +8,7 @@
 #include "server/dispatch.h"
 #include "server/node.h"
 #include "server/pubsub.h"
+#include "server/transaction.h"
 #include "server/worker.h"
 
 #include <arpa/inet.h>
@@ -194,6 +195,7 @@ void conn_close(struct conn *conn)
     if (conn->blocking != NULL) {
         blocking_leave(conn->blocking);
     }
+    transaction_orphan(conn);
     out_done(&conn->reply.out);
     if (conn->tls != NULL) {
         conn_tls_close(conn);
@@ -217,6 +219,7 @@ void conn_close_after_reply(struct conn *conn)
 void conn_reset_session(struct conn *conn)
 {
     struct session *session = &conn->session;
+    transaction_end(conn);
     session->db = 0;
     session->proto = 2;
     session->authenticated = !auth_needed(conn->worker->node);

@@ -47,6 +47,7 @@ enum conn_hold {
     HOLD_ALONE =
         16, /* CLIENT LIST and KILL, DEBUG SLEEP: the next call begins when they have ended */
     HOLD_BLOCKED = 32, /* one waits in L2 for as long as it likes (blocking.h) */
+    HOLD_EXEC = 64,    /* the node has a part in the EXEC under way (execution.h) */
 };
 
 enum reply_mode {
@@ -108,13 +109,14 @@ struct conn {
     unsigned writes_waiting;
     unsigned foreign_waiting;
     unsigned reads_waiting;
-    unsigned coming;               /* answers whose bytes are not here yet */
-    size_t likely;                 /* what one of them may take */
-    size_t kept;                   /* bytes of the answers in the queue that are here */
-    struct asked asked;            /* keys of the reads that wait */
-    struct subscriber *subscriber; /* from its first SUBSCRIBE on (pubsub.h) */
-    int64_t output_high_since_ms;  /* 0: below LIMIT_OUTPUT_PAUSE */
-    struct blocking *blocking;     /* with HOLD_BLOCKED; else NULL */
+    unsigned coming;                 /* answers whose bytes are not here yet */
+    size_t likely;                   /* what one of them may take */
+    size_t kept;                     /* bytes of the answers in the queue that are here */
+    struct asked asked;              /* keys of the reads that wait */
+    struct subscriber *subscriber;   /* from its first SUBSCRIBE on (pubsub.h) */
+    int64_t output_high_since_ms;    /* 0: below LIMIT_OUTPUT_PAUSE */
+    struct blocking *blocking;       /* with HOLD_BLOCKED; else NULL */
+    struct transaction *transaction; /* NULL: neither MULTI nor WATCH */
 };
 
 /* Takes the socket over, and the stream of its TLS; NULL: it is plain. NULL: no memory, the socket is closed. */

@@ -2,6 +2,7 @@
 /* conn_describe.c -- a connection as a line of CLIENT LIST, field by field as Redis 7.0 prints it. */
 #include "server/conn.h"
 #include "server/pubsub.h"
+#include "server/transaction.h"
 
 #include <string.h>
 
@@ -23,6 +24,7 @@ static void conn_flags(const struct conn *conn, char flags[FLAGS_MAX])
 {
     flags[0] = '\0';
     add_flag(flags, pubsub_is_subscribed(conn), 'P');
+    add_flag(flags, transaction_is_open(conn->transaction), 'x');
     add_flag(flags, conn->blocking != NULL, 'b');
     add_flag(flags, strchr(conn->session.local, '/') != NULL, 'U');
     add_flag(flags, conn->session.no_evict, 'e');
@@ -43,19 +45,22 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
     }
     char flags[FLAGS_MAX];
     conn_flags(conn, flags);
+    const struct transaction *transaction = conn->transaction;
+    const int queue = transaction_is_open(transaction) ? (int)transaction->count : -1;
+    const size_t queue_bytes = transaction != NULL ? transaction->bytes : 0;
     size_t queued = conn->in.capacity - conn->in.size;
     return buf_printf(
         line,
-        "id=%llu addr=%s laddr=%s fd=%d name=%.*s age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u multi=-1 "
-        "qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=%u omem=%zu tot-mem=%zu events=%s cmd=%s "
+        "id=%llu addr=%s laddr=%s fd=%d name=%.*s age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u multi=%d "
+        "qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%u omem=%zu tot-mem=%zu events=%s cmd=%s "
         "user=default redir=-1 resp=%u",
         (unsigned long long)session->id, session->peer, session->local, conn->fd,
         (int)session->name.size, session->name.size == 0 ? "" : session->name.data,
         (long long)(now_ms - session->created_at_ms) / 1000,
         (long long)(now_ms - session->active_at_ms) / 1000, flags, session->db,
         pubsub_count(conn, CHANNEL_NAMED), pubsub_count(conn, CHANNEL_PATTERN),
-        pubsub_count(conn, CHANNEL_SHARD), conn->in.size + conn->body.got, queued,
-        conn->answer_count, waiting, sizeof(*conn) + conn->in.capacity + conn->body.size + waiting,
-        events, session->last_command == NULL ? "NULL" : session->last_command->full_name,
-        session->proto);
+        pubsub_count(conn, CHANNEL_SHARD), queue, conn->in.size + conn->body.got, queued,
+        queue_bytes, conn->answer_count, waiting,
+        sizeof(*conn) + conn->in.capacity + conn->body.size + queue_bytes + waiting, events,
+        session->last_command == NULL ? "NULL" : session->last_command->full_name, session->proto);
 }

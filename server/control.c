@@ -9,6 +9,7 @@
 #include "server/mailbox.h"
 #include "server/node.h"
 #include "server/sampler.h"
+#include "server/solo.h"
 #include "server/standstill.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
@@ -260,12 +261,14 @@ static void control_tick_end(struct control *control)
 /* Expired entries go within seconds even if nobody asks for them; a slice at a time, more while many are found. */
 static void control_sweep(struct control *control)
 {
-    for (int turn = 0; turn < SWEEP_TURNS; turn++) {
-        if (namespaces_sweep(control->node->namespaces, control->now_ms, SWEEP_STEPS) <
-            SWEEP_STEPS / 4) {
-            return;
-        }
+    struct node *node = control->node;
+    bool goes_on = true;
+    solo_sit(node->solo, node->worker_count); /* for EXEC time stands still */
+    for (int turn = 0; turn < SWEEP_TURNS && goes_on; turn++) {
+        goes_on =
+            namespaces_sweep(node->namespaces, control->now_ms, SWEEP_STEPS) >= SWEEP_STEPS / 4;
     }
+    solo_rise(node->solo, node->worker_count);
 }
 
 /* The options that wait, taken over; NULL: none. */

@@ -9,6 +9,7 @@
 #include "server/pubsub.h"
 #include "server/relay.h"
 #include "server/slowlog.h"
+#include "server/transaction.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
 
@@ -224,19 +225,40 @@ static bool dispatch_admits(struct call *call)
 {
     const struct command *command = call->command;
     if (!arity_fits(command, call->argc)) {
-        reply_wrong_arity(call->reply, command->full_name);
+        if (command->run == cmd_exec) {
+            transaction_abort(call, "wrong number of arguments for 'exec' command");
+        } else {
+            reply_wrong_arity(call->reply, command->full_name);
+        }
         return false;
     }
     if (!call->conn->session.authenticated && (command->flags & COMMAND_NO_AUTH) == 0) {
-        reply_error(call->reply, noauth);
+        if (command->run == cmd_exec) {
+            transaction_abort(call, noauth);
+        } else {
+            reply_error(call->reply, noauth);
+        }
+        return false;
+    }
+    if ((command->flags & COMMAND_NO_MULTI) != 0 && transaction_is_open(call->conn->transaction)) {
+        reply_error(call->reply, "ERR Command not allowed inside a transaction");
         return false;
     }
     return !(call->conn->listens && pubsub_refuses(call));
 }
 
+/* EXEC: what it will run. NULL: it is another command, or there is nothing. */
+static const struct transaction *call_executes(const struct call *call)
+{
+    return call->command != NULL && call->command->run == cmd_exec ? call->conn->transaction : NULL;
+}
+
 static bool call_writes(const struct call *call)
 {
-    return call->command == NULL || (call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0;
+    const struct transaction *executed = call_executes(call);
+    return call->command == NULL ||
+           (call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0 ||
+           (executed != NULL && executed->writes);
 }
 
 /* CLIENT PAUSE, memory (conn.h), and COMPATIBILITY rule 1: what may not overtake the calls that wait holds its
@@ -260,8 +282,11 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
         conn_hold(conn, HOLD_OUTPUT);
         return true;
     }
-    bool comes_after_all = command != NULL && (command->flags & COMMAND_SETTLED) != 0;
-    bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2);
+    const struct transaction *executed = call_executes(call);
+    bool comes_after_all = (command != NULL && (command->flags & COMMAND_SETTLED) != 0) ||
+                           (executed != NULL && executed->joins);
+    bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2 ||
+                                                    (executed != NULL && executed->asks_l2));
     bool reads = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ;
     bool goes_back = reads && (conn->writes_waiting == 0 ? call_keys_are_asked(call)
                                                          : (command->flags & COMMAND_OWN) != 0);
@@ -298,20 +323,27 @@ static void dispatch_call(struct call *call)
 {
     struct command room;
     if (!dispatch_resolve(call, &room)) {
+        transaction_refuse(call->conn);
         call->command = NULL;
         return;
     }
     const bool ours = call->command != &room;
     const bool admitted = dispatch_admits(call);
+    bool queued = false;
     if (admitted && ours) {
         call->conn->session.last_command = call->command;
     }
-    if (admitted) {
+    if (!admitted) {
+        transaction_refuse(call->conn);
+        if (ours) {
+            counter_add(&counters_of(call->worker, call->command)->rejected, 1);
+        }
+    } else if (call->conn->transaction != NULL && transaction_takes(call)) {
+        queued = true; /* counted when it runs */
+    } else {
         dispatch_run(call);
-    } else if (ours) {
-        counter_add(&counters_of(call->worker, call->command)->rejected, 1);
     }
-    if (!admitted || !ours) {
+    if (!admitted || !ours || queued) {
         call->command = NULL;
     }
 }
@@ -404,6 +436,22 @@ static bool call_is_timed(const struct node *node, const struct request *request
     return !is_quick || (slower_us >= 0 && slower_us < 1000);
 }
 
+/* A call that is answered. */
+static void dispatch_note_slow(const struct call *call, uint64_t nsec)
+{
+    if ((call->command->flags & COMMAND_SKIP_SLOWLOG) != 0) {
+        return;
+    }
+    int64_t slower_us =
+        atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed);
+    struct buf words = {0};
+    if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us) {
+        (void)!slowlog_words(&words, call->argv, call->argc);
+    }
+    note_if_slow(call->node, nsec, buf_slice(&words), call->conn);
+    buf_done(&words);
+}
+
 /* `nsec` 0: the call was not timed by itself; its request remembers who gets the share. */
 static void dispatch_count(struct call *call, struct request *request, uint64_t nsec)
 {
@@ -425,16 +473,34 @@ static void dispatch_count(struct call *call, struct request *request, uint64_t 
         }
         counter_add(&counters->failed, call->reply->failed ? 1 : 0);
     }
-    if (nsec != 0 && !call->deferred && (call->command->flags & COMMAND_SKIP_SLOWLOG) == 0) {
-        int64_t slower_us =
-            atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed);
-        struct buf words = {0};
-        if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us) {
-            (void)!slowlog_words(&words, call->argv, call->argc);
-        }
-        note_if_slow(call->node, nsec, buf_slice(&words), call->conn);
-        buf_done(&words);
+    if (nsec != 0 && !call->deferred) {
+        dispatch_note_slow(call, nsec);
     }
+}
+
+void dispatch_count_part(struct worker *worker, const struct command *command)
+{
+    metrics_count(worker->metrics, M_COMMANDS);
+    if (command->run != NULL) { /* one that only L2 knows is not kept */
+        counter_add(&counters_of(worker, command)->calls, 1);
+    }
+}
+
+void dispatch_part(struct call *call)
+{
+    struct command_counters *counters = counters_of(call->worker, call->command);
+    const bool failed = call->reply->failed;
+    const uint64_t began_ns = clock_monotonic_ns();
+    dispatch_count_part(call->worker, call->command);
+    call->reply->failed = false;
+    call->command->run(call);
+    if (!call->deferred) {
+        const uint64_t nsec = clock_monotonic_ns() - began_ns;
+        dispatch_note_durations(counters, nsec, 1);
+        counter_add(&counters->failed, call->reply->failed ? 1 : 0);
+        dispatch_note_slow(call, nsec);
+    }
+    call->reply->failed = call->reply->failed || failed;
 }
 
 bool dispatch_request(struct worker *worker, struct request *request)

@@ -22,6 +22,10 @@ void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
 void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input);
 /* Executes one. false: its connection must hold; the request stays where it is. */
 bool dispatch_request(struct worker *worker, struct request *request);
+/* A call that EXEC runs: counters, the slow log, and its handler. */
+void dispatch_part(struct call *call);
+/* The same of one that L2 runs, as far as the node knows. */
+void dispatch_count_part(struct worker *worker, const struct command *command);
 /* So many calls of this command took so long each. */
 void dispatch_note_durations(struct command_counters *counters, uint64_t nsec, unsigned calls);
 /* A deferred answer is complete: counters and the slow log. */

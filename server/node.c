@@ -8,6 +8,7 @@
 #include "server/latency.h"
 #include "server/sampler.h"
 #include "server/slowlog.h"
+#include "server/solo.h"
 #include "server/tls_options.h"
 #include "server/worker.h"
 #include "tiers/base/rand.h"
@@ -229,6 +230,10 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
         return status;
     }
     status = node_open_l2(node, error);
+    if (status == OK && node->tiers == NULL) {
+        node->solo = solo_new(options_threads(&node->options) + 1); /* and the control loop's */
+        status = node->solo == NULL ? NO_MEMORY : OK;
+    }
     if (status == OK) {
         status = node_open_workers(node);
     }
@@ -298,6 +303,7 @@ void node_free(struct node *node)
     tiers_free(node->tiers);
     tls_place_done(&node->tls);
     tls_place_done(&node->l2_tls);
+    solo_free(node->solo);
     l2_urls_done(&node->urls);
     namespaces_free(node->namespaces);
     sampler_free(node->sampler);

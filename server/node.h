@@ -23,6 +23,7 @@ struct latency;
 struct metrics;
 struct sampler;
 struct slowlog;
+struct solo;
 struct tiers;
 struct worker;
 
@@ -54,6 +55,7 @@ struct node {
     struct l2_urls urls;           /* of L2, if there is one */
     struct namespaces *namespaces; /* what there is changes while all others stand still */
     struct tiers *tiers;           /* NULL: alone, no L2 */
+    struct solo *solo;             /* NULL: with an L2, which decides what is one step */
     struct worker **workers;
     unsigned worker_count;
     struct control *control;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/relay.h"
 
+#include "protocol/check.h"
+#include "protocol/resp_read.h"
 #include "protocol/resp_write.h"
 #include "server/barrier.h"
 #include "server/blocking.h"
@@ -23,6 +25,7 @@ struct relay {
     struct tiers_relay tiers;
     struct answer *answer;
     struct blocking *blocking;       /* NULL: it does not, or no more */
+    struct relay_splice *splice;     /* may be NULL */
     bool owes;                       /* a barrier */
     bool kept;                       /* the answer has the reply already */
     char error[ERRORSTATS_WORD_MAX]; /* of a reply that is kept: counted when it is told */
@@ -96,10 +99,33 @@ static void relay_say_stale(struct answer *answer, const struct tiers_relay *tie
     }
 }
 
-static void relay_put(struct answer *answer, struct slice bytes)
+/* The elements of a block's own array. */
+static struct slice relay_elements(const struct tiers_relay *tiers, struct slice bytes,
+                                   int64_t *ret_count)
+{
+    struct reply_cursor cursor = {bytes};
+    struct reply_element element;
+    CHECK(reply_next(&cursor, &element) == OK && element.type == REPLY_ARRAY);
+    *ret_count = element.number - tiers->frames;
+    for (unsigned i = 0; i < tiers->frames; i++) {
+        CHECK(reply_skip(&cursor) == OK);
+    }
+    return cursor.rest;
+}
+
+/* `tiers` may be NULL. */
+static void relay_put(struct answer *answer, const struct tiers_relay *tiers, struct slice bytes)
 {
     answer->reply.failed = answer->reply.failed || is_error(bytes);
-    if (answer->conn != NULL) {
+    if (answer->conn == NULL) {
+        return;
+    }
+    if (tiers != NULL && tiers->frames > 0 && bytes.data[0] == REPLY_ARRAY) {
+        int64_t count = 0;
+        const struct slice elements = relay_elements(tiers, bytes, &count);
+        reply_array(&answer->reply, (size_t)count);
+        reply_raw(&answer->reply, elements);
+    } else {
         reply_raw(&answer->reply, bytes);
     }
 }
@@ -124,7 +150,7 @@ void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum s
         relay_error_kind(bytes, kind);
         errorstats_count(answer->worker->node->errorstats, kind);
     }
-    relay_put(answer, bytes);
+    relay_put(answer, tiers, bytes);
 }
 
 /* Strict: it waits in the answer, where it is counted, and dropped when its client goes. */
@@ -135,7 +161,7 @@ static void relay_on_kept(struct tiers_relay *tiers, struct slice bytes)
     if (is_error(bytes)) {
         relay_error_kind(bytes, relay->error);
     }
-    relay_put(relay->answer, bytes);
+    relay_put(relay->answer, tiers, bytes);
     answer_arrive(relay->answer);
 }
 
@@ -145,6 +171,18 @@ static void relay_take_back(struct answer *answer, const struct tiers_relay *tie
     relay_say_stale(answer, tiers, answer->reply.failed);
 }
 
+static void relay_end(struct relay *relay)
+{
+    struct answer *answer = relay->answer;
+    struct relay_splice *splice = relay->splice;
+    free(relay);
+    if (splice != NULL) {
+        splice->on_done(splice);
+    } else {
+        answer_land(answer);
+    }
+}
+
 static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct slice bytes)
 {
     struct relay *relay = (struct relay *)(void *)tiers;
@@ -152,7 +190,10 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
     if (relay->blocking != NULL) {
         blocking_end(relay->blocking);
     }
-    if (!relay->kept) {
+    if (relay->splice != NULL && status == OK && bytes.data[0] == REPLY_ARRAY) {
+        int64_t count = 0;
+        relay->splice->on_array(relay->splice, relay_elements(tiers, bytes, &count));
+    } else if (!relay->kept) {
         relay_answer(answer, tiers, status, bytes);
     } else if (status != OK) {
         relay_take_back(answer, tiers);
@@ -160,20 +201,18 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
         errorstats_count(answer->worker->node->errorstats, relay->error);
     }
     if (relay->owes && status != L2_DOWN) {
-        answer_arrive(answer);
+        if (relay->splice == NULL) {
+            answer_arrive(answer);
+        }
         barrier_hold(answer->worker, &relay->place, tiers->run);
         return;
     }
-    free(relay);
-    answer_land(answer);
+    relay_end(relay);
 }
 
 static void relay_on_passed(struct barrier_place *place)
 {
-    struct relay *relay = LIST_ENTRY(place, struct relay, place);
-    struct answer *answer = relay->answer;
-    free(relay);
-    answer_land(answer);
+    relay_end(LIST_ENTRY(place, struct relay, place));
 }
 
 /* --- the nodes' own keys are nobody's business -------------------------------------------------------------------------- */
@@ -212,9 +251,9 @@ static const struct {
      true},
 };
 
-static const char *hiding_script(const struct call *call)
+static const char *hiding_script(const struct call *call, uint16_t dbs)
 {
-    const bool is_ours = call->db == tiers_coherence_db(call->node->tiers);
+    const bool is_ours = (dbs >> tiers_coherence_db(call->node->tiers) & 1) != 0;
     if ((!is_ours && (call->command->flags & COMMAND_PUBSUB) == 0) || call->command->run == NULL ||
         (call->command->run == cmd_pubsub_numsub && !pubsub_names_hidden(call, 2))) {
         return NULL;
@@ -329,11 +368,11 @@ static uint16_t swapped_dbs(const struct call *call)
     return (uint16_t)(db_bit(a) | db_bit(b));
 }
 
-/* The databases that end whole. */
-static uint16_t relay_ends(const struct call *call)
+/* The databases that end whole; it runs in one of `dbs`. */
+static uint16_t relay_ends(const struct call *call, uint16_t dbs)
 {
     if (call->command->run == cmd_flushdb) {
-        return db_bit(call->db);
+        return dbs;
     }
     if (call->command->run == cmd_swapdb) {
         return swapped_dbs(call);
@@ -345,7 +384,7 @@ static uint16_t relay_ends(const struct call *call)
 static bool relay_owes(const struct call *call)
 {
     const struct command *command = call->command;
-    if (relay_ends(call) != 0 || blocking_is_wait(command) ||
+    if (relay_ends(call, 1) != 0 || blocking_is_wait(command) || command->run == cmd_select ||
         (command->flags & COMMAND_PUBSUB) != 0) {
         return false;
     }
@@ -355,31 +394,20 @@ static bool relay_owes(const struct call *call)
     return (command->flags & COMMAND_MODULE) != 0 || is_script(command) || sorts_by_others(call);
 }
 
-static void relay_add_key(struct relay *relay, const struct namespaces *namespaces, uint8_t db,
-                          struct slice key, char **bytes)
-{
-    if (key.size > 0) {
-        memcpy(*bytes, key.data, key.size);
-    }
-    relay->keys[relay->tiers.key_count++] =
-        namespaces_key(namespaces, db, (struct slice){*bytes, key.size}).at;
-    *bytes += key.size;
-}
-
-/* COPY ... DB n and MOVE key n write into another database: the key ends there too. -1: no other. */
-static int relay_other_db(const struct call *call)
+/* COPY ... DB n and MOVE key n write into another database: the key ends there too. As a bit; 0: no other. */
+static uint16_t relay_other_db(const struct call *call)
 {
     int64_t db = -1;
     if (call->command->run == cmd_move && call->argc == 3 &&
         slice_to_i64(call->argv[2], &db) != OK) {
-        return -1;
+        return 0;
     }
     for (uint32_t i = 3; call->command->run == cmd_copy && i + 1 < call->argc; i++) {
         if (slice_is_nocase(call->argv[i], "db") && slice_to_i64(call->argv[i + 1], &db) != OK) {
-            return -1;
+            return 0;
         }
     }
-    return db >= 0 && db < (int64_t)LIMIT_DATABASES && db != call->db ? (int)db : -1;
+    return db_bit(db);
 }
 
 /* It may change keys that are not among its arguments as the table names them. */
@@ -390,54 +418,104 @@ static bool relay_strays(const struct command *command)
             (command->first_key == 0 && (command->flags & COMMAND_WRITE) != 0));
 }
 
-static struct relay *relay_new(const struct call *call)
+/* Where a call may run after those in front of it: SELECT may fail, if L2 has fewer databases, so that what was possible
+ * before it is possible still. That ends some keys for nothing. */
+static uint16_t relay_dbs_after(const struct call *call, uint16_t dbs)
 {
-    struct key_range range = relay_key_range(call);
-    int other_db = relay_other_db(call);
-    size_t copies = other_db >= 0 ? 2 : 1;
-    size_t count = 0;
-    size_t size = 0;
-    bool left_out = false; /* a key too long for L1, whose namespace may be the strictest */
-    for (uint32_t i = range.first; i <= range.last; i += range.step) {
-        if (call->argv[i].size < LIMIT_L1_KEY) {
-            count += copies;
-            size += call->argv[i].size * copies;
-        } else {
-            left_out = true;
-        }
+    int64_t db = -1;
+    if (call->command->run == cmd_select && slice_to_i64(call->argv[1], &db) == OK) {
+        dbs |= db_bit(db);
     }
-    struct relay *relay = malloc(sizeof(*relay) + count * sizeof(relay->keys[0]) + size);
+    return dbs;
+}
+
+/* What ends in L1, counted and then written down. */
+struct relay_keys {
+    size_t count;
+    size_t size;        /* of their bytes */
+    bool left_out;      /* a key too long for L1, whose namespace may be the strictest */
+    struct relay *into; /* NULL: while they are counted */
+    char *bytes;
+};
+
+static void relay_take_key(struct relay_keys *keys, const struct call *call, struct slice key,
+                           uint16_t dbs)
+{
+    if (key.size >= LIMIT_L1_KEY) {
+        keys->left_out = true;
+        return;
+    }
+    for (uint8_t db = 0; db < LIMIT_DATABASES; db++) {
+        if ((dbs >> db & 1) == 0) {
+            continue;
+        }
+        if (keys->into != NULL) {
+            const struct slice own = {keys->bytes + keys->size, key.size};
+            if (key.size > 0) {
+                memcpy(keys->bytes + keys->size, key.data, key.size);
+            }
+            keys->into->keys[keys->count] = namespaces_key(call->node->namespaces, db, own).at;
+        }
+        keys->count++;
+        keys->size += key.size;
+    }
+}
+
+static void relay_take_keys(struct relay_keys *keys, const struct call *calls, size_t count)
+{
+    uint16_t dbs = db_bit(calls[0].db);
+    for (size_t i = 0; i < count; i++) {
+        const struct call *call = &calls[i];
+        const struct key_range range = relay_key_range(call);
+        const uint16_t all = (uint16_t)(dbs | relay_other_db(call));
+        for (uint32_t arg = range.first; arg <= range.last; arg += range.step) {
+            relay_take_key(keys, call, call->argv[arg], all);
+        }
+        dbs = relay_dbs_after(call, dbs);
+    }
+}
+
+/* What one call adds to what is known of the whole. */
+static void relay_note(struct relay *relay, const struct call *call, uint16_t dbs)
+{
+    struct tiers_relay *tiers = &relay->tiers;
+    tiers->ends_dbs |= relay_ends(call, dbs);
+    tiers->writes =
+        tiers->writes || (relay_writes(call->command) && call->command->run != cmd_select);
+    relay->owes = relay->owes || relay_owes(call);
+    tiers->runs_code = tiers->runs_code || is_script(call->command) ||
+                       (call->command->flags & COMMAND_MODULE) != 0;
+    tiers->strays = tiers->strays || relay_strays(call->command);
+    tiers->patient = tiers->patient || call->command->run == NULL || call->command->first_key == 0;
+}
+
+/* `carrier` says over what L2 is asked, and is answered: the call itself, or EXEC. */
+static struct relay *relay_new(const struct call *carrier, const struct call *calls, size_t count)
+{
+    struct relay_keys keys = {0};
+    relay_take_keys(&keys, calls, count);
+    struct relay *relay = malloc(sizeof(*relay) + keys.count * sizeof(relay->keys[0]) + keys.size);
     if (relay == NULL) {
         return NULL;
     }
     *relay = (struct relay){.tiers = {.on_kept = relay_on_kept,
                                       .on_reply = relay_on_reply,
                                       .keys = relay->keys,
-                                      .ends_dbs = relay_ends(call),
-                                      .line = call->line,
-                                      .parts = blocking_is_wait(call->command),
-                                      .blocks = call->blocking != NULL,
-                                      .writes = relay_writes(call->command),
-                                      .keys_unknown = relay_owes(call) || left_out,
-                                      .runs_code = is_script(call->command) ||
-                                                   (call->command->flags & COMMAND_MODULE) != 0,
-                                      .strays = relay_strays(call->command),
-                                      .patient = count > 1 || call->command->run == NULL ||
-                                                 call->command->first_key == 0,
-                                      .db = call->db},
-                            .blocking = call->blocking,
-                            .owes = relay_owes(call),
+                                      .key_count = keys.count,
+                                      .line = carrier->line,
+                                      .blocks = carrier->blocking != NULL,
+                                      .patient = keys.count > 1,
+                                      .db = calls[0].db},
+                            .blocking = carrier->blocking,
                             .place = {.on_passed = relay_on_passed}};
-    char *bytes = (char *)&relay->keys[count];
-    for (uint32_t i = range.first; i <= range.last; i += range.step) {
-        if (call->argv[i].size < LIMIT_L1_KEY) {
-            relay_add_key(relay, call->node->namespaces, call->db, call->argv[i], &bytes);
-            if (other_db >= 0) {
-                relay_add_key(relay, call->node->namespaces, (uint8_t)other_db, call->argv[i],
-                              &bytes);
-            }
-        }
+    uint16_t dbs = db_bit(calls[0].db);
+    for (size_t i = 0; i < count; i++) {
+        relay_note(relay, &calls[i], dbs);
+        dbs = relay_dbs_after(&calls[i], dbs);
     }
+    relay->tiers.keys_unknown = relay->owes || keys.left_out;
+    keys = (struct relay_keys){.into = relay, .bytes = (char *)&relay->keys[keys.count]};
+    relay_take_keys(&keys, calls, count);
     return relay;
 }
 
@@ -449,24 +527,39 @@ static enum status wait_request(const struct call *call, struct buf *out)
     return status != OK ? status : resp_append_request(out, call->argc, call->argv);
 }
 
-/* What L2 is sent: the client's own bytes, or others, which are made. */
-static enum status relay_request(const struct call *call, struct buf *made, struct slice *ret_bytes)
+/* The bytes for L2, if they are not those that the client sent; else nothing is appended. */
+static enum status relay_rewrite(const struct call *call, uint16_t dbs, struct buf *out)
 {
-    enum status status = OK;
-    const char *script = hiding_script(call);
+    const char *script = hiding_script(call, dbs);
     const uint16_t swapped = call->command->run == cmd_swapdb ? swapped_dbs(call) : 0;
     if (swapped != 0) {
         const struct frame_flush flush = {.kind = FRAME_FLUSH_DROP, .dbs = swapped};
-        status = tiers_write_announced(call->worker->window, &flush, call->argv, call->argc, made);
-    } else if (script != NULL) {
-        status = hiding_request(call, script, made);
-    } else if (blocking_is_wait(call->command)) {
-        status = wait_request(call, made);
-    } else if (call->raw.size == 0) { /* it came inline */
-        status = resp_append_request(made, call->argc, call->argv);
+        return tiers_write_announced(call->worker->window, &flush, call->argv, call->argc, out);
     }
-    *ret_bytes = made->size > 0 ? buf_slice(made) : call->raw;
-    return status;
+    if (script != NULL) {
+        return hiding_request(call, script, out);
+    }
+    if (call->blocking != NULL && blocking_is_wait(call->command)) {
+        return wait_request(call, out);
+    }
+    return call->raw.size == 0 ? resp_append_request(out, call->argc, call->argv)
+                               : OK; /* it came inline */
+}
+
+/* Sends it. NULL: why not is answered, and the relay is gone. */
+static struct answer *relay_send(struct call *call, struct relay *relay, struct slice bytes)
+{
+    const enum status status =
+        tiers_relay(call->worker->window, &relay->tiers, call->conn->session.proto, bytes);
+    if (status != OK) {
+        relay_refuse(call->reply, call->worker, status);
+        free(relay);
+        return NULL;
+    }
+    /* Behind a read that owes, too, no read may hit L1; nor behind several calls, whose keys nobody notes (asked.h). */
+    const bool holds_back = relay->tiers.writes || relay->owes || relay->tiers.block > 0;
+    relay->answer = call_defer(call, holds_back ? WAIT_WRITE : WAIT_READ);
+    return relay->answer;
 }
 
 void relay_call(struct call *call)
@@ -480,22 +573,58 @@ void relay_call(struct call *call)
         return;
     }
     struct buf made = {0};
-    struct slice bytes;
-    enum status status = relay_request(call, &made, &bytes);
-    struct relay *relay = status == OK ? relay_new(call) : NULL;
+    const enum status status = relay_rewrite(call, db_bit(call->db), &made);
+    struct relay *relay = status == OK ? relay_new(call, call, 1) : NULL;
     if (relay == NULL) {
-        buf_done(&made);
         reply_out_of_memory(call->reply);
-        return;
+    } else {
+        relay->tiers.parts = call->blocking != NULL && blocking_is_wait(call->command);
+        (void)relay_send(call, relay, made.size > 0 ? buf_slice(&made) : call->raw);
     }
-    status = tiers_relay(call->worker->window, &relay->tiers, call->conn->session.proto, bytes);
     buf_done(&made);
-    if (status != OK) {
-        relay_refuse(call->reply, call->worker, status);
-        free(relay);
-        return;
+}
+
+static enum status relay_append_all(const struct call *calls, size_t count, struct buf *out,
+                                    bool *ret_selects)
+{
+    uint16_t dbs = db_bit(calls[0].db);
+    enum status status = OK;
+    *ret_selects = false;
+    for (size_t i = 0; i < count && status == OK; i++) {
+        const size_t before = out->size;
+        status = relay_rewrite(&calls[i], dbs, out);
+        if (status == OK && out->size == before) {
+            status = buf_append_slice(out, calls[i].raw);
+        }
+        dbs = relay_dbs_after(&calls[i], dbs);
+        *ret_selects = *ret_selects || calls[i].command->run == cmd_select;
     }
-    /* Behind a read that owes, too, no read may hit L1. */
-    const bool holds_back = relay_writes(call->command) || relay->owes;
-    relay->answer = call_defer(call, holds_back ? WAIT_WRITE : WAIT_READ);
+    if (status == OK && *ret_selects) {
+        char number[I64_DIGITS_MAX];
+        const struct slice words[] = {SLICE_LITERAL("SELECT"),
+                                      {number, i64_format(number, calls[0].db)}};
+        status = resp_append_request(out, 2, words);
+    }
+    return status;
+}
+
+struct answer *relay_calls(struct call *exec, const struct call *calls, size_t count,
+                           struct relay_splice *splice)
+{
+    struct buf bytes = {0};
+    bool selects = false;
+    struct answer *answer = NULL;
+    const enum status status = relay_append_all(calls, count, &bytes, &selects);
+    struct relay *relay = status == OK ? relay_new(exec, calls, count) : NULL;
+    if (relay == NULL) {
+        reply_out_of_memory(exec->reply);
+    } else {
+        CHECK(!selects || splice != NULL);
+        relay->splice = splice;
+        relay->tiers.block = (unsigned)count + (selects ? 1 : 0);
+        relay->tiers.on_kept = splice != NULL ? NULL : relay_on_kept;
+        answer = relay_send(exec, relay, buf_slice(&bytes));
+    }
+    buf_done(&bytes);
+    return answer;
 }

@@ -22,6 +22,19 @@ struct tiers_relay;
 
 /* Relays a built-in command, or one that only L2 knows. Answers now or later. */
 void relay_call(struct call *call);
+
+/* Who makes the answer to several calls from what L2 said to each. */
+struct relay_splice {
+    /* The elements of the array, one behind the other; not if L2 answered anything else. */
+    void (*on_array)(struct relay_splice *splice, struct slice elements);
+    /* Exactly once, and last: the answer may land, by whom is told. */
+    void (*on_done)(struct relay_splice *splice);
+};
+/* Relays several calls, which L2 runs in one step, as the answer to `exec`. SELECT among them is for these calls only: the
+ * link stays where it was, and `splice`, which then must be there, gets one element more. Without `splice` the array is the
+ * answer. The deferred answer; NULL: why not is answered, and the splice will hear nothing. */
+struct answer *relay_calls(struct call *exec, const struct call *calls, size_t count,
+                           struct relay_splice *splice);
 /* What L2 said, or that it could not be asked, into the answer. `tiers` is the relay that asked, or NULL: something whose
  * outcome does not matter. */
 void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum status status,

@@ -8,6 +8,7 @@
 #include "server/errand.h"
 #include "server/l2_socket.h"
 #include "server/node.h"
+#include "server/solo.h"
 #include "tiers/tiers.h"
 
 #include <stdio.h>
@@ -75,6 +76,7 @@ void worker_execute(struct worker *worker)
     if (batch->count == 0) {
         return;
     }
+    solo_sit(worker->node->solo, worker->index);
     uint64_t began_ns = clock_monotonic_ns();
     worker->timed_ns = 0;
     worker_read_clock(worker);
@@ -89,6 +91,7 @@ void worker_execute(struct worker *worker)
         worker_execute_one(worker, &batch->requests[i]);
     }
     worker_share_time(worker, clock_monotonic_ns() - began_ns);
+    solo_rise(worker->node->solo, worker->index);
     batch->count = 0;
     batch->arg_count = 0;
 }

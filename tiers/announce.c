@@ -58,25 +58,24 @@ static enum status publish_keys(struct buf *out, struct frame *frame, const stru
     return status;
 }
 
-enum status announce_write(struct buf *out, uint64_t node, const struct l1_key *keys,
-                           size_t key_count, struct slice command, unsigned *ret_parts)
+enum status announce_write(struct buf *out, const struct announce *announce, unsigned *ret_parts)
 {
     static const struct slice multi[] = {SLICE_LITERAL("MULTI")};
     static const struct slice exec[] = {SLICE_LITERAL("EXEC")};
-    struct frame frame = {.node = node};
+    struct frame frame = {.node = announce->node};
     enum status status = resp_append_request(out, 1, multi);
-    *ret_parts = 2;
+    *ret_parts = 1 + announce->command_count;
     size_t at = 0;
-    while (at < key_count && status == OK) {
-        status = publish_keys(out, &frame, keys, key_count, &at);
+    while (!announce->silent && at < announce->key_count && status == OK) {
+        status = publish_keys(out, &frame, announce->keys, announce->key_count, &at);
         ++*ret_parts;
     }
-    if (key_count == 0 && status == OK) {
+    if (!announce->silent && announce->key_count == 0 && status == OK) {
         status = publish_flush(out, &frame);
         ++*ret_parts;
     }
     if (status == OK) {
-        status = buf_append_slice(out, command);
+        status = buf_append_slice(out, announce->commands);
     }
     return status == OK ? resp_append_request(out, 1, exec) : status;
 }
@@ -125,5 +124,34 @@ enum status announce_reply(const struct announce_refusal *refusal, struct slice 
         }
     }
     *ret_own = cursor.rest;
+    return OK;
+}
+
+enum status announce_replies(const struct announce_refusal *refusal, unsigned command_count,
+                             struct slice reply, struct slice *ret_own, unsigned *ret_frames)
+{
+    static const char aborted[] = "EXECABORT ";
+    struct reply_cursor cursor = {reply};
+    struct reply_element element;
+    *ret_frames = 0;
+    if (reply_next(&cursor, &element) != OK) {
+        return MALFORMED;
+    }
+    *ret_own = reply;
+    if (element.type == REPLY_ERROR) {
+        const bool is_abort = element.text.size >= sizeof aborted - 1 &&
+                              memcmp(element.text.data, aborted, sizeof aborted - 1) == 0;
+        if (!is_abort && refusal->size > 0) { /* MULTI itself was refused */
+            *ret_own = (struct slice){.data = refusal->text, .size = refusal->size};
+        }
+        return OK;
+    }
+    if (element.type == REPLY_NULL) {
+        return OK; /* a watched key has changed */
+    }
+    if (element.type != REPLY_ARRAY || element.number < (int64_t)command_count) {
+        return MALFORMED;
+    }
+    *ret_frames = (unsigned)element.number - command_count;
     return OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* announce.h -- a write that announces itself, for namespaces with `writers = nodes` (COHERENCE section 8).
+/* announce.h -- commands in one step: a write that announces itself, for namespaces with `writers = nodes` (COHERENCE section
+ * 8), or a transaction of a client, or both.
  *
- *      MULTI | PUBLISH terrace:bus frame ... | the client's own command | EXEC
+ *      MULTI | PUBLISH terrace:bus frame ... | the client's own command, or commands | EXEC
  *
  * The frame names the keys (several frames, if one cannot hold them); where the keys are not known it is a flush, and all
  * nodes suspect what they hold. It is unnumbered: only a script could number it, and through a script a command is not
@@ -15,6 +16,7 @@
  *      A connection that is lost before its last byte was written leaves a MULTI without its EXEC: nothing ran.
  *
  * Replies: an error of a queued command (arity, rights, memory) is the client's answer, since EXEC only says EXECABORT then.
+ * To a transaction that is said in Redis' own words, EXECABORT.
  *
  * Pure. Owns: nothing. */
 #ifndef TERRACE_TIERS_ANNOUNCE_H
@@ -33,14 +35,26 @@ struct announce_refusal {
     char text[ANNOUNCE_ERROR_MAX];
 };
 
-/* The requests, appended; *ret_parts is how many stand in front of EXEC. `key_count` 0: the keys are not known. `command`
- * is exactly one request. */
-enum status announce_write(struct buf *out, uint64_t node, const struct l1_key *keys,
-                           size_t key_count, struct slice command, unsigned *ret_parts) MUST_USE;
+struct announce {
+    uint64_t node;
+    const struct l1_key *keys;
+    size_t key_count;       /* 0: the keys are not known */
+    bool silent;            /* announces nothing */
+    struct slice commands;  /* whole requests, */
+    unsigned command_count; /* so many */
+};
+
+/* The requests, appended; *ret_parts is how many stand in front of EXEC. */
+enum status announce_write(struct buf *out, const struct announce *announce,
+                           unsigned *ret_parts) MUST_USE;
 /* Each reply in front of EXEC's. */
 void announce_take(struct announce_refusal *refusal, struct slice reply);
 /* The command's own reply, out of EXEC's; borrows from one of both. MALFORMED: it is none of EXEC. */
 enum status announce_reply(const struct announce_refusal *refusal, struct slice reply,
                            struct slice *ret_own) MUST_USE;
+/* The same of a transaction: an error, nil, or all of the array, whose first *ret_frames elements are those of the frames. */
+enum status announce_replies(const struct announce_refusal *refusal, unsigned command_count,
+                             struct slice reply, struct slice *ret_own,
+                             unsigned *ret_frames) MUST_USE;
 
 #endif

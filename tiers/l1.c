@@ -154,6 +154,7 @@ static void release_entries(struct l1_shard *shard)
 
 static void shard_done(struct l1_shard *shard)
 {
+    l1_watches_end(shard);
     whatif_free(shard->whatif);
     release_entries(shard);
     l1_table_done(&shard->table);

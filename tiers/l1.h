@@ -23,7 +23,7 @@
  * A node has one L1 per namespace, all KIN of each other (namespace.h); each key has its home in one of them.
  *
  * Without an L2 this is the store itself, and writers use l1_commit: a compare-and-swap over any number of keys, in one
- * L1 or several, all or nothing. INCR, MSETNX, RENAME and EXEC are all the same step: read items, build new ones, commit; on AGAIN
+ * L1 or several, all or nothing. INCR, MSETNX and RENAME are all the same step: read items, build new ones, commit; on AGAIN
  * somebody was faster, so read again.
  *
  * SCAN walks a table that may grow or shrink meanwhile and never skips a key that was there all the time: cursors
@@ -41,6 +41,7 @@
 
 #include "protocol/hash.h"
 #include "protocol/limits.h"
+#include "tiers/base/list.h"
 #include "tiers/item.h"
 #include "tiers/policy.h"
 #include "tiers/whatif.h"
@@ -208,6 +209,22 @@ enum status l1_put(struct l1 *l1, const struct l1_key *key, struct slice value,
                    int64_t expire_at_ms, int64_t now_ms) MUST_USE;
 /* The item that stands for the key with a reference for the caller, or NULL; not a use. What `seen` wants. */
 struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms);
+
+/* Whether a key changes from now on, or is exchanged with its database, evicted, or expires: also if the change is undone
+ * before anybody looks. A key that has expired is none, and its end no change. When namespaces change, all watches end as
+ * touched. */
+struct l1_watch {
+    struct l1 *l1; /* NULL: it has ended */
+    struct l1_key key;
+    struct list in_shard; /* under its lock, as the next */
+    uint8_t stored;
+    bool touched;
+};
+/* From now on, until l1_unwatch; the key's bytes are borrowed so long. NO_MEMORY: nothing is watched. */
+enum status l1_watch(struct l1 *l1, struct l1_watch *watch, const struct l1_key *key,
+                     int64_t now_ms) MUST_USE;
+void l1_unwatch(struct l1_watch *watch);
+bool l1_watch_touched(struct l1_watch *watch, int64_t now_ms);
 
 /* --- looking over everything ------------------------------------------------------------------------------------- */
 

@@ -359,6 +359,7 @@ static bool overwrite(struct l1_shard *shard, const struct l1_key *key,
         return false;
     }
     (void)item_write(item, value);
+    l1_touch(shard, item);
     const bool expires = spec->expire_at_ms != ITEM_NEVER;
     if (expires != expired_before) {
         shard->count_expiring[spec->db] += expires ? 1 : UINT64_MAX;

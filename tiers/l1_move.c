@@ -83,6 +83,7 @@ static void move_shard(struct l1 *l1, struct l1_shard *shard, l1_home_fn *home, 
         taken.now_ms = now_ms;
         l1_lock_shard(shard);
         taken.policy = shard->policy;
+        l1_watches_end(shard);
         struct l1_place chain = l1_table_chain(&shard->table, cursor);
         if (take_from_chain(l1, shard, chain, home, arg, &taken)) {
             cursor = l1_table_cursor_next(&shard->table, cursor);

@@ -325,6 +325,7 @@ void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b)
     l1_locks_take(&locks);
     for (size_t i = 0; i < count; i++) {
         swap_one(l1s[i], a, b);
+        l1_watches_swapped(l1s[i]);
     }
     l1_locks_release(&locks);
 }

@@ -85,6 +85,7 @@ enum status l1_insert(struct l1_shard *shard, uint64_t hash, struct item *item, 
     enum status status = l1_table_insert(&shard->table, hash, item, word);
     if (status == OK) {
         count_in(shard, item);
+        l1_touch(shard, item);
     }
     return status;
 }
@@ -95,12 +96,14 @@ struct item *l1_replace(struct l1_shard *shard, struct l1_place place, struct it
     count_out(shard, before);
     l1_table_replace(place, item);
     count_in(shard, item);
+    l1_touch(shard, item);
     return before;
 }
 
 struct item *l1_remove(struct l1_shard *shard, struct l1_place *place)
 {
     struct item *before = l1_place_item(place);
+    l1_touch(shard, before);
     l1_table_remove(&shard->table, place);
     count_out(shard, before);
     return before;

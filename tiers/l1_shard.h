@@ -36,6 +36,8 @@ enum {
     L1_LET_GO_MAX = 64, /* entries that a walk lets go of before it opens the lock for others */
 };
 
+struct l1_watches;
+
 struct l1_claim_body {
     uint64_t token;
     uint64_t generation;
@@ -55,12 +57,13 @@ struct l1_shard {
     size_t bytes_swept;             /* arena_bytes as it last ended */
     int64_t trimmed_at_ms;          /* when a sweep gave back what was kept idly */
     int64_t retry_at_ms;            /* then cells that could not be moved are tried again */
+    struct whatif *whatif;          /* of the whole L1, in its first shard; NULL: none */
 
     /* Written by hits. */
     _Alignas(64) struct rand rand;
-    uint64_t whatif_limit; /* keys whose hash is below this are sampled; 0: none */
-    struct whatif *whatif; /* of the whole L1, in its first shard; NULL: none */
-    _Atomic uint64_t hits; /* added to under the lock, read by any */
+    uint64_t whatif_limit;      /* keys whose hash is below this are sampled; 0: none */
+    struct l1_watches *watches; /* NULL: nobody watches a key */
+    _Atomic uint64_t hits;      /* added to under the lock, read by any */
     _Atomic uint64_t misses;
 
     /* By database as stored. */
@@ -160,6 +163,19 @@ uint32_t l1_word_used(struct l1_shard *shard, uint32_t word, const struct item *
 uint32_t l1_word_first(struct l1_shard *shard, uint64_t hash, const struct item *item,
                        int64_t now_ms);
 void l1_value_set(struct l1_value *value, struct item *item);
+
+/* --- l1_watch.c, under the lock ------------------------------------------------------------------------------------ */
+
+void l1_touch_watches(struct l1_shard *shard, const struct item *item);
+static inline void l1_touch(struct l1_shard *shard, const struct item *item)
+{
+    if (shard->watches != NULL) {
+        l1_touch_watches(shard, item);
+    }
+}
+void l1_watches_swapped(
+    const struct l1 *l1);                    /* with all locks, after l1_swap changed the numbers */
+void l1_watches_end(struct l1_shard *shard); /* all of them, as touched */
 
 /* Under the lock: all changes of a table go through these three, which keep the counters. The table takes over one
  * reference, `remove` and `replace` hand back what stood there. Items are of the shard's arena. */

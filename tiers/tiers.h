@@ -228,15 +228,19 @@ struct tiers_relay {
     bool
         strays; /* a write may change keys that the table does not name: all nodes are told to suspect */
     uint8_t db;
-    uint64_t run;   /* when on_reply is called: the process that answered; 0: none did */
-    size_t dropped; /* values of L1 that its keys ended, when on_reply is called */
+    uint64_t run; /* when on_reply is called: the process that answered; 0: none did */
+    unsigned
+        block; /* it is so many requests, to run in one step: MULTI and EXEC are put around them; 0: it is one */
+    unsigned
+        frames; /* of a block, when its array is handed over: that many elements in front are not its own */
+    size_t dropped;              /* values of L1 that its keys ended, when on_reply is called */
     struct tiers_window *window; /* private from here */
     const struct link *link;
     struct link_request request;
     struct tiers_confirm confirm;
     struct buf kept; /* the reply, while all nodes are waited for */
     bool is_unknown; /* it was UNKNOWN */
-    bool announces;  /* itself (announce.h) */
+    bool wrapped;    /* in MULTI and EXEC (announce.h) */
     struct announce_refusal refusal;
 };
 

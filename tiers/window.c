@@ -393,19 +393,33 @@ static void relay_on_part(struct link_request *request, struct slice reply)
     announce_take(&LIST_ENTRY(request, struct tiers_relay, request)->refusal, reply);
 }
 
-/* The request with its announcement, in the window's scratch. */
-static enum status relay_announce(struct tiers_relay *relay, size_t count, struct slice *bytes)
+/* The request with its announcement, or all of a block, in the window's scratch. */
+static enum status relay_wrap(struct tiers_relay *relay, bool announces, size_t count,
+                              struct slice *bytes)
 {
     struct tiers_window *window = relay->window;
-    relay->announces = true;
+    const struct announce announce = {.node = tiers_node(window->options.tiers),
+                                      .keys = relay->keys,
+                                      .key_count = count,
+                                      .silent = !announces,
+                                      .commands = *bytes,
+                                      .command_count = relay->block > 0 ? relay->block : 1};
+    relay->wrapped = true;
     relay->refusal.size = 0;
     relay->request.on_part = relay_on_part;
     window->scratch.size = 0;
-    const enum status status = announce_write(&window->scratch, tiers_node(window->options.tiers),
-                                              relay->keys, count, *bytes, &relay->request.parts);
+    const enum status status = announce_write(&window->scratch, &announce, &relay->request.parts);
     *bytes = buf_slice(&window->scratch);
-    metrics_count(window->options.metrics, M_TOLD_WRITES);
+    metrics_add(window->options.metrics, M_TOLD_WRITES, announces ? 1 : 0);
     return status;
+}
+
+/* What is the asker's of the reply to a request that was wrapped. */
+static enum status relay_unwrap(struct tiers_relay *relay, struct slice *reply)
+{
+    return relay->block > 0
+               ? announce_replies(&relay->refusal, relay->block, *reply, reply, &relay->frames)
+               : announce_reply(&relay->refusal, *reply, reply);
 }
 
 static void relay_on_reply(struct link_request *request, enum status status, struct slice reply)
@@ -414,7 +428,7 @@ static void relay_on_reply(struct link_request *request, enum status status, str
     struct metrics *metrics = relay->window->options.metrics;
     relay_end_keys(relay);
     relay->confirmed = request->confirmed;
-    if (relay->announces && status == OK && announce_reply(&relay->refusal, reply, &reply) != OK) {
+    if (relay->wrapped && status == OK && relay_unwrap(relay, &reply) != OK) {
         status = UNKNOWN; /* what answered is no Redis */
         relay->confirmed = true;
     }
@@ -477,15 +491,17 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
     };
     size_t announced = 0;
     enum status status = OK;
-    relay->announces = false;
-    if (relay_announces(relay, &announced)) {
-        status = relay_announce(relay, announced, &bytes);
+    relay->wrapped = false;
+    relay->frames = 0;
+    const bool announces = relay_announces(relay, &announced);
+    if (announces || relay->block > 0) {
+        status = relay_wrap(relay, announces, announced, &bytes);
     }
     relay_end_keys(relay);
     if (status == OK) {
         status = relay_ask(relay, proto, bytes);
     }
-    if (relay->announces && window->scratch.capacity > SCRATCH_KEPT) {
+    if (relay->wrapped && window->scratch.capacity > SCRATCH_KEPT) {
         buf_done(&window->scratch);
     }
     if (status == OK) {

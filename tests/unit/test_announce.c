@@ -74,7 +74,14 @@ static void keys_are_named_in_as_many_frames_as_it_takes(void **state)
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         struct buf out = {0};
         unsigned parts = 0;
-        assert_int_equal(announce_write(&out, 7, keys, counts[i], COMMAND, &parts), OK);
+        assert_int_equal(announce_write(&out,
+                                        &(struct announce){.node = 7,
+                                                           .keys = keys,
+                                                           .key_count = counts[i],
+                                                           .commands = COMMAND,
+                                                           .command_count = 1},
+                                        &parts),
+                         OK);
         assert_int_equal(requests_of(buf_slice(&out), parts), (int)counts[i]);
         assert_true(counts[i] < 1000 ? parts == 3 : parts > 6);
         buf_done(&out);
@@ -86,7 +93,10 @@ static void unknown_keys_are_a_flush(void **state)
     (void)state;
     struct buf out = {0};
     unsigned parts = 0;
-    assert_int_equal(announce_write(&out, 7, NULL, 0, COMMAND, &parts), OK);
+    assert_int_equal(
+        announce_write(&out, &(struct announce){.node = 7, .commands = COMMAND, .command_count = 1},
+                       &parts),
+        OK);
     assert_int_equal(parts, 3);
     assert_int_equal(requests_of(buf_slice(&out), parts), -1);
     buf_done(&out);
@@ -160,6 +170,54 @@ static void an_error_of_exec_is_the_reply(void **state)
     }
 }
 
+static void a_transaction_may_be_silent(void **state)
+{
+    (void)state;
+    struct buf out = {0};
+    unsigned parts = 0;
+    const struct announce announce = {.silent = true,
+                                      .commands = SLICE_LITERAL("*1\r\n$4\r\nPING\r\n"
+                                                                "*1\r\n$4\r\nTIME\r\n"),
+                                      .command_count = 2};
+    assert_int_equal(announce_write(&out, &announce, &parts), OK);
+    assert_int_equal(parts, 3);
+    assert_true(slice_is(buf_slice(&out), "*1\r\n$5\r\nMULTI\r\n*1\r\n$4\r\nPING\r\n"
+                                          "*1\r\n$4\r\nTIME\r\n*1\r\n$4\r\nEXEC\r\n"));
+    buf_done(&out);
+}
+
+static void a_transaction_gets_the_array_and_is_told_of_frames(void **state)
+{
+    (void)state;
+    const struct announce_refusal none = {0};
+    struct slice own;
+    unsigned frames = 9;
+    const struct slice array = SLICE_LITERAL("*3\r\n:1\r\n+OK\r\n$-1\r\n");
+    assert_int_equal(announce_replies(&none, 2, array, &own, &frames), OK);
+    assert_true(frames == 1 && own.data == array.data && own.size == array.size);
+    assert_int_equal(announce_replies(&none, 3, array, &own, &frames), OK);
+    assert_int_equal(frames, 0);
+    assert_int_equal(announce_replies(&none, 4, array, &own, &frames), MALFORMED);
+    assert_int_equal(announce_replies(&none, 1, SLICE_LITERAL("+OK\r\n"), &own, &frames),
+                     MALFORMED);
+}
+
+static void a_transaction_that_was_refused_says_so_in_the_words_of_exec(void **state)
+{
+    (void)state;
+    struct announce_refusal refusal = {0};
+    struct slice own;
+    unsigned frames = 0;
+    announce_take(&refusal, SLICE_LITERAL("-NOPERM no\r\n"));
+    assert_int_equal(
+        announce_replies(&refusal, 1, SLICE_LITERAL("-EXECABORT x\r\n"), &own, &frames), OK);
+    assert_true(slice_is(own, "-EXECABORT x\r\n"));
+    assert_int_equal(
+        announce_replies(&refusal, 1, SLICE_LITERAL("-ERR EXEC without MULTI\r\n"), &own, &frames),
+        OK);
+    assert_true(slice_is(own, "-NOPERM no\r\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +227,9 @@ int main(void)
         cmocka_unit_test(what_was_refused_when_queued_is_the_reply),
         cmocka_unit_test(a_long_error_is_cut_and_still_a_reply),
         cmocka_unit_test(an_error_of_exec_is_the_reply),
+        cmocka_unit_test(a_transaction_may_be_silent),
+        cmocka_unit_test(a_transaction_gets_the_array_and_is_told_of_frames),
+        cmocka_unit_test(a_transaction_that_was_refused_says_so_in_the_words_of_exec),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

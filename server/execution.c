@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/execution.h"
+
+#include "protocol/check.h"
+#include "protocol/resp_read.h"
+#include "server/commands.h"
+#include "server/conn.h"
+#include "server/dispatch.h"
+#include "server/node.h"
+#include "server/relay.h"
+#include "server/solo.h"
+#include "server/worker.h"
+
+#include <stdlib.h>
+
+struct execution {
+    struct relay_splice splice; /* first */
+    struct worker *worker;
+    struct answer *answer; /* to EXEC; in the queue of its connection */
+    struct queued **queue;
+    size_t count;
+    bool asks_l2;   /* commands of L2's, and SELECT, are in its array */
+    bool has_array; /* L2 has run them: */
+    struct buf elements;
+    struct list pieces; /* answers of no connection's queue, in the order of the array */
+    unsigned waiting;   /* pieces that are not filled yet; and L2's array */
+};
+
+static void free_queue(struct queued **queue, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(queue[i]);
+    }
+    free(queue);
+}
+
+static bool is_for_l2(const struct execution *execution, const struct command *command)
+{
+    return execution->asks_l2 && (transaction_asks_l2_for(command) || command->run == cmd_select);
+}
+
+static struct call call_of(struct conn *conn, const struct queued *queued)
+{
+    return (struct call){
+        .node = conn->worker->node,
+        .worker = conn->worker,
+        .conn = conn,
+        .command = queued->command,
+        .argv = queued->argv,
+        .argc = queued->argc,
+        .raw = queued->raw,
+        .db = conn->session.db,
+        .now_ms = conn->worker->now_ms,
+    };
+}
+
+/* --- pieces -------------------------------------------------------------------------------------------------------- */
+
+/* Puts them together: the answer is whole. */
+static void execution_finish(struct execution *execution)
+{
+    struct answer *answer = execution->answer;
+    struct conn *conn = answer->conn;
+    while (!list_empty(&execution->pieces)) {
+        struct answer *piece = LIST_ENTRY(execution->pieces.next, struct answer, link);
+        list_remove(&piece->link);
+        answer->reply.failed = answer->reply.failed || piece->reply.failed;
+        if (conn != NULL && !answer->silent) {
+            out_move(&answer->reply.out, &piece->reply.out);
+        }
+        answer_free(piece);
+    }
+    free_queue(execution->queue, execution->count);
+    free(execution);
+    if (conn != NULL) {
+        conn->transaction->execution = NULL;
+        transaction_end(conn);
+        conn_unhold(conn, HOLD_EXEC);
+    }
+    answer_land(answer);
+}
+
+static void execution_let_go(struct execution *execution)
+{
+    if (--execution->waiting == 0) {
+        execution_finish(execution);
+    }
+}
+
+static void piece_on_landed(struct answer *piece)
+{
+    execution_let_go(piece->execution);
+}
+
+static struct answer *piece_new(struct execution *execution)
+{
+    struct conn *conn = execution->answer->conn;
+    struct answer *piece = answer_new_apart(execution->worker, conn);
+    piece->execution = execution;
+    piece->on_landed = piece_on_landed;
+    list_push_back(&execution->pieces, &piece->link);
+    return piece;
+}
+
+/* Where what is answered at once is written: behind what is there already. */
+static struct answer *piece_open(struct execution *execution)
+{
+    struct answer *last = LIST_ENTRY(execution->pieces.prev, struct answer, link);
+    if (list_empty(&execution->pieces) || last->began_ns != 0) {
+        last = piece_new(execution);
+        last->landed = true;
+    }
+    return last;
+}
+
+struct answer *execution_defer(struct call *call)
+{
+    call->execution->waiting++;
+    return piece_new(call->execution);
+}
+
+void execution_orphan(struct execution *execution)
+{
+    for (struct list *node = execution->pieces.next; node != &execution->pieces;
+         node = node->next) {
+        LIST_ENTRY(node, struct answer, link)->conn = NULL;
+    }
+}
+
+/* --- running ------------------------------------------------------------------------------------------------------- */
+
+static void run_here(struct execution *execution, const struct queued *queued)
+{
+    struct conn *conn = execution->answer->conn;
+    struct call call = call_of(conn, queued);
+    struct answer *piece = piece_open(execution);
+    call.execution = execution;
+    call.reply = &piece->reply;
+    call.reply->proto = conn->session.proto;
+    dispatch_part(&call);
+}
+
+/* SELECT has been heard by L2, which may have fewer databases. */
+static void take_selected(struct conn *conn, const struct queued *queued, struct slice element)
+{
+    int64_t db = -1;
+    if (element.data[0] == REPLY_STATUS && slice_to_i64(queued->argv[1], &db) == OK && db >= 0 &&
+        db < (int64_t)LIMIT_DATABASES) {
+        conn->session.db = (uint8_t)db;
+    }
+}
+
+/* One element of L2's to its place. */
+static void take_element(struct execution *execution, const struct queued *queued,
+                         struct reply_cursor *elements)
+{
+    const char *from = elements->rest.data;
+    CHECK(reply_skip(elements) == OK); /* the whole array was framed */
+    const struct slice element = {from, (size_t)(elements->rest.data - from)};
+    struct reply *reply = &piece_open(execution)->reply;
+    reply->failed = reply->failed || element.data[0] == REPLY_ERROR;
+    reply_raw(reply, element);
+    if (queued->command->run == cmd_select) {
+        take_selected(execution->answer->conn, queued, element);
+    }
+}
+
+/* `elements`: L2's, if it was asked. */
+static void run_all(struct execution *execution, struct slice elements)
+{
+    struct reply_cursor cursor = {elements};
+    struct conn *conn = execution->answer->conn;
+    reply_array(&piece_open(execution)->reply, execution->count);
+    for (size_t i = 0; i < execution->count && conn->state != CONN_CLOSED; i++) {
+        const struct queued *queued = execution->queue[i];
+        if (is_for_l2(execution, queued->command)) {
+            take_element(execution, queued, &cursor);
+        } else {
+            run_here(execution, queued);
+        }
+    }
+}
+
+/* Kept until it may be told: what the node serves may read L1, which a script has ended keys of that nobody named. */
+static void execution_on_array(struct relay_splice *splice, struct slice elements)
+{
+    struct execution *execution = (struct execution *)(void *)splice;
+    struct answer *answer = execution->answer;
+    if (answer->conn == NULL) {
+        return; /* what is the node's is about its client, who is gone */
+    }
+    execution->has_array = buf_append_slice(&execution->elements, elements) == OK;
+    if (!execution->has_array) {
+        reply_out_of_memory(&answer->reply);
+    }
+}
+
+static void execution_on_done(struct relay_splice *splice)
+{
+    struct execution *execution = (struct execution *)(void *)splice;
+    if (execution->has_array && execution->answer->conn != NULL) {
+        run_all(execution, buf_slice(&execution->elements));
+    }
+    buf_done(&execution->elements);
+    execution_let_go(execution);
+}
+
+/* --- beginning ------------------------------------------------------------------------------------------------------ */
+
+/* The calls of the queue that are L2's. NULL: no memory. */
+static struct call *calls_for_l2(const struct execution *execution, struct conn *conn,
+                                 size_t *ret_count)
+{
+    struct call *calls = malloc(execution->count * sizeof(*calls));
+    *ret_count = 0;
+    for (size_t i = 0; calls != NULL && i < execution->count; i++) {
+        const struct queued *queued = execution->queue[i];
+        if (is_for_l2(execution, queued->command)) {
+            dispatch_count_part(conn->worker, queued->command);
+            calls[(*ret_count)++] = call_of(conn, queued);
+        }
+    }
+    return calls;
+}
+
+/* All of it is L2's: what it answers is the answer. */
+static void pass_to_l2(struct call *exec, const struct execution *execution)
+{
+    size_t count = 0;
+    struct call *calls = calls_for_l2(execution, exec->conn, &count);
+    if (calls == NULL) {
+        reply_out_of_memory(exec->reply);
+    } else {
+        (void)relay_calls(exec, calls, count, NULL);
+    }
+    free(calls);
+}
+
+static void join_l2(struct call *exec, struct execution *execution)
+{
+    size_t count = 0;
+    struct call *calls = calls_for_l2(execution, exec->conn, &count);
+    execution->splice =
+        (struct relay_splice){.on_array = execution_on_array, .on_done = execution_on_done};
+    execution->waiting = 1;
+    if (calls == NULL) {
+        reply_out_of_memory(exec->reply);
+    } else {
+        execution->answer = relay_calls(exec, calls, count, &execution->splice);
+    }
+    free(calls);
+}
+
+/* In one step where more than one is to be so: a single command is by itself. */
+static void run_alone(struct call *exec, struct execution *execution, bool watches)
+{
+    struct solo *solo = watches || execution->count > 1 ? exec->node->solo : NULL;
+    solo_begin(solo, exec->worker->index);
+    if (transaction_has_changed(exec->conn->transaction, exec->now_ms)) {
+        reply_null_array(&execution->answer->reply);
+    } else {
+        transaction_unwatch(exec->conn->transaction);
+        run_all(execution, (struct slice){0});
+    }
+    solo_end(solo);
+}
+
+void execution_begin(struct call *exec)
+{
+    struct transaction *transaction = exec->conn->transaction;
+    struct execution *execution = malloc(sizeof(*execution));
+    if (execution == NULL) {
+        transaction_end(exec->conn);
+        reply_out_of_memory(exec->reply);
+        return;
+    }
+    *execution = (struct execution){.worker = exec->worker,
+                                    .queue = transaction->queue,
+                                    .count = transaction->count,
+                                    .asks_l2 = transaction->asks_l2};
+    list_init(&execution->pieces);
+    transaction_hand_over(transaction);
+    transaction->execution = execution;
+    if (execution->asks_l2 && !transaction->joins) {
+        pass_to_l2(exec, execution);
+    } else if (execution->asks_l2) {
+        join_l2(exec, execution);
+    } else {
+        execution->waiting = 1;
+        execution->answer = call_defer(exec, WAIT_LOCAL);
+        run_alone(exec, execution, transaction->watched != NULL);
+    }
+    if (execution->answer == NULL) { /* the answer is made, or L2's alone */
+        transaction->execution = NULL;
+        free_queue(execution->queue, execution->count);
+        free(execution);
+        transaction_end(exec->conn);
+        return;
+    }
+    conn_hold(exec->conn, HOLD_EXEC);
+    if (!execution->asks_l2) {
+        execution_let_go(execution);
+    }
+}

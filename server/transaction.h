@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* transaction.h -- what a connection has queued since MULTI, and what it watches.
+ *
+ *      MULTI                 open; each command behind it is checked as if it ran, and queued: +QUEUED, or refused
+ *      EXEC                  execution.h: all of it in one step, unless something was refused, or a watched key has changed
+ *      DISCARD, RESET, end   nothing of it runs
+ *
+ * The node queues by itself, also with an L2: so a refusal comes at once, and nobody else's requests, which use the same
+ * link, come between MULTI and EXEC.
+ *
+ * WATCH without an L2 is L1's own (l1_watch).
+ *
+ * Owns:    the queue, copies of the requests; the watches. Made by MULTI or WATCH, gone when neither is in force.
+ * Threads: the worker's.
+ * Limits:  LIMIT_TRANSACTION bytes: a command above is refused. */
+#ifndef TERRACE_SERVER_TRANSACTION_H
+#define TERRACE_SERVER_TRANSACTION_H
+
+#include "server/call.h"
+
+struct execution;
+
+/* A request that waits for EXEC. */
+struct queued {
+    const struct command *command; /* built in, or behind the arguments */
+    struct slice raw;              /* as an array of bulk strings */
+    uint32_t argc;
+    struct slice argv[];
+};
+
+struct watched;
+
+struct transaction {
+    struct queued **queue;
+    size_t count;
+    size_t capacity;
+    size_t bytes;                /* of queue and watches */
+    struct watched *watched;     /* NULL: nothing */
+    struct execution *execution; /* under way; or NULL */
+    bool open;                   /* MULTI came */
+    bool refused;                /* and then a command that could not be queued */
+    bool writes;                 /* some queued command may */
+    bool asks_l2;                /* some is for L2 */
+    bool joins; /* some is for the node itself, or changes what the node knows of the connection */
+};
+
+static inline bool transaction_is_open(const struct transaction *transaction)
+{
+    return transaction != NULL && transaction->open;
+}
+
+/* Queues the call if the connection is in MULTI and this is no command that runs there at once; answers then. All checks
+ * but COMMAND_NO_MULTI are made. */
+bool transaction_takes(struct call *call);
+/* A command was refused: EXEC will abort. */
+void transaction_refuse(struct conn *conn);
+/* EXEC itself was refused: the words of that error, and the end of the transaction. */
+void transaction_abort(struct call *exec, const char *why);
+/* RESET, and the end of the connection: forgets all. */
+void transaction_end(struct conn *conn);
+/* A closed connection's; what is under way goes on without it. */
+void transaction_orphan(struct conn *conn);
+
+/* For execution.c: */
+/* Whether L2 runs a command, if there is one. SELECT goes with others: execution.c. */
+bool transaction_asks_l2_for(const struct command *command);
+void transaction_hand_over(struct transaction *transaction); /* the queue is another's now */
+bool transaction_has_changed(const struct transaction *transaction,
+                             int64_t now_ms); /* a watched key */
+void transaction_unwatch(struct transaction *transaction);
+
+#endif

@@ -1,0 +1,458 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH: as redis-server does, on a node alone and on one with an L2, byte for byte."""
+
+import threading
+
+import pytest
+import redis
+
+import wire
+from harness import serves_hits, until
+from proxy import FaultProxy
+
+# Each a conversation: lines of "A" are one client's, of "B" another's. All begin without keys.
+QUEUE = {
+    "a block": ["A MULTI", "A SET k 1", "A INCR k", "A GET k", "A MGET k none", "A EXEC", "A GET k"],
+    "nothing queued": ["A MULTI", "A EXEC"],
+    "without MULTI": ["A EXEC", "A DISCARD", "A UNWATCH", "A EXEC x", "A DISCARD x", "A MULTI x", "A WATCH", "A UNWATCH x"],
+    "nested": ["A MULTI", "A MULTI", "A SET k 1", "A EXEC", "A GET k"],
+    "watch inside": ["A MULTI", "A WATCH k", "A SET k 1", "A EXEC"],
+    "unwatch inside": ["A MULTI", "A UNWATCH", "A EXEC"],
+    "unknown": ["A MULTI", "A NOSUCH a b", "A SET k 1", "A EXEC", "A GET k", "A EXEC"],
+    "arity": ["A MULTI", "A SET k 1", "A GET", "A EXEC", "A GET k"],
+    "subcommand": ["A MULTI", "A SET k 1", "A CLIENT NOSUCH", "A EXEC", "A GET k"],
+    "no subcommand": ["A MULTI", "A CLIENT", "A EXEC"],
+    "exec with an argument": ["A MULTI", "A SET k 1", "A EXEC x", "A EXEC", "A GET k"],
+    "discard with an argument": ["A MULTI", "A SET k 1", "A DISCARD x", "A EXEC", "A GET k"],
+    "multi with an argument": ["A MULTI", "A MULTI x", "A SET k 1", "A EXEC"],
+    "watch without keys": ["A MULTI", "A WATCH", "A EXEC"],
+    "not in a transaction": ["A MULTI", "A SHUTDOWN", "A EXEC", "A MULTI", "A SAVE", "A SET k 1", "A EXEC", "A GET k"],
+    "an error inside": ["A MULTI", "A SET k x", "A INCR k", "A SET k y", "A EXEC", "A GET k"],
+    "discard": ["A MULTI", "A SET k 1", "A DISCARD", "A GET k", "A EXEC"],
+    "discard after an error": ["A MULTI", "A NOSUCH", "A DISCARD", "A MULTI", "A SET k 1", "A EXEC"],
+    "reset": ["A MULTI", "A SET k 1", "A RESET", "A EXEC", "A GET k"],
+    "quit": ["A MULTI", "A SET k 1", "A QUIT"],
+    "select": ["A SET k zero", "A MULTI", "A SELECT 3", "A SET k three", "A GET k", "A EXEC", "B GET k", "A GET k",
+               "A SELECT 0", "A GET k", "B SELECT 3", "B GET k"],
+    "select alone": ["A MULTI", "A SELECT 2", "A EXEC", "A SET k two", "B GET k"],
+    "select that fails": ["A MULTI", "A SELECT 99", "A SET k 1", "A SELECT x", "A EXEC", "A GET k", "B GET k"],
+    "select and discard": ["A MULTI", "A SELECT 2", "A DISCARD", "A SET k 1", "B GET k"],
+    "what the node serves": ["A MULTI", "A PING", "A SET k 1", "A CLIENT SETNAME me", "A CLIENT GETNAME", "A GET k",
+                             "A ECHO hi", "A CLIENT NO-EVICT x", "A EXEC", "A CLIENT GETNAME"],
+    "only what the node serves": ["A MULTI", "A PING", "A CLIENT SETNAME me", "A CLIENT GETNAME", "A EXEC"],
+    "auth": ["A MULTI", "A AUTH x", "A AUTH a b c", "A EXEC"],
+    "hello": ["A MULTI", "A HELLO 9", "A SET k 1", "A HELLO 2 NOSUCH", "A EXEC"],
+    "keys": ["A MSET a 1 b 2", "A MULTI", "A DEL a none", "A EXISTS a b", "A DBSIZE", "A RENAME b c", "A KEYS *", "A EXEC"],
+    "flush": ["A SET k 1", "A MULTI", "A FLUSHDB", "A GET k", "A SET k 2", "A EXEC", "A GET k"],
+    "move and copy": ["A SET k 1", "A MULTI", "A COPY k c DB 1", "A MOVE k 2", "A EXISTS k", "A EXEC", "A SELECT 1",
+                      "A GET c", "A SELECT 2", "A GET k"],
+    "swapdb": ["A SET k zero", "B SELECT 1", "B SET k one", "A GET k", "B GET k", "A MULTI", "A SWAPDB 0 1", "A GET k",
+               "A EXEC", "A GET k", "B GET k"],
+    "the last database": ["A SELECT 15", "A SET k 1", "A MULTI", "A DBSIZE", "A KEYS *", "A SCAN 0 COUNT 1000",
+                          "A RANDOMKEY", "A EXEC"],
+    "large": ["A MULTI", "A SET k " + "x" * 70000, "A GET k", "A STRLEN k", "A EXEC", "A GET k"],
+    "cluster": ["A MULTI", "A SET k 1", "A CLUSTER INFO", "A EXEC"],
+    "reply skip": ["A MULTI", "A SET k 1", "A EXEC", "A MULTI", "A GET k", "A EXEC"],
+}
+WATCHES = {
+    "unchanged": ["A SET k 1", "A WATCH k", "B GET k", "A MULTI", "A SET k 2", "A EXEC", "A GET k"],
+    "changed": ["A SET k 1", "A WATCH k", "B SET k 5", "A MULTI", "A SET k 2", "A EXEC", "A GET k"],
+    "the same value": ["A SET k 1", "A WATCH k", "B SET k 1", "A MULTI", "A SET k 2", "A EXEC", "A GET k"],
+    "there and back": ["A SET k 1", "A WATCH k", "B SET k 5", "B SET k 1", "A MULTI", "A GET k", "A EXEC"],
+    "came and went": ["A WATCH k", "B SET k 5", "B DEL k", "A MULTI", "A GET k", "A EXEC"],
+    "came": ["A WATCH k", "B SET k 5", "A MULTI", "A GET k", "A EXEC"],
+    "went": ["A SET k 1", "A WATCH k", "B DEL k", "A MULTI", "A GET k", "A EXEC"],
+    "was deleted in vain": ["A WATCH k", "B DEL k none", "B GETDEL k", "A MULTI", "A GET k", "A EXEC"],
+    "deleted beside": ["B SET other 1", "A WATCH k", "B DEL other k", "A MULTI", "A GET k", "A EXEC"],
+    "another key": ["A WATCH k", "B SET other 1", "A MULTI", "A GET k", "A EXEC"],
+    "two keys": ["A WATCH k other", "B SET other 1", "A MULTI", "A GET k", "A EXEC"],
+    "watched twice": ["A WATCH k k", "A WATCH k", "B SET k 1", "A MULTI", "A EXEC", "A MULTI", "A EXEC"],
+    "unwatched": ["A WATCH k", "B SET k 1", "A UNWATCH", "A MULTI", "A GET k", "A EXEC"],
+    "discarded": ["A WATCH k", "B SET k 1", "A MULTI", "A DISCARD", "A MULTI", "A GET k", "A EXEC"],
+    "once only": ["A WATCH k", "A MULTI", "A EXEC", "B SET k 1", "A MULTI", "A GET k", "A EXEC"],
+    "by itself": ["A WATCH k", "A SET k 1", "A MULTI", "A GET k", "A EXEC"],
+    "in the block": ["A WATCH k", "A MULTI", "A SET k 1", "A SET k 2", "A EXEC", "A GET k"],
+    "refused before changed": ["A WATCH k", "B SET k 1", "A MULTI", "A NOSUCH", "A EXEC", "A MULTI", "A GET k", "A EXEC"],
+    "expiry": ["A SET k 1", "A WATCH k", "B EXPIRE k 100", "A MULTI", "A GET k", "A EXEC"],
+    "no expiry": ["A SET k 1", "A WATCH k", "B PERSIST k", "B EXPIRE none 5", "B SETNX k 5", "A MULTI", "A GET k", "A EXEC"],
+    "changed in place": ["A SET k 1", "A WATCH k", "B INCR k", "A MULTI", "A GET k", "A EXEC"],
+    "past": ["A SET k 1", "A WATCH k", "B PEXPIREAT k 1", "A MULTI", "A GET k", "A EXEC"],
+    "flushed": ["A SET k 1", "A WATCH k", "B FLUSHDB", "A MULTI", "A GET k", "A EXEC"],
+    "flushed, nothing there": ["A WATCH k", "B FLUSHALL", "A MULTI", "A GET k", "A EXEC"],
+    "another database flushed": ["A SET k 1", "A WATCH k", "B SELECT 1", "B FLUSHDB", "A MULTI", "A GET k", "A EXEC"],
+    "another database": ["A WATCH k", "B SELECT 1", "B SET k 1", "A MULTI", "A GET k", "A EXEC"],
+    "watched in another": ["A SELECT 1", "A WATCH k", "A SELECT 0", "B SELECT 1", "B SET k 1", "A MULTI", "A GET k", "A EXEC"],
+    "swapped": ["A SET k 1", "A WATCH k", "B SWAPDB 0 1", "A MULTI", "A GET k", "A EXEC"],
+    "swapped twice": ["A SET k 1", "A WATCH k", "B SWAPDB 0 1", "B SWAPDB 0 1", "A MULTI", "A GET k", "A EXEC"],
+    "swapped, nowhere there": ["A WATCH k", "B SWAPDB 0 1", "A MULTI", "A GET k", "A EXEC"],
+    "swapped into": ["B SELECT 1", "B SET k 1", "A WATCH k", "B SWAPDB 0 1", "A MULTI", "A GET k", "A EXEC"],
+    "swapped with itself": ["A SET k 1", "A WATCH k", "B SWAPDB 0 0", "A MULTI", "A GET k", "A EXEC"],
+    "swapped others": ["A SET k 1", "A WATCH k", "B SWAPDB 1 2", "A MULTI", "A GET k", "A EXEC"],
+    "swapped and written": ["A WATCH k", "B SWAPDB 0 1", "B SELECT 1", "B SET k 1", "A MULTI", "A EXEC", "A WATCH k",
+                            "B SELECT 0", "B SET k 2", "A MULTI", "A EXEC"],
+    "renamed away": ["A SET k 1", "A WATCH k", "B RENAME k other", "A MULTI", "A EXEC"],
+    "renamed over": ["A WATCH k", "B SET other 1", "B RENAME other k", "A MULTI", "A EXEC"],
+    "moved": ["A SET k 1", "A WATCH k", "B MOVE k 1", "A MULTI", "A EXEC"],
+    "reset": ["A WATCH k", "A RESET", "B SET k 1", "A MULTI", "A GET k", "A EXEC"],
+    "by a block": ["A WATCH k", "B MULTI", "B SET k 1", "B EXEC", "A MULTI", "A GET k", "A EXEC"],
+    "select inside": ["A WATCH k", "A MULTI", "A SELECT 1", "A SET k 1", "A EXEC", "A GET k"],
+    "node's part": ["A WATCH k", "A MULTI", "A CLIENT SETNAME x", "A EXEC", "A CLIENT GETNAME", "A WATCH k", "B SET k 1",
+                    "A MULTI", "A CLIENT SETNAME y", "A EXEC", "A CLIENT GETNAME"],
+}
+OTHERS = {
+    "hash and expiry": ["A MULTI", "A HSET h f v", "A EXPIRE h 100", "A HMGET h f g", "A HGETALL h", "A EXEC"],
+    "lists do not block": ["A MULTI", "A BLPOP l 0", "A RPUSH l 1", "A BLPOP l 0", "A BLMOVE l m LEFT LEFT 0", "A EXEC"],
+    "streams do not block": ["A MULTI", "A XREAD BLOCK 0 STREAMS s 0", "A XADD s 1-1 a b", "A EXEC"],
+    "a script": ["A MULTI", "A EVAL return{redis.call('set','q',ARGV[1]),KEYS[1]} 1 k v", "A GET q", "A EXEC", "A GET q"],
+    "wrong type": ["A RPUSH l 1", "A MULTI", "A GET l", "A LLEN l", "A EXEC"],
+    "sets": ["A MULTI", "A SADD s 1", "A SISMEMBER s 1", "A SMISMEMBER s 1 2", "A ZADD z 1.5 m", "A ZSCORE z m", "A EXEC"],
+    "a wrong type of arity": ["A MULTI", "A LPUSH l", "A EXEC", "A LLEN l"],
+    "a script's arity": ["A MULTI", "A EVAL", "A EXEC"],
+}
+
+
+@pytest.fixture(scope="module")
+def oracle(module_stage):
+    return module_stage.redis()
+
+
+@pytest.fixture(scope="module")
+def alone(module_stage):
+    return module_stage.node("--threads", "2")
+
+
+@pytest.fixture(scope="module")
+def with_l2(module_stage):
+    return module_stage.node("--threads", "1", l2=module_stage.redis())  # both ends of a script use one link
+
+
+def words_of(line):
+    return [word.encode() for word in line.split(" ")[1:]]
+
+
+def converse(server, lines, proto):
+    """The raw replies, in order; each line waits for its reply."""
+    replies = []
+    with server.wire() as conn:
+        for db in b"0", b"1", b"2", b"3", b"15":
+            conn.ask("SELECT", db)
+            names = conn.ask("KEYS", "*")
+            if names:
+                conn.ask("DEL", *names)
+    with server.wire(proto) as a, server.wire(proto) as b:
+        for line in lines:
+            conn = a if line[0] == "A" else b
+            try:
+                conn.send(wire.encode(words_of(line)))
+                replies.append((line[:60], conn.read_raw()[0]))
+            except wire.Closed:
+                replies.append((line[:60], "closed"))
+    return replies
+
+
+def compare(server, oracle, scripts, proto):
+    different = []
+    for name, lines in scripts.items():
+        ours, theirs = converse(server, lines, proto), converse(oracle, lines, proto)
+        different += [(name, mine, other[1]) for mine, other in zip(ours, theirs) if mine != other]
+    assert not different, "\n".join(f"{name}: {mine[0]}\n  node  {mine[1]!r}\n  redis {other!r}"
+                                    for name, mine, other in different)
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+@pytest.mark.parametrize("place", ["alone", "with_l2"])
+def test_blocks_are_answered_as_by_redis(request, oracle, place, proto):
+    compare(request.getfixturevalue(place), oracle, QUEUE, proto)
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+def test_blocks_of_any_command_are_answered_as_by_redis(with_l2, oracle, proto):
+    compare(with_l2, oracle, OTHERS, proto)
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+@pytest.mark.parametrize("place", ["alone"])
+def test_watches_see_what_they_see_in_redis(request, oracle, place, proto):
+    compare(request.getfixturevalue(place), oracle, WATCHES, proto)
+
+
+# --- one step ------------------------------------------------------------------------------------------------------------
+
+def each_in_a_thread(work, count):
+    """All of them together; what they raise is raised here."""
+    errors = []
+
+    def run(number):
+        try:
+            work(number)
+        except Exception as error:  # pylint: disable=broad-except
+            errors.append(error)
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.parametrize("place", ["alone", "with_l2"])
+def test_nobody_sees_a_block_half_done(request, place):
+    """Two workers: one client changes a pair, with something between that takes a while; others look at it."""
+    server = request.getfixturevalue(place)
+    rounds, while_ = 100, wire.encode([b"EXISTS", *[b"p:%d" % i for i in range(500)]]) * 10
+    done = threading.Event()
+    looks = []
+
+    def write():
+        with server.wire() as conn:
+            for i in range(rounds):
+                conn.send(wire.encode([b"MULTI"]) + wire.encode([b"SET", b"p:a", b"%d" % i]) + while_ +
+                          wire.encode([b"SET", b"p:b", b"%d" % i]) + wire.encode([b"EXEC"]))
+                assert [conn.read() for _ in range(14)][-1] == [b"OK"] + [0] * 10 + [b"OK"]
+
+    def read():
+        with server.wire() as conn:
+            while not done.is_set():
+                first, second = conn.pipeline([[b"MULTI"], [b"GET", b"p:a"], [b"GET", b"p:b"], [b"EXEC"]])[-1]
+                assert first == second, (first, second)
+                looks.append(first)
+
+    def work(number):
+        try:
+            (read if number else write)()
+        finally:
+            done.set()
+    server.client().mset({"p:a": "none", "p:b": "none"})
+    each_in_a_thread(work, 3)
+    assert len(set(looks)) > rounds / 4, "they hardly saw anything change"
+
+
+def count_up(servers, clients, rounds):
+    """`clients` add one `rounds` times each, as redis-py's recipe says. The conflicts there were."""
+    servers[0].client().set("counter", 0)
+    conflicts = []
+
+    def work(number):
+        client = servers[number % len(servers)].client()
+        for _ in range(rounds):
+            with client.pipeline() as pipe:
+                while True:
+                    try:
+                        pipe.watch("counter")
+                        value = int(pipe.get("counter"))
+                        pipe.multi()
+                        pipe.set("counter", value + 1)
+                        pipe.execute()
+                        break
+                    except redis.WatchError:
+                        conflicts.append(number)
+    each_in_a_thread(work, clients)
+    assert servers[0].client().get("counter") == b"%d" % (clients * rounds)
+    return len(conflicts)
+
+
+def test_counting_with_watch_loses_nothing_alone(alone):
+    assert count_up([alone], 8, 40) > 0, "nobody met anybody: this proves nothing"
+
+
+@pytest.mark.parametrize("place", ["alone", "with_l2"])
+def test_pipelines_of_redis_py_are_transactions(request, place):
+    client = request.getfixturevalue(place).client(decode_responses=True)
+    client.delete("k", "n")
+    with client.pipeline(transaction=True) as pipe:
+        assert pipe.set("k", "v").incrby("n", 5).get("k").execute() == [True, 5, "v"]
+    with client.pipeline() as pipe, pytest.raises(redis.ResponseError, match="not an integer"):
+        pipe.incr("k").get("n").execute()
+    with client.pipeline() as pipe:
+        assert [str(reply) for reply in pipe.incr("k").get("n").execute(raise_on_error=False)][1] == "5"
+
+
+def test_a_key_that_expires_has_changed(alone):
+    with alone.wire() as a, alone.wire() as b:
+        a.pipeline([["SET", "soon", "v", "PX", "30"], ["WATCH", "soon"], ["MULTI"], ["GET", "soon"]])
+        until(lambda: b.ask("PTTL", "soon") == -2, 5, "it has expired")
+        assert a.ask("EXEC") is wire.NULL_ARRAY
+        a.pipeline([["WATCH", "soon"], ["MULTI"], ["GET", "soon"]])
+        assert a.ask("EXEC") == [wire.NULL_BULK]
+
+
+# --- the connection ---------------------------------------------------------------------------------------------------------
+
+@pytest.mark.own
+@pytest.mark.parametrize("place", ["alone", "with_l2"])
+def test_answers_that_take_time_stand_at_their_places(request, place):
+    server = request.getfixturevalue(place)
+    with server.wire() as conn:
+        replies = conn.pipeline([["MULTI"], ["SET", "k", "1"], ["CLIENT", "LIST"], ["INFO", "keyspace"], ["GET", "k"],
+                                 ["DEBUG", "SLEEP", "0.01"], ["CLIENT", "KILL", "ID", "999999"], ["PING"], ["EXEC"],
+                                 ["ECHO", "next"], ["GET", "k"]])
+        done, clients, info, value, slept, killed, pong = replies[8]
+        assert (done, value, slept, killed, pong) == (b"OK", b"1", b"OK", 0, b"PONG")
+        assert b"cmd=exec" in clients and info.startswith(b"# Keyspace")
+        assert replies[9:] == [b"next", b"1"]
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("place", ["alone", "with_l2"])
+def test_who_leaves_in_the_middle_takes_his_queue_along(request, place):
+    server = request.getfixturevalue(place)
+    server.client().delete("left")
+    for words in ([], ["EXEC"]):
+        with server.wire() as conn:
+            conn.pipeline([["MULTI"], ["DEBUG", "SLEEP", "0.05"], ["CLIENT", "LIST"]])
+            conn.send(wire.encode(["SET", "left", "1"]))
+            conn.send(wire.encode(words) if words else b"")
+    with server.wire() as conn:
+        if place == "alone":
+            conn.ask("WATCH", "left")
+        conn.pipeline([["MULTI"], ["SET", "left", "1"]])
+    with server.wire() as conn, server.wire() as other:
+        conn.pipeline([["CLIENT", "SETNAME", "queuing"], ["MULTI"], ["SET", "k", "1"]])
+        line = next(line for line in other.ask("CLIENT", "LIST").split(b"\n") if b"name=queuing" in line)
+        assert b" flags=x " in line and b" multi=1 " in line and b"multi-mem=0" not in line
+        conn.ask("DISCARD")
+        line = next(line for line in other.ask("CLIENT", "LIST").split(b"\n") if b"name=queuing" in line)
+        assert b" flags=N " in line and b" multi=-1 " in line and b"multi-mem=0" in line
+
+
+@pytest.mark.parametrize("place", ["alone", "with_l2"])
+def test_a_pause_of_writes_holds_the_block_that_writes(request, place):
+    server = request.getfixturevalue(place)
+    with server.wire() as conn, server.wire() as reader, server.wire() as other:
+        conn.pipeline([["MULTI"], ["SET", "k", "paused"]])
+        reader.pipeline([["MULTI"], ["GET", "k"]])
+        try:
+            assert other.ask("CLIENT", "PAUSE", "10000", "WRITE") == b"OK"
+            conn.send(wire.encode(["EXEC"]))
+            assert reader.ask("EXEC") != [b"paused"]
+            assert other.ask("GET", "k") != b"paused"
+        finally:
+            assert other.ask("CLIENT", "UNPAUSE") == b"OK"
+        assert conn.read() == [b"OK"]
+
+
+@pytest.mark.own
+def test_a_queue_has_a_limit(alone):
+    """256 MiB (protocol/limits.h)."""
+    with alone.wire(timeout_s=60) as conn:
+        assert conn.pipeline([["MULTI"], ["SET", "k", "x" * (1 << 20)]]) == [b"OK", b"QUEUED"]
+        reply = conn.ask("SET", "huge", b"x" * (255 << 20))
+        assert reply.startswith(b"ERR the transaction takes more than 268435456 bytes"), reply
+        assert conn.ask("GET", "k") == b"QUEUED"
+        assert conn.ask("EXEC").startswith(b"EXECABORT ")
+        assert conn.ask("EXISTS", "huge") == 0
+
+
+# --- with an L2 --------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.own
+def test_what_a_block_wrote_is_read_by_all(stage):
+    """Its keys end in L1, in whatever database, before it is answered: their announcement is held up. Another node follows."""
+    redis_server = stage.redis()
+    with FaultProxy(("127.0.0.1", redis_server.port)) as proxy:
+        node = stage.node("--mode", "bounded 20s", "--l2-timeout", "10s", l2=proxy.url)
+        other = stage.node(l2=redis_server)
+        with node.wire() as a, node.wire() as b, other.wire() as far:
+            b.pipeline([["SET", "k:1", "old"], ["SET", "k:4", "old"], ["SELECT", "1"], ["SET", "k:3", "old"]])
+            until(lambda: serves_hits(node, b, "k:3"), 5, "k:3 of database 1 is in L1")
+            b.ask("SELECT", "0")
+            until(lambda: serves_hits(node, b, "k:1") and serves_hits(node, b, "k:4"), 5, "the others are, too")
+            until(lambda: serves_hits(other, far, "k:1"), 5, "the other node has it")
+            proxy.hold("down", b"invalidate")
+            redis_server.client().set("k:4", "new")
+            until(lambda: proxy.holds("down"), 5, "announcements are held up")
+            assert b.ask("GET", "k:4") == b"old", "they are not: this proves nothing"
+            replies = a.pipeline([["MULTI"], ["SET", "k:1", "new"], ["SELECT", "1"], ["SET", "k:3", "new"], ["EXEC"],
+                                  ["GET", "k:3"]])
+            assert replies[4] == [b"OK", b"OK", b"OK"] and replies[5] == b"new"
+            assert b.pipeline([["GET", "k:1"], ["SELECT", "1"], ["GET", "k:3"]]) == [b"new", b"OK", b"new"]
+            until(lambda: far.ask("GET", "k:1") == b"new", 2, "the other node follows")
+            proxy.release("down")
+        stage.end()
+
+
+@pytest.mark.own
+def test_what_a_script_in_a_block_wrote_is_read_at_once(with_l2):
+    """It names no key: the answer waits for the announcement."""
+    with with_l2.wire() as a, with_l2.wire() as b:
+        a.ask("SET", "k:s", "old")
+        for i in range(20):
+            value = b"%d" % i
+            until(lambda: serves_hits(with_l2, b, "k:s"), 5)
+            script = "return redis.call('set', 'k:s', ARGV[1])"
+            replies = a.pipeline([["MULTI"], ["EVAL", script, "0", value], ["CACHE.FETCH", "k:s"], ["EXEC"]])
+            assert replies[3][0] == b"OK" and replies[3][1][1] == value
+            assert b.ask("GET", "k:s") == value
+
+
+@pytest.mark.own
+def test_blocks_are_sent_one_behind_the_other_and_in_order(with_l2):
+    """A pipeline of blocks, single commands and reads on one connection."""
+    with with_l2.wire() as conn:
+        conn.ask("DEL", "order")
+        asked, expected = [], []
+        for i in range(200):
+            asked += [["MULTI"], ["APPEND", "order", "x"], ["STRLEN", "order"], ["EXEC"], ["APPEND", "order", "y"],
+                      ["STRLEN", "order"], ["MULTI"], ["GET", "order"], ["EXEC"]]
+            expected += [b"OK", b"QUEUED", b"QUEUED", [2 * i + 1, 2 * i + 1], 2 * i + 2, 2 * i + 2, b"OK", b"QUEUED",
+                         [b"xy" * (i + 1)]]
+        assert conn.pipeline(asked) == expected
+
+
+@pytest.mark.own
+def test_a_block_during_which_l2_dies_is_unknown(stage):
+    """Sent and not answered: UNKNOWN, and it cannot run any more; before that nothing was sent: L2DOWN."""
+    redis_server = stage.redis()
+    with FaultProxy(("127.0.0.1", redis_server.port)) as proxy:
+        node = stage.node("--l2-timeout", "500ms", l2=proxy.url)
+        with node.wire() as conn:
+            conn.pipeline([["SET", "k", "0"], ["MULTI"], ["SET", "k", "marker"], ["CLIENT", "SETNAME", "done"]])
+            proxy.hold("up", b"marker")
+            conn.send(wire.encode(["EXEC"]))
+            until(lambda: proxy.holds("up"), 5, "it is on its way")
+            reply = conn.read()
+            assert reply == b"UNKNOWN the write may or may not have run; it cannot run any more", reply
+            proxy.release("up")
+            assert conn.ask("CLIENT", "GETNAME") is wire.NULL_BULK, "the node's part does not run without the rest"
+            until(lambda: conn.ask("GET", "k") == b"0", 5, "it did not run")
+            redis_server.process.kill()
+            redis_server.process.wait()
+            until(lambda: conn.ask("SET", "k", "1").startswith(b"L2DOWN"), 5)
+            conn.pipeline([["MULTI"], ["SET", "k", "2"]])
+            assert conn.ask("EXEC").startswith(b"L2DOWN ")
+            assert conn.ask("EXEC") == b"ERR EXEC without MULTI"
+            assert conn.pipeline([["MULTI"], ["PING"], ["EXEC"]])[2] == [b"PONG"]
+        proxy.heal()
+        node.end()
+
+
+@pytest.mark.own
+def test_what_redis_refuses_when_queued_aborts(stage):
+    """The node does not know it; Redis does, with the same words at EXEC as for its own clients."""
+    redis_server = stage.redis()
+    redis_server.client().execute_command("ACL", "SETUSER", "some", "on", ">secret", "~*", "&*", "+@all", "-lpush")
+    node = stage.node(l2=f"redis://some:secret@127.0.0.1:{redis_server.port}")
+    with node.wire() as conn:
+        conn.pipeline([["MULTI"], ["SET", "k", "1"], ["LPUSH", "l", "1"]])
+        assert conn.ask("EXEC") == b"EXECABORT Transaction discarded because of previous errors."
+        assert conn.ask("EXISTS", "k") == 0
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("flags", [["--writers", "nodes"], ["--mode", "strict 1s"]])
+def test_blocks_in_other_kinds_of_namespaces(stage, flags):
+    """Where writes announce themselves the block does; where all nodes are waited for, the block waits."""
+    redis_server = stage.redis()
+    nodes = [stage.node(*flags, l2=redis_server) for _ in range(2)]
+    with nodes[0].wire() as a, nodes[1].wire() as b:
+        for i in range(20):
+            value = b"%d" % i
+            name = b"n%d" % i
+            replies = a.pipeline([["MULTI"], ["SET", "k:1", value], ["SET", "k:2", value], ["GET", "k:1"], ["EXEC"],
+                                  ["MULTI"], ["CLIENT", "SETNAME", name], ["SET", "k:3", value], ["SELECT", "0"], ["EXEC"]])
+            assert replies[4] == [b"OK", b"OK", value] and replies[9] == [b"OK", b"OK", b"OK"]
+            until(lambda value=value: b.ask("MGET", "k:1", "k:2", "k:3") == [value] * 3, 2)
+        a.pipeline([["RPUSH", "l", "1"], ["MULTI"], ["INCR", "k:1"], ["GET", "l"], ["DEL", "k:2"]])
+        replies = a.ask("EXEC")
+        assert replies[0] == 20 and replies[1].startswith(b"WRONGTYPE") and replies[2] == 1
