@@ -35,12 +35,12 @@ struct l2_socket {
     struct l2_roof *roof;
     struct link *link; /* NULL once closed */
     struct list in_roof;
+    struct list in_due; /* roof->due: it has something to write, or to say */
     enum l2_socket_state state;
     uv_getaddrinfo_t resolve;
     uv_poll_t poll;
     struct tls_stream *tls; /* NULL: plain */
     bool has_poll;
-    bool wants_flush;
     int fd;
     int refused; /* errno */
     int events;
@@ -82,11 +82,13 @@ static void l2_socket_close(struct l2_socket *s)
     }
     bool resolving = s->state == L2_RESOLVING;
     s->state = L2_CLOSED;
+    link_set_socket(s->link, NULL);
     s->link = NULL;
     if (s->tls != NULL) {
         l2_socket_say_goodbye(s);
     }
     list_remove(&s->in_roof);
+    list_remove(&s->in_due);
     if (s->has_poll) {
         uv_close((uv_handle_t *)&s->poll,
                  l2_socket_on_closed); /* before close(2): libuv still names it to epoll */
@@ -294,7 +296,7 @@ static void l2_socket_write_tls(struct l2_socket *s)
 
 static void l2_socket_write(struct l2_socket *s)
 {
-    s->wants_flush = false;
+    list_remove(&s->in_due);
     if (s->tls != NULL) {
         l2_socket_write_tls(s);
         return;
@@ -381,23 +383,30 @@ static void l2_socket_set_options(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
-static void l2_socket_connect(struct l2_socket *s, const struct sockaddr *address, socklen_t size)
+/* It could not even begin: link_on_lost must not come from inside, so its link hears of it at the next flush. */
+static void l2_socket_refuse(struct l2_socket *s, int error)
 {
     s->state = L2_REFUSED;
+    s->refused = error;
+    list_push_back(&s->roof->due, &s->in_due);
+}
+
+static void l2_socket_connect(struct l2_socket *s, const struct sockaddr *address, socklen_t size)
+{
     s->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (s->fd < 0) {
-        s->refused = errno;
+        l2_socket_refuse(s, errno);
         return;
     }
     if (address->sa_family != AF_UNIX) {
         l2_socket_set_options(s->fd);
     }
     if (connect(s->fd, address, size) != 0 && errno != EINPROGRESS) {
-        s->refused = errno;
+        l2_socket_refuse(s, errno);
         return;
     }
     if (uv_poll_init(s->roof->loop, &s->poll, s->fd) != 0) {
-        s->refused = ENOMEM;
+        l2_socket_refuse(s, ENOMEM);
         return;
     }
     s->has_poll = true;
@@ -443,39 +452,19 @@ static void l2_socket_resolve(struct l2_socket *s, const struct l2_url *url)
     s->resolve.data = s;
     if (uv_getaddrinfo(s->roof->loop, &s->resolve, l2_socket_on_resolved, url->host, port,
                        &hints) != 0) {
-        s->state = L2_REFUSED;
-        s->refused = ENOMEM;
+        l2_socket_refuse(s, ENOMEM);
     }
 }
 
 /* --- the roof's side of a link ------------------------------------------------------------------------------------------------ */
 
-static struct l2_socket *roof_find(const struct l2_roof *roof, const struct link *link)
+static void roof_open_socket(struct l2_roof *roof, struct l2_socket *s, struct link *link)
 {
-    for (struct list *node = roof->sockets.next; node != &roof->sockets; node = node->next) {
-        struct l2_socket *s = LIST_ENTRY(node, struct l2_socket, in_roof);
-        if (s->link == link) {
-            return s;
-        }
-    }
-    return NULL;
-}
-
-static void roof_connect(void *arg, struct link *link)
-{
-    struct l2_roof *roof = arg;
-    struct l2_socket *s = calloc(1, sizeof(*s));
-    CHECK(s != NULL);
-    s->roof = roof;
-    s->link = link;
-    s->fd = -1;
-    list_push_back(&roof->sockets, &s->in_roof);
     const struct l2_url *url = link_url(link);
     if (url->tls) {
         s->tls = tls_place_stream(roof->tls, url->host);
         if (s->tls == NULL) {
-            s->state = L2_REFUSED;
-            s->refused = ENOMEM;
+            l2_socket_refuse(s, ENOMEM);
             return;
         }
     }
@@ -488,9 +477,24 @@ static void roof_connect(void *arg, struct link *link)
     l2_socket_connect(s, (const struct sockaddr *)&address, sizeof(address));
 }
 
+static void roof_connect(void *arg, struct link *link)
+{
+    struct l2_roof *roof = arg;
+    struct l2_socket *s = calloc(1, sizeof(*s));
+    CHECK(s != NULL);
+    s->roof = roof;
+    s->link = link;
+    s->fd = -1;
+    link_set_socket(link, s);
+    list_init(&s->in_due);
+    list_push_back(&roof->sockets, &s->in_roof);
+    roof_open_socket(roof, s, link);
+}
+
 static void roof_close_link(void *arg, struct link *link)
 {
-    struct l2_socket *s = roof_find(arg, link);
+    struct l2_socket *s = link_socket(link);
+    (void)arg;
     if (s != NULL) {
         l2_socket_close(s);
     }
@@ -498,9 +502,10 @@ static void roof_close_link(void *arg, struct link *link)
 
 static void roof_wants_flush(void *arg, struct link *link)
 {
-    struct l2_socket *s = roof_find(arg, link);
-    if (s != NULL) {
-        s->wants_flush = true;
+    struct l2_roof *roof = arg;
+    struct l2_socket *s = link_socket(link);
+    if (s != NULL && list_empty(&s->in_due)) {
+        list_push_back(&roof->due, &s->in_due);
     }
 }
 
@@ -509,6 +514,7 @@ void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clo
 {
     *roof = (struct l2_roof){.loop = loop, .clock = clock, .tls = tls, .owner = owner};
     list_init(&roof->sockets);
+    list_init(&roof->due);
 }
 
 void l2_roof_close(struct l2_roof *roof)
@@ -526,13 +532,15 @@ struct link_io l2_roof_io(struct l2_roof *roof)
 
 void l2_roof_flush(struct l2_roof *roof)
 {
-    struct list *next = NULL;
-    for (struct list *node = roof->sockets.next; node != &roof->sockets; node = next) {
-        next = node->next; /* a lost socket leaves the list; losing one does not touch another */
-        struct l2_socket *s = LIST_ENTRY(node, struct l2_socket, in_roof);
+    struct list due; /* losing one may close others, and open some */
+    list_init(&due);
+    list_splice_back(&due, &roof->due);
+    while (!list_empty(&due)) {
+        struct l2_socket *s = LIST_ENTRY(due.next, struct l2_socket, in_due);
+        list_remove(&s->in_due);
         if (s->state == L2_REFUSED) {
             l2_socket_lost(s, strerror(s->refused)); /* NOLINT(concurrency-mt-unsafe) */
-        } else if (s->wants_flush && s->state == L2_OPEN) {
+        } else if (s->state == L2_OPEN) {
             l2_socket_write(s);
         }
     }

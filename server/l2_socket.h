@@ -29,6 +29,7 @@ struct l2_roof {
     unsigned
         address_turn; /* which of the name's addresses is tried next: the one after the last that failed */
     struct list sockets;
+    struct list due; /* of them: to be flushed */
 };
 
 void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock,

@@ -76,6 +76,18 @@ const char *link_why_down(const struct link *link)
     return link->why;
 }
 
+void link_set_socket(struct link *link, void *socket)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    link->socket = socket;
+}
+
+void *link_socket(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    return link->socket;
+}
+
 uint64_t link_client_id(const struct link *link)
 {
     CHECK_MAGIC(link, LINK_MAGIC);

@@ -168,6 +168,8 @@ enum status link_ask(struct link *link, struct link_request *request, int db,
 enum status link_say(struct link *link, struct slice bytes) MUST_USE;
 
 /* From the roof: */
+void link_set_socket(struct link *link, void *socket); /* the roof's own, kept with the link */
+void *link_socket(const struct link *link);            /* NULL at first */
 void link_on_connected(struct link *link, int64_t now_ms);
 void link_on_lost(struct link *link, const char *why, int64_t now_ms); /* also: could not connect */
 /* Where the next bytes may be read to, at least `want`; then link_on_read says how many came. NULL: no memory. */

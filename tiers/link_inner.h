@@ -54,6 +54,7 @@ struct link_doomed {
 struct link {
     unsigned magic;
     struct link_options options;
+    void *socket; /* the roof's */
     struct rand rand;
     enum link_state state;
     bool down;

@@ -425,6 +425,83 @@ static void the_end_of_the_window_is_told(void **state)
     stage_done(&stage);
 }
 
+struct relayed {
+    struct tiers_relay relay; /* first */
+    unsigned ends;
+    enum status status;
+    char text[64];
+};
+
+static void on_relayed(struct tiers_relay *relay, enum status status, struct slice reply)
+{
+    struct relayed *relayed = (struct relayed *)(void *)relay;
+    relayed->ends++;
+    relayed->status = status;
+    snprintf(relayed->text, sizeof relayed->text, "%.*s", (int)reply.size,
+             reply.size == 0 ? "" : reply.data);
+}
+
+static void relay_on(struct stage *stage, struct relayed *relayed, struct line *line,
+                     struct l1_key *key, const char *bytes)
+{
+    relayed->relay.on_reply = on_relayed;
+    relayed->relay.line = line;
+    relayed->relay.keys = key;
+    relayed->relay.key_count = key == NULL ? 0 : 1;
+    assert_int_equal(tiers_relay(stage->window, &relayed->relay, 2, slice_of(bytes)), OK);
+}
+
+/* In MULTI it would not block. */
+static void what_blocks_announces_nothing_and_has_no_deadline(void **state)
+{
+    (void)state;
+    struct namespace_spec specs[] = {spec_of("default", "", 1000)};
+    specs[0].settings.told = true;
+    struct stage stage;
+    struct user user;
+    stage_open(&stage, specs, 1);
+    atomic_store(&tiers_lines(stage.tiers)->max, 1);
+    take_ready(&stage, &user);
+    struct l1_key key = namespaces_key(stage.namespaces, 0, SLICE_LITERAL("k")).at;
+    struct relayed pop = {.relay = {.writes = true, .blocks = true}};
+    relay_on(&stage, &pop, user.line, &key, "BLPOP k\r\n");
+    help_expect_written(&stage.roof, "BLPOP k\r\n");
+    tick(&stage, HELP_NOW + 3600 * 1000);
+    assert_int_equal(pop.ends, 0);
+    HELP_SAY(&stage.roof, "*-1\r\n");
+    assert_int_equal(pop.ends, 1);
+    assert_string_equal(pop.text, "*-1\r\n");
+    struct relayed module = {.relay = {.writes = true, .blocks = true, .runs_code = true}};
+    relay_on(&stage, &module, user.line, &key, "M.POP k\r\n");
+    struct buf written = help_written(&stage.roof);
+    assert_true(written.size > 20 && memcmp(written.data, "*1\r\n$5\r\nMULTI\r\n", 15) == 0);
+    buf_done(&written);
+    line_end(user.line);
+    assert_int_equal(module.ends, 1);
+    assert_int_equal(module.status, UNKNOWN);
+    stage_done(&stage);
+}
+
+static void what_stands_in_front_of_a_relayed_read_is_not_its_answer(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct user user;
+    open_stage(&stage, 1, 1);
+    take_ready(&stage, &user);
+    struct relayed wait = {.relay = {.blocks = true, .parts = 1}};
+    relay_on(&stage, &wait, user.line, NULL, "PING\r\nWAIT 1 0\r\n");
+    help_expect_written(&stage.roof, "PING\r\nWAIT 1 0\r\n");
+    HELP_SAY(&stage.roof, "+PONG\r\n");
+    assert_int_equal(wait.ends, 0);
+    HELP_SAY(&stage.roof, ":1\r\n");
+    assert_int_equal(wait.ends, 1);
+    assert_string_equal(wait.text, ":1\r\n");
+    line_give_back(user.line);
+    assert_int_equal(idle(&stage), 1);
+    stage_done(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -444,6 +521,8 @@ int main(void)
         cmocka_unit_test(a_line_that_cannot_connect_says_so),
         cmocka_unit_test(a_subscriber_hears_everything_in_order),
         cmocka_unit_test(the_end_of_the_window_is_told),
+        cmocka_unit_test(what_blocks_announces_nothing_and_has_no_deadline),
+        cmocka_unit_test(what_stands_in_front_of_a_relayed_read_is_not_its_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
