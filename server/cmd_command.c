@@ -123,10 +123,14 @@ static void reply_flags(struct reply *reply, uint32_t flags)
         {COMMAND_NO_ASYNC_LOADING, "no_async_loading"},
         {COMMAND_NO_MULTI, "no_multi"},
         {COMMAND_ALLOW_BUSY, "allow_busy"},
+        {COMMAND_NO_MANDATORY_KEYS, "no_mandatory_keys"},
         {COMMAND_MOVABLE_KEYS, "movablekeys"},
     };
-    const uint32_t own = COMMAND_DANGEROUS | COMMAND_SETTLED | COMMAND_OWN | COMMAND_BRIEF;
-    reply_set(reply, (size_t)__builtin_popcount(flags & ~own));
+    uint32_t shown = 0;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        shown |= names[i].bit;
+    }
+    reply_set(reply, (size_t)__builtin_popcount(flags & shown));
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if ((flags & names[i].bit) != 0) {
             reply_status(reply, names[i].name);

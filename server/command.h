@@ -48,6 +48,7 @@ enum {
     COMMAND_ALLOW_BUSY = 1u << 15,
     COMMAND_NO_ASYNC_LOADING = 1u << 16,
     COMMAND_MAY_REPLICATE = 1u << 17,
+    COMMAND_NO_MANDATORY_KEYS = 1u << 25,
     COMMAND_DANGEROUS = 1u << 18, /* ACL category only */
     COMMAND_SETTLED =
         1u << 19, /* not shown: runs when all calls before it on its connection are answered */

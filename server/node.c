@@ -7,6 +7,7 @@
 #include "server/errorstats.h"
 #include "server/latency.h"
 #include "server/sampler.h"
+#include "server/scripts.h"
 #include "server/slowlog.h"
 #include "server/solo.h"
 #include "server/tls_options.h"
@@ -214,13 +215,14 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->channel_index = channel_index_new();
     node->latency = latency_new();
     node->errorstats = errorstats_new();
+    node->scripts = scripts_new();
     node->sampler = sampler_new();
     struct namespace_spec specs[NAMESPACES_MAX];
     unsigned count = options_specs(&node->options, specs);
     node->namespaces = namespaces_new(specs, count, 0);
     if (node->metrics == NULL || node->slowlog == NULL || node->channel_index == NULL ||
-        node->latency == NULL || node->errorstats == NULL || node->sampler == NULL ||
-        node->namespaces == NULL) {
+        node->latency == NULL || node->errorstats == NULL || node->scripts == NULL ||
+        node->sampler == NULL || node->namespaces == NULL) {
         return NO_MEMORY;
     }
     char why[TLS_ERROR_MAX];
@@ -308,6 +310,7 @@ void node_free(struct node *node)
     namespaces_free(node->namespaces);
     sampler_free(node->sampler);
     errorstats_free(node->errorstats);
+    scripts_free(node->scripts);
     latency_free(node->latency);
     slowlog_free(node->slowlog);
     channel_index_free(node->channel_index);

@@ -68,6 +68,7 @@ struct node {
     struct latency *latency;
     struct errorstats *errorstats;       /* errors by first word */
     struct channel_index *channel_index; /* what clients listen to */
+    struct scripts *scripts;             /* that EVALSHA may name, alone */
     struct sampler *sampler;             /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;

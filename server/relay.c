@@ -302,7 +302,7 @@ static bool is_script(const struct command *command)
 {
     static const char *const names[] = {"eval",       "evalsha", "eval_ro",
                                         "evalsha_ro", "fcall",   "fcall_ro"};
-    const bool may_be = command->run == NULL && (command->flags & COMMAND_MOVABLE_KEYS) != 0;
+    const bool may_be = (command->flags & COMMAND_MOVABLE_KEYS) != 0;
     for (size_t i = 0; may_be && i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(command->name, names[i]) == 0) {
             return true;

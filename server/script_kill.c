@@ -21,8 +21,7 @@ struct kill {
 
 bool is_script_kill(const struct call *call)
 {
-    return call->command->run == NULL && call->argc == 2 &&
-           slice_is_nocase(call->argv[1], "kill") &&
+    return call->argc == 2 && slice_is_nocase(call->argv[1], "kill") &&
            (slice_is_nocase(call->argv[0], "script") || slice_is_nocase(call->argv[0], "function"));
 }
 
