@@ -18,6 +18,9 @@
 /* A value that comes in pieces is read straight into its item from this size on. CPU of such SETs beside those that are
  * copied: 1.0 at 40 KB, 0.92 at 128 KiB, 0.76 at 400 KB, 0.35 at 1 MiB (bench/results/2026-11-21-large-values.md). */
 #define LIMIT_BODY (64u << 10)
+/* A hash with more bytes is not kept behind an L2: each write of a field ends all of it, and the next reads would bring all
+ * of it again. */
+#define LIMIT_HASH (256u << 10)
 #define LIMIT_READ (64u << 10) /* bytes taken from one socket per wake-up: fair dealing */
 #define LIMIT_SEND \
     (64u << 10) /* bytes written to one socket per turn, however many clients there are: as Redis */

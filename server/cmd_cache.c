@@ -175,7 +175,7 @@ void cmd_cache_help(struct call *call)
         "    Empty the L1 of every node; L2 keeps its data. Return as KEY does.",
         "EXPLAIN <key>",
         "    Why a key is where it is, as a map. Fields:",
-        "    key namespace mode tier state age_ms ttl_ms stamp_age_ms why",
+        "    key namespace mode tier state type age_ms ttl_ms stamp_age_ms why",
         "    invalidated_after_seq invalidated_until_seq invalidated_ms_ago invalidated_by",
     };
     reply_help(call->reply, "CACHE", lines, sizeof(lines) / sizeof(lines[0]));

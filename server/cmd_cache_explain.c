@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum {
-    EXPLAIN_FIELDS = 13,
+    EXPLAIN_FIELDS = 14,
     WHY_MAX = 320,
     TTL_NONE = -1,
     TTL_NO_KEY = -2
@@ -149,6 +149,12 @@ static void reply_explanation(struct reply *reply, const struct explanation *it,
     reply_pair_text(reply, "mode", it->is_alone ? "alone" : mode);
     reply_pair_text(reply, "tier", it->tier);
     reply_pair_text(reply, "state", state);
+    reply_bulk_text(reply, "type");
+    if (!it->look.has_value) { /* L2 is not asked for it */
+        reply_null(reply);
+    } else {
+        reply_bulk_text(reply, it->look.is_hash ? "hash" : "string");
+    }
     reply_pair_integer(reply, "age_ms", it->look.has_value && !it->is_alone ? it->age_ms : -1);
     reply_pair_integer(reply, "ttl_ms", it->ttl_ms);
     reply_pair_integer(reply, "stamp_age_ms",

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Hashes read. */
+/* Hashes read: through the tiers, as strings are (cmd_read.c).
+ *
+ *      cmd_hget > hash_read > tiers_get   hit:  finish, at once
+ *                                         MISS: relay_call, as the client wrote it: most first reads
+ *                                         PENDING ~> hash_on_value > finish, or relay_deferred > answer_land */
 #include "protocol/fields.h"
 #include "server/cmd_common.h"
 #include "server/commands.h"
+#include "server/conn.h"
 #include "server/node.h"
+#include "server/relay.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 /* A hash, and what a command wants of it. */
 struct hash_found {
@@ -35,15 +44,144 @@ static void hash_finish(struct reply *reply, const struct hash_found *found, boo
     }
 }
 
+/* --- one that waits for L2 ------------------------------------------------------------------------------------------ */
+
+struct hash_wait {
+    struct tiers_reader reader; /* first: it is cast back */
+    struct answer *answer;
+    hash_finish_fn *finish;
+    uint8_t db;
+    uint32_t argc;
+    struct slice *argv; /* with its bytes; NULL: no memory */
+};
+
+/* The arguments outlive the request. */
+static struct slice *keep_args(const struct call *call)
+{
+    size_t size = call->argc * sizeof(struct slice);
+    for (uint32_t i = 0; i < call->argc; i++) {
+        size += call->argv[i].size;
+    }
+    struct slice *argv = malloc(size);
+    char *at = argv == NULL ? NULL : (char *)&argv[call->argc];
+    for (uint32_t i = 0; argv != NULL && i < call->argc; i++) {
+        const struct slice arg = call->argv[i];
+        if (arg.size > 0) {
+            memcpy(at, arg.data, arg.size);
+        }
+        argv[i] = (struct slice){.data = at, .size = arg.size};
+        at += arg.size;
+    }
+    return argv;
+}
+
+/* It is not read whole after all. */
+static void wait_pass_on(const struct hash_wait *wait)
+{
+    struct answer *answer = wait->answer;
+    struct worker *worker = answer->worker;
+    struct call call = {.node = worker->node,
+                        .worker = worker,
+                        .conn = answer->conn,
+                        .command = answer->command,
+                        .argv = wait->argv,
+                        .argc = wait->argc,
+                        .db = wait->db,
+                        .now_ms = worker->now_ms};
+    relay_deferred(&call, answer);
+}
+
+static void wait_finish(const struct hash_wait *wait, const struct item *item)
+{
+    struct answer *answer = wait->answer;
+    struct hash_found found = {
+        .exists = item != NULL,
+        .secret = l1_secret(namespaces_default(answer->worker->node->namespaces)->l1),
+        .argv = wait->argv,
+        .argc = wait->argc};
+    if (item != NULL) {
+        found.fields = item_value(item);
+    }
+    hash_finish(&answer->reply, &found, item != NULL && item_is_hash(item), wait->finish);
+}
+
+static void hash_on_value(struct tiers_reader *reader, enum status status,
+                          const struct tiers_value *value)
+{
+    struct hash_wait *wait = (struct hash_wait *)(void *)reader;
+    struct answer *answer = wait->answer;
+    if (wait->argv == NULL) {
+        reply_out_of_memory(&answer->reply);
+        answer_land(answer);
+    } else if (status == TOO_BIG || status == MISS) {
+        wait_pass_on(wait);
+    } else {
+        if (status == OK) {
+            wait_finish(wait, value->item);
+        } else {
+            relay_refuse_read(&answer->reply, answer->worker, status, value->error);
+        }
+        answer_land(answer);
+    }
+    free(wait->argv);
+    free(wait);
+}
+
+/* L1's answer, or the beginning of a wait. MISS: not to be read whole. */
+static enum status hash_ask(struct call *call, const struct ns_key *key, struct l1_value *value,
+                            hash_finish_fn *finish)
+{
+    struct worker *worker = call->worker;
+    struct hash_wait *wait =
+        worker->spare_hash != NULL ? worker->spare_hash : malloc(sizeof(*wait));
+    worker->spare_hash = NULL;
+    if (wait == NULL) {
+        return NO_MEMORY;
+    }
+    bool foreign = false;
+    wait->reader = (struct tiers_reader){.on_value = hash_on_value, .of_hash = true};
+    const enum status status =
+        tiers_get(worker->window, key, call->conn->session.proto, value, &wait->reader, &foreign);
+    if (status != PENDING) {
+        worker->spare_hash = wait;
+        return status;
+    }
+    wait->finish = finish;
+    wait->db = call->db;
+    wait->argc = call->argc;
+    wait->argv = keep_args(call);
+    /* It may be passed on when it lands, and no write of the connection may come before it then. */
+    wait->answer = call_defer(call, WAIT_FOREIGN);
+    return PENDING;
+}
+
 static void hash_read(struct call *call, hash_finish_fn *finish)
 {
+    const bool has_l2 = call->node->tiers != NULL;
     const struct ns_key key = call_key(call, 1);
+    const bool fits = key.at.bytes.size < LIMIT_L1_KEY;
     struct l1_value value = {.copy = call->worker->copy, .copy_room = sizeof call->worker->copy};
-    struct hash_found found = {
-        .secret = l1_secret(key.ns->l1), .argv = call->argv, .argc = call->argc};
-    found.exists = key.at.bytes.size < LIMIT_L1_KEY &&
-                   l1_get(key.ns->l1, &key.at, call->now_ms, 0, &value) == OK;
-    found.fields = value.bytes;
+    enum status status = MISS;
+    if (fits) {
+        status = has_l2 ? hash_ask(call, &key, &value, finish)
+                        : l1_get(key.ns->l1, &key.at, call->now_ms, 0, &value);
+    }
+    if (status == PENDING) {
+        return;
+    }
+    if (status == MISS && has_l2) {
+        relay_call(call);
+        return;
+    }
+    if (status != OK && status != MISS) {
+        relay_refuse_read(call->reply, call->worker, status, (struct slice){0});
+        return;
+    }
+    const struct hash_found found = {.exists = status == OK,
+                                     .fields = value.bytes,
+                                     .secret = l1_secret(key.ns->l1),
+                                     .argv = call->argv,
+                                     .argc = call->argc};
     hash_finish(call->reply, &found, value.is_hash, finish);
     item_release(value.item);
 }

@@ -57,6 +57,9 @@ enum {
     COMMAND_SUBSCRIBER = 1u << 23, /* not shown: what a subscribed RESP2 client may send */
     COMMAND_PAUSED = 1u << 24, /* not shown: CLIENT PAUSE WRITE holds it, though it writes no key */
     COMMAND_BRIEF = 1u << 22,  /* not shown: as fast as a FAST one while its request is small */
+    /* Not shown: a read of a hash. It follows one of the same key down the link rather than to wait for it, so that many fields
+     * of one hash are read in one pipeline. */
+    COMMAND_OF_HASH = 1u << 25,
 };
 
 struct command {

@@ -261,6 +261,14 @@ static bool call_writes(const struct call *call)
            (executed != NULL && executed->writes);
 }
 
+/* A read that goes down the connection's own link behind a write, or behind a read of its key, and so tells nothing older. */
+static bool call_goes_behind(const struct call *call)
+{
+    const struct conn *conn = call->conn;
+    return conn->writes_waiting > 0 || ((call->command->flags & COMMAND_OF_HASH) != 0 &&
+                                        conn->foreign_waiting == 0 && call_keys_are_asked(call));
+}
+
 /* CLIENT PAUSE, memory (conn.h), and COMPATIBILITY rule 1: what may not overtake the calls that wait holds its
  * connection. */
 static bool dispatch_must_hold(struct call *call, const struct command *command)
@@ -288,8 +296,8 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2 ||
                                                     (executed != NULL && executed->asks_l2));
     bool reads = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ;
-    bool goes_back = reads && (conn->writes_waiting == 0 ? call_keys_are_asked(call)
-                                                         : (command->flags & COMMAND_OWN) != 0);
+    bool goes_back = reads && (call_goes_behind(call) ? (command->flags & COMMAND_OWN) != 0
+                                                      : call_keys_are_asked(call));
     if (comes_after_all || goes_back || (goes_to_l2 && conn->foreign_waiting > 0)) {
         conn_hold(conn, HOLD_ORDER);
         return true;
@@ -310,9 +318,8 @@ static void dispatch_run(struct call *call)
     } else if (command->run == NULL ||
                (call->node->tiers != NULL &&
                 (command->road == ROAD_L2 ||
-                 (command->road == ROAD_READ && call->conn->writes_waiting > 0)))) {
-        relay_call(
-            call); /* a read behind a write of its own connection follows it down the same link */
+                 (command->road == ROAD_READ && call_goes_behind(call))))) {
+        relay_call(call);
     } else {
         command->run(call);
     }

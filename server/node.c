@@ -42,6 +42,7 @@ static void node_apply_live(struct node *node, const struct options *options)
     if (options_rate(slice_of(options->revalidate_rate), &rate) == OK) {
         atomic_store(&live->revalidate_rate, rate);
     }
+    atomic_store(&live->l1_hash_fields, options->l1_hash_fields);
     atomic_store(&live->memory, options_memory(options));
     atomic_store(&live->maxclients, options->maxclients);
     atomic_store(&live->timeout_ms, options->timeout);

@@ -32,6 +32,7 @@ struct live {
     _Atomic int64_t l2_timeout_ms;
     _Atomic int64_t l2_relay_timeout_ms;
     _Atomic int64_t revalidate_rate;
+    _Atomic int64_t l1_hash_fields;
     _Atomic size_t memory;
     _Atomic int64_t maxclients;
     _Atomic int64_t timeout_ms;

@@ -486,7 +486,9 @@ static void relay_note(struct relay *relay, const struct call *call, uint16_t db
     tiers->runs_code = tiers->runs_code || is_script(call->command) ||
                        (call->command->flags & COMMAND_MODULE) != 0;
     tiers->strays = tiers->strays || relay_strays(call->command);
-    tiers->patient = tiers->patient || call->command->run == NULL || call->command->first_key == 0;
+    /* A hash may have a million fields, and come or go in one request. */
+    tiers->patient = tiers->patient || call->command->run == NULL ||
+                     call->command->first_key == 0 || strcmp(call->command->group, "hash") == 0;
 }
 
 /* `carrier` says over what L2 is asked, and is answered: the call itself, or EXEC. */
@@ -504,6 +506,7 @@ static struct relay *relay_new(const struct call *carrier, const struct call *ca
                                       .key_count = keys.count,
                                       .line = carrier->line,
                                       .blocks = carrier->blocking != NULL,
+                                      .of_hash = (carrier->command->flags & COMMAND_OF_HASH) != 0,
                                       .patient = keys.count > 1,
                                       .db = calls[0].db},
                             .blocking = carrier->blocking,
@@ -627,4 +630,24 @@ struct answer *relay_calls(struct call *exec, const struct call *calls, size_t c
     }
     buf_done(&bytes);
     return answer;
+}
+
+void relay_deferred(struct call *call, struct answer *answer)
+{
+    struct buf made = {0};
+    enum status status = resp_append_request(&made, call->argc, call->argv);
+    struct relay *relay = status == OK ? relay_new(call, call, 1) : NULL;
+    if (relay == NULL) {
+        status = NO_MEMORY;
+    } else {
+        relay->answer = answer;
+        status =
+            tiers_relay(call->worker->window, &relay->tiers, answer->reply.proto, buf_slice(&made));
+    }
+    buf_done(&made);
+    if (status != OK) {
+        free(relay);
+        relay_refuse(&answer->reply, answer->worker, status);
+        answer_land(answer);
+    }
 }

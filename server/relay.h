@@ -22,6 +22,9 @@ struct tiers_relay;
 
 /* Relays a built-in command, or one that only L2 knows. Answers now or later. */
 void relay_call(struct call *call);
+/* The same for a read whose answer was deferred before, and lands now or later: what could not be answered here after all.
+ * Of the call its argv is looked at, not the bytes it came in; they may go when this returns. */
+void relay_deferred(struct call *call, struct answer *answer);
 
 /* Who makes the answer to several calls from what L2 said to each. */
 struct relay_splice {

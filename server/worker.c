@@ -306,6 +306,7 @@ static void worker_on_tick(uv_timer_t *timer)
         tiers_window_timeouts(worker->window, atomic_load(&live->l2_timeout_ms),
                               atomic_load(&live->l2_relay_timeout_ms));
         tiers_window_revalidate(worker->window, atomic_load(&live->revalidate_rate));
+        tiers_window_hash_fields(worker->window, atomic_load(&live->l1_hash_fields));
         tiers_window_tick(worker->window, worker->now_ms);
     }
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
@@ -480,6 +481,7 @@ static void worker_release(struct worker *worker)
     channels_close(&worker->channels);
     free(worker->spare_read);
     free(worker->spare_fetch);
+    free(worker->spare_hash);
     free(worker->roof);
     free(worker->read_memory);
     free(worker->counters);

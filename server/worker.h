@@ -54,6 +54,7 @@ struct batch {
 
 struct command_counters;
 struct fetch;
+struct hash_wait;
 struct read_wait;
 struct tiers_window;
 
@@ -99,6 +100,7 @@ struct worker {
     unsigned confirm_waits;       /* under way */
     struct read_wait *spare_read; /* cmd_read.c: a reader for the next GET; malloc'ed or NULL */
     struct fetch *spare_fetch;    /* cmd_fetch.c: the same */
+    struct hash_wait *spare_hash; /* cmd_hash_read.c: the same */
     struct reply aside;           /* an answer made now that must wait for its turn */
     struct reply sink;            /* answers nobody wants (CLIENT REPLY OFF) */
     unsigned ticks;

@@ -7,9 +7,12 @@
  *
  * A flight lands once: it installs if its token stands, then tells its readers. A letter that comes too late for its
  * flight goes back as MISSED, and its sender looks again: what landed is in L1 now, or the key was written meanwhile.
+ *      A hash is asked for by HSCAN in place of GET. What is no whole hash, or cannot be kept, is landed as TOO_BIG: nothing
+ * stands for the key then, and each reader asks for what it wants of it.
  *      A reader who joined after the life of the value was over is not told of it, but asks again. Not of nothing, either:
  * who knows whether the key was written before its life ended. */
 #include "protocol/check.h"
+#include "protocol/fields.h"
 #include "protocol/resp_write.h"
 #include "tiers/window.h"
 
@@ -25,6 +28,7 @@ struct flight_guest {
     uint64_t token;
     int64_t fence_ms;
     int proto;
+    bool of_hash; /* as the reader */
     /* the result, for the way back */
     bool missed;
     enum status status;
@@ -40,6 +44,7 @@ struct flight {
     uint64_t target;         /* of that link, when it landed */
     struct list in_window;
     uint64_t token; /* 0: a read without a claim, which nobody can join */
+    bool of_hash;
     struct link_request ttl_request;
     struct link_request get_request;
     enum status refused; /* of the second request, if the link did not take it */
@@ -146,6 +151,9 @@ static void reader_tell(struct tiers_window *window, const struct l1_key *key,
     struct l1_value found = {0};
     const struct ns_key home = window_key(window, key);
     const bool unanswered = is_no_answer(status, value->error);
+    if (status == TOO_BIG) {
+        window_refuse_hash(window, key);
+    }
     if (reader->in_background) {
         reader->on_value(reader, unanswered ? L2_DOWN : status, value);
         return;
@@ -199,6 +207,7 @@ static struct item *flight_item(const struct flight *flight, struct slice value)
         .value_size = value.size,
         .expire_at_ms = life_ms >= 0 ? flight->issued_at_ms + life_ms : ITEM_NEVER,
         .stamped_at_ms = flight->issued_at_ms,
+        .look = flight->of_hash ? ITEM_LOOK_PACKED : ITEM_LOOK_PLAIN,
         .capped = is_capped,
     };
     /* Without a token it will not stand anywhere. */
@@ -206,7 +215,40 @@ static struct item *flight_item(const struct flight *flight, struct slice value)
         flight->token == 0 ? item_new(&spec) : l1_item_new(ns->l1, flight->key.hash, &spec), value);
 }
 
-/* The reply to GET as an item, NULL for nil. */
+/* That L2 will not run HSCAN for us says nothing of what the reader wants. */
+static bool is_about_hscan(struct slice error)
+{
+    static const char no_right[] = "NOPERM";
+    static const char other[] = "ERR";
+    return (error.size >= sizeof no_right - 1 &&
+            memcmp(error.data, no_right, sizeof no_right - 1) == 0) ||
+           (error.size >= sizeof other - 1 && memcmp(error.data, other, sizeof other - 1) == 0);
+}
+
+/* The reply to HSCAN as an item, NULL for nil. */
+static enum status flight_read_hash(const struct flight *flight, struct slice reply,
+                                    struct item **ret_item)
+{
+    const struct tiers_window *window = flight->window;
+    struct fields_draft draft;
+    enum status status = fields_open(&draft, l1_secret(window_key(window, &flight->key).ns->l1),
+                                     (struct slice){0}, reply.size < LIMIT_HASH ? reply.size : 0);
+    if (status == OK) {
+        status = reply.size > LIMIT_HASH ? TOO_BIG : fields_read_scan(&draft, reply);
+    }
+    const struct slice fields = fields_bytes(&draft);
+    if (status == OK && fields_count(fields) > (size_t)window->hash_fields_max) {
+        status = TOO_BIG;
+    }
+    if (status == OK) {
+        *ret_item = flight_item(flight, fields);
+        status = *ret_item != NULL ? OK : NO_MEMORY;
+    }
+    fields_close(&draft);
+    return status == MISS ? OK : status == MALFORMED ? L2_DOWN : status;
+}
+
+/* The reply to GET, or HSCAN, as an item, NULL for nil. */
 static enum status flight_read_value(struct flight *flight, struct slice reply,
                                      struct item **ret_item, struct slice *ret_error)
 {
@@ -220,7 +262,10 @@ static enum status flight_read_value(struct flight *flight, struct slice reply,
     }
     if (element.type == REPLY_ERROR || element.type == REPLY_BULK_ERROR) {
         *ret_error = element.text;
-        return L2_ERROR;
+        return flight->of_hash && is_about_hscan(element.text) ? TOO_BIG : L2_ERROR;
+    }
+    if (flight->of_hash) {
+        return flight_read_hash(flight, reply, ret_item);
     }
     if (element.type != REPLY_BULK) {
         return L2_DOWN;
@@ -306,7 +351,8 @@ static void flight_end(struct flight *flight, enum status status, const struct t
     list_remove(&flight->in_window);
     flight_keep(flight, status, value);
     if (!flight_is_in_background(flight)) {
-        metrics_count(metrics, status != OK          ? M_L2_ERRORS
+        metrics_count(metrics, status == TOO_BIG     ? M_HASHES_TOO_LARGE
+                               : status != OK        ? M_L2_ERRORS
                                : value->item != NULL ? M_L2_HITS
                                                      : M_L2_MISSES);
     }
@@ -390,14 +436,36 @@ static void flight_on_ttl(struct link_request *request, enum status status, stru
 
 /* --- asking -------------------------------------------------------------------------------------------------------- */
 
-static enum status flight_ask(struct flight *flight, struct link *link,
-                              struct link_request *request, const char *verb)
+static enum status flight_send(struct flight *flight, struct link *link,
+                               struct link_request *request, const struct slice *words,
+                               size_t count)
 {
     struct buf *scratch = &flight->window->scratch;
     scratch->size = 0;
-    struct slice words[2] = {slice_of(verb), flight->key.bytes};
-    enum status status = resp_append_request(scratch, 2, words);
+    enum status status = resp_append_request(scratch, count, words);
     return status != OK ? status : link_ask(link, request, flight->key.db, buf_slice(scratch));
+}
+
+static enum status flight_ask_ttl(struct flight *flight, struct link *link)
+{
+    const struct slice words[] = {SLICE_LITERAL("PTTL"), flight->key.bytes};
+    return flight_send(flight, link, &flight->ttl_request, words, 2);
+}
+
+/* COUNT counts fields and values, and Redis ends a step that has so many: with one more, all are there if they are as many
+ * as may be kept. */
+static enum status flight_ask_value(struct flight *flight, struct link *link)
+{
+    char digits[I64_DIGITS_MAX];
+    const int64_t count = 2 * flight->window->hash_fields_max + 1;
+    const struct slice whole[] = {SLICE_LITERAL("HSCAN"),
+                                  flight->key.bytes,
+                                  SLICE_LITERAL("0"),
+                                  SLICE_LITERAL("COUNT"),
+                                  {digits, i64_format(digits, count)}};
+    const struct slice words[] = {SLICE_LITERAL("GET"), flight->key.bytes};
+    return flight->of_hash ? flight_send(flight, link, &flight->get_request, whole, 5)
+                           : flight_send(flight, link, &flight->get_request, words, 2);
 }
 
 static void flight_add_reader(struct flight *flight, struct tiers_reader *reader)
@@ -420,6 +488,7 @@ static enum status flight_begin(struct tiers_window *window, const struct ns_key
     *flight = (struct flight){.window = window,
                               .link = link,
                               .token = token,
+                              .of_hash = reader->of_hash,
                               .issued_at_ms = window->now_ms,
                               .fence_ms = fence_ms,
                               .pttl_ms = FLIGHT_TTL_NONE,
@@ -437,13 +506,13 @@ static enum status flight_begin(struct tiers_window *window, const struct ns_key
     flight->get_request.on_reply = flight_on_get;
     list_init(&flight->in_window);
 
-    enum status status = flight_ask(flight, link, &flight->ttl_request, "PTTL");
+    enum status status = flight_ask_ttl(flight, link);
     if (status != OK) {
         l1_unclaim(wanted->ns->l1, key, token);
         free(flight);
         return status;
     }
-    flight->refused = flight_ask(flight, link, &flight->get_request, "GET");
+    flight->refused = flight_ask_value(flight, link);
     flight_add_reader(flight, reader);
     if (token != 0) {
         list_push_back(flight_bucket(window, token), &flight->in_window);
@@ -489,7 +558,7 @@ static void guest_on_arrival(struct tiers_post *post, struct tiers_window *at)
 {
     struct flight_guest *guest = (struct flight_guest *)(void *)post;
     struct flight *flight = flight_find(at, &guest->key, guest->token);
-    if (flight == NULL || flight->fence_ms > guest->fence_ms) {
+    if (flight == NULL || flight->fence_ms > guest->fence_ms || flight->of_hash != guest->of_hash) {
         guest->missed = true;
         guest_send_home(at, guest);
         return;
@@ -512,6 +581,7 @@ static enum status flight_visit(struct tiers_window *window, const struct l1_key
                                    .token = claim->token,
                                    .fence_ms = fence_ms,
                                    .proto = proto,
+                                   .of_hash = reader->of_hash,
                                    .key = *key};
     memcpy(guest->bytes, key->bytes.data, key->bytes.size);
     guest->key.bytes.data = guest->bytes;
@@ -532,7 +602,7 @@ enum status flight_join(struct tiers_window *window, const struct ns_key *key, i
     }
     if (status == TAKEN && claim->owner == window->options.worker) {
         struct flight *flight = flight_find(window, &key->at, claim->token);
-        if (flight != NULL && flight->fence_ms <= fence_ms) {
+        if (flight != NULL && flight->fence_ms <= fence_ms && flight->of_hash == reader->of_hash) {
             metrics_count(window->options.metrics, M_COALESCED);
             flight_add_reader(flight, reader);
             *ret_foreign = true; /* it may travel on the other protocol's link */

@@ -150,6 +150,7 @@ struct l1_ask {
     uint32_t worker;     /* who asks */
     uint64_t generation; /* current one */
     int64_t join_ms;
+    bool claims_known_only; /* MISS in place of CLAIMED where nothing stands for the key */
 };
 enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
                    struct l1_value *value, struct l1_claim *ret_claim) MUST_USE;

@@ -150,6 +150,9 @@ static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struc
         }
     }
     ask_missed(l1, shard, key, ask, is_suspect);
+    if (!found && ask->claims_known_only) {
+        return MISS;
+    }
     return claim_install(l1, shard, key, found ? &place : NULL, ask, ret_claim);
 }
 

@@ -218,6 +218,9 @@ static void ask_on(struct revalidate *revalidate);
 static enum metric result_of(const struct revalidate_ask *ask, enum status status,
                              const struct tiers_value *value)
 {
+    if (status == TOO_BIG) { /* a hash that has grown beyond what is kept */
+        return M_REVALIDATED_CHANGED;
+    }
     if (status != OK) {
         return M_REVALIDATED_FAILED;
     }
@@ -237,8 +240,8 @@ static void on_value(struct tiers_reader *reader, enum status status,
     item_release(ask->suspect);
     ask->suspect = NULL;
     revalidate->asks_busy--;
-    if (status == OK ||
-        status == L2_ERROR) { /* an error about the key: it holds no string any more */
+    /* An error about the key: it holds another type now. */
+    if (status == OK || status == L2_ERROR || status == TOO_BIG) {
         revalidate->settled++;
         revalidate->shown.suspects -= revalidate->shown.suspects > 0;
     } else {

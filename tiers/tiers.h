@@ -12,6 +12,11 @@
  * the claim in L1 says whose it is, a worker that is not the owner joins by one letter and gets the shared value by one
  * letter back. A letter that cannot be posted never blocks: that worker reads for itself and installs nothing.
  *
+ * HASHES: what L1 has of them are whole ones (protocol/fields.h), read by `PTTL key` and `HSCAN key 0 COUNT n`: one that L2
+ * tells in one step, of which n bounds the work. Not every read of a field is worth that: the first of a key are passed on
+ * as they came (promotion.h), as are those of a hash that is too large. A flight is of one kind, and a reader of the other
+ * does not join it; what it brings in is found by both, and is of the wrong type for one.
+ *
  * Reads are fenced (link.h) by T, whether they are questions of our own or relayed: what comes from a link that sits on a
  * demoted master is older than T to nobody, and it is kept only if that link's target is the node's.
  *
@@ -153,6 +158,9 @@ void tiers_window_forget_claims(struct tiers_window *window);
 /* Limits of waiting, when they change. */
 void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t relay_ms);
 
+/* Hashes with so many fields are kept, more not. 0: none. */
+void tiers_window_hash_fields(struct tiers_window *window, int64_t fields_max);
+
 /* How many suspects are read anew per second at most. 0: none. */
 enum {
     REVALIDATE_AUTO = -1 /* by the load (revalidate.h) */
@@ -168,16 +176,19 @@ struct tiers_value {
 };
 
 struct tiers_reader {
-    /* Exactly once after PENDING. OK (item or nil), L2_ERROR, L2_DOWN, NO_MEMORY, STALE (strict). */
+    /* Exactly once after PENDING. OK (item, of either kind, or nil), L2_ERROR, L2_DOWN, NO_MEMORY, STALE (strict). Of a
+     * hash also TOO_BIG or MISS: it was not read, so ask L2 for what is wanted of it. */
     void (*on_value)(struct tiers_reader *reader, enum status status,
                      const struct tiers_value *value);
     const struct wish *wish;   /* borrowed; NULL: as the namespace says */
     bool in_background;        /* nobody asked: the read is no use of the key and not counted */
+    bool of_hash;              /* it wants a field, or all, of a hash */
     struct tiers_reader *next; /* private from here: the flight's */
     int64_t asked_ms;          /* when L1 did not have it; 0: not so far */
 };
 
-/* OK: `value` holds it (l1_value's rules), as old as the contract allows. MISS: it is known that there is no such key (alone). PENDING: on_value
+/* OK: `value` holds it (l1_value's rules), of either kind, as old as the contract allows. MISS: of a hash that is not worth
+ * reading whole; ask L2 for what is wanted of it. PENDING: on_value
  * follows, never from inside; *ret_foreign says whether somebody else's link carries the question. L2_DOWN, BUSY,
  * NO_MEMORY. `proto` chooses the link (2 or 3), so that a client's commands stay in order. */
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
@@ -221,6 +232,8 @@ struct tiers_relay {
     struct line *line; /* which carries it (line.h); NULL: the window's shared link */
     unsigned parts;    /* requests in front of it, whose replies nobody wants; only of a read */
     bool blocks;       /* it may take as long as it likes; only on a line */
+    bool
+        of_hash; /* a read of the one hash that `keys` names: what it is told may show that it is too large for L1 */
     bool patient;      /* wait as long as relay_ms instead of read_ms */
     bool confirmed;    /* set with UNKNOWN: the write cannot run any more (link.h, "Lost writes") */
     bool keys_unknown; /* it may change, or show, more than `keys` */

@@ -47,6 +47,7 @@ void tiers_window_free(struct tiers_window *window)
     }
     tiers_window_end_links(window);
     revalidate_free(window->revalidate);
+    free(window->promotion);
     buf_done(&window->scratch);
     window->magic = 0;
     free(window);
@@ -82,6 +83,11 @@ void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t
 {
     window->read_timeout_ms = read_ms;
     window->relay_timeout_ms = relay_ms;
+}
+
+void tiers_window_hash_fields(struct tiers_window *window, int64_t fields_max)
+{
+    window->hash_fields_max = fields_max;
 }
 
 void tiers_window_revalidate(struct tiers_window *window, int64_t rate)
@@ -160,10 +166,53 @@ struct tiers_age tiers_age(const struct tiers_window *window, const struct names
     };
 }
 
+static struct promotion_key *window_promotion(struct tiers_window *window, const struct l1_key *key)
+{
+    if (window->promotion == NULL) {
+        window->promotion = calloc(1, sizeof *window->promotion);
+        if (window->promotion == NULL) {
+            return NULL;
+        }
+    }
+    /* Of one key in two databases something else may be known: a number that spreads over all bits. */
+    return promotion_at(window->promotion, key->hash ^ key->db * UINT64_C(0x9e3779b97f4a7c15),
+                        window->now_ms);
+}
+
+void window_refuse_hash(struct tiers_window *window, const struct l1_key *key)
+{
+    struct promotion_key *known = window_promotion(window, key);
+    if (known != NULL) {
+        promotion_refuse(known, window->now_ms);
+    }
+}
+
+/* Whether L1 shall have the hash if it has nothing of it. */
+static bool window_wants(const struct tiers_window *window, const struct promotion_key *known)
+{
+    return window->hash_fields_max > 0 && known != NULL && promotion_wants(known, window->now_ms);
+}
+
+static void window_note_hash(const struct tiers_window *window, struct promotion_key *known,
+                             enum status status)
+{
+    if (known == NULL) {
+        return;
+    }
+    if (status == OK) {
+        promotion_hit(known, window->now_ms);
+    } else if (status == MISS) {
+        promotion_passed(known, window->now_ms);
+    } else if (status == CLAIMED) {
+        promotion_taken(known, window->now_ms);
+    }
+}
+
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
                       struct l1_value *value, struct tiers_reader *reader, bool *ret_foreign)
 {
     struct l1_claim claim = {0};
+    struct promotion_key *known = NULL;
     const struct contract contract = window_contract(window, key->ns, reader->wish);
     struct l1_ask ask = {
         .now_ms = window->now_ms,
@@ -172,13 +221,23 @@ enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int
         .generation = window->generation,
         .join_ms = contract.join_ms,
     };
+    if (reader->of_hash) {
+        known = window_promotion(window, &key->at);
+        ask.claims_known_only = !window_wants(window, known);
+    }
     enum status status = l1_ask(key->ns->l1, &key->at, &ask, value, &claim);
+    if (reader->of_hash) {
+        window_note_hash(window, known, status);
+    }
     if (status == OK) {
         metrics_count(window->options.metrics, M_L1_HITS);
         window_count_stale(window, key->ns, reader->wish, value->stamped_at_ms);
         return OK;
     }
     metrics_count(window->options.metrics, M_L1_MISSES);
+    if (status == MISS) {
+        return MISS;
+    }
     reader->asked_ms = reader->asked_ms != 0 ? reader->asked_ms : window->now_ms;
     status =
         flight_join(window, key, proto, status, &claim, contract.fence_ms, reader, ret_foreign);
@@ -229,6 +288,7 @@ enum status tiers_revalidate(struct tiers_window *window, const struct ns_key *k
     }
     enum status status = l1_claim_suspect(key->ns->l1, &key->at, &ask, &suspect, &claim);
     if (status == CLAIMED) {
+        reader->of_hash = item_is_hash(suspect);
         status = flight_join(window, key, 2, CLAIMED, &claim, contract.fence_ms, reader, &foreign);
     }
     if (status != PENDING) {
@@ -443,6 +503,9 @@ static void relay_on_reply(struct link_request *request, enum status status, str
             return;
         }
         relay->confirmed = false;
+    }
+    if (status == OK && relay->of_hash && relay->key_count == 1 && reply.size > LIMIT_HASH) {
+        window_refuse_hash(relay->window, &relay->keys[0]);
     }
     if (status == OK && relay_must_wait(relay, reply)) {
         if (relay_wait(relay, reply)) {

@@ -8,6 +8,7 @@
 
 #include "tiers/base/list.h"
 #include "tiers/contract.h"
+#include "tiers/promotion.h"
 #include "tiers/tiers.h"
 
 enum {
@@ -40,9 +41,11 @@ struct tiers_window {
     bool ended;                                 /* its links are closed for good */
     struct list flights[WINDOW_FLIGHT_BUCKETS]; /* by token */
     struct buf scratch;                         /* a request being written */
-    struct revalidate *revalidate;              /* NULL: another window does */
-    uint64_t reads_told;                        /* to the node, by tiers_add_reads */
-    size_t kept_bytes;                          /* values that wait for all nodes */
+    struct promotion *promotion;                /* from the first read of a hash on */
+    int64_t hash_fields_max;
+    struct revalidate *revalidate; /* NULL: another window does */
+    uint64_t reads_told;           /* to the node, by tiers_add_reads */
+    size_t kept_bytes;             /* values that wait for all nodes */
     int64_t read_timeout_ms;
     int64_t relay_timeout_ms;
     /* of the batch: */
@@ -93,6 +96,9 @@ void line_pool_tick(struct tiers_window *window, int64_t now_ms);
 /* L2 is the process `run` now: lines at another are lost. */
 void line_pool_retarget(struct tiers_window *window, uint64_t run, int64_t now_ms);
 void line_pool_end(struct tiers_window *window); /* for good; those in use are lost */
+
+/* The hash is too large to be kept, or L2 will not tell it. */
+void window_refuse_hash(struct tiers_window *window, const struct l1_key *key);
 
 /* flight.c */
 struct flight;

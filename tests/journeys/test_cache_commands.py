@@ -18,8 +18,8 @@ pytestmark = pytest.mark.own
 LIMIT_WAITERS = 4096  # protocol/limits.h
 
 NODE_FIELDS = [b"id", b"address", b"state", b"applied_seq", b"bound_ms", b"hit_ratio", b"load", b"age_ms", b"self"]
-EXPLAIN_FIELDS = [b"key", b"namespace", b"mode", b"tier", b"state", b"age_ms", b"ttl_ms", b"stamp_age_ms", b"why",
-                  b"invalidated_after_seq", b"invalidated_until_seq", b"invalidated_ms_ago", b"invalidated_by"]
+EXPLAIN_FIELDS = [b"key", b"namespace", b"mode", b"tier", b"state", b"type", b"age_ms", b"ttl_ms", b"stamp_age_ms",
+                  b"why", b"invalidated_after_seq", b"invalidated_until_seq", b"invalidated_ms_ago", b"invalidated_by"]
 
 
 @pytest.fixture

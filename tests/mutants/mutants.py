@@ -50,7 +50,7 @@ MUTANTS = [
         (WINDOW, "    relay_end_keys(relay);\n    relay->confirmed =", "    relay->confirmed =")],
            ["unit window", "sim storm"]),
     Mutant("a read overtakes an own write on its connection", "I3", [
-        ("server/dispatch.c", "call->conn->writes_waiting > 0)", "call->conn->writes_waiting > 1000000)")],
+        ("server/dispatch.c", "return conn->writes_waiting > 0 ||", "return conn->writes_waiting > 1000000 ||")],
            ["journey sessions slow_write"]),
 
     # --- reads and tokens
@@ -156,7 +156,7 @@ MUTANTS = [
         (CONTRACT, "    contract->join_ms = least(contract->join_ms, limit_ms);\n", "")],
            ["unit contract", "unit modes"]),
     Mutant("a read joins one whose link is proved less", "section 7", [
-        (FLIGHT, "if (flight != NULL && flight->fence_ms <= fence_ms) {", "if (flight != NULL) {")],
+        (FLIGHT, "if (flight != NULL && flight->fence_ms <= fence_ms && flight->of_hash == reader->of_hash) {", "if (flight != NULL && flight->of_hash == reader->of_hash) {")],
            ["unit modes"]),
     Mutant("ATLEAST is content with the seq before", "section 7", [
         (CONTRACT, "if (wish->atleast_seq > proof->applied_seq) {", "if (wish->atleast_seq > proof->applied_seq + 1) {")],
