@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/blocking.h"
 
+#include "protocol/resp_write.h"
 #include "server/conn.h"
 #include "server/node.h"
 #include "server/relay.h"
@@ -11,11 +12,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    HANG_UPS_MAX = 3
+};
+
+/* A question to L2 that outlives what it is about. */
+struct hang_up {
+    struct tiers_relay relay;
+    struct blocking *blocking; /* NULL: it has ended */
+    uint64_t l2_id;
+    unsigned asked; /* how often */
+};
+
 struct blocking {
-    struct line_user user; /* hears nothing: what was asked ends by itself */
+    struct line_user user; /* first */
     struct worker *worker;
     struct conn *conn; /* NULL: the client has left */
     struct line *line; /* NULL: it is not ours, or was ended */
+    struct hang_up *hang_up;
+    bool leaving;
     bool exposed;
 };
 
@@ -62,10 +77,23 @@ static void blocking_let_go(struct blocking *blocking)
     }
 }
 
-void blocking_end(struct blocking *blocking)
+static bool is_unblocked(struct slice reply)
+{
+    const struct slice word = SLICE_LITERAL("-UNBLOCKED ");
+    return reply.size > word.size && memcmp(reply.data, word.data, word.size) == 0;
+}
+
+void blocking_end(struct blocking *blocking, struct slice reply)
 {
     struct line *line = blocking->line;
+    struct conn *gone = blocking->leaving && is_unblocked(reply) ? blocking->conn : NULL;
     blocking_let_go(blocking);
+    if (blocking->hang_up != NULL) {
+        blocking->hang_up->blocking = NULL;
+    }
+    if (gone != NULL) {
+        conn_close(gone);
+    }
     if (line != NULL && blocking->exposed) {
         line_end(line);
     } else if (line != NULL) {
@@ -80,6 +108,91 @@ void blocking_leave(struct blocking *blocking)
     blocking_let_go(blocking);
     blocking->line = NULL;
     line_end(line); /* what was asked ends with it, in blocking_end */
+}
+
+/* --- the client has ended its side ------------------------------------------------------------------------------------- */
+
+bool blocking_is_leaving(const struct blocking *blocking)
+{
+    return blocking->leaving;
+}
+
+enum status blocking_request(struct buf *out, uint64_t l2_id, bool with_error)
+{
+    char digits[I64_DIGITS_MAX];
+    const size_t size = i64_format(digits, (int64_t)l2_id);
+    const struct slice words[] = {
+        SLICE_LITERAL("CLIENT"), SLICE_LITERAL("UNBLOCK"), {digits, size}, SLICE_LITERAL("ERROR")};
+    return resp_append_request(out, with_error ? 4 : 3, words);
+}
+
+static enum status hang_up_ask(struct hang_up *hang_up, struct tiers_window *window);
+
+/* 0 may only mean that L2 has not read the call yet, which was written to another connection of its just before. */
+static void hang_up_on_reply(struct tiers_relay *relay, enum status status, struct slice reply)
+{
+    struct hang_up *hang_up = (struct hang_up *)(void *)relay;
+    struct blocking *blocking = hang_up->blocking;
+    const bool is_done = status == OK && slice_is(reply, ":1\r\n");
+    const bool again = status == OK && slice_is(reply, ":0\r\n") && hang_up->asked < HANG_UPS_MAX;
+    if (blocking != NULL && again && hang_up_ask(hang_up, blocking->worker->window) == OK) {
+        return;
+    }
+    free(hang_up);
+    if (blocking != NULL) {
+        blocking->hang_up = NULL;
+    }
+    if (blocking != NULL && !is_done && blocking->conn != NULL) {
+        conn_close(blocking->conn);
+    }
+}
+
+static enum status hang_up_ask(struct hang_up *hang_up, struct tiers_window *window)
+{
+    struct buf request = {0};
+    enum status status = blocking_request(&request, hang_up->l2_id, true);
+    hang_up->relay = (struct tiers_relay){.on_reply = hang_up_on_reply};
+    hang_up->asked++;
+    if (status == OK) {
+        status = tiers_relay(window, &hang_up->relay, 2, buf_slice(&request));
+    }
+    buf_done(&request);
+    return status;
+}
+
+static void hang_up_begin(struct blocking *blocking)
+{
+    struct hang_up *hang_up = calloc(1, sizeof(*hang_up));
+    if (hang_up != NULL) {
+        *hang_up = (struct hang_up){.blocking = blocking, .l2_id = line_client_id(blocking->line)};
+    }
+    if (hang_up == NULL || hang_up_ask(hang_up, blocking->worker->window) != OK) {
+        free(hang_up);
+        conn_close(blocking->conn);
+        return;
+    }
+    blocking->hang_up = hang_up;
+}
+
+static void blocking_on_ready(struct line_user *user)
+{
+    struct blocking *blocking = (struct blocking *)(void *)user;
+    if (blocking->leaving) {
+        hang_up_begin(blocking);
+    }
+}
+
+void blocking_hang_up(struct blocking *blocking)
+{
+    if (blocking->leaving) {
+        return;
+    }
+    blocking->leaving = true;
+    if (blocking->line == NULL) {
+        conn_close(blocking->conn);
+    } else if (blocking_expose(blocking) != 0) {
+        hang_up_begin(blocking);
+    } /* else its line is not READY yet, or will never be: on_ready or the answer comes */
 }
 
 uint64_t blocking_expose(struct blocking *blocking)
@@ -97,6 +210,7 @@ void blocking_call(struct call *call)
         return;
     }
     blocking->worker = call->worker;
+    blocking->user.on_ready = blocking_on_ready;
     if (call->line == NULL) {
         const enum status status = line_take(call->worker->window, conn->session.proto, LINE_ALONE,
                                              &blocking->user, &blocking->line);
@@ -110,7 +224,7 @@ void blocking_call(struct call *call)
     call->blocking = blocking;
     relay_call(call);
     if (!call->deferred) { /* it was refused */
-        blocking_end(blocking);
+        blocking_end(blocking, (struct slice){0});
         return;
     }
     blocking->conn = conn;

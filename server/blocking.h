@@ -9,8 +9,12 @@
  *      blocking_call: line_take > relay_call ~> relay_on_reply > blocking_end: line_give_back
  *                        conn_close > blocking_leave: line_end
  *
- * Of a client that is blocked the socket is watched for its end alone. Who leaves, is killed, or is closed when the node
- * drains takes the line with it: Redis gives up what it waited for, and an element that is pushed later stays in its list.
+ * Of a client that is blocked the socket is watched for its end alone. Whoever is killed, or closed when the node drains,
+ * takes the line with it: Redis gives up what it waited for, and an element that is pushed later stays in its list.
+ *
+ * A client that ends its side may have left, or said all it has to say and waits for its answers (`nc`). Redis runs what
+ * came before the end, and then gives up who is blocked. Whether a call is blocked L2 knows alone, so it is asked to
+ * unblock it: if it does, the connection is closed; if it had answered already, the answer is sent and what is behind it runs.
  *
  * A call on a line that its client has already (WATCH) goes over that one, which stays the client's.
  *
@@ -32,13 +36,18 @@ bool blocking_asks(const struct call *call);
 bool blocking_is_wait(const struct command *command);
 /* Answers now or later. */
 void blocking_call(struct call *call);
-/* For the relay: L2 has answered, or it is known what became of the call. */
-void blocking_end(struct blocking *blocking);
+/* For the relay: L2 has answered, or it is known what became of the call. May close the connection. */
+void blocking_end(struct blocking *blocking, struct slice reply);
+/* Its client will say no more. May close the connection. */
+void blocking_hang_up(struct blocking *blocking);
+bool blocking_is_leaving(const struct blocking *blocking);
 /* For conn_close. */
 void blocking_leave(struct blocking *blocking);
 /* Somebody is about to unblock its connection to L2, whose CLIENT ID this is: nobody else may get it, for it would be
  * theirs that is unblocked. 0: it has none now. */
 uint64_t blocking_expose(struct blocking *blocking);
+/* CLIENT UNBLOCK of it, as L2 is asked; appended. */
+enum status blocking_request(struct buf *out, uint64_t l2_id, bool with_error) MUST_USE;
 /* The answer when there is no line: `status` of line_take. */
 void blocking_refuse_line(struct reply *reply, struct worker *worker, enum status status);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* CLIENT UNBLOCK: a client that waits in L2 (blocking.h) is let go by L2, which answers it as it does when its time is over,
  * or with -UNBLOCKED. Our numbers of clients are not L2's: a tour finds the client and the number of its line there. */
-#include "protocol/resp_write.h"
 #include "server/blocking.h"
 #include "server/commands.h"
 #include "server/conn.h"
@@ -53,12 +52,8 @@ static void unblock_on_reply(struct tiers_relay *relay, enum status status, stru
 
 static enum status unblock_ask(struct client_unblock *unblock)
 {
-    char digits[I64_DIGITS_MAX];
-    const size_t size = i64_format(digits, (int64_t)unblock->l2_id);
-    const struct slice words[] = {
-        SLICE_LITERAL("CLIENT"), SLICE_LITERAL("UNBLOCK"), {digits, size}, SLICE_LITERAL("ERROR")};
     struct buf request = {0};
-    enum status status = resp_append_request(&request, unblock->with_error ? 4 : 3, words);
+    enum status status = blocking_request(&request, unblock->l2_id, unblock->with_error);
     unblock->relay = (struct tiers_relay){.on_reply = unblock_on_reply};
     if (status == OK) {
         status = tiers_relay(unblock->tour.home->window, &unblock->relay,

@@ -91,7 +91,10 @@ static void conn_on_poll(uv_poll_t *poll, int status, int events)
         return;
     }
     if ((events & UV_DISCONNECT) != 0 && conn->blocking != NULL) {
-        conn_close(conn); /* Redis, too, does not wait for what a blocked client may still read */
+        blocking_hang_up(conn->blocking);
+        if (conn->state != CONN_CLOSED) {
+            conn_watch(conn);
+        }
         return;
     }
     if (events & UV_WRITABLE) {
@@ -239,7 +242,7 @@ static void conn_watch(struct conn *conn)
     if (conn->state == CONN_OPEN && conn->holds == 0) {
         events |= UV_READABLE;
     }
-    if (conn->blocking != NULL) {
+    if (conn->blocking != NULL && !blocking_is_leaving(conn->blocking)) {
         events |= UV_DISCONNECT;
     }
     if (conn->send_blocked) {

@@ -188,7 +188,7 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
     struct relay *relay = (struct relay *)(void *)tiers;
     struct answer *answer = relay->answer;
     if (relay->blocking != NULL) {
-        blocking_end(relay->blocking);
+        blocking_end(relay->blocking, bytes);
     }
     if (relay->splice != NULL && status == OK && bytes.data[0] == REPLY_ARRAY) {
         int64_t count = 0;

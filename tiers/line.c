@@ -128,7 +128,13 @@ static void line_on_ready(struct link *link, void *arg, const struct beat_answer
 {
     struct line *line = arg;
     (void)answer;
-    if (line->unsaid.size == 0 || line->lost) {
+    if (line->lost || line->state != LINE_USED) {
+        return;
+    }
+    if (line->user->on_ready != NULL) {
+        line->user->on_ready(line->user);
+    }
+    if (line->unsaid.size == 0) {
         return;
     }
     struct buf unsaid = line->unsaid;

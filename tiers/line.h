@@ -47,9 +47,10 @@ enum line_kind {
     LINE_SUBSCRIBER,
 };
 
-/* Embedded by whoever has the line. Both may be NULL; neither is called from inside a call on the line, nor after it was
+/* Embedded by whoever has the line. Each may be NULL; none is called from inside a call on the line, nor after it was
  * ended or given back. They may ask, say, end. */
 struct line_user {
+    void (*on_ready)(struct line_user *user); /* of a new one; before what waits is sent */
     void (*on_lost)(struct line_user *user, const char *why); /* once; before what was asked ends */
     void (*on_push)(struct line_user *user, struct slice reply); /* LINE_SUBSCRIBER only */
 };

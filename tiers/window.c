@@ -382,7 +382,8 @@ static bool is_refusal(struct slice reply)
 {
     static const char *const words[] = {"READONLY ", "NOREPLICAS ", "OOM ",         "MISCONF ",
                                         "LOADING ",  "BUSY ",       "MASTERDOWN ",  "NOAUTH ",
-                                        "NOPERM ",   "NOSCRIPT ",   "CLUSTERDOWN ", "EXECABORT "};
+                                        "NOPERM ",   "NOSCRIPT ",   "CLUSTERDOWN ", "EXECABORT ",
+                                        "UNBLOCKED "};
     return begins_with_one_of(reply, words, sizeof(words) / sizeof(words[0]));
 }
 

@@ -95,6 +95,9 @@ def test_one_pipeline_keeps_its_order(conn):
     replies = conn.pipeline([["RPUSH", "l", "a", "b"], ["BLPOP", "l", "0"], ["GET", "s"], ["BLPOP", "l", "0"], ["SET", "s", "1"],
                              ["BLPOP", "l", "0.01"], ["GET", "s"], ["LLEN", "l"]])
     assert replies == [2, [b"l", b"a"], wire.NULL_BULK, [b"l", b"b"], b"OK", wire.NULL_ARRAY, b"1", 0]
+    assert conn.ask("RPUSH", "l", "a") == 1
+    large = "x" * (4 << 20)  # so that Redis reads DEL long after what another connection brings at once
+    assert conn.pipeline([["SET", "s", large], ["DEL", "l"], ["BLPOP", "l", "0.01"]]) == [b"OK", 1, wire.NULL_ARRAY]
 
 
 @pytest.mark.parametrize("proto", [2, 3])
@@ -174,6 +177,28 @@ def test_who_leaves_takes_no_element_along(node, redis_server, conn, leave):
     assert conn.ask("LRANGE", "l", "0", "-1") == [b"a"]
     assert conn.ask("EXISTS", "s") == 0
     until(lambda: blocked_in(node) == 0 and lines_used(node) == 0)
+
+
+def read_to_the_end(one):
+    assert one.closes_within(10)
+    return one.leftover()
+
+
+def test_who_has_said_all_still_gets_what_need_not_wait(node, oracle, redis_server):
+    """Twice: over a connection to Redis that is new, and one that is not."""
+    words = [["RPUSH", "l", "a"], ["BLPOP", "l", "0"], ["XADD", "x", "1-1", "f", "v"], ["XREAD", "BLOCK", "0", "STREAMS", "x", "0"],
+             ["WAIT", "0", "0"], ["DEL", "x"], ["BLPOP", "l", "0"], ["SET", "s", "behind it"]]
+    for _ in range(2):
+        said = []
+        for server in node, oracle:
+            server.client().delete("l", "x", "s")
+            with server.wire() as one:
+                one.send(b"".join(wire.encode(each) for each in words))
+                one.sock.shutdown(socket.SHUT_WR)
+                said.append(read_to_the_end(one))
+            assert server.client().exists("s") == 0
+        assert said[0] == said[1] and said[0].startswith(b":1\r\n*2\r\n$1\r\nl\r\n"), said
+        until(lambda: blocked_in(redis_server) == 0 and lines_used(node) == 0)
 
 
 def test_unblock_lets_a_client_go(node, redis_server, conn):
