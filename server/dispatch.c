@@ -136,6 +136,20 @@ static bool arity_fits(const struct command *command, uint32_t argc)
                                : argc >= (uint32_t)-command->arity;
 }
 
+static void reply_unknown_subcommand(struct call *call, const char *container)
+{
+    char upper[32];
+    size_t i = 0;
+    for (; container[i] != '\0' && i < sizeof(upper) - 1; i++) {
+        upper[i] = (char)(container[i] >= 'a' && container[i] <= 'z' ? container[i] - 'a' + 'A'
+                                                                     : container[i]);
+    }
+    upper[i] = '\0';
+    int width = call->argv[1].size < 128 ? (int)call->argv[1].size : 128;
+    reply_errorf(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", width,
+                 call->argv[1].data, upper);
+}
+
 /* A command that only L2 knows, as a command of ours. */
 static struct command command_of_l2(const struct l2_command *l2, const struct call *call)
 {
@@ -179,9 +193,17 @@ static bool dispatch_ask_l2(struct call *call, struct command *room)
         return false;
     }
     const struct l2_command *l2 = known == NULL ? NULL : l2_commands_find(known, call->argv[0]);
-    if (l2 == NULL) {
+    if (l2 == NULL || memchr(call->argv[0].data, '|', call->argv[0].size) != NULL) {
         reply_unknown_command(call);
         return false;
+    }
+    if (l2->has_subcommands && call->argc >= 2) {
+        const struct l2_command *sub = l2_commands_find_sub(known, l2, call->argv[1]);
+        if (sub == NULL) {
+            reply_unknown_subcommand(call, l2->name);
+            return false;
+        }
+        l2 = sub;
     }
     *room = command_of_l2(l2, call);
     call->command = room;
@@ -196,17 +218,7 @@ static bool dispatch_step_down(struct call *call)
     if (call->command != NULL) {
         return true;
     }
-    char upper[32];
-    size_t i = 0;
-    for (; container->name[i] != '\0' && i < sizeof(upper) - 1; i++) {
-        upper[i] = (char)(container->name[i] >= 'a' && container->name[i] <= 'z'
-                              ? container->name[i] - 'a' + 'A'
-                              : container->name[i]);
-    }
-    upper[i] = '\0';
-    int width = call->argv[1].size < 128 ? (int)call->argv[1].size : 128;
-    reply_errorf(call->reply, "ERR unknown subcommand '%.*s'. Try %s HELP.", width,
-                 call->argv[1].data, upper);
+    reply_unknown_subcommand(call, container->name);
     return false;
 }
 

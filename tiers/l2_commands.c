@@ -8,6 +8,7 @@
 
 struct l2_commands {
     size_t count;
+    size_t capacity;
     struct l2_command *sorted; /* by name */
 };
 
@@ -62,29 +63,73 @@ static enum status read_integer(struct reply_cursor *cursor, int *ret_number)
     return OK;
 }
 
-/* One entry: [name, arity, flags, first, last, step, ...]. AGAIN: an entry that cannot be kept. */
-static enum status read_command(struct reply_cursor *cursor, struct l2_command *ret_command)
+/* A place for one more; grows with what was read, not with what was announced. */
+static struct l2_command *next_place(struct l2_commands *commands)
 {
+    if (commands->count == commands->capacity) {
+        const size_t capacity = commands->capacity == 0 ? 256 : commands->capacity * 2;
+        struct l2_command *grown = realloc(commands->sorted, capacity * sizeof(*grown));
+        if (grown == NULL) {
+            return NULL;
+        }
+        commands->sorted = grown;
+        commands->capacity = capacity;
+    }
+    return &commands->sorted[commands->count];
+}
+
+/* One entry: [name, arity, flags, first, last, step, categories, tips, key specs, subcommands]. The last is a list of entries,
+ * which have none themselves. */
+static enum status read_command(struct reply_cursor *cursor, struct l2_commands *commands,
+                                bool is_subcommand)
+{
+    enum {
+        AT_SUBCOMMANDS = 9
+    };
     struct reply_element entry;
     struct reply_element name;
     if (reply_next(cursor, &entry) != OK || entry.type != REPLY_ARRAY || entry.number < 6 ||
         reply_next(cursor, &name) != OK || (name.type != REPLY_BULK && name.type != REPLY_STATUS)) {
         return MALFORMED;
     }
-    *ret_command = (struct l2_command){.name = ""};
-    bool kept = lower_name(ret_command->name, name.text);
-    if (read_integer(cursor, &ret_command->arity) != OK || read_flags(cursor, ret_command) != OK ||
-        read_integer(cursor, &ret_command->first_key) != OK ||
-        read_integer(cursor, &ret_command->last_key) != OK ||
-        read_integer(cursor, &ret_command->key_step) != OK) {
+    struct l2_command command = {.name = ""};
+    const bool kept = lower_name(command.name, name.text);
+    if (read_integer(cursor, &command.arity) != OK || read_flags(cursor, &command) != OK ||
+        read_integer(cursor, &command.first_key) != OK ||
+        read_integer(cursor, &command.last_key) != OK ||
+        read_integer(cursor, &command.key_step) != OK) {
         return MALFORMED;
     }
     for (int64_t i = 6; i < entry.number; i++) {
-        if (reply_skip(cursor) != OK) {
+        struct reply_element list;
+        if (i != AT_SUBCOMMANDS || is_subcommand) {
+            if (reply_skip(cursor) != OK) {
+                return MALFORMED;
+            }
+            continue;
+        }
+        if (reply_next(cursor, &list) != OK ||
+            (list.type != REPLY_ARRAY && list.type != REPLY_SET)) {
             return MALFORMED;
         }
+        command.has_subcommands = list.number > 0;
+        for (int64_t j = 0; j < list.number; j++) {
+            const enum status status = read_command(cursor, commands, true);
+            if (status != OK) {
+                return status;
+            }
+        }
     }
-    return kept ? OK : AGAIN;
+    if (!kept) {
+        return OK;
+    }
+    struct l2_command *place = next_place(commands);
+    if (place == NULL) {
+        return NO_MEMORY;
+    }
+    *place = command;
+    commands->count++;
+    return OK;
 }
 
 enum status l2_commands_read(struct slice reply, struct l2_commands **ret_commands)
@@ -98,25 +143,9 @@ enum status l2_commands_read(struct slice reply, struct l2_commands **ret_comman
     if (commands == NULL) {
         return NO_MEMORY;
     }
-    size_t capacity = 0;
     enum status status = OK;
-    for (int64_t i = 0; i < table.number; i++) {
-        if (commands->count ==
-            capacity) { /* grows with what was read, not with what was announced */
-            capacity = capacity == 0 ? 256 : capacity * 2;
-            struct l2_command *grown = realloc(commands->sorted, capacity * sizeof(*grown));
-            if (grown == NULL) {
-                status = NO_MEMORY;
-                break;
-            }
-            commands->sorted = grown;
-        }
-        status = read_command(&cursor, &commands->sorted[commands->count]);
-        if (status == MALFORMED) {
-            break;
-        }
-        commands->count += status == OK;
-        status = OK;
+    for (int64_t i = 0; i < table.number && status == OK; i++) {
+        status = read_command(&cursor, commands, false);
     }
     if (status != OK) {
         l2_commands_free(commands);
@@ -146,6 +175,20 @@ const struct l2_command *l2_commands_find(const struct l2_commands *commands, st
     return bsearch(&wanted, commands->sorted, commands->count, sizeof(wanted), command_order);
 }
 
+const struct l2_command *l2_commands_find_sub(const struct l2_commands *commands,
+                                              const struct l2_command *container, struct slice name)
+{
+    char full_name[2 * L2_COMMAND_NAME_MAX];
+    const size_t size = strlen(container->name);
+    if (size + 1 + name.size >= L2_COMMAND_NAME_MAX || memchr(name.data, '|', name.size) != NULL) {
+        return NULL;
+    }
+    memcpy(full_name, container->name, size);
+    full_name[size] = '|';
+    memcpy(full_name + size + 1, name.data, name.size);
+    return l2_commands_find(commands, (struct slice){full_name, size + 1 + name.size});
+}
+
 size_t l2_commands_count(const struct l2_commands *commands)
 {
     return commands->count;
@@ -162,7 +205,8 @@ bool l2_commands_equal(const struct l2_commands *a, const struct l2_commands *b)
         if (strcmp(x->name, y->name) != 0 || x->arity != y->arity || x->first_key != y->first_key ||
             x->last_key != y->last_key || x->key_step != y->key_step ||
             x->readonly != y->readonly || x->movable_keys != y->movable_keys ||
-            x->blocking != y->blocking || x->pubsub != y->pubsub || x->module != y->module) {
+            x->blocking != y->blocking || x->pubsub != y->pubsub || x->module != y->module ||
+            x->has_subcommands != y->has_subcommands) {
             return false;
         }
     }

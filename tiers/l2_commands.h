@@ -15,7 +15,7 @@ enum {
 };
 
 struct l2_command {
-    char name[L2_COMMAND_NAME_MAX]; /* lower case */
+    char name[L2_COMMAND_NAME_MAX]; /* lower case; of a subcommand "xgroup|create" */
     int arity;
     int first_key;
     int last_key;
@@ -26,6 +26,7 @@ struct l2_command {
     bool pubsub;
     bool noscript;
     bool module; /* of a module */
+    bool has_subcommands;
 };
 
 struct l2_commands;
@@ -33,8 +34,13 @@ struct l2_commands;
 /* From the reply to COMMAND (RESP2 or RESP3). MALFORMED, NO_MEMORY. Names too long for the table are left out. */
 enum status l2_commands_read(struct slice reply, struct l2_commands **ret_commands) MUST_USE;
 void l2_commands_free(struct l2_commands *commands);
-const struct l2_command *l2_commands_find(const struct l2_commands *commands,
-                                          struct slice name); /* any case; NULL */
+const struct l2_command *l2_commands_find(
+    const struct l2_commands *commands,
+    struct slice name); /* any case; NULL. "a|b": a subcommand */
+/* The subcommand of `container`, any case; NULL. */
+const struct l2_command *l2_commands_find_sub(const struct l2_commands *commands,
+                                              const struct l2_command *container,
+                                              struct slice name);
 size_t l2_commands_count(const struct l2_commands *commands);
 bool l2_commands_equal(const struct l2_commands *a, const struct l2_commands *b);
 

@@ -19,6 +19,8 @@ far away, and two relative ones are never close to each other.
 
 import re
 
+from random_families import APPENDER, DUMPS, LIBRARY, OTHERS, SHA
+
 STRANGE_NUMBERS = [b"0", b"1", b"-1", b"2", b"10", b"9223372036854775807", b"-9223372036854775808",
                    b"9223372036854775808", b"-9223372036854775809", b"99999999999999999999", b"1.5", b"abc", b"", b" 1",
                    b"1 ", b"+1", b"01", b"-0", b"1e5", b"0x10", b"nan", b"inf", b"-inf", b"1e400", b"3.0", b"1\x00",
@@ -35,6 +37,11 @@ PATTERNS = [b"*", b"k*", b"k:?", b"k:[abc]", b"k:[^a]", b"k:[a-c]", b"*:*", b"k:
             b"nothing*", b"\xff*", b"*[", b"[]k", b"?:?", b"k:[c-a]"]
 FLOATS = [b"0", b"1", b"-1", b"0.1", b"1.5", b"3.0", b"-2.25", b"1e3", b"1e-5", b"5.0e3", b"1e17", b"-1e17", b"inf",
           b"-inf", b"nan", b"abc", b"", b"0.30000000000000004", b"1e400", b"  1", b"1 ", b"0x1p3", b"+3", b"12345678.9"]
+
+# Sets of integers have an order, those of words none; an ID of * is the time; blocking for ever is no test; nor is FUNCTION
+# DUMP of what was loaded in another order.
+UNSPOILED = {b"SADD", b"SMOVE", b"XADD", b"BLPOP", b"BRPOP", b"BLMOVE", b"BRPOPLPUSH", b"BLMPOP", b"BZPOPMIN", b"BZPOPMAX",
+             b"BZMPOP", b"XREAD", b"XREADGROUP", b"WAIT"}
 
 OPTION_TABLES = {
     "set": ["NX", "XX", "GET", "KEEPTTL", "EX <seconds>", "PX <millis>", "EXAT <unix>", "PXAT <unixms>"],
@@ -149,60 +156,11 @@ SESSION = """
 0.5 NOSUCH (<value>)+
 0.3 <value> <value>
 """
-# Served by L2 only; several write strings behind L1's back.
-OTHERS = """
-2 LPUSH <key> (<value>)+
-2 RPUSH <key> (<value>)+
-1 LPOP <key> [<number>]
-1 RPOP <key>
-2 LRANGE <key> <index> <index>
-1 LLEN <key>
-1 LSET <key> <index> <value>
-1 LINDEX <key> <index>
-1 LINSERT <key> {BEFORE|AFTER|NEAR} <value> <value>
-1 LREM <key> <index> <value>
-1 LMOVE <key> <key> {LEFT|RIGHT} {LEFT|RIGHT}
-1 LMPOP 2 <key> <key> {LEFT|RIGHT} COUNT 2
-1 RPOPLPUSH <key> <key>
-2 SADD <key> (<smallint>)+
-1 SREM <key> <smallint>
-1 SMEMBERS <key>
-1 SISMEMBER <key> <smallint>
-1 SMISMEMBER <key> (<smallint>)+
-1 SINTER <key> <key>
-1 SUNIONSTORE <key> <key> <key>
-1 SINTERCARD 2 <key> <key> LIMIT 1
-1 SMOVE <key> <key> <smallint>
-2 ZADD <key> OPTIONS:zadd (<float> <field>)+
-1 ZSCORE <key> <field>
-1 ZMSCORE <key> (<field>)+
-1 ZINCRBY <key> <float> <field>
-2 ZRANGE <key> <index> <index> [WITHSCORES]
-1 ZRANGEBYSCORE <key> {-inf|0|(1} {+inf|10} WITHSCORES LIMIT 0 5
-1 ZRANK <key> <field>
-1 ZPOPMIN <key> [2]
-1 ZREM <key> <field>
-1 ZRANGESTORE <key> <key> 0 -1
-1 ZUNIONSTORE <key> 2 <key> <key>
-1 SORT <key> BY nosort [STORE <key>]
-1 SORT <key> ALPHA STORE <key>
-1 SETBIT <key> <bit> {0|1|2}
-1 GETBIT <key> <bit>
-1 BITCOUNT <key> [<index> <index>]
-1 BITPOS <key> 1
-1 BITOP {AND|OR|XOR|NOT} <key> <key> [<key>]
-1 BITFIELD <key> INCRBY u8 0 <smallint> GET u4 0
-1 PFADD <key> (<value>)+
-1 PFCOUNT <key>
-1 PFMERGE <key> <key>
-1 DUMP <key>
-1 MOVE <key> <db>
-1 XADD <key> <streamid> <field> <value>
-1 XRANGE <key> - +
-1 XLEN <key>
-1 GEOADD <key> 13.361389 38.115556 <field>
-1 GEOPOS <key> <field> none
-1 GEODIST <key> <field> <field>
+# Commands that queue: a step of the test makes blocks of them (test_differential.make_block).
+TRANSACTIONS = """
+0.5 WATCH (<key>)+
+0.3 UNWATCH
+0.2 {MULTI|EXEC|DISCARD}
 """
 
 
@@ -234,9 +192,9 @@ class Generator:
     """Draws commands: lists of bytes."""
 
     def __init__(self, rng, with_others, with_flushes):
-        self.rng = rng
+        self.rng, self.with_others = rng, with_others
         tables = STRINGS + HASHES.lstrip("\n") + (FLUSHES.lstrip("\n") if with_flushes else "")
-        tables += SESSION.lstrip("\n") + (OTHERS.lstrip("\n") if with_others else "")
+        tables += SESSION.lstrip("\n") + (OTHERS if with_others else "")
         lines = _parse(tables)
         self.weights = [weight for weight, _ in lines]
         self.lines = [text for _, text in lines]
@@ -270,11 +228,11 @@ class Generator:
             return [arg for _ in range(count) for arg in self.expand(rng.choice(table))]
         if word.isupper():
             word = rng.choices([word, word.lower(), word.capitalize()], [8, 2, 1])[0]
-        return [word.encode()]
+        return [word.replace("<sp>", " ").encode()]
 
     def spoil(self, args):
         rng = self.rng
-        if args[0].upper() in (b"SADD", b"SMOVE"):  # sets of integers only: those of strings have a random order
+        if args[0].upper() in UNSPOILED or any(arg.startswith(b"s:") for arg in args):
             return args
         args = list(args)
         i = rng.randrange(1, len(args)) if len(args) > 1 else 0
@@ -304,6 +262,38 @@ class Generator:
 
     def draw_value(self):
         return self.rng.choice(VALUES)
+
+    def draw_skey(self):
+        return self.rng.choice([b"s:a", b"s:b", b"s:c"])
+
+    def draw_tkey(self):
+        """Short strings."""
+        return self.rng.choice([b"t:a", b"t:b"])
+
+    def draw_word(self):
+        """Without a zero byte, at which SORT ALPHA stops comparing."""
+        return self.rng.choice([b"ohmytext", b"mynewtext", b"", b"a", b"bb", b"\xfe\xff", b"12", b"w" * 70])
+
+    def draw_bound(self):
+        return self.rng.choice([b"-inf", b"+inf", b"0", b"(1", b"1.5", b"10", b"(inf", b"abc", b"nan", b"("])
+
+    def draw_lex(self):
+        return self.rng.choice([b"-", b"+", b"[f", b"(g", b"[h", b"[", b"abc", b"(", b""])
+
+    def draw_xbound(self):
+        return self.rng.choice([b"-", b"+", b"1", b"1-2", b"(1-1", b"5", b"abc", b"(", b"(-"])
+
+    def draw_dump(self):
+        return self.rng.choice(DUMPS)
+
+    def draw_script(self):
+        return APPENDER
+
+    def draw_sha(self):
+        return self.rng.choice([SHA, SHA.upper(), b"0" * 40, b"abc"])
+
+    def draw_library(self):
+        return self.rng.choice([LIBRARY, LIBRARY, b"#!lua name=lib\n", b"#!lua\nreturn", b"no shebang", b"#!lua name=other\nsyntax error"])
 
     def draw_name(self):
         return self.rng.choice([b"", b"me", b"you", b"two words", b"line\nbreak", b"\xff", b"n" * 100])

@@ -52,6 +52,28 @@ static void resp3_sets_of_flags_are_read(void **state)
     l2_commands_free(commands);
 }
 
+static void subcommands_have_keys_and_flags_of_their_own(void **state)
+{
+    (void)state;
+    struct l2_commands *commands =
+        read_table("*2\r\n*10\r\n$5\r\nxinfo\r\n:-2\r\n*0\r\n:0\r\n:0\r\n:0\r\n*0\r\n*0\r\n*0\r\n"
+                   "*1\r\n*10\r\n$12\r\nxinfo|groups\r\n:3\r\n*1\r\n+readonly\r\n:2\r\n:2\r\n:1\r\n"
+                   "*0\r\n*0\r\n*0\r\n*0\r\n" GET_ENTRY);
+    const struct l2_command *xinfo = l2_commands_find(commands, SLICE_LITERAL("XINFO"));
+    assert_true(xinfo->has_subcommands && !xinfo->readonly);
+    const struct l2_command *groups =
+        l2_commands_find_sub(commands, xinfo, SLICE_LITERAL("Groups"));
+    assert_non_null(groups);
+    assert_true(groups->readonly && !groups->has_subcommands);
+    assert_int_equal(groups->first_key, 2);
+    assert_int_equal(groups->arity, 3);
+    assert_null(l2_commands_find_sub(commands, xinfo, SLICE_LITERAL("nosuch")));
+    assert_null(l2_commands_find_sub(commands, xinfo, SLICE_LITERAL("groups|groups")));
+    assert_null(l2_commands_find_sub(commands, xinfo, SLICE_LITERAL("")));
+    assert_false(l2_commands_find(commands, SLICE_LITERAL("get"))->has_subcommands);
+    l2_commands_free(commands);
+}
+
 static void a_command_of_a_module_is_known_as_one(void **state)
 {
     (void)state;
@@ -109,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_tells_keys_and_flags),
         cmocka_unit_test(resp3_sets_of_flags_are_read),
+        cmocka_unit_test(subcommands_have_keys_and_flags_of_their_own),
         cmocka_unit_test(a_command_of_a_module_is_known_as_one),
         cmocka_unit_test(what_follows_in_an_entry_is_stepped_over_however_deep),
         cmocka_unit_test(a_reply_that_is_no_table_is_refused_whole),
