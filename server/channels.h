@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 
 struct conn;
+struct pubsub_line;
 
 struct topic {
     struct map_node in_map;
@@ -33,8 +34,9 @@ struct topic {
 struct subscriber {
     struct list topics[CHANNEL_KINDS]; /* of struct subscription, in_subscriber */
     unsigned counts[CHANNEL_KINDS];
-    uint64_t number;   /* tells it from all others */
-    struct conn *conn; /* the owner's, as number; not looked at */
+    uint64_t number;          /* tells it from all others */
+    struct conn *conn;        /* the owner's, as the rest; not looked at */
+    struct pubsub_line *line; /* to L2; NULL: none */
 };
 
 struct subscription {

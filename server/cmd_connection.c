@@ -8,6 +8,7 @@
 #include "server/conn.h"
 #include "server/node.h"
 #include "server/pubsub.h"
+#include "server/pubsub_line.h"
 #include "server/version.h"
 #include "server/worker.h"
 
@@ -18,6 +19,8 @@ void cmd_ping(struct call *call)
 {
     if (call->argc > 2) {
         reply_wrong_arity(call->reply, "ping");
+    } else if (pubsub_line_has(call->conn)) {
+        pubsub_line_ping(call);
     } else if (call->conn->listens && call->conn->session.proto == 2 &&
                pubsub_is_subscribed(call->conn)) {
         reply_array(call->reply, 2);
@@ -54,6 +57,10 @@ void reply_status_aloud(struct call *call, const char *text)
 
 void cmd_reset(struct call *call)
 {
+    if (pubsub_line_has(call->conn)) {
+        pubsub_line_reset(call); /* L2 shall have ended its subscriptions before that is said */
+        return;
+    }
     conn_reset_session(call->conn);
     reply_status_aloud(call, "RESET");
 }

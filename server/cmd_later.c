@@ -6,9 +6,7 @@
 void cmd_later(struct call *call)
 {
     struct slice name = call->argv[0];
-    reply_errorf(
-        call->reply,
-        "ERR '%.*s' is not served by this version of terraced: Pub/Sub and transactions come "
-        "with a later one",
-        name.size < 64 ? (int)name.size : 64, name.data);
+    reply_errorf(call->reply,
+                 "ERR '%.*s' is not served by this version of terraced: it comes with a later one",
+                 name.size < 64 ? (int)name.size : 64, name.data);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* SUBSCRIBE PSUBSCRIBE SSUBSCRIBE, UN-, PUBLISH SPUBLISH, PUBSUB, as a node alone serves them. */
+/* SUBSCRIBE PSUBSCRIBE SSUBSCRIBE, UN-, PUBLISH SPUBLISH, PUBSUB, by this node alone or by pubsub_line.h. */
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/node.h"
 #include "server/pubsub.h"
+#include "server/pubsub_line.h"
 #include "server/subcommand.h"
 #include "server/worker.h"
 
@@ -42,8 +43,12 @@ static int64_t subscription_count(const struct conn *conn, enum channel_kind kin
 
 static void subscribe(struct call *call, enum channel_kind kind, const char *word)
 {
+    if (kind == CHANNEL_SHARD && call->execution != NULL) {
+        reply_error(call->reply, "ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+        return;
+    }
     if (call->node->tiers != NULL) {
-        cmd_later(call);
+        pubsub_line_subscribe(call, kind);
         return;
     }
     struct confirming confirming = confirming_begin(call);
@@ -73,8 +78,8 @@ static void unsubscribe_one(struct call *call, struct reply *reply, enum channel
 
 static void unsubscribe(struct call *call, enum channel_kind kind, const char *word)
 {
-    if (call->node->tiers != NULL) {
-        cmd_later(call);
+    if (pubsub_line_has(call->conn)) {
+        pubsub_line_unsubscribe(call, kind);
         return;
     }
     struct confirming confirming = confirming_begin(call);

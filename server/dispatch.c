@@ -7,6 +7,7 @@
 #include "server/latency.h"
 #include "server/node.h"
 #include "server/pubsub.h"
+#include "server/pubsub_line.h"
 #include "server/relay.h"
 #include "server/slowlog.h"
 #include "server/transaction.h"
@@ -256,6 +257,9 @@ static bool dispatch_admits(struct call *call)
         reply_error(call->reply, "ERR Command not allowed inside a transaction");
         return false;
     }
+    if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_forbids(call)) {
+        return false;
+    }
     return !(call->conn->listens && pubsub_refuses(call));
 }
 
@@ -310,7 +314,8 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     bool reads = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ;
     bool goes_back = reads && (call_goes_behind(call) ? (command->flags & COMMAND_OWN) != 0
                                                       : call_keys_are_asked(call));
-    if (comes_after_all || goes_back || (goes_to_l2 && conn->foreign_waiting > 0)) {
+    if (comes_after_all || goes_back || pubsub_line_holds(conn, command) ||
+        (goes_to_l2 && conn->foreign_waiting > 0)) {
         conn_hold(conn, HOLD_ORDER);
         return true;
     }
@@ -327,10 +332,9 @@ static void dispatch_run(struct call *call)
         call->held = true;
     } else if (command->road == ROAD_LINE) {
         blocking_call(call);
-    } else if (command->run == NULL ||
-               (call->node->tiers != NULL &&
-                (command->road == ROAD_L2 ||
-                 (command->road == ROAD_READ && call_goes_behind(call))))) {
+    } else if (command->run == NULL || (call->node->tiers != NULL &&
+                                        (command->road == ROAD_L2 ||
+                                         (command->road == ROAD_READ && call_goes_behind(call))))) {
         relay_call(call);
     } else {
         command->run(call);

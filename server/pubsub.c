@@ -5,7 +5,9 @@
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/node.h"
+#include "server/pubsub_line.h"
 #include "server/push.h"
+#include "server/transaction.h"
 #include "server/worker.h"
 #include "tiers/base/glob.h"
 #include "tiers/bus_reply.h"
@@ -22,26 +24,45 @@ enum {
 
 /* --- the nodes' own ---------------------------------------------------------------------------------------------------- */
 
-const char pubsub_no_permission[] =
-    "NOPERM this user has no permissions to access one of the channels used as arguments";
-
-static bool channel_is_hidden(struct slice channel)
+static bool is_of_nodes(struct slice channel)
 {
-    static const char prefix[] = BUS_CHANNELS_PREFIX;
-    return slice_is(channel, BUS_CHANNEL_KEYS) ||
-           (channel.size >= sizeof(prefix) - 1 &&
-            memcmp(channel.data, prefix, sizeof(prefix) - 1) == 0);
+    const struct slice prefix = SLICE_LITERAL(BUS_CHANNELS_PREFIX);
+    return channel.size >= prefix.size && memcmp(channel.data, prefix.data, prefix.size) == 0;
 }
 
-bool pubsub_names_hidden(const struct call *call, uint32_t first)
+bool pubsub_hides(struct slice channel)
 {
-    const uint32_t end = call->command->run == cmd_publish ? first + 1 : call->argc;
-    for (uint32_t i = first; i < end && call->node->tiers != NULL; i++) {
-        if (channel_is_hidden(call->argv[i])) {
-            return true;
-        }
+    return slice_is(channel, BUS_CHANNEL_KEYS) || is_of_nodes(channel);
+}
+
+bool pubsub_names_hidden(const struct call *call, uint32_t first, uint32_t end)
+{
+    while (first < end && !pubsub_hides(call->argv[first])) {
+        first++;
     }
-    return false;
+    return first < end;
+}
+
+static bool names_nodes(const struct call *call)
+{
+    uint32_t i = 1;
+    while (i < call->argc && !is_of_nodes(call->argv[i])) {
+        i++;
+    }
+    return i < call->argc;
+}
+
+bool pubsub_forbids(struct call *call)
+{
+    const bool forbidden = call->node->tiers != NULL &&
+                           ((call->command->run == cmd_publish && pubsub_hides(call->argv[1])) ||
+                            (call->command->run == cmd_subscribe && names_nodes(call)));
+    if (forbidden) {
+        reply_error(call->reply,
+                    "NOPERM this user has no permissions to access one of the channels "
+                    "used as arguments");
+    }
+    return forbidden;
 }
 
 /* --- who listens ------------------------------------------------------------------------------------------------------ */
@@ -74,6 +95,11 @@ bool pubsub_refuses(struct call *call)
     if (call->command != NULL && (call->command->flags & COMMAND_SUBSCRIBER) != 0) {
         return false;
     }
+    if (call->command->run == cmd_exec) {
+        transaction_abort(call, "Can't execute 'exec': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / "
+                                "PING / QUIT / RESET are allowed in this context");
+        return true;
+    }
     reply_errorf(
         call->reply,
         "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are "
@@ -82,7 +108,7 @@ bool pubsub_refuses(struct call *call)
     return true;
 }
 
-static struct subscriber *conn_subscriber(struct conn *conn)
+struct subscriber *pubsub_subscriber(struct conn *conn)
 {
     if (conn->subscriber == NULL) {
         conn->subscriber = malloc(sizeof(*conn->subscriber));
@@ -97,7 +123,7 @@ enum status pubsub_subscribe(struct conn *conn, enum channel_kind kind, struct s
 {
     struct worker *worker = conn->worker;
     const size_t memory = atomic_load_explicit(&worker->node->live.memory, memory_order_relaxed);
-    struct subscriber *subscriber = conn_subscriber(conn);
+    struct subscriber *subscriber = pubsub_subscriber(conn);
     if (subscriber == NULL) {
         return NO_MEMORY;
     }
@@ -118,6 +144,7 @@ void pubsub_unsubscribe(struct conn *conn, enum channel_kind kind, struct slice 
 void pubsub_forget(struct conn *conn)
 {
     if (conn->subscriber != NULL) {
+        pubsub_line_end(conn->subscriber->line);
         channels_remove_all(&conn->worker->channels, conn->subscriber);
         free(conn->subscriber);
         conn->subscriber = NULL;

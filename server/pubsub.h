@@ -20,11 +20,13 @@ struct call;
 struct conn;
 struct worker;
 
-/* With an L2 the nodes' own channels (terrace:*, and Redis' announcements) are nobody else's: a frame that a client made up
- * would be taken for news of a node. Whether one is among the channels argv[first] and on; of PUBLISH, the one. */
-bool pubsub_names_hidden(const struct call *call, uint32_t first);
-extern const char pubsub_no_permission
-    []; /* what is said then, as Redis does of channels that a user may not have */
+/* With an L2 the nodes' own channels are nobody else's: a frame that a client made up would be taken for news of a node.
+ * They are terrace:*, and the one of Redis' announcements: on that a client may listen, to what CLIENT TRACKING says to it,
+ * and nobody may publish. */
+bool pubsub_hides(struct slice channel);
+bool pubsub_names_hidden(const struct call *call, uint32_t first, uint32_t end); /* among argv */
+/* true: it is answered with an error, as Redis does of channels that a user may not have. */
+bool pubsub_forbids(struct call *call);
 
 /* RESP2: while it is subscribed it may only change that. true: the error is answered. */
 bool pubsub_refuses(struct call *call);
@@ -36,6 +38,8 @@ struct slice pubsub_oldest(const struct conn *conn, enum channel_kind kind);
 /* It listens to nothing any more (RESET, the end). */
 void pubsub_forget(struct conn *conn);
 
+struct subscriber *pubsub_subscriber(struct conn *conn); /* made at first; NULL: no memory */
+/* What this node knows of it: alone that is all there is; with an L2, what was confirmed (pubsub_line.h). */
 enum status pubsub_subscribe(struct conn *conn, enum channel_kind kind, struct slice name) MUST_USE;
 void pubsub_unsubscribe(struct conn *conn, enum channel_kind kind, struct slice name);
 

@@ -32,23 +32,33 @@ static void push_into(struct out *out, const struct conn *conn, struct slice byt
     out_append(out, bytes.data + 1, bytes.size - 1);
 }
 
-void push_write(struct conn *conn, struct slice bytes)
+/* Whether it may be written to at all. */
+static bool push_begin(struct conn *conn, struct slice bytes)
 {
     if (conn->state != CONN_OPEN || conn->reply.out.broken || bytes.size == 0) {
-        return;
+        return false;
     }
     worker_mark_dirty(conn->worker, conn);
-    if (!push_fits(conn, bytes.size)) {
-        return;
-    }
-    if (conn->answer_count == 0) {
+    return push_fits(conn, bytes.size);
+}
+
+void push_ahead(struct conn *conn, struct slice bytes)
+{
+    if (push_begin(conn, bytes)) {
         push_into(&conn->reply.out, conn, bytes);
-        return;
     }
-    struct out more;
-    out_init(&more, &conn->worker->pool);
-    push_into(&more, conn, bytes);
-    answer_put(conn, &more);
+}
+
+void push_write(struct conn *conn, struct slice bytes)
+{
+    if (conn->answer_count == 0) {
+        push_ahead(conn, bytes);
+    } else if (push_begin(conn, bytes)) {
+        struct out more;
+        out_init(&more, &conn->worker->pool);
+        push_into(&more, conn, bytes);
+        answer_put(conn, &more);
+    }
 }
 
 /* --- from other threads ------------------------------------------------------------------------------------------------ */

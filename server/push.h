@@ -26,6 +26,9 @@ struct worker;
 /* One whole reply. A RESP3 push ('>') of what both protocols write alike goes to a RESP2 client as an array. */
 void push_write(struct conn *conn, struct slice bytes);
 
+/* The same in front of the answers that wait: a message from elsewhere, which none of them has to do with, does not wait for
+ * the end of a BLPOP. */
+void push_ahead(struct conn *conn, struct slice bytes);
 /* There is no memory for what it should have got: it is closed, so that its client knows that something is missing. */
 void push_lost(struct conn *conn);
 

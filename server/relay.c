@@ -11,6 +11,7 @@
 #include "server/errorstats.h"
 #include "server/node.h"
 #include "server/pubsub.h"
+#include "server/pubsub_line.h"
 #include "server/script_kill.h"
 #include "server/worker.h"
 #include "tiers/bus_reply.h"
@@ -222,45 +223,43 @@ static void relay_on_passed(struct barrier_place *place)
 static const struct {
     const char *name; /* in full */
     const char *script;
-    bool in_all_dbs;
 } hiding[] = {
     {"dbsize",
-     "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes')",
-     false},
-    {"keys",
-     "local r={} for _,k in ipairs(redis.call('KEYS',ARGV[1])) do "
-     "if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return r",
-     false},
+     "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes')"},
+    {"keys", "local r={} for _,k in ipairs(redis.call('KEYS',ARGV[1])) do "
+             "if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return r"},
     {"scan",
      "local s=redis.pcall('SCAN',unpack(ARGV)) if s.err then return s end local r={} "
-     "for _,k in ipairs(s[2]) do if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return {s[1],r}",
-     false},
+     "for _,k in ipairs(s[2]) do if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return {s[1],r}"},
     {"randomkey",
      "for _=1,100 do local k=redis.call('RANDOMKEY') if not k or string.sub(k,1,8)~='terrace:' then "
-     "return k end end return false",
-     false},
+     "return k end end return false"},
     {"pubsub|channels",
      "local r={} for _,c in ipairs(redis.call('PUBSUB','CHANNELS',unpack(ARGV))) do "
      "if string.sub(c,1,8)~='terrace:' and c~='" BUS_CHANNEL_KEYS
-     "' then r[#r+1]=c end end return r",
-     true},
-    {"pubsub|numsub",
-     "local r={} for _,c in ipairs(ARGV) do local n=0 "
-     "if string.sub(c,1,8)~='terrace:' and c~='" BUS_CHANNEL_KEYS "' then "
-     "n=redis.call('PUBSUB','NUMSUB',c)[2] end r[#r+1]=c r[#r+1]=n end return r",
-     true},
+     "' then r[#r+1]=c end end return r"},
+    {"pubsub|numsub", "local r={} for _,c in ipairs(ARGV) do local n=0 "
+                      "if string.sub(c,1,8)~='terrace:' and c~='" BUS_CHANNEL_KEYS "' then "
+                      "n=redis.call('PUBSUB','NUMSUB',c)[2] end r[#r+1]=c r[#r+1]=n end return r"},
 };
+
+/* PUBSUB that shows the nodes' channels, as far as Redis answers it with more than an error. */
+static bool shows_channels(const struct call *call)
+{
+    return (call->command->run == cmd_pubsub_channels && call->argc <= 3) ||
+           (call->command->run == cmd_pubsub_numsub && pubsub_names_hidden(call, 2, call->argc));
+}
 
 static const char *hiding_script(const struct call *call, uint16_t dbs)
 {
-    const bool is_ours = (dbs >> tiers_coherence_db(call->node->tiers) & 1) != 0;
-    if ((!is_ours && (call->command->flags & COMMAND_PUBSUB) == 0) || call->command->run == NULL ||
-        (call->command->run == cmd_pubsub_numsub && !pubsub_names_hidden(call, 2))) {
+    const bool is_pubsub = (call->command->flags & COMMAND_PUBSUB) != 0;
+    const bool shows =
+        is_pubsub ? shows_channels(call) : (dbs >> tiers_coherence_db(call->node->tiers) & 1) != 0;
+    if (!shows || call->command->run == NULL) {
         return NULL;
     }
     for (size_t i = 0; i < sizeof(hiding) / sizeof(hiding[0]); i++) {
-        if ((is_ours || hiding[i].in_all_dbs) &&
-            strcmp(call->command->full_name, hiding[i].name) == 0) {
+        if (strcmp(call->command->full_name, hiding[i].name) == 0) {
             return hiding[i].script;
         }
     }
@@ -571,8 +570,8 @@ void relay_call(struct call *call)
         script_kill(call);
         return;
     }
-    if (call->command->run == cmd_publish && pubsub_names_hidden(call, 1)) {
-        reply_error(call->reply, pubsub_no_permission);
+    if (pubsub_line_takes(call->conn, call->command)) {
+        pubsub_line_relay(call);
         return;
     }
     struct buf made = {0};

@@ -7,7 +7,6 @@
 #include "server/conn.h"
 #include "server/execution.h"
 #include "server/node.h"
-#include "server/pubsub.h"
 #include "server/worker.h"
 #include "tiers/l1.h"
 
@@ -210,9 +209,6 @@ bool transaction_takes(struct call *call)
         (call->node->tiers == NULL || !transaction_asks_l2_for(command))) {
         transaction_refuse(call->conn);
         cmd_later(call);
-    } else if (command->run == cmd_publish && pubsub_names_hidden(call, 1)) {
-        transaction_refuse(call->conn);
-        reply_error(call->reply, pubsub_no_permission);
     } else {
         queue(call);
     }

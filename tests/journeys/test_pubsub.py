@@ -21,11 +21,6 @@ def oracle(module_stage):
     return module_stage.redis()
 
 
-@pytest.fixture(scope="module")
-def node(node_alone):
-    return node_alone
-
-
 def read_until(conn, mark):
     """The bytes up to the reply that ends with `mark`, which is part of no other."""
     came = []
@@ -59,9 +54,14 @@ class Band:
         return self.told
 
 
-def split(told):
-    """(pushes, replies): what orders them in RESP3 is when L2 answers on which connection."""
-    return ([part for part in told if part[:1] == b">"], [part for part in told if part[:1] != b">"])
+def orders(told, node):
+    """What has an order: alone all of it. With an L2 messages come on a connection of their own, and what the node answers by
+    itself may overtake them; everything that L2 says is in order."""
+    def is_message(part):
+        return part.split(b"\r\n")[2:3] in ([b"message"], [b"pmessage"], [b"smessage"])
+    if not getattr(node, "l2_url", None):
+        return [told]
+    return [[part for part in told if is_message(part)], [part for part in told if not is_message(part)]]
 
 
 # --- byte for byte ------------------------------------------------------------------------------------------------------
@@ -80,6 +80,11 @@ CONVERSATIONS = [
     ["SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH a", "SPUBLISH a b c", "PUBSUB", "PUBSUB NOSUCH", "PUBSUB CHANNELS a b", "PUBSUB NUMPAT x",
      "PUBSUB NUMSUB", "PUBSUB SHARDNUMSUB", "PUBSUB HELP", "pubsub Channels", "PUBSUB SHARDCHANNELS a b", "PUBSUB HELP x"],
     ["SUBSCRIBE a b", "SUBSCRIBE c", "QUIT"],
+    ["MULTI", "PING", "SUBSCRIBE a b", "PSUBSCRIBE p", "SET other 1", "SSUBSCRIBE s", "EXEC", "PING", "RESET"],
+    ["HELLO 3", "MULTI", "SUBSCRIBE a", "UNSUBSCRIBE a", "GET x", "UNSUBSCRIBE", "EXEC", "PING", "MULTI", "SUBSCRIBE a", "PUBLISH b x", "EXEC"],
+    ["SUBSCRIBE a", "MULTI", "EXEC"],
+    ["SUBSCRIBE a", "RESET", "PING x", "UNSUBSCRIBE x", "PING y", "SUBSCRIBE b", "UNSUBSCRIBE", "PING", "GET x", "PING z"],
+    ["HELLO 3", "SUBSCRIBE a", "HELLO 2", "PING", "UNSUBSCRIBE", "PING", "PING y", "PSUBSCRIBE p", "PING y"],
     ["HELLO 3", "PSUBSCRIBE a* [b-c]", "PUBLISH abc 1", "PUBLISH b 2", "PUBLISH d 3", "PUBLISH a* 4"],
 ]
 
@@ -183,7 +188,9 @@ def test_random_streams_are_answered_as_by_redis(node, oracle):
                 band.step(at, commands)
         ours, theirs = (band.end() for band in bands)
         for at in range(6):
-            assert split(ours[at]) == split(theirs[at]), (SEED, at)
+            for part, (mine, its) in enumerate(zip(orders(ours[at], node), orders(theirs[at], node))):
+                same = next((i for i, (a, b) in enumerate(zip(mine, its)) if a != b), min(len(mine), len(its)))
+                assert mine == its, (SEED, at, part, same, mine[same - 3:same + 2], its[same - 3:same + 2])
 
 
 # --- who gets what ---------------------------------------------------------------------------------------------------------
@@ -272,7 +279,7 @@ def test_redis_py_subscribes_listens_and_unsubscribes(node):
         assert sorted(client.pubsub_channels()) == ["news", "sport"]
         pubsub.unsubscribe()
         pubsub.punsubscribe()
-        until(lambda: pubsub.get_message(timeout=1) is None and not pubsub.subscribed, what="all subscriptions ended")
+        until(lambda: pubsub.get_message(timeout=0.02) is None and not pubsub.subscribed, what="all subscriptions ended")
         pubsub.close()
         client.close()
 
@@ -328,3 +335,136 @@ def test_the_memory_of_subscriptions_is_bounded(stage):
         assert other.ask("SUBSCRIBE", "y" * 2000).startswith(b"OOM ")
         assert conn.ask("UNSUBSCRIBE", answers[0][1])[2] == len(answers) - 2
         assert other.ask("SUBSCRIBE", "z" * 500)[0] == b"subscribe"
+
+
+# --- through L2 ----------------------------------------------------------------------------------------------------------
+
+
+def bus_listeners(redis_server):
+    """The connections that listen at Redis, those of nodes' buses too."""
+    return redis_server.client().client_list(_type="pubsub")
+
+
+@pytest.mark.own
+def test_a_message_from_another_node_or_a_stranger_arrives(two_nodes, redis_server):
+    first, second = two_nodes
+    for proto in 2, 3:
+        with first.wire(proto=proto) as ear, second.wire() as other, redis_server.wire() as stranger:
+            ear.ask("SUBSCRIBE", "a")
+            ear.ask("PSUBSCRIBE", "b*")
+            ear.ask("SSUBSCRIBE", "s")
+            assert [other.ask("PUBLISH", "a", "1"), stranger.ask("PUBLISH", "bb", "2"), other.ask("SPUBLISH", "s", "3")] == [1, 1, 1]
+            assert [ear.read() for _ in range(3)] == [[b"message", b"a", b"1"], [b"pmessage", b"b*", b"bb", b"2"],
+                                                      [b"smessage", b"s", b"3"]]
+            assert other.ask("PUBSUB", "NUMSUB", "a", "b") == [b"a", 1, b"b", 0] and other.ask("PUBSUB", "NUMPAT") == 1
+            assert other.ask("PUBSUB", "CHANNELS") == [b"a"] and other.ask("PUBSUB", "SHARDCHANNELS") == [b"s"]
+            ear.close()
+            until(lambda: other.ask("PUBSUB", "NUMPAT") == 0 and other.ask("PUBSUB", "CHANNELS") == [], what="its line ended")
+
+
+@pytest.mark.own
+def test_one_connection_for_each_subscribed_client_until_its_last_subscription_ends(node_with_l2, redis_server):
+    before = len(bus_listeners(redis_server))
+    with node_with_l2.wire() as ear, node_with_l2.wire() as other:
+        ear.ask("SUBSCRIBE", "a")
+        ear.ask("SUBSCRIBE", "b")
+        other.ask("PSUBSCRIBE", "*")
+        assert len(bus_listeners(redis_server)) == before + 2
+        ear.send(wire.encode(["UNSUBSCRIBE"]))
+        ear.read(), ear.read()
+        until(lambda: len(bus_listeners(redis_server)) == before + 1, what="its line ended")
+        assert ear.ask("GET", "nosuch") is wire.NULL_BULK
+        other.close()
+        until(lambda: len(bus_listeners(redis_server)) == before, what="the other's line ended with it")
+        assert ear.ask("SUBSCRIBE", "again") == [b"subscribe", b"again", 1]
+
+
+@pytest.mark.own
+def test_the_nodes_own_channels_are_hidden(two_nodes, redis_server):
+    """Beats and announcements pass while a client listens to everything; nobody may speak there."""
+    first, second = two_nodes
+    with first.wire() as ear, second.wire() as other, redis_server.wire() as stranger:
+        ear.ask("PSUBSCRIBE", "*")
+        for name in "terrace:bus", "terrace:other", "__redis__:invalidate":
+            for proto in 2, 3:
+                with first.wire(proto=proto) as conn:
+                    assert conn.ask("PUBLISH", name, "x") == wire.Error(
+                        b"NOPERM this user has no permissions to access one of the channels used as arguments")
+                    assert conn.ask("MULTI") == b"OK" and conn.ask("PUBLISH", name, "x").startswith(b"NOPERM")
+                    assert conn.ask("EXEC").startswith(b"EXECABORT")
+            assert other.ask("PUBSUB", "NUMSUB", "a", name) == [b"a", 0, name.encode(), 0]
+        assert other.ask("SUBSCRIBE", "a", "terrace:bus").startswith(b"NOPERM")
+        assert other.ask("PUBSUB", "CHANNELS") == [] and other.ask("PUBSUB", "CHANNELS", "*") == []
+        assert stranger.ask("PUBSUB", "NUMSUB", "terrace:bus")[1] >= 2
+        frames = int(first.info()["bus_frames"])
+        until(lambda: int(first.info()["bus_frames"]) > frames + 2, what="beats")
+        with first.wire(proto=3) as near:
+            assert near.ask("SUBSCRIBE", "__redis__:invalidate") == [b"subscribe", b"__redis__:invalidate", 1]
+            assert stranger.ask("PUBLISH", "__redis__:invalidate", "forged") >= 3
+            assert near.ask("PING") == b"PONG"
+        assert other.ask("PUBLISH", "the end", "x") == 1
+        assert ear.read() == [b"pmessage", b"*", b"the end", b"x"]
+
+
+@pytest.mark.own
+def test_notifications_of_keys_are_ordinary_messages(node_with_l2, redis_server):
+    redis_server.client().config_set("notify-keyspace-events", "KEA")
+    with node_with_l2.wire() as ear, node_with_l2.wire() as conn:
+        ear.ask("PSUBSCRIBE", "__key*__:noted")
+        conn.ask("SET", "noted", "1")
+        assert ear.read() == [b"pmessage", b"__key*__:noted", b"__keyspace@0__:noted", b"set"]
+    redis_server.client().config_set("notify-keyspace-events", "")
+
+
+@pytest.mark.own
+def test_a_message_does_not_wait_for_the_end_of_a_blocking_command(node_with_l2):
+    with node_with_l2.wire(proto=3) as ear, node_with_l2.wire() as conn:
+        ear.ask("SUBSCRIBE", "a")
+        ear.send(wire.encode(["BLPOP", "never-pushed", "0"]))
+        until(lambda: node_with_l2.info()["blocked_clients"] == "1", what="it is blocked")
+        assert conn.ask("PUBLISH", "a", "x") == 1
+        assert ear.read() == [b"message", b"a", b"x"]
+        conn.ask("RPUSH", "never-pushed", "after all")
+        assert ear.read() == [b"never-pushed", b"after all"]
+
+
+@pytest.mark.own
+def test_beyond_the_limit_of_lines_subscribe_is_refused(stage, redis_server):
+    node = stage.node("--l2-subscribers-max", "1", l2=redis_server)
+    with node.wire() as first, node.wire() as second:
+        first.ask("SUBSCRIBE", "a")
+        assert second.ask("SUBSCRIBE", "a") == wire.Error(
+            b"BUSY all 1 connections to L2 for clients that subscribe are in use (l2-subscribers-max)")
+        assert second.ask("GET", "nosuch") is wire.NULL_BULK
+        assert first.ask("UNSUBSCRIBE", "a") == [b"unsubscribe", b"a", 0]
+        assert second.ask("SUBSCRIBE", "a") == [b"subscribe", b"a", 1]
+
+
+@pytest.mark.own
+def test_a_subscriber_is_closed_when_l2_dies_and_subscribes_anew(stage):
+    redis_server = stage.redis()
+    node = stage.node(l2=redis_server)
+    pubsub = node.client(decode_responses=True).pubsub()
+    pubsub.subscribe("news")
+    assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+    with node.wire() as ear, node.wire(proto=3) as busy, node.wire() as other:
+        ear.ask("SUBSCRIBE", "a")
+        busy.ask("SUBSCRIBE", "a")
+        other.ask("PUBLISH", "a", "before")
+        for conn in ear, busy:
+            assert conn.read() == [b"message", b"a", b"before"]
+        redis_server.process.kill()
+        for conn in ear, busy:
+            assert conn.closes_within(5) and conn.leftover() == b""
+        assert other.ask("SUBSCRIBE", "a").startswith(b"L2DOWN")
+        assert other.ask("PUBLISH", "a", "x").startswith(b"L2DOWN")
+        assert other.ask("PING") == b"PONG" and node.info("stats")["pubsub_channels"] == "0"
+        assert redis_server.start()
+        node.wait_synced(10)
+        # redis-py connects and subscribes anew by itself.
+        with pytest.raises(redis.ConnectionError):
+            while True:
+                pubsub.get_message(timeout=5)
+        assert until(lambda: pubsub.get_message(timeout=1), 10)["type"] == "subscribe"
+        until(lambda: other.ask("PUBLISH", "news", "after") == 1, 10)
+        assert until(lambda: pubsub.get_message(timeout=1), 10)["data"] == "after"

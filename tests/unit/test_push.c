@@ -121,6 +121,18 @@ static void pushes_keep_their_place_between_answers_that_wait(void **state)
     assert_int_equal(conn_waiting_bytes(s->conn), 0);
 }
 
+static void what_comes_from_elsewhere_does_not_wait_for_answers(void **state)
+{
+    struct scene *s = *state;
+    struct answer *first = answer_new(s->conn, WAIT_LOCAL);
+    push_text(s, "+behind\r\n");
+    push_ahead(s->conn, SLICE_LITERAL("+ahead\r\n"));
+    sends(s, "+ahead\r\n");
+    reply_status(&first->reply, "first");
+    answer_land(first);
+    sends(s, "+first\r\n+behind\r\n");
+}
+
 static void who_is_silenced_hears_pushes(void **state)
 {
     struct scene *s = *state;
@@ -203,6 +215,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_push_is_an_array_in_resp2, setup, teardown),
         cmocka_unit_test_setup_teardown(pushes_keep_their_place_between_answers_that_wait, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(what_comes_from_elsewhere_does_not_wait_for_answers, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(who_is_silenced_hears_pushes, setup, teardown),
         cmocka_unit_test_setup_teardown(who_listens_and_does_not_read_is_to_be_closed, setup,
