@@ -46,6 +46,7 @@ struct call {
         *body; /* a value that lies in an item of its own already (body.h), and in argv; or NULL */
     struct execution *execution; /* EXEC's, if it is run by that */
     bool deferred;               /* set by call_defer */
+    bool shown;                  /* to who monitors */
     bool held;                   /* not run: its connection holds, and it is tried again */
     uint8_t db;                  /* selected database */
     int64_t now_ms;              /* clock.h, read once per batch */

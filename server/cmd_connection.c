@@ -6,6 +6,7 @@
 #include "server/client_name.h"
 #include "server/commands.h"
 #include "server/conn.h"
+#include "server/monitor.h"
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
@@ -58,6 +59,7 @@ void reply_status_aloud(struct call *call, const char *text)
 void cmd_reset(struct call *call)
 {
     if (pubsub_line_has(call->conn)) {
+        monitor_end(call->conn); /* it does not see its own RESET */
         pubsub_line_reset(call); /* L2 shall have ended its subscriptions before that is said */
         return;
     }

@@ -6,6 +6,7 @@
 #include "server/blocking.h"
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
+#include "server/monitor.h"
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/transaction.h"
@@ -203,6 +204,7 @@ void conn_close(struct conn *conn)
     if (conn->tls != NULL) {
         conn_tls_close(conn);
     }
+    monitor_end(conn);
     pubsub_forget(conn);
     uv_close((uv_handle_t *)&conn->poll,
              conn_on_closed); /* before close: libuv still names the descriptor to epoll */
@@ -229,6 +231,7 @@ void conn_reset_session(struct conn *conn)
     session->no_evict = false;
     session->reply_mode = REPLY_ON;
     session->name.size = 0;
+    monitor_end(conn);
     pubsub_forget(conn);
     conn->reply.proto = 2;
 }

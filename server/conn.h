@@ -30,6 +30,7 @@
 
 #include <uv.h>
 
+struct monitor;
 struct subscriber;
 
 enum conn_state {
@@ -113,6 +114,7 @@ struct conn {
     size_t likely;                   /* what one of them may take */
     size_t kept;                     /* bytes of the answers in the queue that are here */
     struct asked asked;              /* keys of the reads that wait */
+    struct monitor *monitor;         /* NULL: it does not (monitor.h) */
     struct subscriber *subscriber;   /* from its first SUBSCRIBE on (pubsub.h) */
     int64_t output_high_since_ms;    /* 0: below LIMIT_OUTPUT_PAUSE */
     struct blocking *blocking;       /* with HOLD_BLOCKED; else NULL */

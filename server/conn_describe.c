@@ -23,6 +23,7 @@ static void add_flag(char flags[FLAGS_MAX], bool is, char flag)
 static void conn_flags(const struct conn *conn, char flags[FLAGS_MAX])
 {
     flags[0] = '\0';
+    add_flag(flags, conn->monitor != NULL, 'O');
     add_flag(flags, pubsub_is_subscribed(conn), 'P');
     add_flag(flags, transaction_is_open(conn->transaction), 'x');
     add_flag(flags, conn->blocking != NULL, 'b');

@@ -5,6 +5,7 @@
 #include "server/blocking.h"
 #include "server/commands.h"
 #include "server/latency.h"
+#include "server/monitor.h"
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
@@ -260,6 +261,10 @@ static bool dispatch_admits(struct call *call)
     if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_forbids(call)) {
         return false;
     }
+    if (call->conn->monitor != NULL && (command->flags & (COMMAND_READONLY | COMMAND_WRITE)) != 0) {
+        reply_error(call->reply, "ERR Replica can't interact with the keyspace"); /* as Redis */
+        return false;
+    }
     return !(call->conn->listens && pubsub_refuses(call));
 }
 
@@ -341,6 +346,13 @@ static void dispatch_run(struct call *call)
     }
 }
 
+/* Those flagged to skip MONITOR, EVAL and its kin, are what Redis shows by itself, in front of what they call. */
+static bool is_monitored(const struct call *call)
+{
+    return atomic_load_explicit(&call->node->live.monitors, memory_order_relaxed) > 0 &&
+           (call->command->flags & COMMAND_ADMIN) == 0;
+}
+
 /* Everything up to the answer: resolve, check, run. call->command is NULL afterwards if this is no call to be counted. */
 static void dispatch_call(struct call *call)
 {
@@ -365,6 +377,9 @@ static void dispatch_call(struct call *call)
         queued = true; /* counted when it runs */
     } else {
         dispatch_run(call);
+    }
+    if (is_monitored(call) && admitted && !queued) {
+        call->shown = true;
     }
     if (!admitted || !ours || queued) {
         call->command = NULL;
@@ -524,6 +539,14 @@ void dispatch_part(struct call *call)
         dispatch_note_slow(call, nsec);
     }
     call->reply->failed = call->reply->failed || failed;
+    dispatch_show_part(call);
+}
+
+void dispatch_show_part(const struct call *call)
+{
+    if (is_monitored(call)) {
+        monitor_show(call);
+    }
 }
 
 bool dispatch_request(struct worker *worker, struct request *request)
@@ -562,6 +585,9 @@ bool dispatch_request(struct worker *worker, struct request *request)
     worker->timed_ns += nsec;
     dispatch_count(&call, request, nsec);
     dispatch_place_done(&call);
+    if (call.shown) {
+        monitor_show(&call);
+    }
     if (conn->state != CONN_CLOSED) {
         conn_after_call(conn);
     }

@@ -26,6 +26,8 @@ bool dispatch_request(struct worker *worker, struct request *request);
 void dispatch_part(struct call *call);
 /* The same of one that L2 runs, as far as the node knows. */
 void dispatch_count_part(struct worker *worker, const struct command *command);
+/* One that L2 runs, to who monitors. */
+void dispatch_show_part(const struct call *call);
 /* So many calls of this command took so long each. */
 void dispatch_note_durations(struct command_counters *counters, uint64_t nsec, unsigned calls);
 /* A deferred answer is complete: counters and the slow log. */

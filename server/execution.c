@@ -217,7 +217,8 @@ static struct call *calls_for_l2(const struct execution *execution, struct conn 
         const struct queued *queued = execution->queue[i];
         if (is_for_l2(execution, queued->command)) {
             dispatch_count_part(conn->worker, queued->command);
-            calls[(*ret_count)++] = call_of(conn, queued);
+            calls[*ret_count] = call_of(conn, queued);
+            dispatch_show_part(&calls[(*ret_count)++]);
         }
     }
     return calls;

@@ -42,7 +42,8 @@ struct live {
     _Atomic int64_t latency_threshold_ms;
     _Atomic int64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     _Atomic bool pause_writes_only;
-    _Atomic bool draining; /* SIGTERM came */
+    _Atomic unsigned monitors; /* clients in MONITOR, of all workers */
+    _Atomic bool draining;     /* SIGTERM came */
 };
 
 struct node {

@@ -129,7 +129,7 @@ enum status pubsub_subscribe(struct conn *conn, enum channel_kind kind, struct s
     }
     const enum status status =
         channels_add(&worker->channels, subscriber, kind, name, memory / LIMIT_SUBSCRIBED_SHARE);
-    conn->listens = pubsub_is_subscribed(conn);
+    conn->listens = conn->monitor != NULL || pubsub_is_subscribed(conn);
     return status;
 }
 
@@ -137,7 +137,7 @@ void pubsub_unsubscribe(struct conn *conn, enum channel_kind kind, struct slice 
 {
     if (conn->subscriber != NULL) {
         channels_remove(&conn->worker->channels, conn->subscriber, kind, name);
-        conn->listens = pubsub_is_subscribed(conn);
+        conn->listens = conn->monitor != NULL || pubsub_is_subscribed(conn);
     }
 }
 
@@ -148,7 +148,7 @@ void pubsub_forget(struct conn *conn)
         channels_remove_all(&conn->worker->channels, conn->subscriber);
         free(conn->subscriber);
         conn->subscriber = NULL;
-        conn->listens = false;
+        conn->listens = conn->monitor != NULL;
     }
 }
 

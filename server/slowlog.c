@@ -91,8 +91,7 @@ static bool names_secret(struct slice option)
     return false;
 }
 
-/* Is argument `i` a password, or as good as one? */
-static bool is_secret(const struct slice *argv, size_t i)
+bool slowlog_is_secret(const struct slice *argv, size_t i)
 {
     if (i == 0) {
         return false;
@@ -124,8 +123,8 @@ enum status slowlog_words(struct buf *words, const struct slice *argv, size_t ar
     size_t before = words->size;
     enum status status = OK;
     for (size_t i = 0; i < shown && status == OK; i++) {
-        status = is_secret(argv, i) ? word_append(words, SLICE_LITERAL("(redacted)"), "")
-                                    : word_trimmed(words, argv[i]);
+        status = slowlog_is_secret(argv, i) ? word_append(words, SLICE_LITERAL("(redacted)"), "")
+                                            : word_trimmed(words, argv[i]);
     }
     if (status == OK && shown < argc) {
         char more[64];

@@ -30,6 +30,9 @@ void slowlog_free(struct slowlog *slowlog);
 /* Appends the arguments, trimmed and without secrets, as words. */
 enum status slowlog_words(struct buf *words, const struct slice *argv, size_t argc) MUST_USE;
 
+/* Whether argument `i` is a password, or as good as one. */
+bool slowlog_is_secret(const struct slice *argv, size_t i);
+
 struct slowlog_note {
     int64_t unix_s;
     uint64_t usec;

@@ -225,6 +225,9 @@ static size_t worker_send_limit(const struct worker *worker)
 static void worker_flush(struct worker *worker)
 {
     worker_send_confirms(worker);
+    if (worker->monitor.lines.size > 0) {
+        monitor_send(worker);
+    }
     if (worker->roof != NULL) {
         l2_roof_flush(worker->roof);
     }
@@ -454,6 +457,7 @@ static void worker_init_replies(struct worker *worker)
     list_init(&worker->woken);
     list_init(&worker->confirms);
     barrier_desk_open(&worker->barrier);
+    monitor_desk_open(&worker->monitor);
     channels_open(&worker->channels, worker->node->channel_index);
 }
 
@@ -479,6 +483,7 @@ static void worker_release(struct worker *worker)
     out_pool_done(&worker->pool);
     map_done(&worker->conns_by_id);
     channels_close(&worker->channels);
+    monitor_desk_close(&worker->monitor);
     free(worker->spare_read);
     free(worker->spare_fetch);
     free(worker->spare_hash);

@@ -21,6 +21,7 @@
 #include "server/channels.h"
 #include "server/conn.h"
 #include "server/mailbox.h"
+#include "server/monitor.h"
 #include "tiers/base/metrics.h"
 #include "tiers/base/rand.h"
 
@@ -94,6 +95,7 @@ struct worker {
     int64_t drain_until_ms;
     struct l2_roof *roof; /* sockets of its links; NULL: alone */
     struct barrier_desk barrier;
+    struct monitor_desk monitor;
     struct channels channels;     /* who of its clients listens to what */
     struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
     int64_t confirm_deadline_ms;  /* the latest of theirs */
