@@ -450,9 +450,10 @@ static bool conn_read_requests(struct conn *conn)
         conn_close(conn);
         return false;
     }
-    const struct iovec place = {.iov_base = data, .iov_len = room};
-    const ssize_t got = conn->tls == NULL ? recv(conn->fd, data, room, MSG_DONTWAIT)
-                                          : conn_tls_recv(conn, &place, 1);
+    const ssize_t got =
+        conn->tls == NULL
+            ? recv(conn->fd, data, room, MSG_DONTWAIT)
+            : conn_tls_recv(conn, &(struct iovec){.iov_base = data, .iov_len = room}, 1);
     if (!conn_has_read(conn, got)) {
         return false;
     }
