@@ -44,6 +44,8 @@
     1024u /* ... and so many may be under way on one worker: 50 MB at the worst (a record and a message each) */
 #define LIMIT_SUBSCRIBED_SHARE \
     4u /* of the memory may be names that clients listen to, and who does; beyond L1's own */
+#define LIMIT_HANDSHAKE_STEPS \
+    8u /* ... of which so many go on in one turn of the loop: each takes up to a millisecond of CPU from all */
 #define LIMIT_PUSH_CLOSE \
     (32ull << 20) /* unread bytes of one that listens: as Redis, pubsub 32mb ... */
 #define LIMIT_PUSH_HIGH (8ull << 20) /* ... 8mb for LIMIT_OUTPUT_PAUSE_MS */

@@ -107,6 +107,9 @@ ssize_t conn_tls_recv(struct conn *conn, const struct iovec *parts, size_t count
     const bool was_ready = tls_is_ready(conn->tls);
     enum status status = AGAIN;
     ssize_t got = 0;
+    if (!was_ready && conn->worker->handshake_steps++ >= LIMIT_HANDSHAKE_STEPS) {
+        return no_bytes(EAGAIN); /* the socket stays readable: next turn */
+    }
     do {
         got = recv(conn->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
         if (got <= 0) {

@@ -86,6 +86,7 @@ static void info_clients(struct info *info)
     info_line(info, "blocked_clients:%" PRIu64, atomic_load(&info->node->conns_blocked));
     info_line(info, "tracking_clients:0");
     info_line(info, "clients_in_timeout_table:0");
+    info_line(info, "tls_clients:%" PRIu64, atomic_load(&info->node->tls_open));
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------ */

@@ -258,6 +258,7 @@ static void worker_on_check(uv_check_t *check)
 {
     struct worker *worker = check->data;
     (void)uv_idle_stop(&worker->idle);
+    worker->handshake_steps = 0;
     worker_run_batch(worker);
     if (!list_empty(&worker->woken)) {
         worker_take_woken(worker);

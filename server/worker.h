@@ -90,6 +90,7 @@ struct worker {
     struct command_counters *counters; /* by command index */
     _Atomic unsigned load;             /* connections */
     unsigned handshakes;               /* of TLS, under way */
+    unsigned handshake_steps;          /* of this turn */
     bool draining;
     bool paused; /* some connection is held by CLIENT PAUSE */
     int64_t drain_until_ms;

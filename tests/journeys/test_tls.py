@@ -4,6 +4,7 @@
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import ssl
@@ -13,7 +14,7 @@ import time
 import pytest
 import redis
 
-from harness import SLACK_S, free_port, log_lines, until
+from harness import SLACK_S, ask_timed, free_port, log_lines, stand_still, until
 
 pytestmark = pytest.mark.own
 
@@ -317,6 +318,56 @@ def test_changed_bytes_close_the_connection(node, papers):
     assert client(node, papers).exists("changed") == 0
 
 
+def test_what_is_pushed_comes_by_tls(node, papers):
+    hears = client(node, papers).pubsub(ignore_subscribe_messages=True)
+    hears.subscribe("news")
+    until(lambda: hears.get_message() is None and node.client().publish("news", "x") == 1, 5, "it is subscribed")
+    for i in range(3):
+        node.client().publish("news", b"y" * (20_000 * i + 1))
+    heard = []
+    until(lambda: heard.append(hears.get_message(timeout=1)) or len([one for one in heard if one]) == 4, 5, "all is heard")
+    assert [len(one["data"]) for one in heard if one] == [1, 1, 20_001, 40_001]
+    hears.close()
+
+
+def test_many_handshakes_at_once_hold_up_nobody_else(strict_node, papers):
+    """Six hundred clients say hello at the same moment: another one's PING waits for a few of them, not for all."""
+    said = hello(papers)
+    crowd = [socket.create_connection(("127.0.0.1", strict_node.tls_port)) for _ in range(600)]
+    until(lambda: counted(strict_node, "terrace_tls_connections") == 600, 5, "all are there")
+    with strict_node.wire() as other:
+        other.ask("PING")
+        stand_still(strict_node.process)
+        poll = select.poll()
+        for sock in crowd:
+            sock.sendall(said)
+            poll.register(sock, select.POLLIN)
+        stand_still(strict_node.process, False)
+        began, worst = time.monotonic(), 0
+        while len(poll.poll(0)) < 600:
+            worst = max(worst, ask_timed(other, "PING")[1])
+            assert time.monotonic() - began < 20
+        assert worst < (time.monotonic() - began) / 3
+    for sock in crowd:
+        sock.close()
+    until(lambda: counted(strict_node, "terrace_tls_connections") == 0, 5, "all are gone")
+
+
+def test_handshakes_under_way_are_limited(strict_node, papers):
+    """1,024 on each of two workers: who comes then is closed, until some are over."""
+    crowd = [socket.create_connection(("127.0.0.1", strict_node.tls_port)) for _ in range(2 * 1024)]
+    what = 'terrace_tls_handshakes_total{result="refused"}'
+    until(lambda: counted(strict_node, "terrace_tls_connections") == 2 * 1024, 5, "all are there")
+    assert counted(strict_node, what) == 0
+    with pytest.raises(redis.ConnectionError):
+        client(strict_node, papers, own="alice").ping()
+    assert counted(strict_node, what) > 0 and strict_node.client().ping()
+    for sock in crowd:
+        sock.close()
+    until(lambda: counted(strict_node, "terrace_tls_connections") == 0, 5, "all are gone")
+    assert client(strict_node, papers, own="alice").ping()
+
+
 # --- settings --------------------------------------------------------------------------------------------------------
 
 def serial(node, context):
@@ -385,7 +436,7 @@ def test_a_node_that_listens_by_tls_alone(stage, papers):
     assert conn.info("server")["tcp_port"] == node.port
     assert conn.config_get("port") == {"port": "0"} and conn.config_get("tls-port") == {"tls-port": str(node.port)}
     assert time.time() < counted(node, "terrace_tls_certificate_expires_seconds") < time.time() + 4 * 86400
-    assert counted(node, "terrace_tls_connections") == 1
+    assert counted(node, "terrace_tls_connections") == conn.info("clients")["tls_clients"] == 1
 
 
 # --- towards Redis ---------------------------------------------------------------------------------------------------
@@ -418,6 +469,13 @@ def test_a_node_reaches_redis_by_tls(stage, tls_redis, papers):
     assert pipe.execute()[1::2] == [str(i).encode() for i in range(2000)]
     tls_redis.client().set("k1", "by a stranger")  # heard on the bus, by TLS
     until(lambda: conn.get("k1") == b"by a stranger", 2 + SLACK_S, "the stranger's value is served")
+    tls_redis.client().rpush("queue", "one")  # and lines of their own for those who wait
+    assert conn.blpop("queue", 5) == (b"queue", b"one")
+    leaves = wrapped(node, papers.context())
+    leaves.sendall(b"BLPOP queue 0\r\n")
+    until(lambda: tls_redis.client().info("clients")["blocked_clients"] == 1, 5, "it waits")
+    leaves.close()
+    until(lambda: tls_redis.client().info("clients")["blocked_clients"] == 0, 5, "nobody waits any more")
     tls_redis.client().execute_command("CLIENT", "KILL", "TYPE", "normal")
     until(lambda: node.coherence_state() == "SYNCED", 5 + SLACK_S, "it is back")
     assert conn.get("k2") == b"2"
