@@ -59,7 +59,7 @@ enum {
     COMMAND_BRIEF = 1u << 22,  /* not shown: as fast as a FAST one while its request is small */
     /* Not shown: a read of a hash. It follows one of the same key down the link rather than to wait for it, so that many fields
      * of one hash are read in one pipeline. */
-    COMMAND_OF_HASH = 1u << 25,
+    COMMAND_OF_HASH = 1u << 26,
 };
 
 struct command {
