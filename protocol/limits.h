@@ -48,9 +48,12 @@
     8u /* ... of which so many go on in one turn of the loop: each takes up to a millisecond of CPU from all */
 #define LIMIT_PUSH_CLOSE \
     (32ull << 20) /* unread bytes of one that listens: as Redis, pubsub 32mb ... */
-#define LIMIT_PUSH_HIGH (8ull << 20) /* ... 8mb for LIMIT_OUTPUT_PAUSE_MS */
-#define LIMIT_MAILBOX   4096u        /* letters waiting for one loop */
-#define LIMIT_FRAME     (64u << 10)  /* a frame on the bus; larger lists are split */
+#define LIMIT_PUSH_HIGH         (8ull << 20)  /* ... 8mb for LIMIT_OUTPUT_PAUSE_MS */
+#define LIMIT_MAILBOX           4096u         /* letters waiting for one loop */
+#define LIMIT_TRACKING_NEWS     (64ull << 20) /* of one worker: more becomes "drop everything" */
+#define LIMIT_TRACKING_PREFIXES 1024u         /* of one client in mode BCAST */
+#define LIMIT_TRACKING_KEY      (64u << 10)   /* longer ones are not remembered, but told at once */
+#define LIMIT_FRAME             (64u << 10)   /* a frame on the bus; larger lists are split */
 #define LIMIT_PATTERN_STEPS \
     (1u << 22)                      /* work of one glob match: a pattern bomb ends as "no match" */
 #define LIMIT_LINK_QUEUE (1u << 16) /* unanswered requests on one link to L2 */

@@ -15,6 +15,7 @@
 #include "server/errand.h"
 #include "server/node.h"
 #include "server/relay.h"
+#include "server/tracking.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
 
@@ -302,6 +303,7 @@ static void invalidate_here(struct call *call, const struct order *order)
     size_t count = 0;
     if (order->all) {
         count = drop_all(call->node->namespaces, order->ns);
+        tracking_flush(call->node->tracking);
     } else if (call_delete(call, FIRST_ARG, order->keys_end, &count) != OK) {
         reply_out_of_memory(call->reply);
         return;

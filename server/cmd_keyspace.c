@@ -4,6 +4,7 @@
 #include "server/cmd_common.h"
 #include "server/commands.h"
 #include "server/node.h"
+#include "server/tracking.h"
 #include "server/worker.h"
 
 /* So often DEL counts exactly; then it deletes whatever stands, since many busy keys could keep it for ever. The count
@@ -116,6 +117,7 @@ void cmd_flushdb(struct call *call)
 {
     if (flush_mode(call)) {
         namespaces_flush(call->node->namespaces, call->db);
+        tracking_flush(call->node->tracking);
         reply_ok(call->reply);
     }
 }
@@ -124,6 +126,7 @@ void cmd_flushall(struct call *call)
 {
     if (flush_mode(call)) {
         namespaces_flush_all(call->node->namespaces);
+        tracking_flush(call->node->tracking);
         reply_ok(call->reply);
     }
 }
@@ -138,5 +141,6 @@ void cmd_swapdb(struct call *call)
         return;
     }
     namespaces_swap(call->node->namespaces, dbs[0], dbs[1]);
+    tracking_flush(call->node->tracking);
     reply_ok(call->reply);
 }

@@ -10,6 +10,7 @@
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/transaction.h"
+#include "server/tracking_client.h"
 #include "server/worker.h"
 
 #include <arpa/inet.h>
@@ -183,6 +184,7 @@ void conn_close(struct conn *conn)
     struct worker *worker = conn->worker;
     list_remove(&conn->in_worker);
     map_remove(&worker->conns_by_id, &conn->by_id);
+    tracking_client_end(conn);
     list_remove(&conn->in_dirty);
     list_remove(&conn->in_woken);
     /* in_taken stays: the batch may still hold its requests; settle skips what is closed. */
@@ -233,6 +235,7 @@ void conn_reset_session(struct conn *conn)
     session->name.size = 0;
     monitor_end(conn);
     pubsub_forget(conn);
+    tracking_client_end(conn);
     conn->reply.proto = 2;
 }
 

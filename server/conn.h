@@ -66,7 +66,8 @@ struct session {
     bool authenticated;
     bool no_evict;
     enum reply_mode reply_mode;
-    struct buf name; /* CLIENT SETNAME */
+    struct tracking_client *tracking; /* CLIENT TRACKING; NULL: off */
+    struct buf name;                  /* CLIENT SETNAME */
     struct buf lib_name;
     struct buf lib_ver;
     const struct command *last_command;

@@ -2,6 +2,7 @@
 /* conn_describe.c -- a connection as a line of CLIENT LIST, field by field as Redis 7.0 prints it. */
 #include "server/conn.h"
 #include "server/pubsub.h"
+#include "server/tracking_client.h"
 #include "server/transaction.h"
 
 #include <string.h>
@@ -22,11 +23,16 @@ static void add_flag(char flags[FLAGS_MAX], bool is, char flag)
 /* In Redis' order. */
 static void conn_flags(const struct conn *conn, char flags[FLAGS_MAX])
 {
+    const struct tracking_client *tracking = conn->session.tracking;
+    const unsigned tracks = tracking == NULL ? 0 : tracking->flags;
     flags[0] = '\0';
     add_flag(flags, conn->monitor != NULL, 'O');
     add_flag(flags, pubsub_is_subscribed(conn), 'P');
     add_flag(flags, transaction_is_open(conn->transaction), 'x');
     add_flag(flags, conn->blocking != NULL, 'b');
+    add_flag(flags, tracking != NULL, 't');
+    add_flag(flags, (tracks & TRACKING_BROKEN) != 0, 'R');
+    add_flag(flags, (tracks & TRACKING_BCAST) != 0, 'B');
     add_flag(flags, strchr(conn->session.local, '/') != NULL, 'U');
     add_flag(flags, conn->session.no_evict, 'e');
     add_flag(flags, flags[0] == '\0', 'N');
@@ -54,7 +60,7 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         line,
         "id=%llu addr=%s laddr=%s fd=%d name=%.*s age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u multi=%d "
         "qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%u omem=%zu tot-mem=%zu events=%s cmd=%s "
-        "user=default redir=-1 resp=%u",
+        "user=default redir=%lld resp=%u",
         (unsigned long long)session->id, session->peer, session->local, conn->fd,
         (int)session->name.size, session->name.size == 0 ? "" : session->name.data,
         (long long)(now_ms - session->created_at_ms) / 1000,
@@ -63,5 +69,6 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         pubsub_count(conn, CHANNEL_SHARD), queue, conn->in.size + conn->body.got, queued,
         queue_bytes, conn->answer_count, waiting,
         sizeof(*conn) + conn->in.capacity + conn->body.size + queue_bytes + waiting, events,
-        session->last_command == NULL ? "NULL" : session->last_command->full_name, session->proto);
+        session->last_command == NULL ? "NULL" : session->last_command->full_name,
+        session->tracking == NULL ? -1 : (long long)session->tracking->redirect, session->proto);
 }

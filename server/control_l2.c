@@ -6,6 +6,7 @@
 #include "server/l2_rights.h"
 #include "server/node.h"
 #include "server/totals.h"
+#include "server/tracking.h"
 #include "tiers/base/list.h"
 #include "tiers/tiers.h"
 
@@ -17,7 +18,8 @@ enum {
     FIGURES_MS = 1000,
     TOLD_MAX = L2_URL_ADDRESS_MAX + 200,
     TOLD_AGAIN_MS = 60000,
-    PERMILLE = 1000
+    PERMILLE = 1000,
+    DOUBTS_PER_BOUND = 4
 };
 
 /* The last loss of a link in the log. Attempts follow one another all the while L2 is away, so the same words are told
@@ -55,6 +57,7 @@ struct control_l2 {
     uint64_t figures_hits; /* as they were then */
     uint64_t figures_misses;
     struct coherence_figures figures;
+    int64_t doubted_at_ms; /* clients were told last to drop what they keep */
     struct buf scratch;
 };
 
@@ -345,6 +348,21 @@ static void l2_log_coherence(struct control_l2 *l2)
     }
 }
 
+/* --- what clients keep ------------------------------------------------------------------------------------------------------- */
+
+/* While the horizon is older than T it is not known what they should be told, so they are told to drop everything, again
+ * and again. What was announced meanwhile they are told when it comes. */
+static void l2_tell_doubts(struct control_l2 *l2)
+{
+    const struct coherence_view *view = coherence_view(l2_coherence(l2));
+    const int64_t bound_ms = atomic_load_explicit(&view->bound_ms, memory_order_relaxed);
+    if (tracking_is_wanted(l2->node->tracking) && !coherence_fresh(view, l2->now_ms) &&
+        l2->now_ms - l2->doubted_at_ms >= bound_ms / DOUBTS_PER_BOUND) {
+        l2->doubted_at_ms = l2->now_ms;
+        tracking_doubt(l2->node->tracking);
+    }
+}
+
 /* --- which L2 ---------------------------------------------------------------------------------------------------------------- */
 
 static void l2_close_dead_bus(struct control_l2 *l2)
@@ -384,6 +402,7 @@ static void l2_forget_other_server(struct control_l2 *l2)
 {
     if (l2->node->urls.independent && l2->confirmed_run != 0) {
         namespaces_flush_all(l2->node->namespaces);
+        tracking_flush(l2->node->tracking);
     }
 }
 
@@ -483,6 +502,7 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     l2_tell_figures(l2);
     l2_beat(l2);
     coherence_tick(coherence, l2->now_ms);
+    l2_tell_doubts(l2);
     l2_log_coherence(l2);
 }
 

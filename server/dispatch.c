@@ -376,6 +376,9 @@ static void dispatch_call(struct call *call)
     } else if (call->conn->transaction != NULL && transaction_takes(call)) {
         queued = true; /* counted when it runs */
     } else {
+        if (call->conn->session.tracking != NULL) {
+            tracking_before(call);
+        }
         dispatch_run(call);
     }
     if (is_monitored(call) && admitted && !queued) {
@@ -531,6 +534,9 @@ void dispatch_part(struct call *call)
     const uint64_t began_ns = clock_monotonic_ns();
     dispatch_count_part(call->worker, call->command);
     call->reply->failed = false;
+    if (call->conn->session.tracking != NULL) {
+        tracking_note_reads(call);
+    }
     call->command->run(call);
     if (!call->deferred) {
         const uint64_t nsec = clock_monotonic_ns() - began_ns;
@@ -575,6 +581,7 @@ bool dispatch_request(struct worker *worker, struct request *request)
     call.reply = dispatch_place(worker, conn);
     conn->session.active_at_ms = worker->now_ms;
     conn->session.calls++;
+    const bool tracks = conn->session.tracking != NULL;
     bool timed = call_is_timed(worker->node, request);
     uint64_t began_ns = timed ? clock_monotonic_ns() : 0;
     dispatch_call(&call);
@@ -587,6 +594,9 @@ bool dispatch_request(struct worker *worker, struct request *request)
     dispatch_place_done(&call);
     if (call.shown) {
         monitor_show(&call);
+    }
+    if (tracks) {
+        tracking_after(conn, &call);
     }
     if (conn->state != CONN_CLOSED) {
         conn_after_call(conn);

@@ -9,6 +9,7 @@
 #include "server/node.h"
 #include "server/relay.h"
 #include "server/solo.h"
+#include "server/tracking_client.h"
 #include "server/worker.h"
 
 #include <stdlib.h>
@@ -218,6 +219,9 @@ static struct call *calls_for_l2(const struct execution *execution, struct conn 
         if (is_for_l2(execution, queued->command)) {
             dispatch_count_part(conn->worker, queued->command);
             calls[*ret_count] = call_of(conn, queued);
+            if (conn->session.tracking != NULL) {
+                tracking_note_reads(&calls[*ret_count]);
+            }
             dispatch_show_part(&calls[(*ret_count)++]);
         }
     }

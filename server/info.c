@@ -8,6 +8,7 @@
 #include "server/conn.h"
 #include "server/memory_report.h"
 #include "server/node.h"
+#include "server/tracking.h"
 #include "server/version.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
@@ -84,7 +85,7 @@ static void info_clients(struct info *info)
     info_line(info, "client_recent_max_input_buffer:0");
     info_line(info, "client_recent_max_output_buffer:0");
     info_line(info, "blocked_clients:%" PRIu64, atomic_load(&info->node->conns_blocked));
-    info_line(info, "tracking_clients:0");
+    info_line(info, "tracking_clients:%u", atomic_load(&info->node->tracking->clients));
     info_line(info, "clients_in_timeout_table:0");
     info_line(info, "tls_clients:%" PRIu64, atomic_load(&info->node->tls_open));
 }

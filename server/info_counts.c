@@ -6,6 +6,7 @@
 #include "server/info.h"
 #include "server/node.h"
 #include "server/sampler.h"
+#include "server/tracking.h"
 #include "server/worker.h"
 
 #include <inttypes.h>
@@ -29,12 +30,15 @@ static void info_stats_rest(struct info *info)
         "active_defrag_hits",       "active_defrag_misses",
         "active_defrag_key_hits",   "active_defrag_key_misses",
         "total_active_defrag_time", "current_active_defrag_time",
-        "tracking_total_keys",      "tracking_total_items",
-        "tracking_total_prefixes",  "unexpected_error_replies",
     };
     for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++) {
         info_line(info, "%s:0", zeros[i]);
     }
+    struct tracking *tracking = info->node->tracking;
+    info_line(info, "tracking_total_keys:%zu", tracking_table_keys(tracking->table));
+    info_line(info, "tracking_total_items:%zu", tracking_table_items(tracking->table));
+    info_line(info, "tracking_total_prefixes:%zu", tracking_prefixes(tracking));
+    info_line(info, "unexpected_error_replies:0");
 }
 
 void info_stats(struct info *info)

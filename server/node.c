@@ -11,6 +11,7 @@
 #include "server/slowlog.h"
 #include "server/solo.h"
 #include "server/tls_options.h"
+#include "server/tracking.h"
 #include "server/worker.h"
 #include "tiers/base/rand.h"
 #include "tiers/line.h"
@@ -50,6 +51,7 @@ static void node_apply_live(struct node *node, const struct options *options)
     atomic_store(&live->slowlog_slower_us, options->slowlog_slower_us);
     atomic_store(&live->slowlog_max_len, options->slowlog_max_len);
     atomic_store(&live->latency_threshold_ms, options->latency_threshold_ms);
+    atomic_store(&live->tracking_max_keys, options->tracking_table_max_keys);
     if (log_level_read(options->loglevel, &level)) {
         atomic_store(&node->log.level, (int)level);
     }
@@ -161,6 +163,31 @@ static void node_note_address(struct node *node)
     }
 }
 
+static bool node_tracks(void *arg)
+{
+    return tracking_is_wanted(arg);
+}
+
+static void node_on_key(void *arg, struct slice key, uint64_t hash)
+{
+    tracking_announced(arg, key, hash);
+}
+
+static void node_on_keys_end(void *arg)
+{
+    tracking_announced_all(arg);
+}
+
+static void node_on_flush(void *arg)
+{
+    tracking_flush(arg);
+}
+
+static void node_on_doubt(void *arg)
+{
+    tracking_doubt(arg);
+}
+
 static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
 {
     char why[160];
@@ -177,6 +204,12 @@ static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
         .url = node->urls.master_name == NULL ? &node->urls.urls[0] : NULL,
         .coherence_db = (unsigned)node->options.coherence_db,
         .node = node->id,
+        .listener = {.wants = node_tracks,
+                     .on_key = node_on_key,
+                     .on_end = node_on_keys_end,
+                     .on_flush = node_on_flush,
+                     .on_doubt = node_on_doubt,
+                     .arg = node->tracking},
     });
     if (node->tiers == NULL) {
         return NO_MEMORY;
@@ -221,9 +254,10 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     struct namespace_spec specs[NAMESPACES_MAX];
     unsigned count = options_specs(&node->options, specs);
     node->namespaces = namespaces_new(specs, count, 0);
+    node->tracking = tracking_new(node, options_threads(&node->options));
     if (node->metrics == NULL || node->slowlog == NULL || node->channel_index == NULL ||
         node->latency == NULL || node->errorstats == NULL || node->scripts == NULL ||
-        node->sampler == NULL || node->namespaces == NULL) {
+        node->sampler == NULL || node->namespaces == NULL || node->tracking == NULL) {
         return NO_MEMORY;
     }
     char why[TLS_ERROR_MAX];
@@ -307,6 +341,7 @@ void node_free(struct node *node)
     tls_place_done(&node->tls);
     tls_place_done(&node->l2_tls);
     solo_free(node->solo);
+    tracking_free(node->tracking);
     l2_urls_done(&node->urls);
     namespaces_free(node->namespaces);
     sampler_free(node->sampler);

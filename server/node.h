@@ -25,6 +25,7 @@ struct sampler;
 struct slowlog;
 struct solo;
 struct tiers;
+struct tracking;
 struct worker;
 
 /* Settings that commands and loops read while they change: copies of LIVE options, atomics. */
@@ -40,6 +41,7 @@ struct live {
     _Atomic int64_t slowlog_slower_us;
     _Atomic int64_t slowlog_max_len;
     _Atomic int64_t latency_threshold_ms;
+    _Atomic int64_t tracking_max_keys;
     _Atomic int64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     _Atomic bool pause_writes_only;
     _Atomic unsigned monitors; /* clients in MONITOR, of all workers */
@@ -56,6 +58,7 @@ struct node {
     struct tls_place l2_tls;       /* towards L2; nothing there: no url asks for it */
     struct l2_urls urls;           /* of L2, if there is one */
     struct namespaces *namespaces; /* what there is changes while all others stand still */
+    struct tracking *tracking;     /* what clients keep themselves */
     struct tiers *tiers;           /* NULL: alone, no L2 */
     struct solo *solo;             /* NULL: with an L2, which decides what is one step */
     struct worker **workers;

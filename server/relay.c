@@ -13,6 +13,7 @@
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
 #include "server/script_kill.h"
+#include "server/tracking_client.h"
 #include "server/worker.h"
 #include "tiers/bus_reply.h"
 #include "tiers/tiers.h"
@@ -196,6 +197,9 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
         relay->splice->on_array(relay->splice, relay_elements(tiers, bytes, &count));
     } else if (!relay->kept) {
         relay_answer(answer, tiers, status, bytes);
+        if (tiers->writes && status == OK) {
+            tracking_on_write(answer->worker->node, tiers, bytes);
+        }
     } else if (status != OK) {
         relay_take_back(answer, tiers);
     } else if (relay->error[0] != '\0') {
@@ -297,7 +301,7 @@ static bool relay_writes(const struct command *command)
 }
 
 /* EVAL script n key ... and its kin, which L2's table says have movable keys. */
-static bool is_script(const struct command *command)
+bool relay_is_script(const struct command *command)
 {
     static const char *const names[] = {"eval",       "evalsha", "eval_ro",
                                         "evalsha_ro", "fcall",   "fcall_ro"};
@@ -337,11 +341,11 @@ static bool sorts_by_others(const struct call *call)
 
 /* Which arguments end in L1: those of a read too, since it may have shown its client something newer than L1 holds, and
  * a session must not go back (COHERENCE T3: any landing for a key). */
-static struct key_range relay_key_range(const struct call *call)
+struct key_range relay_key_range(const struct call *call)
 {
     const struct key_range none = {.first = 1, .last = 0, .step = 1};
     struct key_range range;
-    if (is_script(call->command)) {
+    if (relay_is_script(call->command)) {
         return script_key_range(call);
     }
     if ((call->command->flags & COMMAND_PUBSUB) != 0) {
@@ -390,7 +394,8 @@ static bool relay_owes(const struct call *call)
     if ((command->flags & COMMAND_MOVABLE_KEYS) == 0) {
         return command->first_key == 0;
     }
-    return (command->flags & COMMAND_MODULE) != 0 || is_script(command) || sorts_by_others(call);
+    return (command->flags & COMMAND_MODULE) != 0 || relay_is_script(command) ||
+           sorts_by_others(call);
 }
 
 /* COPY ... DB n and MOVE key n write into another database: the key ends there too. As a bit; 0: no other. */
@@ -482,7 +487,7 @@ static void relay_note(struct relay *relay, const struct call *call, uint16_t db
     tiers->writes =
         tiers->writes || (relay_writes(call->command) && call->command->run != cmd_select);
     relay->owes = relay->owes || relay_owes(call);
-    tiers->runs_code = tiers->runs_code || is_script(call->command) ||
+    tiers->runs_code = tiers->runs_code || relay_is_script(call->command) ||
                        (call->command->flags & COMMAND_MODULE) != 0;
     tiers->strays = tiers->strays || relay_strays(call->command);
     /* A hash may have a million fields, and come or go in one request. */

@@ -38,6 +38,9 @@ struct relay_splice {
  * answer. The deferred answer; NULL: why not is answered, and the splice will hear nothing. */
 struct answer *relay_calls(struct call *exec, const struct call *calls, size_t count,
                            struct relay_splice *splice);
+/* Which arguments are keys, or may be; first > last: none. Of a script those that it names. */
+struct key_range relay_key_range(const struct call *call);
+bool relay_is_script(const struct command *command);
 /* What L2 said, or that it could not be asked, into the answer. `tiers` is the relay that asked, or NULL: something whose
  * outcome does not matter. */
 void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum status status,

@@ -9,6 +9,7 @@
 #include "server/l2_socket.h"
 #include "server/node.h"
 #include "server/solo.h"
+#include "server/tracking.h"
 #include "tiers/tiers.h"
 
 #include <stdio.h>
@@ -224,6 +225,9 @@ static size_t worker_send_limit(const struct worker *worker)
 
 static void worker_flush(struct worker *worker)
 {
+    if (!list_empty(&worker->tracking.clients)) {
+        tracking_end_turn(worker);
+    }
     worker_send_confirms(worker);
     if (worker->monitor.lines.size > 0) {
         monitor_send(worker);
@@ -460,6 +464,7 @@ static void worker_init_replies(struct worker *worker)
     barrier_desk_open(&worker->barrier);
     monitor_desk_open(&worker->monitor);
     channels_open(&worker->channels, worker->node->channel_index);
+    tracking_desk_open(&worker->tracking);
 }
 
 static void worker_run(void *arg)
@@ -468,6 +473,7 @@ static void worker_run(void *arg)
     char name[16];
     (void)snprintf(name, sizeof(name), "worker-%u", worker->index);
     (void)pthread_setname_np(pthread_self(), name);
+    tracking_on_worker(worker->node->tracking, worker);
     worker_on_tick(&worker->timer);
     CHECK(uv_check_start(&worker->check, worker_on_check) == 0);
     CHECK(uv_prepare_start(&worker->prepare, worker_on_prepare) == 0);
@@ -485,6 +491,7 @@ static void worker_release(struct worker *worker)
     map_done(&worker->conns_by_id);
     channels_close(&worker->channels);
     monitor_desk_close(&worker->monitor);
+    tracking_desk_done(&worker->tracking);
     free(worker->spare_read);
     free(worker->spare_fetch);
     free(worker->spare_hash);

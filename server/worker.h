@@ -22,6 +22,7 @@
 #include "server/conn.h"
 #include "server/mailbox.h"
 #include "server/monitor.h"
+#include "server/tracking_client.h"
 #include "tiers/base/metrics.h"
 #include "tiers/base/rand.h"
 
@@ -98,6 +99,7 @@ struct worker {
     struct barrier_desk barrier;
     struct monitor_desk monitor;
     struct channels channels;     /* who of its clients listens to what */
+    struct tracking_desk tracking;
     struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
     int64_t confirm_deadline_ms;  /* the latest of theirs */
     unsigned confirm_waits;       /* under way */

@@ -133,6 +133,7 @@ void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum met
         note_proof(coherence);
         atomic_store_explicit(&coherence->view.floor_ms, now_ms + 1, memory_order_release);
     }
+    coherence_tell_doubt(coherence);
 }
 
 void coherence_show_applied(struct coherence *coherence, uint64_t seq)

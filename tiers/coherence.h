@@ -153,6 +153,17 @@ static inline int64_t coherence_proven_age_ms(const struct coherence_view *view,
     return now_ms - (known_ms > stamp_ms ? known_ms : stamp_ms);
 }
 
+/* Who must hear, too, what L1 is told: those who keep copies of what it served. On the control loop, always after L1 has
+ * obeyed. All zeros: nobody. */
+struct coherence_listener {
+    bool (*wants)(void *arg); /* asked for each key, when L1 has obeyed */
+    void (*on_key)(void *arg, struct slice key, uint64_t hash); /* namespaces_hash */
+    void (*on_end)(void *arg);                                  /* of the keys of a message */
+    void (*on_flush)(void *arg);                                /* all keys of a database ended */
+    void (*on_doubt)(void *arg); /* any key may have changed: the floor has risen */
+    void *arg;
+};
+
 struct coherence_options {
     struct namespaces *namespaces; /* borrowed */
     struct metrics *metrics;       /* the control loop's; may be NULL */
@@ -160,6 +171,7 @@ struct coherence_options {
     uint64_t seed; /* of nonces and epoch randoms; 0: unpredictable */
     unsigned coherence_db;
     uint32_t bound_ms; /* T, the least of all namespaces; beats go out every T/4. 0: 1000 */
+    struct coherence_listener listener;
 };
 
 struct coherence *coherence_new(const struct coherence_options *options); /* NULL: no memory */

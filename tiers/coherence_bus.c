@@ -17,10 +17,9 @@ static void forget_keys(struct coherence *coherence, const struct bus_message *m
                         int64_t now_ms)
 {
     for (size_t i = 0; i < message->key_count; i++) {
-        const struct slice key = bus_message_key(message, i);
-        (void)namespaces_forget(coherence->options.namespaces, key);
-        coherence_note(coherence, key, 0, now_ms);
+        coherence_forget(coherence, bus_message_key(message, i), 0, now_ms);
     }
+    coherence_forgot_all(coherence);
     coherence_count(coherence, M_ANNOUNCED_KEYS, message->key_count);
 }
 
@@ -86,6 +85,7 @@ static void obey_flush(struct coherence *coherence, const struct frame *frame, i
             flush.name.size > 0 ? namespaces_find(coherence->options.namespaces, flush.name) : NULL;
         namespaces_flush_dbs(coherence->options.namespaces, ns,
                              flush.dbs != 0 ? flush.dbs : DATABASES_ALL);
+        coherence_tell_flush(coherence);
     } else {
         coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH);
         namespaces_flush_floorless(coherence->options.namespaces);
@@ -106,9 +106,9 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
         struct slice key;
         enum status status = OK;
         while ((status = frame_next_key(frame->body, &position, &db, &key)) == OK) {
-            (void)namespaces_forget(coherence->options.namespaces, key);
-            coherence_note(coherence, key, frame->node, now_ms);
+            coherence_forget(coherence, key, frame->node, now_ms);
         }
+        coherence_forgot_all(coherence);
         if (status == MALFORMED) {
             malformed(coherence, now_ms, "a list of keys on the bus is malformed");
         }
@@ -300,6 +300,7 @@ static void obey(struct coherence *coherence, const struct bus_message *message,
     case BUS_FLUSHED:
         coherence_count(coherence, M_ANNOUNCED_FLUSHES, 1);
         namespaces_flush_all(coherence->options.namespaces);
+        coherence_tell_flush(coherence);
         coherence->hurry = true;
         return;
     case BUS_FORGED:

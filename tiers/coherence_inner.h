@@ -161,7 +161,10 @@ void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
 void coherence_prove(struct coherence *coherence, int64_t now_ms);
 /* No pong can come, or not in time. */
 void coherence_release_barriers(struct coherence *coherence, int64_t now_ms);
-/* An announcement of Redis (node 0), or of a frame. */
-void coherence_note(struct coherence *coherence, struct slice key, uint64_t node, int64_t now_ms);
+/* A key that Redis announced (node 0), or a frame: what stands of it ends, and whoever must know hears of it. */
+void coherence_forget(struct coherence *coherence, struct slice key, uint64_t node, int64_t now_ms);
+void coherence_forgot_all(const struct coherence *coherence); /* of one message */
+void coherence_tell_flush(const struct coherence *coherence);
+void coherence_tell_doubt(const struct coherence *coherence);
 
 #endif

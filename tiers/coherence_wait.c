@@ -164,16 +164,47 @@ void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
 
 /* --- the record of announcements --------------------------------------------------------------------------------- */
 
-void coherence_note(struct coherence *coherence, struct slice key, uint64_t node, int64_t now_ms)
+static bool is_heard(const struct coherence *coherence)
 {
+    const struct coherence_listener *listener = &coherence->options.listener;
+    return listener->wants != NULL && listener->wants(listener->arg);
+}
+
+void coherence_tell_flush(const struct coherence *coherence)
+{
+    if (is_heard(coherence)) {
+        coherence->options.listener.on_flush(coherence->options.listener.arg);
+    }
+}
+
+void coherence_tell_doubt(const struct coherence *coherence)
+{
+    if (is_heard(coherence)) {
+        coherence->options.listener.on_doubt(coherence->options.listener.arg);
+    }
+}
+
+void coherence_forgot_all(const struct coherence *coherence)
+{
+    if (is_heard(coherence)) {
+        coherence->options.listener.on_end(coherence->options.listener.arg);
+    }
+}
+
+void coherence_forget(struct coherence *coherence, struct slice key, uint64_t node, int64_t now_ms)
+{
+    const uint64_t hash = namespaces_hash(coherence->options.namespaces, key);
+    (void)namespaces_forget(coherence->options.namespaces, key);
     const struct announcement announcement = {
         .after_seq = coherence->seq,
         .node = node,
         .at_ms = now_ms,
         .epoch = (uint16_t)coherence->epoch.counter,
     };
-    announced_put(coherence->announced, namespaces_hash(coherence->options.namespaces, key),
-                  &announcement);
+    announced_put(coherence->announced, hash, &announcement);
+    if (is_heard(coherence)) {
+        coherence->options.listener.on_key(coherence->options.listener.arg, key, hash);
+    }
 }
 
 bool coherence_announced(const struct coherence *coherence, struct slice key,

@@ -220,6 +220,7 @@ struct l1 *l1_new(const struct l1_options *options)
             l1_free(l1);
             return NULL;
         }
+        l1->shards[i].listener = options->kin != NULL ? options->kin->shards[0].listener : NULL;
     }
     return l1;
 }
@@ -454,6 +455,16 @@ const struct policy *l1_policy(const struct l1 *l1)
 {
     CHECK_MAGIC(l1, L1_MAGIC);
     return atomic_load_explicit(&l1->policy, memory_order_relaxed);
+}
+
+void l1_set_listener(struct l1 *l1, const struct l1_listener *listener)
+{
+    CHECK_MAGIC(l1, L1_MAGIC);
+    for (unsigned i = 0; i < l1->shard_count; i++) {
+        l1_lock_shard(&l1->shards[i]);
+        l1->shards[i].listener = listener;
+        l1_unlock_unchanged(&l1->shards[i]);
+    }
 }
 
 void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats)

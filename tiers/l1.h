@@ -227,6 +227,15 @@ enum status l1_watch(struct l1 *l1, struct l1_watch *watch, const struct l1_key 
 void l1_unwatch(struct l1_watch *watch);
 bool l1_watch_touched(struct l1_watch *watch, int64_t now_ms);
 
+/* Who hears of each key that changed, came or ended, by expiry and eviction, too, but not of a flush or a swap of databases.
+ * With the lock of the key's shard held: it must be quick, and may ask nothing of L1. For an L1 that is the data itself. */
+struct l1_listener {
+    void (*on_change)(void *arg, struct slice key, uint64_t hash);
+    void *arg;
+};
+/* Borrowed; NULL: nobody. An L1 that is made as kin of this one has the same. */
+void l1_set_listener(struct l1 *l1, const struct l1_listener *listener);
+
 /* --- looking over everything ------------------------------------------------------------------------------------- */
 
 typedef void l1_visit_fn(void *arg,

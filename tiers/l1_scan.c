@@ -275,6 +275,8 @@ static void flush_shard(struct l1 *l1, struct l1_shard *shard, uint8_t db)
     while (!done) {
         unsigned went = 0;
         l1_lock_shard(shard);
+        const struct l1_listener *listener = shard->listener;
+        shard->listener = NULL; /* who asked for it tells of all at once */
         if (cursor == 0) {
             l1_whatif_flush(shard, db);
         }
@@ -285,6 +287,7 @@ static void flush_shard(struct l1 *l1, struct l1_shard *shard, uint8_t db)
             cursor = l1_table_cursor_next(&shard->table, cursor);
             done = cursor == 0;
         }
+        shard->listener = listener;
         l1_unlock(l1, shard);
     }
 }

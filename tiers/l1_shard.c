@@ -109,6 +109,12 @@ struct item *l1_remove(struct l1_shard *shard, struct l1_place *place)
     return before;
 }
 
+void l1_tell_listener(const struct l1_shard *shard, const struct item *item)
+{
+    const struct slice key = item_key(item);
+    shard->listener->on_change(shard->listener->arg, key, hash_key(shard->table.secret, key));
+}
+
 struct l1_claim_body l1_claim_read(const struct item *claim)
 {
     struct l1_claim_body body;

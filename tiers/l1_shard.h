@@ -51,13 +51,14 @@ struct l1_shard {
     _Alignas(64) pthread_mutex_t mutex;
     struct arena *arena;
     const struct policy *policy;
-    struct policy_memory *memory;   /* of the policy; NULL if that remembers nothing */
-    _Atomic size_t bytes_published; /* part of l1->bytes_used that is ours */
-    int64_t pass_began_ms;          /* of the sweep */
-    size_t bytes_swept;             /* arena_bytes as it last ended */
-    int64_t trimmed_at_ms;          /* when a sweep gave back what was kept idly */
-    int64_t retry_at_ms;            /* then cells that could not be moved are tried again */
-    struct whatif *whatif;          /* of the whole L1, in its first shard; NULL: none */
+    struct policy_memory *memory;       /* of the policy; NULL if that remembers nothing */
+    _Atomic size_t bytes_published;     /* part of l1->bytes_used that is ours */
+    const struct l1_listener *listener; /* of changes; NULL: nobody */
+    int64_t pass_began_ms;              /* of the sweep */
+    size_t bytes_swept;                 /* arena_bytes as it last ended */
+    int64_t trimmed_at_ms;              /* when a sweep gave back what was kept idly */
+    int64_t retry_at_ms;                /* then cells that could not be moved are tried again */
+    struct whatif *whatif;              /* of the whole L1, in its first shard; NULL: none */
 
     /* Written by hits. */
     _Alignas(64) struct rand rand;
@@ -167,10 +168,14 @@ void l1_value_set(struct l1_value *value, struct item *item);
 /* --- l1_watch.c, under the lock ------------------------------------------------------------------------------------ */
 
 void l1_touch_watches(struct l1_shard *shard, const struct item *item);
+void l1_tell_listener(const struct l1_shard *shard, const struct item *item); /* l1_shard.c */
 static inline void l1_touch(struct l1_shard *shard, const struct item *item)
 {
     if (shard->watches != NULL) {
         l1_touch_watches(shard, item);
+    }
+    if (shard->listener != NULL) {
+        l1_tell_listener(shard, item);
     }
 }
 void l1_watches_swapped(

@@ -487,6 +487,14 @@ void namespaces_flush(struct namespaces *spaces, uint8_t db)
     }
 }
 
+void namespaces_set_listener(struct namespaces *spaces, const struct l1_listener *listener)
+{
+    struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        l1_set_listener(ns->l1, listener);
+    }
+}
+
 void namespaces_flush_all(struct namespaces *spaces)
 {
     struct namespace *ns;

@@ -49,6 +49,7 @@ struct tiers *tiers_new(const struct tiers_options *options)
         .node = options->node,
         .seed = options->seed,
         .coherence_db = options->coherence_db,
+        .listener = options->listener,
         .bound_ms = (uint32_t)namespaces_least_bound_ms(options->namespaces),
     });
     if (tiers->coherence == NULL) {

@@ -70,6 +70,7 @@ struct tiers_options {
     unsigned coherence_db;
     uint64_t node;
     uint64_t seed; /* of the coherence's nonces; 0: unpredictable */
+    struct coherence_listener listener;
 };
 
 struct tiers *tiers_new(const struct tiers_options *options); /* NULL: no memory */
@@ -155,6 +156,9 @@ void tiers_window_tick(struct tiers_window *window, int64_t now_ms); /* every 10
 void tiers_window_begin(struct tiers_window *window, int64_t now_ms);
 /* Namespaces are about to change (standstill.h): reads under way install nothing and are joined by nobody any more. */
 void tiers_window_forget_claims(struct tiers_window *window);
+/* The reads that follow are remembered by who asks, until he says false: they join none that began before the floor, for
+ * of that time nobody would tell him of changes. Takes the proof anew: the reads go by what holds now. */
+void tiers_window_tracks(struct tiers_window *window, bool tracks, int64_t now_ms);
 /* Limits of waiting, when they change. */
 void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t relay_ms);
 

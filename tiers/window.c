@@ -79,6 +79,14 @@ void tiers_window_begin(struct tiers_window *window, int64_t now_ms)
     window->generation = atomic_load_explicit(&window->view->generation, memory_order_relaxed);
 }
 
+void tiers_window_tracks(struct tiers_window *window, bool tracks, int64_t now_ms)
+{
+    window->tracks = tracks;
+    if (tracks) {
+        tiers_window_begin(window, now_ms);
+    }
+}
+
 void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t relay_ms)
 {
     window->read_timeout_ms = read_ms;
@@ -208,6 +216,13 @@ static void window_note_hash(const struct tiers_window *window, struct promotion
     }
 }
 
+/* Of reads that began from the floor on. */
+static int64_t window_join_ms(const struct tiers_window *window, int64_t join_ms)
+{
+    const int64_t since_floor_ms = window->now_ms - window->proof.floor_ms;
+    return since_floor_ms < join_ms ? since_floor_ms : join_ms;
+}
+
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
                       struct l1_value *value, struct tiers_reader *reader, bool *ret_foreign)
 {
@@ -219,7 +234,7 @@ enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int
         .floor_ms = contract.serve_from_ms,
         .worker = window->options.worker,
         .generation = window->generation,
-        .join_ms = contract.join_ms,
+        .join_ms = window->tracks ? window_join_ms(window, contract.join_ms) : contract.join_ms,
     };
     if (reader->of_hash) {
         known = window_promotion(window, &key->at);

@@ -52,6 +52,7 @@ struct tiers_window {
     int64_t now_ms;
     uint64_t generation;
     struct proof proof;
+    bool tracks; /* tiers_window_tracks */
 };
 
 /* The contract of a read at serve time; `wish` may be NULL. The default mode, which is that of almost all reads, is

@@ -1,0 +1,640 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/tracking_client.h"
+
+#include "protocol/check.h"
+#include "protocol/resp_write.h"
+#include "server/conn.h"
+#include "server/node.h"
+#include "server/pubsub.h"
+#include "server/push.h"
+#include "server/relay.h"
+#include "server/tracking.h"
+#include "server/transaction.h"
+#include "server/worker.h"
+#include "tiers/tiers.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    EFFORT =
+        100, /* rows that leave a full table in front of a call, and as many more at each next one, as Redis */
+    KEPT = 64 * 1024 /* of buffers, between turns */
+};
+
+/* --- the desk ------------------------------------------------------------------------------------------------------ */
+
+void tracking_desk_open(struct tracking_desk *desk)
+{
+    *desk = (struct tracking_desk){0};
+    list_init(&desk->clients);
+    list_init(&desk->prefixes);
+}
+
+void tracking_desk_done(struct tracking_desk *desk)
+{
+    CHECK(list_empty(&desk->clients) && list_empty(&desk->prefixes));
+    buf_done(&desk->broadcasts);
+    buf_done(&desk->value);
+    buf_done(&desk->push);
+}
+
+static void empty(struct buf *buf)
+{
+    buf->size = 0;
+    if (buf->capacity > KEPT) {
+        buf_done(buf);
+    }
+}
+
+/* --- prefixes ------------------------------------------------------------------------------------------------------ */
+
+static struct slice prefix_bytes(const struct tracking_prefix *prefix)
+{
+    return (struct slice){prefix->bytes, prefix->size};
+}
+
+static int compare(struct slice a, struct slice b)
+{
+    const size_t least = a.size < b.size ? a.size : b.size;
+    const int order = least > 0 ? memcmp(a.data, b.data, least) : 0;
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+struct slice tracking_client_prefix(const struct tracking_client *client, size_t i)
+{
+    return prefix_bytes(client->prefixes[i]->prefix);
+}
+
+/* Of the desk, made if there is none. NULL: no memory. */
+static struct tracking_prefix *prefix_of(struct tracking_desk *desk, struct slice bytes)
+{
+    struct list *at = desk->prefixes.next;
+    for (; at != &desk->prefixes; at = at->next) {
+        struct tracking_prefix *prefix = LIST_ENTRY(at, struct tracking_prefix, in_desk);
+        const int order = compare(prefix_bytes(prefix), bytes);
+        if (order == 0) {
+            return prefix;
+        }
+        if (order > 0) {
+            break;
+        }
+    }
+    struct tracking_prefix *prefix = malloc(sizeof(*prefix) + bytes.size);
+    if (prefix != NULL) {
+        prefix->size = bytes.size;
+        if (bytes.size > 0) {
+            memcpy(prefix->bytes, bytes.data, bytes.size);
+        }
+        list_init(&prefix->members);
+        list_push_back(at, &prefix->in_desk); /* in front of the next larger one */
+    }
+    return prefix;
+}
+
+static void prefix_drop_if_empty(struct tracking_prefix *prefix)
+{
+    if (list_empty(&prefix->members)) {
+        list_remove(&prefix->in_desk);
+        free(prefix);
+    }
+}
+
+/* Where a prefix is among the client's, or would be. */
+static size_t prefix_place(const struct tracking_client *client, struct slice bytes)
+{
+    size_t i = 0;
+    while (i < client->prefix_count && compare(tracking_client_prefix(client, i), bytes) < 0) {
+        i++;
+    }
+    return i;
+}
+
+static enum status enter(struct tracking_client *client, size_t place,
+                         struct tracking_prefix *prefix)
+{
+    struct tracking_membership *membership = malloc(sizeof(*membership));
+    void *grown = realloc(client->prefixes,
+                          (client->prefix_count + 1) * sizeof(struct tracking_membership *));
+    client->prefixes = grown != NULL ? grown : client->prefixes;
+    if (membership == NULL || grown == NULL ||
+        tracking_use_prefix(client->conn->worker->node->tracking, prefix_bytes(prefix)) != OK) {
+        free(membership);
+        return NO_MEMORY;
+    }
+    *membership = (struct tracking_membership){.client = client, .prefix = prefix};
+    list_push_back(&prefix->members, &membership->in_prefix);
+    memmove(client->prefixes + place + 1, client->prefixes + place,
+            (client->prefix_count - place) * sizeof(struct tracking_membership *));
+    client->prefixes[place] = membership;
+    client->prefix_count++;
+    return OK;
+}
+
+static enum status add_prefix(struct tracking_client *client, struct slice bytes)
+{
+    const size_t place = prefix_place(client, bytes);
+    if (place < client->prefix_count && slice_equal(tracking_client_prefix(client, place), bytes)) {
+        return OK;
+    }
+    struct tracking_prefix *prefix = prefix_of(&client->conn->worker->tracking, bytes);
+    if (prefix == NULL) {
+        return NO_MEMORY;
+    }
+    const enum status status = enter(client, place, prefix);
+    prefix_drop_if_empty(prefix);
+    return status;
+}
+
+static void leave_prefixes(struct tracking_client *client)
+{
+    for (size_t i = 0; i < client->prefix_count; i++) {
+        struct tracking_membership *membership = client->prefixes[i];
+        struct tracking_prefix *prefix = membership->prefix;
+        tracking_drop_prefix(client->conn->worker->node->tracking, prefix_bytes(prefix));
+        list_remove(&membership->in_prefix);
+        free(membership);
+        prefix_drop_if_empty(prefix);
+    }
+    free(client->prefixes);
+}
+
+/* --- life ---------------------------------------------------------------------------------------------------------- */
+
+static struct tracking_client *client_new(struct conn *conn, unsigned flags)
+{
+    struct tracking_client *client = calloc(1, sizeof(*client));
+    if (client != NULL) {
+        struct worker *worker = conn->worker;
+        client->conn = conn;
+        conn->session.tracking = client;
+        list_push_back(&worker->tracking.clients, &client->in_desk);
+        tracking_count(worker->node->tracking, worker->index, (flags & TRACKING_BCAST) != 0, 1);
+    }
+    return client;
+}
+
+enum status tracking_client_begin(struct conn *conn, const struct tracking_wish *wish)
+{
+    struct tracking_client *client = conn->session.tracking;
+    if (client == NULL && (client = client_new(conn, wish->flags)) == NULL) {
+        return NO_MEMORY;
+    }
+    client->flags = wish->flags | (client->flags & TRACKING_CACHING);
+    client->redirect = wish->redirect;
+    client->redirect_worker = wish->redirect_worker;
+    enum status status = OK;
+    if ((wish->flags & TRACKING_BCAST) != 0 && wish->prefix_count == 0) {
+        status = add_prefix(client, (struct slice){0});
+    }
+    for (size_t i = 0; i < wish->prefix_count && status == OK; i++) {
+        status = add_prefix(client, wish->prefixes[i]);
+    }
+    if (status != OK) { /* half of what it wants would be silence about the other half */
+        tracking_client_end(conn);
+    }
+    return status;
+}
+
+void tracking_client_end(struct conn *conn)
+{
+    struct tracking_client *client = conn->session.tracking;
+    if (client == NULL) {
+        return;
+    }
+    struct worker *worker = conn->worker;
+    leave_prefixes(client);
+    list_remove(&client->in_desk);
+    tracking_count(worker->node->tracking, worker->index, (client->flags & TRACKING_BCAST) != 0,
+                   -1);
+    conn->session.tracking = NULL;
+    free(client);
+}
+
+/* --- telling ------------------------------------------------------------------------------------------------------- */
+
+static void push_value(struct conn *conn, struct slice head, struct slice value)
+{
+    struct buf *push = &conn->worker->tracking.push;
+    push->size = 0;
+    if (buf_append_slice(push, head) == OK && buf_append_slice(push, value) == OK) {
+        push_write(conn, buf_slice(push));
+        empty(push);
+    } else {
+        push_lost(conn);
+    }
+}
+
+static void deliver(struct conn *conn, struct slice value, bool redirected)
+{
+    if (conn->session.proto == 3) {
+        push_value(conn, SLICE_LITERAL(">2\r\n$10\r\ninvalidate\r\n"), value);
+    } else if (redirected && pubsub_is_subscribed(conn)) {
+        push_value(conn, SLICE_LITERAL("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n"),
+                   value);
+    }
+}
+
+static void say_broken(struct tracking_client *client)
+{
+    char number[32];
+    client->flags |= TRACKING_BROKEN;
+    if (client->conn->session.proto == 3) {
+        const int size = snprintf(number, sizeof(number), ":%" PRIu64 "\r\n", client->redirect);
+        push_value(client->conn, SLICE_LITERAL(">2\r\n$21\r\ntracking-redir-broken\r\n"),
+                   (struct slice){number, (size_t)size});
+    }
+}
+
+/* `value` is the second half: an array of keys, or nil. */
+static void tell_client(struct tracking_client *client, struct slice value)
+{
+    struct conn *conn = client->conn;
+    struct worker *worker = conn->worker;
+    if (client->redirect == 0) {
+        deliver(conn, value, false);
+        return;
+    }
+    if (client->redirect_worker != worker->index) {
+        const struct news news = {
+            .kind = NEWS_PASSED_ON,
+            .client = client->redirect,
+            .other = conn->session.id,
+            .to_worker = worker->index,
+            .bytes = value,
+        };
+        tracking_tell(worker->node->tracking, client->redirect_worker, &news);
+        return;
+    }
+    struct conn *target = conn_find(worker, client->redirect);
+    if (target != NULL) {
+        deliver(target, value, true);
+    } else {
+        say_broken(client);
+    }
+}
+
+static enum status append_count(struct buf *out, char type, size_t count)
+{
+    return buf_printf(out, "%c%zu\r\n", type, count);
+}
+
+static enum status append_key(struct buf *out, struct slice key)
+{
+    enum status status = append_count(out, '$', key.size);
+    if (status == OK) {
+        status = buf_append_slice(out, key);
+    }
+    return status == OK ? buf_append(out, "\r\n", 2) : status;
+}
+
+/* Without memory to say which: everything. */
+static void tell_built(struct tracking_client *client, enum status status)
+{
+    struct slice nil =
+        client->conn->session.proto == 3 ? SLICE_LITERAL("_\r\n") : SLICE_LITERAL("$-1\r\n");
+    tell_client(client, status == OK ? buf_slice(&client->conn->worker->tracking.value) : nil);
+}
+
+static void tell_key(struct tracking_client *client, struct slice key)
+{
+    struct buf *value = &client->conn->worker->tracking.value;
+    value->size = 0;
+    enum status status = append_count(value, '*', 1);
+    tell_built(client, status == OK ? append_key(value, key) : status);
+    empty(value);
+}
+
+/* --- broadcasts ---------------------------------------------------------------------------------------------------- */
+
+struct change {
+    struct slice key;
+    uint64_t writer;
+    size_t order;
+};
+
+static int change_compare(const void *left, const void *right)
+{
+    const struct change *a = left;
+    const struct change *b = right;
+    const int order = compare(a->key, b->key);
+    return order != 0 ? order : (a->order > b->order) - (a->order < b->order);
+}
+
+/* Each key once, with its last writer, by bytes. NULL: no memory. */
+static struct change *changes_of(struct slice news, size_t *ret_count)
+{
+    struct news one;
+    struct slice rest = news;
+    size_t count = 0;
+    while (tracking_next_news(&rest, &one)) {
+        count++;
+    }
+    struct change *changes = malloc(count * sizeof(*changes));
+    if (changes == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        (void)tracking_next_news(&news, &one);
+        changes[i] = (struct change){.key = one.bytes, .writer = one.other, .order = i};
+    }
+    qsort(changes, count, sizeof(*changes), change_compare);
+    *ret_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i + 1 == count || !slice_equal(changes[i].key, changes[i + 1].key)) {
+            changes[(*ret_count)++] = changes[i];
+        }
+    }
+    return changes;
+}
+
+/* Those that begin with the prefix lie together. */
+struct matches {
+    const struct change *at;
+    size_t count;
+};
+
+static struct matches matches_of(const struct change *changes, size_t count, struct slice prefix)
+{
+    struct matches matches = {.at = changes};
+    for (size_t i = 0; i < count; i++) {
+        const struct slice key = changes[i].key;
+        if (key.size >= prefix.size &&
+            (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0)) {
+            matches.at = matches.count == 0 ? &changes[i] : matches.at;
+            matches.count++;
+        }
+    }
+    return matches;
+}
+
+/* But for those that `except` changed; false: none is left. */
+static bool build(struct buf *value, const struct matches *matches, uint64_t except,
+                  enum status *ret_status)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < matches->count; i++) {
+        count += except == 0 || matches->at[i].writer != except;
+    }
+    value->size = 0;
+    enum status status = append_count(value, '*', count);
+    for (size_t i = 0; i < matches->count && status == OK; i++) {
+        if (except == 0 || matches->at[i].writer != except) {
+            status = append_key(value, matches->at[i].key);
+        }
+    }
+    *ret_status = status;
+    return count > 0;
+}
+
+static void broadcast_to(struct tracking_desk *desk, const struct tracking_prefix *prefix,
+                         const struct matches *matches)
+{
+    for (struct list *at = prefix->members.next; at != &prefix->members; at = at->next) {
+        struct tracking_client *client =
+            LIST_ENTRY(at, struct tracking_membership, in_prefix)->client;
+        const bool noloop = (client->flags & TRACKING_NOLOOP) != 0;
+        enum status status = OK;
+        if (build(&desk->value, matches, noloop ? client->conn->session.id : 0, &status)) {
+            tell_built(client, status);
+        }
+    }
+}
+
+static void broadcast(struct worker *worker)
+{
+    struct tracking_desk *desk = &worker->tracking;
+    size_t count = 0;
+    struct change *changes = changes_of(buf_slice(&desk->broadcasts), &count);
+    if (changes == NULL) {
+        tracking_flush(worker->node->tracking);
+    }
+    for (struct list *at = desk->prefixes.next; at != &desk->prefixes && changes != NULL;
+         at = at->next) {
+        const struct tracking_prefix *prefix = LIST_ENTRY(at, struct tracking_prefix, in_desk);
+        const struct matches matches = matches_of(changes, count, prefix_bytes(prefix));
+        if (matches.count > 0) {
+            broadcast_to(desk, prefix, &matches);
+        }
+    }
+    free(changes);
+    empty(&desk->broadcasts);
+    empty(&desk->value);
+}
+
+/* --- news ---------------------------------------------------------------------------------------------------------- */
+
+static struct tracking_client *client_find(const struct worker *worker, uint64_t id)
+{
+    const struct conn *conn = conn_find(worker, id);
+    return conn == NULL ? NULL : conn->session.tracking;
+}
+
+static void obey_key(const struct worker *worker, const struct news *news)
+{
+    struct tracking_client *client = client_find(worker, news->client);
+    if (client == NULL || (client->flags & TRACKING_BCAST) != 0) {
+        return;
+    }
+    if ((client->flags & TRACKING_NOLOOP) == 0 || news->other != news->client) {
+        tell_key(client, news->bytes);
+    }
+}
+
+static void obey_broadcast(struct worker *worker, const struct news *news)
+{
+    if (!list_empty(&worker->tracking.prefixes) &&
+        tracking_append_news(&worker->tracking.broadcasts, news) != OK) {
+        worker->tracking.broadcasts.size = 0;
+        tracking_flush(worker->node->tracking);
+    }
+}
+
+static void obey_flush(const struct worker *worker)
+{
+    const struct list *clients = &worker->tracking.clients;
+    for (struct list *at = clients->next; at != clients; at = at->next) {
+        tell_built(LIST_ENTRY(at, struct tracking_client, in_desk), NO_MEMORY);
+    }
+}
+
+static void obey_passed_on(const struct worker *worker, const struct news *news)
+{
+    struct conn *target = conn_find(worker, news->client);
+    if (target != NULL) {
+        deliver(target, news->bytes, true);
+        return;
+    }
+    const struct news broken = {.kind = NEWS_BROKEN, .client = news->other, .other = news->client};
+    tracking_tell(worker->node->tracking, news->to_worker, &broken);
+}
+
+static void obey(struct worker *worker, const struct news *news)
+{
+    switch (news->kind) {
+    case NEWS_KEY: obey_key(worker, news); return;
+    case NEWS_BROADCAST: obey_broadcast(worker, news); return;
+    case NEWS_FLUSH: obey_flush(worker); return;
+    case NEWS_PASSED_ON: obey_passed_on(worker, news); return;
+    case NEWS_BROKEN: {
+        struct tracking_client *client = client_find(worker, news->client);
+        if (client != NULL && client->redirect == news->other) {
+            say_broken(client);
+        }
+        return;
+    }
+    }
+}
+
+static void read_news(struct worker *worker)
+{
+    struct tracking *tracking = worker->node->tracking;
+    struct buf all;
+    bool lost = false;
+    struct news news;
+    if (!tracking_has_news(tracking, worker->index)) {
+        return;
+    }
+    tracking_take_news(tracking, worker->index, &all, &lost);
+    struct slice rest = buf_slice(&all);
+    while (tracking_next_news(&rest, &news)) {
+        obey(worker, &news);
+    }
+    buf_done(&all);
+    if (lost) {
+        tracking_flush(tracking);
+    }
+}
+
+void tracking_on_letter(struct letter *letter, void *owner)
+{
+    struct worker *worker = owner;
+    (void)letter;
+    tracking_letter_came(worker->node->tracking, worker->index);
+    read_news(worker);
+}
+
+void tracking_end_turn(struct worker *worker)
+{
+    read_news(worker);
+    if (worker->tracking.broadcasts.size > 0) {
+        broadcast(worker);
+    }
+}
+
+/* --- reads --------------------------------------------------------------------------------------------------------- */
+
+/* A key that finds no place in the table is told at once, behind the reply. */
+static void note_key(const struct conn *conn, struct slice key, uint64_t hash)
+{
+    const struct worker *worker = conn->worker;
+    struct tracking *tracking = worker->node->tracking;
+    const uint64_t id = conn->session.id;
+    if (key.size > LIMIT_TRACKING_KEY ||
+        tracking_table_add(tracking->table, key, hash, tracking_name(worker->index, id)) != OK) {
+        const struct news news = {.kind = NEWS_KEY, .client = id, .bytes = key};
+        tracking_tell(tracking, worker->index, &news);
+    }
+}
+
+/* --- writes of this node ------------------------------------------------------------------------------------------- */
+
+/* Or it does not say what: an array may be that of EXEC, which reads, too. */
+static bool changed_nothing(struct slice reply)
+{
+    static const char *const beginnings[] = {"-", "$-1", "*", "_", ":0\r"};
+    for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
+        const size_t size = strlen(beginnings[i]);
+        if (reply.size >= size && memcmp(reply.data, beginnings[i], size) == 0) {
+            return true;
+        }
+    }
+    return reply.size == 0;
+}
+
+void tracking_on_write(struct node *node, const struct tiers_relay *write, struct slice reply)
+{
+    if (!tracking_is_wanted(node->tracking) || changed_nothing(reply)) {
+        return;
+    }
+    for (size_t i = 0; i < write->key_count; i++) {
+        tracking_written(node->tracking, write->keys[i].bytes, write->keys[i].hash);
+    }
+}
+
+/* --- around a call ------------------------------------------------------------------------------------------------- */
+
+static void keep_within_limit(struct worker *worker)
+{
+    struct tracking_desk *desk = &worker->tracking;
+    const size_t most =
+        (size_t)atomic_load_explicit(&worker->node->live.tracking_max_keys, memory_order_relaxed);
+    const bool fits = tracking_limit(worker->node->tracking, most, rand_next(&worker->rand),
+                                     EFFORT * (desk->overfull + 1));
+    desk->overfull = fits ? 0 : desk->overfull + 1;
+}
+
+/* Scripts read what they do, and only the keys that they name are known: all of them count as read. */
+static bool call_reads(const struct call *call)
+{
+    const struct command *command = call->command;
+    if ((command->flags & COMMAND_PUBSUB) != 0) {
+        return false;
+    }
+    return (command->flags & COMMAND_READONLY) != 0 || relay_is_script(command);
+}
+
+static bool wants_reads(const struct tracking_client *client)
+{
+    const bool caching = (client->flags & TRACKING_CACHING) != 0;
+    return (client->flags & TRACKING_BCAST) == 0 &&
+           ((client->flags & TRACKING_OPTIN) == 0 || caching) &&
+           ((client->flags & TRACKING_OPTOUT) == 0 || !caching);
+}
+
+void tracking_note_reads(struct call *call)
+{
+    if (!wants_reads(call->conn->session.tracking) || !call_reads(call)) {
+        return;
+    }
+    const struct key_range range = relay_key_range(call);
+    for (uint32_t i = range.first; i <= range.last; i += range.step) {
+        const struct ns_key key = call_key(call, i);
+        note_key(call->conn, key.at.bytes, key.at.hash);
+    }
+    struct worker *worker = call->worker;
+    if (worker->window != NULL && range.first <= range.last) {
+        tiers_window_tracks(worker->window, true, clock_now_ms(&worker->node->clock));
+    }
+}
+
+void tracking_before(struct call *call)
+{
+    call->worker->tracking.running = call->conn->session.id;
+    keep_within_limit(call->worker);
+    read_news(call->worker);
+    tracking_note_reads(call);
+}
+
+/* CLIENT, with whatever subcommand, does not use CLIENT CACHING up; nor does a command that is queued. */
+static bool is_client_command(const struct command *command)
+{
+    static const char name[] = "client|";
+    return command != NULL && strncmp(command->full_name, name, sizeof(name) - 1) == 0;
+}
+
+void tracking_after(struct conn *conn, const struct call *call)
+{
+    conn->worker->tracking.running = 0;
+    if (conn->worker->window != NULL) {
+        tiers_window_tracks(conn->worker->window, false, 0);
+    }
+    if (conn->session.tracking == NULL) {
+        return;
+    }
+    if (!is_client_command(call->command) && !transaction_is_open(conn->transaction)) {
+        conn->session.tracking->flags &= ~(unsigned)TRACKING_CACHING;
+    }
+    read_news(conn->worker);
+}

@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""CLIENT TRACKING: what clients keep themselves is told off when it changes, wherever it was changed.
+
+What one connection sees is compared with redis-server byte by byte; across nodes, and while Redis changes under them, a
+client with a cache of its own must end with what Redis holds, and never serve what is older than the bound."""
+
+import random
+import re
+import threading
+import time
+
+import pytest
+
+import wire
+from harness import BOUND_S, SLACK_S, until
+from proxy import FaultProxy
+
+PUSH_DEADLINE_S = 5.0
+
+
+# --- what one connection sees, against redis-server -------------------------------------------------------------------
+
+
+def stream(server, proto, phases):
+    """What comes on one connection, as bytes. Each phase is sent in one write, and ends with a mark; numbers of clients,
+    which differ between servers, read 7."""
+    with server.wire(proto=proto) as conn:
+        own = conn.ask("CLIENT", "ID")
+        heard = []
+        for number, phase in enumerate(phases + [[]]):
+            mark = b"mark %d" % number
+            phase = [[str(own) if word == "<own>" else word for word in words] for words in phase]
+            conn.send(b"".join(wire.encode(words) for words in phase) + wire.encode(["ECHO", mark]))
+            while True:
+                raw, value = conn.read_raw()
+                heard.append(re.sub(rb"^:%d\r\n$" % own, b":7\r\n", raw).replace(b":%d\r\n" % own, b":7\r\n"))
+                if value == mark:
+                    break
+        return b"".join(heard)
+
+
+def tracking(*words):
+    return ["CLIENT", "TRACKING", *words]
+
+
+INFO = ["CLIENT", "TRACKINGINFO"]
+OPTIONS = [
+    tracking("on", "PREFIX", "a"), tracking("on", "BCAST", "PREFIX", "foo", "PREFIX", "foobar"), INFO,
+    tracking("on", "BCAST", "PREFIX", "b", "PREFIX", "a"), INFO, tracking("on", "BCAST"), INFO,
+    tracking("on", "BCAST", "PREFIX", "ab"), tracking("on"), tracking("on", "OPTIN"), tracking("off"), INFO,
+    tracking("on", "OPTIN", "OPTOUT"), tracking("on", "BCAST", "OPTIN"), tracking("on", "BCAST", "OPTOUT", "OPTIN"),
+    tracking("on", "optin"), INFO, tracking("on", "optout"), tracking("on", "bcast"), ["CLIENT", "CACHING", "no"],
+    ["CLIENT", "CACHING", "yes"], INFO, ["CLIENT", "CACHING", "x"], INFO, ["PING"], INFO, tracking("on", "noloop"), INFO,
+    ["CLIENT", "CACHING", "yes"], ["CLIENT", "CACHING", "no"], tracking("off"), tracking("on", "OPTOUT", "NOLOOP"),
+    ["CLIENT", "CACHING", "no"], INFO, ["CLIENT", "NOSUCH"], INFO, ["CLIENT", "CACHING", "no"], ["NOSUCH"], INFO,
+    ["CLIENT", "CACHING", "yes"], tracking("on", "REDIRECT", "99999"), tracking("on", "REDIRECT", "abc"),
+    tracking("on", "REDIRECT", "0"), tracking("on", "REDIRECT", "-1"), tracking("on", "REDIRECT"),
+    tracking("on", "REDIRECT", "<own>", "REDIRECT", "<own>"), tracking("maybe"), tracking("maybe", "x"),
+    tracking("on", "PREFIX"), tracking("off", "x"), tracking("off", "PREFIX", "x"), ["CLIENT", "GETREDIR"],
+    ["CLIENT", "CACHING", "no"], tracking("off"), ["CLIENT", "GETREDIR"], tracking("on", "OPTIN", "REDIRECT", "<own>"),
+    ["CLIENT", "GETREDIR"], INFO, tracking("off"), ["CLIENT", "CACHING"], ["CLIENT", "CACHING", "yes"],
+    ["CLIENT", "GETREDIR", "x"], ["CLIENT", "TRACKINGINFO", "x"], ["CLIENT", "TRACKING"],
+    tracking("on", "BCAST", "PREFIX", ""), INFO, ["RESET"], INFO, ["CLIENT", "GETREDIR"]]
+
+# Told of what the client itself changes: right behind the reply.
+PUSHES = {
+    "default": [[tracking("on"), ["SET", "k", "1"], ["GET", "k"], ["SET", "k", "2"], ["SET", "k", "3"], ["PING"]],
+                [["GET", "k"]], [["SET", "k", "4"], ["PING"]], [["MGET", "a", "b", "none"]],
+                [["MSET", "b", "1", "a", "2", "c", "3"], ["PING"]], [["GET", "none"]], [["SET", "none", "1"], ["PING"]],
+                [["GET", "k"]], [["DEL", "k"], ["PING"]], [["DEL", "k"]], [["STRLEN", "a"]], [["APPEND", "a", "x"]],
+                [["EXISTS", "a"]], [["EXPIRE", "a", "100"]], [["TTL", "a"]], [["PERSIST", "a"]], [["TYPE", "a"]],
+                [["RENAME", "a", "b"]], [["GET", "b"]], [["INCR", "n"], ["GET", "b"]], [["GETDEL", "b"]],
+                [["GET", "n"]], [["EXPIRE", "n", "-1"]], [["HGET", "h", "f"]], [["HSET", "h", "f", "v"]],
+                [["HGETALL", "h"]], [["HDEL", "h", "f"]], [["GET", "k"]], [tracking("off"), ["SET", "k", "5"]]],
+    "optin": [[tracking("on", "OPTIN"), ["GET", "k"]], [["SET", "k", "1"], ["PING"]],
+              [["CLIENT", "CACHING", "yes"], ["GET", "k"]], [["SET", "k", "2"], ["PING"]],
+              [["CLIENT", "CACHING", "yes"], ["CLIENT", "GETNAME"], ["GET", "k"], ["GET", "l"]],
+              [["SET", "l", "1"], ["SET", "k", "1"], ["PING"]]],
+    "optout": [[tracking("on", "OPTOUT"), ["GET", "k"]], [["SET", "k", "1"], ["PING"]],
+               [["CLIENT", "CACHING", "no"], ["GET", "k"], ["GET", "l"]], [["SET", "k", "2"], ["SET", "l", "2"], ["PING"]]],
+    "silent": [[tracking("on"), ["GET", "k"]], [["CLIENT", "REPLY", "SKIP"], ["SET", "k", "1"], ["PING"]]],
+}
+ALONE = {
+    "noloop": [[tracking("on", "NOLOOP"), ["GET", "k"]], [["SET", "k", "1"], ["PING"]], [["GET", "k"]], [["FLUSHDB"]]],
+    "flush": [[tracking("on"), ["GET", "k"]], [["FLUSHALL"], ["PING"]], [["SET", "k", "1"]], [["FLUSHDB", "ASYNC"]],
+              [tracking("off"), tracking("on", "BCAST")], [["FLUSHDB"], ["PING"]]],
+    "broadcast": [[tracking("on", "BCAST")], [["SET", "b", "1"], ["SET", "a", "1"], ["SET", "b", "2"], ["PING"]],
+                  [["DEL", "nosuch"]], [["MSET", "z", "1", "y", "2", "", "3"]], [["DEL", "z", "a"]]],
+    "prefixes": [[tracking("on", "BCAST", "PREFIX", "user:", "PREFIX", "a")],
+                 [["MSET", "user:1", "1", "use", "2", "a", "3", "abc", "4", "user:", "5"]], [["SET", "x", "1"]],
+                 [tracking("on", "BCAST", "PREFIX", "x")], [["SET", "x", "1"], ["DEL", "user:1"]]],
+    "broadcast noloop": [[tracking("on", "BCAST", "NOLOOP")], [["SET", "b", "1"], ["PING"]], [["PING"]]],
+    "silence": [[tracking("on"), ["GET", "k"]], [["CLIENT", "REPLY", "OFF"], ["SET", "k", "1"],
+                                                  ["CLIENT", "REPLY", "ON"], ["PING"]]],
+    "redirected to itself": [[tracking("on", "REDIRECT", "<own>"), ["GET", "k"], ["SET", "k", "1"], ["PING"]],
+                             [["GET", "k"], ["FLUSHALL"]]],
+}
+
+
+def compare(node, redis_server, proto, phases):
+    theirs = stream(redis_server, proto, phases)
+    assert stream(node, proto, phases) == theirs
+
+
+@pytest.fixture(scope="module")
+def judge(module_stage):
+    """A Redis that is nobody's L2."""
+    return module_stage.redis()
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+def test_options_are_answered_as_redis_does(node, judge, proto):
+    compare(node, judge, proto, [[words] for words in OPTIONS])
+    compare(node, judge, proto, [OPTIONS])
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+@pytest.mark.parametrize("name", PUSHES | ALONE)
+def test_alone_all_is_told_as_redis_tells_it(node_alone, judge, name, proto):
+    for server in (node_alone, judge):
+        server.client().flushall()
+    compare(node_alone, judge, proto, (PUSHES | ALONE)[name])
+
+
+def replies_and_pushes(server, phases, told=None):
+    """What comes on one connection in RESP3: the replies in order; the keys that are told in each phase, sorted. Waits for
+    as many as `told` has, since an announcement of Redis may come later than the reply."""
+    replies, pushes = [], []
+    with server.wire(proto=3) as conn:
+        for number, phase in enumerate(phases):
+            conn.send(b"".join(map(wire.encode, phase)))
+            heard, left = [], len(phase) - sum("SKIP" in words for words in phase) * 2
+            while left or (told and len(heard) < len(told[number])):
+                value = conn.read()
+                if isinstance(value, wire.Push):
+                    heard.append(value[1][0])
+                else:
+                    replies.append(value)
+                    left -= 1
+            if told is None:
+                conn.send(wire.encode(["ECHO", "mark"]))
+                while (value := conn.read()) != b"mark":
+                    heard.append(value[1][0])
+            pushes.append(sorted(heard))
+    return replies, pushes
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("name", PUSHES)
+def test_with_an_l2_the_same_is_told(node_with_l2, redis_server, judge, name):
+    """Behind the reply, but where among those that are sent at once is a matter of time; and a key that is read behind a
+    write may be told once more."""
+    for server in (redis_server, judge):  # not FLUSHALL, after which an epoch begins, in which all is told once more
+        server.client().delete("k", "l", "a", "b", "c", "h", "n", "none")
+    replies, told = replies_and_pushes(judge, PUSHES[name])
+    ours, ours_told = replies_and_pushes(node_with_l2, PUSHES[name], told)
+    assert ours == replies
+    for number, keys in enumerate(told):
+        assert set(keys) == set(ours_told[number]), PUSHES[name][number]
+
+
+# --- redirection ------------------------------------------------------------------------------------------------------
+
+
+def test_a_redirection_to_one_who_left_is_told(node):
+    with node.wire(proto=3) as conn, node.wire() as stranger:
+        other = node.wire(proto=3)
+        assert conn.ask(*tracking("on", "REDIRECT", str(other.ask("CLIENT", "ID")))) == b"OK"
+        conn.ask("GET", "k")
+        stranger.ask("SET", "k", "1")
+        assert other.read() == [b"invalidate", [b"k"]]
+        other.close()
+        until(lambda: len(node.client().client_list()) == 3, 5, "the node has seen it leave")
+        number = conn.ask("CLIENT", "GETREDIR")
+        conn.ask("GET", "l")
+        stranger.ask("SET", "l", "2")
+        assert conn.read() == [b"tracking-redir-broken", number]
+        assert [b"broken_redirect"] == [flag for flag in conn.ask(*INFO)[0][1] if flag.startswith(b"broken")]
+        assert re.search(rb" flags=tR .* redir=%d " % number, conn.ask("CLIENT", "INFO"))
+        assert conn.ask(*tracking("on")) == b"OK"
+        assert conn.ask(*INFO)[0][1] == [b"on"]
+
+
+def test_a_redirection_crosses_workers(module_stage, redis_server):
+    node = module_stage.node("--threads", "2", l2=redis_server)
+    with node.wire() as stranger:
+        owners = [node.wire(proto=proto) for proto in (2, 3, 2, 3)]
+        targets = [node.wire(proto=3) for _ in owners]
+        for i, (owner, target) in enumerate(zip(owners, reversed(targets))):
+            assert owner.ask(*tracking("on", "REDIRECT", str(target.ask("CLIENT", "ID")))) == b"OK"
+            owner.ask("GET", f"cross:{i}")
+        for i, target in enumerate(reversed(targets)):
+            stranger.ask("SET", f"cross:{i}", "1")
+            assert target.read() == [b"invalidate", [b"cross:%d" % i]]
+        assert owners[0].ask(*tracking("on", "REDIRECT", "99999")).startswith(b"ERR The client ID")
+        for conn in owners + targets:
+            conn.close()
+
+
+# --- what the node shows ----------------------------------------------------------------------------------------------
+
+
+def test_clients_and_keys_are_counted(node):
+    def shown():
+        return {name: int(value) for name, value in node.client().info().items() if name.startswith("tracking_")}
+
+    until(lambda: shown()["tracking_clients"] == 0, 5)
+    before = shown()
+    with node.wire(proto=3) as one, node.wire(proto=3) as two, node.wire(proto=3) as three:
+        for conn in (one, two):
+            conn.ask(*tracking("on"))
+            conn.ask("MGET", "count:1", "count:2", "count:3")
+        three.ask(*tracking("on", "BCAST", "PREFIX", "x", "PREFIX", "y"))
+        assert {name: value - before[name] for name, value in shown().items()} == {
+            "tracking_clients": 3, "tracking_total_keys": 3, "tracking_total_items": 6, "tracking_total_prefixes": 2}
+        assert re.search(rb" flags=tB .* redir=0 ", three.ask("CLIENT", "INFO"))
+        assert re.search(rb" flags=t .* redir=0 ", two.ask("CLIENT", "INFO"))
+    until(lambda: shown()["tracking_clients"] == 0 and shown()["tracking_total_prefixes"] == 0, 5, "they are gone")
+
+
+def test_beyond_the_limit_of_the_table_some_are_told_at_once(node_alone):
+    node_alone.client().config_set("tracking-table-max-keys", 10)
+    with node_alone.wire(proto=3) as conn:
+        conn.ask(*tracking("on"))
+        conn.ask("FLUSHALL")  # empties the table, too
+        assert conn.read() == [b"invalidate", None]
+        keys = {b"limit:%d" % i for i in range(200)}
+        conn.ask("MGET", *keys)
+        told = set()
+
+        def few_enough():
+            conn.send(wire.encode(["INFO", "stats"]))
+            while True:
+                value = conn.read()
+                if not isinstance(value, wire.Push):
+                    return b"tracking_total_keys:10\r\n" in value
+                told.update(value[1])
+        until(few_enough, 5, "the table is within its limit")
+        assert told < keys and len(told) == 190
+    node_alone.client().config_set("tracking-table-max-keys", 1000000)
+
+
+# --- across nodes -----------------------------------------------------------------------------------------------------
+
+
+class NearCache:
+    """What a client library keeps: values by key, dropped when it is told. Reads one connection that speaks RESP3."""
+
+    def __init__(self, conn):
+        self.conn, self.kept, self.asked, self.flushes = conn, {}, 0, 0
+        conn.ask(*tracking("on"))
+
+    def _take(self, value):
+        if not isinstance(value, wire.Push):
+            return False
+        if value[1] is None:
+            self.kept.clear()
+            self.flushes += 1
+        else:
+            for key in value[1]:
+                self.kept.pop(key, None)
+        return True
+
+    def get(self, key):
+        if key not in self.kept:
+            self.asked += 1
+            self.conn.send(wire.encode(["GET", key]))
+            self.kept[key] = self.answer()
+        return self.kept[key]
+
+    def answer(self):
+        while True:
+            value = self.conn.read()
+            if not self._take(value):
+                return value
+
+    def listen(self):
+        """All that has come."""
+        self.conn.send(wire.encode(["PING"]))
+        assert self.answer() == b"PONG"
+
+    def drops(self, key):
+        until(lambda: self.listen() or key not in self.kept, PUSH_DEADLINE_S, f"{key} is told off")
+
+
+@pytest.mark.own
+def test_changes_by_other_nodes_and_strangers_are_told(two_nodes, redis_server):
+    with two_nodes[0].wire(proto=3) as conn, two_nodes[1].wire() as other, redis_server.wire() as stranger:
+        near = NearCache(conn)
+        for turn in range(50):
+            for words in (["SET", "k", str(turn)], ["EVAL", "return redis.call('APPEND', 'k', 'x')", "0"],
+                          ["PEXPIRE", "k", "10000"], ["DEL", "k"], ["RPUSH", "k", "1"], ["LPOP", "k"]):
+                near.get(b"k")
+                (stranger if turn % 2 else other).ask(*words)
+                near.drops(b"k")
+        stranger.ask("SET", "k", "1", "PX", "30")
+        near.get(b"k")
+        near.drops(b"k")
+        until(lambda: (near.listen(), near.get(b"k"))[1] is None, 5, "it has expired")
+
+
+@pytest.mark.own
+def test_a_block_is_broadcast_in_one_message_by_prefix(two_nodes, redis_server):
+    with two_nodes[0].wire(proto=3) as conn, redis_server.client().pipeline(transaction=True) as block:
+        conn.ask(*tracking("on", "BCAST", "PREFIX", "b:", "PREFIX", "a:"))
+        for key in ("b:2", "a:1", "b:1", "c:1"):
+            block.set(key, 1)
+        block.execute()
+        heard = []
+        while len(heard) < 2:
+            _, keys = conn.read()
+            heard += [keys] if keys is not None else []  # a doubt, for the flush of another test
+        assert heard == [[b"a:1"], [b"b:1", b"b:2"]]
+
+
+@pytest.mark.own
+def test_flushes_are_told_as_nil(two_nodes, redis_server):
+    with two_nodes[0].wire(proto=3) as conn:
+        near = NearCache(conn)
+        for server in (redis_server, two_nodes[1], two_nodes[0]):
+            near.get(b"k")
+            before = near.flushes
+            server.client().flushall()
+            near.drops(b"k")
+            assert near.flushes > before
+
+
+@pytest.mark.own
+def test_what_a_client_keeps_is_never_older_than_the_bound_and_at_rest_is_what_redis_holds(module_stage, redis_server):
+    """Readers with caches of their own on two workers, while a node, another and a stranger write the same few keys."""
+    node = module_stage.node("--threads", "2", l2=redis_server)
+    other = module_stage.node(l2=redis_server)
+    keys = [b"near:%d" % i for i in range(8)]
+    written = {key: [(0, 0.0)] for key in keys}  # (number, when it was acknowledged)
+    over = threading.Event()
+    late = []
+
+    def write(server, seed):
+        rand = random.Random(seed)
+        with server.wire() as conn:
+            while not over.is_set():
+                key = rand.choice(keys)
+                with locks[key]:
+                    number = written[key][-1][0] + 1
+                    assert conn.ask("SET", key, str(number)) == b"OK"
+                    written[key].append((number, time.monotonic()))
+
+    def read(seed):
+        rand = random.Random(seed)
+        with node.wire(proto=3) as conn:
+            near = NearCache(conn)
+            while not over.is_set():
+                for _ in range(20):
+                    key = rand.choice(keys)
+                    began = time.monotonic()
+                    seen = int(near.get(key) or 0)
+                    for number, at in reversed(written[key][-200:]):
+                        if number <= seen:
+                            break
+                        if at < began - BOUND_S - SLACK_S:
+                            late.append((key, seen, number, began - at))
+                near.listen()
+            writers_done.wait()
+            deadline = time.monotonic() + PUSH_DEADLINE_S
+            while time.monotonic() < deadline:
+                near.listen()
+                if all(int(near.get(key) or 0) == written[key][-1][0] for key in keys):
+                    break
+            else:
+                late.append({key: (near.get(key), written[key][-1][0]) for key in keys})
+            used.append(near.asked)
+
+    locks = {key: threading.Lock() for key in keys}
+    writers_done, used = threading.Event(), []
+    redis_server.client().delete(*keys)
+    writers = [threading.Thread(target=write, args=(server, i)) for i, server in enumerate((node, other, redis_server))]
+    readers = [threading.Thread(target=read, args=(i,)) for i in range(4)]
+    for thread in writers + readers:
+        thread.start()
+    time.sleep(1.5)
+    over.set()
+    for thread in writers:
+        thread.join()
+    writers_done.set()
+    for thread in readers:
+        thread.join()
+    assert not late, late[:3]
+    assert sum(len(of_key) for of_key in written.values()) > 500 and min(used) > 50
+
+
+# --- when the bus cannot be heard -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cut(stage):
+    """(redis, the proxy in front of it, a node behind that)"""
+    redis_server = stage.redis()
+    with FaultProxy(("127.0.0.1", redis_server.port)) as proxy:
+        node = stage.node(l2=proxy.url)
+        node.wait_synced()
+        yield redis_server, proxy, node
+
+
+@pytest.mark.own
+def test_who_cannot_be_told_of_changes_is_told_to_drop_everything(cut):
+    """In time, and again while it lasts; and what was read meanwhile is not kept for ever."""
+    redis_server, proxy, node = cut
+    with node.wire(proto=3) as conn, redis_server.wire() as stranger:
+        stranger.ask("SET", "k", "old")
+        near = NearCache(conn)
+        assert near.get(b"k") == b"old"
+        proxy.black_hole("down", who="bus")
+        stranger.ask("SET", "k", "new")
+        began = time.monotonic()
+        assert conn.read() == [b"invalidate", None]
+        assert time.monotonic() - began < BOUND_S + SLACK_S
+        near = NearCache(conn)
+        assert near.get(b"k") == b"new"
+        stranger.ask("SET", "k", "newer")
+        assert conn.read() == [b"invalidate", None]
+        proxy.heal()
+        node.wait_synced(10)
+        near = NearCache(conn)
+        until(lambda: (near.listen(), near.get(b"k"))[1] == b"newer", 5, "the new value is seen")
+        stranger.ask("SET", "k", "newest")
+        until(lambda: (near.listen(), near.get(b"k"))[1] == b"newest", 5, "and the next")
+
+
+@pytest.mark.own
+def test_a_message_of_the_bus_that_was_lost_is_a_doubt(cut):
+    """The hole is found by the next beat."""
+    _, proxy, node = cut
+    with node.wire(proto=3) as conn:
+        conn.ask(*tracking("on"))
+        conn.ask("GET", "k")
+        proxy.drop("frames", count=1)
+        assert conn.read() == [b"invalidate", None]
