@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Writes docs/reference.md from the tables the code is made of, so that it says what the code does.
+"""Writes docs/reference.md and docs/compatibility.md from the tables the code is made of, so that they say what the code
+does. Beside those tables: docs/differences.txt, what differs from Redis on purpose, and docs/redis-commands.txt.
 
-    docs/generate.py            writes the page
-    docs/generate.py --print    prints it (a test compares)
+    docs/generate.py                          writes both pages
+    docs/generate.py --print [compatibility]  prints one (a test compares)
 """
 import pathlib
 import re
@@ -41,11 +42,8 @@ def all_settings():
     yield from settings("server/namespace_options.def")
 
 
-def commands():
-    yield "\n## Commands\n"
-    yield "Who answers when the node has an L2; alone, the node answers all but those not in this version. Any other command"
-    yield "that L2 knows is passed to it.\n"
-    yield "| command | answered by | what |\n|---|---|---|"
+def table_of_commands():
+    """(name in upper case, road, what it does) of each command that is no container, in the table's order."""
     source = (ROOT / "server/commands.def").read_text()
     container = ""
     for kind, name, road, what in re.findall(
@@ -53,9 +51,19 @@ def commands():
                 FIELD + ", " + FIELD + ", " + FIELD + ", " + FIELD, r'"[^"]*", "[^"]*", "[^"]*", ' + FIELD), source, re.M):
         if kind == "CONTAINER":
             container = name
-        full = f"{container} {name}" if kind == "SUBCOMMAND" else name
-        if kind != "CONTAINER":
-            yield f"| {full.upper()} | {ROADS[road]} | {text(what)} |"
+        elif kind == "SUBCOMMAND":
+            yield f"{container} {name}".upper(), road, what
+        else:
+            yield name.upper(), road, what
+
+
+def commands():
+    yield "\n## Commands\n"
+    yield "Who answers when the node has an L2; alone, the node answers all but those not in this version. Any other command"
+    yield "that L2 knows is passed to it.\n"
+    yield "| command | answered by | what |\n|---|---|---|"
+    for name, road, what in table_of_commands():
+        yield f"| {name} | {ROADS[road]} | {text(what)} |"
 
 
 def metrics():
@@ -66,7 +74,71 @@ def metrics():
         yield f"| `{name}` | {'`' + labels.replace(chr(92), '') + '`' if labels else ''} | {text(what)} |"
 
 
-def page():
+def differences():
+    """(names, where, what, why) of each line."""
+    for line in (ROOT / "docs/differences.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            names, where, what, why = (part.strip() for part in line.split(" | "))
+            yield [name.strip() for name in names.split(",")], where, what, why
+
+
+def commands_of_redis():
+    """(group, [name in upper case, a space before a subcommand])"""
+    for line in (ROOT / "docs/redis-commands.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            group, names = line.split(": ")
+            yield group, [name.replace("|", " ").upper() for name in names.split()]
+
+
+WHERE = {"both": "", "l2": "with L2: ", "alone": "alone: "}
+REFUSED = "refused"
+
+
+def served_by(name, roads):
+    """(with an L2, alone)"""
+    road = roads.get(name) or roads.get(name.split()[0])
+    if road is None and any(known.startswith(name.split()[0] + " ") for known in roads):
+        return "unknown subcommand", "unknown subcommand"
+    if road is None:
+        return "L2", "unknown command"
+    alone = REFUSED if road == "ROAD_NEVER" else "the node"
+    return ROADS[road], alone
+
+
+def compatibility():
+    every = [(names, where, what, why) for names, where, what, why in differences() if names == ["*"]]
+    of_name = {}
+    for names, where, what, why in differences():
+        for name in names:
+            of_name.setdefault(name, []).append(WHERE[where] + what)
+    roads = {name: road for name, road, _ in table_of_commands()}
+    yield "# Compatibility\n"
+    yield "Made from `server/commands.def`, `docs/differences.txt` and `docs/redis-commands.txt` by `docs/generate.py`.\n"
+    yield "A node answers as redis-server 7.0.15 does, byte for byte, in RESP2 and RESP3, but for what is listed here. This is compared:"
+    yield "random commands of every family, alone, with an L2, and with writer and reader on two nodes (`test_differential.py`);"
+    yield "what applications do with clients of Debian (`tests/clients`) and of npm (`make compat`); what client libraries send when"
+    yield "they connect (`test_connecting.py`).\n"
+    yield "## Intended differences\n"
+    yield "| commands | where | what differs | why |\n|---|---|---|---|"
+    for names, where, what, why in differences():
+        shown = "any" if names == ["*"] else ", ".join(names)
+        yield f"| {shown} | {WHERE[where].rstrip(': ') or 'both'} | {what} | {why} |"
+    yield "\n## Every command of Redis\n"
+    yield "Who serves it with an L2, and alone. \"L2\": the client's own bytes are passed on; \"unknown command\" is Redis' error for it."
+    yield f"The {len(every)} differences of any command are not repeated."
+    for group, names in commands_of_redis():
+        yield f"\n### {group}\n"
+        yield "| command | with an L2 | alone | differences |\n|---|---|---|---|"
+        containers = {name.split()[0] for name in names if " " in name}
+        for name in names:
+            if name in containers and name not in roads:
+                continue
+            with_l2, alone = served_by(name, roads)
+            notes = of_name.get(name, []) + (of_name.get(name.split()[0], []) if " " in name else [])
+            yield f"| {name} | {with_l2} | {alone} | {'; '.join(notes)} |"
+
+
+def reference():
     lines = ["# Reference", "", "Made from `server/options.def`, `server/namespace_options.def`, `server/commands.def` and `tiers/base/metrics.def` by "
              "`docs/generate.py`.", ""]
     for part in all_settings(), commands(), metrics():
@@ -74,8 +146,11 @@ def page():
     return "\n".join(lines) + "\n"
 
 
+PAGES = {"reference": reference, "compatibility": lambda: "\n".join(compatibility()) + "\n"}
+
 if __name__ == "__main__":
     if "--print" in sys.argv[1:]:
-        sys.stdout.write(page())
+        sys.stdout.write(PAGES[(sys.argv[2:] or ["reference"])[0]]())
     else:
-        (ROOT / "docs/reference.md").write_text(page())
+        for name, make in PAGES.items():
+            (ROOT / f"docs/{name}.md").write_text(make())

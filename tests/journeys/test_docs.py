@@ -14,6 +14,20 @@ def test_the_reference_page_is_made_from_the_tables():
         assert must in made, must
 
 
+def test_the_page_of_compatibility_is_made_from_the_tables(redis_server):
+    made = subprocess.run(["/usr/bin/python3", ROOT / "docs" / "generate.py", "--print", "compatibility"], capture_output=True,
+                          text=True, check=True).stdout
+    assert made == (ROOT / "docs" / "compatibility.md").read_text(), "run docs/generate.py"
+    with redis_server.wire() as conn:
+        every = {name.decode().replace("|", " ").upper() for name in conn.ask("COMMAND", "LIST")}
+    rows = set(re.findall(r"^\| ([A-Z][A-Z0-9 _-]*) \|", made, re.M))
+    containers = {name.split()[0] for name in every if " " in name}
+    assert every - rows <= containers, every - rows - containers
+    named = {name.strip() for line in (ROOT / "docs" / "differences.txt").read_text().splitlines() if line[:1] not in ("", "#")
+             for name in line.split(" | ")[0].split(",")}
+    assert named - every <= {"*", "CLIENT SETINFO"}, named - every
+
+
 def test_functions_named_in_the_readme_exist():
     readme = (ROOT / "README.md").read_text()
     journeys = readme[readme.index("## How a request goes"):readme.index("## The house")]
