@@ -10,6 +10,7 @@
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
+#include "server/transaction.h"
 #include "server/version.h"
 #include "server/worker.h"
 
@@ -195,6 +196,9 @@ void cmd_hello(struct call *call)
             "HELLO AUTH <user> <pass> option can be used to authenticate the client and select "
             "the RESP protocol version at the same time");
         return;
+    }
+    if (proto != 0 && proto != session->proto) {
+        transaction_change_protocol(call->conn);
     }
     if (proto != 0) {
         session->proto = (uint8_t)proto;

@@ -282,7 +282,8 @@ static bool call_writes(const struct call *call)
            (executed != NULL && executed->writes);
 }
 
-/* A read that goes down the connection's own link behind a write, or behind a read of its key, and so tells nothing older. */
+/* A read that goes down the connection's own link behind a write, or behind a read of its key, and so tells nothing older.
+ * (Under WATCH all do.) */
 static bool call_goes_behind(const struct call *call)
 {
     const struct conn *conn = call->conn;
@@ -313,7 +314,8 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     }
     const struct transaction *executed = call_executes(call);
     bool comes_after_all = (command != NULL && (command->flags & COMMAND_SETTLED) != 0) ||
-                           (executed != NULL && executed->joins);
+                           (executed != NULL && transaction_comes_last(executed)) ||
+                           transaction_changes_links(conn->transaction);
     bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2 ||
                                                     (executed != NULL && executed->asks_l2));
     bool reads = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ;
@@ -330,16 +332,22 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
 static void dispatch_run(struct call *call)
 {
     const struct command *command = call->command;
+    if (call->conn->transaction != NULL && !transaction_directs(call)) {
+        return;
+    }
     if (command->road == ROAD_LATER) {
         cmd_later(call);
-    } else if (command->road == ROAD_LINE && call->conn->answer_count > 0) {
+    } else if (command->road == ROAD_LINE && call->line == NULL && call->conn->answer_count > 0) {
         conn_hold(call->conn, HOLD_ORDER); /* another link than the calls before it took */
         call->held = true;
     } else if (command->road == ROAD_LINE) {
         blocking_call(call);
-    } else if (command->run == NULL || (call->node->tiers != NULL &&
-                                        (command->road == ROAD_L2 ||
-                                         (command->road == ROAD_READ && call_goes_behind(call))))) {
+    } else if (command->run == NULL ||
+               (call->node->tiers != NULL &&
+                (command->road == ROAD_L2 ||
+                 (command->road == ROAD_READ &&
+                  (call_goes_behind(call) ||
+                   (call->line != NULL && (command->flags & COMMAND_OWN) == 0)))))) {
         relay_call(call);
     } else {
         command->run(call);

@@ -21,6 +21,7 @@ struct execution {
     struct queued **queue;
     size_t count;
     bool asks_l2;   /* commands of L2's, and SELECT, are in its array */
+    bool on_line;   /* which watches */
     bool has_array; /* L2 has run them: */
     struct buf elements;
     struct list pieces; /* answers of no connection's queue, in the order of the array */
@@ -71,11 +72,16 @@ static void execution_finish(struct execution *execution)
         }
         answer_free(piece);
     }
+    const bool on_line = execution->on_line;
     free_queue(execution->queue, execution->count);
     free(execution);
     if (conn != NULL) {
         conn->transaction->execution = NULL;
-        transaction_end(conn);
+        if (on_line) {
+            transaction_end_clean(conn);
+        } else {
+            transaction_end(conn);
+        }
         conn_unhold(conn, HOLD_EXEC);
     }
     answer_land(answer);
@@ -212,7 +218,7 @@ static void execution_on_done(struct relay_splice *splice)
 static struct call *calls_for_l2(const struct execution *execution, struct conn *conn,
                                  size_t *ret_count)
 {
-    struct call *calls = malloc(execution->count * sizeof(*calls));
+    struct call *calls = malloc((execution->count + 1) * sizeof(*calls));
     *ret_count = 0;
     for (size_t i = 0; calls != NULL && i < execution->count; i++) {
         const struct queued *queued = execution->queue[i];
@@ -270,6 +276,18 @@ static void run_alone(struct call *exec, struct execution *execution, bool watch
     solo_end(solo);
 }
 
+/* Without commands, too: Redis says whether a watched key has changed. */
+static void ask_l2(struct call *exec, struct execution *execution)
+{
+    exec->line = transaction_line(exec->conn->transaction);
+    execution->on_line = exec->line != NULL;
+    if (transaction_comes_last(exec->conn->transaction)) {
+        join_l2(exec, execution);
+    } else {
+        pass_to_l2(exec, execution);
+    }
+}
+
 void execution_begin(struct call *exec)
 {
     struct transaction *transaction = exec->conn->transaction;
@@ -279,17 +297,19 @@ void execution_begin(struct call *exec)
         reply_out_of_memory(exec->reply);
         return;
     }
-    *execution = (struct execution){.worker = exec->worker,
-                                    .queue = transaction->queue,
-                                    .count = transaction->count,
-                                    .asks_l2 = transaction->asks_l2};
+    *execution = (struct execution){
+        .worker = exec->worker,
+        .queue = transaction->queue,
+        .count = transaction->count,
+        .asks_l2 = transaction->asks_l2 || transaction->line != NULL,
+    };
     list_init(&execution->pieces);
     transaction_hand_over(transaction);
     transaction->execution = execution;
-    if (execution->asks_l2 && !transaction->joins) {
-        pass_to_l2(exec, execution);
+    if (transaction_is_broken(transaction)) {
+        reply_null_array(exec->reply); /* nobody knows any more whether a watched key has changed */
     } else if (execution->asks_l2) {
-        join_l2(exec, execution);
+        ask_l2(exec, execution);
     } else {
         execution->waiting = 1;
         execution->answer = call_defer(exec, WAIT_LOCAL);

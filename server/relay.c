@@ -40,6 +40,12 @@ static bool is_error(struct slice reply)
     return reply.size > 0 && reply.data[0] == REPLY_ERROR;
 }
 
+/* And not RESP2's nil, "*-1". */
+static bool is_array(struct slice reply)
+{
+    return reply.size > 1 && reply.data[0] == REPLY_ARRAY && reply.data[1] != '-';
+}
+
 void relay_refuse(struct reply *reply, struct worker *worker, enum status status)
 {
     if (status == L2_DOWN) {
@@ -122,7 +128,7 @@ static void relay_put(struct answer *answer, const struct tiers_relay *tiers, st
     if (answer->conn == NULL) {
         return;
     }
-    if (tiers != NULL && tiers->frames > 0 && bytes.data[0] == REPLY_ARRAY) {
+    if (tiers != NULL && tiers->frames > 0 && is_array(bytes)) {
         int64_t count = 0;
         const struct slice elements = relay_elements(tiers, bytes, &count);
         reply_array(&answer->reply, (size_t)count);
@@ -192,7 +198,7 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
     if (relay->blocking != NULL) {
         blocking_end(relay->blocking, bytes);
     }
-    if (relay->splice != NULL && status == OK && bytes.data[0] == REPLY_ARRAY) {
+    if (relay->splice != NULL && status == OK && is_array(bytes)) {
         int64_t count = 0;
         relay->splice->on_array(relay->splice, relay_elements(tiers, bytes, &count));
     } else if (!relay->kept) {
@@ -297,7 +303,8 @@ static bool relay_writes(const struct command *command)
     if ((command->flags & COMMAND_PUBSUB) != 0) {
         return command->run == cmd_publish || command->run == cmd_spublish;
     }
-    return (command->flags & COMMAND_READONLY) == 0 && !blocking_is_wait(command);
+    return (command->flags & COMMAND_READONLY) == 0 && !blocking_is_wait(command) &&
+           command->run != cmd_watch && command->run != cmd_select;
 }
 
 /* EVAL script n key ... and its kin, which L2's table says have movable keys. */
@@ -465,9 +472,10 @@ static void relay_take_key(struct relay_keys *keys, const struct call *call, str
     }
 }
 
-static void relay_take_keys(struct relay_keys *keys, const struct call *calls, size_t count)
+static void relay_take_keys(struct relay_keys *keys, const struct call *calls, size_t count,
+                            uint8_t db)
 {
-    uint16_t dbs = db_bit(calls[0].db);
+    uint16_t dbs = db_bit(db);
     for (size_t i = 0; i < count; i++) {
         const struct call *call = &calls[i];
         const struct key_range range = relay_key_range(call);
@@ -484,8 +492,7 @@ static void relay_note(struct relay *relay, const struct call *call, uint16_t db
 {
     struct tiers_relay *tiers = &relay->tiers;
     tiers->ends_dbs |= relay_ends(call, dbs);
-    tiers->writes =
-        tiers->writes || (relay_writes(call->command) && call->command->run != cmd_select);
+    tiers->writes = tiers->writes || relay_writes(call->command);
     relay->owes = relay->owes || relay_owes(call);
     tiers->runs_code = tiers->runs_code || relay_is_script(call->command) ||
                        (call->command->flags & COMMAND_MODULE) != 0;
@@ -499,7 +506,7 @@ static void relay_note(struct relay *relay, const struct call *call, uint16_t db
 static struct relay *relay_new(const struct call *carrier, const struct call *calls, size_t count)
 {
     struct relay_keys keys = {0};
-    relay_take_keys(&keys, calls, count);
+    relay_take_keys(&keys, calls, count, carrier->db);
     struct relay *relay = malloc(sizeof(*relay) + keys.count * sizeof(relay->keys[0]) + keys.size);
     if (relay == NULL) {
         return NULL;
@@ -512,17 +519,17 @@ static struct relay *relay_new(const struct call *carrier, const struct call *ca
                                       .blocks = carrier->blocking != NULL,
                                       .of_hash = (carrier->command->flags & COMMAND_OF_HASH) != 0,
                                       .patient = keys.count > 1,
-                                      .db = calls[0].db},
+                                      .db = carrier->db},
                             .blocking = carrier->blocking,
                             .place = {.on_passed = relay_on_passed}};
-    uint16_t dbs = db_bit(calls[0].db);
+    uint16_t dbs = db_bit(carrier->db);
     for (size_t i = 0; i < count; i++) {
         relay_note(relay, &calls[i], dbs);
         dbs = relay_dbs_after(&calls[i], dbs);
     }
     relay->tiers.keys_unknown = relay->owes || keys.left_out;
     keys = (struct relay_keys){.into = relay, .bytes = (char *)&relay->keys[keys.count]};
-    relay_take_keys(&keys, calls, count);
+    relay_take_keys(&keys, calls, count, carrier->db);
     return relay;
 }
 
@@ -564,7 +571,7 @@ static struct answer *relay_send(struct call *call, struct relay *relay, struct 
         return NULL;
     }
     /* Behind a read that owes, too, no read may hit L1; nor behind several calls, whose keys nobody notes (asked.h). */
-    const bool holds_back = relay->tiers.writes || relay->owes || relay->tiers.block > 0;
+    const bool holds_back = relay->tiers.writes || relay->owes || relay->tiers.is_block;
     relay->answer = call_defer(call, holds_back ? WAIT_WRITE : WAIT_READ);
     return relay->answer;
 }
@@ -591,10 +598,10 @@ void relay_call(struct call *call)
     buf_done(&made);
 }
 
-static enum status relay_append_all(const struct call *calls, size_t count, struct buf *out,
-                                    bool *ret_selects)
+static enum status relay_append_all(const struct call *calls, size_t count, uint8_t db,
+                                    struct buf *out, bool *ret_selects)
 {
-    uint16_t dbs = db_bit(calls[0].db);
+    uint16_t dbs = db_bit(db);
     enum status status = OK;
     *ret_selects = false;
     for (size_t i = 0; i < count && status == OK; i++) {
@@ -608,8 +615,7 @@ static enum status relay_append_all(const struct call *calls, size_t count, stru
     }
     if (status == OK && *ret_selects) {
         char number[I64_DIGITS_MAX];
-        const struct slice words[] = {SLICE_LITERAL("SELECT"),
-                                      {number, i64_format(number, calls[0].db)}};
+        const struct slice words[] = {SLICE_LITERAL("SELECT"), {number, i64_format(number, db)}};
         status = resp_append_request(out, 2, words);
     }
     return status;
@@ -621,14 +627,15 @@ struct answer *relay_calls(struct call *exec, const struct call *calls, size_t c
     struct buf bytes = {0};
     bool selects = false;
     struct answer *answer = NULL;
-    const enum status status = relay_append_all(calls, count, &bytes, &selects);
+    const enum status status = relay_append_all(calls, count, exec->db, &bytes, &selects);
     struct relay *relay = status == OK ? relay_new(exec, calls, count) : NULL;
     if (relay == NULL) {
         reply_out_of_memory(exec->reply);
     } else {
         CHECK(!selects || splice != NULL);
         relay->splice = splice;
-        relay->tiers.block = (unsigned)count + (selects ? 1 : 0);
+        relay->tiers.is_block = true;
+        relay->tiers.commands = (unsigned)count + (selects ? 1 : 0);
         relay->tiers.on_kept = splice != NULL ? NULL : relay_on_kept;
         answer = relay_send(exec, relay, buf_slice(&bytes));
     }

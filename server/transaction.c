@@ -7,6 +7,8 @@
 #include "server/conn.h"
 #include "server/execution.h"
 #include "server/node.h"
+#include "server/relay.h"
+#include "server/watch_line.h"
 #include "server/worker.h"
 #include "tiers/l1.h"
 
@@ -29,6 +31,58 @@ static struct transaction *transaction_of(struct conn *conn)
     return conn->transaction;
 }
 
+struct line *transaction_line(const struct transaction *transaction)
+{
+    return transaction == NULL || transaction->line == NULL ? NULL
+                                                            : watch_line_of(transaction->line);
+}
+
+bool transaction_is_broken(const struct transaction *transaction)
+{
+    return transaction != NULL && transaction->line != NULL &&
+           transaction_line(transaction) == NULL;
+}
+
+bool transaction_changes_links(const struct transaction *transaction)
+{
+    return transaction_is_broken(transaction) || (transaction != NULL && transaction->apart);
+}
+
+void transaction_change_protocol(struct conn *conn)
+{
+    if (conn->transaction != NULL && conn->transaction->line != NULL) {
+        watch_line_lose(conn->transaction->line);
+    }
+}
+
+/* Between the shared link and a line: when all calls are answered. */
+static bool must_settle(struct call *call)
+{
+    call->held = call->conn->answer_count > 0;
+    if (call->held) {
+        conn_hold(call->conn, HOLD_ORDER);
+    }
+    return call->held;
+}
+
+bool transaction_directs(struct call *call)
+{
+    struct transaction *transaction = call->conn->transaction;
+    const struct command *command = call->command;
+    call->line = transaction_line(transaction);
+    if (call->line == NULL) {
+        return true;
+    }
+    const bool writes = command->road == ROAD_L2 && (command->flags & COMMAND_READONLY) == 0;
+    const bool apart = writes && namespaces_any_told(call->node->namespaces);
+    if (apart != transaction->apart && must_settle(call)) {
+        return false;
+    }
+    transaction->apart = apart;
+    call->line = apart ? NULL : call->line;
+    return true;
+}
+
 /* --- the queue ----------------------------------------------------------------------------------------------------- */
 
 void transaction_hand_over(struct transaction *transaction)
@@ -49,8 +103,18 @@ static void drop_queue(struct transaction *transaction)
     transaction_hand_over(transaction);
 }
 
+static void line_let_go(struct transaction *transaction, bool clean)
+{
+    struct watch_line *line = transaction->line;
+    transaction->line = NULL;
+    if (line != NULL) {
+        watch_line_let_go(line, clean);
+    }
+}
+
 void transaction_unwatch(struct transaction *transaction)
 {
+    line_let_go(transaction, false);
     while (transaction->watched != NULL) {
         struct watched *watched = transaction->watched;
         transaction->watched = watched->next;
@@ -64,10 +128,16 @@ static void transaction_settle(struct conn *conn)
 {
     struct transaction *transaction = conn->transaction;
     if (transaction != NULL && !transaction->open && transaction->watched == NULL &&
-        transaction->execution == NULL) {
+        transaction->line == NULL && transaction->execution == NULL) {
         free(transaction);
         conn->transaction = NULL;
     }
+}
+
+void transaction_end_clean(struct conn *conn)
+{
+    line_let_go(conn->transaction, true);
+    transaction_end(conn);
 }
 
 void transaction_end(struct conn *conn)
@@ -95,7 +165,12 @@ void transaction_orphan(struct conn *conn)
             execution_orphan(transaction->execution);
             transaction->execution = NULL;
         }
+        struct watch_line *line = transaction->line;
+        transaction->line = NULL;
         transaction_end(conn);
+        if (line != NULL) {
+            watch_line_cut(line);
+        }
     }
 }
 
@@ -236,8 +311,12 @@ void cmd_multi(struct call *call)
 
 void cmd_discard(struct call *call)
 {
-    if (!transaction_is_open(call->conn->transaction)) {
+    const struct transaction *transaction = call->conn->transaction;
+    if (!transaction_is_open(transaction)) {
         reply_error(call->reply, "ERR DISCARD without MULTI");
+        return;
+    }
+    if (transaction->line != NULL && must_settle(call)) {
         return;
     }
     transaction_end(call->conn);
@@ -257,7 +336,7 @@ void cmd_exec(struct call *call)
     }
 }
 
-/* --- watching, alone ------------------------------------------------------------------------------------------------ */
+/* --- watching ------------------------------------------------------------------------------------------------ */
 
 bool transaction_has_changed(const struct transaction *transaction, int64_t now_ms)
 {
@@ -311,19 +390,9 @@ static enum status watch_key(struct call *call, struct transaction *transaction,
     return OK;
 }
 
-void cmd_watch(struct call *call)
+static void watch_here(struct call *call, struct transaction *transaction)
 {
-    struct transaction *transaction = transaction_of(call->conn);
-    enum status status = transaction == NULL ? NO_MEMORY : OK;
-    if (transaction_is_open(transaction)) {
-        reply_error(call->reply, "ERR WATCH inside MULTI is not allowed");
-        return;
-    }
-    if (call->node->tiers != NULL) {
-        transaction_settle(call->conn);
-        cmd_later(call);
-        return;
-    }
+    enum status status = OK;
     for (uint32_t i = 1; i < call->argc && status == OK; i++) {
         status = watch_key(call, transaction, i);
     }
@@ -335,13 +404,51 @@ void cmd_watch(struct call *call)
     } else {
         reply_ok(call->reply);
     }
+}
+
+static void watch_at_l2(struct call *call, struct transaction *transaction)
+{
+    if (transaction->line == NULL) {
+        if (must_settle(call)) {
+            return;
+        }
+        transaction->line = watch_line_new(call);
+        if (transaction->line == NULL) {
+            return;
+        }
+    }
+    call->line = transaction_line(transaction);
+    if (call->line != NULL) {
+        relay_call(call);
+    } else {
+        reply_ok(call->reply); /* EXEC will fail whatever becomes of these */
+    }
+}
+
+void cmd_watch(struct call *call)
+{
+    struct transaction *transaction = transaction_of(call->conn);
+    if (transaction == NULL) {
+        reply_out_of_memory(call->reply);
+    } else if (transaction->open) {
+        reply_error(call->reply, "ERR WATCH inside MULTI is not allowed");
+    } else if (call->node->tiers == NULL) {
+        watch_here(call, transaction);
+    } else {
+        watch_at_l2(call, transaction);
+    }
     transaction_settle(call->conn);
 }
 
 void cmd_unwatch(struct call *call)
 {
     struct transaction *transaction = call->conn->transaction;
-    if (transaction != NULL) {
+    /* As a part of EXEC it is itself among what is not answered, and nothing is watched then. */
+    const bool is_alone = call->execution == NULL;
+    if (is_alone && transaction != NULL && transaction->line != NULL && must_settle(call)) {
+        return;
+    }
+    if (is_alone && transaction != NULL) {
         transaction_unwatch(transaction);
         transaction->bytes = 0; /* nothing is queued: else it were, too */
         transaction_settle(call->conn);

@@ -8,7 +8,7 @@
  * The node queues by itself, also with an L2: so a refusal comes at once, and nobody else's requests, which use the same
  * link, come between MULTI and EXEC.
  *
- * WATCH without an L2 is L1's own (l1_watch).
+ * WATCH without an L2 is L1's own (l1_watch), with one Redis' (watch_line.h).
  *
  * Owns:    the queue, copies of the requests; the watches. Made by MULTI or WATCH, gone when neither is in force.
  * Threads: the worker's.
@@ -28,6 +28,7 @@ struct queued {
     struct slice argv[];
 };
 
+struct watch_line;
 struct watched;
 
 struct transaction {
@@ -35,8 +36,10 @@ struct transaction {
     size_t count;
     size_t capacity;
     size_t bytes;                /* of queue and watches */
-    struct watched *watched;     /* NULL: nothing */
+    struct watched *watched;     /* alone; NULL: nothing */
+    struct watch_line *line;     /* with an L2; NULL: nothing is watched */
     struct execution *execution; /* under way; or NULL */
+    bool apart;                  /* the last call under WATCH went over the shared link */
     bool open;                   /* MULTI came */
     bool refused;                /* and then a command that could not be queued */
     bool writes;                 /* some queued command may */
@@ -49,6 +52,23 @@ static inline bool transaction_is_open(const struct transaction *transaction)
     return transaction != NULL && transaction->open;
 }
 
+/* Over what L2 is asked while it watches; NULL: the shared link. */
+struct line *transaction_line(const struct transaction *transaction);
+/* EXEC of it must know all answers before it. */
+static inline bool transaction_comes_last(const struct transaction *transaction)
+{
+    return transaction->joins || transaction->line != NULL;
+}
+/* Its line is lost: what was watched is forgotten. */
+bool transaction_is_broken(const struct transaction *transaction);
+/* The call before may have gone another way than the next will, so that this must be answered first. */
+bool transaction_changes_links(const struct transaction *transaction);
+/* For the call that is next: its way while the connection watches, which is its line; but a write that announces itself would
+ * say MULTI and EXEC there, and EXEC ends what is watched. False: the call is held. */
+bool transaction_directs(struct call *call);
+/* The connection speaks another protocol from now on. */
+void transaction_change_protocol(struct conn *conn);
+
 /* Queues the call if the connection is in MULTI and this is no command that runs there at once; answers then. All checks
  * but COMMAND_NO_MULTI are made. */
 bool transaction_takes(struct call *call);
@@ -56,9 +76,11 @@ bool transaction_takes(struct call *call);
 void transaction_refuse(struct conn *conn);
 /* EXEC itself was refused: the words of that error, and the end of the transaction. */
 void transaction_abort(struct call *exec, const char *why);
-/* RESET, and the end of the connection: forgets all. */
+/* RESET: forgets all. */
 void transaction_end(struct conn *conn);
-/* A closed connection's; what is under way goes on without it. */
+/* The same after EXEC over its line, which was answered. */
+void transaction_end_clean(struct conn *conn);
+/* The end of the connection; what is under way goes on without it. */
 void transaction_orphan(struct conn *conn);
 
 /* For execution.c: */

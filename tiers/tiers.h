@@ -246,10 +246,11 @@ struct tiers_relay {
         strays; /* a write may change keys that the table does not name: all nodes are told to suspect */
     uint8_t db;
     uint64_t run; /* when on_reply is called: the process that answered; 0: none did */
+    bool
+        is_block; /* it is `commands` requests, to run in one step: MULTI and EXEC are put around them */
+    unsigned commands;
     unsigned
-        block; /* it is so many requests, to run in one step: MULTI and EXEC are put around them; 0: it is one */
-    unsigned
-        frames; /* of a block, when its array is handed over: that many elements in front are not its own */
+        frames; /* of a block, when its array is handed over: so many elements in front are not its own */
     size_t dropped;              /* values of L1 that its keys ended, when on_reply is called */
     struct tiers_window *window; /* private from here */
     const struct link *link;

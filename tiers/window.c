@@ -479,7 +479,7 @@ static enum status relay_wrap(struct tiers_relay *relay, bool announces, size_t 
                                       .key_count = count,
                                       .silent = !announces,
                                       .commands = *bytes,
-                                      .command_count = relay->block > 0 ? relay->block : 1};
+                                      .command_count = relay->is_block ? relay->commands : 1};
     relay->wrapped = true;
     relay->refusal.size = 0;
     relay->request.on_part = relay_on_part;
@@ -493,8 +493,8 @@ static enum status relay_wrap(struct tiers_relay *relay, bool announces, size_t 
 /* What is the asker's of the reply to a request that was wrapped. */
 static enum status relay_unwrap(struct tiers_relay *relay, struct slice *reply)
 {
-    return relay->block > 0
-               ? announce_replies(&relay->refusal, relay->block, *reply, reply, &relay->frames)
+    return relay->is_block
+               ? announce_replies(&relay->refusal, relay->commands, *reply, reply, &relay->frames)
                : announce_reply(&relay->refusal, *reply, reply);
 }
 
@@ -573,7 +573,7 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
     relay->wrapped = false;
     relay->frames = 0;
     const bool announces = relay_announces(relay, &announced);
-    if (announces || relay->block > 0) {
+    if (announces || relay->is_block) {
         status = relay_wrap(relay, announces, announced, &bytes);
     }
     relay_end_keys(relay);

@@ -98,7 +98,7 @@ def make_step(rng, generator, flush):
 
 def make_block(rng, generator, flush):
     """MULTI to EXEC or DISCARD, sometimes under WATCH."""
-    block = [[b"WATCH", generator.draw_key()]] if rng.random() < 0.3 and not generator.with_others else []
+    block = [[b"WATCH", generator.draw_key()]] if rng.random() < 0.3 else []
     inside = [generator.command() for _ in range(rng.randint(0, 6))]
     inside = [words for words in inside if words[0].upper() not in UNQUEUED]
     block += [[b"MULTI"], *inside, [b"DISCARD"] if rng.random() < 0.1 else [b"EXEC"]]

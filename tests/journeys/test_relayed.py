@@ -104,7 +104,7 @@ def test_the_nodes_own_keys_are_hidden(conn):
 
 
 @pytest.mark.own
-@pytest.mark.parametrize("words", ["SUBSCRIBE ch", "PSUBSCRIBE p*", "WATCH k"])
+@pytest.mark.parametrize("words", ["SUBSCRIBE ch", "PSUBSCRIBE p*"])
 def test_what_comes_later_says_so(conn, words):
     reply = conn.ask(*words.split())
     assert isinstance(reply, wire.Error) and b"unknown command" not in reply, reply

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """MULTI, EXEC, DISCARD, WATCH, UNWATCH: as redis-server does, on a node alone and on one with an L2, byte for byte."""
 
+import os
 import threading
 
 import pytest
@@ -171,7 +172,7 @@ def test_blocks_of_any_command_are_answered_as_by_redis(with_l2, oracle, proto):
 
 
 @pytest.mark.parametrize("proto", [2, 3])
-@pytest.mark.parametrize("place", ["alone"])
+@pytest.mark.parametrize("place", ["alone", "with_l2"])
 def test_watches_see_what_they_see_in_redis(request, oracle, place, proto):
     compare(request.getfixturevalue(place), oracle, WATCHES, proto)
 
@@ -256,6 +257,14 @@ def test_counting_with_watch_loses_nothing_alone(alone):
     assert count_up([alone], 8, 40) > 0, "nobody met anybody: this proves nothing"
 
 
+@pytest.mark.own
+def test_counting_with_watch_loses_nothing_on_two_nodes(module_stage):
+    """Each read of the counter under WATCH is Redis' own, however hot it is in both L1."""
+    redis_server = module_stage.redis()
+    nodes = [module_stage.node("--threads", "2", l2=redis_server) for _ in range(2)]
+    assert count_up(nodes, 8, 25) > 0, "nobody met anybody: this proves nothing"
+
+
 @pytest.mark.parametrize("place", ["alone", "with_l2"])
 def test_pipelines_of_redis_py_are_transactions(request, place):
     client = request.getfixturevalue(place).client(decode_responses=True)
@@ -333,6 +342,7 @@ def test_a_pause_of_writes_holds_the_block_that_writes(request, place):
 
 
 @pytest.mark.own
+@pytest.mark.skipif("JOURNEY_SANITIZED" in os.environ, reason="a quarter of a gigabyte takes a sanitizer seven seconds")
 def test_a_queue_has_a_limit(alone):
     """256 MiB (protocol/limits.h)."""
     with alone.wire(timeout_s=60) as conn:
@@ -453,6 +463,119 @@ def test_blocks_in_other_kinds_of_namespaces(stage, flags):
                                   ["MULTI"], ["CLIENT", "SETNAME", name], ["SET", "k:3", value], ["SELECT", "0"], ["EXEC"]])
             assert replies[4] == [b"OK", b"OK", value] and replies[9] == [b"OK", b"OK", b"OK"]
             until(lambda value=value: b.ask("MGET", "k:1", "k:2", "k:3") == [value] * 3, 2)
+        for i in range(10):
+            replies = a.pipeline([["WATCH", "k:1"], ["SET", "k:2", "w"], ["INCR", "k:4"], ["GET", "k:2"], ["MULTI"],
+                                  ["SET", "k:1", "w%d" % i], ["EXEC"], ["GET", "k:1"]])
+            assert replies[1:4] == [b"OK", i + 1, b"w"] and replies[6:] == [[b"OK"], b"w%d" % i]
+            until(lambda i=i: b.ask("GET", "k:1") == b"w%d" % i, 2)
+            assert a.pipeline([["WATCH", "k:1"], ["SET", "k:2", "x"]]) == [b"OK", b"OK"]
+            assert b.ask("SET", "k:1", "20") == b"OK"
+            assert a.pipeline([["SET", "k:3", "x"], ["MULTI"], ["SET", "k:1", "y"], ["EXEC"]])[3] is wire.NULL_ARRAY
         a.pipeline([["RPUSH", "l", "1"], ["MULTI"], ["INCR", "k:1"], ["GET", "l"], ["DEL", "k:2"]])
         replies = a.ask("EXEC")
-        assert replies[0] == 20 and replies[1].startswith(b"WRONGTYPE") and replies[2] == 1
+        assert replies[0] == 21 and replies[1].startswith(b"WRONGTYPE") and replies[2] == 1
+
+
+# --- WATCH with an L2: a connection of its own -----------------------------------------------------------------------------
+
+def lines_in_use(node):
+    return int(node.info()["l2_lines_used"])
+
+
+@pytest.mark.own
+def test_under_watch_l2_is_read_and_l1_is_not(stage):
+    """What L1 holds is behind Redis, whose announcement is held up: WATCH, GET and EXEC must speak of the same value."""
+    redis_server = stage.redis()
+    with FaultProxy(("127.0.0.1", redis_server.port)) as proxy:
+        node = stage.node("--mode", "bounded 20s", "--l2-timeout", "10s", l2=proxy.url)
+        with node.wire() as conn, node.wire() as other:
+            conn.ask("SET", "k", "old")
+            until(lambda: serves_hits(node, other, "k"), 5)
+            proxy.hold("down", b"invalidate")
+            redis_server.client().set("k", "new")
+            until(lambda: proxy.holds("down"), 5, "announcements are held up")
+            assert other.ask("GET", "k") == b"old", "they are not: this proves nothing"
+            replies = conn.pipeline([["WATCH", "k"], ["GET", "k"], ["MGET", "k", "no"], ["STRLEN", "k"], ["MULTI"],
+                                     ["SET", "k", "newer"], ["EXEC"]])
+            assert replies[:4] == [b"OK", b"new", [b"new", wire.NULL_BULK], 3] and replies[6] == [b"OK"]
+            proxy.release("down")
+        stage.end()
+
+
+@pytest.mark.own
+def test_a_line_is_given_back_however_the_watch_ends(module_stage):
+    redis_server = module_stage.redis()
+    node = module_stage.node("--threads", "1", "--l2-pool-max", "2", "--l2-pool-min", "2", l2=redis_server)
+    ends = [["EXEC"], ["DISCARD"], ["UNWATCH"], ["RESET"], None]
+    with node.wire() as third:
+        for i in range(30):
+            words = ends[i % len(ends)]
+            with node.wire() as conn, node.wire() as other:
+                assert conn.ask("WATCH", "k") == other.ask("WATCH", "k", "l") == b"OK"
+                refusal = third.ask("WATCH", "k")
+                assert refusal == b"BUSY all 2 connections to L2 for blocking commands and WATCH are in use (l2-pool-max)"
+                third.ask("SET", "k", str(i))
+                if words == ["UNWATCH"]:
+                    assert conn.ask(*words) == b"OK"
+                elif words:
+                    conn.ask("MULTI")
+                    assert conn.ask(*words) is wire.NULL_ARRAY or words != ["EXEC"]
+                else:
+                    conn.close()
+                until(lambda: third.ask("WATCH", "x") == b"OK", 5, "a line is free again")
+                assert third.pipeline([["MULTI"], ["GET", "k"], ["EXEC"]])[2] == [b"%d" % i], "and clean"
+        until(lambda: lines_in_use(node) == 0, 5, "those of clients who left are free, too")
+
+
+@pytest.mark.own
+def test_pipelines_change_links_in_order(with_l2):
+    with with_l2.wire() as conn:
+        for i in range(50):
+            value = b"%d" % i
+            replies = conn.pipeline([["SET", "o", value], ["GET", "o"], ["WATCH", "o"], ["GET", "o"], ["MULTI"],
+                                     ["APPEND", "o", "x"], ["GET", "o"], ["EXEC"], ["GET", "o"], ["WATCH", "o"],
+                                     ["GET", "o"], ["UNWATCH"], ["APPEND", "o", "y"], ["GET", "o"], ["WATCH", "o"],
+                                     ["SET", "o", "z"], ["MULTI"], ["EXEC"], ["GET", "o"]])
+            size = len(value)
+            assert replies == [b"OK", value, b"OK", value, b"OK", b"QUEUED", b"QUEUED", [size + 1, value + b"x"],
+                               value + b"x", b"OK", value + b"x", b"OK", size + 2, value + b"xy", b"OK", b"OK", b"OK",
+                               wire.NULL_ARRAY, b"z"]
+
+
+@pytest.mark.own
+def test_a_watch_that_redis_forgot_fails(stage):
+    """Its connection is lost, or the client speaks another protocol: a watched key may have changed."""
+    redis_server = stage.redis()
+    node = stage.node("--threads", "1", l2=redis_server)
+    with node.wire() as conn:
+        conn.pipeline([["SET", "k", "1"], ["WATCH", "k"], ["GET", "k"]])
+        assert redis_server.client().execute_command("CLIENT KILL TYPE normal SKIPME yes") >= 1
+        until(lambda: conn.ask("GET", "k") == b"1", 5, "the shared link is back")
+        assert conn.ask("WATCH", "other") == b"OK"
+        assert conn.pipeline([["MULTI"], ["SET", "k", "2"], ["EXEC"]])[2] is wire.NULL_ARRAY
+        assert conn.pipeline([["MULTI"], ["SET", "k", "3"], ["EXEC"]])[2] == [b"OK"]
+        conn.pipeline([["WATCH", "k"], ["HELLO", "3"], ["GET", "k"]])
+        assert conn.pipeline([["MULTI"], ["SET", "k", "4"], ["EXEC"], ["GET", "none"]])[2:] == [None, None]
+        assert conn.pipeline([["WATCH", "k"], ["GET", "none"], ["MULTI"], ["GET", "none"], ["EXEC"]])[4] == [None]
+        assert conn.ask("GET", "k") == b"3"
+    until(lambda: lines_in_use(node) == 0, 5)
+
+
+@pytest.mark.own
+def test_who_leaves_while_his_block_is_under_way(stage):
+    redis_server = stage.redis()
+    with FaultProxy(("127.0.0.1", redis_server.port)) as proxy:
+        node = stage.node("--l2-timeout", "10s", l2=proxy.url)
+        with node.wire() as other:
+            for i, watch in enumerate((["WATCH", "k"], ["PING"])):
+                with node.wire() as conn:
+                    conn.pipeline([watch, ["MULTI"], ["SET", "left:%d" % i, "1"], ["CLIENT", "SETNAME", "x"],
+                                   ["INFO", "keyspace"]])
+                    proxy.hold("up", b"left:%d" % i)
+                    conn.send(wire.encode(["EXEC"]))
+                    until(lambda: proxy.holds("up"), 5, "it is on its way")
+                proxy.release("up")
+                until(lambda: lines_in_use(node) == 0, 5)
+                assert other.ask("SET", "next", "1") == b"OK"
+        node.end()
+        assert node.process.wait() == 0
