@@ -70,7 +70,7 @@ struct session {
     struct buf name;                  /* CLIENT SETNAME */
     struct buf lib_name;
     struct buf lib_ver;
-    const struct command *last_command;
+    const char *last_command; /* its full name, for good (l2_commands.h, too); NULL: none yet */
     int64_t created_at_ms;
     int64_t active_at_ms;
     uint64_t calls;

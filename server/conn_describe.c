@@ -69,6 +69,6 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         pubsub_count(conn, CHANNEL_SHARD), queue, conn->in.size + conn->body.got, queued,
         queue_bytes, conn->answer_count, waiting,
         sizeof(*conn) + conn->in.capacity + conn->body.size + queue_bytes + waiting, events,
-        session->last_command == NULL ? "NULL" : session->last_command->full_name,
+        session->last_command == NULL ? "NULL" : session->last_command,
         session->tracking == NULL ? -1 : (long long)session->tracking->redirect, session->proto);
 }

@@ -373,8 +373,8 @@ static void dispatch_call(struct call *call)
     const bool ours = call->command != &room;
     const bool admitted = dispatch_admits(call);
     bool queued = false;
-    if (admitted && ours) {
-        call->conn->session.last_command = call->command;
+    if (admitted) {
+        call->conn->session.last_command = call->command->full_name;
     }
     if (!admitted) {
         transaction_refuse(call->conn);
