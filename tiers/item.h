@@ -106,10 +106,13 @@ static inline bool item_is_claim(const struct item *item)
 {
     return item_look(item) == ITEM_LOOK_CLAIM;
 }
+/* Of one that is no claim. */
 static inline bool item_is_hash(const struct item *item)
 {
-    return item_look(item) == ITEM_LOOK_PACKED || item_look(item) == ITEM_LOOK_TABLE;
+    return (item->flags >> ITEM_LOOK_SHIFT & ITEM_LOOK_PACKED) != 0;
 }
+_Static_assert((ITEM_LOOK_TABLE & ITEM_LOOK_PACKED) != 0 && ITEM_LOOK_PACKED > ITEM_LOOK_RAW,
+               "one bit says that a value is a hash");
 /* Whether its expiry is its namespace's limit, not what L2 said. */
 static inline bool item_is_capped(const struct item *item)
 {

@@ -223,27 +223,36 @@ static int64_t window_join_ms(const struct tiers_window *window, int64_t join_ms
     return since_floor_ms < join_ms ? since_floor_ms : join_ms;
 }
 
+static struct l1_ask window_ask(const struct tiers_window *window, const struct contract *contract)
+{
+    return (struct l1_ask){
+        .now_ms = window->now_ms,
+        .floor_ms = contract->serve_from_ms,
+        .worker = window->options.worker,
+        .generation = window->generation,
+        .join_ms = window->tracks ? window_join_ms(window, contract->join_ms) : contract->join_ms,
+    };
+}
+
+static enum status window_ask_for_hash(struct tiers_window *window, const struct ns_key *key,
+                                       struct l1_ask *ask, struct l1_value *value,
+                                       struct l1_claim *ret_claim)
+{
+    struct promotion_key *known = window_promotion(window, &key->at);
+    ask->claims_known_only = !window_wants(window, known);
+    const enum status status = l1_ask(key->ns->l1, &key->at, ask, value, ret_claim);
+    window_note_hash(window, known, status);
+    return status;
+}
+
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
                       struct l1_value *value, struct tiers_reader *reader, bool *ret_foreign)
 {
     struct l1_claim claim = {0};
-    struct promotion_key *known = NULL;
     const struct contract contract = window_contract(window, key->ns, reader->wish);
-    struct l1_ask ask = {
-        .now_ms = window->now_ms,
-        .floor_ms = contract.serve_from_ms,
-        .worker = window->options.worker,
-        .generation = window->generation,
-        .join_ms = window->tracks ? window_join_ms(window, contract.join_ms) : contract.join_ms,
-    };
-    if (reader->of_hash) {
-        known = window_promotion(window, &key->at);
-        ask.claims_known_only = !window_wants(window, known);
-    }
-    enum status status = l1_ask(key->ns->l1, &key->at, &ask, value, &claim);
-    if (reader->of_hash) {
-        window_note_hash(window, known, status);
-    }
+    struct l1_ask ask = window_ask(window, &contract);
+    enum status status = reader->of_hash ? window_ask_for_hash(window, key, &ask, value, &claim)
+                                         : l1_ask(key->ns->l1, &key->at, &ask, value, &claim);
     if (status == OK) {
         metrics_count(window->options.metrics, M_L1_HITS);
         window_count_stale(window, key->ns, reader->wish, value->stamped_at_ms);
