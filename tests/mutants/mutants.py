@@ -53,6 +53,14 @@ MUTANTS = [
         ("server/dispatch.c", "return conn->writes_waiting > 0 ||", "return conn->writes_waiting > 1000000 ||")],
            ["journey sessions slow_write"]),
 
+    # --- hashes
+    Mutant("a reader of a hash joins the read of a string", "T3", [
+        (FLIGHT, " && flight->of_hash == reader->of_hash) {", ") {")],
+           ["unit window_hash"]),
+    Mutant("a write may come before a read of its connection that is passed on late", "I3", [
+        ("server/cmd_hash_read.c", "call_defer(call, WAIT_FOREIGN);", "call_defer(call, WAIT_READ);")],
+           ["journey hashes stays_behind"]),
+
     # --- reads and tokens
     Mutant("a landing without a token keeps the entry", "T3", [
         (CLAIM, "    if (found) {\n        l1_bury(shard, l1_remove", 
