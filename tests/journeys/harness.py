@@ -11,7 +11,9 @@ the kernel ends them (PR_SET_PDEATHSIG). Nothing here sleeps for luck: `until` p
 
 Ports are found by binding port 0; a port that somebody takes in between is tried again with another.
 Environment: JOURNEY_L2_USER=1 lets nodes come to Redis as a user with the documented rights (docs/operations.md) and what
-the journeys themselves run. TERRACED, path of the node (default build/release/terraced). TERRACED=redis-server puts Redis in the place
+the journeys themselves run. JOURNEY_TLS=1 lets clients come to nodes by TLS (test_differential,
+test_strings, test_held_answers; not where sockets are made by hand, or one connection is used by two threads, which
+Python's ssl cannot). TERRACED, path of the node (default build/release/terraced). TERRACED=redis-server puts Redis in the place
 of the node: the tests then test themselves against the oracle ("rehearsal"); tests of our own things are skipped.
 """
 
@@ -23,6 +25,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -41,6 +44,7 @@ BOUND_S = 1.0  # T, the default bound on staleness
 SLACK_S = float(os.environ.get("JOURNEY_SLACK_S", "1.0"))
 
 L2_USER = os.environ.get("JOURNEY_L2_USER")
+TLS = os.environ.get("JOURNEY_TLS")
 RUN_BY_JOURNEYS = ["+flushall", "+flushdb", "+keys", "+swapdb", "+sort", "+sort_ro", "+restore"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -189,17 +193,21 @@ class Server:
 
     port = 0
     process = None
+    tls = None  # an ssl.SSLContext, if `port` is reached so
 
     def client(self, **options):
         options.setdefault("socket_timeout", 20)
+        if self.tls:
+            options.update(ssl=True, ssl_cert_reqs=None)
         return redis.Redis(host="127.0.0.1", port=self.port, **options)
 
     def wire(self, proto=2, timeout_s=20.0):
         """A raw connection (wire.Wire) that already said HELLO 3 if proto is 3."""
-        return wire.Wire(("127.0.0.1", self.port), proto=proto, timeout_s=timeout_s)
+        return wire.Wire(("127.0.0.1", self.port), proto=proto, timeout_s=timeout_s, tls=self.tls)
 
     def socket(self, timeout_s=20.0):
-        return socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
+        sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
+        return self.tls.wrap_socket(sock) if self.tls else sock
 
     @property
     def pid(self):
@@ -216,7 +224,7 @@ class Server:
     def cli(self, *args, stdin=None, deadline_s=20):
         """redis-cli (which is hiredis) with these arguments: its standard output, without the last newline."""
         done = subprocess.run(
-            ["redis-cli", "-h", "127.0.0.1", "-p", str(self.port), *map(str, args)],
+            ["redis-cli", "-h", "127.0.0.1", "-p", str(self.port), *(["--tls", "--insecure"] if self.tls else []), *map(str, args)],
             input=stdin, capture_output=True, text=True, timeout=deadline_s, check=False,
         )
         return (done.stdout + done.stderr).rstrip("\n")
@@ -264,10 +272,13 @@ class Node(Server):
         self.admin_port = free_port()
         self.unixsocket = str(stage.folder / f"{name}.sock")
         self.env = env
+        self.tls = stage.tls() if TLS else None
 
     def argv(self):
-        argv = [TERRACED, "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
+        argv = [TERRACED, "--listen", f"{'tls://' if self.tls else ''}127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin_port}",
                 "--unixsocket", self.unixsocket]
+        if self.tls:
+            argv += ["--tls-cert-file", self.stage.folder / "tls.crt", "--tls-key-file", self.stage.folder / "tls.key", "--tls-auth-clients", "no"]
         if self.l2_url:
             argv += ["--l2", self.l2_url]
         defaults = {"--threads": "2", "--memory": "64mb", "--policy": "lru", "--enable-debug-command": "yes"}
@@ -349,6 +360,15 @@ class Stage:
 
     def __exit__(self, *exc_info):
         self.end()
+
+    def tls(self):
+        """What a client needs to come to a node of this stage by TLS; the node's certificate is made with the first."""
+        if not (self.folder / "tls.crt").exists():
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3",
+                            "-subj", "/CN=node", "-keyout", "tls.key", "-out", "tls.crt"], cwd=self.folder, check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
 
     def name(self, kind):
         self.count += 1

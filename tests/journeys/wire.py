@@ -70,13 +70,16 @@ def encode(args):
 class Wire:
     """A connection."""
 
-    def __init__(self, address, proto=2, timeout_s=20.0):
+    def __init__(self, address, proto=2, timeout_s=20.0, tls=None):
+        """`tls`: an ssl.SSLContext; None: plain."""
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         self.sock.settimeout(timeout_s)
         self.sock.connect(address)
         if family == socket.AF_INET:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.sock = tls.wrap_socket(self.sock)
         self.buffer = bytearray()
         self.at = 0
         if proto == 3:
