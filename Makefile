@@ -49,7 +49,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-coherence bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist
+.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-coherence bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -81,6 +81,12 @@ check: # the same, on a machine that has the packages
 	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
 	@tests/run.py build
 
+compat: deps ## flows with clients from npm (ioredis, node-redis, bullmq, connect-redis, keyv, cache-manager), in build/compat
+	@command -v npm >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+	    --no-install-recommends nodejs npm; }
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 tests/compat/run.py build $(FILES)
+
 soak: deps ## R1 to R12 of the reliability goals, for about two hours; SOAK_SCALE=0.1: a tenth of it
 	@$(MAKE) --no-print-directory -j2 build unit
 	@SOAK_SCALE=$${SOAK_SCALE:-1} SOAK_REPORT=$${SOAK_REPORT:-bench/results/reliability.md} \
@@ -91,7 +97,7 @@ mutants: deps ## the rules of coherence, each broken once in the code: the suite
 	@tests/mutants/run.py $${MUTANTS:-} --report $${MUTANTS_REPORT:-build/mutants.md}
 
 # cmocka programs, what journeys need (one measures in process), the simulator
-unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
+unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
 
 sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 	@$(OUT)/tests/sim/sim --seeds $${SEEDS:-1..10000}
@@ -210,6 +216,9 @@ $(OUT)/tests/sim/sim: $(call obj,$(SIM)) $(OUT)/libnode.a
 
 $(OUT)/tests/journeys/hiredis_client: $(OUT)/tests/journeys/hiredis_client.o
 	@$(CC) $(BASE) $^ -o $@ $(shell pkg-config --libs hiredis)
+
+$(OUT)/tests/clients/hiredis_flows: $(OUT)/tests/clients/hiredis_flows.o
+	@$(CC) $(BASE) $^ -o $@ $(shell pkg-config --libs hiredis libuv)
 
 $(OUT)/tests/journeys/slow_names.so: tests/journeys/slow_names.c
 	@mkdir -p $(@D)

@@ -36,11 +36,14 @@ class Target:
 
     def try_run(self, *argv, deadline_s=60):
         """A client program that is told by WRITE_PORT, READ_PORT and KIND what it runs against: (exit code, output)."""
-        done = subprocess.run([str(arg) for arg in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=deadline_s, check=False,
-                              env={**os.environ, "WRITE_PORT": str(self.write.port), "READ_PORT": str(self.read.port),
-                                   "KIND": self.kind})
-        return done.returncode, done.stdout
+        try:
+            done = subprocess.run([str(arg) for arg in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  timeout=deadline_s, check=False,
+                                  env={**os.environ, "WRITE_PORT": str(self.write.port), "READ_PORT": str(self.read.port),
+                                       "KIND": self.kind})
+            return done.returncode, done.stdout.decode(errors="replace")
+        except subprocess.TimeoutExpired as late:
+            return -1, (late.stdout or b"").decode(errors="replace") + f"\nended after {deadline_s} s"
 
     def run(self, *argv):
         """One that asserts by itself, prints `ok NAME` for each flow and ends with 0: its flows."""

@@ -121,6 +121,11 @@ def test_scripts_from_files(target, tmp_path):
     assert cli(target.write, "get", "key") == ("value\n", 0)
 
 
+def test_blocks_typed_by_hand(any_target):
+    printed, code = cli(any_target.write, stdin=b"multi\nset a 1\nincr a\nexec\nmulti\nnosuch\nexec\n")
+    assert code == 0 and printed.startswith("OK\nQUEUED\nQUEUED\nOK\n2\nOK\n") and "EXECABORT" in printed, printed
+
+
 BENCHED = ["PING_INLINE", "PING_MBULK", "SET", "GET", "INCR", "LPUSH", "RPUSH", "LPOP", "RPOP", "SADD", "HSET", "SPOP",
            "ZADD", "ZPOPMIN", "LRANGE_100 (first 100 elements)", "MSET (10 keys)"]
 
