@@ -493,6 +493,7 @@ static void relay_note(struct relay *relay, const struct call *call, uint16_t db
     struct tiers_relay *tiers = &relay->tiers;
     tiers->ends_dbs |= relay_ends(call, dbs);
     tiers->writes = tiers->writes || relay_writes(call->command);
+    tiers->keyless = tiers->keyless && (call->command->flags & COMMAND_PUBSUB) != 0;
     relay->owes = relay->owes || relay_owes(call);
     tiers->runs_code = tiers->runs_code || relay_is_script(call->command) ||
                        (call->command->flags & COMMAND_MODULE) != 0;
@@ -515,6 +516,7 @@ static struct relay *relay_new(const struct call *carrier, const struct call *ca
                                       .on_reply = relay_on_reply,
                                       .keys = relay->keys,
                                       .key_count = keys.count,
+                                      .keyless = true,
                                       .line = carrier->line,
                                       .blocks = carrier->blocking != NULL,
                                       .of_hash = (carrier->command->flags & COMMAND_OF_HASH) != 0,
@@ -571,7 +573,8 @@ static struct answer *relay_send(struct call *call, struct relay *relay, struct 
         return NULL;
     }
     /* Behind a read that owes, too, no read may hit L1; nor behind several calls, whose keys nobody notes (asked.h). */
-    const bool holds_back = relay->tiers.writes || relay->owes || relay->tiers.is_block;
+    const bool writes = relay->tiers.writes && !relay->tiers.keyless;
+    const bool holds_back = writes || relay->owes || relay->tiers.is_block;
     relay->answer = call_defer(call, holds_back ? WAIT_WRITE : WAIT_READ);
     return relay->answer;
 }

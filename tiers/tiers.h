@@ -233,6 +233,7 @@ struct tiers_relay {
     size_t key_count;
     uint16_t ends_dbs; /* bit n: everything in database n ends, too (FLUSHDB, FLUSHALL, SWAPDB) */
     bool writes;
+    bool keyless;      /* it changes and shows no key at all: a message */
     struct line *line; /* which carries it (line.h); NULL: the window's shared link */
     unsigned parts;    /* requests in front of it, whose replies nobody wants; only of a read */
     bool blocks;       /* it may take as long as it likes; only on a line */

@@ -370,8 +370,8 @@ static bool relay_is_strict(const struct tiers_relay *relay)
             return true;
         }
     }
-    const bool any =
-        relay->keys_unknown || (relay->writes && (relay->key_count == 0 || relay->ends_dbs != 0));
+    const bool any = relay->keys_unknown || (relay->writes && !relay->keyless &&
+                                             (relay->key_count == 0 || relay->ends_dbs != 0));
     return any && namespaces_any_strict(relay->window->namespaces);
 }
 

@@ -406,6 +406,26 @@ def test_the_nodes_own_channels_are_hidden(two_nodes, redis_server):
         assert ear.read() == [b"pmessage", b"*", b"the end", b"x"]
 
 
+def waits(node):
+    """How many calls have waited for other nodes, or for the bus."""
+    lines = node.admin("/metrics")[1].splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("terrace_bus_waits_total{") or line.startswith("terrace_barriers_total"))
+
+
+@pytest.mark.own
+def test_a_message_waits_for_no_other_node(stage, redis_server):
+    """It is of no key: neither `strict` nor the barrier of commands that name none concern it."""
+    node = stage.node("--mode", "strict 1s", l2=redis_server)
+    with node.wire(proto=3) as ear, node.wire() as conn:
+        conn.ask("SET", "k", "v")
+        before = waits(node)
+        assert before > 0
+        ear.ask("SUBSCRIBE", "a")
+        assert [conn.ask("PUBLISH", "a", "1"), conn.ask("SPUBLISH", "a", "1"), ear.ask("PUBLISH", "b", "2")[0]] == [1, 0, b"message"]
+        conn.ask("PUBSUB", "NUMSUB", "a")
+        assert waits(node) == before
+
+
 @pytest.mark.own
 def test_notifications_of_keys_are_ordinary_messages(node_with_l2, redis_server):
     redis_server.client().config_set("notify-keyspace-events", "KEA")
