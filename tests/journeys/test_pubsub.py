@@ -262,6 +262,20 @@ def test_large_and_binary_messages(node):
             assert ear.read() == [b"pmessage", b"lar*", b"large", payload + b"%d" % i]
 
 
+def test_messages_of_a_transaction_reach_all_workers(node):
+    ears = [node.wire(proto=2 + i % 2) for i in range(4)]
+    for ear in ears:
+        ear.ask("SUBSCRIBE", "both")
+    with node.wire() as conn:
+        for command in ["MULTI"], ["PUBLISH", "both", "1"], ["INCR", "published"], ["PUBLISH", "both", "x" * 100_000]:
+            conn.ask(*command)
+        told = conn.ask("EXEC")
+        assert [told[0], told[2]] == [4, 4] and conn.ask("PING") == b"PONG"
+    for ear in ears:
+        assert ear.read() == [b"message", b"both", b"1"] and ear.read()[2] == b"x" * 100_000
+        ear.close()
+
+
 def test_redis_py_subscribes_listens_and_unsubscribes(node):
     for proto in 2, 3:
         client = node.client(decode_responses=True, **({"protocol": 3} if proto == 3 and redis.VERSION >= (5,) else {}))
