@@ -55,10 +55,13 @@
 #define LIMIT_TRACKING_KEY      (64u << 10)   /* longer ones are not remembered, but told at once */
 #define LIMIT_FRAME             (64u << 10)   /* a frame on the bus; larger lists are split */
 #define LIMIT_PATTERN_STEPS \
-    (1u << 22)                      /* work of one glob match: a pattern bomb ends as "no match" */
-#define LIMIT_LINK_QUEUE (1u << 16) /* unanswered requests on one link to L2 */
-#define LIMIT_WAITERS    4096u      /* calls of one node that wait for the bus */
-#define LIMIT_DATABASES  16u        /* SELECT 0..15 */
-#define LIMIT_DRAIN_MS   5000       /* grace of SIGTERM */
+    (1u << 22) /* work of one glob match: a pattern bomb ends as "no match" */
+#define LIMIT_LINK_QUEUE    (1u << 16) /* unanswered requests on one link to L2 */
+#define LIMIT_WAITERS       4096u      /* calls of one node that wait for the bus */
+#define LIMIT_DATABASES     16u        /* SELECT 0..15 */
+#define LIMIT_ACL_USERS     10000u     /* users of a node: each change copies their table */
+#define LIMIT_ACL_SELECTORS 64u        /* of one user */
+#define LIMIT_ACL_TEXTS     4096u /* patterns, channels, passwords ... in one list of a selector */
+#define LIMIT_DRAIN_MS      5000  /* grace of SIGTERM */
 
 #endif

@@ -1,40 +1,327 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/auth.h"
 
+#include "server/acl.h"
+#include "server/acl_log.h"
+#include "server/conn.h"
+#include "server/mailbox.h"
 #include "server/node.h"
+#include "server/worker.h"
+#include "tiers/l2_commands.h"
+#include "tiers/tiers.h"
 
-/* `given` decides how many steps are taken; `secret` is not empty. */
-static bool equal_in_constant_time(struct slice given, struct slice secret)
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SHOWN_MAX = 128 /* bytes of a client's word in a line of the log */
+};
+
+/* --- sessions --------------------------------------------------------------------------------------------------- */
+
+bool auth_default_is_nopass(const struct worker *worker)
 {
-    size_t difference = given.size ^ secret.size;
-    for (size_t i = 0; i < given.size; i++) {
-        difference |= (size_t)(unsigned char)(given.data[i] ^ secret.data[i % secret.size]);
+    return (worker->users->default_user->flags & ACL_USER_NOPASS) != 0;
+}
+
+static void set_user(struct conn *conn, const struct acl_user *user, bool logged_in)
+{
+    struct session *session = &conn->session;
+    session->user = user;
+    session->logged_in = logged_in;
+    session->authenticated = logged_in || acl_is_open(conn->worker->users);
+    session->guarded = !acl_user_is_free(user);
+}
+
+void auth_begin(struct conn *conn)
+{
+    if (auth_is_behind(conn->worker)) { /* nobody gets in by what was true before */
+        auth_renew(conn->worker, NULL);
     }
-    return difference == 0;
+    const struct acl_table *users = conn->worker->users;
+    set_user(conn, users->default_user, acl_is_open(users));
 }
 
-static struct slice password_of(const struct node *node)
+bool auth_is_behind(const struct worker *worker)
 {
-    const char *text = node->options.requirepass;
-    return text == NULL ? (struct slice){"", 0} : slice_of(text);
+    return acl_generation(worker->node->acl) != worker->users->generation;
 }
 
-bool auth_needed(struct node *node)
+/* The connection of a user who is gone. */
+static void turn_out(struct conn *conn, bool answers_first)
 {
-    (void)pthread_mutex_lock(&node->options_lock);
-    bool needed = password_of(node).size > 0;
-    (void)pthread_mutex_unlock(&node->options_lock);
-    return needed;
+    set_user(conn, conn->worker->users->default_user, false);
+    conn->session.authenticated = false;
+    if (answers_first) {
+        conn_close_after_reply(conn);
+    } else {
+        conn_close(conn);
+    }
 }
 
-bool auth_check(struct node *node, struct slice user, struct slice pass)
+void auth_renew(struct worker *worker, struct call *call)
 {
-    if (!slice_is(user, "default")) {
+    const struct acl_table *before = worker->users;
+    worker->users = acl_take(worker->node->acl);
+    for (struct list *at = worker->conns.next, *next; at != &worker->conns; at = next) {
+        next = at->next;
+        struct conn *conn = LIST_ENTRY(at, struct conn, in_worker);
+        const struct acl_user *user = acl_find(worker->users, conn->session.user->name);
+        if (user != NULL && user->id == conn->session.user->id) {
+            set_user(conn, user, conn->session.logged_in);
+        } else {
+            turn_out(conn, call != NULL && call->conn == conn);
+        }
+    }
+    acl_drop(before);
+}
+
+static void renew_visit(struct tour *tour, struct worker *worker)
+{
+    (void)tour;
+    if (auth_is_behind(worker)) {
+        auth_renew(worker, NULL);
+    }
+}
+
+static void renew_done(struct tour *tour)
+{
+    free(tour);
+}
+
+void auth_tell_all(struct call *call)
+{
+    if (auth_is_behind(call->worker)) {
+        auth_renew(call->worker, call);
+    }
+    /* Without memory for the tour the others notice with their next batch. */
+    struct tour *tour = calloc(1, sizeof(*tour));
+    if (tour != NULL) {
+        tour->visit = renew_visit;
+        tour->done = renew_done;
+        tour_start(tour, call->worker);
+    }
+}
+
+/* --- the log ---------------------------------------------------------------------------------------------------- */
+
+static int shown(struct slice text)
+{
+    return text.size < SHOWN_MAX ? (int)text.size : SHOWN_MAX;
+}
+
+void auth_audit(const struct call *call, const char *what, struct slice object)
+{
+    const struct session *session = &call->conn->session;
+    const struct slice user = session->user->name;
+    log_write(&call->node->log, LOG_NOTICE, "admin", "%s user=%.*s client=%s id=%llu object=%.*s",
+              what, shown(user), user.data, session->peer, (unsigned long long)session->id,
+              shown(object), object.size > 0 ? object.data : "");
+}
+
+/* Writes down what was refused, in the words of ACL LOG. */
+static void note_refusal(struct call *call, enum acl_verdict verdict, struct slice object,
+                         struct slice username)
+{
+    static const char *const reasons[] = {"none", "command", "key", "channel", "auth"};
+    static const enum metric counters[] = {M_ACL_DENIED_COMMAND, M_ACL_DENIED_COMMAND,
+                                           M_ACL_DENIED_KEY, M_ACL_DENIED_CHANNEL,
+                                           M_ACL_DENIED_AUTH};
+    struct node *node = call->node;
+    struct buf client = {0};
+    (void)!conn_describe(call->conn, call->now_ms, &client);
+    const struct acl_event event = {.reason = verdict,
+                                    .in_multi = false,
+                                    .object = object,
+                                    .username = username,
+                                    .client = buf_slice(&client),
+                                    .at_ms = call->now_ms};
+    metrics_count(call->worker->metrics, counters[verdict]);
+    if (acl_log_note(acl_log_of(node->acl), &event,
+                     (size_t)atomic_load(&node->live.acllog_max_len))) {
+        log_write(&node->log, LOG_NOTICE, "acl_denied",
+                  "reason=%s user=%.*s client=%s id=%llu object=%.*s", reasons[verdict],
+                  shown(username), username.data, call->conn->session.peer,
+                  (unsigned long long)call->conn->session.id, shown(object), object.data);
+    }
+    buf_done(&client);
+}
+
+/* --- logging in ------------------------------------------------------------------------------------------------- */
+
+bool auth_login(struct call *call, struct slice name, struct slice password)
+{
+    if (auth_is_behind(call->worker)) {
+        auth_renew(call->worker, call);
+    }
+    const struct acl_user *user = acl_find(call->worker->users, name);
+    if (user != NULL && (user->flags & ACL_USER_ON) != 0 && acl_user_password_is(user, password)) {
+        set_user(call->conn, user, true);
+        return true;
+    }
+    note_refusal(call, ACL_DENIED_AUTH, call->argv[0], name);
+    return false;
+}
+
+/* --- commands --------------------------------------------------------------------------------------------------- */
+
+static const struct l2_command *find_in_l2(const struct node *node, struct slice name)
+{
+    const struct l2_commands *known = node->tiers == NULL ? NULL : tiers_commands(node->tiers);
+    return known == NULL ? NULL : l2_commands_find(known, name);
+}
+
+/* What L2's own table says of a command that ours does not know. */
+static void ask_l2_table(const struct node *node, struct acl_line *line)
+{
+    const struct l2_command *l2 = find_in_l2(node, line->name);
+    line->keys_unknown = line->own_subcommand || l2 == NULL || l2->movable_keys;
+    if (l2 == NULL) {
+        return;
+    }
+    const struct command command = {
+        .first_key = l2->first_key, .last_key = l2->last_key, .key_step = l2->key_step};
+    struct key_range range;
+    line->categories = l2->categories;
+    line->reads = l2->readonly;
+    if (command_keys(&command, line->argc, &range)) {
+        line->first_key = range.first;
+        line->last_key = range.last;
+        line->key_step = range.step;
+    }
+}
+
+/* `command`: ours; NULL: it is known by its name only. */
+static struct acl_line line_of(const struct node *node, const struct command *command,
+                               const struct slice *argv, uint32_t argc)
+{
+    struct acl_line line = {.name = argv[0], .argv = argv, .argc = argc};
+    line.scripts_pass =
+        node->tiers == NULL || atomic_load_explicit(&node->live.acl_scripts, memory_order_relaxed);
+    if (command != NULL) {
+        line.id = acl_id_of(node->acl, command);
+        if (command->subcommands != NULL || (acl_command_at(line.id)->flags & ACL_CONTAINER) == 0) {
+            return line;
+        }
+    }
+    line.id = acl_command_of(argv[0], argc > 1 ? argv[1] : (struct slice){"", 0});
+    line.own_subcommand = line.id < acl_command_count() && argc > 1 &&
+                          (acl_command_at(line.id)->flags & ACL_CONTAINER) != 0;
+    if (line.id == acl_command_count() || line.own_subcommand) {
+        ask_l2_table(node, &line);
+    }
+    return line;
+}
+
+static struct acl_line line_of_call(const struct call *call)
+{
+    const bool ours = call->command->run != NULL;
+    return line_of(call->node, ours ? call->command : NULL, call->argv, call->argc);
+}
+
+bool auth_dry_run(const struct call *call, const struct acl_user *user, const struct slice *argv,
+                  uint32_t argc, struct auth_dry_run *ret_run)
+{
+    const struct acl_line line = line_of(call->node, NULL, argv, argc);
+    int arity = 0;
+    if (line.own_subcommand) {
         return false;
     }
-    (void)pthread_mutex_lock(&node->options_lock);
-    struct slice secret = password_of(node);
-    bool right = secret.size == 0 || equal_in_constant_time(pass, secret);
-    (void)pthread_mutex_unlock(&node->options_lock);
-    return right;
+    if (line.id < acl_command_count()) {
+        arity = acl_command_at(line.id)->arity;
+        ret_run->name = acl_command_at(line.id)->name;
+    } else {
+        const struct l2_command *l2 = find_in_l2(call->node, argv[0]);
+        if (l2 == NULL) {
+            return false;
+        }
+        arity = l2->arity;
+        ret_run->name = l2->name;
+    }
+    ret_run->arity_fits = arity >= 0 ? argc == (uint32_t)arity : argc >= (uint32_t)-arity;
+    ret_run->denial = acl_check(user, &line);
+    return true;
+}
+
+static const char *full_name(const struct call *call, const struct acl_line *line)
+{
+    return line->id < acl_command_count() ? acl_command_at(line->id)->name
+                                          : call->command->full_name;
+}
+
+static struct acl_denial ask(struct call *call, const struct acl_line *line)
+{
+    const struct acl_denial denial = acl_check(call->conn->session.user, line);
+    if (denial.verdict != ACL_OK) {
+        const bool of_command = denial.verdict == ACL_DENIED_COMMAND;
+        note_refusal(call, denial.verdict,
+                     of_command ? slice_of(full_name(call, line)) : call->argv[denial.at],
+                     call->conn->session.user->name);
+    }
+    return denial;
+}
+
+/* SORT ... BY pattern, GET pattern: which keys they read only the list knows. */
+static bool sort_is_admitted(struct call *call, const struct acl_line *line)
+{
+    const enum acl_parser parser =
+        line->id < acl_command_count() ? acl_command_at(line->id)->parser : ACL_PARSE_PLACES;
+    if (parser != ACL_PARSE_SORT && parser != ACL_PARSE_SORT_RO) {
+        return true;
+    }
+    for (uint32_t i = 2; i + 1 < call->argc; i++) {
+        const struct slice next = call->argv[i + 1];
+        const bool gets = slice_is_nocase(call->argv[i], "get");
+        const bool sorts = slice_is_nocase(call->argv[i], "by") && next.size > 0 &&
+                           memchr(next.data, '*', next.size) != NULL;
+        if ((gets || sorts) && !acl_check_reads_all(call->conn->session.user, line)) {
+            reply_errorf(call->reply,
+                         "ERR %s option of SORT denied due to insufficient ACL permissions",
+                         gets ? "GET" : "BY");
+            return false;
+        }
+    }
+    return true;
+}
+
+bool auth_admits(struct call *call)
+{
+    const struct acl_line line = line_of_call(call);
+    const bool is_exec = strcmp(call->command->name, "exec") == 0;
+    const char *before = is_exec ? "EXECABORT Transaction discarded because of: " : "";
+    switch (ask(call, &line).verdict) {
+    case ACL_OK: return sort_is_admitted(call, &line);
+    case ACL_DENIED_COMMAND:
+        reply_errorf(call->reply, "%sNOPERM this user has no permissions to run the '%s' command",
+                     before, full_name(call, &line));
+        break;
+    case ACL_DENIED_KEY:
+        reply_error(call->reply, "NOPERM this user has no permissions to access one of the keys "
+                                 "used as arguments");
+        break;
+    case ACL_DENIED_CHANNEL:
+        reply_error(call->reply, "NOPERM this user has no permissions to access one of the "
+                                 "channels used as arguments");
+        break;
+    case ACL_DENIED_AUTH: break;
+    }
+    return false;
+}
+
+bool auth_admits_at_exec(struct call *call)
+{
+    static const char *const reasons[] = {
+        "", "no permission to execute the command or subcommand",
+        "no permission to touch the specified keys",
+        "no permission to access one of the channels used as arguments to the command", ""};
+    const struct acl_line line = line_of_call(call);
+    const enum acl_verdict verdict = ask(call, &line).verdict;
+    if (verdict == ACL_OK) {
+        return sort_is_admitted(call, &line);
+    }
+    reply_errorf(call->reply,
+                 "NOPERM ACLs rules changed between the moment the transaction was accumulated and "
+                 "the EXEC call. This command is no longer allowed for the following reason: %s",
+                 reasons[verdict]);
+    return false;
 }

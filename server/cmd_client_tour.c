@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* CLIENT LIST and CLIENT KILL: they look at the connections of every worker, one worker after another (mailbox.h). */
+#include "server/acl.h"
 #include "server/client_name.h"
 #include "server/commands.h"
 #include "server/conn.h"
@@ -223,7 +224,8 @@ struct client_kill {
     struct answer *answer;
     struct buf address; /* these two: empty is "any" */
     struct buf local_address;
-    uint64_t id; /* 0: any */
+    uint64_t id;      /* 0: any */
+    uint64_t user_id; /* 0: any */
     enum client_type type;
     int64_t age_ms_min;
     bool old_form; /* KILL ADDRESS: answers OK or an error, not a number */
@@ -245,6 +247,7 @@ static bool kill_wants(const struct client_kill *kill, const struct conn *conn, 
     const struct session *session = &conn->session;
     return conn->state == CONN_OPEN && type_fits(kill->type, conn) &&
            (kill->id == 0 || kill->id == session->id) &&
+           (kill->user_id == 0 || kill->user_id == session->user->id) &&
            (kill->address.size == 0 || slice_is(buf_slice(&kill->address), session->peer)) &&
            (kill->local_address.size == 0 ||
             slice_is(buf_slice(&kill->local_address), session->local)) &&
@@ -314,10 +317,12 @@ static bool kill_option(struct call *call, struct client_kill *kill, struct slic
             return false;
         }
     } else if (slice_is_nocase(name, "user")) {
-        if (!slice_is(value, "default")) {
+        const struct acl_user *user = acl_find(call->worker->users, value);
+        if (user == NULL) {
             reply_about(call, "No such user", value);
             return false;
         }
+        kill->user_id = user->id;
     } else if (slice_is_nocase(name, "skipme") &&
                (slice_is_nocase(value, "yes") || slice_is_nocase(value, "no"))) {
         kill->skip_self = slice_is_nocase(value, "yes");

@@ -10,9 +10,11 @@
 #include "server/commands.h"
 #include "server/node.h"
 #include "server/relay.h"
+#include "tiers/base/category.h"
 #include "tiers/base/glob.h"
 #include "tiers/tiers.h"
 
+#include <stdio.h>
 #include <string.h>
 
 bool command_ask_l2(struct call *call)
@@ -140,11 +142,14 @@ static void reply_flags(struct reply *reply, uint32_t flags)
 
 static void reply_categories(struct reply *reply, const struct command *command)
 {
-    const char *names[CATEGORIES_MAX];
-    const size_t count = command_categories(command, names);
-    reply_set(reply, count);
-    for (size_t i = 0; i < count; i++) {
-        reply_status(reply, names[i]);
+    const uint32_t categories = command_categories(command);
+    char name[32] = "@";
+    reply_set(reply, (size_t)__builtin_popcount(categories));
+    for (unsigned i = 0; i < CATEGORY_COUNT; i++) {
+        if ((categories >> i & 1) != 0) {
+            (void)snprintf(name + 1, sizeof(name) - 1, "%s", category_name(i));
+            reply_status(reply, name);
+        }
     }
 }
 
@@ -348,18 +353,12 @@ struct filter {
 
 static bool filter_takes(const struct filter *filter, const struct command *command)
 {
-    const char *names[CATEGORIES_MAX];
     switch (filter->kind) {
     case FILTER_NONE: return true;
     case FILTER_MODULE: return false; /* there are none */
     case FILTER_PATTERN: return glob_match(filter->argument, slice_of(command->full_name), true);
     case FILTER_CATEGORY:
-        for (size_t i = command_categories(command, names); i-- > 0;) {
-            if (slice_is_nocase(filter->argument, names[i] + 1)) {
-                return true;
-            }
-        }
-        return false;
+        return (command_categories(command) & category_find(filter->argument)) != 0;
     }
     return false;
 }

@@ -92,7 +92,7 @@ void cmd_auth(struct call *call)
         reply_syntax_error(call->reply);
         return;
     }
-    if (call->argc == 2 && !auth_needed(call->node)) {
+    if (call->argc == 2 && auth_default_is_nopass(call->worker)) {
         reply_error(
             call->reply,
             "ERR AUTH <password> called without any password configured for the default user. "
@@ -100,12 +100,11 @@ void cmd_auth(struct call *call)
         return;
     }
     struct slice user = call->argc == 3 ? call->argv[1] : SLICE_LITERAL("default");
-    if (!auth_check(call->node, user, call->argv[call->argc - 1])) {
+    if (auth_login(call, user, call->argv[call->argc - 1])) {
+        reply_ok(call->reply);
+    } else {
         reply_error(call->reply, wrong_password);
-        return;
     }
-    call->conn->session.authenticated = true;
-    reply_ok(call->reply);
 }
 
 /* --- HELLO ------------------------------------------------------------------------------------------------------- */
@@ -118,11 +117,10 @@ static bool hello_options(struct call *call)
     for (uint32_t i = 2; i < call->argc; i++) {
         uint32_t more = call->argc - 1 - i;
         if (slice_is_nocase(call->argv[i], "auth") && more >= 2) {
-            if (!auth_check(call->node, call->argv[i + 1], call->argv[i + 2])) {
+            if (!auth_login(call, call->argv[i + 1], call->argv[i + 2])) {
                 reply_error(call->reply, wrong_password);
                 return false;
             }
-            session->authenticated = true;
             i += 2;
         } else if (slice_is_nocase(call->argv[i], "setname") && more >= 1) {
             if (!client_name_is_valid(call->argv[i + 1])) {
@@ -189,7 +187,7 @@ void cmd_hello(struct call *call)
     if (!hello_version(call, &proto) || !hello_options(call)) {
         return;
     }
-    if (!session->authenticated) {
+    if (!session->logged_in) {
         reply_error(
             call->reply,
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the "

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/command_facts.h"
 
+#include "server/acl_command.h"
+
 #include <string.h>
 
 #define MANY   "request_policy:multi_shard"
@@ -124,62 +126,10 @@ struct command_facts command_facts(const struct command *command)
     return facts;
 }
 
-/* Containers only lead to their subcommands; COMMAND also answers by itself. */
-static bool only_leads_on(const struct command *command)
+uint32_t command_categories(const struct command *command)
 {
-    return command->subcommands != NULL && strcmp(command->name, "command") != 0;
-}
-
-static bool is_of_keyspace(const struct command *command)
-{
-    static const char *const also[] = {"dbsize", "flushdb", "flushall", "swapdb"};
-    if (strcmp(command->group, "generic") == 0) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof(also) / sizeof(also[0]); i++) {
-        if (strcmp(command->full_name, also[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_of_connection(const struct command *command)
-{
-    return strcmp(command->group, "connection") == 0 ||
-           strncmp(command->full_name, "command", sizeof("command") - 1) == 0;
-}
-
-size_t command_categories(const struct command *command, const char *ret_names[CATEGORIES_MAX])
-{
-    const uint32_t flags = command->flags;
-    const bool by_itself = !only_leads_on(command);
-    const struct {
-        bool is;
-        const char *name;
-    } categories[] = {
-        {by_itself && is_of_keyspace(command), "@keyspace"},
-        {(flags & COMMAND_READONLY) != 0, "@read"},
-        {(flags & COMMAND_WRITE) != 0, "@write"},
-        {strcmp(command->group, "hash") == 0, "@hash"},
-        {strcmp(command->group, "string") == 0, "@string"},
-        {(flags & COMMAND_PUBSUB) != 0, "@pubsub"},
-        {(flags & COMMAND_ADMIN) != 0, "@admin"},
-        {(flags & COMMAND_FAST) != 0, "@fast"},
-        {(flags & COMMAND_FAST) == 0, "@slow"},
-        {(flags & COMMAND_BLOCKING) != 0, "@blocking"},
-        {(flags & (COMMAND_ADMIN | COMMAND_DANGEROUS)) != 0, "@dangerous"},
-        {by_itself && is_of_connection(command), "@connection"},
-        {strcmp(command->group, "transactions") == 0, "@transaction"},
-        {by_itself && strcmp(command->group, "scripting") == 0, "@scripting"},
-    };
-    size_t count = 0;
-    for (size_t i = 0; i < sizeof(categories) / sizeof(categories[0]); i++) {
-        if (categories[i].is && count < CATEGORIES_MAX) {
-            ret_names[count++] = categories[i].name;
-        }
-    }
-    return count;
+    const unsigned id = acl_command_find(slice_of(command->full_name));
+    return id < acl_command_count() ? acl_command_at(id)->categories : 0;
 }
 
 const struct command *command_find_full(struct slice full_name)

@@ -19,11 +19,8 @@ struct command_facts {
 
 struct command_facts command_facts(const struct command *command);
 
-/* ACL categories with their '@', in Redis' order. Returns how many. */
-enum {
-    CATEGORIES_MAX = 8
-};
-size_t command_categories(const struct command *command, const char *ret_names[CATEGORIES_MAX]);
+/* Categories (tiers/base/category.h). */
+uint32_t command_categories(const struct command *command);
 
 /* A command or, after '|', a subcommand, by its full name in any case; NULL: not built in. */
 const struct command *command_find_full(struct slice full_name);

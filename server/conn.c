@@ -229,7 +229,7 @@ void conn_reset_session(struct conn *conn)
     transaction_end(conn);
     session->db = 0;
     session->proto = 2;
-    session->authenticated = !auth_needed(conn->worker->node);
+    auth_begin(conn);
     session->no_evict = false;
     session->reply_mode = REPLY_ON;
     session->name.size = 0;

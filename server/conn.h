@@ -58,14 +58,19 @@ enum reply_mode {
     REPLY_SKIP
 };
 
+struct acl_user;
+
 /* What commands see and change. */
 struct session {
     uint64_t id;
     uint8_t db;
     uint8_t proto;
-    bool authenticated;
+    bool authenticated; /* may run commands (auth.h); */
+    bool guarded;       /* those that its user may */
+    bool logged_in;     /* by AUTH, or when nobody had to */
     bool no_evict;
     enum reply_mode reply_mode;
+    const struct acl_user *user;      /* of worker->users */
     struct tracking_client *tracking; /* CLIENT TRACKING; NULL: off */
     struct buf name;                  /* CLIENT SETNAME */
     struct buf lib_name;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* conn_describe.c -- a connection as a line of CLIENT LIST, field by field as Redis 7.0 prints it. */
+#include "server/acl_user.h"
 #include "server/conn.h"
 #include "server/pubsub.h"
 #include "server/tracking_client.h"
@@ -60,7 +61,7 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         line,
         "id=%llu addr=%s laddr=%s fd=%d name=%.*s age=%lld idle=%lld flags=%s db=%u sub=%u psub=%u ssub=%u multi=%d "
         "qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=0 oll=%u omem=%zu tot-mem=%zu events=%s cmd=%s "
-        "user=default redir=%lld resp=%u",
+        "user=%.*s redir=%lld resp=%u",
         (unsigned long long)session->id, session->peer, session->local, conn->fd,
         (int)session->name.size, session->name.size == 0 ? "" : session->name.data,
         (long long)(now_ms - session->created_at_ms) / 1000,
@@ -70,5 +71,6 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         queue_bytes, conn->answer_count, waiting,
         sizeof(*conn) + conn->in.capacity + conn->body.size + queue_bytes + waiting, events,
         session->last_command == NULL ? "NULL" : session->last_command,
+        (int)session->user->name.size, session->user->name.data,
         session->tracking == NULL ? -1 : (long long)session->tracking->redirect, session->proto);
 }

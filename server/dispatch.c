@@ -2,6 +2,7 @@
 #include "server/dispatch.h"
 
 #include "protocol/check.h"
+#include "server/auth.h"
 #include "server/blocking.h"
 #include "server/commands.h"
 #include "server/latency.h"
@@ -256,6 +257,9 @@ static bool dispatch_admits(struct call *call)
     }
     if ((command->flags & COMMAND_NO_MULTI) != 0 && transaction_is_open(call->conn->transaction)) {
         reply_error(call->reply, "ERR Command not allowed inside a transaction");
+        return false;
+    }
+    if (call->conn->session.guarded && !auth_admits(call)) {
         return false;
     }
     if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_forbids(call)) {

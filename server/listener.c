@@ -3,6 +3,7 @@
 
 #include "protocol/bytes.h"
 #include "protocol/check.h"
+#include "server/acl.h"
 #include "server/address.h"
 #include "server/node.h"
 #include "server/worker.h"
@@ -71,7 +72,9 @@ static enum status listener_open_tcp(struct listeners *all, const char *text,
     if (address_parse(slice_of(text), &address, why, sizeof(why)) != OK) {
         return listener_fail(error, text, why);
     }
-    bool open = !all->node->options.protected_mode || all->node->options.requirepass[0] != '\0';
+    const struct acl_table *users = acl_take(all->node->acl);
+    const bool open = !all->node->options.protected_mode || !acl_is_open(users);
+    acl_drop(users);
     if (!open && !address_is_loopback(&address)) {
         return listener_fail(
             error, text,

@@ -2,6 +2,7 @@
 #include "server/node.h"
 
 #include "protocol/check.h"
+#include "server/acl.h"
 #include "server/channel_index.h"
 #include "server/control.h"
 #include "server/errorstats.h"
@@ -50,6 +51,8 @@ static void node_apply_live(struct node *node, const struct options *options)
     atomic_store(&live->tcp_keepalive_s, options->tcp_keepalive);
     atomic_store(&live->slowlog_slower_us, options->slowlog_slower_us);
     atomic_store(&live->slowlog_max_len, options->slowlog_max_len);
+    atomic_store(&live->acllog_max_len, options->acllog_max_len);
+    atomic_store(&live->acl_scripts, options->acl_scripts);
     atomic_store(&live->latency_threshold_ms, options->latency_threshold_ms);
     atomic_store(&live->tracking_max_keys, options->tracking_table_max_keys);
     if (log_level_read(options->loglevel, &level)) {
@@ -60,10 +63,21 @@ static void node_apply_live(struct node *node, const struct options *options)
     }
 }
 
+/* CONFIG SET requirepass changes the default user, and only then: ACL SETUSER may have changed him since. */
+static void node_apply_users(struct node *node, const struct options *next)
+{
+    acl_set_channels_default(node->acl, strcmp(next->acl_pubsub_default, "allchannels") == 0);
+    if (strcmp(next->requirepass, node->options.requirepass) != 0 &&
+        acl_set_default_password(node->acl, slice_of(next->requirepass)) != OK) {
+        log_write(&node->log, LOG_WARNING, "no_memory", "requirepass has not changed");
+    }
+}
+
 /* Takes `next` over. */
 static void node_keep(struct node *node, struct options *next)
 {
     node_apply_live(node, next);
+    node_apply_users(node, next);
     options_done(&node->options);
     node->options = *next;
     *next = (struct options){0};
@@ -218,6 +232,32 @@ static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
     return OK;
 }
 
+/* requirepass first, then the file, which may say otherwise. */
+static enum status node_open_users(struct node *node, char error[NODE_ERROR_MAX])
+{
+    const struct options *options = &node->options;
+    const struct slice password = slice_of(options->requirepass);
+    struct buf errors = {0};
+    node->acl = acl_new(node);
+    if (node->acl == NULL) {
+        return NO_MEMORY;
+    }
+    acl_set_channels_default(node->acl, strcmp(options->acl_pubsub_default, "allchannels") == 0);
+    enum status status = OK;
+    if (password.size > 0) {
+        status = acl_set_default_password(node->acl, password);
+    }
+    if (status == OK && options->aclfile[0] != '\0') {
+        status = acl_load(node->acl, options->aclfile, password, &errors);
+    }
+    if (status == INVALID) {
+        (void)snprintf(error, NODE_ERROR_MAX, "option aclfile: %.*s", (int)errors.size,
+                       errors.data);
+    }
+    buf_done(&errors);
+    return status;
+}
+
 static enum status node_open_workers(struct node *node)
 {
     const unsigned count = options_threads(&node->options);
@@ -270,6 +310,9 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     if (status == OK && node->tiers == NULL) {
         node->solo = solo_new(options_threads(&node->options) + 1); /* and the control loop's */
         status = node->solo == NULL ? NO_MEMORY : OK;
+    }
+    if (status == OK) {
+        status = node_open_users(node, error);
     }
     if (status == OK) {
         status = node_open_workers(node);
@@ -349,6 +392,7 @@ void node_free(struct node *node)
     scripts_free(node->scripts);
     latency_free(node->latency);
     slowlog_free(node->slowlog);
+    acl_free(node->acl);
     channel_index_free(node->channel_index);
     free(node->metrics);
     options_done(&node->options);

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct acl;
 struct channel_index;
 struct control;
 struct errorstats;
@@ -40,6 +41,8 @@ struct live {
     _Atomic int64_t tcp_keepalive_s;
     _Atomic int64_t slowlog_slower_us;
     _Atomic int64_t slowlog_max_len;
+    _Atomic int64_t acllog_max_len;
+    _Atomic bool acl_scripts;
     _Atomic int64_t latency_threshold_ms;
     _Atomic int64_t tracking_max_keys;
     _Atomic int64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
@@ -69,6 +72,7 @@ struct node {
     char address[PEER_ADDRESS_MAX]; /* where its clients reach it, for the other nodes to show */
     int64_t started_at_ms;
     struct metrics *metrics; /* the control loop's */
+    struct acl *acl;         /* its users */
     struct slowlog *slowlog;
     struct latency *latency;
     struct errorstats *errorstats;       /* errors by first word */

@@ -108,7 +108,8 @@ static bool is_loopback(struct slice host)
 static const char *check_listen(const struct options *options, struct option_place *ret_place)
 {
     *ret_place = (struct option_place){.option = option_find(SLICE_LITERAL("listen"))};
-    if (!options->protected_mode || options->requirepass[0] != '\0') {
+    if (!options->protected_mode || options->requirepass[0] != '\0' ||
+        options->aclfile[0] != '\0') { /* the listener looks at what the file says */
         return NULL;
     }
     struct slice rest = slice_of(options->listen);
@@ -350,6 +351,10 @@ const char *option_check_text(const struct option *option, struct slice value,
     }
     if (IS(logformat)) {
         return check_word(value, formats, sizeof(formats) / sizeof(formats[0]), room);
+    }
+    if (IS(acl_pubsub_default)) {
+        static const char *const words[] = {"allchannels", "resetchannels"};
+        return check_word(value, words, 2, room);
     }
     if (IS(unixsocketperm)) {
         return check_octal(value);

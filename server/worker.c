@@ -2,6 +2,8 @@
 #include "server/worker.h"
 
 #include "protocol/check.h"
+#include "server/acl.h"
+#include "server/auth.h"
 #include "server/body.h"
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
@@ -81,6 +83,9 @@ void worker_execute(struct worker *worker)
     uint64_t began_ns = clock_monotonic_ns();
     worker->timed_ns = 0;
     worker_read_clock(worker);
+    if (auth_is_behind(worker)) {
+        auth_renew(worker, NULL);
+    }
     for (unsigned i = 0; i < batch->count;
          i++) { /* the buckets are here by now; their items come while we begin */
         if (batch->requests[i].home != NULL) {
@@ -485,6 +490,7 @@ static void worker_run(void *arg)
 static void worker_release(struct worker *worker)
 {
     request_reader_done(&worker->reader);
+    acl_drop(worker->users);
     out_done(&worker->aside.out);
     out_done(&worker->sink.out);
     out_pool_done(&worker->pool);
@@ -513,6 +519,7 @@ enum status worker_new(struct node *node, unsigned index, struct worker **ret_wo
     worker->read_memory = malloc(READ_MEMORY);
     worker->metrics = calloc(1, sizeof(*worker->metrics));
     worker->counters = calloc(command_count(), sizeof(*worker->counters));
+    worker->users = acl_take(node->acl);
     uint64_t seed = 0;
     rand_secret(&seed, sizeof(seed));
     rand_seed(&worker->rand, seed);

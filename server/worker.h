@@ -54,6 +54,7 @@ struct batch {
     struct slice args[BATCH_ARGS];
 };
 
+struct acl_table;
 struct command_counters;
 struct fetch;
 struct hash_wait;
@@ -72,6 +73,7 @@ struct worker {
     bool started;
     struct list conns;
     struct map conns_by_id;
+    const struct acl_table *users; /* of now, or of the last batch (auth.h) */
     struct list dirty;
     struct list unsent; /* have had their share of this turn: dirty in the next */
     struct list taken;

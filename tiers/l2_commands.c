@@ -63,6 +63,27 @@ static enum status read_integer(struct reply_cursor *cursor, int *ret_number)
     return OK;
 }
 
+/* "@read" and the like. Whatever else stands there says nothing. */
+static uint32_t read_categories(struct reply_cursor cursor)
+{
+    struct reply_element set;
+    uint32_t categories = 0;
+    if (reply_next(&cursor, &set) != OK || (set.type != REPLY_ARRAY && set.type != REPLY_SET)) {
+        return 0;
+    }
+    for (int64_t i = 0; i < set.number; i++) {
+        struct reply_element name;
+        if (reply_next(&cursor, &name) != OK ||
+            (name.type != REPLY_STATUS && name.type != REPLY_BULK)) {
+            return 0;
+        }
+        if (name.text.size > 0 && name.text.data[0] == '@') {
+            categories |= category_find((struct slice){name.text.data + 1, name.text.size - 1});
+        }
+    }
+    return categories;
+}
+
 /* A place for one more; grows with what was read, not with what was announced. */
 static struct l2_command *next_place(struct l2_commands *commands)
 {
@@ -84,6 +105,7 @@ static enum status read_command(struct reply_cursor *cursor, struct l2_commands 
                                 bool is_subcommand)
 {
     enum {
+        AT_CATEGORIES = 6,
         AT_SUBCOMMANDS = 9
     };
     struct reply_element entry;
@@ -102,6 +124,9 @@ static enum status read_command(struct reply_cursor *cursor, struct l2_commands 
     }
     for (int64_t i = 6; i < entry.number; i++) {
         struct reply_element list;
+        if (i == AT_CATEGORIES) {
+            command.categories = read_categories(*cursor);
+        }
         if (i != AT_SUBCOMMANDS || is_subcommand) {
             if (reply_skip(cursor) != OK) {
                 return MALFORMED;
@@ -206,7 +231,7 @@ bool l2_commands_equal(const struct l2_commands *a, const struct l2_commands *b)
             x->last_key != y->last_key || x->key_step != y->key_step ||
             x->readonly != y->readonly || x->movable_keys != y->movable_keys ||
             x->blocking != y->blocking || x->pubsub != y->pubsub || x->module != y->module ||
-            x->has_subcommands != y->has_subcommands) {
+            x->has_subcommands != y->has_subcommands || x->categories != y->categories) {
             return false;
         }
     }

@@ -9,6 +9,7 @@
 #define TERRACE_TIERS_L2_COMMANDS_H
 
 #include "protocol/bytes.h"
+#include "tiers/base/category.h"
 
 enum {
     L2_COMMAND_NAME_MAX = 40
@@ -27,6 +28,7 @@ struct l2_command {
     bool noscript;
     bool module; /* of a module */
     bool has_subcommands;
+    uint32_t categories; /* category.h; 0: L2 does not say */
 };
 
 struct l2_commands;

@@ -31,10 +31,12 @@ static void a_table_tells_keys_and_flags(void **state)
     assert_true(get->readonly);
     assert_int_equal(get->arity, 2);
     assert_int_equal(get->first_key, 1);
+    assert_int_equal(get->categories, CATEGORY_READ);
     const struct l2_command *sort = l2_commands_find(commands, SLICE_LITERAL("sort"));
     assert_non_null(sort);
     assert_false(sort->readonly);
     assert_true(sort->movable_keys);
+    assert_int_equal(sort->categories, 0); /* a server that does not say */
     assert_null(l2_commands_find(commands, SLICE_LITERAL("nosuch")));
     assert_null(l2_commands_find(commands, SLICE_LITERAL("")));
     l2_commands_free(commands);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The small pure parts behind AUTH, CLIENT SETNAME, OBJECT and INFO memory. */
-#include "server/auth.h"
+/* The small pure parts behind CLIENT SETNAME, OBJECT and INFO memory. */
 #include "server/client_name.h"
 #include "server/memory_report.h"
-#include "server/node.h"
 #include "server/object.h"
 
 #include <setjmp.h>
@@ -13,49 +11,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-static struct node *node_with_password(char *password)
-{
-    struct node *node = calloc(1, sizeof(*node));
-    assert_non_null(node);
-    assert_int_equal(pthread_mutex_init(&node->options_lock, NULL), 0);
-    node->options.requirepass = password;
-    return node;
-}
-
-static bool check(struct node *node, const char *user, const char *pass)
-{
-    return auth_check(node, slice_of(user), slice_of(pass));
-}
-
-static void only_the_exact_password_is_right(void **state)
-{
-    (void)state;
-    char password[] = "sesame";
-    struct node *node = node_with_password(password);
-    assert_true(auth_needed(node));
-    assert_true(check(node, "default", "sesame"));
-    assert_false(check(node, "default", "sesam"));
-    assert_false(check(node, "default", "sesame1"));
-    assert_false(check(node, "default", "sesamesesame"));
-    assert_false(check(node, "default", ""));
-    assert_false(check(node, "default", "Sesame"));
-    assert_false(check(node, "other", "sesame"));
-    free(node);
-}
-
-static void without_a_password_the_default_user_may_say_any(void **state)
-{
-    (void)state;
-    char empty[] = "";
-    struct node *node = node_with_password(empty);
-    assert_false(auth_needed(node));
-    assert_true(check(node, "default", "whatever"));
-    assert_false(check(node, "other", "whatever"));
-    node->options.requirepass = NULL;
-    assert_false(auth_needed(node));
-    free(node);
-}
 
 static void names_are_printable_words(void **state)
 {
@@ -117,8 +72,6 @@ static void bytes_are_shown_as_redis_shows_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_the_exact_password_is_right),
-        cmocka_unit_test(without_a_password_the_default_user_may_say_any),
         cmocka_unit_test(names_are_printable_words),
         cmocka_unit_test(encodings_are_those_of_redis),
         cmocka_unit_test(small_integers_are_shared),

@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Users: what redis-server 7.0.15 allows them, a node allows them, and nothing else.
+
+The matrix takes every command of Redis, writes lines for it from its key specifications, and asks both servers as users
+of many kinds: ACL DRYRUN for each cell, and where a line is denied the line itself.
+"""
+
+import hashlib
+import itertools
+import random
+
+import pytest
+
+from harness import until
+from wire import Error, Map
+
+RULES = {
+    "nobody": "on nopass",
+    "reader": "on nopass +@read ~*",
+    "writer": "on nopass +@write ~* -@dangerous",
+    "safe": "on nopass +@all -@dangerous ~* &*",
+    "app": "on nopass +@all ~app:* &app:*",
+    "split": "on nopass +@all %R~ro:* %W~wo:* &app:*",
+    "keyless": "on nopass +@all",
+    "two": "on nopass +@string ~app:* (+@hash %R~ro:* +@list) (+publish &app:*)",
+    "subs": "on nopass -@all +config|get +client|list +object +xinfo -xinfo|stream +select|0 ~*",
+    "minus": "on nopass +@all -get -config|set -client -@blocking ~* allchannels",
+    "slow": "on nopass +@slow -@admin ~app:* ~wo:*",
+    "conn": "on nopass +@connection +@fast -@keyspace %R~* &*",
+    "scripted": "on nopass +@scripting +@transaction ~app:*",
+    "all": "on nopass +@all ~* &*",
+}
+KEYS = ["app:1", "ro:1", "wo:1", "other"]
+# What a script does is not checked on a node, so who may not do everything may run none: stricter than Redis.
+SCRIPTS = {"eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro"}
+# Redis looks at the first STORE only, and then stores at the last; a node looks at all.
+SPECIAL = {
+    "sort": [["K1"], ["K1", "STORE", "K2"], ["K1", "STORE", "app:1", "STORE", "K2"], ["K1", "LIMIT", "0", "1"]],
+    "sort_ro": [["K1"], ["K1", "DESC"]],
+    "set": [["K1", "v"], ["K1", "v", "GET"], ["K1", "v", "EX", "10", "get"]],
+    "bitfield": [["K1", "GET", "u8", "0"], ["K1", "SET", "u8", "0", "1"], ["K1", "OVERFLOW", "SAT"]],
+    "xread": [["COUNT", "1", "STREAMS", "K1", "K2", "0", "0"], ["STREAMS", "K1", "0"]],
+    "xreadgroup": [["GROUP", "g", "c", "STREAMS", "K1", "K2", ">", ">"]],
+    "georadius": [["K1", "1", "1", "1", "m"], ["K1", "1", "1", "1", "m", "STORE", "K2"]],
+    "georadiusbymember": [["K1", "x", "1", "m", "STOREDIST", "K2"]],
+    "migrate": [["h", "1", "K1", "0", "10"]],
+    "copy": [["K1", "K2"], ["K1", "K2", "DB", "1"]],
+    "memory|usage": [["K1"], ["K1", "SAMPLES", "5"]],
+}
+CHANNEL_COMMANDS = {"publish", "spublish", "subscribe", "ssubscribe", "psubscribe", "unsubscribe"}
+# Not asked of the servers even where they are denied: a bypass would end the test's own servers.
+NEVER_RUN = {"shutdown", "debug", "failover", "replicaof", "slaveof", "psync", "sync", "monitor", "quit", "reset",
+             "auth", "hello"}
+# MODULE LOAD is refused by Redis' protection before it asks who wants it, and there may be subcommands that a node has not:
+# refused, too, in other words.
+
+
+def fill(command, keys):
+    """Lines for an entry of COMMAND: keys where its specifications have them."""
+    name, arity, specs = command[0].decode(), command[1], command[8]
+    head = name.split("|")
+    if name in SPECIAL:
+        for template in SPECIAL[name]:
+            for first, second in itertools.product(keys, repeat=2) if "K2" in template else zip(keys, keys):
+                yield head + [{"K1": first, "K2": second}.get(word, word) for word in template]
+        return
+    size = max(abs(arity), len(head))
+    if name in CHANNEL_COMMANDS:
+        for channel in ("app:1", "other", "app:*"):
+            yield head + [channel] + ["x"] * max(0, size - 2)
+        return
+    for first, second in itertools.product(keys, repeat=2) if len(specs) > 1 or arity < -2 else zip(keys, keys):
+        line = head + ["1"] * (size - len(head))
+        for place, key in zip(specs, (first, second, second)):
+            spec = dict(zip(place[::2], place[1::2]))
+            begin = dict(zip(spec[b"begin_search"][::2], spec[b"begin_search"][1::2]))
+            if begin[b"type"] != b"index":
+                continue
+            index = begin[b"spec"][1]
+            find = dict(zip(spec[b"find_keys"][::2], spec[b"find_keys"][1::2]))
+            if find[b"type"] == b"keynum":
+                del line[index:]
+                line += ["2", key, second] + ["1"] * 3
+            elif index < len(line):
+                line[index] = key
+        yield line
+
+
+
+@pytest.fixture(scope="module")
+def servers(node_with_l2, module_stage):
+    """A node, and a Redis that is its L2's equal, with the same users."""
+    oracle = module_stage.redis()
+    for server in (node_with_l2, oracle):
+        with server.wire() as conn:
+            for name, rules in RULES.items():
+                assert conn.ask("ACL", "SETUSER", name, "reset", *rules.split(" ")) == b"OK"
+    return node_with_l2, oracle
+
+
+def ask_all(conn, lines, at_once=200):
+    replies = []
+    for begin in range(0, len(lines), at_once):
+        replies += conn.pipeline(lines[begin:begin + at_once])
+    return replies
+
+
+def all_lines(oracle):
+    with oracle.wire() as conn:
+        commands = conn.ask("COMMAND")
+    entries = [entry for command in commands for entry in (command[9] or [command])]
+    containers = [command for command in commands if command[9]]
+    lines = [line for entry in entries for line in fill(entry, KEYS)]
+    lines += [[container[0].decode()] for container in containers]
+    return list(map(list, dict.fromkeys(map(tuple, lines))))
+
+
+def test_the_matrix_of_commands_and_users_has_no_bypass(servers):
+    node, oracle = servers
+    lines = all_lines(oracle)
+    cells = wrong_dry = bypasses = denied = 0
+    wrong = []
+    with node.wire() as ours, oracle.wire() as theirs:
+        for user in RULES:
+            dry = [["ACL", "DRYRUN", user] + line for line in lines]
+            for line, mine, other in zip(lines, ask_all(ours, dry), ask_all(theirs, dry)):
+                cells += 1
+                if mine != other and not (line[0] in SCRIPTS and user != "all" and mine != b"OK"):
+                    wrong_dry += 1
+                    wrong.append((user, line, mine, other))
+    for user in RULES:
+        with node.wire() as ours, oracle.wire() as theirs, oracle.wire() as judge:
+            for conn in (ours, theirs):
+                assert conn.ask("AUTH", user, "any") == b"OK"
+            verdicts = ask_all(judge, [["ACL", "DRYRUN", user] + line for line in lines])
+            refused = [line for line, verdict in zip(lines, verdicts)
+                       if verdict != b"OK" and not isinstance(verdict, Error) and line[0] not in NEVER_RUN]
+            for line, mine, other in zip(refused, ask_all(ours, refused), ask_all(theirs, refused)):
+                denied += 1
+                bypasses += not isinstance(mine, Error)
+                if mine != other and not mine.startswith(b"ERR unknown subcommand") and line[0] != "module":
+                    wrong.append((user, line, mine, other))
+    print(f"\n{len(lines)} lines, {len(RULES)} users: {cells} cells of DRYRUN, {denied} denied lines executed, "
+          f"{bypasses} bypasses")
+    assert not bypasses and not wrong, "\n".join(map(str, wrong[:40])) + f"\n{len(wrong)} differences"
+    assert cells > 5000 and denied > 2000
+
+
+SAFE = """GET SET MGET DEL EXISTS TTL TYPE INCR APPEND LPUSH LRANGE SADD SMEMBERS HSET HGETALL ZADD ZRANGE XADD XLEN
+OBJECT|ENCODING PING ECHO DBSIZE SETEX GETSET STRLEN RPUSH LLEN EXPIRE PERSIST""".split()
+
+
+def test_what_is_allowed_runs(servers):
+    """The same answers as Redis', for commands that do no harm."""
+    node, oracle = servers
+    args = {"SET": ["v"], "INCR": [], "APPEND": ["x"], "LPUSH": ["a"], "LRANGE": ["0", "-1"], "SADD": ["a"],
+            "HSET": ["f", "v"], "ZADD": ["1", "m"], "ZRANGE": ["0", "-1"], "XADD": ["1-1", "f", "v"],
+            "SETEX": ["100", "v"], "GETSET": ["v"], "RPUSH": ["a"], "EXPIRE": ["100"]}
+    with node.wire() as ours, oracle.wire() as theirs:
+        wrong = []
+        for user in RULES:
+            for conn in (ours, theirs):
+                conn.ask("AUTH", "all", "any")
+                conn.ask("DEL", *KEYS)
+                assert conn.ask("AUTH", user, "any") == b"OK"
+            for name, key in itertools.product(SAFE, KEYS):
+                line = name.split("|") + ([] if name in ("PING", "DBSIZE") else [key]) + args.get(name, [])
+                mine, other = ours.ask(*line), theirs.ask(*line)
+                if mine != other and name != "DBSIZE":
+                    wrong.append((user, line, mine, other))
+        assert not wrong, "\n".join(map(str, wrong[:20]))
+
+
+# --- the language of rules -------------------------------------------------------------------------------------------
+
+TALK = """LIST|USERS|WHOAMI|GETUSER default|GETUSER nobody-here|SETUSER bob (+get|SETUSER bob on %RW|SETUSER bob %~a
+SETUSER bob %R~|SETUSER bob ~|GETUSER bob|SETUSER x +foo_bar|SETUSER x (+@foo ~x)|SETUSER x +select_0|LIST
+SETUSER x ~*|SETUSER x ~a|SETUSER x &*|SETUSER x &a|SETUSER x >pw|SETUSER x #zz|SETUSER x <nope|SETUSER x <pw|GETUSER x
+SETUSER x reset|GETUSER x|SETUSER x +debug_|SETUSER x -debug_x|SETUSER x -config_get|SETUSER x +@all -config_get|LIST
+SETUSER y on nopass (+get ~a) (+set %W~b)|LIST|GETUSER y|SETUSER y clearselectors|LIST|SETUSER y foo|DRYRUN y get
+DRYRUN y nosuch|DRYRUN zz get x|DRYRUN y config|DRYRUN y config foo|DRYRUN y get x|GENPASS 0|GENPASS 1 2|GENPASS x
+CAT x|CAT x y|CAT|LOG x|LOG reset|LOG|LOG a b|SAVE|LOAD|HELP|FOO|WHOAMI x|DELUSER default x|DELUSER x nope y|LIST
+SETUSER z on allkeys allchannels +@all -@dangerous sanitize-payload|LIST|GETUSER z|DELUSER z bob""".replace("\n", "|")
+
+
+def in_order(value):
+    """Redis lists single commands in the order of a hash table."""
+    if isinstance(value, list):
+        return type(value)(map(in_order, value))
+    return b" ".join(sorted(value.split(b" "))) if isinstance(value, bytes) and b"@all" in value else value
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+def test_acl_talks_as_redis_does(node, module_stage, proto):
+    oracle = module_stage.redis()
+    with node.wire(proto) as ours, oracle.wire(proto) as theirs:
+        for conn in (ours, theirs):
+            for user in conn.ask("ACL", "USERS"):
+                if user != b"default":
+                    conn.ask("ACL", "DELUSER", user)
+        for line in TALK.split("|"):
+            words = ["ACL"] + line.replace("_", "|").split(" ")
+            mine, other = ours.ask_raw(*words), theirs.ask_raw(*words)
+            if mine != other:
+                mine, other = ours.ask(*words), theirs.ask(*words)
+                assert type(mine) is type(other) and in_order(mine) == in_order(other), words
+
+
+def own_commands(node):
+    with node.wire() as conn:
+        return {bytes(name) for category in conn.ask("ACL", "CAT") for name in conn.ask("ACL", "CAT", category)
+                if name.startswith(b"cache") or name == b"client|setinfo"}
+
+
+def test_random_rules_are_described_as_redis_does(node_alone, module_stage):
+    oracle = module_stage.redis()
+    own, rng = own_commands(node_alone), random.Random(7)
+    with node_alone.wire() as ours, oracle.wire() as theirs:
+        categories = [bytes(name).decode() for name in theirs.ask("ACL", "CAT")]
+        members = {}
+        for category in categories:
+            members[category] = {bytes(name) for name in theirs.ask("ACL", "CAT", category)}
+            assert {bytes(name) for name in ours.ask("ACL", "CAT", category)} - own == members[category], category
+        names = sorted(set().union(*members.values()))
+        for _ in range(60):
+            rules = []
+            for _ in range(rng.randint(1, 7)):
+                sign, kind = rng.choice("+-"), rng.random()
+                rules.append(sign + ("@all" if kind < .15 else "@" + rng.choice(categories) if kind < .6
+                                     else rng.choice(names).decode()))
+            described = []
+            for conn in (ours, theirs):
+                assert conn.ask("ACL", "SETUSER", "random", *rules) == b"OK"
+                words = conn.ask("ACL", "GETUSER", "random")[5].split(b" ")
+                described.append(([word for word in words if b"@" in word],
+                                  sorted(word for word in words if b"@" not in word and word[1:] not in own)))
+            assert described[0] == described[1], rules
+
+
+# --- connections -----------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def admin(node):
+    with node.wire() as conn:
+        yield conn
+        conn.ask("ACL", "DELUSER", "alice", "bert")
+        assert conn.ask("ACL", "LOG", "RESET") == b"OK"
+
+
+def test_a_change_of_rules_counts_for_who_is_there(node, admin):
+    """On both workers: a connection each, and no request of theirs in between."""
+    assert admin.ask("ACL", "SETUSER", "alice", "on", ">pw", "~a*", "+@all") == b"OK"
+    conns = [node.wire() for _ in range(6)]
+    for conn in conns:
+        assert conn.ask("AUTH", "alice", "pw") == b"OK" and conn.ask("ACL", "WHOAMI") == b"alice"
+        assert conn.ask("SET", "a1", "x") == b"OK"
+    assert admin.ask("ACL", "SETUSER", "alice", "-set") == b"OK"
+    for conn in conns:
+        assert conn.ask("SET", "a1", "x") == b"NOPERM this user has no permissions to run the 'set' command"
+        assert conn.ask("GET", "a1") == b"x"
+    assert admin.ask("ACL", "SETUSER", "alice", "off") == b"OK"  # who is in stays in
+    assert all(conn.ask("GET", "a1") == b"x" for conn in conns)
+    assert admin.ask("AUTH", "alice", "pw").startswith(b"WRONGPASS")
+    assert admin.ask("ACL", "DELUSER", "alice") == 1
+    assert all(conn.closes_within(5) for conn in conns)
+
+
+def test_who_deletes_himself_is_answered_first(node, admin):
+    assert admin.ask("ACL", "SETUSER", "alice", "on", "nopass", "+@all", "~*") == b"OK"
+    with node.wire() as conn:
+        assert conn.ask("AUTH", "alice", "x") == b"OK"
+        assert conn.pipeline([["ACL", "DELUSER", "alice"]]) == [1]
+        assert conn.closes_within(5)
+
+
+def test_client_list_and_kill_know_users(node, admin):
+    assert admin.ask("ACL", "SETUSER", "alice", "on", "nopass", "+@all", "~*") == b"OK"
+    with node.wire() as conn, node.wire() as other:
+        assert conn.ask("AUTH", "alice", "x") == b"OK"
+        assert b" user=alice " in conn.ask("CLIENT", "INFO") and b" user=default " in other.ask("CLIENT", "INFO")
+        assert admin.ask("CLIENT", "KILL", "USER", "nosuch") == b"ERR No such user 'nosuch'"
+        assert admin.ask("CLIENT", "KILL", "USER", "alice") == 1
+        assert conn.closes_within(5) and other.ask("PING") == b"PONG"
+
+
+def test_hello_logs_in_and_reset_logs_out(node, admin):
+    assert admin.ask("ACL", "SETUSER", "alice", "on", ">pw", "+get", "+acl|whoami", "~*") == b"OK"
+    with node.wire() as conn:
+        assert conn.ask("HELLO", "3", "AUTH", "alice", "no").startswith(b"WRONGPASS")
+        assert isinstance(conn.ask("HELLO", "3", "AUTH", "alice", "pw"), Map)
+        assert conn.ask("ACL", "WHOAMI") == b"alice"
+        assert conn.ask("SET", "k", "v") == b"NOPERM this user has no permissions to run the 'set' command"
+        assert conn.ask("RESET") == b"RESET"
+        assert conn.ask("ACL", "WHOAMI") == b"default"
+
+
+def test_requirepass_is_the_password_of_the_default_user(stage):
+    node = stage.node("--requirepass", "first")
+    digest = {word: hashlib.sha256(word.encode()).hexdigest().encode() for word in ("first", "second", "third")}
+    with node.wire() as conn:
+        assert conn.ask("GET", "k") == b"NOAUTH Authentication required."
+        assert conn.ask("AUTH", "first") == b"OK"
+        assert conn.ask("ACL", "GETUSER", "default")[3] == [digest["first"]]
+        assert conn.ask("CONFIG", "SET", "requirepass", "second") == b"OK"
+        assert conn.ask("ACL", "GETUSER", "default")[3] == [digest["second"]]
+        assert conn.ask("ACL", "SETUSER", "default", "resetpass", ">third") == b"OK"
+        assert conn.ask("CONFIG", "SET", "maxclients", "500") == b"OK"  # changes no password
+        with node.wire() as other:
+            assert other.ask("AUTH", "second").startswith(b"WRONGPASS")
+            assert other.ask("AUTH", "third") == b"OK"
+        assert conn.ask("CONFIG", "SET", "requirepass", "") == b"OK"
+        with node.wire() as other:
+            assert other.ask("PING") == b"PONG"
+            assert other.ask("AUTH", "x").startswith(b"ERR AUTH <password> called without any password")
+
+
+# --- what is written down --------------------------------------------------------------------------------------------
+
+def entries(conn):
+    return [dict(zip(entry[::2], entry[1::2])) for entry in conn.ask("ACL", "LOG")]
+
+
+def test_refusals_are_logged_as_redis_logs_them(node, admin, module_stage):
+    oracle = module_stage.redis()
+    with oracle.wire() as theirs, node.wire() as alice, oracle.wire() as alices_twin:
+        for conn, client in ((admin, alice), (theirs, alices_twin)):
+            conn.ask("ACL", "LOG", "RESET")
+            assert conn.ask("ACL", "SETUSER", "alice", "on", ">pw", "+@all", "-set", "~a", "&c") == b"OK"
+            assert client.ask("auth", "alice", "bad").startswith(b"WRONGPASS")
+            assert client.ask("AUTH", "alice", "pw") == b"OK"
+            for line in (["SET", "a", "1"], ["GET", "b"], ["GET", "b"], ["MGET", "a", "zz"],
+                         ["CONFIG", "GET", "x"]):
+                client.ask(*line)
+        ours, others = entries(admin), entries(theirs)
+        for entry in ours + others:
+            assert float(entry.pop(b"age-seconds")) < 60 and b"user=" in entry.pop(b"client-info")
+        assert ours == others and [entry[b"reason"] for entry in ours] == [b"key", b"key", b"command", b"auth"]
+        assert admin.ask("CONFIG", "SET", "acllog-max-len", "2") == b"OK"
+        assert alice.ask("GET", "c").startswith(b"NOPERM") and len(entries(admin)) == 2
+        assert admin.ask("CONFIG", "SET", "acllog-max-len", "128") == b"OK"
+
+
+def test_the_log_names_who_was_refused_and_who_changed_what_but_no_password(stage):
+    node = stage.node()
+    with node.wire() as admin, node.wire() as conn:
+        assert admin.ask("ACL", "SETUSER", "alice", "on", ">deep-secret", "+get", "~a") == b"OK"
+        assert conn.ask("AUTH", "alice", "wrong-secret").startswith(b"WRONGPASS")
+        assert conn.ask("AUTH", "alice", "deep-secret") == b"OK"
+        assert conn.ask("GET", "b").startswith(b"NOPERM")
+    log = node.process.log()
+    assert "acl setuser user=default" in log and "object=alice" in log
+    assert "reason=auth user=alice" in log and "reason=key user=alice" in log
+    assert "secret" not in log
+    fields = node.admin("/metrics")[1]
+    assert 'terrace_acl_denied_total{reason="auth"}' in fields
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+def test_users_are_loaded_and_saved(stage):
+    path = stage.folder / "users.acl"
+    path.write_text("user alice on >pw ~a* +@all\nuser default on nopass ~* &* +@all\n")
+    node = stage.node("--aclfile", str(path))
+    with node.wire() as admin, node.wire() as alice:
+        assert alice.ask("AUTH", "alice", "pw") == b"OK"
+        path.write_text("user bert on nopass\nuser bert off\nuser carl +nosuch\n")
+        assert admin.ask("ACL", "LOAD") == (
+            f"ERR WARNING: Duplicate user 'bert' found on line 2. {path}:3: Error in applying operation '+nosuch': "
+            "Unknown command or category name in ACL. WARNING: ACL errors detected, no change to the previously active "
+            "ACL rules was performed").encode()
+        assert alice.ask("GET", "a") is not None and admin.ask("ACL", "USERS") == [b"alice", b"default"]
+        assert admin.ask("ACL", "SETUSER", "dora", "on", "nopass", "+get", "~x") == b"OK"
+        assert admin.ask("ACL", "SAVE") == b"OK"
+        lines = path.read_text().splitlines()
+        assert [line.split()[1] for line in lines] == ["alice", "default", "dora"]
+        assert hashlib.sha256(b"pw").hexdigest() in lines[0] and list(stage.folder.glob("users.acl.*")) == []
+        assert admin.ask("ACL", "LOAD") == b"OK"
+        assert alice.closes_within(5)  # as Redis: loaded anew, he is another
+        assert admin.ask("ACL", "LIST") == [line.encode() for line in lines]
+        path.write_text("user default off +@all\n")
+        assert admin.ask("ACL", "LOAD") == b"OK" and admin.ask("ACL", "USERS") == [b"default"]
+        with node.wire() as late:
+            assert late.ask("PING") == b"NOAUTH Authentication required."
+
+
+def test_a_node_with_a_bad_file_of_users_does_not_start(stage):
+    path = stage.folder / "users.acl"
+    path.write_text("user alice on\nuser bert +nosuch\n")
+    node = stage.node_not_started("--aclfile", str(path))
+    node.launch()
+    until(lambda: not node.process.alive(), 5, "the node gives up")
+    assert f"{path}:2: Error in applying operation '+nosuch'" in node.process.log()
+
+
+# --- scripts ---------------------------------------------------------------------------------------------------------
+
+def test_scripts_are_for_who_may_do_everything(node_with_l2):
+    """What a script runs on L2 nobody checks: `acl-scripts yes` says that users are trusted with that."""
+    with node_with_l2.wire() as admin, node_with_l2.wire() as conn:
+        admin.ask("ACL", "SETUSER", "scripter", "reset", "on", "nopass", "+@all", "~mine:*", "&*")
+        assert conn.ask("AUTH", "scripter", "x") == b"OK"
+        line = ["EVAL", "return redis.call('set', 'stolen', 1)", "1", "mine:1"]
+        assert conn.ask(*line).startswith(b"NOPERM") and admin.ask("EXISTS", "stolen") == 0
+        assert admin.ask("CONFIG", "SET", "acl-scripts", "yes") == b"OK"
+        assert conn.ask("EVAL", "return redis.call('set', KEYS[1], 1)", "1", "mine:1") == b"OK"
+        assert conn.ask("EVAL", "return 1", "1", "not-mine").startswith(b"NOPERM")
+        assert admin.ask("CONFIG", "SET", "acl-scripts", "no") == b"OK"
+        assert conn.ask("SORT", "mine:1", "BY", "w_*") == \
+            b"ERR BY option of SORT denied due to insufficient ACL permissions"
+        assert conn.ask("SORT", "mine:1", "GET", "stolen_*") == \
+            b"ERR GET option of SORT denied due to insufficient ACL permissions"
