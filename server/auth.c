@@ -3,13 +3,17 @@
 
 #include "server/acl.h"
 #include "server/acl_log.h"
+#include "server/commands.h"
 #include "server/conn.h"
 #include "server/mailbox.h"
 #include "server/node.h"
+#include "server/pubsub.h"
+#include "server/transaction.h"
 #include "server/worker.h"
 #include "tiers/l2_commands.h"
 #include "tiers/tiers.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,19 +39,16 @@ static void set_user(struct conn *conn, const struct acl_user *user, bool logged
 
 void auth_begin(struct conn *conn)
 {
-    if (auth_is_behind(conn->worker)) { /* nobody gets in by what was true before */
-        auth_renew(conn->worker, NULL);
-    }
     const struct acl_table *users = conn->worker->users;
     set_user(conn, users->default_user, acl_is_open(users));
 }
 
-bool auth_is_behind(const struct worker *worker)
+static bool is_behind(const struct worker *worker)
 {
     return acl_generation(worker->node->acl) != worker->users->generation;
 }
 
-/* The connection of a user who is gone. */
+/* The connection of a user who is gone, or who listens to what he may not hear any more. */
 static void turn_out(struct conn *conn, bool answers_first)
 {
     set_user(conn, conn->worker->users->default_user, false);
@@ -59,7 +60,8 @@ static void turn_out(struct conn *conn, bool answers_first)
     }
 }
 
-void auth_renew(struct worker *worker, struct call *call)
+/* Takes the users of now. Inside of `call`, its own connection closes after its answer, if it must. */
+static void renew(struct worker *worker, struct call *call)
 {
     const struct acl_table *before = worker->users;
     worker->users = acl_take(worker->node->acl);
@@ -67,7 +69,8 @@ void auth_renew(struct worker *worker, struct call *call)
         next = at->next;
         struct conn *conn = LIST_ENTRY(at, struct conn, in_worker);
         const struct acl_user *user = acl_find(worker->users, conn->session.user->name);
-        if (user != NULL && user->id == conn->session.user->id) {
+        const bool is_he = user != NULL && user->id == conn->session.user->id;
+        if (is_he && (user == conn->session.user || !pubsub_hears_too_much(conn, user))) {
             set_user(conn, user, conn->session.logged_in);
         } else {
             turn_out(conn, call != NULL && call->conn == conn);
@@ -76,12 +79,17 @@ void auth_renew(struct worker *worker, struct call *call)
     acl_drop(before);
 }
 
+void auth_catch_up(struct worker *worker)
+{
+    if (is_behind(worker)) {
+        renew(worker, NULL);
+    }
+}
+
 static void renew_visit(struct tour *tour, struct worker *worker)
 {
     (void)tour;
-    if (auth_is_behind(worker)) {
-        auth_renew(worker, NULL);
-    }
+    auth_catch_up(worker);
 }
 
 static void renew_done(struct tour *tour)
@@ -91,8 +99,8 @@ static void renew_done(struct tour *tour)
 
 void auth_tell_all(struct call *call)
 {
-    if (auth_is_behind(call->worker)) {
-        auth_renew(call->worker, call);
+    if (is_behind(call->worker)) {
+        renew(call->worker, call);
     }
     /* Without memory for the tour the others notice with their next batch. */
     struct tour *tour = calloc(1, sizeof(*tour));
@@ -110,17 +118,44 @@ static int shown(struct slice text)
     return text.size < SHOWN_MAX ? (int)text.size : SHOWN_MAX;
 }
 
-void auth_audit(const struct call *call, const char *what, struct slice object)
+/* What changes the node or much data at once. Which argument says what is shown; 0: none. */
+static const struct {
+    const char *full_name;
+    uint32_t shown;
+} audited[] = {
+    {"acl|setuser", 2},   {"acl|deluser", 2},      {"acl|load", 0},         {"acl|save", 0},
+    {"acl|log", 2},       {"config|set", 2},       {"config|resetstat", 0}, {"config|rewrite", 0},
+    {"client|kill", 2},   {"client|pause", 2},     {"client|unpause", 0},   {"debug", 1},
+    {"flushall", 0},      {"flushdb", 0},          {"swapdb", 1},           {"cache.failover", 1},
+    {"slowlog|reset", 0}, {"cache.invalidate", 1},
+};
+
+static bool is_of_keys(const struct call *call)
+{
+    return call->command->run == cmd_cache_invalidate && call->argc > 1 &&
+           slice_is_nocase(call->argv[1], "key");
+}
+
+void auth_audit(const struct call *call)
 {
     const struct session *session = &call->conn->session;
     const struct slice user = session->user->name;
-    log_write(&call->node->log, LOG_NOTICE, "admin", "%s user=%.*s client=%s id=%llu object=%.*s",
-              what, shown(user), user.data, session->peer, (unsigned long long)session->id,
-              shown(object), object.size > 0 ? object.data : "");
+    for (size_t i = 0; i < sizeof(audited) / sizeof(audited[0]); i++) {
+        if (strcmp(audited[i].full_name, call->command->full_name) != 0 || is_of_keys(call)) {
+            continue;
+        }
+        const uint32_t place = audited[i].shown;
+        const struct slice object =
+            place > 0 && place < call->argc ? call->argv[place] : (struct slice){"", 0};
+        log_write(&call->node->log, LOG_NOTICE, "admin",
+                  "%s user=%.*s client=%s id=%llu object=%.*s", audited[i].full_name, shown(user),
+                  user.data, session->peer, (unsigned long long)session->id, shown(object),
+                  object.data);
+    }
 }
 
 /* Writes down what was refused, in the words of ACL LOG. */
-static void note_refusal(struct call *call, enum acl_verdict verdict, struct slice object,
+static void note_refusal(const struct call *call, enum acl_verdict verdict, struct slice object,
                          struct slice username)
 {
     static const char *const reasons[] = {"none", "command", "key", "channel", "auth"};
@@ -131,7 +166,7 @@ static void note_refusal(struct call *call, enum acl_verdict verdict, struct sli
     struct buf client = {0};
     (void)!conn_describe(call->conn, call->now_ms, &client);
     const struct acl_event event = {.reason = verdict,
-                                    .in_multi = false,
+                                    .in_multi = transaction_is_open(call->conn->transaction),
                                     .object = object,
                                     .username = username,
                                     .client = buf_slice(&client),
@@ -151,8 +186,8 @@ static void note_refusal(struct call *call, enum acl_verdict verdict, struct sli
 
 bool auth_login(struct call *call, struct slice name, struct slice password)
 {
-    if (auth_is_behind(call->worker)) {
-        auth_renew(call->worker, call);
+    if (is_behind(call->worker)) {
+        renew(call->worker, call);
     }
     const struct acl_user *user = acl_find(call->worker->users, name);
     if (user != NULL && (user->flags & ACL_USER_ON) != 0 && acl_user_password_is(user, password)) {
@@ -249,7 +284,7 @@ static const char *full_name(const struct call *call, const struct acl_line *lin
                                           : call->command->full_name;
 }
 
-static struct acl_denial ask(struct call *call, const struct acl_line *line)
+static struct acl_denial ask(const struct call *call, const struct acl_line *line)
 {
     const struct acl_denial denial = acl_check(call->conn->session.user, line);
     if (denial.verdict != ACL_OK) {
@@ -284,44 +319,49 @@ static bool sort_is_admitted(struct call *call, const struct acl_line *line)
     return true;
 }
 
+static const char denied_key[] =
+    "NOPERM this user has no permissions to access one of the keys used as arguments";
+static const char denied_channel[] =
+    "NOPERM this user has no permissions to access one of the channels used as arguments";
+
 bool auth_admits(struct call *call)
 {
     const struct acl_line line = line_of_call(call);
-    const bool is_exec = strcmp(call->command->name, "exec") == 0;
-    const char *before = is_exec ? "EXECABORT Transaction discarded because of: " : "";
+    char room[128];
+    const char *text = room;
     switch (ask(call, &line).verdict) {
     case ACL_OK: return sort_is_admitted(call, &line);
     case ACL_DENIED_COMMAND:
-        reply_errorf(call->reply, "%sNOPERM this user has no permissions to run the '%s' command",
-                     before, full_name(call, &line));
+        (void)snprintf(room, sizeof(room),
+                       "NOPERM this user has no permissions to run the '%s' command",
+                       full_name(call, &line));
         break;
-    case ACL_DENIED_KEY:
-        reply_error(call->reply, "NOPERM this user has no permissions to access one of the keys "
-                                 "used as arguments");
-        break;
-    case ACL_DENIED_CHANNEL:
-        reply_error(call->reply, "NOPERM this user has no permissions to access one of the "
-                                 "channels used as arguments");
-        break;
-    case ACL_DENIED_AUTH: break;
+    case ACL_DENIED_KEY: text = denied_key; break;
+    case ACL_DENIED_CHANNEL: text = denied_channel; break;
+    case ACL_DENIED_AUTH: return false;
+    }
+    if (call->command->run == cmd_exec) {
+        transaction_abort(call, text);
+    } else {
+        reply_error(call->reply, text);
     }
     return false;
 }
 
-bool auth_admits_at_exec(struct call *call)
+enum acl_verdict auth_verdict_at_exec(const struct call *call)
+{
+    const struct acl_line line = line_of_call(call);
+    return ask(call, &line).verdict;
+}
+
+void auth_refuse_at_exec(struct reply *reply, enum acl_verdict verdict)
 {
     static const char *const reasons[] = {
         "", "no permission to execute the command or subcommand",
         "no permission to touch the specified keys",
         "no permission to access one of the channels used as arguments to the command", ""};
-    const struct acl_line line = line_of_call(call);
-    const enum acl_verdict verdict = ask(call, &line).verdict;
-    if (verdict == ACL_OK) {
-        return sort_is_admitted(call, &line);
-    }
-    reply_errorf(call->reply,
+    reply_errorf(reply,
                  "NOPERM ACLs rules changed between the moment the transaction was accumulated and "
                  "the EXEC call. This command is no longer allowed for the following reason: %s",
                  reasons[verdict]);
-    return false;
 }

@@ -21,8 +21,9 @@ bool auth_default_is_nopass(const struct worker *worker); /* whether on or off *
 
 /* Of a guarded session: may it run the call? false: NOPERM is answered. */
 bool auth_admits(struct call *call);
-/* The same at EXEC, for a command that was queued when it might still be run. */
-bool auth_admits_at_exec(struct call *call);
+/* The same at EXEC, for a command that was queued when it might still be run; and the words of the refusal. */
+enum acl_verdict auth_verdict_at_exec(const struct call *call);
+void auth_refuse_at_exec(struct reply *reply, enum acl_verdict verdict);
 
 /* What would come of a command line of another user: ACL DRYRUN. false: there is no such command. */
 struct auth_dry_run {
@@ -33,14 +34,14 @@ struct auth_dry_run {
 bool auth_dry_run(const struct call *call, const struct acl_user *user, const struct slice *argv,
                   uint32_t argc, struct auth_dry_run *ret_run);
 
-/* Users have changed: takes the new ones, closes the connections of those who are gone. At the begin of a batch, if
- * auth_is_behind; inside of `call`, whose own connection closes after its answer, if it must. */
-void auth_renew(struct worker *worker, struct call *call);
-bool auth_is_behind(const struct worker *worker);
+/* Takes the users of now if others are, and closes the connections of those who are gone: at the begin of a batch, and
+ * before somebody gets in by what was true before. */
+void auth_catch_up(struct worker *worker);
 /* After a change of users on this worker: it and all others renew. */
 void auth_tell_all(struct call *call);
 
-/* For the log: a command that changes the node, by whom. `what` is never a password. */
-void auth_audit(const struct call *call, const char *what, struct slice object);
+/* A line of the log for a command that changes the node, or much data at once, and by whom: of the admin and dangerous
+ * ones, which are about to run. Never a value or a password. */
+void auth_audit(const struct call *call);
 
 #endif

@@ -37,8 +37,9 @@ struct call {
     const struct slice
         *argv; /* argv[0] is the command's name; of a subcommand argv[1] is its name */
     uint32_t argc;
-    struct slice raw;             /* the request as the client sent it; empty when it came inline */
-    uint64_t first_hash;          /* of the first key, already prefetched; valid if first_home is */
+    struct slice raw;    /* the request as the client sent it; empty when it came inline, or
+                                   * under another name */
+    uint64_t first_hash; /* of the first key, already prefetched; valid if first_home is */
     struct namespace *first_home; /* its namespace; NULL: not looked at yet */
     struct line *line; /* tiers/line.h, over which L2 is asked; NULL: the worker's shared link */
     struct blocking *blocking; /* blocking.h; NULL: it does not */
@@ -46,6 +47,7 @@ struct call {
         *body; /* a value that lies in an item of its own already (body.h), and in argv; or NULL */
     struct execution *execution; /* EXEC's, if it is run by that */
     bool deferred;               /* set by call_defer */
+    bool hidden;                 /* argv[0] is a name that rename-command took away */
     bool shown;                  /* to who monitors */
     bool held;                   /* not run: its connection holds, and it is tried again */
     uint8_t db;                  /* selected database */

@@ -64,7 +64,6 @@ static void set_user(struct call *call, const struct acl_list *rules)
         reply_out_of_memory(call->reply);
         return;
     }
-    auth_audit(call, "acl setuser", call->argv[2]);
     reply_ok(call->reply);
     auth_tell_all(call);
 }
@@ -108,9 +107,6 @@ void cmd_acl_deluser(struct call *call)
         deleted += found ? 1 : 0;
     }
     acl_end(acl);
-    for (uint32_t i = 2; i < call->argc; i++) {
-        auth_audit(call, "acl deluser", call->argv[i]);
-    }
     if (status != OK) {
         reply_out_of_memory(call->reply);
     } else {
@@ -243,7 +239,6 @@ static void load(struct call *call, const char *path, struct slice password)
     struct buf errors = {0};
     const enum status status = acl_load(call->node->acl, path, password, &errors);
     if (status == OK) {
-        auth_audit(call, "acl load", slice_of(path));
         reply_ok(call->reply);
         auth_tell_all(call);
     } else if (status == INVALID) {
@@ -272,7 +267,6 @@ void cmd_acl_save(struct call *call)
     struct buf error = {0};
     if (copy_settings(call, &path, &password)) {
         if (acl_save(call->node->acl, path.data, &error) == OK) {
-            auth_audit(call, "acl save", slice_of(path.data));
             reply_ok(call->reply);
         } else {
             log_write(&call->node->log, LOG_WARNING, "acl_save_failed", "%.*s", (int)error.size,

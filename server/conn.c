@@ -136,6 +136,7 @@ struct conn *conn_open(struct worker *worker, int fd, uint64_t id, struct tls_st
     out_init(&conn->reply.out, &worker->pool);
     conn->reply.worker = worker;
     conn->likely = LIMIT_ANSWER_GUESS;
+    auth_catch_up(worker);
     conn_reset_session(conn);
     conn_set_socket(conn);
     conn_name_ends(conn);

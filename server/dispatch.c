@@ -11,6 +11,7 @@
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
 #include "server/relay.h"
+#include "server/renames.h"
 #include "server/slowlog.h"
 #include "server/transaction.h"
 #include "server/worker.h"
@@ -50,6 +51,15 @@ static struct slice *take_args(struct worker *worker, uint32_t argc, struct slic
     return &batch->args[batch->arg_count];
 }
 
+/* A word that rename-command gave a meaning, or took it from. */
+static void dispatch_rename(struct request *request, struct slice *name,
+                            const struct renames *renames)
+{
+    const enum status status = renames_find(renames, name);
+    request->is_renamed = status == OK;
+    request->is_hidden = status == MISS;
+}
+
 void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input)
 {
     struct worker *worker = conn->worker;
@@ -78,7 +88,10 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
         batch->arg_count += reader->argc;
     }
     if (request->argc > 0) {
-        request->command = command_find(argv[0]);
+        if (worker->node->renames != NULL) {
+            dispatch_rename(request, &argv[0], worker->node->renames);
+        }
+        request->command = request->is_hidden ? NULL : command_find(argv[0]);
     }
     if (request->command != NULL && request->command->first_key > 0 &&
         (uint32_t)request->command->first_key < request->argc) {
@@ -183,6 +196,10 @@ static bool dispatch_ask_l2(struct call *call, struct command *room)
     if (slice_is_nocase(call->argv[0], "post") || slice_is_nocase(call->argv[0], "host:")) {
         metrics_count(call->worker->metrics, M_PROTOCOL_ERRORS);
         conn_close(call->conn);
+        return false;
+    }
+    if (call->hidden) {
+        reply_unknown_command(call);
         return false;
     }
     const struct tiers *tiers = call->node->tiers;
@@ -379,6 +396,9 @@ static void dispatch_call(struct call *call)
     bool queued = false;
     if (admitted) {
         call->conn->session.last_command = call->command->full_name;
+        if ((call->command->flags & (COMMAND_ADMIN | COMMAND_DANGEROUS)) != 0) {
+            auth_audit(call);
+        }
     }
     if (!admitted) {
         transaction_refuse(call->conn);
@@ -580,7 +600,8 @@ bool dispatch_request(struct worker *worker, struct request *request)
         .command = request->command,
         .argv = request->argv,
         .argc = request->argc,
-        .raw = request->is_inline ? (struct slice){0} : request->raw,
+        .raw = request->is_inline || request->is_renamed ? (struct slice){0} : request->raw,
+        .hidden = request->is_hidden,
         .first_hash = request->hash,
         .first_home = request->home,
         .body = request->body,

@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "protocol/resp_read.h"
+#include "server/auth.h"
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/dispatch.h"
@@ -39,6 +40,11 @@ static void free_queue(struct queued **queue, size_t count)
 static bool is_for_l2(const struct execution *execution, const struct command *command)
 {
     return execution->asks_l2 && (transaction_asks_l2_for(command) || command->run == cmd_select);
+}
+
+static bool goes_to_l2(const struct execution *execution, const struct queued *queued)
+{
+    return queued->denied == ACL_OK && is_for_l2(execution, queued->command);
 }
 
 static struct call call_of(struct conn *conn, const struct queued *queued)
@@ -144,6 +150,10 @@ static void run_here(struct execution *execution, const struct queued *queued)
     call.execution = execution;
     call.reply = &piece->reply;
     call.reply->proto = conn->session.proto;
+    if (queued->denied != ACL_OK) {
+        auth_refuse_at_exec(call.reply, queued->denied);
+        return;
+    }
     dispatch_part(&call);
 }
 
@@ -180,7 +190,7 @@ static void run_all(struct execution *execution, struct slice elements)
     reply_array(&piece_open(execution)->reply, execution->count);
     for (size_t i = 0; i < execution->count && conn->state != CONN_CLOSED; i++) {
         const struct queued *queued = execution->queue[i];
-        if (is_for_l2(execution, queued->command)) {
+        if (goes_to_l2(execution, queued)) {
             take_element(execution, queued, &cursor);
         } else {
             run_here(execution, queued);
@@ -222,7 +232,7 @@ static struct call *calls_for_l2(const struct execution *execution, struct conn 
     *ret_count = 0;
     for (size_t i = 0; calls != NULL && i < execution->count; i++) {
         const struct queued *queued = execution->queue[i];
-        if (is_for_l2(execution, queued->command)) {
+        if (goes_to_l2(execution, queued)) {
             dispatch_count_part(conn->worker, queued->command);
             calls[*ret_count] = call_of(conn, queued);
             if (conn->session.tracking != NULL) {
@@ -288,6 +298,20 @@ static void ask_l2(struct call *exec, struct execution *execution)
     }
 }
 
+/* Rules may have changed since the commands were queued: those that are denied by now answer an error, the others run. */
+static void ask_again(struct conn *conn, struct transaction *transaction)
+{
+    bool asks_l2 = false;
+    for (size_t i = 0; i < transaction->count; i++) {
+        struct queued *queued = transaction->queue[i];
+        const struct call call = call_of(conn, queued);
+        queued->denied = auth_verdict_at_exec(&call);
+        transaction->joins = transaction->joins || queued->denied != ACL_OK;
+        asks_l2 = asks_l2 || (queued->denied == ACL_OK && transaction_asks_l2_for(queued->command));
+    }
+    transaction->asks_l2 = transaction->asks_l2 && asks_l2;
+}
+
 void execution_begin(struct call *exec)
 {
     struct transaction *transaction = exec->conn->transaction;
@@ -296,6 +320,9 @@ void execution_begin(struct call *exec)
         transaction_end(exec->conn);
         reply_out_of_memory(exec->reply);
         return;
+    }
+    if (exec->conn->session.guarded) {
+        ask_again(exec->conn, transaction);
     }
     *execution = (struct execution){
         .worker = exec->worker,

@@ -7,6 +7,8 @@
 #include "server/control.h"
 #include "server/errorstats.h"
 #include "server/latency.h"
+#include "server/option_table.h"
+#include "server/renames.h"
 #include "server/sampler.h"
 #include "server/scripts.h"
 #include "server/slowlog.h"
@@ -238,9 +240,11 @@ static enum status node_open_users(struct node *node, char error[NODE_ERROR_MAX]
     const struct options *options = &node->options;
     const struct slice password = slice_of(options->requirepass);
     struct buf errors = {0};
+    char reason[OPTION_REASON_MAX];
     node->acl = acl_new(node);
-    if (node->acl == NULL) {
-        return NO_MEMORY;
+    if (node->acl == NULL || renames_parse(slice_of(options->rename_command), &node->renames,
+                                           reason, sizeof(reason)) != OK) {
+        return NO_MEMORY; /* the text was looked at with the options */
     }
     acl_set_channels_default(node->acl, strcmp(options->acl_pubsub_default, "allchannels") == 0);
     enum status status = OK;
@@ -393,6 +397,7 @@ void node_free(struct node *node)
     latency_free(node->latency);
     slowlog_free(node->slowlog);
     acl_free(node->acl);
+    renames_free(node->renames);
     channel_index_free(node->channel_index);
     free(node->metrics);
     options_done(&node->options);

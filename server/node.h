@@ -22,6 +22,7 @@ struct control;
 struct errorstats;
 struct latency;
 struct metrics;
+struct renames;
 struct sampler;
 struct slowlog;
 struct solo;
@@ -73,6 +74,7 @@ struct node {
     int64_t started_at_ms;
     struct metrics *metrics; /* the control loop's */
     struct acl *acl;         /* its users */
+    struct renames *renames; /* NULL: every command has its own name */
     struct slowlog *slowlog;
     struct latency *latency;
     struct errorstats *errorstats;       /* errors by first word */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/check.h"
 #include "server/option_table.h"
+#include "server/renames.h"
 #include "server/tls.h"
 #include "tiers/l2_url.h"
 #include "tiers/policy.h"
@@ -301,6 +302,14 @@ static const char *check_rate(struct slice value)
                : "argument must be 'auto' or a number of keys per second up to 1000000";
 }
 
+static const char *check_renames(struct slice value, char room[OPTION_REASON_MAX])
+{
+    struct renames *renames = NULL;
+    const enum status status = renames_parse(value, &renames, room, OPTION_REASON_MAX);
+    renames_free(renames);
+    return status == OK ? NULL : status == INVALID ? room : "out of memory";
+}
+
 const char *option_check_text(const struct option *option, struct slice value,
                               char room[OPTION_REASON_MAX])
 {
@@ -351,6 +360,9 @@ const char *option_check_text(const struct option *option, struct slice value,
     }
     if (IS(logformat)) {
         return check_word(value, formats, sizeof(formats) / sizeof(formats[0]), room);
+    }
+    if (IS(rename_command)) {
+        return check_renames(value, room);
     }
     if (IS(acl_pubsub_default)) {
         static const char *const words[] = {"allchannels", "resetchannels"};

@@ -2,6 +2,7 @@
 #include "server/pubsub.h"
 
 #include "protocol/resp_write.h"
+#include "server/acl_check.h"
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/node.h"
@@ -72,6 +73,20 @@ bool pubsub_is_subscribed(const struct conn *conn)
     for (int kind = 0; conn->subscriber != NULL && kind < CHANNEL_KINDS; kind++) {
         if (conn->subscriber->counts[kind] > 0) {
             return true;
+        }
+    }
+    return false;
+}
+
+bool pubsub_hears_too_much(const struct conn *conn, const struct acl_user *user)
+{
+    for (int kind = 0; conn->subscriber != NULL && kind < CHANNEL_KINDS; kind++) {
+        const struct list *head = &conn->subscriber->topics[kind];
+        for (const struct list *at = head->next; at != head; at = at->next) {
+            const struct subscription *one = LIST_ENTRY(at, struct subscription, in_subscriber);
+            if (!acl_check_channel(user, topic_name(one->topic), kind == CHANNEL_PATTERN)) {
+                return true;
+            }
         }
     }
     return false;

@@ -16,6 +16,7 @@
 
 #include "server/channels.h"
 
+struct acl_user;
 struct call;
 struct conn;
 struct worker;
@@ -35,6 +36,8 @@ bool pubsub_is_subscribed(const struct conn *conn);
 unsigned pubsub_count(const struct conn *conn, enum channel_kind kind);
 /* The name it has listened to longest, if it listens to any. */
 struct slice pubsub_oldest(const struct conn *conn, enum channel_kind kind);
+/* Whether it listens to anything that its user may not. */
+bool pubsub_hears_too_much(const struct conn *conn, const struct acl_user *user);
 /* It listens to nothing any more (RESET, the end). */
 void pubsub_forget(struct conn *conn);
 

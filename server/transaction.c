@@ -201,6 +201,7 @@ static struct queued *queued_new(const struct call *call, size_t *ret_size)
         }
         queued->command = is_own ? call->command : copy;
         queued->raw = (struct slice){bytes, request.size};
+        queued->denied = ACL_OK;
         queued->argc = call->argc;
         char head[RESP_HEAD_MAX];
         const char *at = bytes + resp_head_array(head, call->argc);

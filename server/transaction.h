@@ -16,6 +16,7 @@
 #ifndef TERRACE_SERVER_TRANSACTION_H
 #define TERRACE_SERVER_TRANSACTION_H
 
+#include "server/acl_check.h"
 #include "server/call.h"
 
 struct execution;
@@ -24,6 +25,7 @@ struct execution;
 struct queued {
     const struct command *command; /* built in, or behind the arguments */
     struct slice raw;              /* as an array of bulk strings */
+    enum acl_verdict denied;       /* what its user was told when EXEC came */
     uint32_t argc;
     struct slice argv[];
 };

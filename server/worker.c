@@ -83,9 +83,7 @@ void worker_execute(struct worker *worker)
     uint64_t began_ns = clock_monotonic_ns();
     worker->timed_ns = 0;
     worker_read_clock(worker);
-    if (auth_is_behind(worker)) {
-        auth_renew(worker, NULL);
-    }
+    auth_catch_up(worker);
     for (unsigned i = 0; i < batch->count;
          i++) { /* the buckets are here by now; their items come while we begin */
         if (batch->requests[i].home != NULL) {

@@ -41,6 +41,8 @@ struct request {
     struct slice raw;              /* where it lies in the connection's region */
     struct item *body;             /* as in struct call; its connection's */
     bool is_inline;
+    bool is_renamed; /* argv[0] is the command's own name, not the client's word (renames.h) */
+    bool is_hidden;  /* of a command that has no such name any more */
     uint64_t hash;
     struct namespace *home;           /* of its first key; NULL: it has none */
     const struct l1_bucket *bucket;   /* of that key, being loaded */

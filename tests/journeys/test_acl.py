@@ -8,6 +8,7 @@ of many kinds: ACL DRYRUN for each cell, and where a line is denied the line its
 import hashlib
 import itertools
 import random
+import threading
 
 import pytest
 
@@ -265,6 +266,42 @@ def test_a_change_of_rules_counts_for_who_is_there(node, admin):
     assert all(conn.closes_within(5) for conn in conns)
 
 
+def test_users_change_while_others_run(node, admin):
+    """On two workers at once; what each is told is one of the rules' answers, and in the end the last rule's."""
+    admin.ask("ACL", "SETUSER", "alice", "on", "nopass", "+@all", "~*")
+    assert admin.ask("SET", "a", "1") == b"OK"
+    said, stop = [set() for _ in range(4)], threading.Event()
+
+    def run(seen):
+        with node.wire() as conn:
+            conn.ask("AUTH", "alice", "x")
+            while not stop.is_set():
+                seen.update(bytes(reply) for reply in conn.pipeline([["SET", "a", "1"], ["GET", "a"], ["PING"]] * 5))
+
+    def change():
+        with node.wire() as conn:
+            while not stop.is_set():
+                conn.pipeline([["ACL", "SETUSER", "bert", "on", "+get"], ["ACL", "DELUSER", "bert"]] * 20)
+
+    threads = [threading.Thread(target=run, args=(seen,)) for seen in said]
+    threads += [threading.Thread(target=change) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for i in range(40):
+        assert admin.ask("ACL", "SETUSER", "alice", "+set" if i % 2 else "-set", f">pass{i}", f"<pass{i}", "nopass") == b"OK"
+        assert admin.ask("ACL", "SETUSER", f"other{i % 7}", "on") == b"OK"
+        admin.ask("ACL", "DELUSER", f"other{i % 5}")
+        assert len(admin.ask("ACL", "LIST")) >= 2
+    denied = b"NOPERM this user has no permissions to run the 'set' command"
+    admin.ask("ACL", "SETUSER", "alice", "-set")
+    until(lambda: all(denied in seen for seen in said), 20, "everybody is denied")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    admin.ask("ACL", "DELUSER", *(f"other{i}" for i in range(7)))
+    assert set().union(*said) == {b"OK", b"PONG", b"1", denied}
+
+
 def test_who_deletes_himself_is_answered_first(node, admin):
     assert admin.ask("ACL", "SETUSER", "alice", "on", "nopass", "+@all", "~*") == b"OK"
     with node.wire() as conn:
@@ -347,12 +384,37 @@ def test_the_log_names_who_was_refused_and_who_changed_what_but_no_password(stag
         assert conn.ask("AUTH", "alice", "wrong-secret").startswith(b"WRONGPASS")
         assert conn.ask("AUTH", "alice", "deep-secret") == b"OK"
         assert conn.ask("GET", "b").startswith(b"NOPERM")
+        assert admin.ask("CONFIG", "SET", "requirepass", "third-secret") == b"OK"
+        assert admin.ask("FLUSHALL") == b"OK"
     log = node.process.log()
-    assert "acl setuser user=default" in log and "object=alice" in log
+    assert "acl|setuser user=default" in log and "object=alice" in log
     assert "reason=auth user=alice" in log and "reason=key user=alice" in log
+    assert "config|set user=default" in log and "object=requirepass" in log and "flushall user=default" in log
     assert "secret" not in log
     fields = node.admin("/metrics")[1]
     assert 'terrace_acl_denied_total{reason="auth"}' in fields
+
+
+def test_what_was_queued_is_asked_again_at_exec(node, admin, module_stage):
+    oracle = module_stage.redis()
+    with oracle.wire() as theirs, node.wire() as alice, oracle.wire() as alices_twin:
+        replies = []
+        for conn, client in ((admin, alice), (theirs, alices_twin)):
+            assert conn.ask("ACL", "SETUSER", "alice", "reset", "on", "nopass", "+@all", "~*", "&*") == b"OK"
+            conn.ask("DEL", "k", "n")
+            said = [client.ask(*words) for words in (
+                ["AUTH", "alice", "x"], ["MULTI"], ["SET", "k", "v"], ["GET", "k"], ["INCR", "n"], ["PING"])]
+            assert conn.ask("ACL", "SETUSER", "alice", "-set", "-ping", "resetkeys", "~k") == b"OK"
+            said.append(client.ask("EXEC"))
+            said += [client.ask(*words) for words in (
+                ["MULTI"], ["SET", "k", "1"], ["GET", "k"], ["EXEC"], ["MULTI"], ["GET", "k"])]
+            assert conn.ask("ACL", "SETUSER", "alice", "resetkeys") == b"OK"
+            said += [client.ask("EXEC"), conn.ask("GET", "k"), conn.ask("GET", "n")]
+            assert conn.ask("ACL", "SETUSER", "alice", "-exec") == b"OK"
+            said += [client.ask("MULTI"), client.ask("EXEC"), client.ask("MULTI")]
+            log = [(entry[b"reason"], entry[b"context"], entry[b"object"]) for entry in entries(conn)]
+            replies.append((said, sorted(log)))
+        assert replies[0] == replies[1]
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
@@ -390,6 +452,51 @@ def test_a_node_with_a_bad_file_of_users_does_not_start(stage):
     node.launch()
     until(lambda: not node.process.alive(), 5, "the node gives up")
     assert f"{path}:2: Error in applying operation '+nosuch'" in node.process.log()
+
+
+# --- channels and names ----------------------------------------------------------------------------------------------
+
+def test_who_may_not_listen_any_more_is_closed(node):
+    with node.wire() as admin:
+        assert admin.ask("ACL", "SETUSER", "ears", "reset", "on", "nopass", "+@all", "&a.*", "&b") == b"OK"
+        conns = {}
+        for words in (["SUBSCRIBE", "a.1"], ["SUBSCRIBE", "b"], ["PSUBSCRIBE", "a.*"]):
+            conns[words[1]] = node.wire()
+            assert conns[words[1]].ask("AUTH", "ears", "x") == b"OK"
+            assert conns[words[1]].ask("SUBSCRIBE", "other").startswith(b"NOPERM")
+            assert conns[words[1]].ask(*words)[2] == 1
+        assert admin.ask("ACL", "SETUSER", "ears", "resetchannels", "&a.?") == b"OK"
+        assert conns["b"].closes_within(5) and conns["a.*"].closes_within(5)
+        assert admin.ask("PUBLISH", "a.1", "still here") == 1
+        assert conns["a.1"].read()[2] == b"still here"
+
+
+def test_commands_go_by_another_name_or_none(stage):
+    redis_server = stage.redis()
+    names = "FLUSHALL '', LPUSH push-left, CONFIG my-config, SET put"
+    for l2 in (None, redis_server):
+        node = stage.node("--rename-command", names, l2=l2)
+        with node.wire() as conn:
+            assert conn.ask("FLUSHALL") == b"ERR unknown command 'FLUSHALL', with args beginning with: "
+            assert conn.ask("config", "get", "x").startswith(b"ERR unknown command 'config'")
+            assert conn.ask("My-Config", "GET", "maxclients") == [b"maxclients", b"10000"]
+            assert conn.ask("set", "k", "v").startswith(b"ERR unknown command") and conn.ask("PUT", "k", "v") == b"OK"
+            assert conn.ask("GET", "k") == b"v"
+            assert conn.ask("LPUSH", "l", "x").startswith(b"ERR unknown command")
+            assert l2 is None or (conn.ask("push-left", "l", "x") == 1 and redis_server.client().llen("l") == 1)
+            assert conn.ask("ACL", "SETUSER", "u", "on", "nopass", "+set", "~k") == b"OK"  # rules know the old names
+            assert conn.ask("AUTH", "u", "x") == b"OK" and conn.ask("PUT", "k", "w") == b"OK"
+            assert conn.ask("GET", "k") == b"NOPERM this user has no permissions to run the 'get' command"
+
+
+@pytest.mark.parametrize("names,reason", [
+    ("NOSUCH x", "No such command in rename-command"), ("GET set", "Target command name already exists"),
+    ("GET", "argument must be pairs of NAME NEWNAME"), ("GET a, get b", "argument names a command twice")])
+def test_names_that_cannot_be_are_refused_at_start(stage, names, reason):
+    node = stage.node_not_started("--rename-command", names)
+    node.launch()
+    until(lambda: not node.process.alive(), 5, "the node gives up")
+    assert f"flag --rename-command: {reason}" in node.process.log()
 
 
 # --- scripts ---------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include "server/acl_list.h"
 #include "server/acl_log.h"
 #include "server/command.h"
+#include "server/renames.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -350,6 +351,43 @@ static void every_builtin_command_has_its_line(void **state)
     }
 }
 
+static void check_renames(const char *text, const char *reason)
+{
+    char said[256] = "";
+    struct renames *renames = NULL;
+    assert_int_equal(renames_parse(slice_of(text), &renames, said, sizeof(said)),
+                     reason == NULL ? OK : INVALID);
+    assert_true(reason == NULL || strstr(said, reason) != NULL);
+    renames_free(renames);
+}
+
+static void commands_are_renamed_and_hidden(void **state)
+{
+    (void)state;
+    char said[256];
+    struct renames *renames = NULL;
+    const char *text = " GET fetch , flushall \"\",SET get";
+    assert_int_equal(renames_parse(slice_of(text), &renames, said, sizeof(said)), OK);
+    struct slice name = SLICE_LITERAL("FETCH");
+    assert_int_equal(renames_find(renames, &name), OK);
+    assert_true(slice_is(name, "get"));
+    name = SLICE_LITERAL("GET"); /* is SET now */
+    assert_int_equal(renames_find(renames, &name), OK);
+    assert_true(slice_is(name, "set"));
+    name = SLICE_LITERAL("FlushAll");
+    assert_int_equal(renames_find(renames, &name), MISS);
+    name = SLICE_LITERAL("del");
+    assert_int_equal(renames_find(renames, &name), AGAIN);
+    renames_free(renames);
+    check_renames("", NULL);
+    check_renames("  ", NULL);
+    check_renames("get a,", "pairs of NAME NEWNAME");
+    check_renames("get a b", "pairs of NAME NEWNAME");
+    check_renames("config|get x", "No such command");
+    check_renames("get x, del X", "already exists");
+    check_renames("get x, get y", "twice");
+}
+
 static void count_entries(void *arg, size_t count)
 {
     *(size_t *)arg = count;
@@ -412,6 +450,7 @@ int main(void)
         cmocka_unit_test(what_is_described_makes_the_same_user),
         cmocka_unit_test(a_file_is_taken_whole_or_named_by_line),
         cmocka_unit_test(every_builtin_command_has_its_line),
+        cmocka_unit_test(commands_are_renamed_and_hidden),
         cmocka_unit_test(alike_refusals_within_a_minute_are_one_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
