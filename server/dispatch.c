@@ -252,6 +252,17 @@ static bool dispatch_resolve(struct call *call, struct command *room)
     return call->command->subcommands == NULL || call->argc < 2 || dispatch_step_down(call);
 }
 
+/* What a client that subscribed, or monitors, may not say. */
+static bool listener_is_refused(struct call *call)
+{
+    const uint32_t keys = COMMAND_READONLY | COMMAND_WRITE;
+    if (call->conn->monitor != NULL && (call->command->flags & keys) != 0) {
+        reply_error(call->reply, "ERR Replica can't interact with the keyspace"); /* as Redis */
+        return true;
+    }
+    return pubsub_refuses(call);
+}
+
 /* Whether the command may run for this client now, in the order in which Redis asks. False: the error is answered. */
 static bool dispatch_admits(struct call *call)
 {
@@ -282,11 +293,7 @@ static bool dispatch_admits(struct call *call)
     if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_forbids(call)) {
         return false;
     }
-    if (call->conn->monitor != NULL && (command->flags & (COMMAND_READONLY | COMMAND_WRITE)) != 0) {
-        reply_error(call->reply, "ERR Replica can't interact with the keyspace"); /* as Redis */
-        return false;
-    }
-    return !(call->conn->listens && pubsub_refuses(call));
+    return !(call->conn->listens && listener_is_refused(call));
 }
 
 /* EXEC: what it will run. NULL: it is another command, or there is nothing. */
