@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* --- settings ------------------------------------------------------------------------------------------------------------ */
@@ -105,6 +106,10 @@ enum status node_load_tls(struct node *node, const struct options *options,
     if (status != OK) {
         tls_context_release(clients);
         return status;
+    }
+    if (clients != NULL && tls_context_expires_s(clients) <= (int64_t)time(NULL)) {
+        log_write(&node->log, LOG_WARNING, "tls_certificate_over",
+                  "clients will refuse tls-cert-file %s: its time is over", options->tls_cert_file);
     }
     tls_place_put(&node->tls, clients);
     tls_place_put(&node->l2_tls, l2);

@@ -409,6 +409,13 @@ def test_certificates_are_replaced_while_clients_stay(stage, papers, tmp_path):
     assert plain.config_get("port") == {"port": str(node.port)}
 
 
+def test_a_certificate_that_is_over_is_told(stage, papers):
+    node = node_with_tls(stage, papers, cert="over")
+    assert papers.cert("over") in log_lines(node, "tls_certificate_over")[0]
+    reply = node.client().execute_command("CONFIG", "SET", "tls-cert-file", papers.cert("next"), "tls-key-file", papers.key("next"))
+    assert reply in (b"OK", True) and len(log_lines(node, "tls_certificate_over")) == 1
+
+
 @pytest.mark.parametrize("flags, because", [
     ([], "tls:// needs a certificate: set tls-cert-file and tls-key-file"),
     (["--tls-cert-file", "SERVER.crt"], "a certificate and its key go together"),
