@@ -51,7 +51,7 @@ void push_ahead(struct conn *conn, struct slice bytes)
 
 void push_write(struct conn *conn, struct slice bytes)
 {
-    if (conn->answer_count == 0) {
+    if (conn->answer_count == 0 || conn->blocking != NULL) { /* the one answer may be hours away */
         push_ahead(conn, bytes);
     } else if (push_begin(conn, bytes)) {
         struct out more;

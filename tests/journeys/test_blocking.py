@@ -239,6 +239,20 @@ def test_a_reply_that_nobody_wants_is_waited_for_all_the_same(node, redis_server
         assert quiet.ask("CLIENT", "REPLY", "ON") == b"OK"
 
 
+def test_a_blocked_client_hears_what_is_no_answer(node, redis_server, conn):
+    with node.wire(proto=3) as waits:
+        assert waits.ask("SUBSCRIBE", "news")[:2] == [b"subscribe", b"news"]
+        assert waits.ask("CLIENT", "TRACKING", "ON") == b"OK" and waits.ask("GET", "k") is None
+        waits.send(wire.encode(["BLPOP", "l", "0"]))
+        until(lambda: blocked_in(redis_server) == 1)
+        assert conn.ask("SET", "k", "1") == b"OK"
+        assert waits.read() == [b"invalidate", [b"k"]]
+        assert conn.ask("PUBLISH", "news", "hello") == 1
+        assert waits.read() == [b"message", b"news", b"hello"]
+        assert conn.ask("RPUSH", "l", "a") == 1
+        assert waits.read() == [b"l", b"a"]
+
+
 @pytest.mark.own
 def test_a_pause_keeps_the_next_call_not_the_answer(node, redis_server, conn):
     with block(node, redis_server, "BLPOP", "l", "0") as waits:
