@@ -156,11 +156,11 @@ SESSION = """
 0.5 NOSUCH (<value>)+
 0.3 <value> <value>
 """
-# Commands that queue: a step of the test makes blocks of them (test_differential.make_block).
+# Blocks are steps of the test (test_differential.make_block); these stand alone, and what is watched long before a block.
 TRANSACTIONS = """
 0.5 WATCH (<key>)+
 0.3 UNWATCH
-0.2 {MULTI|EXEC|DISCARD}
+0.2 {EXEC|DISCARD}
 """
 
 
@@ -194,7 +194,7 @@ class Generator:
     def __init__(self, rng, with_others, with_flushes):
         self.rng, self.with_others = rng, with_others
         tables = STRINGS + HASHES.lstrip("\n") + (FLUSHES.lstrip("\n") if with_flushes else "")
-        tables += SESSION.lstrip("\n") + (OTHERS if with_others else "")
+        tables += SESSION.lstrip("\n") + TRANSACTIONS.lstrip("\n") + (OTHERS if with_others else "")
         lines = _parse(tables)
         self.weights = [weight for weight, _ in lines]
         self.lines = [text for _, text in lines]
