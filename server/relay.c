@@ -358,6 +358,9 @@ struct key_range relay_key_range(const struct call *call)
     if ((call->command->flags & COMMAND_PUBSUB) != 0) {
         return none; /* a shard channel stands where keys do, and is none */
     }
+    if (call->command->run == cmd_watch) {
+        return none; /* it shows nothing */
+    }
     return call_key_range(call, &range) ? range : none;
 }
 
