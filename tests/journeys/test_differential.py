@@ -89,11 +89,19 @@ def make_step(rng, generator, flush):
     if rng.random() < 0.02:
         return make_block(rng, generator, flush)
     words = generator.command()
-    if words[0].upper() in (b"DBSIZE", b"MEMORY"):
-        # Redis counts and weighs keys that ended until somebody meets them; SCAN meets all.
-        return Step([[b"SCAN", b"0", b"COUNT", b"100000"], words], 2, flush)
+    words = met(words)
+    if len(words) > 1:
+        return Step(words, len(words), flush)
+    words = words[0]
     inline = rng.random() < 0.03 and sum(map(len, words)) < 8000
     return Step([words], 1, flush, encode_inline if inline else wire.encode)
+
+
+def met(words):
+    """The command, where it counts or weighs keys behind one that meets all: Redis does so with those that ended until
+    somebody meets them."""
+    scan = [b"SCAN", b"0", b"COUNT", b"100000"]
+    return [scan, words] if words[0].upper() in (b"DBSIZE", b"MEMORY") else [words]
 
 
 def make_block(rng, generator, flush):
@@ -101,6 +109,7 @@ def make_block(rng, generator, flush):
     block = [[b"WATCH", generator.draw_key()]] if rng.random() < 0.3 else []
     inside = [generator.command() for _ in range(rng.randint(0, 6))]
     inside = [words for words in inside if words[0].upper() not in UNQUEUED]
+    inside = [each for words in inside for each in met(words)]
     block += [[b"MULTI"], *inside, [b"DISCARD"] if rng.random() < 0.1 else [b"EXEC"]]
     return Step(block, len(block), flush)
 
