@@ -117,7 +117,8 @@ static void publish(struct acl *acl, struct acl_table *table)
 
 /* --- the node's ------------------------------------------------------------------------------------------------- */
 
-/* What L2 has that our table has not: modules, later versions. As long as its table is not here, anything may be. */
+/* What L2 has that our table has not: modules, later versions. As long as its table is not here, as when the file is read at
+ * start, names with a dot may be a module's; others are more likely misspelt, and a misspelt "-name" would deny nothing. */
 static bool l2_knows(void *arg, struct slice name)
 {
     const struct node *node = arg;
@@ -125,7 +126,8 @@ static bool l2_knows(void *arg, struct slice name)
         return false;
     }
     const struct l2_commands *commands = tiers_commands(node->tiers);
-    return commands == NULL || l2_commands_find(commands, name) != NULL;
+    return commands == NULL ? memchr(name.data, '.', name.size) != NULL
+                            : l2_commands_find(commands, name) != NULL;
 }
 
 struct acl_rule_context acl_context(struct acl *acl)

@@ -447,11 +447,13 @@ def test_users_are_loaded_and_saved(stage):
 
 def test_a_node_with_a_bad_file_of_users_does_not_start(stage):
     path = stage.folder / "users.acl"
-    path.write_text("user alice on\nuser bert +nosuch\n")
-    node = stage.node_not_started("--aclfile", str(path))
-    node.launch()
-    until(lambda: not node.process.alive(), 5, "the node gives up")
-    assert f"{path}:2: Error in applying operation '+nosuch'" in node.process.log()
+    path.write_text("user alice on +json.get\nuser bert +@all -flushal\n")
+    for l2 in (None, stage.redis()):
+        node = stage.node_not_started("--aclfile", str(path), l2=l2)
+        node.launch()
+        until(lambda node=node: not node.process.alive(), 5, "the node gives up")
+        assert f"{path}:2: Error in applying operation '-flushal'" in node.process.log()
+        assert ("json.get" in node.process.log()) == (l2 is None)  # which a module of Redis may have
 
 
 # --- channels and names ----------------------------------------------------------------------------------------------
