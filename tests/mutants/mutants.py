@@ -11,7 +11,8 @@ Mutant = collections.namedtuple("Mutant", "name rule edits killers equivalent", 
 
 CLAIM, FLIGHT, WINDOW, WINDOW_H = "tiers/l1_claim.c", "tiers/flight.c", "tiers/window.c", "tiers/window.h"
 CONTRACT, BARRIERS, RELAY = "tiers/contract.c", "tiers/barriers.c", "server/relay.c"
-ANNOUNCE, NAMESPACE = "tiers/announce.c", "tiers/namespace.c"
+ANNOUNCE, NAMESPACE, LINKS = "tiers/announce.c", "tiers/namespace.c", "tiers/window_links.c"
+PUBSUB, PUBSUB_LINE = "server/pubsub.c", "server/pubsub_line.c"
 COHERENCE, BUS, TARGET = "tiers/coherence.c", "tiers/coherence_bus.c", "tiers/coherence_target.c"
 STREAM, BEATS, WAIT = "tiers/coherence_stream.c", "tiers/own_beats.c", "tiers/coherence_wait.c"
 FENCE, DOOM, GREETING = "tiers/link_fence.c", "tiers/link_doom.c", "tiers/link_greeting.c"
@@ -44,7 +45,7 @@ MUTANTS = [
          "        return;\n    case BUS_FRAME")],
            ["unit coherence_bus", "unit coherence_frames", "sim storm"]),
     Mutant("a token survives the sending of an own write", "T1", [
-        (WINDOW, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = link_ask", "    if (status == OK) {\n        status = link_ask")],
+        (WINDOW, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = relay_ask", "    if (status == OK) {\n        status = relay_ask")],
            ["unit window", "sim storm", "journey sessions"]),
     Mutant("a token survives the answer to an own write", "T1", [
         (WINDOW, "    relay_end_keys(relay);\n    relay->confirmed =", "    relay->confirmed =")],
@@ -116,7 +117,7 @@ MUTANTS = [
          "            (void)!l1_fill(l1, relay->keys, &(struct l1_landing){.token = claim.token,\n"
          "                .generation = claim.generation, .install = true, .now_ms = window->now_ms}, item);\n"
          "        }\n        item_release(item);\n        own->relay = NULL;\n    }\n    relay->confirmed ="),
-        (WINDOW, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = link_ask",
+        (WINDOW, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = relay_ask",
          "    if (bytes.size > 11 && memcmp(bytes.data, \"*3\\r\\n$3\\r\\nSET\", 11) == 0) {\n"
          "        struct own *own = own_of(relay);\n"
          "        const char *last = memrchr(bytes.data, '$', bytes.size);\n"
@@ -124,7 +125,7 @@ MUTANTS = [
          "        own->size = bytes.size - (size_t)(value - bytes.data) - 2;\n"
          "        if (own->size < sizeof own->value) {\n            memcpy(own->value, value, own->size);\n"
          "            own->relay = relay;\n        }\n    }\n"
-         "    relay_end_keys(relay);\n    if (status == OK) {\n        status = link_ask"),
+         "    relay_end_keys(relay);\n    if (status == OK) {\n        status = relay_ask"),
         (WINDOW, "#include <stdlib.h>\n", "#include <stdlib.h>\n#include <string.h>\n")],
            ["unit window", "sim storm"]),
     Mutant("an install does not ask whose answer it is", "section 4", [
@@ -251,14 +252,14 @@ MUTANTS = [
 
     # --- writers = nodes
     Mutant("writers = nodes: the write stands before its announcement", "section 8, F3", [
-        (ANNOUNCE, "    size_t at = 0;\n    while", "    size_t at = 0;\n    if (status == OK) {\n        status = buf_append_slice(out, command);\n    }\n    while"),
-        (ANNOUNCE, "        status = buf_append_slice(out, command);\n    }\n    return status == OK", "        ++at;\n    }\n    return status == OK")],
+        (ANNOUNCE, "    size_t at = 0;\n    while", "    size_t at = 0;\n    if (status == OK) {\n        status = buf_append_slice(out, announce->commands);\n    }\n    while"),
+        (ANNOUNCE, "        status = buf_append_slice(out, announce->commands);\n    }\n    return status == OK", "        ++at;\n    }\n    return status == OK")],
            ["unit announce", "journey writers_nodes"]),
     Mutant("writers = nodes: MULTI and EXEC are left out of the order", "section 8", [
         (ANNOUNCE, "    enum status status = resp_append_request(out, 1, multi);", "    enum status status = resp_append_request(out, 1, exec);\n    (void)multi;")],
            ["unit announce"]),
     Mutant("writers = nodes: unknown keys are announced to nobody", "section 8", [
-        (ANNOUNCE, "if (key_count == 0 && status == OK) {", "if (key_count == 0 && status != OK) {")],
+        (ANNOUNCE, "announce->key_count == 0 && status == OK) {", "announce->key_count == 0 && status != OK) {")],
            ["unit announce"]),
     Mutant("writers = nodes: only the first frame of many keys is sent", "section 8", [
         (ANNOUNCE, "        status = OK; /* the rest goes into the next */", "        status = OK;\n        *at = key_count;")],
@@ -280,13 +281,19 @@ MUTANTS = [
            ["unit coherence_bus", "unit coherence_stream"]),
 
     # --- the barrier
-    Mutant("a script owes no barrier", "I4", [(RELAY, ".owes = relay_owes(call),", ".owes = relay_owes(call) && call->argc == 0,")],
+    Mutant("a script owes no barrier", "I4", [(RELAY, "relay->owes || relay_owes(call);", "relay->owes || (relay_owes(call) && call->argc == 0);")],
            ["journey barrier late"]),
     Mutant("a read of keys that nobody named owes no barrier", "I4", [
         (RELAY, "        return command->first_key == 0;", "        return command->first_key == 0 && relay_writes(command);")],
            ["journey barrier bus_is_late"]),
+    Mutant("clients may speak on the nodes' channels", "section 3", [
+        (PUBSUB, "(call->command->run == cmd_publish && pubsub_hides(call->argv[1]))", "(call->argc == 0 && pubsub_hides(call->argv[1]))")],
+           ["journey pubsub hidden"]),
+    Mutant("a subscriber of a lost L2 is left without a word", "section 6", [
+        (PUBSUB_LINE, "        conn_close_after_reply(conn);\n", "")],
+           ["journey pubsub dies"]),
     Mutant("a read behind one that owes may hit", "I4", [
-        (RELAY, "holds_back = relay_writes(call->command) || relay->owes;", "holds_back = relay_writes(call->command);")],
+        (RELAY, "holds_back = writes || relay->owes ||", "holds_back = writes ||")],
            ["journey barrier"]),
     Mutant("a barrier is over with an earlier pong", "I4", [
         (BARRIERS, "ENTRY(barriers->list.next)->ping <= ping) {", "ENTRY(barriers->list.next)->ping <= barriers->pings) {")],
@@ -325,8 +332,8 @@ MUTANTS = [
         (BUS, "    coherence->unproved.told_ms = bound_ms;\n", "    coherence->unproved.told_ms = bound_ms;\n    coherence->told_ms = bound_ms;\n")],
            ["unit coherence_proof"]),
     Mutant("nil is taken for what Redis owes", "I6", [
-        (BUS, "        namespaces_flush_all(coherence->options.namespaces);\n        coherence->hurry = true;\n",
-         "        namespaces_flush_all(coherence->options.namespaces);\n        coherence_prove(coherence, now_ms);\n")],
+        (BUS, "        coherence_tell_flush(coherence);\n        coherence->hurry = true;\n",
+         "        coherence_tell_flush(coherence);\n        coherence_prove(coherence, now_ms);\n")],
            ["unit coherence_proof", "sim storm"]),
     Mutant("an echo in front of a doubt is proved behind it", "section 6", [
         (WAIT, "    coherence->unproved.home_ms = 0;\n", "")],
@@ -426,7 +433,7 @@ MUTANTS = [
         (COHERENCE, "    coherence_lose_target(coherence);\n    coherence->epoch = epoch;", "    coherence->epoch = epoch;")],
            ["unit coherence_target", "unit coherence", "sim storm"]),
     Mutant("workers confirm without leaving", "section 4", [
-        (WINDOW, "link_state(link) == LINK_READY && link_run(link) != run)", "link_state(link) == LINK_READY && run == 0)")],
+        (LINKS, "link_state(link) == LINK_READY && link_run(link) != run)", "link_state(link) == LINK_READY && run == 0)")],
            ["unit window", "sim storm", "journey coherence former_one"]),
     Mutant("a link accepts a smaller epoch than the node's", "section 4", [
         (FENCE, "    if (greeting->epoch.counter > node.counter ||", "    if (greeting->epoch.counter > 0 || greeting->epoch.counter > node.counter ||")],
