@@ -79,6 +79,11 @@ PUSHES = {
     "optout": [[tracking("on", "OPTOUT"), ["GET", "k"]], [["SET", "k", "1"], ["PING"]],
                [["CLIENT", "CACHING", "no"], ["GET", "k"], ["GET", "l"]], [["SET", "k", "2"], ["SET", "l", "2"], ["PING"]]],
     "silent": [[tracking("on"), ["GET", "k"]], [["CLIENT", "REPLY", "SKIP"], ["SET", "k", "1"], ["PING"]]],
+    "block": [[tracking("on"), ["MGET", "k", "l"]], [["MULTI"], ["SET", "k", "1"], ["INCR", "n"], ["SET", "l", "1"],
+                                                      ["EXEC"], ["PING"]],
+              [["MULTI"], ["GET", "k"], ["HGETALL", "h"], ["EXEC"]], [["SET", "k", "2"], ["HSET", "h", "f", "v"], ["PING"]]],
+    "optin block": [[tracking("on", "OPTIN"), ["CLIENT", "CACHING", "yes"], ["MULTI"], ["GET", "k"], ["GET", "l"],
+                     ["EXEC"], ["GET", "n"]], [["SET", "k", "1"], ["SET", "l", "1"], ["SET", "n", "1"], ["PING"]]],
 }
 ALONE = {
     "noloop": [[tracking("on", "NOLOOP"), ["GET", "k"]], [["SET", "k", "1"], ["PING"]], [["GET", "k"]], [["FLUSHDB"]]],
@@ -92,6 +97,8 @@ ALONE = {
     "broadcast noloop": [[tracking("on", "BCAST", "NOLOOP")], [["SET", "b", "1"], ["PING"]], [["PING"]]],
     "silence": [[tracking("on"), ["GET", "k"]], [["CLIENT", "REPLY", "OFF"], ["SET", "k", "1"],
                                                   ["CLIENT", "REPLY", "ON"], ["PING"]]],
+    "broadcast block": [[tracking("on", "BCAST")], [["MULTI"], ["SET", "b", "1"], ["SET", "a", "1"], ["EXEC"], ["PING"]]],
+    "flush in a block": [[tracking("on"), ["GET", "k"]], [["MULTI"], ["FLUSHALL"], ["SET", "k", "1"], ["EXEC"], ["PING"]]],
     "redirected to itself": [[tracking("on", "REDIRECT", "<own>"), ["GET", "k"], ["SET", "k", "1"], ["PING"]],
                              [["GET", "k"], ["FLUSHALL"]]],
 }
@@ -179,6 +186,28 @@ def test_a_redirection_to_one_who_left_is_told(node):
         assert re.search(rb" flags=tR .* redir=%d " % number, conn.ask("CLIENT", "INFO"))
         assert conn.ask(*tracking("on")) == b"OK"
         assert conn.ask(*INFO)[0][1] == [b"on"]
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+def test_a_redirection_to_a_subscriber_is_a_message(node, judge, proto):
+    """Byte by byte as Redis says it, nil too, which is as the one who redirects speaks; whatever is subscribed to."""
+    heard = []
+    for server in (judge, node):
+        with server.wire(proto=proto) as conn, server.wire() as target, server.wire() as stranger:
+            stranger.ask("DEL", "redirected")
+            number = target.ask("CLIENT", "ID")
+            target.ask("SUBSCRIBE", "__redis__:invalidate")
+            assert conn.ask(*tracking("on", "REDIRECT", str(number))) == b"OK"
+            conn.ask("GET", "redirected")
+            stranger.ask("SET", "redirected", "1")
+            heard.append([target.read_raw()[0]])
+            conn.ask("GET", "redirected2")
+            conn.ask("SET", "redirected2", "1")
+            heard[-1].append(target.read_raw()[0])
+            conn.ask("GET", "redirected")
+            stranger.ask("FLUSHALL")
+            heard[-1].append(target.read_raw()[0])
+    assert heard[0] == heard[1]
 
 
 def test_a_redirection_crosses_workers(module_stage, redis_server):
@@ -424,6 +453,16 @@ def test_who_cannot_be_told_of_changes_is_told_to_drop_everything(cut):
         until(lambda: (near.listen(), near.get(b"k"))[1] == b"newer", 5, "the new value is seen")
         stranger.ask("SET", "k", "newest")
         until(lambda: (near.listen(), near.get(b"k"))[1] == b"newest", 5, "and the next")
+
+
+@pytest.mark.own
+def test_a_forged_announcement_is_a_doubt(cut):
+    redis_server, _, node = cut
+    with node.wire(proto=3) as conn, redis_server.wire() as stranger:
+        conn.ask(*tracking("on"))
+        conn.ask("GET", "k")
+        stranger.ask("PUBLISH", "__redis__:invalidate", "k")
+        assert conn.read() == [b"invalidate", None]
 
 
 @pytest.mark.own
