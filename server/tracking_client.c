@@ -585,7 +585,8 @@ static bool call_reads(const struct call *call)
     return (command->flags & COMMAND_READONLY) != 0 || relay_is_script(command);
 }
 
-static bool wants_reads(const struct tracking_client *client)
+/* Whether it is told of no more than it has read, and this call counts. */
+static bool wants_rows(const struct tracking_client *client)
 {
     const bool caching = (client->flags & TRACKING_CACHING) != 0;
     return (client->flags & TRACKING_BCAST) == 0 &&
@@ -595,16 +596,18 @@ static bool wants_reads(const struct tracking_client *client)
 
 void tracking_note_reads(struct call *call)
 {
-    if (!wants_reads(call->conn->session.tracking) || !call_reads(call)) {
+    struct worker *worker = call->worker;
+    if (!call_reads(call)) {
         return;
     }
     const struct key_range range = relay_key_range(call);
-    for (uint32_t i = range.first; i <= range.last; i += range.step) {
+    const bool rows = wants_rows(call->conn->session.tracking);
+    for (uint32_t i = range.first; i <= range.last && rows; i += range.step) {
         const struct ns_key key = call_key(call, i);
         note_key(call->conn, key.at.bytes, key.at.hash);
     }
-    struct worker *worker = call->worker;
-    if (worker->window != NULL && range.first <= range.last) {
+    if (worker->window !=
+        NULL) { /* also for who is told of all: of a doubt he may have heard since the batch began */
         tiers_window_tracks(worker->window, true, clock_now_ms(&worker->node->clock));
     }
 }

@@ -205,7 +205,7 @@ def test_a_redirection_to_a_subscriber_is_a_message(node, judge, proto):
             conn.ask("SET", "redirected2", "1")
             heard[-1].append(target.read_raw()[0])
             conn.ask("GET", "redirected")
-            stranger.ask("FLUSHALL")
+            stranger.ask("FLUSHDB")  # FLUSHALL begins an epoch: everything is told once more
             heard[-1].append(target.read_raw()[0])
     assert heard[0] == heard[1]
 
