@@ -295,6 +295,14 @@ MUTANTS = [
     Mutant("a read behind one that owes may hit", "I4", [
         (RELAY, "holds_back = writes || relay->owes ||", "holds_back = writes ||")],
            ["journey barrier"]),
+    Mutant("keys of a block behind its SELECT do not end", "T1", [(RELAY, "        dbs |= db_bit(db);", "        dbs |= 0;")],
+           ["journey transactions read_by_all"]),
+    Mutant("under WATCH a read comes from L1", "COMPATIBILITY", [
+        ("server/dispatch.c", "(call->line != NULL && (command->flags & COMMAND_OWN) == 0)", "false")],
+           ["journey transactions under_watch"]),
+    Mutant("a write that announces itself does so on the line that watches", "section 8", [
+        ("server/transaction.c", "writes && namespaces_any_told(call->node->namespaces);", "writes && call->argc == 0;")],
+           ["journey transactions other_kinds"]),
     Mutant("a barrier is over with an earlier pong", "I4", [
         (BARRIERS, "ENTRY(barriers->list.next)->ping <= ping) {", "ENTRY(barriers->list.next)->ping <= barriers->pings) {")],
            ["unit barriers"]),

@@ -22,7 +22,8 @@ struct hash_asked {
     bool is_hash;
 };
 
-static void on_hash(struct tiers_reader *reader, enum status status, const struct tiers_value *value)
+static void on_hash(struct tiers_reader *reader, enum status status,
+                    const struct tiers_value *value)
 {
     struct hash_asked *it = (struct hash_asked *)(void *)reader;
     it->asked.ends++;
@@ -128,8 +129,8 @@ static void what_is_no_whole_hash_is_passed_on_and_left_alone(void **state)
     (void)state;
     static const char *const replies[] = {
         FOUND("7"),
-        ":-1\r\n*2\r\n$1\r\n0\r\n*10\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n1\r\n$1\r\nc\r\n$1\r\n1\r\n"
-        "$1\r\nd\r\n$1\r\n1\r\n$1\r\ne\r\n$1\r\n1\r\n",
+        (":-1\r\n*2\r\n$1\r\n0\r\n*10\r\n$1\r\na\r\n$1\r\n1\r\n$1\r\nb\r\n$1\r\n1\r\n$1\r\nc\r\n$1\r\n1\r\n"
+         "$1\r\nd\r\n$1\r\n1\r\n$1\r\ne\r\n$1\r\n1\r\n"),
         ":-1\r\n-NOPERM this user has no permissions to run the 'hscan' command\r\n",
         ":-1\r\n-ERR unknown command 'HSCAN', with args beginning with: \r\n",
     };
