@@ -41,7 +41,7 @@ FLOATS = [b"0", b"1", b"-1", b"0.1", b"1.5", b"3.0", b"-2.25", b"1e3", b"1e-5", 
 # Sets of integers have an order, those of words none; an ID of * is the time; blocking for ever is no test; nor is FUNCTION
 # DUMP of what was loaded in another order.
 UNSPOILED = {b"SADD", b"SMOVE", b"XADD", b"BLPOP", b"BRPOP", b"BLMOVE", b"BRPOPLPUSH", b"BLMPOP", b"BZPOPMIN", b"BZPOPMAX",
-             b"BZMPOP", b"XREAD", b"XREADGROUP", b"WAIT"}
+             b"BZMPOP", b"XREAD", b"XREADGROUP", b"WAIT", b"UNSUBSCRIBE", b"PUNSUBSCRIBE", b"SUNSUBSCRIBE"}
 
 OPTION_TABLES = {
     "set": ["NX", "XX", "GET", "KEEPTTL", "EX <seconds>", "PX <millis>", "EXAT <unix>", "PXAT <unixms>"],
@@ -156,11 +156,18 @@ SESSION = """
 0.5 NOSUCH (<value>)+
 0.3 <value> <value>
 """
-# Blocks are steps of the test (test_differential.make_block); these stand alone, and what is watched long before a block.
+# Outside of a block; test_differential.make_block makes whole ones.
 TRANSACTIONS = """
 0.5 WATCH (<key>)+
 0.3 UNWATCH
-0.2 {EXEC|DISCARD}
+0.2 {EXEC|DISCARD|EXEC <value>|UNWATCH <value>}
+"""
+# Those of a subscriber; test_differential.make_listening ends what begins.
+CHANNELS = """
+0.3 {UNSUBSCRIBE|PUNSUBSCRIBE|SUNSUBSCRIBE} nosuch
+0.3 PUBLISH nobody <value>
+0.3 SPUBLISH nobody <value>
+0.3 PUBSUB {CHANNELS nobody|NUMSUB nobody|SHARDNUMSUB nobody|SHARDCHANNELS nobody|NOSUCH|NUMSUB|CHANNELS a b}
 """
 
 
@@ -194,7 +201,7 @@ class Generator:
     def __init__(self, rng, with_others, with_flushes):
         self.rng, self.with_others = rng, with_others
         tables = STRINGS + HASHES.lstrip("\n") + (FLUSHES.lstrip("\n") if with_flushes else "")
-        tables += SESSION.lstrip("\n") + TRANSACTIONS.lstrip("\n") + (OTHERS if with_others else "")
+        tables += SESSION.lstrip("\n") + TRANSACTIONS.lstrip("\n") + CHANNELS.lstrip("\n") + (OTHERS if with_others else "")
         lines = _parse(tables)
         self.weights = [weight for weight, _ in lines]
         self.lines = [text for _, text in lines]

@@ -28,7 +28,7 @@ COMMANDS = int(os.environ.get("JOURNEY_COMMANDS", "30000"))
 SEED = int(os.environ.get("JOURNEY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 40)
 COMMANDS_PER_CASE = 250
 # What turns replies off, or begins anew, has no place in a block that must be counted.
-UNQUEUED = (b"CLIENT", b"RESET", b"HELLO", b"MULTI", b"EXEC", b"DISCARD", b"WATCH", b"UNWATCH")
+UNQUEUED = (b"CLIENT", b"RESET", b"HELLO", b"EXEC", b"DISCARD")
 DIFFERENCES_SHOWN = 6
 SHRINK_S = 8.0
 END = b"end of the pipeline"
@@ -81,13 +81,16 @@ def make_step(rng, generator, flush):
                                  [b"HGET", generator.draw_key(), b"f"]])], 1, flush)
     if rng.random() < 0.005:  # replies switched off for a while
         quiet = [generator.command() for _ in range(rng.randint(1, 3))]
-        quiet = [words for words in quiet if words[0].upper() not in (b"CLIENT", b"RESET", b"HELLO")]
+        quiet = [words for words in quiet if words[0].upper() not in (b"CLIENT", b"RESET", b"HELLO")
+                 and b"SUBSCRIBE" not in words[0].upper()]  # answered even then
         return Step([[b"CLIENT", b"REPLY", b"OFF"], *quiet, [b"CLIENT", b"REPLY", b"ON"]], 1, flush)
     if rng.random() < 0.005:
         words = [b"SET", generator.draw_key(), b"skipped"]
         return Step([[b"CLIENT", b"REPLY", b"SKIP"], words], 0, flush)
     if rng.random() < 0.02:
         return make_block(rng, generator, flush)
+    if rng.random() < 0.004:
+        return make_listening(rng, generator, flush)
     words = generator.command()
     words = met(words)
     if len(words) > 1:
@@ -108,10 +111,25 @@ def make_block(rng, generator, flush):
     """MULTI to EXEC or DISCARD, sometimes under WATCH."""
     block = [[b"WATCH", generator.draw_key()]] if rng.random() < 0.3 else []
     inside = [generator.command() for _ in range(rng.randint(0, 6))]
-    inside = [words for words in inside if words[0].upper() not in UNQUEUED]
+    inside = [words for words in inside if words[0].upper() not in UNQUEUED and b"SUBSCRIBE" not in words[0].upper()]
     inside = [each for words in inside for each in met(words)]
+    if rng.random() < 0.1:
+        inside.append([rng.choice([b"MULTI", b"WATCH"])])
     block += [[b"MULTI"], *inside, [b"DISCARD"] if rng.random() < 0.1 else [b"EXEC"]]
     return Step(block, len(block), flush)
+
+
+def make_listening(rng, generator, flush):
+    """A connection listens for a while; what a RESP2 client may not send then is refused. One channel per command: each is
+    answered once."""
+    channels = [(b"SUBSCRIBE", b"a"), (b"PSUBSCRIBE", b"a*"), (b"SUBSCRIBE", b"b"), (b"SSUBSCRIBE", b"s")]
+    begun = rng.sample(channels, rng.randint(1, 4))
+    commands = [list(words) for words in begun]
+    commands += [rng.choice([[b"PING"], [b"PING", b"x"], [b"GET", b"k:a"], [b"SUBSCRIBE"], [b"MULTI", b"x"],
+                             [b"PUBLISH", b"nobody", b"x"]]) for _ in range(rng.randint(0, 3))]
+    rng.shuffle(begun)
+    commands += [[word.replace(b"SUB", b"UNSUB"), name] for word, name in begun]
+    return Step(commands, len(commands), flush)
 
 
 def run_case(servers, oracle, proto, steps):
