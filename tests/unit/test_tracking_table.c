@@ -15,7 +15,7 @@
 
 enum {
     CLIENTS = 300,
-    ROUNDS = 20000
+    ROUNDS = 30000
 };
 
 /* Any function of the bytes will do; this one makes keys meet. */
@@ -166,23 +166,24 @@ static void some_row_leaves_while_there_are_any(void **state)
  * the reader is told stands behind what he has read, so whoever took the row after he entered makes him drop it. */
 struct race {
     struct tracking_table *table;
-    _Atomic uint64_t value;
-    _Atomic uint64_t told; /* rows that were taken */
-    _Atomic bool over;
+    pthread_barrier_t line; /* both begin a round together, and end it */
+    _Atomic unsigned value;
+    _Atomic unsigned told; /* rows that were taken */
 };
 
 static void *write_on(void *arg)
 {
     struct race *race = arg;
-    for (uint64_t round = 1; round <= ROUNDS; round++) {
-        atomic_store_explicit(&race->value, round, memory_order_release);
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        (void)pthread_barrier_wait(&race->line);
+        atomic_store_explicit(&race->value, round, memory_order_relaxed);
         struct tracking_row *row = take(race->table, "k");
         if (row != NULL) {
-            atomic_fetch_add_explicit(&race->told, 1, memory_order_release);
+            atomic_fetch_add_explicit(&race->told, 1, memory_order_relaxed);
             tracking_row_free(row);
         }
+        (void)pthread_barrier_wait(&race->line);
     }
-    atomic_store(&race->over, true);
     return NULL;
 }
 
@@ -191,16 +192,19 @@ static void no_change_is_missed_by_who_entered_before_he_looked(void **state)
     (void)state;
     struct race race = {.table = tracking_table_new()};
     pthread_t writer;
-    uint64_t kept = 0;
-    uint64_t told = 0;
+    assert_int_equal(pthread_barrier_init(&race.line, NULL, 2), 0);
     assert_int_equal(pthread_create(&writer, NULL, write_on, &race), 0);
-    do {
-        told = atomic_load_explicit(&race.told, memory_order_acquire);
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        tracking_table_clear(race.table);
+        const unsigned told = atomic_load(&race.told);
+        (void)pthread_barrier_wait(&race.line);
         add(race.table, "k", 1);
-        kept = atomic_load_explicit(&race.value, memory_order_acquire);
-    } while (!atomic_load(&race.over));
+        const unsigned kept = atomic_load_explicit(&race.value, memory_order_relaxed);
+        (void)pthread_barrier_wait(&race.line);
+        assert_true(kept == round || atomic_load(&race.told) > told);
+    }
     assert_int_equal(pthread_join(writer, NULL), 0);
-    assert_true(kept == ROUNDS || atomic_load(&race.told) > told);
+    assert_int_equal(pthread_barrier_destroy(&race.line), 0);
     tracking_table_free(race.table);
 }
 
