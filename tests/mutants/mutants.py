@@ -54,6 +54,21 @@ MUTANTS = [
         ("server/dispatch.c", "return conn->writes_waiting > 0 ||", "return conn->writes_waiting > 1000000 ||")],
            ["journey sessions slow_write"]),
 
+    # --- what clients keep
+    Mutant("clients hear of no doubt", "T2, T8", [
+        ("server/node.c", "    tracking_doubt(arg);", "    (void)arg;")],
+           ["journey tracking forged"]),
+    Mutant("clients hear nothing while the fence is closed", "section 3", [
+        ("server/control_l2.c", "        tracking_doubt(l2->node->tracking);\n", "")],
+           ["journey tracking cannot_be_told"]),
+    Mutant("clients hear of no announced key", "T2", [
+        (WAIT, "    if (is_heard(coherence)) {\n        coherence->options.listener.on_key",
+         "    if (is_heard(coherence) && node == 1) {\n        coherence->options.listener.on_key")],
+           ["journey tracking other_nodes"]),
+    Mutant("what a client reads enters no table", "T2", [
+        ("server/tracking_client.c", "const bool rows = wants_rows(", "const bool rows = false && wants_rows(")],
+           ["journey tracking alone_all"]),
+
     # --- hashes
     Mutant("a reader of a hash joins the read of a string", "T3", [
         (FLIGHT, " && flight->of_hash == reader->of_hash) {", ") {")],
