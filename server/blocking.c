@@ -5,6 +5,7 @@
 #include "server/conn.h"
 #include "server/node.h"
 #include "server/relay.h"
+#include "server/transaction.h"
 #include "server/worker.h"
 #include "tiers/line.h"
 #include "tiers/tiers.h"
@@ -28,8 +29,9 @@ struct blocking {
     struct line_user user; /* first */
     struct worker *worker;
     struct conn *conn; /* NULL: the client has left */
-    struct line *line; /* NULL: it is not ours, or was ended */
+    struct line *line; /* NULL: it was ended */
     struct hang_up *hang_up;
+    bool is_watching; /* the line is the one of WATCH, which has it back without being told */
     bool leaving;
     bool exposed;
 };
@@ -94,6 +96,9 @@ void blocking_end(struct blocking *blocking, struct slice reply)
     if (gone != NULL) {
         conn_close(gone);
     }
+    if (blocking->is_watching) {
+        line = NULL;
+    }
     if (line != NULL && blocking->exposed) {
         line_end(line);
     } else if (line != NULL) {
@@ -107,7 +112,9 @@ void blocking_leave(struct blocking *blocking)
     struct line *line = blocking->line;
     blocking_let_go(blocking);
     blocking->line = NULL;
-    line_end(line); /* what was asked ends with it, in blocking_end */
+    if (!blocking->is_watching) {
+        line_end(line); /* what was asked ends with it, in blocking_end */
+    }
 }
 
 /* --- the client has ended its side ------------------------------------------------------------------------------------- */
@@ -198,7 +205,13 @@ void blocking_hang_up(struct blocking *blocking)
 uint64_t blocking_expose(struct blocking *blocking)
 {
     blocking->exposed = true;
-    return blocking->line == NULL ? 0 : line_client_id(blocking->line);
+    if (blocking->line == NULL) {
+        return 0;
+    }
+    if (blocking->is_watching) {
+        transaction_expose(blocking->conn->transaction);
+    }
+    return line_client_id(blocking->line);
 }
 
 void blocking_call(struct call *call)
@@ -211,7 +224,9 @@ void blocking_call(struct call *call)
     }
     blocking->worker = call->worker;
     blocking->user.on_ready = blocking_on_ready;
-    if (call->line == NULL) {
+    blocking->line = call->line;
+    blocking->is_watching = call->line != NULL;
+    if (!blocking->is_watching) {
         const enum status status = line_take(call->worker->window, conn->session.proto, LINE_ALONE,
                                              &blocking->user, &blocking->line);
         if (status != OK) {

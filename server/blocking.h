@@ -16,13 +16,14 @@
  * came before the end, and then gives up who is blocked. Whether a call is blocked L2 knows alone, so it is asked to
  * unblock it: if it does, the connection is closed; if it had answered already, the answer is sent and what is behind it runs.
  *
- * A call on a line that its client has already (WATCH) goes over that one, which stays the client's.
+ * A call on a line that its client has already (WATCH) goes over that one, which stays the client's. It is READY then, since
+ * WATCH was answered, or lost.
  *
  * WAIT asks for what was replicated of the writes of its connection. The client's went over shared links. But Redis notes how
  * far its replication is behind every command of a connection, whatever it is; so a PING goes in front, when all writes of
  * the client are answered, and WAIT then asks for them, and for what others wrote until then.
  *
- * Owns:    the line, from blocking_call to the answer.
+ * Owns:    the line, unless it is that of WATCH, from blocking_call to the answer.
  * Threads: the worker's. */
 #ifndef TERRACE_SERVER_BLOCKING_H
 #define TERRACE_SERVER_BLOCKING_H

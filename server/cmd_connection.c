@@ -64,8 +64,14 @@ void cmd_reset(struct call *call)
         pubsub_line_reset(call); /* L2 shall have ended its subscriptions before that is said */
         return;
     }
+    const bool is_skipped =
+        call->conn->session.reply_mode == REPLY_SKIP; /* Redis forgets OFF only */
     conn_reset_session(call->conn);
-    reply_status_aloud(call, "RESET");
+    if (is_skipped) {
+        reply_status(call->reply, "RESET");
+    } else {
+        reply_status_aloud(call, "RESET");
+    }
 }
 
 void cmd_select(struct call *call)

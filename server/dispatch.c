@@ -365,8 +365,10 @@ static void dispatch_run(struct call *call)
     }
     if (command->road == ROAD_LATER) {
         cmd_later(call);
-    } else if (command->road == ROAD_LINE && call->line == NULL && call->conn->answer_count > 0) {
-        conn_hold(call->conn, HOLD_ORDER); /* another link than the calls before it took */
+    } else if (command->road == ROAD_LINE && call->conn->answer_count > 0) {
+        conn_hold(
+            call->conn,
+            HOLD_ORDER); /* another link than the calls before it took; or WATCH's own, not READY yet */
         call->held = true;
     } else if (command->road == ROAD_LINE) {
         blocking_call(call);

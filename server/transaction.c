@@ -37,6 +37,11 @@ struct line *transaction_line(const struct transaction *transaction)
                                                             : watch_line_of(transaction->line);
 }
 
+void transaction_expose(struct transaction *transaction)
+{
+    watch_line_expose(transaction->line);
+}
+
 bool transaction_is_broken(const struct transaction *transaction)
 {
     return transaction != NULL && transaction->line != NULL &&

@@ -61,6 +61,8 @@ static inline bool transaction_comes_last(const struct transaction *transaction)
 {
     return transaction->joins || transaction->line != NULL;
 }
+/* Somebody else may unblock who waits on its line, which is therefore nobody's afterwards. */
+void transaction_expose(struct transaction *transaction);
 /* Its line is lost: what was watched is forgotten. */
 bool transaction_is_broken(const struct transaction *transaction);
 /* The call before may have gone another way than the next will, so that this must be answered first. */

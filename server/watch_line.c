@@ -16,6 +16,7 @@ struct watch_line {
     struct worker *worker;
     struct line *line;
     bool lost;
+    bool exposed;
 };
 
 static void watch_on_lost(struct line_user *user, const char *why)
@@ -53,9 +54,14 @@ void watch_line_lose(struct watch_line *watch)
     watch->lost = true;
 }
 
+void watch_line_expose(struct watch_line *watch)
+{
+    watch->exposed = true;
+}
+
 static void give_back(struct watch_line *watch)
 {
-    if (watch->lost) {
+    if (watch->lost || watch->exposed) {
         line_end(watch->line);
     } else {
         line_give_back(watch->line);

@@ -26,6 +26,7 @@ struct watch_line;
 struct watch_line *watch_line_new(struct call *call);
 struct line *watch_line_of(const struct watch_line *watch); /* NULL: it is lost */
 void watch_line_lose(struct watch_line *watch);
+void watch_line_expose(struct watch_line *watch); /* as blocking_expose: nobody else may get it */
 /* The end of it. `clean`: EXEC was answered, or nothing was ever watched. */
 void watch_line_let_go(struct watch_line *watch, bool clean);
 /* At once: the client has left. What was asked ends before this returns. */

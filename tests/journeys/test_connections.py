@@ -130,6 +130,9 @@ def test_replies_can_be_switched_off(node):
             ["CLIENT", "REPLY", "OFF"], ["SET", "quiet", "1"], ["GET", "quiet"], ["NOSUCH"], ["CLIENT", "REPLY", "ON"],
             ["CLIENT", "REPLY", "SKIP"], ["INCR", "quiet"], ["GET", "quiet"])))
         assert conn.read() == b"OK" and conn.read() == b"2"
+        conn.send(b"".join(wire.encode(words) for words in (
+            ["CLIENT", "REPLY", "SKIP"], ["RESET"], ["ECHO", "skipped"], ["CLIENT", "REPLY", "OFF"], ["RESET"], ["ECHO", "heard"])))
+        assert [conn.read() for _ in range(3)] == [b"skipped", b"RESET", b"heard"]
 
 
 def test_config_is_read_and_changed(node):
