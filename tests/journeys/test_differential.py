@@ -57,16 +57,17 @@ def encode_inline(words):
 def make_case(seed, with_others):
     rng = random.Random(seed)
     # After a flush a node with L2 reads nothing from L1 until its next beat: in most cases nobody flushes.
-    generator = Generator(rng, with_others, with_flushes=rng.random() < 0.1)
+    # Lists and their like take keys away from what L1 holds: half of the cases are of strings and hashes alone.
+    generator = Generator(rng, with_others and rng.random() < 0.5, with_flushes=rng.random() < 0.1)
     # Behind a write in the same pipeline nothing is read from L1 either: half of the cases send little at a time.
     lengths = rng.choice([[1, 1, 1, 2, 3], [1, 5, 20, 100]])
-    steps, left, side = [], rng.choice(lengths), 0
+    steps, left, side, reads = [], rng.choice(lengths), 0, rng.choice([0.25, 0.7])
     for _ in range(COMMANDS_PER_CASE):
         left -= 1
         flush = left <= 0
         if flush:
             left = rng.choice(lengths)
-        step = make_step(rng, generator, flush)
+        step = make_step(rng, generator, flush, reads)
         step.side = side
         steps.append(step)
         if flush and rng.random() < 0.3:
@@ -74,8 +75,8 @@ def make_case(seed, with_others):
     return steps
 
 
-def make_step(rng, generator, flush):
-    if rng.random() < 0.25:  # a read that may well be a hit
+def make_step(rng, generator, flush, reads):
+    if rng.random() < reads:  # one that may well be a hit
         return Step([rng.choice([[b"GET", generator.draw_key()], [b"MGET", b"k:a", b"k:b"],
                                  [b"TTL", generator.draw_key()], [b"HGETALL", generator.draw_key()],
                                  [b"HGET", generator.draw_key(), b"f"]])], 1, flush)
