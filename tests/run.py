@@ -154,7 +154,7 @@ def main():
                  "tests/journeys/test_relayed.py", "tests/journeys/test_sessions.py", "tests/journeys/test_regressions.py",
                  "tests/journeys/test_barrier.py", "tests/journeys/test_held_answers.py", "tests/journeys/test_policy.py",
                  "tests/journeys/test_pressure.py", "tests/journeys/test_hashes.py", "tests/journeys/test_pubsub.py",
-                 "tests/journeys/test_monitor.py"]
+                 "tests/journeys/test_monitor.py", "tests/journeys/test_tracking.py"]
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
         "model": lambda: model(tally),
