@@ -150,11 +150,13 @@ def main():
     tally = Tally()
     env = {"TERRACED": f"{build}/release/terraced"}
     short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_ROUNDS": "500", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1"}
-    sanitized = ["tests/journeys/test_differential.py", "tests/journeys/test_coherence.py", "tests/journeys/test_bad_input.py",
-                 "tests/journeys/test_relayed.py", "tests/journeys/test_sessions.py", "tests/journeys/test_regressions.py",
-                 "tests/journeys/test_barrier.py", "tests/journeys/test_held_answers.py", "tests/journeys/test_policy.py",
-                 "tests/journeys/test_pressure.py", "tests/journeys/test_hashes.py", "tests/journeys/test_pubsub.py",
-                 "tests/journeys/test_monitor.py", "tests/journeys/test_tracking.py"]
+    # What tells most about memory and about threads; what reads bytes alone starts no thread.
+    both = [f"tests/journeys/test_{name}.py" for name in
+            ("differential", "coherence", "relayed", "sessions", "regressions", "barrier", "held_answers", "policy",
+             "pressure", "hashes", "pubsub", "monitor", "transactions", "blocking", "tracking")]
+    memory = [f"tests/journeys/test_{name}.py" for name in ("bad_input", "acl", "tls")]
+    # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
+    threads = ["tests/journeys/test_history.py"]
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
         "model": lambda: model(tally),
@@ -168,10 +170,9 @@ def main():
         "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env, at_once=3),
         "clients": lambda: pytest(tally, "flows of clients", ["tests/clients"], env, at_once=2),
         "runs": lambda: pytest(tally, "runs", ["tests/soak"], env),
-        # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
-        "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", [*sanitized, "tests/journeys/test_tls.py"],
+        "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", [*both, *memory],
                                         {**short, "TERRACED": f"{build}/asan/terraced"}, at_once=2),
-        "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*sanitized, "tests/journeys/test_history.py"],
+        "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*both, *threads],
                                         {**short, "TERRACED": f"{build}/tsan/terraced"}, at_once=2),
     }
     for name in wanted or steps:
