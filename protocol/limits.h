@@ -50,6 +50,7 @@
     (32ull << 20) /* unread bytes of one that listens: as Redis, pubsub 32mb ... */
 #define LIMIT_PUSH_HIGH         (8ull << 20)  /* ... 8mb for LIMIT_OUTPUT_PAUSE_MS */
 #define LIMIT_MAILBOX           4096u         /* letters waiting for one loop */
+#define LIMIT_ACL_LOG_WORD      4096u         /* of a word in ACL LOG, which keeps its beginning */
 #define LIMIT_TRACKING_NEWS     (64ull << 20) /* of one worker: more becomes "drop everything" */
 #define LIMIT_TRACKING_PREFIXES 1024u         /* of one client in mode BCAST */
 #define LIMIT_TRACKING_KEY      (64u << 10)   /* longer ones are not remembered, but told at once */

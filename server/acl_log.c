@@ -2,6 +2,7 @@
 #include "server/acl_log.h"
 
 #include "protocol/check.h"
+#include "protocol/limits.h"
 #include "tiers/base/list.h"
 
 #include <pthread.h>
@@ -119,8 +120,19 @@ static bool deserves_line(struct acl_log *log, int64_t now_ms)
     return log->lines++ < LINES_PER_SECOND;
 }
 
-bool acl_log_note(struct acl_log *log, const struct acl_event *event, size_t length_max)
+static struct slice beginning(struct slice text)
 {
+    return (struct slice){text.data,
+                          text.size < LIMIT_ACL_LOG_WORD ? text.size : LIMIT_ACL_LOG_WORD};
+}
+
+bool acl_log_note(struct acl_log *log, const struct acl_event *full, size_t length_max)
+{
+    struct acl_event cut = *full;
+    cut.object = beginning(full->object);
+    cut.username = beginning(full->username);
+    cut.client = beginning(full->client);
+    const struct acl_event *event = &cut;
     struct entry *entry = entry_new(event);
     if (entry == NULL) {
         return false;

@@ -3,7 +3,7 @@
  * count.
  *
  * Threads: any; one lock.
- * Limits:  as many entries as the caller says with each (acllog-max-len). */
+ * Limits:  as many entries as the caller says with each (acllog-max-len); LIMIT_ACL_LOG_WORD of each of their words. */
 #ifndef TERRACE_SERVER_ACL_LOG_H
 #define TERRACE_SERVER_ACL_LOG_H
 

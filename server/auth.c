@@ -296,13 +296,13 @@ static struct acl_denial ask(const struct call *call, const struct acl_line *lin
     return denial;
 }
 
-/* SORT ... BY pattern, GET pattern: which keys they read only the list knows. */
-static bool sort_is_admitted(struct call *call, const struct acl_line *line)
+/* SORT ... BY pattern, GET pattern: which keys they read only the list knows. The option that is denied, or NULL. */
+static const char *sort_denied(const struct call *call, const struct acl_line *line)
 {
     const enum acl_parser parser =
         line->id < acl_command_count() ? acl_command_at(line->id)->parser : ACL_PARSE_PLACES;
     if (parser != ACL_PARSE_SORT && parser != ACL_PARSE_SORT_RO) {
-        return true;
+        return NULL;
     }
     for (uint32_t i = 2; i + 1 < call->argc; i++) {
         const struct slice next = call->argv[i + 1];
@@ -310,13 +310,20 @@ static bool sort_is_admitted(struct call *call, const struct acl_line *line)
         const bool sorts = slice_is_nocase(call->argv[i], "by") && next.size > 0 &&
                            memchr(next.data, '*', next.size) != NULL;
         if ((gets || sorts) && !acl_check_reads_all(call->conn->session.user, line)) {
-            reply_errorf(call->reply,
-                         "ERR %s option of SORT denied due to insufficient ACL permissions",
-                         gets ? "GET" : "BY");
-            return false;
+            return gets ? "GET" : "BY";
         }
     }
-    return true;
+    return NULL;
+}
+
+static bool sort_is_admitted(struct call *call, const struct acl_line *line)
+{
+    const char *option = sort_denied(call, line);
+    if (option != NULL) {
+        reply_errorf(call->reply,
+                     "ERR %s option of SORT denied due to insufficient ACL permissions.", option);
+    }
+    return option == NULL;
 }
 
 static const char denied_key[] =
@@ -330,7 +337,8 @@ bool auth_admits(struct call *call)
     char room[128];
     const char *text = room;
     switch (ask(call, &line).verdict) {
-    case ACL_OK: return sort_is_admitted(call, &line);
+    case ACL_OK: /* of what is queued, EXEC asks */
+        return transaction_is_open(call->conn->transaction) || sort_is_admitted(call, &line);
     case ACL_DENIED_COMMAND:
         (void)snprintf(room, sizeof(room),
                        "NOPERM this user has no permissions to run the '%s' command",
@@ -351,16 +359,22 @@ bool auth_admits(struct call *call)
 enum acl_verdict auth_verdict_at_exec(const struct call *call)
 {
     const struct acl_line line = line_of_call(call);
-    return ask(call, &line).verdict;
+    const enum acl_verdict verdict = ask(call, &line).verdict;
+    return verdict == ACL_OK && sort_denied(call, &line) != NULL ? ACL_DENIED_KEY : verdict;
 }
 
-void auth_refuse_at_exec(struct reply *reply, enum acl_verdict verdict)
+void auth_refuse_at_exec(struct call *call, enum acl_verdict verdict)
 {
+    const struct acl_line line = line_of_call(call);
     static const char *const reasons[] = {
         "", "no permission to execute the command or subcommand",
         "no permission to touch the specified keys",
         "no permission to access one of the channels used as arguments to the command", ""};
-    reply_errorf(reply,
+    if (acl_check(call->conn->session.user, &line).verdict == ACL_OK &&
+        !sort_is_admitted(call, &line)) {
+        return; /* as SORT itself says it */
+    }
+    reply_errorf(call->reply,
                  "NOPERM ACLs rules changed between the moment the transaction was accumulated and "
                  "the EXEC call. This command is no longer allowed for the following reason: %s",
                  reasons[verdict]);

@@ -23,7 +23,7 @@ bool auth_default_is_nopass(const struct worker *worker); /* whether on or off *
 bool auth_admits(struct call *call);
 /* The same at EXEC, for a command that was queued when it might still be run; and the words of the refusal. */
 enum acl_verdict auth_verdict_at_exec(const struct call *call);
-void auth_refuse_at_exec(struct reply *reply, enum acl_verdict verdict);
+void auth_refuse_at_exec(struct call *call, enum acl_verdict verdict);
 
 /* What would come of a command line of another user: ACL DRYRUN. false: there is no such command. */
 struct auth_dry_run {

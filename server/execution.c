@@ -151,7 +151,7 @@ static void run_here(struct execution *execution, const struct queued *queued)
     call.reply = &piece->reply;
     call.reply->proto = conn->session.proto;
     if (queued->denied != ACL_OK) {
-        auth_refuse_at_exec(call.reply, queued->denied);
+        auth_refuse_at_exec(&call, queued->denied);
         return;
     }
     dispatch_part(&call);

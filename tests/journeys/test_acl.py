@@ -417,6 +417,36 @@ def test_what_was_queued_is_asked_again_at_exec(node, admin, module_stage):
         assert replies[0] == replies[1]
 
 
+def test_sort_that_was_queued_may_not_read_what_it_may_no_longer(node_with_l2, module_stage):
+    oracle = module_stage.redis()
+    replies = []
+    for server in (node_with_l2, oracle):
+        with server.wire() as conn, server.wire() as client:
+            assert conn.ask("ACL", "SETUSER", "alice", "reset", "on", "nopass", "+@all", "~*") == b"OK"
+            conn.pipeline([["DEL", "app:l"], ["RPUSH", "app:l", "1"], ["SET", "secret:1", "gold"]])
+            said = [client.ask(*words) for words in (
+                ["AUTH", "alice", "x"], ["MULTI"], ["SORT", "app:l", "BY", "nosort", "GET", "secret:*"],
+                ["SORT_RO", "app:l", "BY", "secret:*"], ["SORT", "app:l"], ["SORT", "secret:1", "GET", "#"])]
+            assert conn.ask("ACL", "SETUSER", "alice", "resetkeys", "~app:*") == b"OK"
+            said += [client.ask(*words) for words in (
+                ["EXEC"], ["SORT", "app:l", "GET", "secret:*"], ["MULTI"], ["SORT", "app:l", "GET", "secret:*"],
+                ["SORT_RO", "app:l", "BY", "nosort"], ["EXEC"])]
+            assert conn.ask("ACL", "DELUSER", "alice") == 1
+            replies.append(said)
+    assert replies[0] == replies[1]
+
+
+def test_the_log_keeps_of_each_word_only_its_beginning(node, admin):
+    assert admin.ask("ACL", "SETUSER", "alice", "reset", "on", "nopass", "+@all", "~app:*") == b"OK"
+    with node.wire() as alice:
+        alice.ask("AUTH", "alice", "x")
+        for size in (4096, 5000, 1 << 20):
+            assert isinstance(alice.ask("GET", b"k" * size), Error)
+        assert isinstance(alice.ask("AUTH", b"u" * (1 << 20), "x"), Error)
+    kept = [(entry[b"count"], len(entry[b"object"]), len(entry[b"username"])) for entry in entries(admin)]
+    assert kept == [(1, 4, 4096), (3, 4096, 5)]
+
+
 # --- the file --------------------------------------------------------------------------------------------------------
 
 def test_users_are_loaded_and_saved(stage):
@@ -515,6 +545,6 @@ def test_scripts_are_for_who_may_do_everything(node_with_l2):
         assert conn.ask("EVAL", "return 1", "1", "not-mine").startswith(b"NOPERM")
         assert admin.ask("CONFIG", "SET", "acl-scripts", "no") == b"OK"
         assert conn.ask("SORT", "mine:1", "BY", "w_*") == \
-            b"ERR BY option of SORT denied due to insufficient ACL permissions"
+            b"ERR BY option of SORT denied due to insufficient ACL permissions."
         assert conn.ask("SORT", "mine:1", "GET", "stolen_*") == \
-            b"ERR GET option of SORT denied due to insufficient ACL permissions"
+            b"ERR GET option of SORT denied due to insufficient ACL permissions."
