@@ -272,10 +272,22 @@ static void join_l2(struct call *exec, struct execution *execution)
     free(calls);
 }
 
-/* In one step where more than one is to be so: a single command is by itself. */
+/* A single command of one key is so by itself. Of several, MGET looks at one after the other, its own or what MSET of another
+ * worker changes. */
+static bool is_one_step(const struct execution *execution)
+{
+    if (execution->count == 0) {
+        return true;
+    }
+    const struct command *command = execution->queue[0]->command;
+    return execution->count == 1 && command->first_key > 0 &&
+           command->first_key == command->last_key;
+}
+
+/* In one step for everybody. */
 static void run_alone(struct call *exec, struct execution *execution, bool watches)
 {
-    struct solo *solo = watches || execution->count > 1 ? exec->node->solo : NULL;
+    struct solo *solo = watches || !is_one_step(execution) ? exec->node->solo : NULL;
     solo_begin(solo, exec->worker->index);
     if (transaction_has_changed(exec->conn->transaction, exec->now_ms)) {
         reply_null_array(&execution->answer->reply);

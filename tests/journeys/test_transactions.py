@@ -229,6 +229,34 @@ def test_nobody_sees_a_block_half_done(request, place):
     assert len(set(looks)) > rounds / 4, "they hardly saw anything change"
 
 
+def test_a_block_of_one_command_is_one_step_too(alone):
+    """MGET goes from key to key: two writers on two workers, and others who look."""
+    rounds, keys = 1000, [b"p:%d" % i for i in range(200)]
+    done = threading.Event()
+
+    def write(number):
+        with alone.wire() as conn:
+            for i in range(rounds):
+                words = [word for key in keys for word in (key, b"%d.%d" % (number, i))]
+                assert conn.pipeline([[b"MULTI"], [b"MSET", *words], [b"EXEC"]])[-1] == [b"OK"]
+
+    def read():
+        with alone.wire() as conn:
+            while not done.is_set():
+                assert len(set(conn.ask(b"MGET", *keys))) == 1
+
+    def work(number):
+        try:
+            if number < 2:
+                write(number)
+            else:
+                read()
+        finally:
+            done.set()
+    alone.client().delete(*keys)
+    each_in_a_thread(work, 5)
+
+
 def count_up(servers, clients, rounds):
     """`clients` add one `rounds` times each, as redis-py's recipe says. The conflicts there were."""
     servers[0].client().set("counter", 0)
