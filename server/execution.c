@@ -215,8 +215,13 @@ static void execution_on_array(struct relay_splice *splice, struct slice element
 static void execution_on_done(struct relay_splice *splice)
 {
     struct execution *execution = (struct execution *)(void *)splice;
-    if (execution->has_array && execution->answer->conn != NULL) {
+    struct conn *conn = execution->answer->conn;
+    if (execution->has_array && conn != NULL) {
         run_all(execution, buf_slice(&execution->elements));
+        if (conn->session.reply_mode ==
+            REPLY_SKIP_NEXT) { /* the next is that behind EXEC, whose call has ended */
+            conn->session.reply_mode = REPLY_SKIP;
+        }
     }
     buf_done(&execution->elements);
     execution_let_go(execution);

@@ -257,6 +257,18 @@ def test_a_block_of_one_command_is_one_step_too(alone):
     each_in_a_thread(work, 5)
 
 
+@pytest.mark.parametrize("place", ["alone", "with_l2"])
+def test_a_skip_in_a_block_is_of_what_comes_behind_it(request, oracle, place):
+    words = [["MULTI"], ["CLIENT", "REPLY", "SKIP"], ["SET", "k", "1"], ["EXEC"], ["ECHO", "skipped"], ["ECHO", "heard"], ["QUIT"]]
+    said = []
+    for server in request.getfixturevalue(place), oracle:
+        with server.wire() as conn:
+            conn.send(b"".join(wire.encode(each) for each in words))
+            assert conn.closes_within(10)
+            said.append(conn.leftover())
+    assert said[0] == said[1] and b"heard" in said[0], said
+
+
 def count_up(servers, clients, rounds):
     """`clients` add one `rounds` times each, as redis-py's recipe says. The conflicts there were."""
     servers[0].client().set("counter", 0)
