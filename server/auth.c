@@ -369,7 +369,7 @@ void auth_refuse_at_exec(struct call *call, enum acl_verdict verdict)
     static const char *const reasons[] = {
         "", "no permission to execute the command or subcommand",
         "no permission to touch the specified keys",
-        "no permission to access one of the channels used as arguments to the command", ""};
+        "no permission to access one of the channels used as arguments", ""};
     if (acl_check(call->conn->session.user, &line).verdict == ACL_OK &&
         !sort_is_admitted(call, &line)) {
         return; /* as SORT itself says it */

@@ -403,8 +403,9 @@ def test_what_was_queued_is_asked_again_at_exec(node, admin, module_stage):
             assert conn.ask("ACL", "SETUSER", "alice", "reset", "on", "nopass", "+@all", "~*", "&*") == b"OK"
             conn.ask("DEL", "k", "n")
             said = [client.ask(*words) for words in (
-                ["AUTH", "alice", "x"], ["MULTI"], ["SET", "k", "v"], ["GET", "k"], ["INCR", "n"], ["PING"])]
-            assert conn.ask("ACL", "SETUSER", "alice", "-set", "-ping", "resetkeys", "~k") == b"OK"
+                ["AUTH", "alice", "x"], ["MULTI"], ["SET", "k", "v"], ["GET", "k"], ["INCR", "n"], ["PING"],
+                ["PUBLISH", "c", "m"])]
+            assert conn.ask("ACL", "SETUSER", "alice", "-set", "-ping", "resetkeys", "~k", "resetchannels") == b"OK"
             said.append(client.ask("EXEC"))
             said += [client.ask(*words) for words in (
                 ["MULTI"], ["SET", "k", "1"], ["GET", "k"], ["EXEC"], ["MULTI"], ["GET", "k"])]
