@@ -59,9 +59,10 @@ bool pubsub_forbids(struct call *call)
                            ((call->command->run == cmd_publish && pubsub_hides(call->argv[1])) ||
                             (call->command->run == cmd_subscribe && names_nodes(call)));
     if (forbidden) {
-        reply_error(call->reply,
-                    "NOPERM this user has no permissions to access one of the channels "
-                    "used as arguments");
+        reply_error(
+            call->reply,
+            "NOPERM these are the channels of Terrace nodes, closed to clients. A node that was "
+            "given another node as its L2 needs the Redis behind that one");
     }
     return forbidden;
 }

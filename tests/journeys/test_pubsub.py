@@ -407,7 +407,8 @@ def test_the_nodes_own_channels_are_hidden(two_nodes, redis_server):
             for proto in 2, 3:
                 with first.wire(proto=proto) as conn:
                     assert conn.ask("PUBLISH", name, "x") == wire.Error(
-                        b"NOPERM this user has no permissions to access one of the channels used as arguments")
+                        b"NOPERM these are the channels of Terrace nodes, closed to clients. A node that was given another "
+                        b"node as its L2 needs the Redis behind that one")
                     assert conn.ask("MULTI") == b"OK" and conn.ask("PUBLISH", name, "x").startswith(b"NOPERM")
                     assert conn.ask("EXEC").startswith(b"EXECABORT")
             assert other.ask("PUBSUB", "NUMSUB", "a", name) == [b"a", 0, name.encode(), 0]
