@@ -338,7 +338,13 @@ static bool splits_well(struct slice text)
     return true;
 }
 
-/* The words between parentheses. Of quotes that do not match Redis takes none of them. */
+static bool closes(struct slice word)
+{
+    return word.size > 0 && word.data[word.size - 1] == ')';
+}
+
+/* The words between parentheses. Of quotes that do not match Redis takes none of them. One that ends as the selector does is
+ * refused: written to a file, it would end it there. */
 static const char *set_words(struct acl_selector *selector, struct slice words,
                              const struct acl_rule_context *context, bool *ret_unknown)
 {
@@ -353,7 +359,9 @@ static const char *set_words(struct acl_selector *selector, struct slice words,
         status = acl_list_add(&rules, bytes, 0);
     }
     for (unsigned i = 0; status == AGAIN && i < rules.count && reason == NULL; i++) {
-        reason = acl_selector_set(selector, rules.at[i].bytes, context, ret_unknown);
+        const struct slice rule = rules.at[i].bytes;
+        reason =
+            closes(rule) ? syntax_error : acl_selector_set(selector, rule, context, ret_unknown);
     }
     acl_list_clear(&rules);
     buf_done(&room);
@@ -451,11 +459,6 @@ const char *acl_user_set(struct acl_user *user, struct slice rule,
 static bool opens(struct slice word)
 {
     return word.size > 0 && word.data[0] == '(' && word.data[word.size - 1] != ')';
-}
-
-static bool closes(struct slice word)
-{
-    return word.size > 0 && word.data[word.size - 1] == ')';
 }
 
 enum status acl_rules_merge(const struct slice *words, size_t count, struct acl_list *ret_rules,

@@ -224,6 +224,7 @@ static void rules_that_are_wrong_are_refused_in_the_words_of_redis(void **state)
     assert_non_null(strstr(refusal("~*", "~a"), "Try 'resetkeys'"));
     assert_non_null(strstr(refusal("&*", "&a"), "Try 'resetchannels'"));
     assert_string_equal(refusal("", "(+get"), "Syntax error");
+    assert_string_equal(refusal("", "(+get ~a))"), "Syntax error"); /* it could not be read back */
     assert_string_equal(refusal("", "(+nosuch)"), "Unknown command or category name in ACL");
     assert_string_equal(refusal("", ""), "");
 }
