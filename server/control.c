@@ -485,7 +485,7 @@ bool control_ready(const struct control *control, struct buf *reasons)
         atomic_load(&control->node->live.draining)) {
         reason = "draining\n";
     } else if (control->l2 != NULL && !control_l2_was_up(control->l2)) {
-        reason = "L2 has not answered yet\n";
+        reason = "L2 has not told its commands yet\n";
     } else if (control->l2 != NULL && !l2_rights_granted(control_l2_rights(control->l2))) {
         reason = "L2 has not granted its rights yet\n";
     }

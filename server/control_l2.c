@@ -167,6 +167,9 @@ static void l2_on_commands(struct link_request *request, enum status status, str
         log_write(&l2->node->log, LOG_WARNING, "l2_commands_unreadable",
                   "the reply to COMMAND is not a table: only built-in commands are relayed");
     }
+    if (status == OK) {
+        atomic_store(&l2->was_up, true); /* before, what only L2 knows would be refused */
+    }
 }
 
 static void l2_on_link_ready(struct link *link, void *arg, const struct beat_answer *answer)
@@ -176,7 +179,6 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
     coherence_on_control_up(l2_coherence(l2), answer, l2->now_ms);
     tiers_set_l2_up(l2->node->tiers, true);
     tiers_let_in(l2->node->tiers);
-    atomic_store(&l2->was_up, true);
     l2_finder_on_up(l2->finder, l2->now_ms);
     l2_rights_on_up(l2->rights, answer->run);
     if (link_state(l2->bus) == LINK_DOWN) {

@@ -42,6 +42,6 @@ enum status control_l2_choose(struct control_l2 *l2, struct slice address, char 
 void control_l2_describe(const struct control_l2 *l2,
                          struct l2_finder_description *ret); /* any thread */
 struct l2_rights *control_l2_rights(struct control_l2 *l2);  /* to look at; any thread */
-bool control_l2_was_up(const struct control_l2 *l2);         /* L2 answered once; any thread */
+bool control_l2_was_up(const struct control_l2 *l2); /* L2 told its commands once; any thread */
 
 #endif

@@ -59,6 +59,8 @@ def lines_used(node):
 
 def block(node, redis, *words, proto=2, count=1):
     """A connection that Redis has blocked; `count` of them are then."""
+    if not harness.REHEARSAL:
+        until(lambda: node.admin("/readyz")[0] == 200, what="the node knows the commands of Redis")
     one = node.wire(proto=proto)
     one.send(wire.encode(words))
     until(lambda: blocked_in(redis) == count, what="Redis blocks it")
