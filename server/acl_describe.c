@@ -144,9 +144,11 @@ enum status acl_describe_commands(const struct acl_selector *selector, struct bu
 
 /* --- keys and channels ------------------------------------------------------------------------------------------ */
 
-static const char *mark_of(uint32_t access)
+/* Both rights to `*`, given one by one, are a pattern, behind which others may follow; `~*` would let none. */
+static const char *mark_of(uint32_t access, struct slice pattern)
 {
-    return access == ACL_KEY_READ ? "%R~" : access == ACL_KEY_WRITE ? "%W~" : "~";
+    const char *both = slice_is(pattern, "*") ? "%RW~" : "~";
+    return access == ACL_KEY_READ ? "%R~" : access == ACL_KEY_WRITE ? "%W~" : both;
 }
 
 enum status acl_describe_keys(const struct acl_selector *selector, struct buf *text)
@@ -155,7 +157,9 @@ enum status acl_describe_keys(const struct acl_selector *selector, struct buf *t
     for (unsigned i = 0; i < selector->patterns.count && status == OK; i++) {
         const struct acl_text *pattern = &selector->patterns.at[i];
         status = append_text(text, i > 0 ? " " : "");
-        status = status == OK ? append_word(text, mark_of(pattern->tag), pattern->bytes) : status;
+        status = status == OK
+                     ? append_word(text, mark_of(pattern->tag, pattern->bytes), pattern->bytes)
+                     : status;
     }
     return status;
 }
