@@ -11,7 +11,8 @@ dir=$(mktemp -d -t terrace-run.XXXXXX)
 redis=0 node=0
 
 finish() {
-    trap - EXIT INT TERM
+    trap - EXIT
+    trap '' INT TERM # a second Ctrl-C must not leave the Redis behind
     if [ "$node" != 0 ]; then kill -TERM "$node" 2>/dev/null || true; wait "$node" 2>/dev/null || true; fi
     if [ "$redis" != 0 ]; then kill -TERM "$redis" 2>/dev/null || true; wait "$redis" 2>/dev/null || true; fi
     rm -rf "$dir"
