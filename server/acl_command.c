@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/acl_command.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define R       ACL_KEY_READ
@@ -49,24 +50,16 @@ const struct acl_command *acl_command_at(unsigned id)
     return &table[id];
 }
 
+static int name_order(const void *name, const void *entry)
+{
+    return strcmp(name, ((const struct acl_command *)entry)->name);
+}
+
 /* The place of a name, terminated and in lower case. */
 static unsigned find_lower(const char *name)
 {
-    unsigned low = 0;
-    unsigned high = COUNT;
-    while (low < high) {
-        const unsigned middle = (low + high) / 2;
-        const int order = strcmp(name, table[middle].name);
-        if (order == 0) {
-            return middle;
-        }
-        if (order < 0) {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    return COUNT;
+    const struct acl_command *found = bsearch(name, table, COUNT, sizeof(table[0]), name_order);
+    return found == NULL ? COUNT : (unsigned)(found - table);
 }
 
 /* false: no command has such a long name, or such bytes. */
