@@ -38,8 +38,9 @@
 #define LIMIT_ANSWER_GUESS    (1u << 20) /* what a first answer is expected to take: so 64 go ahead */
 #define LIMIT_OUTPUT_PAUSE_MS 60000      /* ... or after so long above LIMIT_OUTPUT_PAUSE */
 #define LIMIT_TRANSACTION \
-    (256ull << 20) /* bytes that MULTI and WATCH may keep for one client; Redis closes it above 1 GiB */
-#define LIMIT_HANDSHAKE_MS    5000       /* a client has so long for TLS' handshake */
+    (256ull               \
+     << 20) /* bytes that MULTI and WATCH may keep for one client; Redis closes it above 1 GiB */
+#define LIMIT_HANDSHAKE_MS 5000 /* a client has so long for TLS' handshake */
 #define LIMIT_HANDSHAKES \
     1024u /* ... and so many may be under way on one worker: 50 MB at the worst (a record and a message each) */
 #define LIMIT_SUBSCRIBED_SHARE \
@@ -55,6 +56,7 @@
 #define LIMIT_TRACKING_PREFIXES 1024u         /* of one client in mode BCAST */
 #define LIMIT_TRACKING_KEY      (64u << 10)   /* longer ones are not remembered, but told at once */
 #define LIMIT_FRAME             (64u << 10)   /* a frame on the bus; larger lists are split */
+#define LIMIT_PATTERN_STARS     1000u /* with more, none at the end, a pattern fits nothing; as Redis */
 #define LIMIT_PATTERN_STEPS \
     (1u << 22) /* work of one glob match: a pattern bomb ends as "no match" */
 #define LIMIT_LINK_QUEUE    (1u << 16) /* unanswered requests on one link to L2 */

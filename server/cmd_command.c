@@ -155,9 +155,8 @@ static void reply_categories(struct reply *reply, const struct command *command)
 
 /* --- COMMAND and COMMAND INFO --------------------------------------------------------------------- */
 
-/* Keys from argument `first` on, up to `last` counted from it, or from the end if negative. */
-static void reply_key_spec(struct reply *reply, const char *flags, const char *note,
-                           const int range[3])
+/* Where the keys, or their number, are searched for; how they are found is to follow. */
+static void reply_key_spec(struct reply *reply, const char *flags, const char *note, int index)
 {
     reply_map(reply, note != NULL ? 4 : 3);
     if (note != NULL) {
@@ -170,41 +169,58 @@ static void reply_key_spec(struct reply *reply, const char *flags, const char *n
     reply_pair_text(reply, "type", "index");
     reply_bulk_text(reply, "spec");
     reply_map(reply, 1);
-    reply_bulk_text(reply, "index");
-    reply_integer(reply, range[0]);
+    reply_pair_integer(reply, "index", index);
     reply_bulk_text(reply, "find_keys");
     reply_map(reply, 2);
+}
+
+/* Keys from the index on, up to `last` counted from it, or from the end if negative. */
+static void reply_find_range(struct reply *reply, int last, int step)
+{
     reply_pair_text(reply, "type", "range");
     reply_bulk_text(reply, "spec");
     reply_map(reply, 3);
-    reply_bulk_text(reply, "lastkey");
-    reply_integer(reply, range[1]);
-    reply_bulk_text(reply, "keystep");
-    reply_integer(reply, range[2]);
-    reply_bulk_text(reply, "limit");
-    reply_integer(reply, 0);
+    reply_pair_integer(reply, "lastkey", last);
+    reply_pair_integer(reply, "keystep", step);
+    reply_pair_integer(reply, "limit", 0);
+}
+
+/* Their number stands at the index. */
+static void reply_find_counted(struct reply *reply)
+{
+    reply_pair_text(reply, "type", "keynum");
+    reply_bulk_text(reply, "spec");
+    reply_map(reply, 3);
+    reply_pair_integer(reply, "keynumidx", 0);
+    reply_pair_integer(reply, "firstkey", 1);
+    reply_pair_integer(reply, "keystep", 1);
 }
 
 static void reply_key_specs(struct reply *reply, const struct command *command,
                             const struct command_facts *facts)
 {
+    const bool is_counted = (command->flags & COMMAND_MOVABLE_KEYS) != 0;
     if (command->first_key == 0) {
-        reply_set(reply, 0);
+        reply_set(reply, is_counted ? 1 : 0);
+        if (is_counted) {
+            reply_key_spec(reply, facts->key_flags, facts->key_note, 2);
+            reply_find_counted(reply);
+        }
         return;
     }
     if (facts->second_key_flags != NULL) {
         reply_set(reply, 2);
-        reply_key_spec(reply, facts->key_flags, facts->key_note,
-                       (const int[]){command->first_key, 0, 1});
-        reply_key_spec(reply, facts->second_key_flags, NULL,
-                       (const int[]){command->last_key, 0, 1});
+        reply_key_spec(reply, facts->key_flags, facts->key_note, command->first_key);
+        reply_find_range(reply, 0, 1);
+        reply_key_spec(reply, facts->second_key_flags, NULL, command->last_key);
+        reply_find_range(reply, 0, 1);
         return;
     }
     const int last =
         command->last_key < 0 ? command->last_key : command->last_key - command->first_key;
     reply_set(reply, 1);
-    reply_key_spec(reply, facts->key_flags, facts->key_note,
-                   (const int[]){command->first_key, last, command->key_step});
+    reply_key_spec(reply, facts->key_flags, facts->key_note, command->first_key);
+    reply_find_range(reply, last, command->key_step);
 }
 
 /* The ten fields, without the subcommands' content. */

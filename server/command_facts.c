@@ -12,6 +12,7 @@
 #define ALL_OK "response_policy:all_succeeded"
 #define OWN    "response_policy:special"
 #define VARIES "nondeterministic_output"
+#define WORST  "We cannot tell how the keys will be used so we assume the worst,"
 
 static const struct {
     const char *full_name;
@@ -101,9 +102,17 @@ static const struct {
     {"script|flush", NODES " " ALL_OK, NULL, NULL, NULL},
     {"script|load", NODES " " ALL_OK, NULL, NULL, NULL},
     {"script|kill", "request_policy:all_shards response_policy:one_succeeded", NULL, NULL, NULL},
-    {"eval", "", "RW access update", NULL, NULL},
-    {"evalsha", "", "RW access update", NULL, NULL},
-    {"fcall", "", "RW access update", NULL, NULL},
+    {"eval", "", NULL, NULL, WORST " RW and UPDATE"},
+    {"evalsha", "", NULL, NULL, NULL},
+    {"fcall", "", NULL, NULL, WORST " RW and UPDATE"},
+    {"fcall_ro", "", NULL, NULL, WORST " RO and ACCESS"},
+    {"function|load", SHARDS " " ALL_OK, NULL, NULL, NULL},
+    {"function|delete", SHARDS " " ALL_OK, NULL, NULL, NULL},
+    {"function|flush", SHARDS " " ALL_OK, NULL, NULL, NULL},
+    {"function|list", "nondeterministic_output_order", NULL, NULL, NULL},
+    {"function|stats", "nondeterministic_output " SHARDS " " OWN, NULL, NULL, NULL},
+    {"function|kill", "request_policy:all_shards response_policy:one_succeeded", NULL, NULL, NULL},
+    {"function|restore", SHARDS " " ALL_OK, NULL, NULL, NULL},
 };
 
 struct command_facts command_facts(const struct command *command)

@@ -175,7 +175,7 @@ def empty(server):
             names = conn.ask("SCAN", "0", "COUNT", "100000")[1]
             if names:
                 conn.ask("UNLINK", *names)
-        conn.ask("FUNCTION", "FLUSH")  # alone: unknown
+        conn.ask("FUNCTION", "FLUSH")
         conn.ask("SCRIPT", "FLUSH")
 
 

@@ -210,3 +210,27 @@ def test_a_limiter_counts_each_request_once(node):
         thread.join()
     assert int(node.client().get("limit")) == 1200
     assert 0 < node.client().ttl("limit") <= 1000
+
+
+@pytest.mark.parametrize("proto", [2, 3])
+def test_functions_are_answered_as_by_a_redis_that_has_none(node, oracle, proto):
+    nothing = b"\x0a\x00\x5d\x9b\x5c\x40\x0f\x7f\xa2\xda"
+    lines = ["FUNCTION FLUSH", "FUNCTION flush sync", "FUNCTION FLUSH ASYNC", "FUNCTION FLUSH NOW", "FUNCTION FLUSH SYNC SYNC",
+             "FUNCTION LIST", "FUNCTION LIST WITHCODE LIBRARYNAME lib*", "FUNCTION LIST LIBRARYNAME", "FUNCTION LIST WITHCODE WITHCODE",
+             "FUNCTION LIST LIBRARYNAME a LIBRARYNAME b", "FUNCTION DELETE lib", "FUNCTION STATS", "FUNCTION KILL", "FUNCTION DUMP",
+             "FUNCTION RESTORE abc", "FUNCTION RESTORE abc REPLACE x", "FUNCTION RESTORE abc NEVER", "FUNCTION LOAD NOW code",
+             "FUNCTION LOAD", "FUNCTION", "FUNCTION NOSUCH", "FCALL nosuch 0", "FCALL_RO nosuch 1 k", "FCALL nosuch x", "FCALL nosuch",
+             "COMMAND INFO eval evalsha fcall fcall_ro function|flush function|list function|stats function|restore"]
+    with node.wire(proto) as ours, oracle.wire(proto) as theirs:
+        for words in [line.split() for line in lines] + [["FUNCTION", "RESTORE", nothing, policy] for policy in ("APPEND", "FLUSH")]:
+            assert ours.ask(*words) == theirs.ask(*words), words
+
+
+def test_a_library_is_refused_by_a_node_without_an_l2(node_alone, oracle):
+    code = "#!lua name=lib\nredis.register_function('f', function() return 1 end)"
+    with node_alone.wire() as ours, oracle.wire() as theirs:
+        assert theirs.ask("FUNCTION", "LOAD", code) == b"lib"
+        dump = theirs.ask("FUNCTION", "DUMP")
+        assert theirs.ask("FUNCTION", "FLUSH") == b"OK"
+        for words in ["LOAD", code], ["LOAD", "REPLACE", code], ["RESTORE", dump]:
+            assert ours.ask("FUNCTION", *words) == b"ERR this node has no L2 to run functions"

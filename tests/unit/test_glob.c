@@ -162,6 +162,24 @@ static void a_match_that_costs_more_than_the_limit_is_none(void **state)
     free(pattern);
 }
 
+static void more_than_a_thousand_stars_fit_nothing(void **state)
+{
+    (void)state;
+    char pattern[2 * (LIMIT_PATTERN_STARS + 1) + 1];
+    char name[LIMIT_PATTERN_STARS + 1];
+    for (size_t i = 0; i < sizeof pattern; i++) {
+        pattern[i] = "*?"[i % 2];
+    }
+    memset(name, 'a', sizeof name);
+    const struct slice long_name = {.data = name, .size = sizeof name};
+    const size_t most = (size_t)2 * LIMIT_PATTERN_STARS;
+    assert_true(glob_match((struct slice){pattern, most}, long_name, false));
+    assert_true(
+        glob_match((struct slice){pattern, most + 1}, long_name, false)); /* a star ends it */
+    assert_false(glob_match((struct slice){pattern, most + 2}, long_name, false));
+    assert_false(glob_match((struct slice){pattern, most + 3}, long_name, false));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +194,7 @@ int main(void)
         cmocka_unit_test(without_case_only_escaped_members_of_a_set_keep_theirs),
         cmocka_unit_test(many_stars_cost_pattern_times_name),
         cmocka_unit_test(a_match_that_costs_more_than_the_limit_is_none),
+        cmocka_unit_test(more_than_a_thousand_stars_fit_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

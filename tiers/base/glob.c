@@ -111,7 +111,7 @@ bool glob_match(struct slice pattern, struct slice name, bool nocase)
     if (name.size == 0) {
         return pattern.size == 0;
     }
-    bool starred = false;
+    unsigned stars = 0;
     size_t star_at = 0;   /* in the pattern, behind the last star */
     size_t star_name = 0; /* the first byte of the name that this star does not eat */
     size_t i = 0;
@@ -124,12 +124,14 @@ bool glob_match(struct slice pattern, struct slice name, bool nocase)
             if (left(&glob) == 0) {
                 return true;
             }
-            starred = true;
+            if (++stars > LIMIT_PATTERN_STARS) {
+                return false;
+            }
             star_at = glob.at;
             star_name = i;
         } else if (left(&glob) > 0 && item_takes(&glob, byte_at(name, i))) {
             i++;
-        } else if (starred) {
+        } else if (stars > 0) {
             glob.at = star_at;
             i = ++star_name;
         } else {

@@ -11,7 +11,8 @@
  * byte, so an earlier star never has to be moved again. That makes it pattern times name at worst.
  *
  * Threads: none of its own; pure.
- * Limits:  LIMIT_PATTERN_STEPS bytes of pattern looked at; above that the answer is "does not fit". */
+ * Limits:  LIMIT_PATTERN_STEPS bytes of pattern looked at, LIMIT_PATTERN_STARS of its stars (several in a row are one, and one
+ *          at the end is not counted); above that the answer is "does not fit". */
 #ifndef TERRACE_TIERS_BASE_GLOB_H
 #define TERRACE_TIERS_BASE_GLOB_H
 
