@@ -2,6 +2,7 @@
 /* LATENCY. */
 #include "server/call.h"
 #include "server/commands.h"
+#include "server/histogram.h"
 #include "server/latency.h"
 #include "server/node.h"
 #include "server/worker.h"
@@ -225,29 +226,6 @@ void cmd_latency_doctor(struct call *call)
 }
 
 /* --- HISTOGRAM --------------------------------------------------------------------------------------------------- */
-
-struct histogram {
-    uint64_t calls;
-    unsigned filled; /* durations that were seen */
-    uint64_t durations[COMMAND_DURATIONS];
-};
-
-static void histogram_read(const struct node *node, const struct command *command,
-                           struct histogram *ret)
-{
-    *ret = (struct histogram){0};
-    for (unsigned i = 0; i < node->worker_count; i++) {
-        const struct command_counters *counters = &node->workers[i]->counters[command->index];
-        for (unsigned j = 0; j < COMMAND_DURATIONS; j++) {
-            ret->durations[j] +=
-                atomic_load_explicit(&counters->durations[j], memory_order_relaxed);
-        }
-    }
-    for (unsigned j = 0; j < COMMAND_DURATIONS; j++) {
-        ret->calls += ret->durations[j];
-        ret->filled += ret->durations[j] > 0;
-    }
-}
 
 /* One command as Redis shows it: how many calls took at most 1, 2, 4 ... microseconds, steps without a call left out. */
 static void histogram_reply(struct reply *reply, const struct command *command,

@@ -9,8 +9,8 @@
 #include "server/monitor.h"
 #include "server/node.h"
 #include "server/pubsub.h"
-#include "server/transaction.h"
 #include "server/tracking_client.h"
+#include "server/transaction.h"
 #include "server/worker.h"
 
 #include <arpa/inet.h>
@@ -413,6 +413,7 @@ static bool conn_has_read(struct conn *conn, ssize_t got)
         return false;
     }
     metrics_add(conn->worker->metrics, M_BYTES_IN, (uint64_t)got);
+    metrics_count(conn->worker->metrics, M_READS);
     conn->session.active_at_ms = conn->worker->now_ms;
     return true;
 }
@@ -660,6 +661,7 @@ void conn_flush(struct conn *conn, size_t limit)
             worker_mark_unsent(conn->worker, conn);
         }
         metrics_add(conn->worker->metrics, M_BYTES_OUT, before - conn->reply.out.size);
+        metrics_count(conn->worker->metrics, M_WRITES);
         if (conn->reply.out.size < before) {
             conn->session.active_at_ms = conn->worker->now_ms;
         }

@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "server/l2_finder.h"
+#include "server/l2_modules.h"
 #include "server/l2_rights.h"
 #include "server/node.h"
 #include "server/totals.h"
@@ -34,17 +35,15 @@ struct control_l2 {
     struct node *node;
     struct l2_finder *finder;
     struct l2_rights *rights;
+    struct l2_modules *modules;
     int64_t follow_delay_ms;
     unsigned let_in;        /* tiers_others_let_in */
     bool moved;             /* L2 is elsewhere: the links of this loop must follow */
     uint64_t confirmed_run; /* the process that all workers' links were last at; 0: none yet */
     int64_t now_ms;
-    _Atomic bool was_up;
     struct l2_roof roof;
     struct link *control; /* NULL: closed for good, as the bus */
     struct link *bus;
-    struct link_request commands_request;
-    bool commands_waiting;
     unsigned beats_waiting;
     uv_timer_t wait_timer;    /* for those who wait for the bus: to the millisecond */
     int64_t wait_due_ms;      /* what it is set to */
@@ -156,22 +155,6 @@ static void l2_beat(struct control_l2 *l2)
     metrics_count(l2->node->metrics, M_BEATS);
 }
 
-static void l2_on_commands(struct link_request *request, enum status status, struct slice reply)
-{
-    struct control_l2 *l2 = LIST_ENTRY(request, struct control_l2, commands_request);
-    struct l2_commands *commands = NULL;
-    l2->commands_waiting = false;
-    if (status == OK && l2_commands_read(reply, &commands) == OK) {
-        tiers_learn_commands(l2->node->tiers, commands);
-    } else if (status == OK) {
-        log_write(&l2->node->log, LOG_WARNING, "l2_commands_unreadable",
-                  "the reply to COMMAND is not a table: only built-in commands are relayed");
-    }
-    if (status == OK) {
-        atomic_store(&l2->was_up, true); /* before, what only L2 knows would be refused */
-    }
-}
-
 static void l2_on_link_ready(struct link *link, void *arg, const struct beat_answer *answer)
 {
     struct control_l2 *l2 = arg;
@@ -187,11 +170,7 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
     l2->told_control.text[0] = '\0';
     log_write(&l2->node->log, LOG_NOTICE, "l2_up", "epoch=%llu",
               (unsigned long long)answer->epoch.counter);
-    if (!l2->commands_waiting) {
-        l2->commands_request = (struct link_request){.on_reply = l2_on_commands};
-        l2->commands_waiting = link_ask(link, &l2->commands_request, -1,
-                                        SLICE_LITERAL("*1\r\n$7\r\nCOMMAND\r\n")) == OK;
-    }
+    l2_modules_on_up(l2->modules, link, l2->now_ms);
 }
 
 static void l2_on_link_down(struct link *link, void *arg, const char *why)
@@ -266,7 +245,8 @@ static enum status l2_open_links(struct control_l2 *l2, uv_loop_t *loop)
     l2->finder = l2_finder_new(&(struct l2_finder_options){
         .node = node, .roof = &l2->roof, .on_moved = l2_on_moved, .arg = l2});
     l2->rights = l2_rights_new(node, &l2->roof);
-    if (l2->finder == NULL || l2->rights == NULL) {
+    l2->modules = l2_modules_new(node);
+    if (l2->finder == NULL || l2->rights == NULL || l2->modules == NULL) {
         return NO_MEMORY;
     }
     struct link_options options = {
@@ -472,6 +452,7 @@ void control_l2_free(struct control_l2 *l2)
     if (l2 != NULL) {
         l2_finder_free(l2->finder);
         l2_rights_free(l2->rights);
+        l2_modules_free(l2->modules);
         buf_done(&l2->scratch);
         free(l2);
     }
@@ -502,6 +483,7 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     l2_close_dead_bus(l2);
     l2_close_wrong_link(l2);
     l2_tell_figures(l2);
+    l2_modules_tick(l2->modules, l2->control, l2->now_ms);
     l2_beat(l2);
     coherence_tick(coherence, l2->now_ms);
     l2_tell_doubts(l2);
@@ -578,5 +560,5 @@ struct l2_rights *control_l2_rights(struct control_l2 *l2)
 
 bool control_l2_was_up(const struct control_l2 *l2)
 {
-    return atomic_load(&l2->was_up);
+    return l2_modules_learned(l2->modules);
 }

@@ -28,6 +28,7 @@ void info_line(struct info *info, const char *format, ...) __attribute__((format
 /* info_counts.c */
 void info_stats(struct info *info);
 void info_commandstats(struct info *info);
+void info_latencystats(struct info *info);
 void info_errorstats(struct info *info);
 void info_keyspace(struct info *info);
 /* info_tiers.c */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The sections of INFO that count: stats, commandstats, errorstats, keyspace. */
+/* The sections of INFO that count: stats, commandstats, errorstats, latencystats, keyspace. */
 #include "server/channel_index.h"
 #include "server/command.h"
 #include "server/errorstats.h"
+#include "server/histogram.h"
 #include "server/info.h"
 #include "server/node.h"
 #include "server/sampler.h"
@@ -76,6 +77,8 @@ void info_stats(struct info *info)
     info_stats_rest(info);
     info_line(info, "total_error_replies:%" PRIu64, metrics[M_ERRORS]);
     info_line(info, "dump_payload_sanitizations:0");
+    info_line(info, "total_reads_processed:%" PRIu64, metrics[M_READS]);
+    info_line(info, "total_writes_processed:%" PRIu64, metrics[M_WRITES]);
     info_line(info, "io_threaded_reads_processed:0");
     info_line(info, "io_threaded_writes_processed:0");
     info_line(info, "reply_buffer_shrinks:0");
@@ -107,15 +110,38 @@ static void command_line(struct info *info, const struct command *command)
               calls == 0 ? 0 : (double)nsec / 1000 / (double)calls, rejected, failed);
 }
 
-void info_commandstats(struct info *info)
+static void info_each_command(struct info *info,
+                              void (*line)(struct info *info, const struct command *command))
 {
     const struct command *command;
     for (unsigned i = 0; (command = command_at(i)) != NULL; i++) {
-        command_line(info, command);
+        line(info, command);
         for (unsigned j = 0; j < command->subcommand_count; j++) {
-            command_line(info, &command->subcommands[j]);
+            line(info, &command->subcommands[j]);
         }
     }
+}
+
+void info_commandstats(struct info *info)
+{
+    info_each_command(info, command_line);
+}
+
+static void latency_line(struct info *info, const struct command *command)
+{
+    struct histogram histogram;
+    histogram_read(info->node, command, &histogram);
+    if (histogram.calls > 0) {
+        info_line(info, "latency_percentiles_usec_%s:p50=%.3f,p99=%.3f,p99.9=%.3f",
+                  command->full_name, histogram_percentile_usec(&histogram, 0.5),
+                  histogram_percentile_usec(&histogram, 0.99),
+                  histogram_percentile_usec(&histogram, 0.999));
+    }
+}
+
+void info_latencystats(struct info *info)
+{
+    info_each_command(info, latency_line);
 }
 
 void info_errorstats(struct info *info)

@@ -401,11 +401,13 @@ static bool relay_owes(const struct call *call)
         (command->flags & COMMAND_PUBSUB) != 0) {
         return false;
     }
+    if ((command->flags & COMMAND_MODULE) != 0) {
+        return true; /* it does what it likes, as a script does */
+    }
     if ((command->flags & COMMAND_MOVABLE_KEYS) == 0) {
         return command->first_key == 0;
     }
-    return (command->flags & COMMAND_MODULE) != 0 || relay_is_script(command) ||
-           sorts_by_others(call);
+    return relay_is_script(command) || sorts_by_others(call);
 }
 
 /* COPY ... DB n and MOVE key n write into another database: the key ends there too. As a bit; 0: no other. */

@@ -230,8 +230,9 @@ bool l2_commands_equal(const struct l2_commands *a, const struct l2_commands *b)
         if (strcmp(x->name, y->name) != 0 || x->arity != y->arity || x->first_key != y->first_key ||
             x->last_key != y->last_key || x->key_step != y->key_step ||
             x->readonly != y->readonly || x->movable_keys != y->movable_keys ||
-            x->blocking != y->blocking || x->pubsub != y->pubsub || x->module != y->module ||
-            x->has_subcommands != y->has_subcommands || x->categories != y->categories) {
+            x->blocking != y->blocking || x->pubsub != y->pubsub || x->noscript != y->noscript ||
+            x->module != y->module || x->has_subcommands != y->has_subcommands ||
+            x->categories != y->categories) {
             return false;
         }
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* l2_commands.h -- what L2 can do: its COMMAND table, learned at connect.
+/* l2_commands.h -- what L2 can do: its COMMAND table, learned at connect and when its modules change.
  *
  * New commands and modules of Redis work through a node that never heard of them, because the table says which
  * arguments are keys and whether something is written.

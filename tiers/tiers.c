@@ -106,22 +106,25 @@ uint64_t tiers_node(const struct tiers *tiers)
     return tiers->options.node;
 }
 
+/* A table is kept for good: somebody may be reading it, and sessions name commands of it. One that was learned before comes
+ * back (a module that is loaded and unloaded again and again takes memory once). */
 void tiers_learn_commands(struct tiers *tiers, struct l2_commands *commands)
 {
     CHECK_MAGIC(tiers, TIERS_MAGIC);
     struct learned *learned = tiers->learned;
-    if (learned != NULL && l2_commands_equal(learned->commands, commands)) {
+    while (learned != NULL && !l2_commands_equal(learned->commands, commands)) {
+        learned = learned->older;
+    }
+    if (learned != NULL) {
         l2_commands_free(commands);
-        return;
+    } else if ((learned = malloc(sizeof(*learned))) != NULL) {
+        *learned = (struct learned){.older = tiers->learned, .commands = commands};
+        tiers->learned = learned;
+    } else {
+        l2_commands_free(commands);
+        return; /* the table of before goes on serving */
     }
-    learned = malloc(sizeof(*learned));
-    if (learned == NULL) {
-        l2_commands_free(commands); /* the older table goes on serving */
-        return;
-    }
-    *learned = (struct learned){.older = tiers->learned, .commands = commands};
-    tiers->learned = learned;
-    atomic_store_explicit(&tiers->commands, commands, memory_order_release);
+    atomic_store_explicit(&tiers->commands, learned->commands, memory_order_release);
 }
 
 const struct l2_commands *tiers_commands(const struct tiers *tiers)

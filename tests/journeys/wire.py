@@ -203,4 +203,7 @@ class Wire:
         if kind == b"%":
             values, at = self._list(at, 2 * int(rest))
             return Map([values[i], values[i + 1]] for i in range(0, len(values), 2)), at
+        if kind == b"|":
+            _, at = self._list(at, 2 * int(rest))  # what it says of the value behind it is in the bytes alone
+            return self._value(at)
         raise AssertionError(f"no RESP reply begins with {kind!r} ({rest[:60]!r})")
