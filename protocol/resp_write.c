@@ -95,6 +95,21 @@ size_t resp_boolean(char dst[RESP_HEAD_MAX], int proto, bool value)
     return literal_write(dst, value ? SLICE_LITERAL("#t\r\n") : SLICE_LITERAL("#f\r\n"));
 }
 
+enum status resp_append_bulk(struct buf *out, struct slice bytes)
+{
+    const enum status status = buf_reserve(out, bytes.size + 2 * (size_t)RESP_HEAD_MAX);
+    if (status == OK) {
+        out->size += resp_head_bulk(out->data + out->size, bytes.size);
+        if (bytes.size > 0) {
+            memcpy(out->data + out->size, bytes.data, bytes.size);
+            out->size += bytes.size;
+        }
+        memcpy(out->data + out->size, "\r\n", 2);
+        out->size += 2;
+    }
+    return status;
+}
+
 enum status resp_append_request(struct buf *out, size_t argc, const struct slice *argv)
 {
     /* All room first, so that a refusal leaves `out` as it was. */

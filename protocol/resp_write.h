@@ -27,6 +27,7 @@ size_t resp_null(char dst[RESP_HEAD_MAX], int proto);                /* "_\r\n" 
 size_t resp_null_array(char dst[RESP_HEAD_MAX], int proto);          /* "_\r\n" or "*-1\r\n" */
 size_t resp_boolean(char dst[RESP_HEAD_MAX], int proto, bool value); /* RESP2: an integer */
 
+enum status resp_append_bulk(struct buf *out, struct slice bytes) MUST_USE;
 /* A request as an array of bulk strings. */
 enum status resp_append_request(struct buf *out, size_t argc, const struct slice *argv) MUST_USE;
 

@@ -164,7 +164,7 @@ static void note_refusal(const struct call *call, enum acl_verdict verdict, stru
                                            M_ACL_DENIED_AUTH};
     struct node *node = call->node;
     struct buf client = {0};
-    (void)!conn_describe(call->conn, call->now_ms, &client);
+    (void)!conn_describe(call->conn, call, call->now_ms, &client);
     const struct acl_event event = {.reason = verdict,
                                     .in_multi = transaction_is_open(call->conn->transaction),
                                     .object = object,

@@ -18,7 +18,7 @@ void cmd_client_id(struct call *call)
 void cmd_client_info(struct call *call)
 {
     struct buf line = {0};
-    if (conn_describe(call->conn, call->now_ms, &line) == OK && buf_append(&line, "\n", 1) == OK) {
+    if (conn_describe(call->conn, call, call->now_ms, &line) == OK && buf_append(&line, "\n", 1) == OK) {
         reply_verbatim(call->reply, buf_slice(&line));
     } else {
         reply_out_of_memory(call->reply);

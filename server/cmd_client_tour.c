@@ -59,6 +59,7 @@ struct line {
 struct client_list {
     struct tour tour; /* first: a tour is cast back */
     struct answer *answer;
+    struct call asking; /* what is shown of it: its connection and its size */
     enum client_type type;
     struct buf ids;   /* uint64_t each, in the order they were asked for; empty: all */
     struct buf lines; /* struct line each */
@@ -98,7 +99,7 @@ static bool list_wants(const struct client_list *list, const struct conn *conn)
 static enum status list_add(struct client_list *list, const struct conn *conn, int64_t now_ms)
 {
     struct line line = {.id = conn->session.id, .offset = list->text.size};
-    enum status status = conn_describe(conn, now_ms, &list->text);
+    enum status status = conn_describe(conn, &list->asking, now_ms, &list->text);
     if (status == OK) {
         status = buf_append(&list->text, "\n", 1);
     }
@@ -211,6 +212,8 @@ void cmd_client_list(struct call *call)
         return;
     }
     list->answer = call_defer(call, WAIT_LOCAL);
+    list->asking = (struct call){
+        .conn = call->conn, .raw = {.size = call->raw.size}, .deferred = call->execution == NULL};
     conn_hold(call->conn, HOLD_ALONE); /* one list at a time: with many clients it is megabytes */
     list->tour.visit = list_visit;
     list->tour.done = list_done;

@@ -5,18 +5,27 @@
 #include "server/node.h"
 #include "tiers/policy.h"
 
-#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct config_name names[] = {
-#define CONFIG_NAME(name_, value_, type_, kind_) \
-    {.name = (name_), .kind = CONFIG_##kind_, .type = OPTION_##type_, .value = (value_)},
+#define NAME(name_, road_, type_, value_, minimum_, maximum_, words_, why_) \
+    {.name = (name_),                                                       \
+     .road = CONFIG_##road_,                                                \
+     .type = CONFIG_##type_,                                                \
+     .value = (value_),                                                     \
+     .minimum = (minimum_),                                                 \
+     .maximum = (maximum_),                                                 \
+     .words = (words_)},
+#define ALIAS(name_, of_) {.name = (name_), .of = (of_)},
 #include "server/config_names.def"
 };
 
 enum {
     NAME_COUNT = sizeof(names) / sizeof(names[0])
 };
+
+_Static_assert(OPTIONS_MAX + NAME_COUNT <= CONFIG_NAMES_MAX, "room for kept values");
 
 static unsigned option_count(void)
 {
@@ -27,20 +36,34 @@ static unsigned option_count(void)
     return count;
 }
 
+static unsigned main_place(const char *name)
+{
+    unsigned place = 0;
+    while (strcmp(names[place].name, name) != 0) {
+        place++;
+        CHECK(place < NAME_COUNT);
+    }
+    return place;
+}
+
 bool config_name_at(unsigned i, struct config_name *ret_name)
 {
     const struct option *option = option_at(i);
     if (option != NULL) {
         *ret_name = (struct config_name){
-            .name = option->name, .kind = CONFIG_OPTION, .type = option->type, .option = option};
+            .name = option->name, .road = CONFIG_OPTION, .value = "", .option = option};
         return true;
     }
     const unsigned place = i - option_count();
     if (place >= NAME_COUNT) {
         return false;
     }
-    CHECK(i < CONFIG_NAMES_MAX);
     *ret_name = names[place];
+    if (names[place].of != NULL) {
+        *ret_name = names[main_place(names[place].of)];
+        ret_name->name = names[place].name;
+        ret_name->of = names[place].of;
+    }
     return true;
 }
 
@@ -49,29 +72,31 @@ bool config_name_find(struct slice name, unsigned *ret_index)
     struct config_name candidate;
     for (unsigned i = 0; config_name_at(i, &candidate); i++) {
         if (slice_is_nocase(name, candidate.name)) {
-            *ret_index = i;
+            *ret_index = candidate.of == NULL ? i : option_count() + main_place(candidate.of);
             return true;
         }
     }
     return false;
 }
 
+bool config_name_by(struct slice written, unsigned *ret_index, struct config_name *ret_name)
+{
+    return config_name_find(written, ret_index) && config_name_at(*ret_index, ret_name);
+}
+
+bool config_name_is_l2(const struct config_name *name)
+{
+    return name->road == CONFIG_L2 || name->road == CONFIG_L2_ONLY || name->road == CONFIG_L2_OURS;
+}
+
+bool config_name_is_listed(const struct config_name *name)
+{
+    return name->road != CONFIG_HIDDEN && name->road != CONFIG_HIDDEN_FIXED;
+}
+
 static bool is(const struct config_name *name, const char *text)
 {
     return strcmp(name->name, text) == 0;
-}
-
-bool config_name_is_locked(const struct config_name *name)
-{
-    switch (name->kind) {
-    case CONFIG_OPTION: return name->option->when != OPTION_LIVE;
-    case CONFIG_COMPUTED: return is(name, "port") || is(name, "tls-port") || is(name, "bind");
-    case CONFIG_LOCKED: return true;
-    case CONFIG_DATA:
-    case CONFIG_FREE:
-    case CONFIG_SAME: return false;
-    }
-    return true;
 }
 
 /* --- values computed from our options --------------------------------------------------------------- */
@@ -88,19 +113,9 @@ static enum status append_hosts(const char *listen, struct buf *text)
     return status;
 }
 
-static enum status append_computed(const struct node *node, const struct config_name *name,
-                                   struct buf *text)
+static enum status append_address(const struct options *options, const struct config_name *name,
+                                  struct buf *text)
 {
-    const struct options *options = &node->options;
-    if (is(name, "maxmemory")) {
-        struct l1_stats stats; /* "memory = 0" has become a number there */
-        namespaces_stats(node->namespaces, &stats);
-        return buf_printf(text, "%zu", stats.bytes_max);
-    }
-    if (is(name, "maxmemory-policy")) {
-        return buf_append_slice(
-            text, slice_of(policy_redis_name(policy_find(slice_of(options->policy)))));
-    }
     if (is(name, "bind")) {
         return append_hosts(options->listen, text);
     }
@@ -109,16 +124,38 @@ static enum status append_computed(const struct node *node, const struct config_
     return buf_printf(text, "%u", found == OK ? address.port : 0);
 }
 
-enum status config_name_format(const struct node *node, const struct config_name *name,
-                               struct buf *text)
+static enum status append_budget(const struct node *node, const struct config_name *name,
+                                 struct buf *text)
 {
-    switch (name->kind) {
-    case CONFIG_OPTION: return option_format(&node->options, name->option, false, text);
-    case CONFIG_COMPUTED: return append_computed(node, name, text);
-    case CONFIG_DATA:
-    case CONFIG_FREE:
+    if (is(name, "maxmemory")) {
+        struct l1_stats stats; /* "memory = 0" has become a number there */
+        namespaces_stats(node->namespaces, &stats);
+        return buf_printf(text, "%zu", stats.bytes_max);
+    }
+    const struct slice policy = slice_of(node->options.policy);
+    return buf_append_slice(text, slice_of(policy_redis_name(policy_find(policy))));
+}
+
+enum status config_name_format(const struct node *node, unsigned index, struct buf *text)
+{
+    struct config_name name;
+    CHECK(config_name_at(index, &name));
+    const char *kept = NULL;
+    switch (name.road) {
+    case CONFIG_OPTION: return option_format(&node->options, name.option, false, text);
+    case CONFIG_L2_OURS: return append_budget(node, &name, text);
+    case CONFIG_ADDRESS: return append_address(&node->options, &name, text);
+    case CONFIG_L2:
+    case CONFIG_L2_ONLY:
+    case CONFIG_KEPT:
+    case CONFIG_HIDDEN:
     case CONFIG_SAME:
-    case CONFIG_LOCKED: return buf_append_slice(text, slice_of(name->value));
+    case CONFIG_FIXED:
+    case CONFIG_HIDDEN_FIXED:
+    case CONFIG_PROTECTED:
+        CHECK(config_name_find(slice_of(name.name), &index)); /* the value of both names */
+        kept = node->config_kept.values[index];
+        return buf_append_slice(text, slice_of(kept != NULL ? kept : name.value));
     }
     return INVALID;
 }
@@ -131,10 +168,36 @@ static enum status refuse(char reason[OPTION_REASON_MAX], const char *text)
     return INVALID;
 }
 
-static enum status assign_policy(struct options *options, struct slice value,
-                                 char reason[OPTION_REASON_MAX])
+/* Whether an option has the value already. */
+static bool option_has(const struct options *options, const struct option *option,
+                       struct slice value)
+{
+    struct buf text = {0};
+    const bool has =
+        option_format(options, option, false, &text) == OK && slice_equal(buf_slice(&text), value);
+    buf_done(&text);
+    return has;
+}
+
+const char *config_name_refuses(const struct node *node, const struct config_name *name,
+                                struct slice value)
+{
+    if (name->road == CONFIG_PROTECTED) {
+        return "can't set protected config";
+    }
+    const bool is_fixed = name->road == CONFIG_FIXED || name->road == CONFIG_HIDDEN_FIXED ||
+                          (name->road == CONFIG_OPTION && name->option->when != OPTION_LIVE &&
+                           !option_has(&node->options, name->option, value));
+    return is_fixed ? "can't set immutable config" : NULL;
+}
+
+static enum status assign_budget(struct options *options, const struct config_name *name,
+                                 struct slice value, char reason[OPTION_REASON_MAX])
 {
     const struct policy *policy = policy_find(value);
+    if (is(name, "maxmemory")) {
+        return option_assign(options, option_find(SLICE_LITERAL("memory")), value, reason);
+    }
     if (policy != NULL) {
         return option_assign(options, option_find(SLICE_LITERAL("policy")), slice_of(policy->name),
                              reason);
@@ -147,57 +210,88 @@ static enum status assign_policy(struct options *options, struct slice value,
     return INVALID;
 }
 
-/* A value that will have no effect must at least be one. */
-static enum status check_value(enum option_type type, struct slice value,
-                               char reason[OPTION_REASON_MAX])
+/* Another address cannot be listened to while the node runs. */
+static enum status check_address(const struct node *node, const struct config_name *name,
+                                 struct slice shown, char reason[OPTION_REASON_MAX])
 {
-    int64_t number = 0;
-    switch (type) {
-    case OPTION_BOOL:
-        return slice_is_nocase(value, "yes") || slice_is_nocase(value, "no")
-                   ? OK
-                   : refuse(reason, "argument must be 'yes' or 'no'");
-    case OPTION_NUMBER:
-    case OPTION_TIME:
-        return slice_to_i64(value, &number) == OK
-                   ? OK
-                   : refuse(reason, "argument couldn't be parsed into an integer");
-    case OPTION_BYTES:
-        return bytes_parse(value, &number) == OK
-                   ? OK
-                   : refuse(reason, "argument must be a memory value");
-    case OPTION_TEXT:
-    case OPTION_WORD: return OK;
+    struct buf now = {0};
+    enum status status = append_address(&node->options, name, &now);
+    if (status == OK && !slice_equal(buf_slice(&now), shown)) {
+        status =
+            refuse(reason, is(name, "bind") ? "Failed to bind to specified addresses."
+                                            : "Unable to listen on this port. Check server logs.");
     }
-    return INVALID;
+    buf_done(&now);
+    return status;
 }
 
-static enum status check_same(const struct config_name *name, struct slice value,
+static enum status check_same(const struct config_name *name, struct slice shown,
                               char reason[OPTION_REASON_MAX])
 {
-    if (slice_is_nocase(value, name->value)) {
+    if (slice_is(shown, name->value)) {
         return OK;
     }
     (void)snprintf(reason, OPTION_REASON_MAX, "this node can do no other than '%s'", name->value);
     return INVALID;
 }
 
-enum status config_name_assign(struct options *options, const struct config_name *name,
-                               struct slice value, char reason[OPTION_REASON_MAX])
+static enum status keep(struct config_kept *kept, unsigned index, struct slice shown)
 {
-    enum status status = INVALID;
-    switch (name->kind) {
-    case CONFIG_OPTION: return option_assign(options, name->option, value, reason);
-    case CONFIG_COMPUTED:
-        return is(name, "maxmemory-policy")
-                   ? assign_policy(options, value, reason)
-                   : option_assign(options, option_find(SLICE_LITERAL("memory")), value, reason);
-    case CONFIG_DATA:
-    case CONFIG_FREE: return check_value(name->type, value, reason);
-    case CONFIG_SAME:
-        status = check_value(name->type, value, reason);
-        return status == OK ? check_same(name, value, reason) : status;
-    case CONFIG_LOCKED: return refuse(reason, "can't set immutable config");
+    char *copy = malloc(shown.size + 1);
+    if (copy == NULL) {
+        return NO_MEMORY;
     }
+    if (shown.size > 0) {
+        memcpy(copy, shown.data, shown.size);
+    }
+    copy[shown.size] = '\0';
+    free(kept->values[index]);
+    kept->values[index] = copy;
+    return OK;
+}
+
+enum status config_change_assign(const struct node *node, struct config_change *change,
+                                 unsigned index, struct slice value, char reason[OPTION_REASON_MAX])
+{
+    struct config_name name;
+    CHECK(config_name_at(index, &name));
+    if (name.road ==
+        CONFIG_OPTION) { /* one that is set at start has the value (config_name_refuses) */
+        return name.option->when == OPTION_LIVE
+                   ? option_assign(&change->options, name.option, value, reason)
+                   : OK;
+    }
+    if (name.road == CONFIG_L2_OURS) {
+        return assign_budget(&change->options, &name, value, reason);
+    }
+    struct buf shown = {0};
+    enum status status = config_value_check(&name, value, &shown, reason);
+    if (status == OK && name.road == CONFIG_ADDRESS) {
+        status = check_address(node, &name, buf_slice(&shown), reason);
+    } else if (status == OK && (name.road == CONFIG_SAME || name.road == CONFIG_L2_ONLY)) {
+        status = check_same(&name, buf_slice(&shown), reason);
+    } else if (status == OK) {
+        status = keep(&change->kept, index, buf_slice(&shown));
+    }
+    buf_done(&shown);
     return status;
+}
+
+void config_change_keep(struct config_kept *kept, struct config_change *change)
+{
+    for (unsigned i = 0; i < CONFIG_NAMES_MAX; i++) {
+        if (change->kept.values[i] != NULL) {
+            free(kept->values[i]);
+            kept->values[i] = change->kept.values[i];
+            change->kept.values[i] = NULL;
+        }
+    }
+}
+
+void config_kept_done(struct config_kept *kept)
+{
+    for (unsigned i = 0; i < CONFIG_NAMES_MAX; i++) {
+        free(kept->values[i]);
+        kept->values[i] = NULL;
+    }
 }

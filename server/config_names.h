@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* config_names.h -- the settings as CONFIG shows them: our options, and Redis' names that clients ask for.
+/* config_names.h -- the settings as CONFIG shows them: our options, and Redis' names (config_names.def).
  *
- * Threads: constant, but for the options handed in: under their lock. */
+ * Threads: the table is constant; the rest under the options_lock of the node. */
 #ifndef TERRACE_SERVER_CONFIG_NAMES_H
 #define TERRACE_SERVER_CONFIG_NAMES_H
 
@@ -9,20 +9,42 @@
 
 struct node;
 
-enum config_kind {
-    CONFIG_OPTION,   /* of ours */
-    CONFIG_COMPUTED, /* Redis' word for an option of ours */
-    CONFIG_DATA,     /* acts on the data: L2's, if there is one */
-    CONFIG_FREE,     /* accepted, and without effect */
-    CONFIG_SAME,     /* only the one value is accepted */
-    CONFIG_LOCKED,
+enum config_road {
+    CONFIG_OPTION, /* of ours; the others: config_names.def */
+    CONFIG_L2,
+    CONFIG_L2_ONLY,
+    CONFIG_L2_OURS,
+    CONFIG_ADDRESS,
+    CONFIG_KEPT,
+    CONFIG_HIDDEN,
+    CONFIG_SAME,
+    CONFIG_FIXED,
+    CONFIG_HIDDEN_FIXED,
+    CONFIG_PROTECTED,
+};
+
+enum config_type {
+    CONFIG_BOOL,
+    CONFIG_NUMBER,
+    CONFIG_BYTES,
+    CONFIG_TEXT,
+    CONFIG_WORD,
+    CONFIG_WORDS,
+    CONFIG_SAVE,        /* pairs of seconds and changes */
+    CONFIG_EVENTS,      /* letters of notify-keyspace-events */
+    CONFIG_ADJUSTMENTS, /* three numbers */
+    CONFIG_PERCENTILES,
 };
 
 struct config_name {
     const char *name;
-    enum config_kind kind;
-    enum option_type type;
-    const char *value;           /* Redis' default; of no option or computed name */
+    enum config_road road;
+    enum config_type type;
+    const char *value; /* Redis' default */
+    int64_t minimum;
+    int64_t maximum;
+    const char *words;
+    const char *of;              /* what it is another name of; NULL: nothing */
     const struct option *option; /* of CONFIG_OPTION */
 };
 
@@ -31,14 +53,37 @@ enum {
 };
 
 bool config_name_at(unsigned i, struct config_name *ret_name); /* false: past the end */
-/* The index of a name in any case; false: unknown. */
+/* Its index, or that of the name it is another name of; any case. false: unknown. */
 bool config_name_find(struct slice name, unsigned *ret_index);
-/* May CONFIG SET name it at all? */
-bool config_name_is_locked(const struct config_name *name);
-enum status config_name_format(const struct node *node, const struct config_name *name,
-                               struct buf *text) MUST_USE;
-/* Changes `options` (a copy of the node's). INVALID: reason says why. */
-enum status config_name_assign(struct options *options, const struct config_name *name,
-                               struct slice value, char reason[OPTION_REASON_MAX]) MUST_USE;
+bool config_name_by(struct slice written, unsigned *ret_index, struct config_name *ret_name);
+/* Whether it is L2's, if there is one. */
+bool config_name_is_l2(const struct config_name *name);
+/* Whether patterns show it. */
+bool config_name_is_listed(const struct config_name *name);
+/* NULL, or why CONFIG SET may not name it. Setting what is set at start to what it is changes nothing, and is fine. */
+const char *config_name_refuses(const struct node *node, const struct config_name *name,
+                                struct slice value);
+enum status config_name_format(const struct node *node, unsigned index, struct buf *text) MUST_USE;
+
+/* --- values that are remembered, by index --- */
+struct config_kept {
+    char *values[CONFIG_NAMES_MAX]; /* NULL: the default */
+};
+void config_kept_done(struct config_kept *kept);
+
+/* A change under way: copies. */
+struct config_change {
+    struct options options;
+    struct config_kept kept; /* NULL: as it is */
+};
+/* INVALID: reason says why. NO_MEMORY. */
+enum status config_change_assign(const struct node *node, struct config_change *change,
+                                 unsigned index, struct slice value,
+                                 char reason[OPTION_REASON_MAX]) MUST_USE;
+void config_change_keep(struct config_kept *kept, struct config_change *change);
+
+/* What a value must be: INVALID, and the reason. OK: how CONFIG GET shows it is appended. config_values.c. */
+enum status config_value_check(const struct config_name *name, struct slice value,
+                               struct buf *shown, char reason[OPTION_REASON_MAX]) MUST_USE;
 
 #endif

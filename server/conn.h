@@ -140,8 +140,10 @@ void conn_unhold(struct conn *conn, enum conn_hold why); /* takes up the bytes t
 
 /* Back to the state of a new connection (RESET): db 0, RESP2, no name, not authenticated unless no password is set. */
 void conn_reset_session(struct conn *conn);
-/* One line of CLIENT LIST, without the newline, as Redis 7.0 prints it. */
-enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *line) MUST_USE;
+/* One line of CLIENT LIST, without the newline, as Redis 7.0 prints it. `asking`: the call that wants to know, or NULL; of
+ * its own connection it is seen as in the middle of it. */
+enum status conn_describe(const struct conn *conn, const struct call *asking, int64_t now_ms,
+                          struct buf *line) MUST_USE;
 
 /* The loop's stages (worker.c): */
 void conn_on_read(struct conn *conn);      /* socket -> read memory -> batch */

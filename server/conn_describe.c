@@ -39,13 +39,15 @@ static void conn_flags(const struct conn *conn, char flags[FLAGS_MAX])
     add_flag(flags, flags[0] == '\0', 'N');
 }
 
-enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *line)
+enum status conn_describe(const struct conn *conn, const struct call *asking, int64_t now_ms,
+                          struct buf *line)
 {
+    const bool asks = asking != NULL && asking->conn == conn;
     const struct session *session = &conn->session;
     size_t waiting = conn_waiting_bytes(conn);
     char events[3] = {0};
     size_t n = 0;
-    if ((conn->events & UV_READABLE) != 0) {
+    if (asks || (conn->events & UV_READABLE) != 0) {
         events[n++] = 'r';
     }
     if ((conn->events & UV_WRITABLE) != 0) {
@@ -67,8 +69,9 @@ enum status conn_describe(const struct conn *conn, int64_t now_ms, struct buf *l
         (long long)(now_ms - session->created_at_ms) / 1000,
         (long long)(now_ms - session->active_at_ms) / 1000, flags, session->db,
         pubsub_count(conn, CHANNEL_NAMED), pubsub_count(conn, CHANNEL_PATTERN),
-        pubsub_count(conn, CHANNEL_SHARD), queue, conn->in.size + conn->body.got, queued,
-        queue_bytes, conn->answer_count, waiting,
+        pubsub_count(conn, CHANNEL_SHARD), queue,
+        conn->in.size + conn->body.got + (asks ? asking->raw.size : 0), queued, queue_bytes,
+        asks && asking->deferred ? conn->answer_count - 1 : conn->answer_count, waiting,
         sizeof(*conn) + conn->in.capacity + conn->body.size + queue_bytes + waiting, events,
         session->last_command == NULL ? "NULL" : session->last_command,
         (int)session->user->name.size, session->user->name.data,

@@ -137,6 +137,22 @@ static void info_memory_allocator(struct info *info, const struct memory_report 
     info_line(info, "lazyfreed_objects:0");
 }
 
+/* Who leaves when memory is full, and when: with an L2 its answer, for the data is there (section L1 has the node's own). */
+static void info_budget(struct info *info, const struct memory_report *report)
+{
+    const struct info_of_l2 *l2 = &info->l2;
+    if (info->node->tiers == NULL) {
+        memory_line(info, "maxmemory", report->max);
+        info_line(info, "maxmemory_policy:%s", policy_name(info->node));
+    } else {
+        uint64_t bytes = 0;
+        const bool known = slice_to_u64(l2->maxmemory, &bytes) == OK;
+        memory_line(info, "maxmemory", known ? bytes : 0);
+        info_line(info, "maxmemory_policy:%.*s", (int)l2->policy.size,
+                  l2->policy.size == 0 ? "" : l2->policy.data);
+    }
+}
+
 static void info_memory(struct info *info)
 {
     struct memory_report report;
@@ -164,8 +180,7 @@ static void info_memory(struct info *info)
     memory_line(info, "used_memory_vm_total", 0);
     info_line(info, "used_memory_functions:0");
     memory_line(info, "used_memory_scripts", 0);
-    memory_line(info, "maxmemory", report.max);
-    info_line(info, "maxmemory_policy:%s", policy_name(info->node));
+    info_budget(info, &report);
     info_memory_allocator(info, &report);
 }
 
@@ -322,13 +337,11 @@ static uint32_t sections_wanted(const struct call *call)
 }
 
 static void info_answer(struct node *node, struct reply *reply, uint32_t wanted,
-                        struct slice l2_keyspace)
+                        const struct info_of_l2 *l2)
 {
     struct buf text = {0};
-    struct info info = {.node = node,
-                        .now_ms = clock_now_ms(&node->clock),
-                        .text = &text,
-                        .l2_keyspace = l2_keyspace};
+    struct info info = {
+        .node = node, .now_ms = clock_now_ms(&node->clock), .text = &text, .l2 = *l2};
     totals_since_reset(node, &info.totals);
     for (unsigned i = 0; i < SECTION_COUNT; i++) {
         if ((wanted & 1u << i) != 0) {
@@ -347,15 +360,17 @@ static void info_answer(struct node *node, struct reply *reply, uint32_t wanted,
     buf_done(&text);
 }
 
-/* --- the keyspace of L2 ------------------------------------------------------------------------------------------- */
+/* --- the data of L2 ----------------------------------------------------------------------------------------------- */
 
-/* INFO keyspace as L2 tells it, less the keys that the nodes keep there themselves. */
-static const char keyspace_script[] =
+/* INFO keyspace as L2 tells it, less the keys that the nodes keep there themselves; maxmemory and its policy. */
+static const char data_script[] =
     "local t=string.gsub(redis.call('INFO','keyspace'),'^# Keyspace\\r\\n','') "
+    "local m=redis.call('INFO','memory') "
     "redis.call('SELECT',ARGV[1]) "
     "local own=redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes') "
-    "return (string.gsub(t,'db'..ARGV[1]..':keys=(%d+)([^\\r]*\\r\\n)',function(n,rest) n=tonumber(n)-own "
-    "if n<=0 then return '' end return 'db'..ARGV[1]..':keys='..n..rest end))";
+    "t=string.gsub(t,'db'..ARGV[1]..':keys=(%d+)([^\\r]*\\r\\n)',function(n,rest) n=tonumber(n)-own "
+    "if n<=0 then return '' end return 'db'..ARGV[1]..':keys='..n..rest end) "
+    "return {t,string.match(m,'maxmemory:(%d+)') or '',string.match(m,'maxmemory_policy:([%w-]+)') or ''}";
 
 struct info_wait {
     struct tiers_relay relay;
@@ -363,15 +378,26 @@ struct info_wait {
     uint32_t wanted;
 };
 
-static void info_on_keyspace(struct tiers_relay *relay, enum status status, struct slice bytes)
+static struct slice next_text(struct reply_cursor *cursor)
+{
+    struct reply_element element;
+    return reply_next(cursor, &element) == OK && element.type == REPLY_BULK ? element.text
+                                                                            : (struct slice){0};
+}
+
+static void info_on_data(struct tiers_relay *relay, enum status status, struct slice bytes)
 {
     struct info_wait *wait = (struct info_wait *)(void *)relay;
     struct answer *answer = wait->answer;
     struct reply_cursor cursor = {bytes};
-    struct reply_element lines = {.type = REPLY_NULL};
-    bool told = status == OK && reply_next(&cursor, &lines) == OK && lines.type == REPLY_BULK;
-    info_answer(answer->worker->node, &answer->reply, wait->wanted,
-                told ? lines.text : (struct slice){0});
+    struct reply_element list;
+    struct info_of_l2 l2 = {0};
+    if (status == OK && reply_next(&cursor, &list) == OK && list.type == REPLY_ARRAY) {
+        l2.keyspace = next_text(&cursor);
+        l2.maxmemory = next_text(&cursor);
+        l2.policy = next_text(&cursor);
+    }
+    info_answer(answer->worker->node, &answer->reply, wait->wanted, &l2);
     free(wait);
     answer_land(answer);
 }
@@ -381,14 +407,14 @@ static bool info_ask_l2(struct call *call, uint32_t wanted)
 {
     char db[8];
     (void)snprintf(db, sizeof(db), "%u", tiers_coherence_db(call->node->tiers));
-    const struct slice words[] = {SLICE_LITERAL("EVAL"), SLICE_LITERAL(keyspace_script),
+    const struct slice words[] = {SLICE_LITERAL("EVAL"), SLICE_LITERAL(data_script),
                                   SLICE_LITERAL("0"), slice_of(db)};
     struct buf request = {0};
     struct info_wait *wait = calloc(1, sizeof(*wait));
     bool asked = false;
     if (wait != NULL &&
         resp_append_request(&request, sizeof(words) / sizeof(words[0]), words) == OK) {
-        wait->relay.on_reply = info_on_keyspace;
+        wait->relay.on_reply = info_on_data;
         wait->wanted = wanted;
         asked = tiers_relay(call->worker->window, &wait->relay, call->conn->session.proto,
                             buf_slice(&request)) == OK;
@@ -405,11 +431,12 @@ static bool info_ask_l2(struct call *call, uint32_t wanted)
 void cmd_info(struct call *call)
 {
     uint32_t wanted = sections_wanted(call);
-    bool keyspace = false;
+    bool of_data = false;
     for (unsigned i = 0; i < SECTION_COUNT; i++) {
-        keyspace = keyspace || ((wanted & 1u << i) != 0 && sections[i].write == info_keyspace);
+        of_data = of_data || ((wanted & 1u << i) != 0 && (sections[i].write == info_keyspace ||
+                                                          sections[i].write == info_memory));
     }
-    if (!keyspace || call->node->tiers == NULL || !info_ask_l2(call, wanted)) {
-        info_answer(call->node, call->reply, wanted, (struct slice){0});
+    if (!of_data || call->node->tiers == NULL || !info_ask_l2(call, wanted)) {
+        info_answer(call->node, call->reply, wanted, &(struct info_of_l2){0});
     }
 }

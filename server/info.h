@@ -12,14 +12,21 @@
 
 #include "server/totals.h"
 
+/* What L2 said of the data; empty when it could not be asked. */
+struct info_of_l2 {
+    struct slice keyspace; /* its lines */
+    struct slice maxmemory;
+    struct slice policy;
+};
+
 /* What the sections write from; read once, so that they agree with each other. */
 struct info {
     struct node *node;
     int64_t now_ms;
     struct totals totals; /* since CONFIG RESETSTAT */
     struct buf *text;
-    struct slice l2_keyspace; /* the lines of L2, when there is one that answered */
-    bool failed;              /* no memory: the rest is left out and the answer is an error */
+    struct info_of_l2 l2;
+    bool failed; /* no memory: the rest is left out and the answer is an error */
 };
 
 /* One line; the line end is added. */

@@ -158,7 +158,7 @@ void info_errorstats(struct info *info)
 /* Alone, L1 is the data. With an L2 the data is there, and what L1 holds of it is told in section L1. */
 void info_keyspace(struct info *info)
 {
-    if (info->l2_keyspace.size > 0 && buf_append_slice(info->text, info->l2_keyspace) != OK) {
+    if (info->l2.keyspace.size > 0 && buf_append_slice(info->text, info->l2.keyspace) != OK) {
         info->failed = true;
     }
     for (unsigned db = 0; db < LIMIT_DATABASES && info->node->tiers == NULL; db++) {

@@ -406,6 +406,7 @@ void node_free(struct node *node)
     channel_index_free(node->channel_index);
     free(node->metrics);
     options_done(&node->options);
+    config_kept_done(&node->config_kept);
     (void)pthread_mutex_destroy(&node->options_lock);
     free(node);
 }

@@ -5,6 +5,7 @@
 #ifndef TERRACE_SERVER_NODE_H
 #define TERRACE_SERVER_NODE_H
 
+#include "server/config_names.h"
 #include "server/options.h"
 #include "server/tls.h"
 #include "tiers/base/clock.h"
@@ -54,6 +55,7 @@ struct live {
 
 struct node {
     struct options options; /* under options_lock once the node runs: CONFIG GET, SET, AUTH */
+    struct config_kept config_kept; /* under it, too */
     pthread_mutex_t options_lock;
     struct live live;
     struct clock clock;

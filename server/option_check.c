@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/check.h"
+#include "server/client_limits.h"
 #include "server/option_table.h"
 #include "server/renames.h"
 #include "server/tls.h"
@@ -354,6 +355,14 @@ const char *option_check_text(const struct option *option, struct slice value,
     }
     if (IS(policy)) {
         return check_policy(value, room);
+    }
+    if (IS(client_output_buffer_limit)) {
+        struct output_limits limits = {0};
+        return output_limits_parse(value, &limits);
+    }
+    if (IS(maxmemory_clients)) {
+        int64_t number = 0;
+        return client_memory_parse(value, &number);
     }
     if (IS(loglevel)) {
         return check_word(value, levels, sizeof(levels) / sizeof(levels[0]), room);

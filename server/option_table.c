@@ -2,6 +2,7 @@
 #include "server/option_table.h"
 
 #include "protocol/check.h"
+#include "server/client_limits.h"
 #include "tiers/l2_url.h"
 #include "tiers/policy.h"
 
@@ -347,6 +348,30 @@ static enum status assign_text(void *fields, const struct option *option, struct
     return OK;
 }
 
+/* Texts that are kept as CONFIG GET shows them, in `room`; any other as it is given. */
+static struct slice shown_text(void *fields, const struct option *option, struct slice value,
+                               char room[OPTION_REASON_MAX])
+{
+    struct output_limits limits = {0};
+    int64_t number = 0;
+    if (option->of_namespace) {
+        return value;
+    }
+    if (option->offset == offsetof(struct options, client_output_buffer_limit)) {
+        const char *before = *option_text_field(fields, option);
+        (void)output_limits_parse(slice_of(before == NULL ? "" : before), &limits);
+        (void)output_limits_parse(value, &limits); /* classes that it does not name stay */
+        output_limits_format(&limits, room);
+        return slice_of(room);
+    }
+    if (option->offset == offsetof(struct options, maxmemory_clients)) {
+        (void)client_memory_parse(value, &number);
+        client_memory_format(number, room);
+        return slice_of(room);
+    }
+    return value;
+}
+
 enum status option_assign(void *fields, const struct option *option, struct slice value,
                           char reason[OPTION_REASON_MAX])
 {
@@ -357,7 +382,7 @@ enum status option_assign(void *fields, const struct option *option, struct slic
     case OPTION_WORD:
         why = option_check_text(option, value, room);
         if (why == NULL) {
-            return assign_text(fields, option, value);
+            return assign_text(fields, option, shown_text(fields, option, value, room));
         }
         break;
     case OPTION_NUMBER:

@@ -122,3 +122,65 @@ def test_what_would_hurt_the_house_is_refused(node_with_l2, redis_server, words)
         assert isinstance(reply, wire.Error), reply
         assert conn.ask("PING") == b"PONG"
     assert redis_server.answers_ping() and redis_server.client().info("replication")["role"] == "master"
+
+
+def test_settings_that_act_on_the_data_are_those_of_redis(conn, redis_server):
+    with redis_server.wire() as direct:
+        before = dict(zip(*[iter(direct.ask("CONFIG", "GET", "*"))] * 2))
+        assert conn.ask("CONFIG", "SET", "maxmemory", "1gb", "timeout", "77", "maxmemory-policy", "allkeys-lfu") == b"OK"
+        assert direct.ask("CONFIG", "GET", "maxmemory") == [b"maxmemory", b"1073741824"]
+        assert direct.ask("CONFIG", "GET", "timeout") == [b"timeout", b"0"]  # ours
+        assert conn.ask("CONFIG", "GET", "timeout", "MAXMEMORY") == [b"timeout", b"77", b"MAXMEMORY", b"1073741824"]
+        conn.ask("SET", "k", "v")
+        assert conn.ask("OBJECT", "FREQ", "k") == 5
+        info = conn.ask("INFO", "memory")
+        assert b"\r\nmaxmemory:1073741824\r\n" in info and b"\r\nmaxmemory_policy:allkeys-lfu\r\n" in info
+        assert b"\r\nmaxmemory:1073741824\r\n" in conn.ask("INFO") and conn.ask("CONFIG", "GET", "memory") != [b"memory", b"1073741824"]
+        # All or nothing: what is wrong with ours is said before Redis is asked; an error of Redis' leaves ours alone.
+        wrong = b"ERR CONFIG SET failed (possibly related to argument '%s') - %s"
+        for pairs, name, why in ((["maxmemory", "2gb", "timeout", "x"], b"timeout", b"argument couldn't be parsed into an integer"),
+                                 (["timeout", "78", "maxmemory", "x"], b"maxmemory", b"argument must be a memory value"),
+                                 (["timeout", "78", "maxmemory", "2gb", "port", "1"], b"port",
+                                  b"Unable to listen on this port. Check server logs."),
+                                 (["lua-time-limit", "1", "busy-reply-threshold", "1"], b"busy-reply-threshold",
+                                  b"duplicate parameter")):
+            assert conn.ask("CONFIG", "SET", *pairs) == wrong % (name, why)
+        assert conn.ask("CONFIG", "SET", "timeout", "78", "no.such", "1") == (
+            b"ERR Unknown option or number of arguments for CONFIG SET - 'no.such'")
+        assert conn.ask("CONFIG", "GET", "maxmemory", "timeout")[1::2] == [b"77", b"1073741824"]
+        assert [conn.ask(*words) for words in (["MULTI"], ["CONFIG", "SET", "maxmemory", "3gb", "timeout", "0"],
+                                               ["CONFIG", "GET", "maxmemory", "timeout"], ["EXEC"])][-1] == [
+            b"OK", [b"timeout", b"0", b"maxmemory", b"3221225472"]]
+        conn.ask("CONFIG", "SET", "maxmemory", "0", "maxmemory-policy", "noeviction")
+        # As test suites do: everything that is shown may be set to what it is, and each name is shown once.
+        shown = conn.ask("CONFIG", "GET", "*")
+        names = shown[::2]
+        assert len(set(names)) == len(names) and set(before) <= set(names)
+        for name, value in zip(names, shown[1::2]):
+            answer = conn.ask("CONFIG", "SET", name, value)
+            assert answer == b"OK" or b"can't set " in direct.ask("CONFIG", "SET", name, value), (name, answer)
+        assert conn.ask("CONFIG", "GET", "*") == shown
+        assert dict(zip(*[iter(direct.ask("CONFIG", "GET", "*"))] * 2)) == before
+
+
+def test_alone_settings_of_redis_are_remembered(node_alone):
+    with node_alone.wire() as conn:
+        assert conn.ask("CONFIG", "GET", "key-load-delay", "key-l*") == [b"key-load-delay", b"0"]  # hidden from patterns
+        for name, value, shown in (("save", "3000 5", b"3000 5"), ("save", "", b""), ("notify-keyspace-events", "KEA", b"AKE"),
+                                   ("notify-keyspace-events", "", b""), ("hash-max-ziplist-value", "1kb", b"1024"),
+                                   ("hash-max-listpack-value", "64", b"64"), ("appendonly", "no", b"no")):
+            assert conn.ask("CONFIG", "SET", name, value) == b"OK"
+            assert conn.ask("CONFIG", "GET", name) == [name.encode(), shown]
+        for name, value, why in (("notify-keyspace-events", "Q", b"Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
+                                 ("save", "1", b"Invalid save parameters"), ("hz", "x", b"argument couldn't be parsed into an integer"),
+                                 ("appendfsync", "x", b"argument(s) must be one of the following: everysec, always, no"),
+                                 ("active-defrag-cycle-min", "100", b"argument must be between 1 and 99 inclusive"),
+                                 ("appendonly", "yes", b"this node can do no other than 'no'"),
+                                 ("daemonize", "no", b"can't set immutable config"), ("dir", "/", b"can't set protected config"),
+                                 ("threads", "77", b"can't set immutable config"),
+                                 ("maxmemory-clients", "101%", b"percentage argument must be less or equal to 100"),
+                                 ("client-output-buffer-limit", "normal 1 1", b"Wrong number of arguments in buffer limit "
+                                  b"configuration."), ("client-output-buffer-limit", "x 1 1 1", b"Invalid client class specified "
+                                                       b"in buffer limit configuration.")):
+            assert conn.ask("CONFIG", "SET", name, value) == (
+                b"ERR CONFIG SET failed (possibly related to argument '%s') - %s" % (name.encode(), why))
