@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* DEBUG, as far as test suites of clients want it and no further: nothing here ends the process or blocks a loop. */
+/* DEBUG, as far as test suites want it and no further: nothing here ends the process or blocks a loop. What looks at data, or
+ * at how Redis keeps them, L2 is asked for; it refuses unless its own enable-debug-command allows it. */
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/node.h"
 #include "server/object.h"
+#include "server/relay.h"
 #include "server/subcommand.h"
 #include "server/worker.h"
 
@@ -239,11 +241,41 @@ static void debug_help(struct call *call)
         "    push, verbatim, true, false.",
         "SLEEP <seconds>",
         "    Answer after <seconds>; nobody else waits.",
+        "DICT-RESIZING, DIGEST, DIGEST-VALUE, HTSTATS, HTSTATS-KEY, LISTPACK, POPULATE, QUICKLIST, SDSLEN, STRINGMATCH-LEN",
+        "    With an L2: asked of it, and so are OBJECT, QUICKLIST-PACKED-THRESHOLD and SET-ACTIVE-EXPIRE.",
         "CHANGE-REPL-ID, LOG, PAUSE-CRON, QUICKLIST-PACKED-THRESHOLD, RELOAD, SET-ACTIVE-EXPIRE,",
         "SET-SKIP-CHECKSUM-VALIDATION",
         "    Accepted without effect.",
     };
     reply_help(call->reply, "DEBUG", lines, sizeof(lines) / sizeof(lines[0]));
+}
+
+/* What L2 is asked for, if there is one. None of it can end it. */
+static bool is_about_data(struct slice subcommand)
+{
+    static const char *const names[] = {
+        "dict-resizing",
+        "digest",
+        "digest-value",
+        "htstats",
+        "htstats-key",
+        "listpack",
+        "object",
+        "populate",
+        "quicklist",
+        "sdslen",
+        "ziplist",
+        "quicklist-packed-threshold",
+        "set-active-expire",
+        "set-disable-deny-scripts",
+        "stringmatch-len",
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (slice_is_nocase(subcommand, names[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void cmd_debug(struct call *call)
@@ -274,6 +306,10 @@ void cmd_debug(struct call *call)
         reply_error(call->reply,
                     "ERR DEBUG command not allowed. The node must be started with the option "
                     "enable-debug-command set to \"yes\".");
+        return;
+    }
+    if (call->node->tiers != NULL && is_about_data(call->argv[1])) {
+        relay_call(call);
         return;
     }
     for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {

@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "server/auth.h"
 #include "server/blocking.h"
+#include "server/busy.h"
 #include "server/commands.h"
 #include "server/latency.h"
 #include "server/monitor.h"
@@ -293,7 +294,10 @@ static bool dispatch_admits(struct call *call)
     if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_forbids(call)) {
         return false;
     }
-    return !(call->conn->listens && listener_is_refused(call));
+    if (call->conn->listens && listener_is_refused(call)) {
+        return false;
+    }
+    return !busy_refuses(call);
 }
 
 /* EXEC: what it will run. NULL: it is another command, or there is nothing. */

@@ -51,6 +51,8 @@ struct live {
     _Atomic bool pause_writes_only;
     _Atomic unsigned monitors; /* clients in MONITOR, of all workers */
     _Atomic bool draining;     /* SIGTERM came */
+    const char
+        *_Atomic l2_busy; /* what Redis says while a script runs for too long (busy.h); or NULL */
 };
 
 struct node {

@@ -6,6 +6,7 @@
 #include "protocol/resp_write.h"
 #include "server/barrier.h"
 #include "server/blocking.h"
+#include "server/busy.h"
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/errorstats.h"
@@ -30,6 +31,7 @@ struct relay {
     struct relay_splice *splice;     /* may be NULL */
     bool owes;                       /* a barrier */
     bool kept;                       /* the answer has the reply already */
+    bool watched;                    /* it runs a script (busy.h) */
     char error[ERRORSTATS_WORD_MAX]; /* of a reply that is kept: counted when it is told */
     struct barrier_place place;
     struct l1_key keys[];
@@ -195,6 +197,9 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     struct answer *answer = relay->answer;
+    if (relay->watched) {
+        busy_script_ends(answer->worker);
+    }
     if (relay->blocking != NULL) {
         blocking_end(relay->blocking, bytes);
     }
@@ -581,6 +586,10 @@ static struct answer *relay_send(struct call *call, struct relay *relay, struct 
     const bool writes = relay->tiers.writes && !relay->tiers.keyless;
     const bool holds_back = writes || relay->owes || relay->tiers.is_block;
     relay->answer = call_defer(call, holds_back ? WAIT_WRITE : WAIT_READ);
+    relay->watched = relay->tiers.runs_code;
+    if (relay->watched) {
+        busy_script_begins(call->worker);
+    }
     return relay->answer;
 }
 

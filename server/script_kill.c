@@ -21,8 +21,15 @@ struct kill {
 
 bool is_script_kill(const struct call *call)
 {
-    return call->argc == 2 && slice_is_nocase(call->argv[1], "kill") &&
-           (slice_is_nocase(call->argv[0], "script") || slice_is_nocase(call->argv[0], "function"));
+    if (call->argc != 2) {
+        return false;
+    }
+    const bool is_function = slice_is_nocase(call->argv[0], "function");
+    if (is_function && slice_is_nocase(call->argv[1], "stats")) {
+        return atomic_load_explicit(&call->node->live.l2_busy, memory_order_relaxed) != NULL;
+    }
+    return slice_is_nocase(call->argv[1], "kill") &&
+           (is_function || slice_is_nocase(call->argv[0], "script"));
 }
 
 static void kill_on_reply(struct link_request *request, enum status status, struct slice reply)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* script_kill.h -- SCRIPT KILL and FUNCTION KILL.
+/* script_kill.h -- SCRIPT KILL and FUNCTION KILL, and FUNCTION STATS while Redis is busy.
  *
  * On the link of its worker it would wait behind the very script that it is to end, and links that must prove themselves
  * while Redis is busy are closed. So it goes over the control link, which stays; Redis' answer comes back.
@@ -10,7 +10,7 @@
 
 #include "server/call.h"
 
-/* Whether it is one of the two, as only L2 knows them. */
+/* Whether it is one of them, as only L2 knows them. */
 bool is_script_kill(const struct call *call);
 void script_kill(struct call *call);
 

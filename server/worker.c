@@ -319,6 +319,7 @@ static void worker_on_tick(uv_timer_t *timer)
         tiers_window_revalidate(worker->window, atomic_load(&live->revalidate_rate));
         tiers_window_hash_fields(worker->window, atomic_load(&live->l1_hash_fields));
         tiers_window_tick(worker->window, worker->now_ms);
+        busy_tick(worker);
     }
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
         worker_tick_conns(worker);

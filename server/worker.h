@@ -18,6 +18,7 @@
 #define TERRACE_SERVER_WORKER_H
 
 #include "server/barrier.h"
+#include "server/busy.h"
 #include "server/channels.h"
 #include "server/conn.h"
 #include "server/mailbox.h"
@@ -101,8 +102,9 @@ struct worker {
     int64_t drain_until_ms;
     struct l2_roof *roof; /* sockets of its links; NULL: alone */
     struct barrier_desk barrier;
+    struct busy_watch busy;
     struct monitor_desk monitor;
-    struct channels channels;     /* who of its clients listens to what */
+    struct channels channels; /* who of its clients listens to what */
     struct tracking_desk tracking;
     struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
     int64_t confirm_deadline_ms;  /* the latest of theirs */

@@ -54,6 +54,17 @@ def test_declared_keys_end_at_once(hot):
         assert conn.ask("GET", "hidden") == b"%d" % turn
 
 
+def refused_while_busy(conn, container):
+    """All that Redis would be asked for, and PING; what it allows, and what the node has itself, is answered."""
+    busy = f"BUSY Redis is busy running a script. You can only call {container} KILL or SHUTDOWN NOSAVE.".encode()
+    aborted = b"EXECABORT Transaction discarded because of: " + busy
+    assert conn.ask("MULTI") == b"OK" and conn.ask("SET", "k", "1") == b"QUEUED"
+    until(lambda: conn.ask("PING") == busy, 5, "the node knows that Redis is busy")
+    assert conn.ask("GET", "k") == busy and conn.ask("EXEC") == aborted
+    assert conn.ask("SET", "k", "1") == busy and conn.ask("LPUSH", "l", "1") == busy and conn.ask("EXEC") == aborted
+    assert conn.ask("MULTI") == b"OK" and conn.ask("DISCARD") == b"OK" and conn.ask("CLIENT", "ID") > 0
+
+
 @pytest.mark.own
 @pytest.mark.parametrize("container", ["SCRIPT", "FUNCTION"])
 def test_a_script_without_an_end_can_be_killed_through_the_node(stage, container):
@@ -65,8 +76,10 @@ def test_a_script_without_an_end_can_be_killed_through_the_node(stage, container
         conn.ask("FUNCTION", "LOAD", code)
         assert savior.ask(container, "KILL") == b"NOTBUSY No scripts in execution right now."
         conn.send(wire.encode(["EVAL", "while true do end", "0"] if container == "SCRIPT" else ["FCALL", "forever", "0"]))
+        refused_while_busy(savior, container)
         until(lambda: savior.ask(container, "KILL") == b"OK", 5, "the script is killed")
         assert b"killed by user" in conn.read()
+        assert savior.ask("PING") == b"PONG"
         until(lambda: conn.ask("SET", "k", "v") == b"OK", 5, "service goes on")
 
 

@@ -113,6 +113,18 @@ def test_alone_they_are_unknown_commands(node_alone, words):
         assert conn.ask(name, *args) == f"ERR unknown command '{name}', with args beginning with: {quoted}".encode()
 
 
+def test_what_looks_into_values_is_asked_of_l2(stage, conn, redis_server):
+    conn.ask("SET", "k", "v")
+    conn.ask("PFADD", "h", "a", "b")
+    with redis_server.wire() as direct:
+        for words in (["DEBUG", "DIGEST-VALUE", "k"], ["DEBUG", "SDSLEN", "k"], ["DEBUG", "STRINGMATCH-LEN", "10"],
+                      ["DEBUG", "SET-ACTIVE-EXPIRE", "1"], ["DEBUG", "OBJECT", "none"], ["PFDEBUG", "ENCODING", "h"], ["PFSELFTEST"]):
+            assert conn.ask(*words) == direct.ask(*words), words
+    closed = stage.redis("--enable-debug-command", "no")
+    with stage.node(l2=closed).wire() as other, closed.wire() as direct:
+        assert other.ask("DEBUG", "DIGEST-VALUE", "k") == direct.ask("DEBUG", "DIGEST-VALUE", "k")
+
+
 @pytest.mark.own
 @pytest.mark.parametrize("words", ["REPLICAOF a 1", "CLUSTER INFO", "MIGRATE h 1 k 0 1", "SAVE", "BGSAVE", "SHUTDOWN",
                                    "PSYNC ? -1", "FAILOVER"])

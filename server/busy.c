@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/busy.h"
+
+#include "protocol/resp_write.h"
+#include "server/commands.h"
+#include "server/conn.h"
+#include "server/control.h"
+#include "server/errand.h"
+#include "server/node.h"
+#include "server/script_kill.h"
+#include "server/transaction.h"
+#include "server/worker.h"
+#include "tiers/link.h"
+
+#include <stdlib.h>
+
+struct busy_ask {
+    struct errand errand; /* first */
+    struct link_request request;
+    uint64_t ended;   /* scripts of the worker, when it was asked */
+    const char *text; /* NULL: it is not busy */
+};
+
+/* --- what Redis says ---------------------------------------------------------------------------------------------- */
+
+static bool begins_with(struct slice text, struct slice head)
+{
+    return text.size >= head.size && memcmp(text.data, head.data, head.size) == 0;
+}
+
+/* One of Redis' texts; NULL: it is not busy. */
+static const char *busy_text(struct slice reply)
+{
+    static const char *const texts[] = {
+        "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+        "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",
+        "BUSY Redis is busy running a module command.",
+    };
+    enum {
+        TEXTS = sizeof(texts) / sizeof(texts[0])
+    };
+    if (!begins_with(reply, SLICE_LITERAL("-BUSY "))) {
+        return NULL;
+    }
+    const struct slice said = {reply.data + 1, reply.size - 1};
+    for (size_t i = 0; i < TEXTS; i++) {
+        if (begins_with(said, slice_of(texts[i]))) {
+            return texts[i];
+        }
+    }
+    return texts[TEXTS - 1]; /* a module's own words */
+}
+
+static void ask_on_reply(struct link_request *request, enum status status, struct slice reply)
+{
+    struct busy_ask *ask = LIST_ENTRY(request, struct busy_ask, request);
+    ask->text = status == OK ? busy_text(reply) : NULL;
+    errand_back(&ask->errand);
+}
+
+static void ask_run(struct errand *errand)
+{
+    struct busy_ask *ask = (struct busy_ask *)(void *)errand;
+    struct node *node = errand->home->node;
+    ask->request = (struct link_request){
+        .on_reply = ask_on_reply,
+        .deadline_ms = clock_now_ms(&node->clock) + atomic_load(&node->live.l2_timeout_ms),
+    };
+    struct buf ping = {0};
+    const struct slice words[] = {SLICE_LITERAL("PING")};
+    enum status status = resp_append_request(&ping, 1, words);
+    if (status == OK) {
+        status = control_ask_l2(node->control, &ask->request, buf_slice(&ping));
+    }
+    buf_done(&ping);
+    if (status != OK) {
+        errand_back(errand);
+    }
+}
+
+static void busy_say(struct worker *worker, const char *text)
+{
+    worker->busy.said = text != NULL;
+    atomic_store_explicit(&worker->node->live.l2_busy, text, memory_order_relaxed);
+}
+
+static void ask_done(struct errand *errand)
+{
+    struct busy_ask *ask = (struct busy_ask *)(void *)errand;
+    struct worker *worker = errand->home;
+    struct busy_watch *busy = &worker->busy;
+    busy->asks = false;
+    /* A script that ended meanwhile is what was heard of. */
+    const bool is_old = ask->text != NULL && ask->ended != busy->ended;
+    if (!is_old && (ask->text != NULL || busy->said)) {
+        busy_say(worker, ask->text);
+    }
+    free(ask);
+}
+
+/* --- asking --------------------------------------------------------------------------------------------------------- */
+
+void busy_script_begins(struct worker *worker)
+{
+    worker->busy.running++;
+}
+
+void busy_script_ends(struct worker *worker)
+{
+    worker->busy.running--;
+    worker->busy.ended++;
+    if (worker->busy.said) {
+        busy_say(worker, NULL);
+    }
+}
+
+void busy_tick(struct worker *worker)
+{
+    struct busy_watch *busy = &worker->busy;
+    if ((busy->running == 0 && !busy->said) || busy->asks || worker->draining) {
+        return;
+    }
+    struct busy_ask *ask = calloc(1, sizeof(*ask));
+    if (ask == NULL) {
+        return; /* the next tick asks */
+    }
+    ask->errand = (struct errand){.run = ask_run, .done = ask_done};
+    ask->ended = busy->ended;
+    busy->asks = errand_send(&ask->errand, worker) == OK;
+    if (!busy->asks) {
+        free(ask);
+    }
+}
+
+/* --- refusing ------------------------------------------------------------------------------------------------------- */
+
+/* Redis would be asked, or the client asks whether Redis is there. */
+static bool busy_concerns(const struct call *call)
+{
+    const struct command *command = call->command;
+    if ((command->flags & COMMAND_ALLOW_BUSY) != 0 || is_script_kill(call)) {
+        return false;
+    }
+    return command->road == ROAD_L2 || command->road == ROAD_LINE || command->run == cmd_ping ||
+           command->run == cmd_exec || transaction_is_open(call->conn->transaction);
+}
+
+bool busy_refuses(struct call *call)
+{
+    const char *text = atomic_load_explicit(&call->node->live.l2_busy, memory_order_relaxed);
+    if (text == NULL || !busy_concerns(call)) {
+        return false;
+    }
+    if (call->command->run == cmd_exec) {
+        transaction_abort(call, text);
+    } else {
+        reply_errorf(call->reply, "%s", text);
+    }
+    return true;
+}
