@@ -32,6 +32,38 @@ struct item *call_hold(const struct call *call, const struct ns_key *key)
     return l1_hold(key->ns->l1, &key->at, call->now_ms);
 }
 
+struct l1_several *call_get_several(struct call *call, bool uses)
+{
+    const size_t count = call->argc - 1;
+    struct l1_several *keys = malloc(count * sizeof *keys);
+    if (keys == NULL) {
+        reply_out_of_memory(call->reply);
+        return NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct ns_key key = call_key(call, (uint32_t)i + 1);
+        keys[i] = (struct l1_several){.l1 = key.ns->l1, .key = key.at};
+    }
+    l1_get_several(keys, count, uses, call->now_ms);
+    return keys;
+}
+
+void call_reply_count(struct call *call, bool uses)
+{
+    uint64_t hits = 0;
+    struct l1_several *keys = call_get_several(call, uses);
+    if (keys == NULL) {
+        return;
+    }
+    for (size_t i = 0; i + 1 < call->argc; i++) {
+        hits += keys[i].item != NULL ? 1 : 0;
+        item_release(keys[i].item);
+    }
+    free(keys);
+    call_count_lookups(call, hits, call->argc - 1 - hits);
+    reply_integer(call->reply, (int64_t)hits);
+}
+
 void call_count_lookup(const struct call *call, bool hit)
 {
     metrics_count(call->worker->metrics, hit ? M_KEY_HITS : M_KEY_MISSES);

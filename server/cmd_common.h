@@ -56,6 +56,12 @@ bool call_cursor(struct call *call, uint32_t i, uint64_t *ret_cursor);
 /* false: "DB index is out of range" is answered. */
 bool call_database(struct call *call, int64_t number, uint8_t *ret_db);
 
+/* All arguments as keys, looked at in one step (l1_get_several); the caller lets go of the items and frees the array. NULL: no
+ * memory, which is answered. */
+struct l1_several *call_get_several(struct call *call, bool uses);
+/* Answers how many of them are there. */
+void call_reply_count(struct call *call, bool uses);
+
 /* Deletes the keys argv[first] up to argv[end - 1], all at once. OK, or no memory. */
 enum status call_delete(struct call *call, uint32_t first, uint32_t end,
                         size_t *ret_count) MUST_USE;

@@ -70,19 +70,7 @@ void cmd_unlink(struct call *call)
 
 void cmd_touch(struct call *call)
 {
-    uint64_t hits = 0;
-    for (uint32_t i = 1; i < call->argc; i++) {
-        const struct ns_key key = call_key(call, i);
-        struct l1_value value = {
-            .copy = NULL}; /* a reference costs less than a copy that nobody reads */
-        if (key.at.bytes.size < LIMIT_L1_KEY &&
-            l1_get(key.ns->l1, &key.at, call->now_ms, 0, &value) == OK) {
-            hits++;
-            item_release(value.item);
-        }
-    }
-    call_count_lookups(call, hits, call->argc - 1 - hits);
-    reply_integer(call->reply, (int64_t)hits);
+    call_reply_count(call, true);
 }
 
 void cmd_randomkey(struct call *call)
@@ -99,7 +87,7 @@ void cmd_randomkey(struct call *call)
 
 void cmd_dbsize(struct call *call)
 {
-    reply_integer(call->reply, (int64_t)namespaces_count(call->node->namespaces, call->db).entries);
+    reply_integer(call->reply, (int64_t)namespaces_size(call->node->namespaces, call->db));
 }
 
 /* SYNC and ASYNC are both done when answered. false: a syntax error is answered. */

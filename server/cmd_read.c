@@ -322,10 +322,8 @@ static void mget_ask(struct call *call, struct mget *mget, uint32_t i, const str
     }
     struct l1_value value = {0};
     bool foreign = false;
-    enum status status = call->node->tiers == NULL
-                             ? l1_get(key->ns->l1, &key->at, call->now_ms, 0, &value)
-                             : tiers_get(call->worker->window, key, call->conn->session.proto,
-                                         &value, &wanted->reader, &foreign);
+    enum status status = tiers_get(call->worker->window, key, call->conn->session.proto, &value,
+                                   &wanted->reader, &foreign);
     if (status == PENDING) {
         mget->waiting++;
         wanted->hash = key->at.hash;
@@ -355,10 +353,31 @@ static bool mget_passes_by(const struct call *call)
     return missing > MGET_FLIGHTS_MAX;
 }
 
+/* Alone: all keys at one moment, as in Redis. */
+static void mget_together(struct call *call)
+{
+    struct l1_several *keys = call_get_several(call, true);
+    if (keys == NULL) {
+        return;
+    }
+    reply_array(call->reply, call->argc - 1);
+    for (uint32_t i = 0; i + 1 < call->argc; i++) {
+        struct item *item = string_or_nil(keys[i].item);
+        count_lookup(call->worker, item != NULL);
+        call_reply_item(call, item);
+        item_release(item);
+    }
+    free(keys);
+}
+
 void cmd_mget(struct call *call)
 {
     uint32_t count = call->argc - 1;
-    if (call->node->tiers != NULL && mget_passes_by(call)) {
+    if (call->node->tiers == NULL) {
+        mget_together(call);
+        return;
+    }
+    if (mget_passes_by(call)) {
         relay_call(call);
         return;
     }
@@ -409,6 +428,10 @@ static enum status peek(struct call *call, uint32_t i, struct l1_peek *ret)
 void cmd_exists(struct call *call)
 {
     int64_t exist = 0;
+    if (call->node->tiers == NULL && call->argc > 2) {
+        call_reply_count(call, false);
+        return;
+    }
     for (uint32_t i = 1; i < call->argc; i++) {
         struct l1_peek found;
         if (peek(call, i, &found) == OK) {

@@ -60,6 +60,9 @@ enum {
     /* Not shown: a read of a hash. It follows one of the same key down the link rather than to wait for it, so that many fields
      * of one hash are read in one pipeline. */
     COMMAND_OF_HASH = 1u << 26,
+    /* Not shown: without an L2 it runs while no other worker touches a key (solo.h): it looks at, or changes, more than one
+     * operation of L1 does. */
+    COMMAND_ALONE = 1u << 27,
 };
 
 struct command {

@@ -14,6 +14,7 @@
 #include "server/relay.h"
 #include "server/renames.h"
 #include "server/slowlog.h"
+#include "server/solo.h"
 #include "server/transaction.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
@@ -361,6 +362,14 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     return false;
 }
 
+/* With an L2 there is no solo. */
+static void run_alone(struct call *call)
+{
+    solo_begin(call->node->solo, call->worker->index);
+    call->command->run(call);
+    solo_end(call->node->solo);
+}
+
 static void dispatch_run(struct call *call)
 {
     const struct command *command = call->command;
@@ -383,6 +392,8 @@ static void dispatch_run(struct call *call)
                   (call_goes_behind(call) ||
                    (call->line != NULL && (command->flags & COMMAND_OWN) == 0)))))) {
         relay_call(call);
+    } else if ((command->flags & COMMAND_ALONE) != 0) {
+        run_alone(call);
     } else {
         command->run(call);
     }

@@ -277,16 +277,13 @@ static void join_l2(struct call *exec, struct execution *execution)
     free(calls);
 }
 
-/* A single command of one key is so by itself. Of several, MGET looks at one after the other, its own or what MSET of another
- * worker changes. */
+/* A single command that names its keys is so by itself (l1_commit, l1_get_several). */
 static bool is_one_step(const struct execution *execution)
 {
     if (execution->count == 0) {
         return true;
     }
-    const struct command *command = execution->queue[0]->command;
-    return execution->count == 1 && command->first_key > 0 &&
-           command->first_key == command->last_key;
+    return execution->count == 1 && execution->queue[0]->command->first_key > 0;
 }
 
 /* In one step for everybody. */

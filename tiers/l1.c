@@ -393,6 +393,53 @@ enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int
     return item != NULL ? OK : MISS;
 }
 
+enum {
+    PREFETCH_KEYS = 16
+};
+
+/* With the locks of their shards. */
+static void get_some(struct l1_several *keys, size_t count, bool uses, int64_t now_ms)
+{
+    const struct l1_bucket *buckets[PREFETCH_KEYS];
+    for (size_t i = 0; i < count; i++) {
+        buckets[i] = l1_prefetch(keys[i].l1, keys[i].key.hash);
+    }
+    for (size_t i = 0; i < count; i++) {
+        l1_prefetch_item(keys[i].l1, buckets[i], keys[i].key.hash);
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct l1 *l1 = keys[i].l1;
+        const struct l1_key *key = &keys[i].key;
+        struct l1_shard *shard = &l1->shards[l1_shard_of(l1, key->hash)];
+        struct l1_place place;
+        struct item *item = find_served(l1, shard, key, now_ms, 0, &place);
+        keys[i].item = item == NULL ? NULL : item_ref(item);
+        if (uses && item != NULL) {
+            l1_use(shard, &place, now_ms);
+        }
+        if (uses) {
+            l1_count_one(item != NULL ? &shard->hits : &shard->misses);
+            l1_note(l1, shard, key, item != NULL ? WHATIF_HIT : WHATIF_MISS, item, now_ms);
+        }
+    }
+}
+
+void l1_get_several(struct l1_several *keys, size_t count, bool uses, int64_t now_ms)
+{
+    struct l1_locks locks;
+    locks.count = 0;
+    for (size_t i = 0; i < count; i++) {
+        CHECK_MAGIC(keys[i].l1, L1_MAGIC);
+        l1_locks_at(&locks, keys[i].l1)->shards |= UINT64_C(1)
+                                                   << l1_shard_of(keys[i].l1, keys[i].key.hash);
+    }
+    l1_locks_take(&locks);
+    for (size_t at = 0; at < count; at += PREFETCH_KEYS) {
+        get_some(keys + at, count - at < PREFETCH_KEYS ? count - at : PREFETCH_KEYS, uses, now_ms);
+    }
+    l1_locks_release(&locks);
+}
+
 struct item *l1_hold(struct l1 *l1, const struct l1_key *key, int64_t now_ms)
 {
     struct l1_shard *shard = l1_lock(l1, key->hash);

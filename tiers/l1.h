@@ -30,8 +30,8 @@
  * count in reverse binary, as Redis' dictScan does, over a linear-hashing table (Litwin 1980; Noordhuis' cursor).
  *
  * Owns:    the items it holds; what it hands out carries a reference for the caller.
- * Threads: any. A call waits at most for shard locks, held for one table operation; commit and swap take several: L1s by
- *          address, shards of each by number.
+ * Threads: any. A call waits at most for shard locks, held for one table operation; commit, swap and what looks at
+ *          several keys at once take several: L1s by address, shards of each by number.
  * Units:   bytes; milliseconds of clock.h, handed in as now_ms.
  * Limits:  bytes_max over all shards, counted as the system counts: pages, whatever is on them. At most 15 GiB a shard,
  *          whose number is that of the start. Keys below LIMIT_L1_KEY.
@@ -119,6 +119,16 @@ struct l1_peek {
 /* As l1_get but not a use, and without the value (EXISTS, TTL, OBJECT, MEMORY USAGE). */
 enum status l1_peek(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int64_t floor_ms,
                     struct l1_peek *ret) MUST_USE;
+
+/* One of several keys that are read in one step. */
+struct l1_several {
+    struct l1 *l1;     /* the key's home */
+    struct l1_key key; /* borrowed */
+    struct item *item; /* out: what stands, with a reference for the caller; NULL: nothing */
+};
+/* What stands for all of them at one moment: no commit is seen half done, and no two writes in another order than they were
+ * made. All shards concerned are locked meanwhile. `uses`: as l1_get of each; else as l1_peek. */
+void l1_get_several(struct l1_several *keys, size_t count, bool uses, int64_t now_ms);
 
 /* What stands for a key, served or not, for explanations: changes nothing and counts nothing. */
 struct l1_look {
@@ -248,7 +258,9 @@ uint64_t l1_scan(struct l1 *l1, uint8_t db, uint64_t cursor, size_t count, int64
                  l1_visit_fn *visit, void *arg);
 /* A random live item of the database with a reference, or NULL if there is none. */
 struct item *l1_random(struct l1 *l1, uint8_t db, int64_t now_ms);
-uint64_t l1_count(const struct l1 *l1, uint8_t db);          /* entries, as DBSIZE */
+uint64_t l1_count(const struct l1 *l1, uint8_t db); /* entries */
+/* The same of all of these at one moment, as DBSIZE. */
+uint64_t l1_count_several(struct l1 *const *l1s, size_t count, uint8_t db);
 uint64_t l1_count_expiring(const struct l1 *l1, uint8_t db); /* of these, with an expiry */
 int64_t l1_average_ttl_ms(const struct l1 *l1,
                           uint8_t db);    /* estimate of the sweep; 0: not known */

@@ -238,6 +238,32 @@ uint64_t l1_count(const struct l1 *l1, uint8_t db)
     return counts_of(l1, db).entries;
 }
 
+/* The locks of everything. */
+static void lock_whole(struct l1_locks *locks, struct l1 *const *l1s, size_t count)
+{
+    locks->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        CHECK_MAGIC(l1s[i], L1_MAGIC);
+        /* All shards: shard_count is a power of two up to 64. */
+        l1_locks_at(locks, l1s[i])->shards = UINT64_MAX >> (L1_SHARDS_MAX - l1s[i]->shard_count);
+    }
+    l1_locks_take(locks);
+}
+
+uint64_t l1_count_several(struct l1 *const *l1s, size_t count, uint8_t db)
+{
+    struct l1_locks locks;
+    uint64_t entries = 0;
+    lock_whole(&locks, l1s, count);
+    for (size_t i = 0; i < count; i++) {
+        for (unsigned j = 0; j < l1s[i]->shard_count; j++) {
+            entries += l1s[i]->shards[j].count[l1_db_stored(l1s[i], db)];
+        }
+    }
+    l1_locks_release(&locks);
+    return entries;
+}
+
 uint64_t l1_count_expiring(const struct l1 *l1, uint8_t db)
 {
     return counts_of(l1, db).expiring;
@@ -319,13 +345,8 @@ static void swap_one(struct l1 *l1, uint8_t a, uint8_t b)
 
 void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b)
 {
-    struct l1_locks locks = {.count = 0};
-    for (size_t i = 0; i < count; i++) {
-        CHECK_MAGIC(l1s[i], L1_MAGIC);
-        /* All shards: shard_count is a power of two up to 64. */
-        l1_locks_at(&locks, l1s[i])->shards = UINT64_MAX >> (L1_SHARDS_MAX - l1s[i]->shard_count);
-    }
-    l1_locks_take(&locks);
+    struct l1_locks locks;
+    lock_whole(&locks, l1s, count);
     for (size_t i = 0; i < count; i++) {
         swap_one(l1s[i], a, b);
         l1_watches_swapped(l1s[i]);

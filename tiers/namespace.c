@@ -530,14 +530,27 @@ void namespaces_flush_floorless(struct namespaces *spaces)
     }
 }
 
+static size_t l1s_of(const struct namespaces *spaces, struct l1 *ret_l1s[NAMESPACES_MAX])
+{
+    size_t count = 0;
+    const struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        ret_l1s[count++] = ns->l1;
+    }
+    return count;
+}
+
+uint64_t namespaces_size(const struct namespaces *spaces, uint8_t db)
+{
+    struct l1 *l1s[NAMESPACES_MAX];
+    const size_t count = l1s_of(spaces, l1s);
+    return l1_count_several(l1s, count, db);
+}
+
 void namespaces_swap(struct namespaces *spaces, uint8_t a, uint8_t b)
 {
     struct l1 *l1s[NAMESPACES_MAX];
-    size_t count = 0;
-    struct namespace *ns;
-    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        l1s[count++] = ns->l1;
-    }
+    const size_t count = l1s_of(spaces, l1s);
     l1_swap(l1s, count, a, b);
 }
 

@@ -189,6 +189,8 @@ struct namespaces_count {
     uint64_t expiring;
     int64_t average_ttl_ms; /* 0: not known */
 };
+/* Its entries at one moment. */
+uint64_t namespaces_size(const struct namespaces *spaces, uint8_t db);
 struct namespaces_count namespaces_count(const struct namespaces *spaces, uint8_t db);
 void namespaces_flush(struct namespaces *spaces, uint8_t db);
 void namespaces_flush_all(struct namespaces *spaces);

@@ -230,7 +230,7 @@ def test_nobody_sees_a_block_half_done(request, place):
 
 
 def test_a_block_of_one_command_is_one_step_too(alone):
-    """MGET goes from key to key: two writers on two workers, and others who look."""
+    """Two writers on two workers, and others who look."""
     rounds, keys = 1000, [b"p:%d" % i for i in range(200)]
     done = threading.Event()
 
@@ -255,6 +255,43 @@ def test_a_block_of_one_command_is_one_step_too(alone):
             done.set()
     alone.client().delete(*keys)
     each_in_a_thread(work, 5)
+
+
+PAIRS = [word for i in range(100) for word in (b"q:%d" % i, b"v")]
+KEYS = PAIRS[::2]
+ALL_OR_NONE = {  # what one client changes, how often, and what another may see
+    "MSET, MGET": ([["MSET", *[b"1" if word == b"v" else word for word in PAIRS]], ["MSET", *PAIRS]], 600,
+                   ["MGET", *KEYS], lambda seen: len(set(seen)) == 1),
+    "MSET and DEL, EXISTS": ([["MSET", *PAIRS], ["DEL", *KEYS]], 600, ["EXISTS", *KEYS], lambda seen: seen in (0, 100)),
+    "MSETNX and UNLINK, TOUCH": ([["MSETNX", *PAIRS], ["UNLINK", *KEYS]], 600, ["TOUCH", *KEYS], lambda seen: seen in (0, 100)),
+    "MSET and FLUSHDB, DBSIZE": ([["MSET", *PAIRS], ["FLUSHDB"]], 600, ["DBSIZE"], lambda seen: seen in (0, 100)),
+    "RENAME, KEYS": ([["MSET", *PAIRS], ["RENAME", "q:1", "q:x"], ["RENAME", "q:x", "q:1"]], 1500, ["KEYS", "*"],
+                     lambda seen: len(seen) in (0, 100)),
+    "SET one by one, MGET": ([["SET", "q:1", "v"], ["SET", "q:2", "v"], ["DEL", "q:2"], ["DEL", "q:1"]], 1500,
+                             ["MGET", "q:1", "q:2"], lambda seen: seen[0] == b"v" or seen[1] != b"v"),
+}
+
+
+@pytest.mark.parametrize("name", ALL_OR_NONE)
+def test_who_looks_at_several_keys_sees_them_at_one_moment(alone, name):
+    """Without MULTI, too: the clients are of two workers."""
+    changes, rounds, look, is_whole = ALL_OR_NONE[name]
+    done = threading.Event()
+
+    def work(number):
+        with alone.wire() as conn:
+            conn.ask("SELECT", "5")
+            try:
+                for i in range(rounds if number < 2 else 0):
+                    conn.ask(*changes[i % len(changes)])
+                while number >= 2 and not done.is_set():
+                    for seen in conn.pipeline([look] * 16):
+                        assert is_whole(seen), seen
+            finally:
+                done.set()
+    writers = 1 if "RENAME" in name or "SET one" in name else 2
+    alone.client(db=5).flushdb()
+    each_in_a_thread(lambda number: work(number if number < writers else 2), 4)
 
 
 @pytest.mark.parametrize("place", ["alone", "with_l2"])

@@ -289,6 +289,44 @@ static void looking_is_not_a_use(void **state)
     l1_free(l1);
 }
 
+static void several_are_looked_at_at_once(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 20, &policy_lru, 4);
+    struct l1 *kin = l1_new(&(struct l1_options){.bytes_max = 1 << 20, .kin = l1, .shards = 2});
+    const char *const names[] = {"here", "nowhere", "expired", "here"};
+    struct l1_several keys[5];
+    help_set(l1, 0, "here", "value", 0, T0);
+    help_set(l1, 0, "expired", "value", T0 + 1000, T0);
+    help_set(kin, 0, "elsewhere", "value", 0, T0);
+    for (size_t i = 0; i < 4; i++) {
+        keys[i] = (struct l1_several){.l1 = l1, .key = l1_key(l1, 0, slice_of(names[i]))};
+    }
+    keys[4] = (struct l1_several){.l1 = kin, .key = l1_key(kin, 0, SLICE_LITERAL("elsewhere"))};
+    for (int uses = 0; uses < 2; uses++) {
+        struct l1_peek peek;
+        struct l1_stats stats;
+        l1_get_several(keys, 5, uses, T0 + 40000);
+        assert_true(slice_is(item_value(keys[0].item), "value"));
+        assert_null(keys[1].item);
+        assert_null(keys[2].item);
+        assert_ptr_equal(keys[3].item, keys[0].item);
+        assert_true(slice_is(item_key(keys[4].item), "elsewhere"));
+        item_release(keys[0].item);
+        item_release(keys[3].item);
+        item_release(keys[4].item);
+        assert_int_equal(l1_peek(l1, &keys[0].key, T0 + 40000, 0, &peek), OK);
+        assert_int_equal(peek.idle_ms, uses ? 0 : 40000);
+        l1_stats(l1, &stats);
+        assert_int_equal(stats.hits, uses ? 2 : 0);
+        assert_int_equal(stats.misses, uses ? 2 : 0);
+    }
+    assert_int_equal(l1_count_several((struct l1 *[]){l1, kin}, 2, 0), 2);
+    assert_int_equal(l1_count_several((struct l1 *[]){l1, kin}, 2, 1), 0);
+    l1_free(kin);
+    l1_free(l1);
+}
+
 static void entries_are_counted_by_database(void **state)
 {
     (void)state;
@@ -602,6 +640,7 @@ int main(void)
         cmocka_unit_test(a_put_over_an_expiry_counts_as_one),
         cmocka_unit_test(a_put_ends_the_claim_that_stands),
         cmocka_unit_test(looking_is_not_a_use),
+        cmocka_unit_test(several_are_looked_at_at_once),
         cmocka_unit_test(entries_are_counted_by_database),
         cmocka_unit_test(swapped_databases_change_names_at_once),
         cmocka_unit_test(a_sweep_drops_what_has_expired_and_estimates_ttls),
