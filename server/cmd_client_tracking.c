@@ -16,15 +16,17 @@ enum {
 };
 
 /* CLIENT TRACKING, as far as it has been read. The target of a redirection may be any worker's, so a tour looks for it; with
- * an L2 a barrier follows, so that the client is not told of what was changed before. Meanwhile the connection is held, and
- * the prefixes are copies. */
+ * an L2, Redis is asked to track for who says NOLOOP, and a barrier follows, so that the client is not told of what was changed
+ * before. Meanwhile the connection is held, and the prefixes are copies. */
 struct order {
     struct tour tour; /* first: a tour is cast back */
     struct barrier_place place;
+    struct tracking_line_user line_user;
     struct answer *answer;
     bool on;
     bool redirects;
     bool found; /* the client it redirects to */
+    bool lines; /* for Redis to track */
     bool holds; /* for a barrier */
     struct tracking_wish wish;
     struct slice prefixes[]; /* and their bytes, of an order that travels */
@@ -187,7 +189,7 @@ static const char *why_not(const struct tracking_client *client, const struct tr
 
 /* --- doing it -------------------------------------------------------------------------------------------------------- */
 
-static void order_do(struct conn *conn, struct reply *reply, const struct order *order)
+static void order_do(struct conn *conn, struct reply *reply, struct order *order)
 {
     const struct tracking_client *client = conn->session.tracking;
     if (order->redirects && !order->found) {
@@ -205,6 +207,7 @@ static void order_do(struct conn *conn, struct reply *reply, const struct order 
     } else if ((order->wish.flags & TRACKING_BCAST) == 0 ||
                !prefixes_overlap(reply, client, &order->wish)) {
         if (tracking_client_begin(conn, &order->wish) == OK) {
+            order->wish.line = NULL; /* the client's now */
             reply_ok(reply);
         } else {
             reply_out_of_memory(reply);
@@ -228,6 +231,7 @@ static void order_end(struct order *order)
         order_do(conn, &order->answer->reply, order);
         conn_unhold(conn, HOLD_ALONE);
     }
+    tracking_line_close(order->wish.line);
     answer_land(order->answer);
     free(order);
 }
@@ -244,9 +248,76 @@ static bool wants_barrier(const struct call *call, const struct order *order)
            coherence_fresh(coherence_view(tiers_coherence(call->node->tiers)), call->now_ms);
 }
 
+/* Without OPTIN and OPTOUT: what does not count as read would count for Redis. Without a line the client is told of its own
+ * changes, too. */
+static bool wants_line(const struct call *call, const struct order *order)
+{
+    const unsigned not_now = TRACKING_OPTIN | TRACKING_OPTOUT;
+    return order->on && call->node->tiers != NULL &&
+           (order->wish.flags & (TRACKING_NOLOOP | not_now)) == TRACKING_NOLOOP &&
+           why_not(call->conn->session.tracking, &order->wish) == NULL;
+}
+
+static void order_go_on(struct order *order);
+
+static void order_on_open(struct tracking_line_user *user)
+{
+    order_go_on(LIST_ENTRY(user, struct order, line_user));
+}
+
+/* Nobody has read anything yet. */
+static void order_on_keys(struct tracking_line_user *user, struct slice keys)
+{
+    (void)user;
+    (void)keys;
+}
+
+static void order_on_lost(struct tracking_line_user *user)
+{
+    struct order *order = LIST_ENTRY(user, struct order, line_user);
+    struct tracking_line *line = order->wish.line;
+    const bool was_open = tracking_line_voice(line) != NULL;
+    order->wish.line = NULL;
+    tracking_line_close(line);
+    if (!was_open) {
+        order_go_on(order);
+    }
+}
+
+/* With the prefixes that the client has, too. */
+static struct tracking_line *open_line(struct order *order, const struct conn *conn)
+{
+    const struct tracking_client *client = conn->session.tracking;
+    const size_t before = client == NULL ? 0 : client->prefix_count;
+    const size_t count = before + order->wish.prefix_count;
+    struct slice *prefixes = malloc((count + 1) * sizeof(*prefixes));
+    struct tracking_line *line = NULL;
+    for (size_t i = 0; prefixes != NULL && i < count; i++) {
+        prefixes[i] =
+            i < before ? tracking_client_prefix(client, i) : order->wish.prefixes[i - before];
+    }
+    if (prefixes != NULL) {
+        order->line_user = (struct tracking_line_user){
+            .on_open = order_on_open, .on_keys = order_on_keys, .on_lost = order_on_lost};
+        line = tracking_line_open(conn->worker, conn->session.proto,
+                                  (order->wish.flags & TRACKING_BCAST) != 0, prefixes, count,
+                                  &order->line_user);
+    }
+    free(prefixes);
+    return line;
+}
+
 static void order_go_on(struct order *order)
 {
     struct worker *worker = order->answer->worker;
+    const struct conn *conn = order->answer->conn;
+    if (order->lines && conn != NULL) {
+        order->lines = false;
+        order->wish.line = open_line(order, conn);
+        if (order->wish.line != NULL) {
+            return;
+        }
+    }
     if (order->holds) {
         order->place.on_passed = order_on_passed;
         barrier_hold(worker, &order->place, BARRIER_RUN_ANY);
@@ -303,7 +374,8 @@ void cmd_client_tracking(struct call *call)
     }
     const bool travels = order->redirects && !order->found && call->node->worker_count > 1;
     order->holds = wants_barrier(call, order);
-    if (!travels && !order->holds) {
+    order->lines = wants_line(call, order);
+    if (!travels && !order->holds && !order->lines) {
         order_do(call->conn, call->reply, order);
         free(order);
         return;

@@ -10,6 +10,7 @@
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
+#include "server/tracking_client.h"
 #include "server/transaction.h"
 #include "server/version.h"
 #include "server/worker.h"
@@ -205,9 +206,13 @@ void cmd_hello(struct call *call)
         transaction_change_protocol(call->conn);
     }
     if (proto != 0) {
+        const bool changes = session->proto != proto;
         session->proto = (uint8_t)proto;
         call->conn->reply.proto = session->proto;
         call->reply->proto = session->proto;
+        if (changes) {
+            tracking_client_change_protocol(call->conn);
+        }
     }
     hello_answer(call);
 }

@@ -230,9 +230,10 @@ static void execution_on_done(struct relay_splice *splice)
 /* --- beginning ------------------------------------------------------------------------------------------------------ */
 
 /* The calls of the queue that are L2's. NULL: no memory. */
-static struct call *calls_for_l2(const struct execution *execution, struct conn *conn,
+static struct call *calls_for_l2(const struct execution *execution, const struct call *exec,
                                  size_t *ret_count)
 {
+    struct conn *conn = exec->conn;
     struct call *calls = malloc((execution->count + 1) * sizeof(*calls));
     *ret_count = 0;
     for (size_t i = 0; calls != NULL && i < execution->count; i++) {
@@ -240,6 +241,7 @@ static struct call *calls_for_l2(const struct execution *execution, struct conn 
         if (goes_to_l2(execution, queued)) {
             dispatch_count_part(conn->worker, queued->command);
             calls[*ret_count] = call_of(conn, queued);
+            calls[*ret_count].line = exec->line;
             if (conn->session.tracking != NULL) {
                 tracking_note_reads(&calls[*ret_count]);
             }
@@ -253,7 +255,7 @@ static struct call *calls_for_l2(const struct execution *execution, struct conn 
 static void pass_to_l2(struct call *exec, const struct execution *execution)
 {
     size_t count = 0;
-    struct call *calls = calls_for_l2(execution, exec->conn, &count);
+    struct call *calls = calls_for_l2(execution, exec, &count);
     if (calls == NULL) {
         reply_out_of_memory(exec->reply);
     } else {
@@ -265,7 +267,7 @@ static void pass_to_l2(struct call *exec, const struct execution *execution)
 static void join_l2(struct call *exec, struct execution *execution)
 {
     size_t count = 0;
-    struct call *calls = calls_for_l2(execution, exec->conn, &count);
+    struct call *calls = calls_for_l2(execution, exec, &count);
     execution->splice =
         (struct relay_splice){.on_array = execution_on_array, .on_done = execution_on_done};
     execution->waiting = 1;
@@ -303,8 +305,9 @@ static void run_alone(struct call *exec, struct execution *execution, bool watch
 /* Without commands, too: Redis says whether a watched key has changed. */
 static void ask_l2(struct call *exec, struct execution *execution)
 {
-    exec->line = transaction_line(exec->conn->transaction);
-    execution->on_line = exec->line != NULL;
+    struct line *watching = transaction_line(exec->conn->transaction);
+    execution->on_line = watching != NULL;
+    exec->line = watching != NULL ? watching : exec->line;
     if (transaction_comes_last(exec->conn->transaction)) {
         join_l2(exec, execution);
     } else {

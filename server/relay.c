@@ -209,7 +209,7 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
     } else if (!relay->kept) {
         relay_answer(answer, tiers, status, bytes);
         if (tiers->writes && status == OK) {
-            tracking_on_write(answer->worker->node, tiers, bytes);
+            tracking_on_write(answer->worker->node, answer->conn, tiers, bytes);
         }
     } else if (status != OK) {
         relay_take_back(answer, tiers);

@@ -261,18 +261,17 @@ void tracking_changed(struct tracking *tracking, struct slice key, uint64_t hash
     }
 }
 
-/* What the nodes write with each beat is no news to anybody. */
-static bool is_own(struct slice key)
+bool tracking_is_own(struct slice key)
 {
     return slice_is(key, "terrace:seq") || slice_is(key, "terrace:nodes") ||
-           slice_is(key, "terrace:meta");
+           slice_is(key, "terrace:meta") || slice_is(key, "terrace:nothing");
 }
 
 void tracking_announced(struct tracking *tracking, struct slice key, uint64_t hash)
 {
     tracking_written(tracking, key, hash);
     const struct news news = {.kind = NEWS_BROADCAST, .bytes = key};
-    for (unsigned i = 0; i < tracking->inbox_count && !is_own(key); i++) {
+    for (unsigned i = 0; i < tracking->inbox_count && !tracking_is_own(key); i++) {
         if (broadcasts(tracking, i)) {
             if (tracking_append_news(&tracking->announced, &news) != OK) {
                 tracking_announced_all(tracking);

@@ -104,6 +104,9 @@ void tracking_doubt(struct tracking *tracking);
 /* While there are more than `most` rows, some leave, and their clients are told: `effort` at most. False: still more. */
 bool tracking_limit(struct tracking *tracking, size_t most, uint64_t noise, unsigned effort);
 
+/* What the nodes write themselves is no news to anybody. */
+bool tracking_is_own(struct slice key);
+
 /* Clients as the table knows them: the worker is in their number. */
 uint64_t tracking_name(unsigned worker, uint64_t client);
 

@@ -2,12 +2,14 @@
 #include "server/tracking_client.h"
 
 #include "protocol/check.h"
+#include "protocol/resp_read.h"
 #include "protocol/resp_write.h"
 #include "server/conn.h"
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/push.h"
 #include "server/relay.h"
+#include "server/script_reads.h"
 #include "server/tracking.h"
 #include "server/transaction.h"
 #include "server/worker.h"
@@ -30,11 +32,12 @@ void tracking_desk_open(struct tracking_desk *desk)
     *desk = (struct tracking_desk){0};
     list_init(&desk->clients);
     list_init(&desk->prefixes);
+    list_init(&desk->lines);
 }
 
 void tracking_desk_done(struct tracking_desk *desk)
 {
-    CHECK(list_empty(&desk->clients) && list_empty(&desk->prefixes));
+    CHECK(list_empty(&desk->clients) && list_empty(&desk->prefixes) && list_empty(&desk->lines));
     buf_done(&desk->broadcasts);
     buf_done(&desk->value);
     buf_done(&desk->push);
@@ -160,6 +163,71 @@ static void leave_prefixes(struct tracking_client *client)
     free(client->prefixes);
 }
 
+/* --- whom Redis tracks for ----------------------------------------------------------------------------------------- */
+
+static void tell_client(struct tracking_client *client, struct slice value);
+static void tell_built(struct tracking_client *client, enum status status);
+static void tell_line_keys(struct tracking_client *client, struct slice keys);
+
+static void client_on_keys(struct tracking_line_user *user, struct slice keys)
+{
+    tell_line_keys(LIST_ENTRY(user, struct tracking_client, line_user), keys);
+}
+
+/* Redis will tell no more of what was read over it. */
+static void close_line(struct tracking_client *client)
+{
+    tracking_line_close(client->line);
+    client->line = NULL;
+    if (client->keeps) {
+        client->keeps = false;
+        tell_built(client, NO_MEMORY);
+    }
+}
+
+static void client_on_lost(struct tracking_line_user *user)
+{
+    struct tracking_client *client = LIST_ENTRY(user, struct tracking_client, line_user);
+    client->keeps = client->keeps || (client->flags & TRACKING_BCAST) != 0;
+    close_line(client);
+}
+
+/* Between the old line and the new one nothing is missed if both listen to prefixes. */
+static void take_line(struct tracking_client *client, struct tracking_line *line, bool is_new)
+{
+    const bool broadcasts = (client->flags & TRACKING_BCAST) != 0;
+    client->keeps =
+        client->keeps || (broadcasts && !is_new && (client->line == NULL) != (line == NULL));
+    close_line(client);
+    client->line = line;
+    client->line_user =
+        (struct tracking_line_user){.on_keys = client_on_keys, .on_lost = client_on_lost};
+    if (line != NULL) {
+        tracking_line_hand_over(line, &client->line_user);
+    }
+}
+
+void tracking_client_change_protocol(struct conn *conn)
+{
+    const struct tracking_client *client = conn->session.tracking;
+    if (client != NULL && client->line != NULL) {
+        tracking_line_speak(client->line, conn->session.proto);
+    }
+}
+
+/* Rows of those for whom Redis tracks are apart: the node's own announcements do not find them. */
+static uint64_t hash_apart(uint64_t hash, uint64_t client)
+{
+    return hash ^ (client * 0x9e3779b97f4a7c15u);
+}
+
+static void drop_row(struct tracking_client *client, struct slice key, uint64_t hash)
+{
+    const struct conn *conn = client->conn;
+    tracking_row_free(tracking_table_take(conn->worker->node->tracking->table, key,
+                                          hash_apart(hash, conn->session.id)));
+}
+
 /* --- life ---------------------------------------------------------------------------------------------------------- */
 
 static struct tracking_client *client_new(struct conn *conn, unsigned flags)
@@ -178,7 +246,8 @@ static struct tracking_client *client_new(struct conn *conn, unsigned flags)
 enum status tracking_client_begin(struct conn *conn, const struct tracking_wish *wish)
 {
     struct tracking_client *client = conn->session.tracking;
-    if (client == NULL && (client = client_new(conn, wish->flags)) == NULL) {
+    const bool is_new = client == NULL;
+    if (is_new && (client = client_new(conn, wish->flags)) == NULL) {
         return NO_MEMORY;
     }
     client->flags = wish->flags | (client->flags & TRACKING_CACHING);
@@ -193,8 +262,10 @@ enum status tracking_client_begin(struct conn *conn, const struct tracking_wish 
     }
     if (status != OK) { /* half of what it wants would be silence about the other half */
         tracking_client_end(conn);
+        return status;
     }
-    return status;
+    take_line(client, wish->line, is_new);
+    return OK;
 }
 
 void tracking_client_end(struct conn *conn)
@@ -204,6 +275,7 @@ void tracking_client_end(struct conn *conn)
         return;
     }
     struct worker *worker = conn->worker;
+    tracking_line_close(client->line);
     leave_prefixes(client);
     list_remove(&client->in_desk);
     tracking_count(worker->node->tracking, worker->index, (client->flags & TRACKING_BCAST) != 0,
@@ -306,6 +378,47 @@ static void tell_key(struct tracking_client *client, struct slice key)
     empty(value);
 }
 
+/* --- what Redis tells ---------------------------------------------------------------------------------------------- */
+
+/* The next key of an array that stands in `keys` at its first element. */
+static bool next_key(struct reply_cursor *keys, struct slice *ret_key)
+{
+    struct reply_element element;
+    *ret_key = (struct slice){0};
+    if (reply_next(keys, &element) != OK) {
+        return false;
+    }
+    *ret_key = element.type == REPLY_BULK ? element.text : *ret_key;
+    return true;
+}
+
+static void tell_line_keys(struct tracking_client *client, struct slice keys)
+{
+    struct tracking_desk *desk = &client->conn->worker->tracking;
+    const struct namespaces *spaces = client->conn->worker->node->namespaces;
+    struct reply_cursor cursor = {keys};
+    struct reply_element head;
+    struct slice key;
+    size_t count = 0;
+    if (reply_next(&cursor, &head) != OK) {
+        return;
+    }
+    struct reply_cursor again = cursor;
+    while (next_key(&cursor, &key)) {
+        drop_row(client, key, namespaces_hash(spaces, key));
+        count += !tracking_is_own(key);
+    }
+    desk->value.size = 0;
+    enum status status = append_count(&desk->value, '*', count);
+    while (status == OK && next_key(&again, &key)) {
+        status = tracking_is_own(key) ? OK : append_key(&desk->value, key);
+    }
+    if (count > 0) {
+        tell_built(client, status);
+    }
+    empty(&desk->value);
+}
+
 /* --- broadcasts ---------------------------------------------------------------------------------------------------- */
 
 struct change {
@@ -396,6 +509,9 @@ static void broadcast_to(struct tracking_desk *desk, const struct tracking_prefi
             LIST_ENTRY(at, struct tracking_membership, in_prefix)->client;
         const bool noloop = (client->flags & TRACKING_NOLOOP) != 0;
         enum status status = OK;
+        if (client->line != NULL && !client->reads_here) {
+            continue; /* Redis tells it */
+        }
         if (build(&desk->value, matches, noloop ? client->conn->session.id : 0, &status)) {
             tell_built(client, status);
         }
@@ -515,6 +631,15 @@ void tracking_on_letter(struct letter *letter, void *owner)
     read_news(worker);
 }
 
+void tracking_tick(struct worker *worker)
+{
+    struct list *lines = &worker->tracking.lines;
+    if (!list_empty(lines)) {
+        const struct coherence_view *view = coherence_view(tiers_coherence(worker->node->tiers));
+        tracking_line_tick_all(lines, worker->now_ms, atomic_load(&view->bound_ms));
+    }
+}
+
 void tracking_end_turn(struct worker *worker)
 {
     read_news(worker);
@@ -524,6 +649,13 @@ void tracking_end_turn(struct worker *worker)
 }
 
 /* --- reads --------------------------------------------------------------------------------------------------------- */
+
+/* Whether Redis tracks what the call reads. */
+static bool goes_by_line(const struct tracking_client *client, const struct call *call)
+{
+    return client->line != NULL && call->line != NULL &&
+           call->line == tracking_line_voice(client->line);
+}
 
 /* A key that finds no place in the table is told at once, behind the reply. */
 static void note_key(const struct conn *conn, struct slice key, uint64_t hash)
@@ -553,13 +685,20 @@ static bool changed_nothing(struct slice reply)
     return reply.size == 0;
 }
 
-void tracking_on_write(struct node *node, const struct tiers_relay *write, struct slice reply)
+void tracking_on_write(struct node *node, const struct conn *writer,
+                       const struct tiers_relay *write, struct slice reply)
 {
     if (!tracking_is_wanted(node->tracking) || changed_nothing(reply)) {
         return;
     }
+    struct tracking_client *client = writer == NULL ? NULL : writer->session.tracking;
+    const bool by_line = client != NULL && client->line != NULL && write->line != NULL &&
+                         write->line == tracking_line_voice(client->line);
     for (size_t i = 0; i < write->key_count; i++) {
         tracking_written(node->tracking, write->keys[i].bytes, write->keys[i].hash);
+        if (by_line) {
+            drop_row(client, write->keys[i].bytes, write->keys[i].hash);
+        }
     }
 }
 
@@ -575,14 +714,20 @@ static void keep_within_limit(struct worker *worker)
     desk->overfull = fits ? 0 : desk->overfull + 1;
 }
 
-/* Scripts read what they do, and only the keys that they name are known: all of them count as read. */
+/* Of a script that reads, all keys that it names count as read; one whose text is not here may. */
 static bool call_reads(const struct call *call)
 {
     const struct command *command = call->command;
     if ((command->flags & COMMAND_PUBSUB) != 0) {
         return false;
     }
-    return (command->flags & COMMAND_READONLY) != 0 || relay_is_script(command);
+    if (relay_is_script(command)) {
+        const bool has_text =
+            strcmp(command->name, "eval") == 0 || strcmp(command->name, "eval_ro") == 0;
+        return !has_text || call->argc < 2 || call->node->tiers == NULL ||
+               script_may_read(call->argv[1], tiers_commands(call->node->tiers));
+    }
+    return (command->flags & COMMAND_READONLY) != 0;
 }
 
 /* Whether it is told of no more than it has read, and this call counts. */
@@ -601,19 +746,36 @@ void tracking_note_reads(struct call *call)
         return;
     }
     const struct key_range range = relay_key_range(call);
-    const bool rows = wants_rows(call->conn->session.tracking);
+    struct tracking_client *client = call->conn->session.tracking;
+    const bool rows = wants_rows(client);
+    const bool by_line = goes_by_line(client, call);
     for (uint32_t i = range.first; i <= range.last && rows; i += range.step) {
-        const struct ns_key key = call_key(call, i);
-        note_key(call->conn, key.at.bytes, key.at.hash);
+        const struct l1_key key = call_key(call, i).at;
+        note_key(call->conn, key.bytes,
+                 by_line ? hash_apart(key.hash, call->conn->session.id) : key.hash);
+        client->keeps = client->keeps || by_line;
     }
+    client->reads_here = client->reads_here || (call->command->flags & COMMAND_OWN) != 0;
     if (worker->window !=
         NULL) { /* also for who is told of all: of a doubt he may have heard since the batch began */
         tiers_window_tracks(worker->window, true, clock_now_ms(&worker->node->clock));
     }
 }
 
+/* All that it asks of L2 goes over its line, but for what cannot (tracking_line.h). */
+static void direct(struct call *call)
+{
+    const struct tracking_client *client = call->conn->session.tracking;
+    if (client->line != NULL && call->command->road != ROAD_LINE &&
+        (call->command->flags & COMMAND_OWN) == 0 &&
+        transaction_line(call->conn->transaction) == NULL) {
+        call->line = tracking_line_voice(client->line);
+    }
+}
+
 void tracking_before(struct call *call)
 {
+    direct(call);
     call->worker->tracking.running = call->conn->session.id;
     keep_within_limit(call->worker);
     read_news(call->worker);

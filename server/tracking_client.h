@@ -4,7 +4,7 @@
  *      default      told of each key that it has read, once; OPTIN: only what it read after CLIENT CACHING YES; OPTOUT: not
  *                   what it read after CLIENT CACHING NO
  *      BCAST        told of all keys that begin with one of its prefixes, whatever it read, at the end of each turn
- *      NOLOOP       not told of what it changed itself (alone; with an L2 nobody knows whose change was announced)
+ *      NOLOOP       not told of what it changed itself; with an L2 it is Redis that knows what that is (tracking_line.h)
  *      REDIRECT id  another client is told in its place
  *
  * What is told is `>2 invalidate [keys]`, nil in place of the keys for "drop everything". A client that speaks RESP2 is told
@@ -19,6 +19,7 @@
 #define TERRACE_SERVER_TRACKING_CLIENT_H
 
 #include "protocol/bytes.h"
+#include "server/tracking_line.h"
 #include "tiers/base/list.h"
 
 struct call;
@@ -53,6 +54,10 @@ struct tracking_client {
     unsigned redirect_worker;
     struct tracking_membership **prefixes; /* by bytes, ascending */
     size_t prefix_count;
+    struct tracking_line_user line_user;
+    struct tracking_line *line; /* NOLOOP with an L2; NULL: none, or it was lost */
+    bool keeps;      /* something that it read over the line, for which only Redis has a row */
+    bool reads_here; /* mode BCAST: it may have read something of L1, behind what the ear hears */
 };
 
 struct tracking_prefix {
@@ -65,6 +70,7 @@ struct tracking_prefix {
 struct tracking_desk {
     struct list clients;
     struct list prefixes;
+    struct list lines;     /* tracking_line.h */
     struct buf broadcasts; /* news of this turn, as in the inbox */
     struct buf value;      /* scratch */
     struct buf push;
@@ -82,25 +88,30 @@ struct tracking_wish {
     unsigned redirect_worker;
     const struct slice *prefixes;
     size_t prefix_count;
+    struct tracking_line *line; /* OPEN, taken over when it has begun; or NULL */
 };
 enum status tracking_client_begin(struct conn *conn, const struct tracking_wish *wish) MUST_USE;
 void tracking_client_end(struct conn *conn); /* OFF, RESET, and the end of the connection */
 struct slice tracking_client_prefix(const struct tracking_client *client, size_t i);
+/* The connection speaks another protocol from now on. */
+void tracking_client_change_protocol(struct conn *conn);
 
-/* Around each call of a client that tracks: in front, keys that it reads are put into the table; behind, when its answer is
- * in its place, what it changed is told. */
+/* Around each call of a client that tracks: in front, its way to L2 is set, and keys that it reads are put into the table;
+ * behind, when its answer is in its place, what it changed is told. */
 void tracking_before(struct call *call);
 void tracking_after(struct conn *conn, const struct call *call);
 /* Keys that another command of the same call reads (EXEC). */
 void tracking_note_reads(struct call *call);
 
 /* L2 has answered a write: its keys are told, without waiting for the announcement. If the reply says that nothing changed,
- * nobody is told: the announcement knows better. */
-void tracking_on_write(struct node *node, const struct tiers_relay *write, struct slice reply);
+ * nobody is told: the announcement knows better. `writer` may be NULL. */
+void tracking_on_write(struct node *node, const struct conn *writer,
+                       const struct tiers_relay *write, struct slice reply);
 
 /* News came for clients of the worker that opens it. */
 void tracking_on_letter(struct letter *letter, void *owner);
 /* The end of a turn: what is broadcast leaves. */
 void tracking_end_turn(struct worker *worker);
+void tracking_tick(struct worker *worker); /* every 100 ms */
 
 #endif

@@ -74,8 +74,8 @@ bool transaction_directs(struct call *call)
 {
     struct transaction *transaction = call->conn->transaction;
     const struct command *command = call->command;
-    call->line = transaction_line(transaction);
-    if (call->line == NULL) {
+    struct line *line = transaction_line(transaction);
+    if (line == NULL) {
         return true;
     }
     const bool writes = command->road == ROAD_L2 && (command->flags & COMMAND_READONLY) == 0;
@@ -84,7 +84,7 @@ bool transaction_directs(struct call *call)
         return false;
     }
     transaction->apart = apart;
-    call->line = apart ? NULL : call->line;
+    call->line = apart ? NULL : line;
     return true;
 }
 

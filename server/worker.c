@@ -320,6 +320,7 @@ static void worker_on_tick(uv_timer_t *timer)
         tiers_window_hash_fields(worker->window, atomic_load(&live->l1_hash_fields));
         tiers_window_tick(worker->window, worker->now_ms);
         busy_tick(worker);
+        tracking_tick(worker);
     }
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
         worker_tick_conns(worker);
@@ -567,6 +568,7 @@ void worker_end_links(struct worker *worker)
     while (!list_empty(&worker->conns)) {
         conn_close(LIST_ENTRY(worker->conns.next, struct conn, in_worker));
     }
+    tracking_line_end_all(&worker->tracking.lines);
     if (worker->window != NULL) {
         tiers_window_end_links(worker->window);
     }

@@ -85,6 +85,21 @@ PUSHES = {
     "optin block": [[tracking("on", "OPTIN"), ["CLIENT", "CACHING", "yes"], ["MULTI"], ["GET", "k"], ["GET", "l"],
                      ["EXEC"], ["GET", "n"]], [["SET", "k", "1"], ["SET", "l", "1"], ["SET", "n", "1"], ["PING"]]],
 }
+# Not of what the client itself changes, but of what becomes of it, and of what others change.
+NOLOOP = {
+    "noloop": [[tracking("on", "NOLOOP"), ["GET", "k"]], [["SET", "k", "1"], ["PING"]], [["MGET", "k", "a"]],
+               [["EVAL", "return redis.call('SET', KEYS[1], '2')", "1", "k"], ["GET", "k"], ["DEL", "k"]],
+               [["MULTI"], ["SET", "k", "1"], ["GET", "k"], ["EXEC"], ["INCR", "k"]],
+               [["SET", "n", "1", "PX", "1"], ["GET", "n"], ["GET", "l"]], [["LPUSH", "l", "1"], ["PING"]]],
+    "noloop again": [[tracking("on"), ["GET", "k"]], [["SET", "k", "1"], ["GET", "k"]],
+                     [tracking("on", "NOLOOP"), ["SET", "l", "1"], ["GET", "l"], ["SET", "l", "2"]],
+                     [tracking("off"), tracking("on", "NOLOOP")], [["GET", "k"]], [["SET", "k", "2"]]],
+    "noloop speaks": [[tracking("on", "NOLOOP"), ["HELLO", "2"], ["HELLO", "3"], ["HSET", "h", "f", "v"]],
+                      [["HGETALL", "h"]], [["HSET", "h", "f", "w"], ["HGETALL", "h"], ["PING"]]],
+    "noloop broadcast": [[tracking("on", "BCAST", "NOLOOP", "PREFIX", "n", "PREFIX", "k")],
+                         [["SET", "n", "1"], ["GET", "n"], ["PING"]], [["SET", "k", "1", "PX", "1"], ["SET", "a", "1"]],
+                         [tracking("on", "BCAST", "NOLOOP", "PREFIX", "b")], [["SET", "b", "1"], ["DEL", "n"]]],
+}
 ALONE = {
     "noloop": [[tracking("on", "NOLOOP"), ["GET", "k"]], [["SET", "k", "1"], ["PING"]], [["GET", "k"]], [["FLUSHDB"]]],
     "flush": [[tracking("on"), ["GET", "k"]], [["FLUSHALL"], ["PING"]], [["SET", "k", "1"]], [["FLUSHDB", "ASYNC"]],
@@ -150,6 +165,68 @@ def replies_and_pushes(server, phases, told=None):
                     heard.append(value[1][0])
             pushes.append(sorted(heard))
     return replies, pushes
+
+
+def told_until_a_stranger_wrote(server, stranger, phases):
+    """The replies, and the keys that were told, each once; what expires has expired."""
+    stranger.client().delete("k", "l", "a", "b", "h", "n")
+    replies, told = [], set()
+    with server.wire(proto=3) as conn:
+
+        def ask(*words):
+            conn.send(wire.encode(words))
+            while isinstance(value := conn.read(), wire.Push):
+                told.update(value[1])
+            return value
+
+        for words in sum(phases, []) + [["GET", "last"], ["SET", "b:last", "1"]]:
+            reply = ask(*words)
+            replies.append(reply if words[0] != "HELLO" else None)
+        until(lambda: not stranger.client().exists("n"), 5, "n expires")
+        stranger.client().mset({"last": "1", "b:last": "1"})
+        while not told & {b"last", b"b:last"}:
+            told.update(conn.read()[1])
+    return replies, told - {b"last", b"b:last"}
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("name", NOLOOP)
+def test_with_an_l2_who_says_noloop_is_told_what_redis_tells(node_with_l2, redis_server, judge, name):
+    ours = told_until_a_stranger_wrote(node_with_l2, redis_server, NOLOOP[name])
+    assert ours == told_until_a_stranger_wrote(judge, judge, NOLOOP[name])
+
+
+def line_of(redis_server):
+    """The connections to L2 of the one client for whom it tracks: that which asks, that which hears."""
+    rows = [row for row in redis_server.client().client_list() if row["redir"] not in ("-1", "0", row["id"])]
+    return (rows[0]["id"], rows[0]["redir"]) if rows else None
+
+
+@pytest.mark.own
+@pytest.mark.parametrize("which", [0, 1])
+def test_who_says_noloop_drops_everything_when_redis_cannot_tell_it(node_with_l2, redis_server, which):
+    """And is told of all, its own changes, too, from then on."""
+    until(lambda: line_of(redis_server) is None, 5, "others have left")
+    with node_with_l2.wire(proto=3) as conn:
+        conn.ask(*tracking("on", "NOLOOP"))
+        conn.ask("GET", "k")
+        redis_server.client().execute_command("CLIENT", "KILL", "ID", line_of(redis_server)[which])
+        assert conn.read() == [b"invalidate", None]
+        conn.ask("GET", "k")
+        conn.ask("SET", "k", "2")
+        assert conn.read() == [b"invalidate", [b"k"]]
+    until(lambda: line_of(redis_server) is None, 5, "nothing of it is left")
+
+
+@pytest.mark.own
+def test_what_a_client_wrote_before_it_left_is_done(node_with_l2, redis_server):
+    """Its own connection to L2 stays until that has answered."""
+    redis_server.client().delete("left")
+    with node_with_l2.wire() as conn:
+        conn.ask(*tracking("on", "NOLOOP"))
+        conn.send(wire.encode(["INCR", "left"]) * 500)
+    until(lambda: redis_server.client().get("left") == b"500", 5, "all of it is done")
+    until(lambda: line_of(redis_server) is None, 5, "and nothing of it is left")
 
 
 @pytest.mark.own
@@ -275,9 +352,10 @@ def test_beyond_the_limit_of_the_table_some_are_told_at_once(node_alone):
 class NearCache:
     """What a client library keeps: values by key, dropped when it is told. Reads one connection that speaks RESP3."""
 
-    def __init__(self, conn):
+    def __init__(self, conn, *options):
         self.conn, self.kept, self.asked, self.flushes = conn, {}, 0, 0
-        conn.ask(*tracking("on"))
+        conn.send(wire.encode(tracking("on", *options)))
+        assert self.answer() == b"OK"
 
     def _take(self, value):
         if not isinstance(value, wire.Push):
@@ -377,7 +455,7 @@ def test_what_a_client_keeps_is_never_older_than_the_bound_and_at_rest_is_what_r
     def read(seed):
         rand = random.Random(seed)
         with node.wire(proto=3) as conn:
-            near = NearCache(conn)
+            near = NearCache(conn, *[[], ["NOLOOP"], ["BCAST", "NOLOOP"], []][seed])
             while not over.is_set():
                 for _ in range(20):
                     key = rand.choice(keys)
@@ -431,12 +509,13 @@ def cut(stage):
 
 
 @pytest.mark.own
-def test_who_cannot_be_told_of_changes_is_told_to_drop_everything(cut):
+@pytest.mark.parametrize("options", [[], ["NOLOOP"]])
+def test_who_cannot_be_told_of_changes_is_told_to_drop_everything(cut, options):
     """In time, and again while it lasts; and what was read meanwhile is not kept for ever."""
     redis_server, proxy, node = cut
     with node.wire(proto=3) as conn, redis_server.wire() as stranger:
         stranger.ask("SET", "k", "old")
-        near = NearCache(conn)
+        near = NearCache(conn, *options)
         assert near.get(b"k") == b"old"
         proxy.black_hole("down", who="bus")
         stranger.ask("SET", "k", "new")
