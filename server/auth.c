@@ -184,14 +184,26 @@ static void note_refusal(const struct call *call, enum acl_verdict verdict, stru
 
 /* --- logging in ------------------------------------------------------------------------------------------------- */
 
+bool auth_foresee(const struct worker *worker, struct slice name, struct slice password,
+                  struct session *session)
+{
+    const struct acl_user *user = acl_find(worker->users, name);
+    if (user == NULL || (user->flags & ACL_USER_ON) == 0 || !acl_user_password_is(user, password)) {
+        return false;
+    }
+    session->user = user;
+    session->logged_in = true;
+    session->guarded = !acl_user_is_free(user);
+    return true;
+}
+
 bool auth_login(struct call *call, struct slice name, struct slice password)
 {
     if (is_behind(call->worker)) {
         renew(call->worker, call);
     }
-    const struct acl_user *user = acl_find(call->worker->users, name);
-    if (user != NULL && (user->flags & ACL_USER_ON) != 0 && acl_user_password_is(user, password)) {
-        set_user(call->conn, user, true);
+    if (auth_foresee(call->worker, name, password, &call->conn->session)) {
+        call->conn->session.authenticated = true;
         return true;
     }
     note_refusal(call, ACL_DENIED_AUTH, call->argv[0], name);

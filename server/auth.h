@@ -13,10 +13,15 @@
 #include "server/acl_check.h"
 #include "server/call.h"
 
+struct session;
+
 /* A new session, or one after RESET: the default user's. */
 void auth_begin(struct conn *conn);
 /* Logs in. false: wrong, or the user is off; nothing is answered, all else is done. */
 bool auth_login(struct call *call, struct slice user, struct slice password);
+/* What that would make of a session, which no client has. false: nothing. */
+bool auth_foresee(const struct worker *worker, struct slice user, struct slice password,
+                  struct session *session);
 bool auth_default_is_nopass(const struct worker *worker); /* whether on or off */
 
 /* Of a guarded session: may it run the call? false: NOPERM is answered. */

@@ -80,8 +80,9 @@ struct answer {
     enum wait_kind kind;
     bool arrived; /* its bytes are here, and counted as `size` */
     bool landed;
-    bool silent; /* CLIENT REPLY OFF or SKIP: counted, not sent */
-    bool blocks; /* its time is what its client wished, not how long it took */
+    bool silent;  /* CLIENT REPLY OFF or SKIP: counted, not sent */
+    bool blocks;  /* its time is what its client wished, not how long it took */
+    bool is_last; /* of a place in the array of EXEC: what stands behind it is not said */
     size_t size;
     uint64_t began_ns; /* for the slow log; 0: nobody deferred it */
     struct buf words;  /* the arguments, for the slow log (slowlog_words) */

@@ -290,6 +290,7 @@ static void kill_done(struct tour *tour)
     }
     if (kill->hit_self && self != NULL) {
         conn_close_after_reply(self);
+        kill->answer->is_last = true;
     }
     if (self != NULL) {
         conn_unhold(self, HOLD_ALONE);

@@ -6,6 +6,7 @@
 #include "server/client_name.h"
 #include "server/commands.h"
 #include "server/conn.h"
+#include "server/execution.h"
 #include "server/monitor.h"
 #include "server/node.h"
 #include "server/pubsub.h"
@@ -51,6 +52,10 @@ void reply_status_aloud(struct call *call, const char *text)
 {
     if (call->reply != &call->worker->sink) {
         reply_status(call->reply, text);
+        return;
+    }
+    if (call->execution != NULL) {
+        reply_status(execution_reply(call->execution), text);
         return;
     }
     struct answer *answer = answer_new(call->conn, WAIT_LOCAL); /* behind those that wait */
@@ -187,6 +192,40 @@ static void hello_answer(struct call *call)
     reply_array(reply, 0);
 }
 
+static void hello_foresee(const struct call *call, struct session *session)
+{
+    int64_t proto = session->proto;
+    if (call->argc > 1 &&
+        (slice_to_i64(call->argv[1], &proto) != OK || (proto != 2 && proto != 3))) {
+        return;
+    }
+    for (uint32_t i = 2; i < call->argc; i++) {
+        const uint32_t more = call->argc - 1 - i;
+        if (slice_is_nocase(call->argv[i], "auth") && more >= 2 &&
+            auth_foresee(call->worker, call->argv[i + 1], call->argv[i + 2], session)) {
+            i += 2;
+        } else if (slice_is_nocase(call->argv[i], "setname") && more >= 1 &&
+                   client_name_is_valid(call->argv[i + 1])) {
+            i += 1;
+        } else {
+            return;
+        }
+    }
+    session->proto = session->logged_in ? (uint8_t)proto : session->proto;
+}
+
+void connection_foresee(const struct call *call, struct session *session)
+{
+    if (call->command->run == cmd_hello) {
+        hello_foresee(call, session);
+    } else if (call->command->run == cmd_auth && call->argc == 3) {
+        (void)auth_foresee(call->worker, call->argv[1], call->argv[2], session);
+    } else if (call->command->run == cmd_auth && call->argc == 2 &&
+               !auth_default_is_nopass(call->worker)) {
+        (void)auth_foresee(call->worker, SLICE_LITERAL("default"), call->argv[1], session);
+    }
+}
+
 void cmd_hello(struct call *call)
 {
     struct session *session = &call->conn->session;
@@ -203,7 +242,7 @@ void cmd_hello(struct call *call)
         return;
     }
     if (proto != 0 && proto != session->proto) {
-        transaction_change_protocol(call->conn);
+        transaction_change_protocol(call->conn, (int)proto);
     }
     if (proto != 0) {
         const bool changes = session->proto != proto;

@@ -224,6 +224,16 @@ void conn_close_after_reply(struct conn *conn)
     }
 }
 
+void conn_pass_skip(struct conn *conn)
+{
+    struct session *session = &conn->session;
+    if (session->reply_mode == REPLY_SKIP) {
+        session->reply_mode = REPLY_ON;
+    } else if (session->reply_mode == REPLY_SKIP_NEXT) {
+        session->reply_mode = REPLY_SKIP;
+    }
+}
+
 void conn_reset_session(struct conn *conn)
 {
     struct session *session = &conn->session;

@@ -78,7 +78,6 @@ struct session {
     const char *last_command; /* its full name, for good (l2_commands.h, too); NULL: none yet */
     int64_t created_at_ms;
     int64_t active_at_ms;
-    uint64_t calls;
     char peer[112]; /* "127.0.0.1:52000", "/path:0" */
     char local[112];
 };
@@ -138,6 +137,8 @@ void conn_close(struct conn *conn);
 void conn_hold(struct conn *conn, enum conn_hold why);
 void conn_unhold(struct conn *conn, enum conn_hold why); /* takes up the bytes that waited */
 
+/* A command has ended: CLIENT REPLY SKIP is of the next one, or was of this. */
+void conn_pass_skip(struct conn *conn);
 /* Back to the state of a new connection (RESET): db 0, RESP2, no name, not authenticated unless no password is set. */
 void conn_reset_session(struct conn *conn);
 /* One line of CLIENT LIST, without the newline, as Redis 7.0 prints it. `asking`: the call that wants to know, or NULL; of

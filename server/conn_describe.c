@@ -22,7 +22,7 @@ static void add_flag(char flags[FLAGS_MAX], bool is, char flag)
 }
 
 /* In Redis' order. */
-static void conn_flags(const struct conn *conn, char flags[FLAGS_MAX])
+static void conn_flags(const struct conn *conn, int64_t now_ms, char flags[FLAGS_MAX])
 {
     const struct tracking_client *tracking = conn->session.tracking;
     const unsigned tracks = tracking == NULL ? 0 : tracking->flags;
@@ -34,6 +34,8 @@ static void conn_flags(const struct conn *conn, char flags[FLAGS_MAX])
     add_flag(flags, tracking != NULL, 't');
     add_flag(flags, (tracks & TRACKING_BROKEN) != 0, 'R');
     add_flag(flags, (tracks & TRACKING_BCAST) != 0, 'B');
+    add_flag(flags, transaction_fails(conn->transaction, now_ms), 'd');
+    add_flag(flags, conn->state == CONN_FLUSHING, 'c');
     add_flag(flags, strchr(conn->session.local, '/') != NULL, 'U');
     add_flag(flags, conn->session.no_evict, 'e');
     add_flag(flags, flags[0] == '\0', 'N');
@@ -54,7 +56,7 @@ enum status conn_describe(const struct conn *conn, const struct call *asking, in
         events[n++] = 'w';
     }
     char flags[FLAGS_MAX];
-    conn_flags(conn, flags);
+    conn_flags(conn, now_ms, flags);
     const struct transaction *transaction = conn->transaction;
     const int queue = transaction_is_open(transaction) ? (int)transaction->count : -1;
     const size_t queue_bytes = transaction != NULL ? transaction->bytes : 0;

@@ -373,9 +373,6 @@ static void run_alone(struct call *call)
 static void dispatch_run(struct call *call)
 {
     const struct command *command = call->command;
-    if (call->conn->transaction != NULL && !transaction_directs(call)) {
-        return;
-    }
     if (command->road == ROAD_LATER) {
         cmd_later(call);
     } else if (command->road == ROAD_LINE && call->conn->answer_count > 0) {
@@ -417,7 +414,11 @@ static void dispatch_call(struct call *call)
     }
     const bool ours = call->command != &room;
     const bool admitted = dispatch_admits(call);
-    bool queued = false;
+    const bool queued = admitted && call->conn->transaction != NULL &&
+                        transaction_takes(call); /* counted when it runs */
+    if (admitted && !queued && call->conn->transaction != NULL && !transaction_directs(call)) {
+        return; /* held: it comes again, and is written down then */
+    }
     if (admitted) {
         call->conn->session.last_command = call->command->full_name;
         if ((call->command->flags & (COMMAND_ADMIN | COMMAND_DANGEROUS)) != 0) {
@@ -429,9 +430,7 @@ static void dispatch_call(struct call *call)
         if (ours) {
             counter_add(&counters_of(call->worker, call->command)->rejected, 1);
         }
-    } else if (call->conn->transaction != NULL && transaction_takes(call)) {
-        queued = true; /* counted when it runs */
-    } else {
+    } else if (!queued) {
         if (call->conn->session.tracking != NULL) {
             tracking_before(call);
         }
@@ -477,11 +476,8 @@ static void dispatch_place_done(struct call *call)
     if (call->reply == &worker->sink) {
         out_done(&worker->sink.out);
     }
-    struct session *session = &conn->session;
-    if (session->reply_mode == REPLY_SKIP) {
-        session->reply_mode = REPLY_ON;
-    } else if (session->reply_mode == REPLY_SKIP_NEXT) {
-        session->reply_mode = REPLY_SKIP;
+    if (conn->session.reply_mode != REPLY_ON && !transaction_is_executed(conn->transaction)) {
+        conn_pass_skip(conn);
     }
 }
 
@@ -637,7 +633,6 @@ bool dispatch_request(struct worker *worker, struct request *request)
     }
     call.reply = dispatch_place(worker, conn);
     conn->session.active_at_ms = worker->now_ms;
-    conn->session.calls++;
     const bool tracks = conn->session.tracking != NULL;
     bool timed = call_is_timed(worker->node, request);
     uint64_t began_ns = timed ? clock_monotonic_ns() : 0;

@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "protocol/resp_read.h"
 #include "server/auth.h"
+#include "server/cmd_connection.h"
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/dispatch.h"
@@ -24,6 +25,8 @@ struct execution {
     bool asks_l2;   /* commands of L2's, and SELECT, are in its array */
     bool on_line;   /* which watches */
     bool has_array; /* L2 has run them: */
+    bool told;      /* the array has begun; what is silent in it is so by itself */
+    bool outlives;  /* the call of EXEC, which has ended */
     struct buf elements;
     struct list pieces; /* answers of no connection's queue, in the order of the array */
     unsigned waiting;   /* pieces that are not filled yet; and L2's array */
@@ -37,14 +40,11 @@ static void free_queue(struct queued **queue, size_t count)
     free(queue);
 }
 
-static bool is_for_l2(const struct execution *execution, const struct command *command)
-{
-    return execution->asks_l2 && (transaction_asks_l2_for(command) || command->run == cmd_select);
-}
-
 static bool goes_to_l2(const struct execution *execution, const struct queued *queued)
 {
-    return queued->denied == ACL_OK && is_for_l2(execution, queued->command);
+    const struct command *command = queued->command;
+    return execution->asks_l2 && queued->denied == ACL_OK &&
+           (transaction_asks_l2_for(command) || command->run == cmd_select || queued->proto != 0);
 }
 
 static struct call call_of(struct conn *conn, const struct queued *queued)
@@ -62,6 +62,16 @@ static struct call call_of(struct conn *conn, const struct queued *queued)
     };
 }
 
+/* The protocol of what L2 answers behind it, and nothing else of it. */
+static struct call call_of_hello(struct conn *conn, const struct queued *queued)
+{
+    struct call call = call_of(conn, queued);
+    call.argc = 1;
+    call.raw = queued->proto == 3 ? SLICE_LITERAL("*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n")
+                                  : SLICE_LITERAL("*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n");
+    return call;
+}
+
 /* --- pieces -------------------------------------------------------------------------------------------------------- */
 
 /* Puts them together: the answer is whole. */
@@ -69,16 +79,20 @@ static void execution_finish(struct execution *execution)
 {
     struct answer *answer = execution->answer;
     struct conn *conn = answer->conn;
+    bool killed = false;
+    answer->silent = answer->silent && !execution->told;
     while (!list_empty(&execution->pieces)) {
         struct answer *piece = LIST_ENTRY(execution->pieces.next, struct answer, link);
         list_remove(&piece->link);
         answer->reply.failed = answer->reply.failed || piece->reply.failed;
-        if (conn != NULL && !answer->silent) {
+        if (conn != NULL && !piece->silent && !killed) {
             out_move(&answer->reply.out, &piece->reply.out);
         }
+        killed = killed || piece->is_last;
         answer_free(piece);
     }
     const bool on_line = execution->on_line;
+    const bool outlives = execution->outlives;
     free_queue(execution->queue, execution->count);
     free(execution);
     if (conn != NULL) {
@@ -87,6 +101,9 @@ static void execution_finish(struct execution *execution)
             transaction_end_clean(conn);
         } else {
             transaction_end(conn);
+        }
+        if (outlives) {
+            conn_pass_skip(conn);
         }
         conn_unhold(conn, HOLD_EXEC);
     }
@@ -142,19 +159,41 @@ void execution_orphan(struct execution *execution)
 
 /* --- running ------------------------------------------------------------------------------------------------------- */
 
+struct reply *execution_reply(struct execution *execution)
+{
+    return &piece_open(execution)->reply;
+}
+
+/* For the next element, or the head of the array: nowhere while CLIENT REPLY says so, as in Redis, also between a head and
+ * its elements. */
+static struct reply *element_begin(struct execution *execution)
+{
+    const struct session *session = &execution->answer->conn->session;
+    const bool silent = session->reply_mode == REPLY_OFF || session->reply_mode == REPLY_SKIP;
+    struct reply *reply = silent ? &execution->worker->sink : execution_reply(execution);
+    reply->proto = session->proto;
+    return reply;
+}
+
+static void element_end(struct execution *execution, struct reply *reply)
+{
+    if (reply == &execution->worker->sink) {
+        execution->answer->reply.failed = execution->answer->reply.failed || reply->failed;
+        out_done(&reply->out);
+    }
+}
+
 static void run_here(struct execution *execution, const struct queued *queued)
 {
-    struct conn *conn = execution->answer->conn;
-    struct call call = call_of(conn, queued);
-    struct answer *piece = piece_open(execution);
+    struct call call = call_of(execution->answer->conn, queued);
     call.execution = execution;
-    call.reply = &piece->reply;
-    call.reply->proto = conn->session.proto;
+    call.reply = element_begin(execution);
     if (queued->denied != ACL_OK) {
         auth_refuse_at_exec(&call, queued->denied);
-        return;
+    } else {
+        dispatch_part(&call);
     }
-    dispatch_part(&call);
+    element_end(execution, call.reply);
 }
 
 /* SELECT has been heard by L2, which may have fewer databases. */
@@ -174,9 +213,15 @@ static void take_element(struct execution *execution, const struct queued *queue
     const char *from = elements->rest.data;
     CHECK(reply_skip(elements) == OK); /* the whole array was framed */
     const struct slice element = {from, (size_t)(elements->rest.data - from)};
-    struct reply *reply = &piece_open(execution)->reply;
+    if (queued->proto != 0) {
+        run_here(execution,
+                 queued); /* L2 has changed the protocol of what follows, and said who it is */
+        return;
+    }
+    struct reply *reply = element_begin(execution);
     reply->failed = reply->failed || element.data[0] == REPLY_ERROR;
     reply_raw(reply, element);
+    element_end(execution, reply);
     if (queued->command->run == cmd_select) {
         take_selected(execution->answer->conn, queued, element);
     }
@@ -187,7 +232,10 @@ static void run_all(struct execution *execution, struct slice elements)
 {
     struct reply_cursor cursor = {elements};
     struct conn *conn = execution->answer->conn;
-    reply_array(&piece_open(execution)->reply, execution->count);
+    struct reply *head = element_begin(execution);
+    execution->told = true;
+    reply_array(head, execution->count);
+    element_end(execution, head);
     for (size_t i = 0; i < execution->count && conn->state != CONN_CLOSED; i++) {
         const struct queued *queued = execution->queue[i];
         if (goes_to_l2(execution, queued)) {
@@ -218,10 +266,6 @@ static void execution_on_done(struct relay_splice *splice)
     struct conn *conn = execution->answer->conn;
     if (execution->has_array && conn != NULL) {
         run_all(execution, buf_slice(&execution->elements));
-        if (conn->session.reply_mode ==
-            REPLY_SKIP_NEXT) { /* the next is that behind EXEC, whose call has ended */
-            conn->session.reply_mode = REPLY_SKIP;
-        }
     }
     buf_done(&execution->elements);
     execution_let_go(execution);
@@ -238,7 +282,9 @@ static struct call *calls_for_l2(const struct execution *execution, const struct
     *ret_count = 0;
     for (size_t i = 0; calls != NULL && i < execution->count; i++) {
         const struct queued *queued = execution->queue[i];
-        if (goes_to_l2(execution, queued)) {
+        if (goes_to_l2(execution, queued) && queued->proto != 0) {
+            calls[(*ret_count)++] = call_of_hello(conn, queued);
+        } else if (goes_to_l2(execution, queued)) {
             dispatch_count_part(conn->worker, queued->command);
             calls[*ret_count] = call_of(conn, queued);
             calls[*ret_count].line = exec->line;
@@ -315,17 +361,29 @@ static void ask_l2(struct call *exec, struct execution *execution)
     }
 }
 
-/* Rules may have changed since the commands were queued: those that are denied by now answer an error, the others run. */
+/* Rules may have changed since the commands were queued: those that are denied by now answer an error, the others run. As
+ * whom, and in which protocol, AUTH and HELLO among them decide, which are looked ahead at: with an L2 the node's part runs
+ * when Redis' has. */
 static void ask_again(struct conn *conn, struct transaction *transaction)
 {
+    const struct session before = conn->session;
     bool asks_l2 = false;
     for (size_t i = 0; i < transaction->count; i++) {
         struct queued *queued = transaction->queue[i];
         const struct call call = call_of(conn, queued);
+        const uint8_t proto = conn->session.proto;
         queued->denied = auth_verdict_at_exec(&call);
+        if (queued->denied == ACL_OK) {
+            connection_foresee(&call, &conn->session);
+        }
+        queued->proto = conn->session.proto != proto ? conn->session.proto : 0;
         transaction->joins = transaction->joins || queued->denied != ACL_OK;
         asks_l2 = asks_l2 || (queued->denied == ACL_OK && transaction_asks_l2_for(queued->command));
     }
+    conn->session.user = before.user;
+    conn->session.guarded = before.guarded;
+    conn->session.logged_in = before.logged_in;
+    conn->session.proto = before.proto;
     transaction->asks_l2 = transaction->asks_l2 && asks_l2;
 }
 
@@ -338,7 +396,7 @@ void execution_begin(struct call *exec)
         reply_out_of_memory(exec->reply);
         return;
     }
-    if (exec->conn->session.guarded) {
+    if (exec->conn->session.guarded || transaction->logs_in) {
         ask_again(exec->conn, transaction);
     }
     *execution = (struct execution){
@@ -367,7 +425,10 @@ void execution_begin(struct call *exec)
         return;
     }
     conn_hold(exec->conn, HOLD_EXEC);
-    if (!execution->asks_l2) {
+    if (!execution->asks_l2 && execution->waiting == 1) {
         execution_let_go(execution);
+        return;
     }
+    execution->waiting -= execution->asks_l2 ? 0 : 1;
+    execution->outlives = true;
 }

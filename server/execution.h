@@ -24,6 +24,8 @@
 void execution_begin(struct call *exec);
 /* For call_defer: the place of this call's answer in the array. */
 struct answer *execution_defer(struct call *call);
+/* Where a call of it says what CLIENT REPLY would have made silent: REPLY ON itself. */
+struct reply *execution_reply(struct execution *execution);
 /* The connection is closed. */
 void execution_orphan(struct execution *execution);
 

@@ -302,6 +302,12 @@ static enum status hiding_request(const struct call *call, const char *script, s
 
 /* --- the way down ----------------------------------------------------------------------------------------------------- */
 
+/* How the link goes on; put back behind the block that it stands in. */
+static bool says_how(const struct command *command)
+{
+    return command->run == cmd_select || command->run == cmd_hello;
+}
+
 /* Of Pub/Sub, only a message that was sent cannot be sent again without harm. */
 static bool relay_writes(const struct command *command)
 {
@@ -309,7 +315,7 @@ static bool relay_writes(const struct command *command)
         return command->run == cmd_publish || command->run == cmd_spublish;
     }
     return (command->flags & COMMAND_READONLY) == 0 && !blocking_is_wait(command) &&
-           command->run != cmd_watch && command->run != cmd_select;
+           command->run != cmd_watch && !says_how(command);
 }
 
 /* EVAL script n key ... and its kin, which L2's table says have movable keys. */
@@ -402,7 +408,7 @@ static uint16_t relay_ends(const struct call *call, uint16_t dbs)
 static bool relay_owes(const struct call *call)
 {
     const struct command *command = call->command;
-    if (relay_ends(call, 1) != 0 || blocking_is_wait(command) || command->run == cmd_select ||
+    if (relay_ends(call, 1) != 0 || blocking_is_wait(command) || says_how(command) ||
         (command->flags & COMMAND_PUBSUB) != 0) {
         return false;
     }
@@ -615,12 +621,34 @@ void relay_call(struct call *call)
     buf_done(&made);
 }
 
+/* Behind the calls: what puts the link back, if something among them has changed it; *ret_count requests. */
+static enum status relay_append_way_back(const struct call *exec, const struct call *calls,
+                                         size_t count, struct buf *out, unsigned *ret_count)
+{
+    bool selects = false;
+    bool speaks = false;
+    for (size_t i = 0; i < count; i++) {
+        selects = selects || calls[i].command->run == cmd_select;
+        speaks = speaks || calls[i].command->run == cmd_hello;
+    }
+    char number[I64_DIGITS_MAX];
+    const struct slice select[] = {SLICE_LITERAL("SELECT"), {number, i64_format(number, exec->db)}};
+    const struct slice hello[] = {SLICE_LITERAL("HELLO"), exec->conn->session.proto == 3
+                                                              ? SLICE_LITERAL("3")
+                                                              : SLICE_LITERAL("2")};
+    enum status status = selects ? resp_append_request(out, 2, select) : OK;
+    if (status == OK && speaks) {
+        status = resp_append_request(out, 2, hello);
+    }
+    *ret_count = selects + speaks;
+    return status;
+}
+
 static enum status relay_append_all(const struct call *calls, size_t count, uint8_t db,
-                                    struct buf *out, bool *ret_selects)
+                                    struct buf *out)
 {
     uint16_t dbs = db_bit(db);
     enum status status = OK;
-    *ret_selects = false;
     for (size_t i = 0; i < count && status == OK; i++) {
         const size_t before = out->size;
         status = relay_rewrite(&calls[i], dbs, out);
@@ -628,12 +656,6 @@ static enum status relay_append_all(const struct call *calls, size_t count, uint
             status = buf_append_slice(out, calls[i].raw);
         }
         dbs = relay_dbs_after(&calls[i], dbs);
-        *ret_selects = *ret_selects || calls[i].command->run == cmd_select;
-    }
-    if (status == OK && *ret_selects) {
-        char number[I64_DIGITS_MAX];
-        const struct slice words[] = {SLICE_LITERAL("SELECT"), {number, i64_format(number, db)}};
-        status = resp_append_request(out, 2, words);
     }
     return status;
 }
@@ -642,17 +664,20 @@ struct answer *relay_calls(struct call *exec, const struct call *calls, size_t c
                            struct relay_splice *splice)
 {
     struct buf bytes = {0};
-    bool selects = false;
+    unsigned more = 0;
     struct answer *answer = NULL;
-    const enum status status = relay_append_all(calls, count, exec->db, &bytes, &selects);
+    enum status status = relay_append_all(calls, count, exec->db, &bytes);
+    if (status == OK) {
+        status = relay_append_way_back(exec, calls, count, &bytes, &more);
+    }
     struct relay *relay = status == OK ? relay_new(exec, calls, count) : NULL;
     if (relay == NULL) {
         reply_out_of_memory(exec->reply);
     } else {
-        CHECK(!selects || splice != NULL);
+        CHECK(more == 0 || splice != NULL);
         relay->splice = splice;
         relay->tiers.is_block = true;
-        relay->tiers.commands = (unsigned)count + (selects ? 1 : 0);
+        relay->tiers.commands = (unsigned)count + more;
         relay->tiers.on_kept = splice != NULL ? NULL : relay_on_kept;
         answer = relay_send(exec, relay, buf_slice(&bytes));
     }

@@ -33,8 +33,8 @@ struct relay_splice {
     /* Exactly once, and last: the answer may land, by whom is told. */
     void (*on_done)(struct relay_splice *splice);
 };
-/* Relays several calls, which L2 runs in one step, as the answer to `exec`. SELECT among them is for these calls only: the
- * link stays where it was, and `splice`, which then must be there, gets one element more. Without `splice` the array is the
+/* Relays several calls, which L2 runs in one step, as the answer to `exec`. SELECT and HELLO among them are for these calls only:
+ * the link stays as it was, and `splice`, which then must be there, gets one element more for each kind. Without `splice` the array is the
  * answer. The deferred answer; NULL: why not is answered, and the splice will hear nothing. */
 struct answer *relay_calls(struct call *exec, const struct call *calls, size_t count,
                            struct relay_splice *splice);

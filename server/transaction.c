@@ -53,10 +53,11 @@ bool transaction_changes_links(const struct transaction *transaction)
     return transaction_is_broken(transaction) || (transaction != NULL && transaction->apart);
 }
 
-void transaction_change_protocol(struct conn *conn)
+void transaction_change_protocol(struct conn *conn, int proto)
 {
-    if (conn->transaction != NULL && conn->transaction->line != NULL) {
-        watch_line_lose(conn->transaction->line);
+    struct transaction *transaction = conn->transaction;
+    if (transaction != NULL && transaction->line != NULL && transaction->execution == NULL) {
+        watch_line_speak(transaction->line, proto);
     }
 }
 
@@ -207,6 +208,7 @@ static struct queued *queued_new(const struct call *call, size_t *ret_size)
         queued->command = is_own ? call->command : copy;
         queued->raw = (struct slice){bytes, request.size};
         queued->denied = ACL_OK;
+        queued->proto = 0;
         queued->argc = call->argc;
         char head[RESP_HEAD_MAX];
         const char *at = bytes + resp_head_array(head, call->argc);
@@ -269,6 +271,8 @@ static void queue(struct call *call)
     transaction->bytes += size + sizeof(queued);
     transaction->asks_l2 = transaction->asks_l2 || for_l2;
     transaction->joins = transaction->joins || !for_l2;
+    transaction->logs_in =
+        transaction->logs_in || call->command->run == cmd_auth || call->command->run == cmd_hello;
     transaction->writes =
         transaction->writes || (call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0;
     reply_status(call->reply, "QUEUED");
@@ -311,6 +315,7 @@ void cmd_multi(struct call *call)
         transaction->writes = false;
         transaction->asks_l2 = false;
         transaction->joins = false;
+        transaction->logs_in = false;
         reply_ok(call->reply);
     }
 }
@@ -351,6 +356,12 @@ bool transaction_has_changed(const struct transaction *transaction, int64_t now_
         changed = l1_watch_touched(&watched->watch, now_ms) || changed;
     }
     return changed;
+}
+
+bool transaction_fails(const struct transaction *transaction, int64_t now_ms)
+{
+    return transaction != NULL &&
+           (transaction_is_broken(transaction) || transaction_has_changed(transaction, now_ms));
 }
 
 static bool is_watched(const struct transaction *transaction, const struct l1_key *key)

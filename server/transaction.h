@@ -26,6 +26,7 @@ struct queued {
     const struct command *command; /* built in, or behind the arguments */
     struct slice raw;              /* as an array of bulk strings */
     enum acl_verdict denied;       /* what its user was told when EXEC came */
+    uint8_t proto;                 /* HELLO: what the connection speaks behind it; 0: as before */
     uint32_t argc;
     struct slice argv[];
 };
@@ -46,6 +47,7 @@ struct transaction {
     bool refused;                /* and then a command that could not be queued */
     bool writes;                 /* some queued command may */
     bool asks_l2;                /* some is for L2 */
+    bool logs_in;                /* some is AUTH or HELLO */
     bool joins; /* some is for the node itself, or changes what the node knows of the connection */
 };
 
@@ -65,13 +67,20 @@ static inline bool transaction_comes_last(const struct transaction *transaction)
 void transaction_expose(struct transaction *transaction);
 /* Its line is lost: what was watched is forgotten. */
 bool transaction_is_broken(const struct transaction *transaction);
+/* EXEC would answer nil, as far as the node knows: what is watched at L2 only L2 does. */
+bool transaction_fails(const struct transaction *transaction, int64_t now_ms);
 /* The call before may have gone another way than the next will, so that this must be answered first. */
 bool transaction_changes_links(const struct transaction *transaction);
 /* For the call that is next: its way while the connection watches, which is its line; but a write that announces itself would
  * say MULTI and EXEC there, and EXEC ends what is watched. False: the call is held. */
 bool transaction_directs(struct call *call);
 /* The connection speaks another protocol from now on. */
-void transaction_change_protocol(struct conn *conn);
+void transaction_change_protocol(struct conn *conn, int proto);
+/* EXEC is not answered yet. */
+static inline bool transaction_is_executed(const struct transaction *transaction)
+{
+    return transaction != NULL && transaction->execution != NULL;
+}
 
 /* Queues the call if the connection is in MULTI and this is no command that runs there at once; answers then. All checks
  * but COMMAND_NO_MULTI are made. */

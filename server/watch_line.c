@@ -59,6 +59,42 @@ void watch_line_expose(struct watch_line *watch)
     watch->exposed = true;
 }
 
+/* HELLO on the line. */
+struct watch_hello {
+    struct link_request request; /* first */
+    struct watch_line *watch;
+};
+
+static void watch_on_hello(struct link_request *request, enum status status, struct slice reply)
+{
+    struct watch_hello *hello = (struct watch_hello *)(void *)request;
+    if (status != OK || reply.data[0] == REPLY_ERROR) {
+        watch_line_lose(hello->watch);
+    }
+    free(hello);
+}
+
+void watch_line_speak(struct watch_line *watch, int proto)
+{
+    const struct worker *worker = watch->worker;
+    struct watch_hello *hello = calloc(1, sizeof(*hello));
+    watch->exposed = true;
+    if (hello == NULL || watch->lost) {
+        free(hello);
+        watch->lost = true;
+        return;
+    }
+    hello->watch = watch;
+    hello->request.on_reply = watch_on_hello;
+    hello->request.deadline_ms = worker->now_ms + atomic_load(&worker->node->live.l2_timeout_ms);
+    const struct slice words = proto == 3 ? SLICE_LITERAL("*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n")
+                                          : SLICE_LITERAL("*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n");
+    if (line_ask(watch->line, &hello->request, -1, words) != OK) {
+        free(hello);
+        watch->lost = true;
+    }
+}
+
 static void give_back(struct watch_line *watch)
 {
     if (watch->lost || watch->exposed) {

@@ -10,8 +10,8 @@
  * From one link to the other a client goes when all its calls are answered (COMPATIBILITY rule 1).
  *
  * LOST: Redis is gone, or another; so is what was watched. Commands then go over the shared link again, and EXEC answers nil,
- * as if a watched key had changed: it may have. So does a client that changes its protocol while it watches, for the line
- * speaks the other one.
+ * as if a watched key had changed: it may have. When a client changes its protocol, its line does, too, and is nobody's
+ * afterwards.
  *
  * Owns:    its line.
  * Threads: the worker's. */
@@ -27,6 +27,8 @@ struct watch_line *watch_line_new(struct call *call);
 struct line *watch_line_of(const struct watch_line *watch); /* NULL: it is lost */
 void watch_line_lose(struct watch_line *watch);
 void watch_line_expose(struct watch_line *watch); /* as blocking_expose: nobody else may get it */
+/* What is asked from now on is answered in this protocol. */
+void watch_line_speak(struct watch_line *watch, int proto);
 /* The end of it. `clean`: EXEC was answered, or nothing was ever watched. */
 void watch_line_let_go(struct watch_line *watch, bool clean);
 /* At once: the client has left. What was asked ends before this returns. */
