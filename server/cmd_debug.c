@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* DEBUG, as far as test suites want it and no further: nothing here ends the process or blocks a loop. What looks at data, or
  * at how Redis keeps them, L2 is asked for; it refuses unless its own enable-debug-command allows it. */
+#include "protocol/check.h"
+#include "protocol/fields.h"
+#include "server/cmd_common.h"
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/node.h"
@@ -9,6 +12,7 @@
 #include "server/subcommand.h"
 #include "server/worker.h"
 
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,6 +99,76 @@ static void debug_object(struct call *call)
         reply_status(call->reply, text);
     }
     item_release(item);
+}
+
+/* --- DIGEST-VALUE ------------------------------------------------------------------------------------------------ */
+
+struct digest {
+    unsigned char bytes[SHA_DIGEST_LENGTH];
+};
+
+/* In any order the same. */
+static void digest_add(struct digest *digest, struct slice bytes)
+{
+    struct digest one;
+    CHECK(SHA1((const unsigned char *)bytes.data, bytes.size, one.bytes) != NULL);
+    for (size_t i = 0; i < sizeof(one.bytes); i++) {
+        digest->bytes[i] ^= one.bytes[i];
+    }
+}
+
+static struct slice digest_slice(const struct digest *digest)
+{
+    return (struct slice){(const char *)digest->bytes, sizeof(digest->bytes)};
+}
+
+/* In this order only. */
+static void digest_mix(struct digest *digest, struct slice bytes)
+{
+    struct digest mixed;
+    digest_add(digest, bytes);
+    CHECK(SHA1(digest->bytes, sizeof(digest->bytes), mixed.bytes) != NULL);
+    *digest = mixed;
+}
+
+static struct digest digest_of(const struct item *item)
+{
+    static const char type_string[] = {0, 0, 0, 0};
+    static const char type_hash[] = {0, 0, 0, 4};
+    struct digest digest = {{0}};
+    struct fields_pair pair;
+    size_t at = 0;
+    digest_mix(&digest, (struct slice){item_is_hash(item) ? type_hash : type_string, 4});
+    if (!item_is_hash(item)) {
+        digest_mix(&digest, item_value(item));
+    }
+    while (item_is_hash(item) && fields_next(item_value(item), &at, &pair)) {
+        struct digest field = {{0}};
+        digest_mix(&field, pair.field);
+        digest_mix(&field, pair.value);
+        digest_add(&digest, digest_slice(&field));
+    }
+    if (item_expire_at_ms(item) != ITEM_NEVER) {
+        digest_add(&digest, SLICE_LITERAL("!!expire!!"));
+    }
+    return digest;
+}
+
+/* As Redis computes it; a key that is not there has zeros. */
+static void debug_digest_value(struct call *call)
+{
+    reply_array(call->reply, call->argc - 2);
+    for (uint32_t i = 2; i < call->argc; i++) {
+        const struct ns_key key = call_key(call, i);
+        struct item *item = call_hold(call, &key);
+        const struct digest digest = item != NULL ? digest_of(item) : (struct digest){{0}};
+        char hex[2 * SHA_DIGEST_LENGTH + 1];
+        for (size_t j = 0; j < SHA_DIGEST_LENGTH; j++) {
+            (void)snprintf(hex + 2 * j, 3, "%02x", digest.bytes[j]);
+        }
+        reply_status(call->reply, hex);
+        item_release(item);
+    }
 }
 
 /* --- PROTOCOL ---------------------------------------------------------------------------------------------------- */
@@ -229,6 +303,13 @@ static void debug_ok(struct call *call)
     reply_ok(call->reply);
 }
 
+/* What has expired is met by who asks for it, and by nobody else. */
+static void debug_set_active_expire(struct call *call)
+{
+    atomic_store(&call->node->live.sweeps_not, slice_is(call->argv[2], "0"));
+    reply_ok(call->reply);
+}
+
 static void debug_help(struct call *call)
 {
     static const char *const lines[] = {
@@ -239,12 +320,15 @@ static void debug_help(struct call *call)
         "PROTOCOL <type>",
         "    Answer with a test value of the type: string, integer, double, bignum, null, array, set, map, attrib,",
         "    push, verbatim, true, false.",
+        "DIGEST-VALUE <key> [<key> ...]",
+        "    Sums of the values, equal if these are.",
+        "SET-ACTIVE-EXPIRE <0|1>",
+        "    Whether what has expired goes though nobody asks for it.",
         "SLEEP <seconds>",
         "    Answer after <seconds>; nobody else waits.",
         "DICT-RESIZING, DIGEST, DIGEST-VALUE, HTSTATS, HTSTATS-KEY, LISTPACK, POPULATE, QUICKLIST, SDSLEN, STRINGMATCH-LEN",
         "    With an L2: asked of it, and so are OBJECT, QUICKLIST-PACKED-THRESHOLD and SET-ACTIVE-EXPIRE.",
-        "CHANGE-REPL-ID, LOG, PAUSE-CRON, QUICKLIST-PACKED-THRESHOLD, RELOAD, SET-ACTIVE-EXPIRE,",
-        "SET-SKIP-CHECKSUM-VALIDATION",
+        "CHANGE-REPL-ID, LOG, PAUSE-CRON, QUICKLIST-PACKED-THRESHOLD, RELOAD, SET-SKIP-CHECKSUM-VALIDATION",
         "    Accepted without effect.",
     };
     reply_help(call->reply, "DEBUG", lines, sizeof(lines) / sizeof(lines[0]));
@@ -287,13 +371,14 @@ void cmd_debug(struct call *call)
     } subcommands[] = {
         {"sleep", 3, debug_sleep},
         {"object", 3, debug_object},
+        {"digest-value", 0, debug_digest_value},
         {"protocol", 3, debug_protocol},
         {"error", 3, debug_error},
         {"log", 3, debug_ok},
         {"reload", 0, debug_ok},
         {"change-repl-id", 2, debug_ok},
         {"pause-cron", 3, debug_ok},
-        {"set-active-expire", 3, debug_ok},
+        {"set-active-expire", 3, debug_set_active_expire},
         {"quicklist-packed-threshold", 3, debug_ok},
         {"set-skip-checksum-validation", 3, debug_ok},
         {"help", 2, debug_help},

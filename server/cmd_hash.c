@@ -8,16 +8,11 @@
 
 #include <math.h>
 
-/* From here on Redis keeps a hash as a hashtable: hash-max-listpack-entries and -value as they are at first. */
-enum {
-    PACKED_FIELDS_MAX = 512,
-    PACKED_BYTES_MAX = 64
-};
-
 struct hash_update {
     struct update update;
     struct fields_draft draft;
-    bool has_long; /* some field or value that is to be stored is long */
+    bool
+        has_long; /* some field or value that is to be stored is longer than hash-max-listpack-value */
 };
 
 static void hash_open(struct hash_update *it, struct call *call)
@@ -54,7 +49,10 @@ static bool hash_set(struct hash_update *it, struct slice field, struct slice va
                      bool *ret_is_new)
 {
     const enum status status = fields_set(&it->draft, field, value, ret_is_new);
-    it->has_long = it->has_long || field.size > PACKED_BYTES_MAX || value.size > PACKED_BYTES_MAX;
+    const struct live *live = &it->update.call->node->live;
+    const size_t packed_max =
+        (size_t)atomic_load_explicit(&live->hash_packed_bytes, memory_order_relaxed);
+    it->has_long = it->has_long || field.size > packed_max || value.size > packed_max;
     it->update.status = status == OK ? PENDING : status;
     return status == OK;
 }
@@ -77,9 +75,11 @@ static void hash_store(struct hash_update *it)
         update_remove(update);
         return;
     }
+    const size_t packed_max = (size_t)atomic_load_explicit(
+        &update->call->node->live.hash_packed_fields, memory_order_relaxed);
     update_put_as(update, bytes, update_expire_at_ms(update),
-                  was_table || it->has_long || count > PACKED_FIELDS_MAX ? ITEM_LOOK_TABLE
-                                                                         : ITEM_LOOK_PACKED);
+                  was_table || it->has_long || count > packed_max ? ITEM_LOOK_TABLE
+                                                                  : ITEM_LOOK_PACKED);
 }
 
 /* --- HSET, HMSET, HSETNX, HDEL ------------------------------------------------------------------------------------- */

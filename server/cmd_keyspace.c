@@ -128,7 +128,7 @@ void cmd_swapdb(struct call *call)
         !call_database(call, numbers[0], &dbs[0]) || !call_database(call, numbers[1], &dbs[1])) {
         return;
     }
-    namespaces_swap(call->node->namespaces, dbs[0], dbs[1]);
+    namespaces_swap(call->node->namespaces, dbs[0], dbs[1], call->now_ms);
     tracking_flush(call->node->tracking);
     reply_ok(call->reply);
 }

@@ -288,6 +288,17 @@ void config_change_keep(struct config_kept *kept, struct config_change *change)
     }
 }
 
+int64_t config_kept_number(const struct config_kept *kept, const char *text)
+{
+    unsigned index = 0;
+    struct config_name name;
+    int64_t number = 0;
+    CHECK(config_name_by(slice_of(text), &index, &name));
+    const char *value = kept->values[index] != NULL ? kept->values[index] : name.value;
+    CHECK(slice_to_i64(slice_of(value), &number) == OK);
+    return number;
+}
+
 void config_kept_done(struct config_kept *kept)
 {
     for (unsigned i = 0; i < CONFIG_NAMES_MAX; i++) {

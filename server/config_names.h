@@ -69,6 +69,7 @@ enum status config_name_format(const struct node *node, unsigned index, struct b
 struct config_kept {
     char *values[CONFIG_NAMES_MAX]; /* NULL: the default */
 };
+int64_t config_kept_number(const struct config_kept *kept, const char *text); /* by a known name */
 void config_kept_done(struct config_kept *kept);
 
 /* A change under way: copies. */

@@ -182,6 +182,7 @@ void conn_close(struct conn *conn)
         return;
     }
     conn->state = CONN_CLOSED;
+    conn_unhold(conn, HOLD_PAUSE);
     struct worker *worker = conn->worker;
     list_remove(&conn->in_worker);
     map_remove(&worker->conns_by_id, &conn->by_id);
@@ -276,9 +277,22 @@ static void conn_watch(struct conn *conn)
     }
 }
 
+/* Redis calls those that a pause holds blocked, too. */
+static void conn_set_holds(struct conn *conn, unsigned holds)
+{
+    const bool was_paused = (conn->holds & HOLD_PAUSE) != 0;
+    const bool is_paused = (holds & HOLD_PAUSE) != 0;
+    if (is_paused && !was_paused) {
+        atomic_fetch_add(&conn->worker->node->conns_blocked, 1);
+    } else if (was_paused && !is_paused) {
+        atomic_fetch_sub(&conn->worker->node->conns_blocked, 1);
+    }
+    conn->holds = holds;
+}
+
 void conn_hold(struct conn *conn, enum conn_hold why)
 {
-    conn->holds |= (unsigned)why;
+    conn_set_holds(conn, conn->holds | (unsigned)why);
 }
 
 void conn_unhold(struct conn *conn, enum conn_hold why)
@@ -286,7 +300,7 @@ void conn_unhold(struct conn *conn, enum conn_hold why)
     if (conn->holds == 0) {
         return;
     }
-    conn->holds &= ~(unsigned)why;
+    conn_set_holds(conn, conn->holds & ~(unsigned)why);
     if (conn->holds == 0 && conn->state == CONN_OPEN) {
         worker_mark_woken(conn->worker, conn);
     }

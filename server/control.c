@@ -262,7 +262,7 @@ static void control_tick_end(struct control *control)
 static void control_sweep(struct control *control)
 {
     struct node *node = control->node;
-    bool goes_on = true;
+    bool goes_on = !atomic_load_explicit(&node->live.sweeps_not, memory_order_relaxed);
     solo_sit(node->solo, node->worker_count); /* for EXEC time stands still */
     for (int turn = 0; turn < SWEEP_TURNS && goes_on; turn++) {
         goes_on =

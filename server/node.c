@@ -58,6 +58,10 @@ static void node_apply_live(struct node *node, const struct options *options)
     atomic_store(&live->acl_scripts, options->acl_scripts);
     atomic_store(&live->latency_threshold_ms, options->latency_threshold_ms);
     atomic_store(&live->tracking_max_keys, options->tracking_table_max_keys);
+    atomic_store(&live->hash_packed_fields,
+                 config_kept_number(&node->config_kept, "hash-max-listpack-entries"));
+    atomic_store(&live->hash_packed_bytes,
+                 config_kept_number(&node->config_kept, "hash-max-listpack-value"));
     if (log_level_read(options->loglevel, &level)) {
         atomic_store(&node->log.level, (int)level);
     }

@@ -49,8 +49,11 @@ struct live {
     _Atomic int64_t tracking_max_keys;
     _Atomic int64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     _Atomic bool pause_writes_only;
-    _Atomic unsigned monitors; /* clients in MONITOR, of all workers */
-    _Atomic bool draining;     /* SIGTERM came */
+    _Atomic unsigned monitors;          /* clients in MONITOR, of all workers */
+    _Atomic bool draining;              /* SIGTERM came */
+    _Atomic bool sweeps_not;            /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    _Atomic int64_t hash_packed_fields; /* hash-max-listpack-entries, alone */
+    _Atomic int64_t hash_packed_bytes;  /* and -value */
     const char
         *_Atomic l2_busy; /* what Redis says while a script runs for too long (busy.h); or NULL */
 };
@@ -88,7 +91,7 @@ struct node {
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;
     _Atomic uint64_t tls_open;      /* of these, by TLS */
-    _Atomic uint64_t conns_blocked; /* blocking.h */
+    _Atomic uint64_t conns_blocked; /* blocking.h; and held by CLIENT PAUSE */
     _Atomic size_t bodies;          /* bytes of values on their way into their items (body.h) */
     _Atomic bool failed;            /* node_fail */
 };

@@ -267,7 +267,7 @@ int64_t l1_average_ttl_ms(const struct l1 *l1,
 void l1_flush(struct l1 *l1, uint8_t db); /* drops entries and tokens of one database */
 void l1_flush_all(struct l1 *l1);
 /* SWAPDB: what was reached as a is reached as b, in all of these L1s. One atomic step; entries do not move. */
-void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b);
+void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b, int64_t now_ms);
 /* Takes out every entry whose key has its home elsewhere. `keep`: values go there; claims, their suspects, and values
  * that find no memory, end. Budgets are not looked at: l1_resize follows. For one thread, while nobody reads or writes
  * either L1. */

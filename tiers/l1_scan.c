@@ -343,13 +343,13 @@ static void swap_one(struct l1 *l1, uint8_t a, uint8_t b)
     atomic_store_explicit(&l1->db_map, map, memory_order_relaxed);
 }
 
-void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b)
+void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b, int64_t now_ms)
 {
     struct l1_locks locks;
     lock_whole(&locks, l1s, count);
     for (size_t i = 0; i < count; i++) {
         swap_one(l1s[i], a, b);
-        l1_watches_swapped(l1s[i]);
+        l1_watches_swapped(l1s[i], now_ms);
     }
     l1_locks_release(&locks);
 }

@@ -178,8 +178,8 @@ static inline void l1_touch(struct l1_shard *shard, const struct item *item)
         l1_tell_listener(shard, item);
     }
 }
-void l1_watches_swapped(
-    const struct l1 *l1);                    /* with all locks, after l1_swap changed the numbers */
+void l1_watches_swapped(struct l1 *l1,
+                        int64_t now_ms);     /* with all locks, after l1_swap changed the numbers */
 void l1_watches_end(struct l1_shard *shard); /* all of them, as touched */
 
 /* Under the lock: all changes of a table go through these three, which keep the counters. The table takes over one

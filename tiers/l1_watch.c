@@ -108,13 +108,26 @@ static bool stands(const struct l1_shard *shard, const struct l1_watch *watch, u
     return l1_table_find(&shard->table, watch->key.hash, stored, watch->key.bytes, &place);
 }
 
-static void swap_bucket(const struct l1 *l1, const struct l1_shard *shard,
-                        const struct list *bucket)
+/* What has expired is no key, so that nothing changes if it comes: it goes at once. */
+static void end_expired(struct l1_shard *shard, const struct l1_watch *watch, uint8_t stored,
+                        int64_t now_ms)
+{
+    struct l1_place place;
+    if (l1_table_find(&shard->table, watch->key.hash, stored, watch->key.bytes, &place) &&
+        !l1_is_claim(l1_place_item(&place)) && item_expired(l1_place_item(&place), now_ms)) {
+        l1_bury(shard, l1_remove(shard, &place));
+        shard->expirations++;
+    }
+}
+
+static void swap_bucket(const struct l1 *l1, struct l1_shard *shard, const struct list *bucket,
+                        int64_t now_ms)
 {
     for (struct list *node = bucket->next; node != bucket; node = node->next) {
         struct l1_watch *watch = LIST_ENTRY(node, struct l1_watch, in_shard);
         const uint8_t stored = l1_db_stored(l1, watch->key.db);
         if (stored != watch->stored) {
+            end_expired(shard, watch, stored, now_ms);
             watch->touched = watch->touched || stands(shard, watch, stored) ||
                              stands(shard, watch, watch->stored);
             watch->stored = stored;
@@ -122,12 +135,12 @@ static void swap_bucket(const struct l1 *l1, const struct l1_shard *shard,
     }
 }
 
-void l1_watches_swapped(const struct l1 *l1)
+void l1_watches_swapped(struct l1 *l1, int64_t now_ms)
 {
     for (unsigned i = 0; i < l1->shard_count; i++) {
-        const struct l1_shard *shard = &l1->shards[i];
+        struct l1_shard *shard = &l1->shards[i];
         for (unsigned at = 0; shard->watches != NULL && at < WATCH_BUCKETS; at++) {
-            swap_bucket(l1, shard, &shard->watches->buckets[at]);
+            swap_bucket(l1, shard, &shard->watches->buckets[at], now_ms);
         }
     }
 }

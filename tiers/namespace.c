@@ -547,11 +547,11 @@ uint64_t namespaces_size(const struct namespaces *spaces, uint8_t db)
     return l1_count_several(l1s, count, db);
 }
 
-void namespaces_swap(struct namespaces *spaces, uint8_t a, uint8_t b)
+void namespaces_swap(struct namespaces *spaces, uint8_t a, uint8_t b, int64_t now_ms)
 {
     struct l1 *l1s[NAMESPACES_MAX];
     const size_t count = l1s_of(spaces, l1s);
-    l1_swap(l1s, count, a, b);
+    l1_swap(l1s, count, a, b, now_ms);
 }
 
 unsigned namespaces_sweep(struct namespaces *spaces, int64_t now_ms, unsigned steps)

@@ -204,7 +204,7 @@ void namespaces_flush_floorless(struct namespaces *spaces);
 /* Whether writes to some must be applied everywhere before they are acknowledged. */
 bool namespaces_any_strict(const struct namespaces *spaces);
 void namespaces_set_listener(struct namespaces *spaces, const struct l1_listener *listener);
-void namespaces_swap(struct namespaces *spaces, uint8_t a, uint8_t b);
+void namespaces_swap(struct namespaces *spaces, uint8_t a, uint8_t b, int64_t now_ms);
 unsigned namespaces_sweep(struct namespaces *spaces, int64_t now_ms, unsigned steps); /* each */
 void namespaces_stats(const struct namespaces *spaces, struct l1_stats *ret_stats);
 

@@ -80,6 +80,18 @@ def test_encodings_are_those_that_redis_would_choose(node_alone, oracle):
         same(node_alone, oracle, [["DEL", "h", "other"], *commands])
 
 
+@pytest.mark.own
+def test_what_is_set_of_listpacks_decides_about_encodings(node_alone, oracle):
+    words = [["CONFIG", "SET", "hash-max-listpack-entries", "3", "hash-max-ziplist-value", "8"], ["HSET", "e:1", "f", "12345678"],
+             ["OBJECT", "ENCODING", "e:1"], ["HINCRBYFLOAT", "e:1", "f", "0.5"], ["OBJECT", "ENCODING", "e:1"],
+             ["HSET", "e:2", "1", "1", "2", "2", "3", "3"], ["OBJECT", "ENCODING", "e:2"], ["DEBUG", "DIGEST-VALUE", "e:1", "e:2", "e:none"],
+             ["HSET", "e:2", "4", "4"], ["OBJECT", "ENCODING", "e:2"], ["SET", "e:3", "v"], ["PEXPIREAT", "e:3", "9999999999999"],
+             ["DEBUG", "DIGEST-VALUE", "e:3", "e:2"],
+             ["CONFIG", "SET", "hash-max-listpack-entries", "512", "hash-max-listpack-value", "64"]]
+    with node_alone.wire() as ours, oracle.wire() as theirs:
+        assert ours.pipeline(words) == theirs.pipeline(words)
+
+
 def test_a_large_hash_is_what_it_would_be_in_redis(node, oracle):
     """Over the limit of a listpack the order is nobody's."""
     emptied(node, oracle)

@@ -403,6 +403,20 @@ def test_a_key_that_expires_has_changed(alone):
         assert a.ask("EXEC") == [wire.NULL_BULK]
 
 
+def test_what_has_expired_counts_until_it_is_met_but_is_no_key(alone):
+    """DEBUG SET-ACTIVE-EXPIRE 0: nobody meets it but who asks."""
+    with alone.wire() as a, alone.wire() as b:
+        a.pipeline([["SELECT", "6"], ["FLUSHDB"], ["DEBUG", "SET-ACTIVE-EXPIRE", "0"]])
+        try:
+            a.pipeline([["SET", "x", "v", "PX", "1"], ["SET", "y", "v", "PX", "1"]])
+            b.ask("DEBUG", "SLEEP", "0.3")  # longer than two sweeps
+            assert a.pipeline([["DBSIZE"], ["GET", "y"], ["DBSIZE"]]) == [2, wire.NULL_BULK, 1]
+            a.pipeline([["SELECT", "7"], ["WATCH", "x"], ["SWAPDB", "6", "7"], ["MULTI"], ["PING"]])
+            assert a.ask("EXEC") == [b"PONG"]
+        finally:
+            a.ask("DEBUG", "SET-ACTIVE-EXPIRE", "1")
+
+
 # --- the connection ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.own
@@ -453,6 +467,7 @@ def test_a_pause_of_writes_holds_the_block_that_writes(request, place):
             conn.send(wire.encode(["EXEC"]))
             assert reader.ask("EXEC") != [b"paused"]
             assert other.ask("GET", "k") != b"paused"
+            until(lambda: b"blocked_clients:1\r\n" in other.ask("INFO", "clients"), 5, "who is held counts as blocked")
         finally:
             assert other.ask("CLIENT", "UNPAUSE") == b"OK"
         assert conn.read() == [b"OK"]

@@ -604,7 +604,7 @@ static inline void ops_swap(struct ops *ops)
 {
     const uint8_t a = ops_byte(ops) % OPS_DBS;
     const uint8_t b = ops_byte(ops) % OPS_DBS;
-    namespaces_swap(ops->spaces, a, b);
+    namespaces_swap(ops->spaces, a, b, 0);
     struct ops_known all[OPS_KEYS];
     memcpy(all, ops->known[a], sizeof all);
     memmove(ops->known[a], ops->known[b], sizeof all);

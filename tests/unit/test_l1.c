@@ -355,14 +355,14 @@ static void swapped_databases_change_names_at_once(void **state)
     help_set(l1, 0, "a", "zero", 0, T0);
     help_set(l1, 5, "a", "five", 0, T0);
     help_set(l1, 5, "b", "five", 0, T0);
-    l1_swap(&l1, 1, 0, 5);
+    l1_swap(&l1, 1, 0, 5, 0);
     assert_true(help_is(l1, 0, "a", "five", T0));
     assert_true(help_is(l1, 5, "a", "zero", T0));
     assert_int_equal(l1_count(l1, 0), 2);
     help_set(l1, 0, "a", "new", 0, T0);
     help_set(l1, 5, "c", "new", 0, T0);
-    l1_swap(&l1, 1, 3, 3);
-    l1_swap(&l1, 1, 5, 7);
+    l1_swap(&l1, 1, 3, 3, 0);
+    l1_swap(&l1, 1, 5, 7, 0);
     assert_true(help_is(l1, 7, "a", "zero", T0));
     assert_true(help_is(l1, 7, "c", "new", T0));
     assert_true(help_is(l1, 5, "a", NULL, T0));
@@ -574,7 +574,7 @@ static void model_step(struct model *model)
     snprintf(name, sizeof name, "key:%u", k);
     switch (rand_below(&model->rand, 100)) {
     case 0:
-        l1_swap(&model->l1, 1, db, other);
+        l1_swap(&model->l1, 1, db, other, 0);
         for (unsigned i = 0; i < MODEL_KEYS; i++) {
             struct model_entry entry = model->entries[db][i];
             model->entries[db][i] = model->entries[other][i];

@@ -163,7 +163,7 @@ static void rare(struct worker *worker, struct l1 *l1)
     switch (below(worker, 40)) {
     case 0: l1_resize(l1, (200 + below(worker, 200)) << 10, shared->now_ms); break;
     case 1: l1_set_policy(l1, policy_at(below(worker, 5)), T0); break;
-    case 2: l1_swap(shared->l1s, 2, 0, 1); break;
+    case 2: l1_swap(shared->l1s, 2, 0, 1, 0); break;
     case 3: l1_purge(l1); break;
     case 4: l1_flush(l1, (uint8_t)below(worker, 2)); break;
     case 5: let_go(worker, l1_random(l1, 0, shared->now_ms)); break;

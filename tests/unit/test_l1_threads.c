@@ -136,7 +136,7 @@ static void *stress_run(void *arg)
         case 5:
             if (rand_below(&rand, 200) == 0) {
                 l1_flush(stress->l1, 1);
-                l1_swap(&stress->l1, 1, 1, 2);
+                l1_swap(&stress->l1, 1, 1, 2, T0);
                 l1_set_policy(stress->l1, help_policy(&rand), T0);
                 l1_resize(stress->l1, (100 + rand_below(&rand, 200)) << 10, T0);
                 stress_whatif(stress, &rand);

@@ -330,9 +330,9 @@ static void tell_changes(struct story *story)
     struct namespaces *spaces = story->spaces;
     struct l1 *l1 = namespaces_default(spaces)->l1;
     l1_set_policy(l1, &policy_lfu, T0);
-    namespaces_swap(spaces, 0, 3);
+    namespaces_swap(spaces, 0, 3, 0);
     assert_int_equal(namespaces_count(spaces, 0).entries, 0);
-    namespaces_swap(spaces, 0, 3);
+    namespaces_swap(spaces, 0, 3, 0);
     check(story, true);
     l1_resize(l1, 1 << 20, story->now_ms);
     check(story, false);

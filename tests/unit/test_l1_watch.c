@@ -116,9 +116,9 @@ static void a_swap_is_a_change_where_either_database_has_the_key(void **state)
     put(rig.l1, 1, "k", "v", 0);
     rig_open(&rig, "k");
     rig_open(&missing, "m");
-    l1_swap(&rig.l1, 1, 2, 3);
+    l1_swap(&rig.l1, 1, 2, 3, 0);
     assert_false(touched(&rig));
-    l1_swap(&rig.l1, 1, 0, 1);
+    l1_swap(&rig.l1, 1, 0, 1, 0);
     assert_true(touched(&rig));
     assert_false(touched(&missing));
     put(rig.l1, 1, "m", "v", 0); /* where its entry would be had it been there before the swap */
@@ -127,6 +127,23 @@ static void a_swap_is_a_change_where_either_database_has_the_key(void **state)
     assert_true(touched(&missing));
     l1_unwatch(&rig.watch);
     l1_unwatch(&missing.watch);
+    l1_free(rig.l1);
+}
+
+static void a_swap_that_brings_what_has_expired_is_none(void **state)
+{
+    (void)state;
+    struct rig rig = {.l1 = help_new(1 << 20, NULL, 4)};
+    struct rig lives = {.l1 = rig.l1};
+    put(rig.l1, 1, "k", "v", T0 + 5);
+    put(rig.l1, 0, "lives", "v", T0 + 5);
+    rig_open(&rig, "k");
+    rig_open(&lives, "lives");
+    l1_swap(&rig.l1, 1, 0, 1, T0 + 5);
+    assert_false(l1_watch_touched(&rig.watch, T0 + 5));
+    assert_true(l1_watch_touched(&lives.watch, T0 + 5)); /* it was there when its watch began */
+    l1_unwatch(&rig.watch);
+    l1_unwatch(&lives.watch);
     l1_free(rig.l1);
 }
 
@@ -196,6 +213,7 @@ int main(void)
         cmocka_unit_test(other_keys_and_databases_do_not_matter),
         cmocka_unit_test(an_expiry_is_a_change_only_of_what_was_alive),
         cmocka_unit_test(a_swap_is_a_change_where_either_database_has_the_key),
+        cmocka_unit_test(a_swap_that_brings_what_has_expired_is_none),
         cmocka_unit_test(an_eviction_is_a_change),
         cmocka_unit_test(several_watch_one_key_and_leave_in_any_order),
         cmocka_unit_test(watches_end_as_touched_when_namespaces_change),

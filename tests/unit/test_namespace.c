@@ -204,7 +204,7 @@ static void flushes_swaps_and_announcements_reach_all(void **state)
     put(spaces, 1, "x", "1");
     put(spaces, 1, "a:x", "1");
     put(spaces, 2, "a:b:x", "2");
-    namespaces_swap(spaces, 1, 2);
+    namespaces_swap(spaces, 1, 2, 0);
     assert_true(has(spaces, 2, "x", "1") && has(spaces, 2, "a:x", "1"));
     assert_true(has(spaces, 1, "a:b:x", "2"));
     assert_int_equal(namespaces_forget(spaces, slice_of("a:x")), 1);
@@ -347,7 +347,7 @@ static void *compare_pairs(void *arg)
         item_release(same[0].seen);
         item_release(same[1].seen);
         if (i % 64 == 0) {
-            namespaces_swap(pair->spaces, 3, 4);
+            namespaces_swap(pair->spaces, 3, 4, 0);
         }
     }
     return NULL;
@@ -468,7 +468,7 @@ static void values_move_to_their_new_homes(void **state)
     static const char *const prefixes[] = {"x:", "a:", "a:b:", "c:"};
     struct namespaces *spaces = open_three();
     put(spaces, 7, "c:0", "before a swap");
-    namespaces_swap(spaces, 7, 8);
+    namespaces_swap(spaces, 7, 8, 0);
     for (int i = 0; i < KEYS; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "%s%d", prefixes[i % 4], i);
@@ -487,7 +487,7 @@ static void values_move_to_their_new_homes(void **state)
         assert_true(has(spaces, 0, name, name));
     }
     assert_true(has(spaces, 8, "c:0", "before a swap"));
-    namespaces_swap(spaces, 8, 9);
+    namespaces_swap(spaces, 8, 9, 0);
     assert_true(has(spaces, 9, "c:0", "before a swap"));
     namespaces_free(spaces);
 }

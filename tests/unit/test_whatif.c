@@ -575,7 +575,7 @@ static void random_step(struct l1 *l1, struct rand *rand, int64_t now_ms)
             l1_flush(l1, db);
         }
         break;
-    case 5: l1_swap(&l1, 1, db, (uint8_t)rand_below(rand, 3)); break;
+    case 5: l1_swap(&l1, 1, db, (uint8_t)rand_below(rand, 3), 0); break;
     case 6: (void)l1_sweep(l1, now_ms, 4); break;
     case 7:
         if (rand_below(rand, 20) == 0) {
