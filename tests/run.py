@@ -133,10 +133,12 @@ def model(tally):
 
 
 def sim(tally, build, mode, storms, deaf):
-    """Fixed seeds: the storm of everything, then what only the comparison of nodes can find, then what is rare in
+    """Fixed seeds: the storm of everything, then what must fail nobody, then what only the comparison of nodes can find, then what is rare in
     the storm: a Redis that dies with its answers and announcements, and nodes that come and go in order."""
     program = f"{build}/{mode}/tests/sim/sim"
     whole(tally, f"sim/{mode}: {storms} seeds", [program, "--seeds", f"1..{storms}"], SANITIZER)
+    whole(tally, f"sim/{mode}: {deaf} seeds with nothing but flushes and nonsense, which fail nobody's request",
+          [program, "--faults", "flush,meddle,forge", "--seeds", f"1..{deaf}"], SANITIZER)
     whole(tally, f"sim/{mode}: {deaf} seeds with lost announcements",
           [program, "--faults", "deaf", "--nodes", "3", "--seeds", f"1..{deaf}"], SANITIZER)
     whole(tally, f"sim/{mode}: {deaf} seeds with writes that nobody hears of",

@@ -21,10 +21,10 @@ __asm__(".pushsection .rodata\n"
         ".popsection\n");
 
 enum {
-    BEAT_ANSWER_FIELDS = 5,
+    BEAT_ANSWER_FIELDS = 6,
     BEAT_WORDS = 9,
     EPOCH_RANDOM_SIZE = 8,
-    RUN_ID_MAX = 128
+    ID_MAX = 128
 };
 
 /* What the script splices at. */
@@ -107,12 +107,6 @@ enum status beat_write_check(struct buf *out, unsigned coherence_db, struct epoc
     return request_append(out, BEAT_WORDS, argv, sizes);
 }
 
-bool beat_error_is_epoch(const char *error)
-{
-    static const char word[] = "EPOCH ";
-    return strncmp(error, word, sizeof word - 1) == 0;
-}
-
 /* The server's text without what Redis adds about the script, and without anything that could break a log line. */
 static void error_copy(char error[BEAT_ERROR_MAX], const char *text, size_t size)
 {
@@ -133,14 +127,43 @@ static bool is_integer(const redisReply *reply, long long minimum, long long max
            reply->integer <= maximum;
 }
 
-static uint64_t target_of(struct epoch epoch, uint64_t run)
+static uint64_t hash_of_words(const uint64_t *words, size_t count)
 {
-    char words[3 * sizeof(uint64_t)];
-    put_u64le(words, epoch.counter);
-    put_u64le(words + 8, epoch.random);
-    put_u64le(words + 16, run);
-    const uint64_t target = hash_checksum((struct slice){.data = words, .size = sizeof words});
-    return target != 0 ? target : 1;
+    char bytes[3 * sizeof(uint64_t)];
+    for (size_t i = 0; i < count; i++) {
+        put_u64le(bytes + i * sizeof(uint64_t), words[i]);
+    }
+    const uint64_t hash =
+        hash_checksum((struct slice){.data = bytes, .size = count * sizeof(uint64_t)});
+    return hash != 0 ? hash : 1;
+}
+
+/* A run_id or a replication id. 0: it is none. */
+static uint64_t id_read(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING && reply->len > 0 && reply->len <= ID_MAX
+               ? hash_checksum((struct slice){.data = reply->str, .size = reply->len})
+               : 0;
+}
+
+static enum status epoch_read(const redisReply *reply, struct beat_answer *answer)
+{
+    const redisReply *counter = reply->element[0];
+    const redisReply *random = reply->element[1];
+    const redisReply *seq = reply->element[2];
+    const redisReply *began = reply->element[3];
+    if (!is_integer(counter, 1, EPOCH_COUNTER_MAX) || random->type != REDIS_REPLY_STRING ||
+        random->len != EPOCH_RANDOM_SIZE || !is_integer(seq, 0, INT64_MAX) ||
+        !is_integer(began, 0, 1)) {
+        return MALFORMED;
+    }
+    answer->epoch =
+        (struct epoch){.counter = (uint64_t)counter->integer, .random = get_u64le(random->str)};
+    answer->seq = (uint64_t)seq->integer;
+    answer->began = began->integer == 1;
+    answer->target = hash_of_words(
+        (const uint64_t[]){answer->epoch.counter, answer->epoch.random, answer->run}, 3);
+    return OK;
 }
 
 static enum status answer_read(const redisReply *reply, struct beat_answer *ret_answer,
@@ -153,25 +176,24 @@ static enum status answer_read(const redisReply *reply, struct beat_answer *ret_
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != BEAT_ANSWER_FIELDS) {
         return MALFORMED;
     }
-    const redisReply *counter = reply->element[0];
-    const redisReply *random = reply->element[1];
-    const redisReply *seq = reply->element[2];
-    const redisReply *began = reply->element[3];
-    const redisReply *run = reply->element[4];
-    if (!is_integer(counter, 1, EPOCH_COUNTER_MAX) || random->type != REDIS_REPLY_STRING ||
-        random->len != EPOCH_RANDOM_SIZE || !is_integer(seq, 0, INT64_MAX) ||
-        !is_integer(began, 0, 1) || run->type != REDIS_REPLY_STRING || run->len == 0 ||
-        run->len > RUN_ID_MAX) {
+    struct beat_answer answer = {.run = id_read(reply->element[4])};
+    const uint64_t history = id_read(reply->element[5]);
+    if (answer.run == 0 || history == 0) {
         return MALFORMED;
     }
-    *ret_answer = (struct beat_answer){
-        .epoch = {.counter = (uint64_t)counter->integer, .random = get_u64le(random->str)},
-        .seq = (uint64_t)seq->integer,
-        .began = began->integer == 1,
-        .run = hash_checksum((struct slice){.data = run->str, .size = run->len}),
-    };
-    ret_answer->target = target_of(ret_answer->epoch, ret_answer->run);
-    return OK;
+    answer.reign = hash_of_words((const uint64_t[]){answer.run, history}, 2);
+    const redisReply *why = reply->element[1];
+    enum status status = OK;
+    if (is_integer(reply->element[0], 0, 0) && why->type == REDIS_REPLY_STRING) {
+        error_copy(error, why->str, why->len);
+        status = MISS;
+    } else {
+        status = epoch_read(reply, &answer);
+    }
+    if (status != MALFORMED) {
+        *ret_answer = answer;
+    }
+    return status;
 }
 
 enum status beat_read(struct slice reply, struct beat_answer *ret_answer,

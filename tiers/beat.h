@@ -4,8 +4,13 @@
  * One atomic script (scripts/beat.lua) decides the epoch, takes the next seq, keeps the node's record (a real write:
  * READONLY, NOREPLICAS, OOM, CLUSTERDOWN show) and publishes the frame. A GREETING beat, the first command on every
  * link, does all that but takes no seq and publishes nothing. A CHECK changes nothing at all: it proves that this Redis
- * is still a master that writes, in the epoch that the caller expects, or answers an error that names what differs;
- * one whose first word is EPOCH says that only the epoch is another (or must be: a check begins none).
+ * is a master that writes, or answers an error; and it finds the epoch that the caller expects, or says why it does not
+ * (another one stands, or must begin: a check begins none).
+ *
+ * REIGN: a process under one replication id. A master that is demoted and promoted again has another one (Redis makes
+ * a new id with each promotion), also when nobody beat in between and when FLUSHALL has taken the record of the epoch
+ * along. So two beats on one connection that show the same reign prove that this process was the master all the time
+ * between them. The opposite does not hold: the id changes when the first replica comes, too.
  *
  * Seqs go on over epochs, and those of a later epoch are above all earlier ones (epoch << 32 at least): a seq that was
  * taken in it is not reached by a node that has not heard of it yet.
@@ -52,6 +57,7 @@ struct beat_answer {
     bool began;      /* this call began the epoch */
     uint64_t run;    /* which process answered: XXH64 of its run_id */
     uint64_t target; /* which process in which epoch; never 0 */
+    uint64_t reign;  /* which process under which replication id; never 0 */
 };
 
 extern const char beat_script[]; /* the text of scripts/beat.lua, embedded by the build */
@@ -60,10 +66,8 @@ extern const char beat_script[]; /* the text of scripts/beat.lua, embedded by th
 enum status beat_write(struct buf *out, const struct beat_request *request) MUST_USE;
 /* The request of a check: is it still `epoch`? */
 enum status beat_write_check(struct buf *out, unsigned coherence_db, struct epoch epoch) MUST_USE;
-/* Whether the text of an L2_ERROR says that only the epoch is another. */
-bool beat_error_is_epoch(const char *error);
-/* `reply` is one whole reply. OK; L2_ERROR: Redis answered an error, its text in `error`; MALFORMED; NO_MEMORY. Unless
- * OK, `error` says why. */
+/* `reply` is one whole reply. OK; MISS: a check did not find its epoch, and the answer has nothing but run and reign;
+ * L2_ERROR: Redis answered an error, its text in `error`; MALFORMED; NO_MEMORY. Unless OK, `error` says why. */
 enum status beat_read(struct slice reply, struct beat_answer *ret_answer,
                       char error[BEAT_ERROR_MAX]) MUST_USE;
 

@@ -106,6 +106,12 @@ uint64_t link_run(const struct link *link)
     return link->state == LINK_READY ? link->greeting.run : 0;
 }
 
+/* While it is up. */
+void link_explain(struct link *link, const char *why)
+{
+    (void)snprintf(link->why, sizeof link->why, "%s", why);
+}
+
 void link_count(struct link *link, enum metric id)
 {
     if (link->options.metrics != NULL) {
@@ -473,8 +479,7 @@ void link_become_ready(struct link *link)
 {
     link_move(link, LINK_READY);
     link->down = false;
-    snprintf(link->why, sizeof link->why,
-             "no answer within the deadline"); /* all that can go wrong while it is up */
+    link_explain(link, "no answer within the deadline"); /* almost all that can go wrong then */
     link->failures = 0;
     link_count(link, M_L2_CONNECTS);
     if (link->options.on_ready != NULL) {

@@ -40,9 +40,12 @@
  * the read ran, which is as good. Fenced replies stay in order among themselves; others overtake kept ones. The deadline
  * of a kept one still counts; one that finds no room ends with L2_DOWN, and those kept before it end so first: a read may be
  * two requests, of which the second takes the first's memory with it.
- *      A check must find the node's epoch (or a newer one that this link met first) on a master that writes. If only the
- * epoch is another, the fence stays closed and the link asks again, for as long as the fence at most, since the node may
- * learn of a new epoch a moment later (FLUSHALL); any other failure closes the link at once.
+ *      A check must find a master that writes, and the node's epoch (or a newer one that this link met first) or the REIGN
+ * (beat.h) of the link's last proof. FLUSHALL takes the record of the epoch along and changes nobody's mastership: the
+ * reign proves as much. If both are others, the fence stays as it was and the link asks again, for as long as the fence
+ * at most, since the node may learn of a promotion a moment later; any other failure closes the link at once.
+ *      What was kept was read between two proofs. It was read from the master if the epoch or the reign is the same at both,
+ * for a promotion changes both; else the process may have been somebody's replica when it read, and they end with L2_DOWN.
  *
  * The database: a link remembers what it selected and puts SELECT before a request of another one. A SELECT that fails
  * would let its request run in the wrong database, so the greeting of a link for requests tries them all; a request for

@@ -31,6 +31,9 @@ static bool expire(struct link *link, struct link_fifo *fifo, int64_t now_ms)
             link->silent_since_ms = now_ms;
         }
         slot->request = NULL;
+        if (link->state == LINK_READY) {
+            link_explain(link, "no answer within the deadline");
+        }
         link_end_request(link, request, L2_DOWN, (struct slice){0});
         if (connection != link->connection) {
             return false;

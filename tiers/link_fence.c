@@ -48,6 +48,7 @@ void link_fence_lost(struct link *link)
 {
     struct link_fence *fence = &link->fence;
     fence->target = 0;
+    fence->reign = 0;
     fence->proved_ms = LINK_NEVER_MS;
     fence->beat_count = 0;
     fence->doubt_since_ms = 0;
@@ -59,6 +60,7 @@ void link_fence_greeted(struct link *link)
     const struct beat_answer *greeting = &link->greeting;
     const struct epoch node = node_epoch(link);
     fence->epoch = greeting->epoch;
+    fence->reign = greeting->reign;
     fence->beat_at_ms = link->greeted_at_ms;
     tell(link, greeting);
     if (greeting->epoch.counter > node.counter ||
@@ -86,8 +88,6 @@ void link_fence_beat(struct link *link, int64_t now_ms)
     buf_done(&check);
 }
 
-/* Everything kept was read before the beat that just succeeded. It was read from the master, if the same process was
- * already in the same epoch at the beat before: whoever is demoted and promoted again begins another. */
 static void release(struct link *link, enum status status)
 {
     struct link_fence *fence = &link->fence;
@@ -113,13 +113,29 @@ void link_fence_end_kept(struct link *link)
     release(link, L2_DOWN);
 }
 
-/* Redis is the master and writes, in an epoch that is not the node's (FLUSHALL): the node will know within T/4. */
+/* Redis is the master and writes, but neither epoch nor reign are what they were: it may have been another's replica, or
+ * a first replica came just when the data was flushed. If it is ours, the node will know its epoch within T/4. */
 static bool may_doubt(struct link_fence *fence, int64_t now_ms)
 {
     if (fence->doubt_since_ms == 0) {
         fence->doubt_since_ms = now_ms;
     }
     return now_ms - fence->doubt_since_ms <= fence->bound_ms;
+}
+
+static void prove(struct link *link, int64_t sent_ms, bool was_master, int64_t now_ms)
+{
+    struct link_fence *fence = &link->fence;
+    fence->proved_ms = sent_ms;
+    fence->doubt_since_ms = 0;
+    if (!link_fence_is_newest(link)) {
+        link_close(link, "another link of this node met a newer L2", now_ms);
+        return;
+    }
+    if (!was_master && fence->kept.count > 0) {
+        link_explain(link, "it was demoted and promoted again meanwhile");
+    }
+    release(link, was_master ? OK : L2_DOWN);
 }
 
 void link_fence_take_beat(struct link *link, struct slice reply, int64_t now_ms)
@@ -129,22 +145,23 @@ void link_fence_take_beat(struct link *link, struct slice reply, int64_t now_ms)
     struct beat_answer answer;
     char error[BEAT_ERROR_MAX];
     const enum status status = beat_read(reply, &answer, error);
+    const bool is_master = status == OK || status == MISS;
+    const bool was_master = is_master && answer.reign == fence->reign;
     if (status == OK) {
-        const bool is_same = answer.target == fence->target;
+        const bool is_same = was_master || answer.target == fence->target;
         fence->target = answer.target;
         fence->epoch = answer.epoch;
-        fence->proved_ms = sent_ms;
-        fence->doubt_since_ms = 0;
+        fence->reign = answer.reign;
         tell(link, &answer);
-        if (!link_fence_is_newest(link)) {
-            link_close(link, "another link of this node met a newer L2", now_ms);
-            return;
-        }
-        release(link, is_same ? OK : L2_DOWN);
+        prove(link, sent_ms, is_same, now_ms);
+        return;
+    }
+    if (was_master) {
+        prove(link, sent_ms, true, now_ms);
         return;
     }
     link_count(link, M_L2_CHECKS_FAILED);
-    if (status != L2_ERROR || !beat_error_is_epoch(error) || !may_doubt(fence, now_ms)) {
+    if (!is_master || !may_doubt(fence, now_ms)) {
         link_close(link, error, now_ms);
     }
 }
@@ -169,6 +186,7 @@ void link_fence_keep(struct link *link, struct link_request *request, struct sli
         fence->kept.count == 0 || fence->bytes.size + reply.size <= LINK_KEPT_BYTES_MAX;
     if (!fits || link_fifo_reserve(&fence->kept, 1) != OK ||
         buf_append_slice(&fence->bytes, reply) != OK) {
+        link_explain(link, "too much waits for the proof of its link");
         link_fence_end_kept(link); /* first: they were asked before it */
         link_end_request(link, request, L2_DOWN, (struct slice){0});
         return;

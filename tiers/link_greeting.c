@@ -147,7 +147,8 @@ void link_greeting_take(struct link *link, struct slice reply, int64_t now_ms)
     }
     const bool is_error = element.type == REPLY_ERROR || element.type == REPLY_BULK_ERROR;
     if (link->step == GREET_CLIENT_ID && is_error && rights_is_unknown(element.text)) {
-        link->step = GREET_BEAT; /* no CLIENT at all: a lost write cannot be killed, and its asker hears so */
+        link->step =
+            GREET_BEAT; /* no CLIENT at all: a lost write cannot be killed, and its asker hears so */
         return;
     }
     if (is_error && link->step < GREET_BEAT) {

@@ -27,12 +27,13 @@ enum greeting_step {
 
 struct link_fence {
     uint64_t target;    /* of the newest beat that succeeded on this connection; 0: none did */
+    uint64_t reign;     /* of the newest beat that was answered (beat.h); 0: none */
     struct epoch epoch; /* the newest that this connection saw */
     int64_t proved_ms;  /* send time of the newest beat that succeeded */
     int64_t beat_at_ms; /* send time of the newest beat */
     int64_t beats_ms[LINK_BEATS_MAX]; /* send times of those under way */
     unsigned beat_count;
-    int64_t doubt_since_ms; /* since then checks find another epoch; 0: not so */
+    int64_t doubt_since_ms; /* since then checks find another epoch and another reign; 0: not so */
     int64_t bound_ms;       /* of the last fenced request: how long that may go on */
     struct link_fifo kept;  /* their replies are in `bytes` */
     struct buf bytes;
@@ -99,6 +100,8 @@ void link_move(struct link *link,
 void link_out_announce(struct link *link,
                        size_t size_before); /* bytes were put behind the first `size_before` */
 void link_become_ready(struct link *link);  /* tells on_ready, sends what waited */
+void link_explain(struct link *link,
+                  const char *why); /* what link_why_down says of a request that ends now */
 void link_end_request(struct link *link, struct link_request *request, enum status status,
                       struct slice reply); /* the one place that calls on_reply */
 enum status link_out_beat(struct link *link,

@@ -276,9 +276,12 @@ static void check_answer(const uint8_t *data, size_t size)
         return;
     }
     const enum status status = beat_read((struct slice){input.data, whole}, &answer, error);
-    if (status == OK) {
-        CHECK(answer.epoch.counter >= 1 && answer.epoch.counter <= EPOCH_COUNTER_MAX);
-    } else {
+    if (status == OK || status == MISS) {
+        CHECK(answer.reign != 0 && (answer.target != 0) == (status == OK));
+        CHECK((answer.epoch.counter >= 1) == (status == OK));
+        CHECK(answer.epoch.counter <= EPOCH_COUNTER_MAX);
+    }
+    if (status != OK) {
         CHECK(memchr(error, '\0', sizeof error) != NULL);
     }
 }

@@ -3,6 +3,7 @@
 (COHERENCE section 4), who refuses, and what is published. No node takes part."""
 
 import pathlib
+import re
 import shutil
 import struct
 
@@ -25,9 +26,10 @@ def base(epoch):
 
 class Answer:
     def __init__(self, reply):
-        self.counter, self.random, self.seq, began, self.run = reply
+        self.counter, self.random, self.seq, began, self.run, self.replid = reply
         self.began = began == 1
         self.epoch = (self.counter, self.random)
+        self.reign = (self.run, self.replid)
 
 
 def beat(server, known=0, random=RANDOM_A, node=7, deadline_ms=10_000, frame=FRAME):
@@ -41,6 +43,18 @@ def greet(server, known=0, random=RANDOM_A, node=7):
 def check(server, answer):
     """A check that expects the epoch of an earlier answer."""
     return beat(server, known=answer.counter, random=answer.random, frame=b"CHECK")
+
+
+def finds_none(server, answer, match):
+    """A check that does not find the epoch of an earlier answer: it says why, and who answered; its answer."""
+    before = written(server)
+    seen = check(server, answer)
+    assert (seen.counter, seen.seq, seen.began) == (0, 0, False)
+    assert re.match(match, seen.random.decode()), seen.random
+    assert seen.run == server.client().info("server")["run_id"].encode()
+    assert seen.replid == server.client().info("replication")["master_replid"].encode()
+    assert written(server) == before
+    return seen
 
 
 def meta(server):
@@ -255,7 +269,7 @@ def test_a_missing_field_never_goes_unnoticed(server, field):
 def test_a_seq_that_is_not_ours_is_a_new_epoch(server, value, ask, seq):
     first = beat(server)
     server.client(db=DB).set("terrace:seq", value)
-    refuses(server, first, "^EPOCH terrace: terrace:seq is missing or not ours")
+    finds_none(server, first, "terrace:seq is missing or not ours")
     after = ask(server, known=1, random=RANDOM_B)
     assert (after.epoch, after.seq, after.began) == ((2, RANDOM_B), base(2) + seq, True)
 
@@ -267,8 +281,8 @@ def test_a_record_of_another_type_is_a_new_epoch(server, key, ask):
     client = server.client(db=DB)
     client.delete(key)
     client.rpush(key, "garbage")
-    with pytest.raises(redis.ResponseError, match=f"^EPOCH terrace: {key} is missing or not ours"):
-        check(server, first)
+    seen = check(server, first)
+    assert seen.counter == 0 and seen.random.decode() == f"{key} is missing or not ours"
     assert client.lrange(key, 0, -1) == [b"garbage"]
     after = ask(server, known=1, random=RANDOM_B)
     assert (after.epoch, after.began) == ((2, RANDOM_B), True)
@@ -361,40 +375,41 @@ def test_a_check_answers_as_a_greeting_and_leaves_no_trace(server):
         assert beat(server).seq == base(1) + 2
         published = bus.read()  # nothing came before it
         assert published[1] == b"terrace:bus" and struct.unpack("<Q", published[2][32:40]) == (base(1) + 2,)
-    assert (seen.epoch, seen.seq, seen.began) == (first.epoch, base(1) + 1, False)
-    assert seen.run == first.run == server.client().info("server")["run_id"].encode()
+    assert (seen.epoch, seen.seq, seen.began, seen.reign) == (first.epoch, base(1) + 1, False, first.reign)
+    assert seen.run == server.client().info("server")["run_id"].encode()
 
 
 def test_a_check_begins_no_epoch(server):
     first = beat(server)
     server.client().flushall()
-    refuses(server, first, "^EPOCH terrace: terrace:meta is missing")
+    assert finds_none(server, first, "terrace:meta is missing").reign == first.reign
     assert server.client(db=DB).dbsize() == 0
-    assert beat(server, known=1, random=RANDOM_B).began
-    refuses(server, first, "^EPOCH terrace: the epoch is 2, not 1")
+    second = beat(server, known=1, random=RANDOM_B)
+    assert second.began and second.reign == first.reign, "whoever was the master goes on"
+    assert finds_none(server, first, "the epoch is 2, not 1").reign == first.reign
 
 
 def test_a_check_names_what_differs(server):
     first = beat(server)
     first.counter = 2
-    refuses(server, first, "^EPOCH terrace: the epoch is 1, and 2 was seen")
+    finds_none(server, first, "the epoch is 1, and 2 was seen")
     first.counter, first.random = 1, RANDOM_B
-    refuses(server, first, "^EPOCH terrace: another epoch has the number 1")
+    finds_none(server, first, "another epoch has the number 1")
     first.random = RANDOM_A
     assert not check(server, first).began
     client = server.client(db=DB)
     client.delete("terrace:seq")
-    refuses(server, first, "^EPOCH terrace: terrace:seq is missing")
+    finds_none(server, first, "terrace:seq is missing")
     client.set("terrace:seq", 1)
     client.hset("terrace:meta", "run", "other")
-    refuses(server, first, "^EPOCH terrace: another process has the data: its run_id is [0-9a-f]{40}$")
+    finds_none(server, first, "another process has the data: its run_id is [0-9a-f]{40}$")
 
 
 def test_a_check_is_refused_after_a_restart_from_disk(server):
     first = beat(server)
     server.client().save()
     restart(server)
-    refuses(server, first, "^EPOCH terrace: another process")
+    finds_none(server, first, "another process")
 
 
 def test_a_check_is_refused_by_a_demoted_master_and_by_its_promoted_replica(stage, server):
@@ -406,7 +421,7 @@ def test_a_check_is_refused_by_a_demoted_master_and_by_its_promoted_replica(stag
     with pytest.raises(redis.ReadOnlyError, match="not a master"):
         check(replica, before)
     replica.client().replicaof("NO", "ONE")
-    refuses(replica, before, "^EPOCH terrace: another process")
+    assert finds_none(replica, before, "another process").reign != before.reign
     server.client().replicaof("127.0.0.1", replica.port)
     with pytest.raises(redis.ReadOnlyError, match="not a master"):
         check(server, before)
@@ -416,7 +431,27 @@ def test_a_check_is_refused_where_a_demotion_was_undone(server):
     before = beat(server)
     server.client().replicaof("127.0.0.1", harness.free_port())  # nobody there: its data stays
     server.client().replicaof("NO", "ONE")
-    refuses(server, before, "^EPOCH terrace: it was promoted")
+    assert finds_none(server, before, "it was promoted").reign != before.reign
+
+
+@pytest.mark.parametrize("had", ["nothing of another", "the data of another", "its own replica's data"])
+def test_no_reign_comes_back_though_a_flush_hides_the_promotion(stage, server, had):
+    """What a link's fence relies on when the epoch is gone: equal reigns, so it was the master all the time between."""
+    other = stage.redis()
+    if had == "its own replica's data":
+        follow(other, server)
+    before = beat(server)
+    if had == "nothing of another":
+        server.client().replicaof("127.0.0.1", harness.free_port())
+    else:
+        other.client().replicaof("NO", "ONE")
+        follow(server, other)
+    with pytest.raises(redis.ReadOnlyError, match="not a master"):
+        check(server, before)
+    server.client().replicaof("NO", "ONE")
+    server.client().flushall()
+    seen = finds_none(server, before, "terrace:meta is missing")
+    assert seen.run == before.run and seen.replid != before.replid
 
 
 def test_a_check_is_refused_without_the_replicas_that_a_write_needs(server):

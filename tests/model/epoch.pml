@@ -3,7 +3,8 @@
  *
  * Modelled: servers A and B, one of them master; a replica that lags and takes the master's state over silently;
  * failover to a replica that has not seen everything, back again, and a restart of the master from an old snapshot. A
- * server that lost its mastership keeps its connections and answers reads (F18), but no beat succeeds there. The beat
+ * server that lost its mastership keeps its connections and answers reads (F18), but no beat succeeds there. FLUSHALL
+ * takes the record of the epoch along with the data. The beat
  * script decides about epochs; others, who know of no epoch, run it, too. The node has a control link, a bus and a
  * worker's link, each on a server of its own; an L1 with one key; the horizon, the floor, targets, and the fence of the
  * worker's link. Time is counted in ticks and passes between any two steps.
@@ -18,7 +19,8 @@
  *
  * Switches, each a rule left out: NO_EPOCHS, KNOWN_IGNORED (the script's rule), COUNTER_ONLY (KNOWN_IGNORED, and epochs
  * are compared by their counters), NO_REPLID (the script's rule), LINKS_NOT_BOUND (a read installs whatever the target
- * of its link), NO_LINK_FENCE, NO_FLOOR (at a change of epoch). */
+ * of its link), NO_LINK_FENCE, NO_FLOOR (at a change of epoch), ANY_REIGN (a master that is one again is believed to have
+ * been one all the time). */
 #ifndef T
 #define T 1
 #endif
@@ -30,6 +32,9 @@
 #endif
 #ifndef MOVES
 #define MOVES 2 /* failovers and restarts */
+#endif
+#ifndef FLUSHES
+#define FLUSHES 0
 #endif
 #ifndef OTHERS
 #define OTHERS 0 /* was too much to search whole; times that somebody else runs the script */
@@ -57,7 +62,7 @@ byte replid[2] = 1;
 byte meta_run[2] = 1;
 byte meta_replid[2] = 1;
 byte version = 1;        /* the newest */
-byte gone[WRITES + 2] = NEVER;
+byte gone[WRITES + FLUSHES + 2] = NEVER;
 mtype = { CHANGED, ECHO };
 chan bus = [BUS_MAX] of { mtype, byte, byte, byte }; /* an echo: sent, counter, random */
 
@@ -66,6 +71,7 @@ byte control = A;        /* servers of the links */
 byte bus_at = A;
 byte link = A;           /* the worker's */
 byte link_target = 1;
+byte link_reign = 1;     /* replication id that its last good beat saw; its process is the link's own */
 byte link_beat = 1;      /* its last good beat was sent then */
 byte epoch = 1;
 byte known = 1;
@@ -82,6 +88,8 @@ bit read_suspect;        /* issued before the floor */
 byte writes = WRITES;
 byte moves = MOVES;
 byte others = OTHERS;
+byte flushes = FLUSHES;
+byte target_at = A;      /* the server that the target was seen on */
 
 inline get(s, v)
 {
@@ -107,6 +115,11 @@ inline get(s, v)
 #define link_is_bound true
 #else
 #define link_is_bound (link_target == target)
+#endif
+#ifdef ANY_REIGN
+#define reigns(s) true
+#else
+#define reigns(s) (replid[s] == link_reign)
 #endif
 #ifdef NO_LINK_FENCE
 #define link_fence_open true
@@ -141,7 +154,7 @@ inline lose_bus()
     bus_at = NONE; claim = 0; may_install = 0
 }
 
-inline drop_link() { link = NONE; link_target = 0; link_beat = 0; read_since = 0; read_value = 0; claim = 0; read_suspect = 0 }
+inline drop_link() { link = NONE; link_target = 0; link_reign = 0; link_beat = 0; read_since = 0; read_value = 0; claim = 0; read_suspect = 0 }
 
 inline doubt()
 {
@@ -156,7 +169,7 @@ inline judge(s, c, r)
 {
     if
     :: c > epoch ->
-        epoch = c; known = (c > known -> c : known); target = r;
+        epoch = c; known = (c > known -> c : known); target = r; target_at = s;
         doubt();
         if
         :: bus_at != NONE && bus_at != s -> lose_bus()
@@ -221,6 +234,13 @@ end:
         :: link == master -> drop_link()
         :: else
         fi }
+    :: d_step { flushes > 0 && nfull(bus) -> flushes--; was = value[master]; version++; value[master] = version;
+        counter[master] = 0; random[master] = 0; meta_run[master] = 0; meta_replid[master] = 0;
+        becomes(version); was = 0;
+        if
+        :: bus_at == master -> bus!CHANGED,0,0,0 /* nil */
+        :: else
+        fi }
     :: d_step { others > 0 -> others--; script(master, 0) }
 
     /* the control link and the bus */
@@ -242,7 +262,7 @@ end:
         :: message == ECHO ->
             judge(bus_at, c, r);
             if
-            :: c == epoch && is_target(r) && (link == NONE || link_is_bound) /* all workers have confirmed */ -> horizon = (sent > horizon -> sent : horizon); may_install = 1
+            :: c == epoch && is_target(r) && (link == NONE || link == target_at) /* all workers have confirmed */ -> horizon = (sent > horizon -> sent : horizon); may_install = 1
             :: else
             fi
         fi;
@@ -250,14 +270,14 @@ end:
 
     /* the worker */
 #ifndef LINKS_NOT_BOUND
-    :: d_step { link != NONE && link_target != target -> drop_link() }
+    :: d_step { link != NONE && link != target_at -> drop_link() }
 #endif
     :: d_step { link == NONE -> link = master; script(master, known); answered(master); link_beat = now;
-        link_target = random[master] }
+        link_target = random[master]; link_reign = replid[master] }
     :: d_step { link != NONE && link_beat != now -> /* a beat that begins no epoch */
         if
-        :: link == master && random[link] == link_target && meta_run[link] == run_id[link] &&
-           meta_replid[link] == replid[link] -> link_beat = now
+        :: link == master && reigns(link) -> link_beat = now; /* whatever became of the epoch */
+            link_target = (random[link] != 0 -> random[link] : link_target)
         :: else -> drop_link()
         fi }
     :: d_step { link != NONE && read_since == 0 && !claim -> read_since = now; claim = 1; read_suspect = 0 }

@@ -63,11 +63,11 @@ MODELS = {
                  "CLOCK_BEFORE_RECV", "JOIN_ANY_AGE", "H_AT_ECHO"],
     },
     "epoch": {
-        "short": ["END=3 MOVES=1 OTHERS=0"],
-        "full": ["END=3 MOVES=2 OTHERS=0"],
+        "short": ["END=3 MOVES=1 OTHERS=0", "END=3 MOVES=0 OTHERS=0 FLUSHES=1"],
+        "full": ["END=3 MOVES=2 OTHERS=0", "END=3 MOVES=1 OTHERS=0 WRITES=0 FLUSHES=1"],
         "variants": "END=3 MOVES=2 OTHERS=0",
         "breadth first": True,  # its errors are near, and depth first is a long way to them
-        "fail": ["NO_EPOCHS", "KNOWN_IGNORED", "NO_REPLID", "LINKS_NOT_BOUND", "NO_LINK_FENCE", "NO_FLOOR"],
+        "fail": ["NO_EPOCHS", "KNOWN_IGNORED", "NO_REPLID", "LINKS_NOT_BOUND", "NO_LINK_FENCE", "NO_FLOOR", "ANY_REIGN"],
         "fail in full": ["COUNTER_ONLY"],  # 7 million states
         "own bounds": {"LINKS_NOT_BOUND": "END=3 MOVES=1 OTHERS=0"},
     },

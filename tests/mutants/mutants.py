@@ -477,7 +477,7 @@ MUTANTS = [
     Mutant("a seq below its epoch is counted on from", "section 4", [
         (SCRIPT, "elseif not counts or tonumber(last) < base_of(counter) then", "elseif not counts then")],
            ["journey beat_script"]),
-    Mutant("a check may begin an epoch", "section 4", [(SCRIPT, "    if why then\n        return redis.error_reply('EPOCH", "    if why and counter > 0 and counter == known then\n        return redis.error_reply('EPOCH")],
+    Mutant("a check may begin an epoch", "section 4", [(SCRIPT, "    if why then\n        return { 0, why", "    if why and counter > 0 and counter == known then\n        return { 0, why")],
            ["journey beat_script"]),
     Mutant("a check takes any random for its epoch's", "section 4", [(SCRIPT, "elseif not why and random ~= ARGV[3] then", "elseif not why and random == nil then")],
            ["journey beat_script"]),
@@ -509,8 +509,22 @@ MUTANTS = [
         (FENCE, "fence->proved_ms = sent_ms;", "fence->proved_ms = now_ms > sent_ms ? now_ms : sent_ms;")],
            ["unit link_fence", "sim storm"]),
     Mutant("what was kept is released by another epoch's beat", "section 3", [
-        (FENCE, "release(link, is_same ? OK : L2_DOWN);", "release(link, is_same || fence->target != 0 ? OK : L2_DOWN);")],
-           ["unit link_fence", "sim storm"]),
+        (FENCE, "release(link, was_master ? OK : L2_DOWN);", "release(link, was_master || fence->target != 0 ? OK : L2_DOWN);")],
+           ["unit link_fence", "unit link_random", "sim storm"]),
+    Mutant("a reign is a process, whatever it was meanwhile", "section 3", [
+        ("tiers/beat.c", "(const uint64_t[]){answer.run, history}, 2", "(const uint64_t[]){answer.run, 0 * history}, 2")],
+           ["unit beat", "unit link_fence", "unit link_random"]),
+    Mutant("a reign is believed when it is seen twice", "section 3", [
+        (FENCE, "    link_count(link, M_L2_CHECKS_FAILED);\n", "    fence->reign = is_master ? answer.reign : 0;\n    link_count(link, M_L2_CHECKS_FAILED);\n")],
+           ["unit link_fence", "unit link_random"]),
+    Mutant("a flush closes the fence", "section 3", [(FENCE, "    if (was_master) {", "    if (was_master && now_ms < 0) {")],
+           ["unit link_fence", "sim gentle", "journey flush_storm"]),
+    Mutant("a flush ends what is kept", "section 3", [
+        (FENCE, "const bool is_same = was_master || answer.target", "const bool is_same = answer.target")],
+           ["unit link_fence", "unit link_random", "journey flush_storm"]),
+    Mutant("a check does not say the replication id", "section 3", [
+        (SCRIPT, "return { 0, why, 0, 0, run, replid }", "return { 0, why, 0, 0, run, run }")],
+           ["journey beat_script"]),
     Mutant("a link whose check failed stays open", "section 3", [
         (FENCE, "        link_close(link, error, now_ms);\n", "        (void)now_ms;\n")],
            ["unit link_fence", "sim storm"]),

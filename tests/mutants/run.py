@@ -34,6 +34,7 @@ PYTHON = "/usr/bin/python3"
 LIMIT_S = {"unit": 60, "sim": 120, "journey": 300}
 SIMS = {
     "storm": ["--seeds", "1..2000"],
+    "gentle": ["--faults", "flush,meddle,forge", "--seeds", "1..1000"],
     "early": ["--faults", "early", "--seeds", "1..1000"],
     "deaf": ["--faults", "deaf", "--nodes", "3", "--seeds", "1..500"],
     "unsaid": ["--faults", "unsaid", "--nodes", "3", "--seeds", "1..1000"],

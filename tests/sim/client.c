@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "protocol/resp_write.h"
+#include "tests/sim/nemesis.h"
 #include "tests/sim/node.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/redis.h"
@@ -92,10 +93,26 @@ static void judge(struct call *call, uint64_t shown, const char *how)
     raise_least(&call->session->least[call->slot], oracle_judge(call->world->oracle, &call->read));
 }
 
+/* Who asks when nothing is the matter with L2 but its data gets its answer. */
+static void judge_end(const struct call *call, enum status status)
+{
+    struct world *world = call->world;
+    const int64_t known_us = (3 * (int64_t)world->bound_ms + world->read_timeout_ms) * SIM_MS;
+    if ((status == L2_DOWN || status == UNKNOWN) && !call->node->dying &&
+        call->read.called_us > known_us && /* the links had time to be made */
+        (world->plan.faults & ~NEMESIS_GENTLE) == 0) {
+        world_fail(world, "LIVE", "session %td of node %u.%u: %s slot %u ends with %s",
+                   call->session - world->client->sessions, call->session->node,
+                   call->session->worker, kind_names[call->kind], call->slot,
+                   status == UNKNOWN ? "UNKNOWN" : "L2_DOWN");
+    }
+}
+
 static void on_value(struct tiers_reader *reader, enum status status,
                      const struct tiers_value *value)
 {
     struct call *call = (struct call *)(void *)reader;
+    judge_end(call, status);
     if (status == OK && !call->node->dying) {
         judge(call, value->item == NULL ? 0 : value_of(call->world, item_value(value->item)),
               "from L2");
@@ -149,6 +166,7 @@ static void on_reply(struct tiers_relay *relay, enum status status, struct slice
         finish(call);
         return;
     }
+    judge_end(call, status);
     if (call->kind != CALL_PASS) {
         write_answered(call, status, status == OK && reply.data[0] == REPLY_ERROR);
     } else if (status == OK) {
@@ -188,6 +206,7 @@ static void run_get(struct call *call, struct tiers_window *window)
         judge(call, value_of(call->world, value.bytes), "hit");
         item_release(value.item);
     }
+    judge_end(call, status);
     finish(call);
 }
 
@@ -219,6 +238,7 @@ static void run_relay(struct call *call, struct tiers_window *window)
         tiers_relay(window, &call->relay, call->session->proto, buf_slice(&bytes));
     buf_done(&bytes);
     if (status != OK) {
+        judge_end(call, status);
         if (call->kind != CALL_PASS) {
             write_answered(call, status, false);
         }

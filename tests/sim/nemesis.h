@@ -43,6 +43,10 @@ enum fault {
 #define NEMESIS_DEFAULT \
     ((UINT64_C(1) << FAULT_COUNT) - 1 - (UINT64_C(1) << FAULT_deaf) - (UINT64_C(1) << FAULT_flip))
 
+/* Redis stays where it is, writes, and answers as soon as ever: nobody's request fails for these. */
+#define NEMESIS_GENTLE \
+    (UINT64_C(1) << FAULT_flush | UINT64_C(1) << FAULT_meddle | UINT64_C(1) << FAULT_forge)
+
 extern const char *const nemesis_names[FAULT_COUNT];
 
 void nemesis_start(struct world *world);

@@ -228,16 +228,23 @@ static bool beat_epoch(const struct request *request)
     return why != NULL;
 }
 
+static void beat_reign(const struct request *request)
+{
+    const struct redis *redis = request->redis;
+    CHECK(buf_printf(&request->conn->out, "$40\r\n%040" PRIx64 "\r\n$40\r\n%040" PRIx64 "\r\n",
+                     redis->run, redis->replid) == OK);
+}
+
 static void beat_answer(const struct request *request, bool began)
 {
     const struct redis_data *data = &request->redis->data;
     struct buf *out = &request->conn->out;
     char random[8];
     put_u64le(random, data->random);
-    CHECK(buf_printf(out, "*5\r\n:%" PRIu64 "\r\n$8\r\n", data->epoch) == OK);
+    CHECK(buf_printf(out, "*6\r\n:%" PRIu64 "\r\n$8\r\n", data->epoch) == OK);
     CHECK(buf_append(out, random, sizeof random) == OK);
-    CHECK(buf_printf(out, "\r\n:%" PRIu64 "\r\n:%d\r\n$40\r\n%040" PRIx64 "\r\n", data->seq,
-                     began ? 1 : 0, request->redis->run) == OK);
+    CHECK(buf_printf(out, "\r\n:%" PRIu64 "\r\n:%d\r\n", data->seq, began ? 1 : 0) == OK);
+    beat_reign(request);
 }
 
 static void run_check(const struct request *request)
@@ -253,7 +260,9 @@ static void run_check(const struct request *request)
     if (why == NULL) {
         beat_answer(request, false);
     } else {
-        CHECK(buf_printf(&request->conn->out, "-EPOCH terrace: %s\r\n", why) == OK);
+        CHECK(buf_printf(&request->conn->out, "*6\r\n:0\r\n$%zu\r\n%s\r\n:0\r\n:0\r\n", strlen(why),
+                         why) == OK);
+        beat_reign(request);
     }
 }
 

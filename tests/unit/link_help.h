@@ -152,8 +152,9 @@ static inline void help_expect_written(struct roof *roof, const char *text)
     buf_done(&written);
 }
 
-#define HELP_BEAT_ANSWER "*5\r\n:5\r\n$8\r\n\1\0\0\0\0\0\0\0\r\n:41\r\n:0\r\n$4\r\nabcd\r\n"
-#define HELP_SELECTED_8  "+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n"
+#define HELP_BEAT_ANSWER \
+    "*6\r\n:5\r\n$8\r\n\1\0\0\0\0\0\0\0\r\n:41\r\n:0\r\n$4\r\nabcd\r\n$2\r\nr1\r\n"
+#define HELP_SELECTED_8 "+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n"
 
 /* From wherever to READY; Redis has all sixteen databases. */
 static inline void help_make_ready(struct roof *roof)

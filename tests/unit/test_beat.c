@@ -39,7 +39,7 @@ static void the_script_is_embedded_whole(void **state)
     (void)state;
     assert_non_null(strstr(beat_script, "SPDX-License-Identifier"));
     const char *end = beat_script + strlen(beat_script);
-    const char last[] = "return { counter, random, seq, began, run }\n";
+    const char last[] = "return { counter, random, seq, began, run, replid }\n";
     assert_true(strlen(beat_script) > sizeof last);
     assert_string_equal(end - (sizeof last - 1), last);
 }
@@ -115,16 +115,17 @@ static void the_flat_answer_is_read(void **state)
     (void)state;
     struct beat_answer seen;
     char error[BEAT_ERROR_MAX];
-    assert_int_equal(ANSWER("*5\r\n:3\r\n$8\r\n\x01\0\r\n\0\0\0\x80\r\n:41\r\n:1\r\n$4\r\nabcd\r\n",
-                            &seen, error),
-                     OK);
+    assert_int_equal(
+        ANSWER("*6\r\n:3\r\n$8\r\n\x01\0\r\n\0\0\0\x80\r\n:41\r\n:1\r\n$4\r\nabcd\r\n$2\r\nr1\r\n",
+               &seen, error),
+        OK);
     assert_int_equal(seen.epoch.counter, 3);
     assert_int_equal(seen.epoch.random, UINT64_C(0x800000000a0d0001));
     assert_int_equal(seen.seq, 41);
     assert_true(seen.began);
     assert_int_equal(
-        ANSWER("*5\r\n:99999999999999\r\n$8\r\n12345678\r\n:0\r\n:0\r\n$4\r\nabcd\r\n", &seen,
-               error),
+        ANSWER("*6\r\n:99999999999999\r\n$8\r\n12345678\r\n:0\r\n:0\r\n$4\r\nabcd\r\n$2\r\nr1\r\n",
+               &seen, error),
         OK);
     assert_false(seen.began);
 }
@@ -167,20 +168,24 @@ static void anything_else_is_malformed_and_says_so(void **state)
         SLICE_LITERAL("*-1\r\n"),
         SLICE_LITERAL("*0\r\n"),
         SLICE_LITERAL("*3\r\n:1\r\n$8\r\n12345678\r\n:1\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*5\r\n$1\r\n1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
-        SLICE_LITERAL("*5\r\n:0\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
-        SLICE_LITERAL("*5\r\n:-1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
-        SLICE_LITERAL("*5\r\n:1000000000000000\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$7\r\n1234567\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$-1\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n:8\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:-1\r\n:1\r\n$1\r\nr\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:2\r\n$1\r\nr\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n:1\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n$1\r\n1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:0\r\n:8\r\n:0\r\n:0\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:-1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL(
+            "*6\r\n:1000000000000000\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$7\r\n1234567\r\n:1\r\n:1\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$-1\r\n:1\r\n:1\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n:8\r\n:1\r\n:1\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:-1\r\n:1\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:2\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:1\r\n$1\r\nr\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$1\r\nr\r\n:1\r\n"),
+        SLICE_LITERAL("*6\r\n:0\r\n$2\r\nno\r\n:0\r\n:0\r\n$1\r\nr\r\n$0\r\n\r\n"),
         SLICE_LITERAL("*4\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$0\r\n\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$-1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$0\r\n\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:1\r\n:1\r\n$-1\r\n$2\r\nr1\r\n"),
         SLICE_LITERAL("%1\r\n+a\r\n+b\r\n"),
         SLICE_LITERAL("*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n:1\r\n"),
     };
@@ -209,19 +214,59 @@ static void a_check_carries_the_epoch_that_must_stand(void **state)
     assert_int_equal(get_u64le(argv[5].data), epoch.random);
     assert_true(slice_is(argv[8], "CHECK"));
     buf_done(&out);
-    assert_true(beat_error_is_epoch("EPOCH terrace: the epoch is 5, not 4"));
-    assert_false(beat_error_is_epoch("READONLY terrace: this Redis is not a master"));
-    assert_false(beat_error_is_epoch("EPOCHAL"));
+}
+
+static void a_check_that_finds_another_epoch_says_why_and_who_answered(void **state)
+{
+    (void)state;
+    struct beat_answer stands;
+    struct beat_answer seen = {.seq = 5};
+    char error[BEAT_ERROR_MAX];
+    assert_int_equal(ANSWER("*6\r\n:5\r\n$8\r\n12345678\r\n:41\r\n:0\r\n$2\r\nab\r\n$2\r\nr1\r\n",
+                            &stands, error),
+                     OK);
+    assert_int_equal(
+        ANSWER("*6\r\n:0\r\n$20\r\nthe epoch is 6,\r\nnot\r\n:0\r\n:0\r\n$2\r\nab\r\n$2\r\nr1\r\n",
+               &seen, error),
+        MISS);
+    assert_string_equal(error, "the epoch is 6,  not");
+    assert_int_equal(seen.run, stands.run);
+    assert_int_equal(seen.reign, stands.reign);
+    assert_int_equal(seen.epoch.counter + seen.target + seen.seq, 0);
+}
+
+static void a_reign_is_a_process_and_its_replication_id(void **state)
+{
+    (void)state;
+    struct beat_answer seen[4];
+    char error[BEAT_ERROR_MAX];
+    assert_int_equal(ANSWER("*6\r\n:5\r\n$8\r\n12345678\r\n:41\r\n:0\r\n$2\r\nab\r\n$2\r\nr1\r\n",
+                            &seen[0], error),
+                     OK);
+    assert_int_equal(ANSWER("*6\r\n:6\r\n$8\r\n12345679\r\n:41\r\n:1\r\n$2\r\nab\r\n$2\r\nr1\r\n",
+                            &seen[1], error),
+                     OK);
+    assert_int_equal(ANSWER("*6\r\n:5\r\n$8\r\n12345678\r\n:41\r\n:0\r\n$2\r\nac\r\n$2\r\nr1\r\n",
+                            &seen[2], error),
+                     OK);
+    assert_int_equal(ANSWER("*6\r\n:5\r\n$8\r\n12345678\r\n:41\r\n:0\r\n$2\r\nab\r\n$2\r\nr2\r\n",
+                            &seen[3], error),
+                     OK);
+    assert_int_not_equal(seen[0].reign, 0);
+    assert_int_equal(seen[0].reign, seen[1].reign); /* whatever the epoch */
+    assert_int_not_equal(seen[0].reign, seen[2].reign);
+    assert_int_not_equal(seen[0].reign, seen[3].reign);
+    assert_int_equal(seen[0].target, seen[3].target); /* the first replica came */
 }
 
 static void a_target_is_a_process_and_an_epoch(void **state)
 {
     (void)state;
     static const struct slice answers[] = {
-        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:7\r\n:1\r\n$2\r\nab\r\n"),
-        SLICE_LITERAL("*5\r\n:2\r\n$8\r\n12345678\r\n:7\r\n:1\r\n$2\r\nab\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345679\r\n:7\r\n:1\r\n$2\r\nab\r\n"),
-        SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:7\r\n:1\r\n$2\r\nac\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:7\r\n:1\r\n$2\r\nab\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:2\r\n$8\r\n12345678\r\n:7\r\n:1\r\n$2\r\nab\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345679\r\n:7\r\n:1\r\n$2\r\nab\r\n$2\r\nr1\r\n"),
+        SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:7\r\n:1\r\n$2\r\nac\r\n$2\r\nr1\r\n"),
     };
     enum {
         ANSWERS = sizeof answers / sizeof answers[0]
@@ -239,8 +284,9 @@ static void a_target_is_a_process_and_an_epoch(void **state)
     assert_int_not_equal(seen[0].run, seen[3].run);
     struct beat_answer later;
     assert_int_equal(
-        beat_read(SLICE_LITERAL("*5\r\n:1\r\n$8\r\n12345678\r\n:8\r\n:0\r\n$2\r\nab\r\n"), &later,
-                  error),
+        beat_read(
+            SLICE_LITERAL("*6\r\n:1\r\n$8\r\n12345678\r\n:8\r\n:0\r\n$2\r\nab\r\n$2\r\nr1\r\n"),
+            &later, error),
         OK);
     assert_int_equal(later.target, seen[0].target); /* whatever the seq */
 }
@@ -254,6 +300,8 @@ int main(void)
         cmocka_unit_test(a_request_is_appended_behind_what_is_there),
         cmocka_unit_test(a_frame_that_is_too_big_leaves_nothing_behind),
         cmocka_unit_test(a_check_carries_the_epoch_that_must_stand),
+        cmocka_unit_test(a_check_that_finds_another_epoch_says_why_and_who_answered),
+        cmocka_unit_test(a_reign_is_a_process_and_its_replication_id),
         cmocka_unit_test(the_flat_answer_is_read),
         cmocka_unit_test(a_target_is_a_process_and_an_epoch),
         cmocka_unit_test(an_error_is_told_in_redis_words_without_the_scripts_address),

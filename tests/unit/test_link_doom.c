@@ -8,7 +8,7 @@ enum {
 };
 
 #define ANSWER(counter, run) \
-    "*5\r\n:" counter "\r\n$8\r\n\1\0\0\0\0\0\0\0\r\n:41\r\n:0\r\n$4\r\n" run "\r\n"
+    "*6\r\n:" counter "\r\n$8\r\n\1\0\0\0\0\0\0\0\r\n:41\r\n:0\r\n$4\r\n" run "\r\n$2\r\nr1\r\n"
 #define KILL_7   "*4\r\n$6\r\nCLIENT\r\n$4\r\nKILL\r\n$2\r\nID\r\n$1\r\n7\r\n"
 #define SELECTED HELP_SELECTED_8 HELP_SELECTED_8
 

@@ -11,8 +11,14 @@ enum {
     QUARTER = FENCE / 4
 };
 
-#define ANSWER(counter, run) \
-    "*5\r\n:" counter "\r\n$8\r\n\1\0\0\0\0\0\0\0\r\n:41\r\n:0\r\n$4\r\n" run "\r\n"
+#define ANSWER_OF(counter, run, replid)                                                           \
+    "*6\r\n:" counter "\r\n$8\r\n\1\0\0\0\0\0\0\0\r\n:41\r\n:0\r\n$4\r\n" run "\r\n$2\r\n" replid \
+    "\r\n"
+#define ANSWER(counter, run) ANSWER_OF(counter, run, "r1")
+/* A check that found another epoch, or none. */
+#define OTHER_OF(run, replid) \
+    "*6\r\n:0\r\n$5\r\nother\r\n:0\r\n:0\r\n$4\r\n" run "\r\n$2\r\n" replid "\r\n"
+#define OTHER  OTHER_OF("abcd", "r1")
 #define PROVED HELP_BEAT_ANSWER
 
 static const struct l2_url here = {.host = "h", .port = 1};
@@ -391,9 +397,92 @@ static void a_refused_check_closes_the_link(void **state)
     }
 }
 
-#define EPOCH_6 "-EPOCH terrace: the epoch is 6, not 5\r\n"
+static void a_flush_closes_no_fence_and_ends_no_read(void **state)
+{
+    (void)state;
+    struct roof roof = {.expected = {.counter = 5, .random = 1}};
+    open_ready(&roof);
+    const uint64_t target = link_target(roof.link);
+    const int64_t late_ms = HELP_NOW + FENCE + 1;
+    struct question kept = fenced(&roof, HELP_NOW, 0);
+    help_ask(&kept, 0, "GET a\r\n");
+    help_expect_written(&roof, "GET a\r\n");
+    say_at(&roof, "$1\r\nA\r\n", late_ms);
+    written_check(&roof, "5", "");
+    assert_int_equal(kept.ends, 0);
+    say_at(&roof, OTHER, late_ms + 1); /* the record of the epoch is gone, the master is the same */
+    help_ended(&kept, OK, "$1\r\nA\r\n");
+    assert_int_equal(link_target(roof.link), target); /* nobody has begun another yet */
 
-static void another_epoch_is_asked_again_until_the_node_knows_it(void **state)
+    struct question open = fenced(&roof, late_ms, 0);
+    help_ask(&open, 0, "GET b\r\n");
+    help_expect_written(&roof, "GET b\r\n");
+    say_at(&roof, "$1\r\nB\r\n", late_ms + FENCE); /* counted from when that check was sent */
+    help_ended(&open, OK, "$1\r\nB\r\n");
+
+    struct question next = fenced(&roof, late_ms + FENCE, 0);
+    roof.expected.counter = 6;
+    help_ask(&next, 0, "GET c\r\n");
+    written_check(&roof, "6", "GET c\r\n");
+    help_feed(&roof, SLICE_LITERAL(ANSWER("6", "abcd") "$1\r\nC\r\n"), late_ms + FENCE);
+    help_ended(&next, OK, "$1\r\nC\r\n");
+    assert_int_not_equal(link_target(roof.link), target);
+    assert_int_equal(metrics_read(&roof.metrics, M_L2_CHECKS_FAILED), 0);
+    help_done(&roof);
+}
+
+static void what_was_kept_is_released_by_another_epoch_of_the_same_reign(void **state)
+{
+    (void)state;
+    struct roof roof = {.expected = {.counter = 5, .random = 1}};
+    open_ready(&roof);
+    const int64_t late_ms = HELP_NOW + FENCE + 1;
+    struct question kept = fenced(&roof, HELP_NOW, 0);
+    help_ask(&kept, 0, "GET a\r\n");
+    roof.expected.counter = 6;
+    say_at(&roof, "$1\r\nA\r\n", late_ms);
+    help_feed(&roof, SLICE_LITERAL(ANSWER("6", "abcd")), late_ms + 1);
+    help_ended(&kept, OK, "$1\r\nA\r\n");
+    help_done(&roof);
+}
+
+static void what_a_demoted_master_may_have_read_is_not_shown(void **state)
+{
+    (void)state;
+    struct roof roof = {.expected = {.counter = 5, .random = 1}};
+    open_ready(&roof);
+    const int64_t late_ms = HELP_NOW + FENCE + 1;
+    struct question kept = fenced(&roof, HELP_NOW, 0);
+    help_ask(&kept, 0, "GET a\r\n");
+    roof.expected.counter = 6;
+    say_at(&roof, "$1\r\nA\r\n", late_ms);
+    help_feed(&roof, SLICE_LITERAL(ANSWER_OF("6", "abcd", "r2")),
+              late_ms + 1); /* and promoted again */
+    help_ended(&kept, L2_DOWN, "");
+    assert_string_equal(link_why_down(roof.link), "it was demoted and promoted again meanwhile");
+    assert_int_equal(link_state(roof.link), LINK_READY);
+    struct question next = fenced(&roof, late_ms, 0);
+    help_ask(&next, 0, "GET b\r\n");
+    say_at(&roof, "$1\r\nB\r\n", late_ms + 2);
+    help_ended(&next, OK, "$1\r\nB\r\n");
+    help_done(&roof);
+}
+
+static void the_first_replica_ends_no_read(void **state)
+{
+    (void)state;
+    struct roof roof = {.expected = {.counter = 5, .random = 1}};
+    open_ready(&roof);
+    struct question kept = fenced(&roof, HELP_NOW, 0);
+    help_ask(&kept, 0, "GET a\r\n");
+    say_at(&roof, "$1\r\nA\r\n", HELP_NOW + FENCE + 1);
+    help_feed(&roof, SLICE_LITERAL(ANSWER_OF("5", "abcd", "r2")),
+              HELP_NOW + FENCE + 2); /* the epoch stands */
+    help_ended(&kept, OK, "$1\r\nA\r\n");
+    help_done(&roof);
+}
+
+static void another_epoch_and_reign_are_asked_again_until_the_node_knows(void **state)
 {
     (void)state;
     struct roof roof = {.expected = {.counter = 5, .random = 1}};
@@ -403,8 +492,8 @@ static void another_epoch_is_asked_again_until_the_node_knows_it(void **state)
     struct question open = fenced(&roof, now_ms, 0);
     help_ask(&open, 0, "GET a\r\n");
     written_check(&roof, "5", "GET a\r\n");
-    say_at(&roof, EPOCH_6 "$1\r\nA\r\n", now_ms); /* FLUSHALL */
-    help_ended(&open, OK, "$1\r\nA\r\n");         /* the last proof is young enough */
+    say_at(&roof, OTHER_OF("abcd", "r2") "$1\r\nA\r\n", now_ms);
+    help_ended(&open, OK, "$1\r\nA\r\n"); /* the last proof is young enough */
     assert_int_equal(link_target(roof.link), target);
 
     const int64_t late_ms = HELP_NOW + FENCE + 1;
@@ -416,13 +505,13 @@ static void another_epoch_is_asked_again_until_the_node_knows_it(void **state)
                      0); /* not at once: it would ask as fast as it can */
     link_tick(roof.link, late_ms + 100);
     written_check(&roof, "5", "");
-    say_at(&roof, EPOCH_6, late_ms + 100);
+    say_at(&roof, OTHER_OF("abcd", "r2"), late_ms + 100); /* said twice it is no more ours */
+    assert_int_equal(kept.ends, 0);
     roof.expected.counter = 6;
     link_tick(roof.link, late_ms + 200);
     written_check(&roof, "6", "");
-    help_feed(&roof, SLICE_LITERAL(ANSWER("6", "abcd")), late_ms + 200);
-    help_ended(&kept, L2_DOWN,
-               ""); /* between the two it may have been demoted and promoted again */
+    help_feed(&roof, SLICE_LITERAL(ANSWER_OF("6", "abcd", "r2")), late_ms + 200);
+    help_ended(&kept, L2_DOWN, "");
     assert_int_equal(link_state(roof.link), LINK_READY);
     assert_int_not_equal(link_target(roof.link), target);
     struct question next = fenced(&roof, late_ms + 200, 0);
@@ -432,7 +521,7 @@ static void another_epoch_is_asked_again_until_the_node_knows_it(void **state)
     help_done(&roof);
 }
 
-static void another_epoch_for_longer_than_the_fence_closes_the_link(void **state)
+static void another_epoch_and_reign_for_longer_than_the_fence_close_the_link(void **state)
 {
     (void)state;
     struct roof roof = {.expected = {.counter = 5, .random = 1}};
@@ -441,16 +530,17 @@ static void another_epoch_for_longer_than_the_fence_closes_the_link(void **state
     struct question kept = fenced(&roof, HELP_NOW, 0);
     help_ask(&kept, 0, "GET b\r\n");
     say_at(&roof, "$1\r\nB\r\n", late_ms);
-    say_at(&roof, EPOCH_6, late_ms);
+    say_at(&roof, OTHER_OF("abcd", "r2"), late_ms);
     int64_t now_ms = late_ms;
     for (; now_ms <= late_ms + FENCE; now_ms += 100) {
         link_tick(roof.link, now_ms);
         assert_int_equal(link_state(roof.link), LINK_READY);
-        say_at(&roof, EPOCH_6, now_ms);
+        say_at(&roof, OTHER_OF("abcd", "r2"), now_ms);
     }
     link_tick(roof.link, now_ms);
-    say_at(&roof, EPOCH_6, now_ms);
+    say_at(&roof, OTHER_OF("abcd", "r2"), now_ms);
     assert_int_equal(link_state(roof.link), LINK_DOWN);
+    assert_string_equal(link_why_down(roof.link), "other");
     help_ended(&kept, L2_DOWN, "");
     help_done(&roof);
 }
@@ -602,8 +692,12 @@ int main(void)
         cmocka_unit_test(a_kept_reply_may_close_the_link_and_the_others_still_get_theirs),
         cmocka_unit_test(a_black_hole_closes_the_link),
         cmocka_unit_test(a_refused_check_closes_the_link),
-        cmocka_unit_test(another_epoch_is_asked_again_until_the_node_knows_it),
-        cmocka_unit_test(another_epoch_for_longer_than_the_fence_closes_the_link),
+        cmocka_unit_test(a_flush_closes_no_fence_and_ends_no_read),
+        cmocka_unit_test(what_was_kept_is_released_by_another_epoch_of_the_same_reign),
+        cmocka_unit_test(what_a_demoted_master_may_have_read_is_not_shown),
+        cmocka_unit_test(the_first_replica_ends_no_read),
+        cmocka_unit_test(another_epoch_and_reign_are_asked_again_until_the_node_knows),
+        cmocka_unit_test(another_epoch_and_reign_for_longer_than_the_fence_close_the_link),
         cmocka_unit_test(a_greeting_of_the_nodes_epoch_or_a_newer_one_opens_the_fence),
         cmocka_unit_test(a_check_expects_the_newer_of_the_nodes_epoch_and_the_links),
         cmocka_unit_test(the_proof_of_a_lost_connection_does_not_open_the_next),

@@ -31,6 +31,7 @@ struct asked {
     bool told_down;     /* it was promised that nothing was done */
     bool told_dead;     /* it was promised that nothing will be done */
     int64_t true_at_ms; /* the value was the truth at least until then */
+    unsigned losses;    /* of the world when it was asked */
 };
 
 /* A connection as Redis sees it. */
@@ -58,6 +59,9 @@ struct world {
     int64_t demoted_at_ms;
     uint64_t epoch;
     uint64_t node_epoch; /* as the node knows it */
+    unsigned promotions; /* its replication id */
+    bool is_flushed;     /* nobody has beat since */
+    bool is_stormy;      /* it is flushed all the time, and always the master */
     unsigned downs;      /* that were noticed */
     unsigned fenced;
     unsigned saved; /* reads of a demoted Redis that were not shown as they were */
@@ -71,6 +75,11 @@ static bool chance(struct world *world, uint64_t percent)
 }
 
 static void ask_one(struct world *world);
+
+static unsigned losses(const struct world *world)
+{
+    return world->roof.downs + world->roof.closes;
+}
 
 static void on_reply(struct link_request *request, enum status status, struct slice reply)
 {
@@ -100,6 +109,10 @@ static void on_reply(struct link_request *request, enum status status, struct sl
         break;
     case L2_DOWN:
         asked->told_down = true;
+        /* No flush ends a read: nothing but its time and a loss. */
+        assert_true(request->writes || !world->is_stormy || asked->losses != losses(world) ||
+                    link_state(world->roof.link) != LINK_READY ||
+                    (request->deadline_ms != 0 && request->deadline_ms <= world->now_ms));
         world->saved += asked->true_at_ms != INT64_MAX && request->fence_ms != 0 &&
                         asked->true_at_ms < request->asked_ms &&
                         world->now_ms - asked->true_at_ms > request->fence_ms;
@@ -126,6 +139,7 @@ static void ask_one(struct world *world)
     asked->request.deadline_ms =
         chance(world, 50) ? world->now_ms + (int64_t)rand_below(&world->rand, 3000) : 0;
     asked->true_at_ms = INT64_MAX;
+    asked->losses = losses(world);
     if (!asked->request.writes && chance(world, 70)) {
         asked->request.fence_ms = (int64_t)rand_below(&world->rand, 800) + 1;
         asked->request.asked_ms = world->now_ms - (int64_t)rand_below(&world->rand, 3);
@@ -165,24 +179,33 @@ static void redis_beat(struct world *world, struct slice counter, bool check, ch
     assert_int_equal(slice_to_u64(counter, &expected), OK);
     if (world->demoted) {
         (void)snprintf(text, 100, "-READONLY no\r\n");
-    } else if (check && expected != world->epoch) {
-        (void)snprintf(text, 100, "-EPOCH terrace: no\r\n");
+    } else if (check && (world->is_flushed || expected != world->epoch)) {
+        (void)snprintf(text, 100, "*6\r\n:0\r\n$2\r\nno\r\n:0\r\n:0\r\n$2\r\nab\r\n$5\r\n%05u\r\n",
+                       world->promotions);
     } else {
-        (void)snprintf(text, 100, "*5\r\n:%u\r\n$8\r\nabcdefgh\r\n:41\r\n:0\r\n$2\r\nab\r\n",
-                       (unsigned)world->epoch);
+        world->epoch += world->is_flushed ? 1 : 0;
+        world->is_flushed = false;
+        (void)snprintf(text, 100,
+                       "*6\r\n:%u\r\n$8\r\nabcdefgh\r\n:41\r\n:0\r\n$2\r\nab\r\n$5\r\n%05u\r\n",
+                       (unsigned)world->epoch, world->promotions);
     }
 }
 
 static void redis_changes(struct world *world)
 {
-    if (!world->demoted && chance(world, 1)) {
+    if (!world->demoted && !world->is_stormy && chance(world, 1)) {
         world->demoted = true;
         world->demoted_at_ms = world->now_ms;
     } else if (world->demoted && chance(world, 4)) {
         world->demoted = false; /* with what the other master had meanwhile */
+        world->promotions++;
         world->epoch++;
-    } else if (!world->demoted && chance(world, 1)) {
-        world->epoch++; /* FLUSHALL */
+        world->is_flushed = chance(world, 20);
+    } else if (!world->demoted && chance(world, world->is_stormy ? 30 : 1)) {
+        world->is_flushed = true;
+    } else if (!world->demoted && world->is_flushed && chance(world, 20)) {
+        world->is_flushed = false; /* somebody beat */
+        world->epoch++;
     }
     if (!world->demoted && chance(world, 10)) {
         world->node_epoch = world->epoch;
@@ -354,6 +377,7 @@ static void run(uint64_t seed, struct totals *totals)
     rand_seed(&world->rand, seed);
     struct link_options options = help_options(&world->roof, &here);
     world->epoch = 1;
+    world->is_stormy = seed % 4 == 0;
     options.known_epoch = known_epoch;
     options.expected_epoch = expected_epoch;
     options.kill_wait_ms = kill_wait_ms;

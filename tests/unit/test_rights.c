@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 /* What a Redis that grants all answers, one reply per request (MULTI ... EXEC too), and SUBSCRIBE's two. */
-#define BEAT_ANSWER "*5\r\n:3\r\n$8\r\nrandomly\r\n:7\r\n:0\r\n$4\r\nbeef\r\n"
+#define BEAT_ANSWER "*6\r\n:3\r\n$8\r\nrandomly\r\n:7\r\n:0\r\n$4\r\nbeef\r\n$2\r\nr1\r\n"
 static const char *const granted[] = {
     "+OK\r\n",
     BEAT_ANSWER,
@@ -103,7 +103,8 @@ static void each_refusal_is_named(void **state)
             struct rights rights;
             char missing[RIGHTS_TEXT_MAX];
             assert_int_equal(answer(&rights, i, refusals[j]), OK);
-            assert_int_equal(rights_suffice(&rights), !rights_track(&rights)); /* there is another way */
+            assert_int_equal(rights_suffice(&rights),
+                             !rights_track(&rights)); /* there is another way */
             rights_missing(&rights, missing);
             assert_string_not_equal(missing, "");
             assert_int_equal(strncmp(rights.why, refusals[j] + 1, 20), 0);

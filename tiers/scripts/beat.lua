@@ -7,10 +7,10 @@
 --   7 ... a command that the frame announces, if there is one: Redis itself says nothing of SWAPDB
 -- or, for a check, ARGV[6] = 'CHECK', and
 --   2, 3 counter and random of the epoch that must stand            4, 5 unused
--- Answer: { epoch counter, epoch random, seq, 1 if this call began the epoch, run_id }, or the command's own.
+-- Answer: { epoch counter, epoch random, seq, 1 if this call began the epoch, run_id, replication id }, or the command's own.
 --
 -- A check changes nothing, tells nobody and begins no epoch: where another call would begin one, and where another one
--- stands, it answers -EPOCH and says what differs.
+-- stands, its answer has counter 0, and what differs in the place of the random.
 --
 -- The keys are the nodes' own. A client that may write may overwrite them, too, in this database or by SWAPDB: what is no
 -- record of ours, by type or by value, is as good as missing. It is replaced, and a new epoch begins.
@@ -98,7 +98,7 @@ if check then
         why = string.format('another epoch has the number %d', counter)
     end
     if why then
-        return redis.error_reply('EPOCH terrace: ' .. why)
+        return { 0, why, 0, 0, run, replid }
     end
 end
 
@@ -124,7 +124,7 @@ end
 
 local frame = ARGV[6]
 if check or #frame == 0 then
-    return { counter, random, tonumber(last), began, run }
+    return { counter, random, tonumber(last), began, run, replid }
 end
 
 local seq = redis.call('INCR', 'terrace:seq')
@@ -145,4 +145,4 @@ redis.call('PUBLISH', 'terrace:bus',
 if ARGV[7] then
     return redis.pcall(unpack(ARGV, 7))
 end
-return { counter, random, seq, began, run }
+return { counter, random, seq, began, run, replid }
