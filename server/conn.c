@@ -710,7 +710,7 @@ void conn_flush(struct conn *conn, size_t limit)
 void conn_tick(struct conn *conn, int64_t now_ms)
 {
     int64_t timeout_ms = atomic_load(&conn->worker->node->live.timeout_ms);
-    bool waits_for_us = conn->answer_count > 0 || (conn->holds & HOLD_PAUSE) != 0;
+    bool waits_for_us = conn->answer_count > 0 || (conn->holds & (HOLD_PAUSE | HOLD_PUBSUB)) != 0;
     if (timeout_ms > 0 && !waits_for_us && !conn->listens &&
         now_ms - conn->session.active_at_ms > timeout_ms) {
         conn_close(conn);

@@ -49,6 +49,7 @@ enum conn_hold {
         16, /* CLIENT LIST and KILL, DEBUG SLEEP: the next call begins when they have ended */
     HOLD_BLOCKED = 32, /* one waits in L2 for as long as it likes (blocking.h) */
     HOLD_EXEC = 64,    /* the node has a part in the EXEC under way (execution.h) */
+    HOLD_PUBSUB = 128, /* it publishes, and others have subscribed before (pubsub_order.h) */
 };
 
 enum reply_mode {
@@ -91,9 +92,10 @@ struct conn {
 
     int fd;
     uv_poll_t poll;
-    int events;            /* what the poll handle watches */
-    bool send_blocked;     /* the last write did not take all: more when the socket is writable */
-    bool listens;          /* subscribed, or monitors: it lives by pushes (push.h) */
+    int events;        /* what the poll handle watches */
+    bool send_blocked; /* the last write did not take all: more when the socket is writable */
+    bool listens;      /* subscribed, or monitors: it lives by pushes (push.h) */
+    bool heard_out;    /* its call has waited for those who subscribed before (pubsub_order.h) */
     struct list in_worker; /* worker->conns */
     struct map_node by_id; /* worker->conns_by_id */
     struct list in_dirty;  /* worker->dirty: something to flush; or worker->unsent */

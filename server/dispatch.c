@@ -11,6 +11,7 @@
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
+#include "server/pubsub_order.h"
 #include "server/relay.h"
 #include "server/renames.h"
 #include "server/slowlog.h"
@@ -388,7 +389,11 @@ static void dispatch_run(struct call *call)
                  (command->road == ROAD_READ &&
                   (call_goes_behind(call) ||
                    (call->line != NULL && (command->flags & COMMAND_OWN) == 0)))))) {
-        relay_call(call);
+        if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_order_holds(call)) {
+            call->held = true;
+        } else {
+            relay_call(call);
+        }
     } else if ((command->flags & COMMAND_ALONE) != 0) {
         run_alone(call);
     } else {

@@ -8,6 +8,7 @@
 #include "server/errorstats.h"
 #include "server/latency.h"
 #include "server/option_table.h"
+#include "server/pubsub_order.h"
 #include "server/renames.h"
 #include "server/sampler.h"
 #include "server/scripts.h"
@@ -300,6 +301,7 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->metrics = calloc(1, sizeof(*node->metrics));
     node->slowlog = slowlog_new();
     node->channel_index = channel_index_new();
+    node->pubsub_order = pubsub_order_new();
     node->latency = latency_new();
     node->errorstats = errorstats_new();
     node->scripts = scripts_new();
@@ -309,8 +311,9 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->namespaces = namespaces_new(specs, count, 0);
     node->tracking = tracking_new(node, options_threads(&node->options));
     if (node->metrics == NULL || node->slowlog == NULL || node->channel_index == NULL ||
-        node->latency == NULL || node->errorstats == NULL || node->scripts == NULL ||
-        node->sampler == NULL || node->namespaces == NULL || node->tracking == NULL) {
+        node->pubsub_order == NULL || node->latency == NULL || node->errorstats == NULL ||
+        node->scripts == NULL || node->sampler == NULL || node->namespaces == NULL ||
+        node->tracking == NULL) {
         return NO_MEMORY;
     }
     char why[TLS_ERROR_MAX];
@@ -408,6 +411,7 @@ void node_free(struct node *node)
     acl_free(node->acl);
     renames_free(node->renames);
     channel_index_free(node->channel_index);
+    pubsub_order_free(node->pubsub_order);
     free(node->metrics);
     options_done(&node->options);
     config_kept_done(&node->config_kept);

@@ -23,6 +23,7 @@ struct control;
 struct errorstats;
 struct latency;
 struct metrics;
+struct pubsub_order;
 struct renames;
 struct sampler;
 struct slowlog;
@@ -86,6 +87,7 @@ struct node {
     struct latency *latency;
     struct errorstats *errorstats;       /* errors by first word */
     struct channel_index *channel_index; /* what clients listen to */
+    struct pubsub_order *pubsub_order;   /* who publishes waits for who subscribes, with an L2 */
     struct scripts *scripts;             /* that EVALSHA may name, alone */
     struct sampler *sampler;             /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;

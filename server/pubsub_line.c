@@ -7,6 +7,7 @@
 #include "server/conn.h"
 #include "server/node.h"
 #include "server/pubsub.h"
+#include "server/pubsub_order.h"
 #include "server/push.h"
 #include "server/relay.h"
 #include "server/worker.h"
@@ -37,7 +38,8 @@ struct line_call {
     struct answer *answer;
     enum line_answer what;
     enum channel_kind kind;
-    unsigned missing; /* confirmations; 0: as many as there are subscriptions of the kind */
+    unsigned missing;        /* confirmations; 0: as many as there are subscriptions of the kind */
+    struct pubsub_turn turn; /* of what is confirmed: who publishes later waits for that */
 };
 
 /* --- who waits for whom ------------------------------------------------------------------------------------------------- */
@@ -84,13 +86,21 @@ static void line_free(struct pubsub_line *line)
     free(line);
 }
 
+static void call_free(struct line_call *call)
+{
+    if (call->what <= CONFIRMS_END) {
+        pubsub_order_leave(call->answer->worker->node->pubsub_order, &call->turn);
+    }
+    list_remove(&call->link);
+    free(call);
+}
+
 /* The last thing that is done with the line: an answer that lands may close its connection. */
 static void call_land(struct pubsub_line *line, struct line_call *call)
 {
     struct answer *answer = call->answer;
-    list_remove(&call->link);
+    call_free(call);
     line->call_count--;
-    free(call);
     if (list_empty(&line->calls) && !pubsub_is_subscribed(line->conn)) {
         line_free(line);
     }
@@ -112,8 +122,7 @@ static void calls_fail(struct list *calls)
         } else {
             relay_refuse(&answer->reply, answer->worker, L2_DOWN);
         }
-        list_remove(&call->link);
-        free(call);
+        call_free(call);
         answer_land(answer);
     }
 }
@@ -250,8 +259,7 @@ static void answer_reset(struct line_call *call)
 {
     struct answer *answer = call->answer;
     struct conn *conn = answer->conn;
-    list_remove(&call->link);
-    free(call);
+    call_free(call);
     conn_reset_session(conn); /* and the line has gone */
     answer->silent = false;
     answer->reply.proto = conn->session.proto;
@@ -353,6 +361,7 @@ static void line_ask_call(struct call *call, struct line_call asked)
     waiting->answer = call_defer(call, WAIT_LOCAL);
     if (asked.what <= CONFIRMS_END) {
         waiting->answer->silent = false; /* heard whatever CLIENT REPLY says */
+        pubsub_order_enter(call->node->pubsub_order, &waiting->turn);
     }
     list_push_back(&line->calls, &waiting->link);
     line->call_count++;

@@ -10,6 +10,7 @@
 #include "server/errand.h"
 #include "server/l2_socket.h"
 #include "server/node.h"
+#include "server/pubsub_order.h"
 #include "server/solo.h"
 #include "server/tracking.h"
 #include "tiers/tiers.h"
@@ -325,6 +326,7 @@ static void worker_on_tick(uv_timer_t *timer)
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
         worker_tick_conns(worker);
     }
+    pubsub_order_tick(worker);
     if (worker->paused) {
         worker_end_pause(worker);
     }

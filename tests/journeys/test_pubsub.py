@@ -9,7 +9,7 @@ import pytest
 import redis
 
 import wire
-from harness import until, vm_rss_bytes
+from harness import stand_still, until, vm_rss_bytes
 
 SEED = int(os.environ.get("JOURNEY_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 40)
 MB = 1 << 20
@@ -378,6 +378,36 @@ def test_a_message_from_another_node_or_a_stranger_arrives(two_nodes, redis_serv
             assert other.ask("PUBSUB", "CHANNELS") == [b"a"] and other.ask("PUBSUB", "SHARDCHANNELS") == [b"s"]
             ear.close()
             until(lambda: other.ask("PUBSUB", "NUMPAT") == 0 and other.ask("PUBSUB", "CHANNELS") == [], what="its line ended")
+
+
+def test_who_publishes_does_not_overtake_who_subscribed_before(module_stage, redis_server):
+    """Many libraries do not read the answer of SUBSCRIBE before they go on. One thread, so that it is known who was first."""
+    node = module_stage.node("--threads", "1", l2=redis_server)
+    with node.wire() as other:
+        for turn in range(20):
+            for ear, commands, what in [
+                    (node.wire(), [["SUBSCRIBE", "first"], ["SUBSCRIBE", "second", "third"]], ["PUBLISH", "third", "x"]),
+                    (node.wire(proto=3), [["PSUBSCRIBE", "th*"]], ["PUBLISH", "third", "x"]),
+                    (node.wire(), [["SSUBSCRIBE", "shard"]], ["SPUBLISH", "shard", "x"]),
+                    (node.wire(), [["PSUBSCRIBE", "*"]], ["PUBSUB", "NUMPAT"])]:
+                with ear:
+                    ear.send(b"".join(wire.encode(command) for command in commands))
+                    assert other.ask(*what) == 1, turn
+                    ear.ask("RESET") if turn % 2 else ear.send(wire.encode(["RESET"]))
+        assert other.ask("PUBSUB", "NUMSUB", "first", "third") == [b"first", 0, b"third", 0]
+
+
+@pytest.mark.own
+def test_who_publishes_does_not_wait_for_ever(stage):
+    """L2 hangs: SUBSCRIBE is not confirmed, and PUBLISH says so itself."""
+    l2 = stage.redis()
+    node = stage.node("--l2-timeout", "200ms", "--l2-relay-timeout", "200ms", "--threads", "1", l2=l2)
+    with node.wire() as ear, node.wire() as other:
+        stand_still(l2.process)
+        ear.send(wire.encode(["SUBSCRIBE", "a"]))
+        assert other.ask("PUBLISH", "a", "x").startswith((b"L2DOWN", b"UNKNOWN"))
+        stand_still(l2.process, False)
+        assert ear.read() == [b"subscribe", b"a", 1]
 
 
 @pytest.mark.own
