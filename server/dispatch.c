@@ -173,7 +173,8 @@ static void reply_unknown_subcommand(struct call *call, const char *container)
 static struct command command_of_l2(const struct l2_command *l2, const struct call *call)
 {
     const bool may_read = !l2->module && l2->name[0] == 'x';
-    const bool waits = l2->blocking && (!may_read || blocking_asks(call));
+    const bool waits = (l2->blocking && (!may_read || blocking_asks(call))) ||
+                       (l2->module && waits_named(&call->node->waits, l2->name));
     struct command command = {
         .name = l2->name,
         .full_name = l2->name,

@@ -6,6 +6,7 @@
 #define TERRACE_SERVER_NODE_H
 
 #include "server/config_names.h"
+#include "server/module_waits.h"
 #include "server/options.h"
 #include "server/tls.h"
 #include "tiers/base/clock.h"
@@ -72,6 +73,7 @@ struct node {
     struct namespaces *namespaces; /* what there is changes while all others stand still */
     struct tracking *tracking;     /* what clients keep themselves */
     struct tiers *tiers;           /* NULL: alone, no L2 */
+    struct waits_names waits;      /* commands of L2 that wait though they are not flagged */
     struct solo *solo;             /* NULL: with an L2, which decides what is one step */
     struct worker **workers;
     unsigned worker_count;

@@ -10,6 +10,7 @@
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/errorstats.h"
+#include "server/module_waits.h"
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
@@ -34,6 +35,7 @@ struct relay {
     bool watched;                    /* it runs a script (busy.h) */
     char error[ERRORSTATS_WORD_MAX]; /* of a reply that is kept: counted when it is told */
     struct barrier_place place;
+    struct waits_place waits; /* of a module's command on a shared link */
     struct l1_key keys[];
 };
 
@@ -200,6 +202,7 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
     if (relay->watched) {
         busy_script_ends(answer->worker);
     }
+    waits_end(&relay->waits);
     if (relay->blocking != NULL) {
         blocking_end(relay->blocking, bytes);
     }
@@ -540,6 +543,7 @@ static struct relay *relay_new(const struct call *carrier, const struct call *ca
                                       .db = carrier->db},
                             .blocking = carrier->blocking,
                             .place = {.on_passed = relay_on_passed}};
+    list_init(&relay->waits.link);
     uint16_t dbs = db_bit(carrier->db);
     for (size_t i = 0; i < count; i++) {
         relay_note(relay, &calls[i], dbs);
@@ -592,9 +596,14 @@ static struct answer *relay_send(struct call *call, struct relay *relay, struct 
     const bool writes = relay->tiers.writes && !relay->tiers.keyless;
     const bool holds_back = writes || relay->owes || relay->tiers.is_block;
     relay->answer = call_defer(call, holds_back ? WAIT_WRITE : WAIT_READ);
-    relay->watched = relay->tiers.runs_code;
+    relay->watched = relay->tiers.runs_code && call->blocking == NULL;
     if (relay->watched) {
         busy_script_begins(call->worker);
+    }
+    if ((call->command->flags & COMMAND_MODULE) != 0 && call->line == NULL) {
+        relay->waits.relay = &relay->tiers;
+        relay->waits.name = call->command->name;
+        waits_begin(call->worker, &relay->waits, call->conn->session.proto);
     }
     return relay->answer;
 }

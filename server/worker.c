@@ -321,6 +321,7 @@ static void worker_on_tick(uv_timer_t *timer)
         tiers_window_hash_fields(worker->window, atomic_load(&live->l1_hash_fields));
         tiers_window_tick(worker->window, worker->now_ms);
         busy_tick(worker);
+        waits_tick(worker);
         tracking_tick(worker);
     }
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
@@ -469,6 +470,7 @@ static void worker_init_replies(struct worker *worker)
     list_init(&worker->woken);
     list_init(&worker->confirms);
     barrier_desk_open(&worker->barrier);
+    waits_desk_open(&worker->waits);
     monitor_desk_open(&worker->monitor);
     channels_open(&worker->channels, worker->node->channel_index);
     tracking_desk_open(&worker->tracking);

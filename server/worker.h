@@ -22,6 +22,7 @@
 #include "server/channels.h"
 #include "server/conn.h"
 #include "server/mailbox.h"
+#include "server/module_waits.h"
 #include "server/monitor.h"
 #include "server/tracking_client.h"
 #include "tiers/base/metrics.h"
@@ -103,6 +104,7 @@ struct worker {
     struct l2_roof *roof; /* sockets of its links; NULL: alone */
     struct barrier_desk barrier;
     struct busy_watch busy;
+    struct waits_desk waits;
     struct monitor_desk monitor;
     struct channels channels; /* who of its clients listens to what */
     struct tracking_desk tracking;

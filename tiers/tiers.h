@@ -269,6 +269,8 @@ struct tiers_relay {
  * carry theirs, and do not block. */
 enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto,
                         struct slice bytes) MUST_USE;
+/* Redis' CLIENT ID of the connection over which it went; 0: it has none now. Until on_reply. */
+uint64_t tiers_relay_carrier(const struct tiers_relay *relay);
 /* A request that tells all nodes to empty their L1, or to suspect what is in it (frame.h), and then runs a command that
  * Redis announces to nobody (SWAPDB), in one step; its reply is the command's own. Without words the reply is the
  * beat's. TOO_BIG: more than BEAT_COMMAND_WORDS_MAX words. */

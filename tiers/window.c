@@ -599,3 +599,8 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
     }
     return status;
 }
+
+uint64_t tiers_relay_carrier(const struct tiers_relay *relay)
+{
+    return link_client_id(relay->link);
+}

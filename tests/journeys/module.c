@@ -54,7 +54,8 @@ static waiting *(*block)(context *ctx, handler *on_reply, handler *on_timeout,
                          void (*on_free)(context *ctx, void *data), long long timeout_ms);
 
 static waiting *(*who_waits)(context *ctx);
-static int (*unblock)(waiting *waiting, void *data);
+static int (*unblock)(waiting *who, void *data);
+static void (*on_interrupt)(waiting *who, void (*tell)(context *ctx, waiting *who));
 
 static const struct {
     const char *name;
@@ -88,6 +89,7 @@ static const struct {
     {"BlockClient", &block},
     {"GetBlockedClientHandle", &who_waits},
     {"UnblockClient", &unblock},
+    {"SetDisconnectCallback", &on_interrupt},
 };
 
 static long long place = 1;
@@ -152,6 +154,12 @@ static int waited(context *ctx, string **argv, int argc)
     return reply_simple(ctx, "WAITED");
 }
 
+static void interrupted(context *ctx, waiting *who)
+{
+    (void)ctx;
+    (void)unblock(who, NULL);
+}
+
 /* OURS.WAIT key ms, OURS.LINGER key ms */
 static int wait_for(context *ctx, string **argv, int argc)
 {
@@ -162,7 +170,7 @@ static int wait_for(context *ctx, string **argv, int argc)
     if (string_number(argv[2], &ms) != OKAY) {
         return reply_error(ctx, "ERR a number of milliseconds was expected");
     }
-    (void)block(ctx, NULL, waited, NULL, ms);
+    on_interrupt(block(ctx, NULL, waited, NULL, ms), interrupted);
     return OKAY;
 }
 

@@ -5,7 +5,7 @@ way or not at all, those that wait, and modules that go or come back as others."
 import pytest
 
 import wire
-from harness import ROOT, serves_hits, until
+from harness import ROOT, log_lines, serves_hits, until
 from proxy import FaultProxy
 
 pytestmark = pytest.mark.own
@@ -124,6 +124,22 @@ def test_one_that_says_that_it_waits_holds_up_nobody(node, conn):
         until(lambda: node.info("clients")["blocked_clients"] == "1")
         assert other.pipeline([["SET", "k", "v"], ["GET", "k"]]) == [b"OK", b"v"]
         assert node.info("clients")["blocked_clients"] == "1" and conn.read() == b"WAITED"
+
+
+def test_one_that_does_not_say_so_is_found_out(node, redis_server, conn):
+    """Once it is interrupted; from then on it waits as the others do. What answers by itself is left alone."""
+    node.client().config_set("l2-timeout", "1s")
+    with node.wire() as other:
+        conn.send(wire.encode(["OURS.LINGER", "k", "60000"]))
+        until(lambda: redis_server.client().info("clients")["blocked_clients"] == 1, 5, "the link waits in Redis")
+        assert other.pipeline([["SET", "k", "v"], ["GET", "k"]]) == [b"OK", b"v"]
+        assert conn.read().startswith(b"UNBLOCKED ")
+        conn.send(wire.encode(["OURS.LINGER", "k", "300"]))
+        until(lambda: node.info("clients")["blocked_clients"] == "1")
+        assert other.pipeline([["SET", "k", "w"], ["GET", "k"]]) == [b"OK", b"w"]
+        assert node.info("clients")["blocked_clients"] == "1" and conn.read() == b"WAITED"
+    node.client().config_set("l2-timeout", "2s")
+    assert len(log_lines(node, "l2_waits")) == 1
 
 
 # --- last, since they take the module away ------------------------------------------------------------------------------
