@@ -8,6 +8,7 @@
 #include "server/mailbox.h"
 #include "server/node.h"
 #include "server/pubsub.h"
+#include "server/script_rights.h"
 #include "server/transaction.h"
 #include "server/worker.h"
 #include "tiers/l2_commands.h"
@@ -243,8 +244,7 @@ static struct acl_line line_of(const struct node *node, const struct command *co
                                const struct slice *argv, uint32_t argc)
 {
     struct acl_line line = {.name = argv[0], .argv = argv, .argc = argc};
-    line.scripts_pass =
-        node->tiers == NULL || atomic_load_explicit(&node->live.acl_scripts, memory_order_relaxed);
+    line.scripts_pass = true;
     if (command != NULL) {
         line.id = acl_id_of(node->acl, command);
         if (command->subcommands != NULL || (acl_command_at(line.id)->flags & ACL_CONTAINER) == 0) {
@@ -260,10 +260,22 @@ static struct acl_line line_of(const struct node *node, const struct command *co
     return line;
 }
 
-static struct acl_line line_of_call(const struct call *call)
+/* Notes in the call which script it is, if it runs on L2 because that one is allowed. */
+static struct acl_line line_of_call(struct call *call)
 {
+    const struct node *node = call->node;
     const bool ours = call->command->run != NULL;
-    return line_of(call->node, ours ? call->command : NULL, call->argv, call->argc);
+    struct acl_line line = line_of(node, ours ? call->command : NULL, call->argv, call->argc);
+    call->script = NULL;
+    if (atomic_load_explicit(&node->live.acl_scripts, memory_order_relaxed)) {
+        return line;
+    }
+    const struct script *script = script_of_call(call);
+    line.scripts_pass = script == NULL
+                            ? node->tiers == NULL
+                            : script_is_allowed(call->conn->session.user, script, call->argv[3]);
+    call->script = line.scripts_pass && node->tiers != NULL ? script : NULL;
+    return line;
 }
 
 bool auth_dry_run(const struct call *call, const struct acl_user *user, const struct slice *argv,
@@ -343,9 +355,31 @@ static const char denied_key[] =
 static const char denied_channel[] =
     "NOPERM this user has no permissions to access one of the channels used as arguments";
 
+/* He may run EVALSHA, and the node does not know the script: as if it had been forgotten, so that the client sends its text. */
+static bool asks_for_text(struct call *call, struct acl_line line)
+{
+    const struct acl_user *user = call->conn->session.user;
+    if (line.scripts_pass || !script_is_to_be_told(call) ||
+        transaction_is_open(call->conn->transaction) || acl_check(user, &line).verdict == ACL_OK) {
+        return false;
+    }
+    line.scripts_pass = true;
+    if (acl_check(user, &line).verdict != ACL_OK) {
+        return false;
+    }
+    reply_error(call->reply, "NOSCRIPT No matching script. Please use EVAL.");
+    return true;
+}
+
 bool auth_admits(struct call *call)
 {
     const struct acl_line line = line_of_call(call);
+    if (asks_for_text(call, line)) {
+        return false;
+    }
+    if (call->command->run == cmd_script_load && call->node->tiers != NULL) {
+        script_note_load(call);
+    }
     char room[128];
     const char *text = room;
     switch (ask(call, &line).verdict) {
@@ -368,7 +402,7 @@ bool auth_admits(struct call *call)
     return false;
 }
 
-enum acl_verdict auth_verdict_at_exec(const struct call *call)
+enum acl_verdict auth_verdict_at_exec(struct call *call)
 {
     const struct acl_line line = line_of_call(call);
     const enum acl_verdict verdict = ask(call, &line).verdict;

@@ -24,10 +24,10 @@ bool auth_foresee(const struct worker *worker, struct slice user, struct slice p
                   struct session *session);
 bool auth_default_is_nopass(const struct worker *worker); /* whether on or off */
 
-/* Of a guarded session: may it run the call? false: NOPERM is answered. */
+/* Of a guarded session: may it run the call? false: NOPERM is answered. Notes which script it may run (script_rights.h). */
 bool auth_admits(struct call *call);
 /* The same at EXEC, for a command that was queued when it might still be run; and the words of the refusal. */
-enum acl_verdict auth_verdict_at_exec(const struct call *call);
+enum acl_verdict auth_verdict_at_exec(struct call *call);
 void auth_refuse_at_exec(struct call *call, enum acl_verdict verdict);
 
 /* What would come of a command line of another user: ACL DRYRUN. false: there is no such command. */

@@ -25,6 +25,7 @@
 struct blocking;
 struct conn;
 struct execution;
+struct script;
 struct line;
 struct node;
 struct worker;
@@ -46,6 +47,8 @@ struct call {
     struct item
         *body; /* a value that lies in an item of its own already (body.h), and in argv; or NULL */
     struct execution *execution; /* EXEC's, if it is run by that */
+    const struct script *script; /* what L2 is to run, whatever text the client names
+                                  * (script_rights.h); or NULL */
     bool deferred;               /* set by call_defer */
     bool hidden;                 /* argv[0] is a name that rename-command took away */
     bool shown;                  /* to who monitors */

@@ -57,6 +57,7 @@ static struct call call_of(struct conn *conn, const struct queued *queued)
         .argv = queued->argv,
         .argc = queued->argc,
         .raw = queued->raw,
+        .script = queued->script,
         .db = conn->session.db,
         .now_ms = conn->worker->now_ms,
     };
@@ -370,9 +371,10 @@ static void ask_again(struct conn *conn, struct transaction *transaction)
     bool asks_l2 = false;
     for (size_t i = 0; i < transaction->count; i++) {
         struct queued *queued = transaction->queue[i];
-        const struct call call = call_of(conn, queued);
+        struct call call = call_of(conn, queued);
         const uint8_t proto = conn->session.proto;
         queued->denied = auth_verdict_at_exec(&call);
+        queued->script = call.script;
         if (queued->denied == ACL_OK) {
             connection_foresee(&call, &conn->session);
         }

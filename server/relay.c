@@ -15,6 +15,7 @@
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
 #include "server/script_kill.h"
+#include "server/script_rights.h"
 #include "server/tracking_client.h"
 #include "server/worker.h"
 #include "tiers/bus_reply.h"
@@ -574,6 +575,9 @@ static enum status relay_rewrite(const struct call *call, uint16_t dbs, struct b
     }
     if (script != NULL) {
         return hiding_request(call, script, out);
+    }
+    if (call->script != NULL) {
+        return script_request(call, out);
     }
     if (call->blocking != NULL && blocking_is_wait(call->command)) {
         return wait_request(call, out);

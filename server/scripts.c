@@ -147,7 +147,7 @@ static size_t skip_blank(struct slice text, size_t at)
             if (at + 2 < text.size && text.data[at + 2] == '[') {
                 return SIZE_MAX;
             }
-            while (at < text.size && text.data[at] != '\n') {
+            while (at < text.size && text.data[at] != '\n' && text.data[at] != '\r') {
                 at++;
             }
         } else {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* scripts.h -- the scripts that a node without an L2 can run: those of locks and of limiters.
+/* scripts.h -- the scripts that a node knows by heart: those of locks and of limiters.
  *
  * A node alone has no Lua. But applications release a lock, or count a request, by a few well-known scripts of one key;
  * these are recognised by their text and done natively, in one atomic step (cmd_script.c). Every other script is refused.
+ * With an L2, which runs them, it is by these that users may run scripts who may not do everything (script_rights.h).
  *
  * Libraries write the same script in their own way, so texts are compared in a NORMAL FORM: no comments, no line ends, no
  * semicolons, no spaces but one between two words, strings in single quotes and lower case. In scripts as known here every

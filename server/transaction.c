@@ -208,6 +208,7 @@ static struct queued *queued_new(const struct call *call, size_t *ret_size)
         queued->command = is_own ? call->command : copy;
         queued->raw = (struct slice){bytes, request.size};
         queued->denied = ACL_OK;
+        queued->script = call->script;
         queued->proto = 0;
         queued->argc = call->argc;
         char head[RESP_HEAD_MAX];

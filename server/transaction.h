@@ -26,6 +26,7 @@ struct queued {
     const struct command *command; /* built in, or behind the arguments */
     struct slice raw;              /* as an array of bulk strings */
     enum acl_verdict denied;       /* what its user was told when EXEC came */
+    const struct script *script;   /* as in its call */
     uint8_t proto;                 /* HELLO: what the connection speaks behind it; 0: as before */
     uint32_t argc;
     struct slice argv[];

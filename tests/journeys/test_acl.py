@@ -8,11 +8,14 @@ of many kinds: ACL DRYRUN for each cell, and where a line is denied the line its
 import hashlib
 import itertools
 import random
+import re
 import threading
 
 import pytest
+import redis
 
 from harness import until
+from test_scripts_alone import SCRIPTS as KNOWN
 from wire import Error, Map
 
 RULES = {
@@ -549,3 +552,67 @@ def test_scripts_are_for_who_may_do_everything(node_with_l2):
             b"ERR BY option of SORT denied due to insufficient ACL permissions."
         assert conn.ask("SORT", "mine:1", "GET", "stolen_*") == \
             b"ERR GET option of SORT denied due to insufficient ACL permissions."
+
+
+# --- scripts that are known by heart -------------------------------------------------------------------------------------
+
+def scripter(admin, *rules):
+    """A user with all rights to mine:* but for what the rules take away."""
+    assert admin.ask("ACL", "SETUSER", "scripter", "reset", "on", ">p", "+@all", "&*", *(rules or ("~mine:*",))) == b"OK"
+
+
+@pytest.mark.own
+def test_known_scripts_run_with_the_rights_of_their_user(node):
+    """Each with a user who may do all that it calls, and with one who may not, command by command; by text and by SHA1."""
+    with node.wire() as admin, node.wire() as conn:
+        scripter(admin)
+        assert conn.ask("AUTH", "scripter", "p") == b"OK"
+        for name, text in KNOWN.items():
+            args = ["token", "300000", "1"] if "ARGV[3]" in text or "== ARGV[1]" in text else ["300000"] * 2
+            admin.pipeline([["DEL", "mine:k", "other"], ["SET", "mine:k", args[0]], ["SET", "other", args[0]]])
+            sha = conn.ask("SCRIPT", "LOAD", text)
+            for line in ["EVAL", text], ["EVALSHA", sha], ["EVALSHA", sha.upper()]:
+                got, want = conn.ask(*line, "1", "mine:k", *args), admin.ask(*line, "1", "other", *args)
+                assert got == want or got[0] == want[0] and abs(got[1] - want[1]) < 2000, (name, got, want)
+                assert admin.ask("GET", "mine:k") == admin.ask("GET", "other"), name
+                assert conn.ask(*line, "1", "other", *args).startswith(b"NOPERM"), name
+            for command in set(re.findall(r"redis.call\(['\"](\w+)", text)):
+                admin.ask("SET", "mine:k", args[0])
+                scripter(admin, "~mine:*", "-" + command.lower())
+                for line in ["EVAL", text], ["EVALSHA", sha]:
+                    assert conn.ask(*line, "1", "mine:k", *args).startswith(b"NOPERM"), (name, command)
+                assert admin.ask("GET", "mine:k") == args[0].encode()
+            for rule in "%R~mine:*", "%W~mine:*":
+                scripter(admin, rule)
+                assert conn.ask("EVAL", text, "1", "mine:k", *args).startswith(b"NOPERM"), (name, rule)
+            scripter(admin)
+
+
+@pytest.mark.own
+def test_what_runs_for_a_user_is_what_was_checked(node):
+    """Comments that end where Lua says and not where the node thinks, keys that are none, blocks, rules that change."""
+    lock = KNOWN["lock"]
+    with node.wire() as admin, node.wire() as conn:
+        scripter(admin)
+        conn.ask("AUTH", "scripter", "p")
+        admin.pipeline([["DEL", "stolen"], ["SET", "mine:k", "token"]])
+        theft = "redis.call('set','stolen','1')"
+        for text in "--" + theft + "\n" + lock, lock + "--" + theft:
+            assert conn.ask("EVAL", text, "1", "mine:k", "x") == 0, text
+            assert conn.pipeline([["MULTI"], ["EVAL", text, "1", "mine:k", "x"], ["EXEC"]])[2] == [0]
+        for text in "-- \r" + theft + "\n" + lock, lock + "--\r" + theft, lock + theft, theft + lock, "--[[ ]] " + lock, lock + " ", "#!lua\n" + lock:
+            answer = conn.ask("EVAL", text, "1", "mine:k", "x")
+            assert answer == 0 or answer.startswith((b"NOPERM", b"ERR this node has no L2")), text
+        for keys in (["0"], ["-1"], ["x"], ["2", "mine:k", "other"], ["2", "other", "mine:k"], ["1"]):
+            assert isinstance(conn.ask("EVAL", lock, *keys, "token"), Error), keys
+        assert conn.pipeline([["MULTI"], ["EVAL", lock, "1", "mine:k", "x"], ["PING"]])[1] == b"QUEUED"
+        scripter(admin, "~mine:*", "-del")
+        assert conn.ask("EXEC")[0].startswith(b"NOPERM ACLs rules changed")
+        scripter(admin, "~mine:*", "-evalsha")
+        assert conn.ask("EVALSHA", "0" * 40, "1", "mine:k", "x") == \
+            b"NOPERM this user has no permissions to run the 'evalsha' command"
+        scripter(admin)
+        assert conn.ask("EVALSHA", "0" * 40, "1", "mine:k", "x").startswith(b"NOSCRIPT ")
+        assert admin.ask("EXISTS", "stolen") == 0 and admin.ask("GET", "mine:k") == b"token"
+    lock = redis.Redis(port=node.port, username="scripter", password="p").lock("mine:lock", timeout=20)
+    assert lock.acquire() and lock.extend(10) and lock.owned() and lock.release() is None

@@ -40,6 +40,7 @@ static void spaces_comments_quotes_and_case_of_strings_mean_nothing(void **state
         "  if redis.call(\"GET\", KEYS[1]) == ARGV[1]\r\n then\n\treturn redis.call('DEL', KEYS[1]) "
         "else return 0; end  ",
         lock_release);
+    assert_normal("return 1 -- one\r+1 --\n+1", "return 1+1+1"); /* Lua's comments end there, too */
     assert_normal("--releases\nif redis.call('get',KEYS[1])==ARGV[1]then -- ours?\nreturn "
                   "redis.call('del',KEYS[1])else return 0 end--",
                   lock_release);
