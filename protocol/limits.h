@@ -54,6 +54,7 @@
 #define LIMIT_ACL_LOG_WORD      4096u         /* of a word in ACL LOG, which keeps its beginning */
 #define LIMIT_TRACKING_NEWS     (64ull << 20) /* of one worker: more becomes "drop everything" */
 #define LIMIT_TRACKING_PREFIXES 1024u         /* of one client in mode BCAST */
+#define LIMIT_TRACKING_LISTENED (64ull << 20) /* bytes of prefixes of all clients, each with its overhead */
 #define LIMIT_TRACKING_KEY      (64u << 10)   /* longer ones are not remembered, but told at once */
 #define LIMIT_FRAME             (64u << 10)   /* a frame on the bus; larger lists are split */
 #define LIMIT_PATTERN_STARS     1000u /* with more, none at the end, a pattern fits nothing; as Redis */

@@ -206,9 +206,12 @@ static void order_do(struct conn *conn, struct reply *reply, struct order *order
         reply_error(reply, why);
     } else if ((order->wish.flags & TRACKING_BCAST) == 0 ||
                !prefixes_overlap(reply, client, &order->wish)) {
-        if (tracking_client_begin(conn, &order->wish) == OK) {
+        const enum status status = tracking_client_begin(conn, &order->wish);
+        if (status == OK) {
             order->wish.line = NULL; /* the client's now */
             reply_ok(reply);
+        } else if (status == BUSY) {
+            reply_error(reply, "ERR clients listen to too many prefixes");
         } else {
             reply_out_of_memory(reply);
         }

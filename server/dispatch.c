@@ -409,6 +409,18 @@ static bool is_monitored(const struct call *call)
            (call->command->flags & COMMAND_ADMIN) == 0;
 }
 
+static bool dispatch_queues(struct call *call)
+{
+    const struct conn *conn = call->conn;
+    if (conn->transaction == NULL) {
+        return false;
+    }
+    if (conn->session.tracking != NULL && transaction_is_open(conn->transaction)) {
+        tracking_before_queued(call);
+    }
+    return transaction_takes(call);
+}
+
 /* Everything up to the answer: resolve, check, run. call->command is NULL afterwards if this is no call to be counted. */
 static void dispatch_call(struct call *call)
 {
@@ -420,8 +432,7 @@ static void dispatch_call(struct call *call)
     }
     const bool ours = call->command != &room;
     const bool admitted = dispatch_admits(call);
-    const bool queued = admitted && call->conn->transaction != NULL &&
-                        transaction_takes(call); /* counted when it runs */
+    const bool queued = admitted && dispatch_queues(call); /* counted when it runs */
     if (admitted && !queued && call->conn->transaction != NULL && !transaction_directs(call)) {
         return; /* held: it comes again, and is written down then */
     }

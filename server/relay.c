@@ -196,6 +196,44 @@ static void relay_end(struct relay *relay)
     }
 }
 
+/* After FLUSHALL an epoch begins, for the nodes' own keys are gone, too. Until it has begun L1 serves nothing, and what clients
+ * keep is in doubt; so the answer waits for it, unless that takes long: then the bus has other troubles. */
+enum {
+    EPOCH_WAIT_MS = 500
+};
+
+struct new_epoch {
+    struct bus_wait wait; /* first: an errand is cast back */
+    struct relay *relay;
+};
+
+static void relay_on_epoch(struct errand *errand)
+{
+    struct new_epoch *epoch = (struct new_epoch *)(void *)errand;
+    struct relay *relay = epoch->relay;
+    free(epoch);
+    relay_end(relay);
+}
+
+static bool relay_waits_for_epoch(struct relay *relay)
+{
+    struct worker *worker = relay->answer->worker;
+    struct new_epoch *epoch =
+        relay->tiers.ends_dbs == DATABASES_ALL ? calloc(1, sizeof(*epoch)) : NULL;
+    if (epoch == NULL) {
+        return false;
+    }
+    epoch->relay = relay;
+    epoch->wait.errand.done = relay_on_epoch;
+    epoch->wait.waiter.kind = WAITER_MARKER;
+    epoch->wait.waiter.deadline_ms = worker->now_ms + EPOCH_WAIT_MS;
+    if (bus_wait_send(&epoch->wait, worker) != OK) {
+        free(epoch);
+        return false;
+    }
+    return true;
+}
+
 static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct slice bytes)
 {
     struct relay *relay = (struct relay *)(void *)tiers;
@@ -227,7 +265,9 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
         barrier_hold(answer->worker, &relay->place, tiers->run);
         return;
     }
-    relay_end(relay);
+    if (status != OK || !relay_waits_for_epoch(relay)) {
+        relay_end(relay);
+    }
 }
 
 static void relay_on_passed(struct barrier_place *place)

@@ -378,17 +378,26 @@ static enum status prefix_add(struct tracking *tracking, struct slice bytes, uin
     return OK;
 }
 
+/* In the tables of the node, of the worker, and of the client: that two clients share one does not make it cheaper. */
+static size_t prefix_cost(struct slice bytes)
+{
+    return 256 + 2 * bytes.size;
+}
+
 enum status tracking_use_prefix(struct tracking *tracking, struct slice bytes)
 {
     const uint64_t hash = namespaces_hash(tracking->node->namespaces, bytes);
     enum status status = OK;
     CHECK(pthread_mutex_lock(&tracking->lock) == 0);
     struct prefix *prefix = prefix_find(tracking, bytes, hash);
-    if (prefix != NULL) {
+    if (tracking->listened + prefix_cost(bytes) > LIMIT_TRACKING_LISTENED) {
+        status = BUSY;
+    } else if (prefix != NULL) {
         prefix->uses++;
     } else {
         status = prefix_add(tracking, bytes, hash);
     }
+    tracking->listened += status == OK ? prefix_cost(bytes) : 0;
     CHECK(pthread_mutex_unlock(&tracking->lock) == 0);
     return status;
 }
@@ -399,6 +408,7 @@ void tracking_drop_prefix(struct tracking *tracking, struct slice bytes)
     CHECK(pthread_mutex_lock(&tracking->lock) == 0);
     struct prefix *prefix = prefix_find(tracking, bytes, hash);
     CHECK(prefix != NULL);
+    tracking->listened -= prefix_cost(bytes);
     if (--prefix->uses == 0) {
         map_remove(&tracking->prefixes, &prefix->node);
         free(prefix);

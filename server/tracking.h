@@ -73,7 +73,8 @@ struct tracking {
     pthread_key_t worker;        /* whose loop runs on this thread; NULL: none's */
     struct l1_listener listener; /* alone */
     pthread_mutex_t lock;
-    struct map prefixes; /* under it; of all clients in mode BCAST */
+    struct map prefixes; /* under it, as the next; of all clients in mode BCAST */
+    size_t listened;     /* bytes that these take */
     unsigned inbox_count;
     struct tracking_inbox *inboxes; /* of each worker */
     struct buf announced; /* the control loop's: broadcasts of the message that is being applied */
@@ -125,7 +126,7 @@ enum status tracking_append_news(struct buf *to, const struct news *news) MUST_U
 /* One after the other; false: no more. */
 bool tracking_next_news(struct slice *rest, struct news *ret_news);
 void tracking_count(struct tracking *tracking, unsigned worker, bool broadcasts, int more);
-/* A prefix more or less, of some client. NO_MEMORY. */
+/* A prefix more or less, of some client. NO_MEMORY; BUSY: clients listen to as many as they may. */
 enum status tracking_use_prefix(struct tracking *tracking, struct slice prefix) MUST_USE;
 void tracking_drop_prefix(struct tracking *tracking, struct slice prefix);
 size_t tracking_prefixes(struct tracking *tracking); /* different ones */

@@ -27,17 +27,18 @@ enum {
 
 /* --- the desk ------------------------------------------------------------------------------------------------------ */
 
-void tracking_desk_open(struct tracking_desk *desk)
+void tracking_desk_open(struct tracking_desk *desk, uint64_t secret)
 {
     *desk = (struct tracking_desk){0};
     list_init(&desk->clients);
-    list_init(&desk->prefixes);
+    prefix_index_open(&desk->prefixes, secret);
     list_init(&desk->lines);
 }
 
 void tracking_desk_done(struct tracking_desk *desk)
 {
-    CHECK(list_empty(&desk->clients) && list_empty(&desk->prefixes) && list_empty(&desk->lines));
+    CHECK(list_empty(&desk->clients) && list_empty(&desk->lines));
+    prefix_index_done(&desk->prefixes);
     buf_done(&desk->broadcasts);
     buf_done(&desk->value);
     buf_done(&desk->push);
@@ -53,11 +54,6 @@ static void empty(struct buf *buf)
 
 /* --- prefixes ------------------------------------------------------------------------------------------------------ */
 
-static struct slice prefix_bytes(const struct tracking_prefix *prefix)
-{
-    return (struct slice){prefix->bytes, prefix->size};
-}
-
 static int compare(struct slice a, struct slice b)
 {
     const size_t least = a.size < b.size ? a.size : b.size;
@@ -67,40 +63,13 @@ static int compare(struct slice a, struct slice b)
 
 struct slice tracking_client_prefix(const struct tracking_client *client, size_t i)
 {
-    return prefix_bytes(client->prefixes[i]->prefix);
+    return tracking_prefix_bytes(client->prefixes[i]->prefix);
 }
 
-/* Of the desk, made if there is none. NULL: no memory. */
-static struct tracking_prefix *prefix_of(struct tracking_desk *desk, struct slice bytes)
-{
-    struct list *at = desk->prefixes.next;
-    for (; at != &desk->prefixes; at = at->next) {
-        struct tracking_prefix *prefix = LIST_ENTRY(at, struct tracking_prefix, in_desk);
-        const int order = compare(prefix_bytes(prefix), bytes);
-        if (order == 0) {
-            return prefix;
-        }
-        if (order > 0) {
-            break;
-        }
-    }
-    struct tracking_prefix *prefix = malloc(sizeof(*prefix) + bytes.size);
-    if (prefix != NULL) {
-        prefix->size = bytes.size;
-        if (bytes.size > 0) {
-            memcpy(prefix->bytes, bytes.data, bytes.size);
-        }
-        list_init(&prefix->members);
-        list_push_back(at, &prefix->in_desk); /* in front of the next larger one */
-    }
-    return prefix;
-}
-
-static void prefix_drop_if_empty(struct tracking_prefix *prefix)
+static void prefix_drop_if_empty(struct tracking_desk *desk, struct tracking_prefix *prefix)
 {
     if (list_empty(&prefix->members)) {
-        list_remove(&prefix->in_desk);
-        free(prefix);
+        prefix_index_drop(&desk->prefixes, prefix);
     }
 }
 
@@ -121,10 +90,13 @@ static enum status enter(struct tracking_client *client, size_t place,
     void *grown = realloc(client->prefixes,
                           (client->prefix_count + 1) * sizeof(struct tracking_membership *));
     client->prefixes = grown != NULL ? grown : client->prefixes;
-    if (membership == NULL || grown == NULL ||
-        tracking_use_prefix(client->conn->worker->node->tracking, prefix_bytes(prefix)) != OK) {
+    enum status status = membership == NULL || grown == NULL
+                             ? NO_MEMORY
+                             : tracking_use_prefix(client->conn->worker->node->tracking,
+                                                   tracking_prefix_bytes(prefix));
+    if (status != OK) {
         free(membership);
-        return NO_MEMORY;
+        return status;
     }
     *membership = (struct tracking_membership){.client = client, .prefix = prefix};
     list_push_back(&prefix->members, &membership->in_prefix);
@@ -141,12 +113,13 @@ static enum status add_prefix(struct tracking_client *client, struct slice bytes
     if (place < client->prefix_count && slice_equal(tracking_client_prefix(client, place), bytes)) {
         return OK;
     }
-    struct tracking_prefix *prefix = prefix_of(&client->conn->worker->tracking, bytes);
+    struct tracking_desk *desk = &client->conn->worker->tracking;
+    struct tracking_prefix *prefix = prefix_index_take(&desk->prefixes, bytes);
     if (prefix == NULL) {
         return NO_MEMORY;
     }
     const enum status status = enter(client, place, prefix);
-    prefix_drop_if_empty(prefix);
+    prefix_drop_if_empty(desk, prefix);
     return status;
 }
 
@@ -155,10 +128,10 @@ static void leave_prefixes(struct tracking_client *client)
     for (size_t i = 0; i < client->prefix_count; i++) {
         struct tracking_membership *membership = client->prefixes[i];
         struct tracking_prefix *prefix = membership->prefix;
-        tracking_drop_prefix(client->conn->worker->node->tracking, prefix_bytes(prefix));
+        tracking_drop_prefix(client->conn->worker->node->tracking, tracking_prefix_bytes(prefix));
         list_remove(&membership->in_prefix);
         free(membership);
-        prefix_drop_if_empty(prefix);
+        prefix_drop_if_empty(&client->conn->worker->tracking, prefix);
     }
     free(client->prefixes);
 }
@@ -462,25 +435,11 @@ static struct change *changes_of(struct slice news, size_t *ret_count)
     return changes;
 }
 
-/* Those that begin with the prefix lie together. */
+/* Of one prefix. */
 struct matches {
     const struct change *at;
     size_t count;
 };
-
-static struct matches matches_of(const struct change *changes, size_t count, struct slice prefix)
-{
-    struct matches matches = {.at = changes};
-    for (size_t i = 0; i < count; i++) {
-        const struct slice key = changes[i].key;
-        if (key.size >= prefix.size &&
-            (prefix.size == 0 || memcmp(key.data, prefix.data, prefix.size) == 0)) {
-            matches.at = matches.count == 0 ? &changes[i] : matches.at;
-            matches.count++;
-        }
-    }
-    return matches;
-}
 
 /* But for those that `except` changed; false: none is left. */
 static bool build(struct buf *value, const struct matches *matches, uint64_t except,
@@ -518,25 +477,73 @@ static void broadcast_to(struct tracking_desk *desk, const struct tracking_prefi
     }
 }
 
+static int prefix_compare(const void *left, const void *right)
+{
+    const struct tracking_prefix *const *a = left;
+    const struct tracking_prefix *const *b = right;
+    return compare(tracking_prefix_bytes(*a), tracking_prefix_bytes(*b));
+}
+
+/* The prefixes of which something changed, as pointers in `touched`. Keys are sorted: what begins with one lies together. */
+static enum status touch(const struct prefix_index *index, const struct change *changes,
+                         size_t count, struct buf *touched)
+{
+    enum status status = OK;
+    for (size_t i = 0; i < count; i++) {
+        struct prefix_walk walk = {.key = changes[i].key};
+        struct tracking_prefix *prefix;
+        while ((prefix = prefix_index_next(index, &walk)) != NULL && status == OK) {
+            if (prefix->count++ == 0) {
+                prefix->first = i;
+                status = buf_append(touched, &prefix, sizeof(struct tracking_prefix *));
+                prefix->count = status == OK ? 1 : 0;
+            }
+        }
+    }
+    return status;
+}
+
+static void tell_touched(struct tracking_desk *desk, const struct change *changes,
+                         struct buf *touched)
+{
+    struct tracking_prefix **prefixes = (struct tracking_prefix **)(void *)touched->data;
+    const size_t count = touched->size / sizeof(struct tracking_prefix *);
+    if (count > 1) {
+        qsort(prefixes, count, sizeof(struct tracking_prefix *), prefix_compare);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct matches matches = {changes + prefixes[i]->first, prefixes[i]->count};
+        prefixes[i]->count = 0;
+        broadcast_to(desk, prefixes[i], &matches);
+    }
+}
+
 static void broadcast(struct worker *worker)
 {
     struct tracking_desk *desk = &worker->tracking;
     size_t count = 0;
+    struct buf touched = {0};
     struct change *changes = changes_of(buf_slice(&desk->broadcasts), &count);
-    if (changes == NULL) {
+    if (changes == NULL || touch(&desk->prefixes, changes, count, &touched) != OK) {
         tracking_flush(worker->node->tracking);
     }
-    for (struct list *at = desk->prefixes.next; at != &desk->prefixes && changes != NULL;
-         at = at->next) {
-        const struct tracking_prefix *prefix = LIST_ENTRY(at, struct tracking_prefix, in_desk);
-        const struct matches matches = matches_of(changes, count, prefix_bytes(prefix));
-        if (matches.count > 0) {
-            broadcast_to(desk, prefix, &matches);
-        }
-    }
+    tell_touched(desk, changes, &touched);
+    buf_done(&touched);
     free(changes);
     empty(&desk->broadcasts);
     empty(&desk->value);
+}
+
+/* --- the limit ----------------------------------------------------------------------------------------------------- */
+
+static void keep_within_limit(struct worker *worker)
+{
+    struct tracking_desk *desk = &worker->tracking;
+    const size_t most =
+        (size_t)atomic_load_explicit(&worker->node->live.tracking_max_keys, memory_order_relaxed);
+    const bool fits = tracking_limit(worker->node->tracking, most, rand_next(&worker->rand),
+                                     EFFORT * (desk->overfull + 1));
+    desk->overfull = fits ? 0 : desk->overfull + 1;
 }
 
 /* --- news ---------------------------------------------------------------------------------------------------------- */
@@ -560,7 +567,7 @@ static void obey_key(const struct worker *worker, const struct news *news)
 
 static void obey_broadcast(struct worker *worker, const struct news *news)
 {
-    if (!list_empty(&worker->tracking.prefixes) &&
+    if (worker->tracking.prefixes.length_count > 0 &&
         tracking_append_news(&worker->tracking.broadcasts, news) != OK) {
         worker->tracking.broadcasts.size = 0;
         tracking_flush(worker->node->tracking);
@@ -634,6 +641,9 @@ void tracking_on_letter(struct letter *letter, void *owner)
 void tracking_tick(struct worker *worker)
 {
     struct list *lines = &worker->tracking.lines;
+    if (!list_empty(&worker->tracking.clients)) { /* rows stay when CONFIG SET lowers the limit */
+        keep_within_limit(worker);
+    }
     if (!list_empty(lines)) {
         const struct coherence_view *view = coherence_view(tiers_coherence(worker->node->tiers));
         tracking_line_tick_all(lines, worker->now_ms, atomic_load(&view->bound_ms));
@@ -704,16 +714,6 @@ void tracking_on_write(struct node *node, const struct conn *writer,
 
 /* --- around a call ------------------------------------------------------------------------------------------------- */
 
-static void keep_within_limit(struct worker *worker)
-{
-    struct tracking_desk *desk = &worker->tracking;
-    const size_t most =
-        (size_t)atomic_load_explicit(&worker->node->live.tracking_max_keys, memory_order_relaxed);
-    const bool fits = tracking_limit(worker->node->tracking, most, rand_next(&worker->rand),
-                                     EFFORT * (desk->overfull + 1));
-    desk->overfull = fits ? 0 : desk->overfull + 1;
-}
-
 /* Of a script that reads, all keys that it names count as read; one whose text is not here may. */
 static bool call_reads(const struct call *call)
 {
@@ -771,6 +771,12 @@ static void direct(struct call *call)
         transaction_line(call->conn->transaction) == NULL) {
         call->line = tracking_line_voice(client->line);
     }
+}
+
+void tracking_before_queued(const struct call *call)
+{
+    keep_within_limit(call->worker);
+    read_news(call->worker);
 }
 
 void tracking_before(struct call *call)

@@ -20,6 +20,7 @@
 
 #include "protocol/bytes.h"
 #include "server/tracking_line.h"
+#include "server/tracking_prefix.h"
 #include "tiers/base/list.h"
 
 struct call;
@@ -60,16 +61,9 @@ struct tracking_client {
     bool reads_here; /* mode BCAST: it may have read something of L1, behind what the ear hears */
 };
 
-struct tracking_prefix {
-    struct list in_desk; /* by bytes, ascending */
-    struct list members;
-    size_t size;
-    char bytes[];
-};
-
 struct tracking_desk {
     struct list clients;
-    struct list prefixes;
+    struct prefix_index prefixes;
     struct list lines;     /* tracking_line.h */
     struct buf broadcasts; /* news of this turn, as in the inbox */
     struct buf value;      /* scratch */
@@ -78,7 +72,7 @@ struct tracking_desk {
     unsigned overfull; /* calls in a row that found the table too full */
 };
 
-void tracking_desk_open(struct tracking_desk *desk);
+void tracking_desk_open(struct tracking_desk *desk, uint64_t secret);
 void tracking_desk_done(struct tracking_desk *desk); /* clients are gone */
 
 /* CLIENT TRACKING ON: what it may be is checked by the caller. NO_MEMORY: as it was before. */
@@ -99,6 +93,7 @@ void tracking_client_change_protocol(struct conn *conn);
 /* Around each call of a client that tracks: in front, its way to L2 is set, and keys that it reads are put into the table;
  * behind, when its answer is in its place, what it changed is told. */
 void tracking_before(struct call *call);
+void tracking_before_queued(const struct call *call); /* one that waits for EXEC */
 void tracking_after(struct conn *conn, const struct call *call);
 /* Keys that another command of the same call reads (EXEC). */
 void tracking_note_reads(struct call *call);

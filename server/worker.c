@@ -322,8 +322,8 @@ static void worker_on_tick(uv_timer_t *timer)
         tiers_window_tick(worker->window, worker->now_ms);
         busy_tick(worker);
         waits_tick(worker);
-        tracking_tick(worker);
     }
+    tracking_tick(worker);
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
         worker_tick_conns(worker);
     }
@@ -473,7 +473,9 @@ static void worker_init_replies(struct worker *worker)
     waits_desk_open(&worker->waits);
     monitor_desk_open(&worker->monitor);
     channels_open(&worker->channels, worker->node->channel_index);
-    tracking_desk_open(&worker->tracking);
+    uint64_t secret = 0;
+    rand_secret(&secret, sizeof(secret));
+    tracking_desk_open(&worker->tracking, secret);
 }
 
 static void worker_run(void *arg)

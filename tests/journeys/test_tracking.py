@@ -343,6 +343,13 @@ def test_beyond_the_limit_of_the_table_some_are_told_at_once(node_alone):
                 told.update(value[1])
         until(few_enough, 5, "the table is within its limit")
         assert told < keys and len(told) == 190
+        node_alone.client().config_set("tracking-table-max-keys", 9)
+        told.update(conn.read()[1])  # without another command
+        assert told < keys and len(told) == 191
+        conn.ask("MULTI")
+        node_alone.client().config_set("tracking-table-max-keys", 8)
+        conn.send(wire.encode(["PING"]))
+        assert isinstance(conn.read(), wire.Push) and conn.read() == b"QUEUED"  # in front of it, as Redis
     node_alone.client().config_set("tracking-table-max-keys", 1000000)
 
 
@@ -418,6 +425,20 @@ def test_a_block_is_broadcast_in_one_message_by_prefix(two_nodes, redis_server):
             _, keys = conn.read()
             heard += [keys] if keys is not None else []  # a doubt, for the flush of another test
         assert heard == [[b"a:1"], [b"b:1", b"b:2"]]
+
+
+@pytest.mark.own
+def test_what_is_read_behind_flushall_is_not_in_doubt(two_nodes, redis_server):
+    """Its epoch has begun when it is answered."""
+    node = two_nodes[0]
+    with node.wire(proto=3) as conn:
+        assert node.client().flushall()
+        conn.ask(*tracking("on"))
+        keys = [b"after:%d" % i for i in range(300)]
+        for key in keys:
+            conn.ask("GET", key)
+        redis_server.client().set("after:0", "1")
+        assert conn.read() == [b"invalidate", [b"after:0"]]
 
 
 @pytest.mark.own
