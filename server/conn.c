@@ -9,6 +9,7 @@
 #include "server/monitor.h"
 #include "server/node.h"
 #include "server/pubsub.h"
+#include "server/read_scripts.h"
 #include "server/tracking_client.h"
 #include "server/transaction.h"
 #include "server/worker.h"
@@ -203,6 +204,7 @@ void conn_close(struct conn *conn)
     if (conn->blocking != NULL) {
         blocking_leave(conn->blocking);
     }
+    conn_unhold(conn, HOLD_PAUSE);
     transaction_orphan(conn);
     out_done(&conn->reply.out);
     if (conn->tls != NULL) {
@@ -286,6 +288,7 @@ static void conn_set_holds(struct conn *conn, unsigned holds)
         atomic_fetch_add(&conn->worker->node->conns_blocked, 1);
     } else if (was_paused && !is_paused) {
         atomic_fetch_sub(&conn->worker->node->conns_blocked, 1);
+        conn->function_is = FUNCTION_UNKNOWN;
     }
     conn->holds = holds;
 }

@@ -30,7 +30,7 @@ static void conn_flags(const struct conn *conn, int64_t now_ms, char flags[FLAGS
     add_flag(flags, conn->monitor != NULL, 'O');
     add_flag(flags, pubsub_is_subscribed(conn), 'P');
     add_flag(flags, transaction_is_open(conn->transaction), 'x');
-    add_flag(flags, conn->blocking != NULL, 'b');
+    add_flag(flags, conn->blocking != NULL || (conn->holds & HOLD_PAUSE) != 0, 'b');
     add_flag(flags, tracking != NULL, 't');
     add_flag(flags, (tracks & TRACKING_BROKEN) != 0, 'R');
     add_flag(flags, (tracks & TRACKING_BCAST) != 0, 'B');

@@ -12,6 +12,7 @@
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
 #include "server/pubsub_order.h"
+#include "server/read_scripts.h"
 #include "server/relay.h"
 #include "server/renames.h"
 #include "server/slowlog.h"
@@ -309,11 +310,29 @@ static const struct transaction *call_executes(const struct call *call)
     return call->command != NULL && call->command->run == cmd_exec ? call->conn->transaction : NULL;
 }
 
+/* A command that only L2 knows, if it does. PFCOUNT is the one read among them that writes: what it counted, into its key. */
+static bool l2_command_writes(const struct call *call)
+{
+    const struct l2_commands *known =
+        call->node->tiers == NULL ? NULL : tiers_commands(call->node->tiers);
+    const struct l2_command *l2 = known == NULL ? NULL : l2_commands_find(known, call->argv[0]);
+    if (l2 != NULL && l2->has_subcommands && call->argc >= 2) {
+        l2 = l2_commands_find_sub(known, l2, call->argv[1]);
+    }
+    return l2 != NULL && (!l2->readonly || strcmp(l2->name, "pfcount") == 0);
+}
+
 static bool call_writes(const struct call *call)
 {
     const struct transaction *executed = call_executes(call);
-    return call->command == NULL ||
-           (call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0 ||
+    if (call->command == NULL) {
+        return l2_command_writes(call);
+    }
+    if (!arity_fits(call->command, call->argc)) {
+        return false; /* and is told so at once */
+    }
+    return ((call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0 &&
+            !read_scripts_is_read(call)) ||
            (executed != NULL && executed->writes);
 }
 
@@ -338,6 +357,9 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
          call_writes(call))) {
         conn_hold(conn, HOLD_PAUSE);
         call->worker->paused = true;
+        if (call->command != NULL) {
+            read_scripts_ask(call);
+        }
         return true;
     }
     if (conn->answer_count == 0) {

@@ -197,8 +197,6 @@ static void info_persistence(struct info *info)
         "current_fork_perc:0.00",
         "current_save_keys_processed:0",
         "current_save_keys_total:0",
-        "rdb_changes_since_last_save:0",
-        "rdb_bgsave_in_progress:0",
     };
     static const char *const rest[] = {
         "rdb_last_bgsave_status:ok",
@@ -224,6 +222,10 @@ static void info_persistence(struct info *info)
     for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++) {
         info_line(info, "%s", zeros[i]);
     }
+    const struct slice dirty =
+        info->l2.dirty.size > 0 ? info->l2.dirty : (struct slice)SLICE_LITERAL("0");
+    info_line(info, "rdb_changes_since_last_save:%.*s", (int)dirty.size, dirty.data);
+    info_line(info, "rdb_bgsave_in_progress:0");
     info_line(info, "rdb_last_save_time:%" PRId64, info->node->started_at_ms / 1000);
     for (size_t i = 0; i < sizeof(rest) / sizeof(rest[0]); i++) {
         info_line(info, "%s", rest[i]);
@@ -362,7 +364,8 @@ static void info_answer(struct node *node, struct reply *reply, uint32_t wanted,
 
 /* --- the data of L2 ----------------------------------------------------------------------------------------------- */
 
-/* INFO keyspace as L2 tells it, less the keys that the nodes keep there themselves; maxmemory and its policy. */
+/* INFO keyspace as L2 tells it, less the keys that the nodes keep there themselves; maxmemory and its policy; how much was
+ * changed, the nodes' beats with it. */
 static const char data_script[] =
     "local t=string.gsub(redis.call('INFO','keyspace'),'^# Keyspace\\r\\n','') "
     "local m=redis.call('INFO','memory') "
@@ -370,7 +373,8 @@ static const char data_script[] =
     "local own=redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes') "
     "t=string.gsub(t,'db'..ARGV[1]..':keys=(%d+)([^\\r]*\\r\\n)',function(n,rest) n=tonumber(n)-own "
     "if n<=0 then return '' end return 'db'..ARGV[1]..':keys='..n..rest end) "
-    "return {t,string.match(m,'maxmemory:(%d+)') or '',string.match(m,'maxmemory_policy:([%w-]+)') or ''}";
+    "return {t,string.match(m,'maxmemory:(%d+)') or '',string.match(m,'maxmemory_policy:([%w-]+)') or '',"
+    "string.match(redis.call('INFO','persistence'),'rdb_changes_since_last_save:(%d+)') or ''}";
 
 struct info_wait {
     struct tiers_relay relay;
@@ -396,6 +400,7 @@ static void info_on_data(struct tiers_relay *relay, enum status status, struct s
         l2.keyspace = next_text(&cursor);
         l2.maxmemory = next_text(&cursor);
         l2.policy = next_text(&cursor);
+        l2.dirty = next_text(&cursor);
     }
     info_answer(answer->worker->node, &answer->reply, wait->wanted, &l2);
     free(wait);
@@ -434,6 +439,7 @@ void cmd_info(struct call *call)
     bool of_data = false;
     for (unsigned i = 0; i < SECTION_COUNT; i++) {
         of_data = of_data || ((wanted & 1u << i) != 0 && (sections[i].write == info_keyspace ||
+                                                          sections[i].write == info_persistence ||
                                                           sections[i].write == info_memory));
     }
     if (!of_data || call->node->tiers == NULL || !info_ask_l2(call, wanted)) {

@@ -17,6 +17,7 @@ struct info_of_l2 {
     struct slice keyspace; /* its lines */
     struct slice maxmemory;
     struct slice policy;
+    struct slice dirty; /* rdb_changes_since_last_save */
 };
 
 /* What the sections write from; read once, so that they agree with each other. */

@@ -9,6 +9,7 @@
 #include "server/latency.h"
 #include "server/option_table.h"
 #include "server/pubsub_order.h"
+#include "server/read_scripts.h"
 #include "server/renames.h"
 #include "server/sampler.h"
 #include "server/scripts.h"
@@ -305,6 +306,7 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->latency = latency_new();
     node->errorstats = errorstats_new();
     node->scripts = scripts_new();
+    node->read_scripts = read_scripts_new();
     node->sampler = sampler_new();
     struct namespace_spec specs[NAMESPACES_MAX];
     unsigned count = options_specs(&node->options, specs);
@@ -312,8 +314,8 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->tracking = tracking_new(node, options_threads(&node->options));
     if (node->metrics == NULL || node->slowlog == NULL || node->channel_index == NULL ||
         node->pubsub_order == NULL || node->latency == NULL || node->errorstats == NULL ||
-        node->scripts == NULL || node->sampler == NULL || node->namespaces == NULL ||
-        node->tracking == NULL) {
+        node->scripts == NULL || node->read_scripts == NULL || node->sampler == NULL ||
+        node->namespaces == NULL || node->tracking == NULL) {
         return NO_MEMORY;
     }
     char why[TLS_ERROR_MAX];
@@ -406,6 +408,7 @@ void node_free(struct node *node)
     sampler_free(node->sampler);
     errorstats_free(node->errorstats);
     scripts_free(node->scripts);
+    read_scripts_free(node->read_scripts);
     latency_free(node->latency);
     slowlog_free(node->slowlog);
     acl_free(node->acl);

@@ -91,6 +91,7 @@ struct node {
     struct channel_index *channel_index; /* what clients listen to */
     struct pubsub_order *pubsub_order;   /* who publishes waits for who subscribes, with an L2 */
     struct scripts *scripts;             /* that EVALSHA may name, alone */
+    struct read_scripts *read_scripts;   /* that write nothing, with an L2 */
     struct sampler *sampler;             /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;

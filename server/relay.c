@@ -14,6 +14,7 @@
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
+#include "server/read_scripts.h"
 #include "server/script_kill.h"
 #include "server/script_rights.h"
 #include "server/tracking_client.h"
@@ -555,6 +556,7 @@ static void relay_note(struct relay *relay, const struct call *call, uint16_t db
     tiers->writes = tiers->writes || relay_writes(call->command);
     tiers->keyless = tiers->keyless && (call->command->flags & COMMAND_PUBSUB) != 0;
     relay->owes = relay->owes || relay_owes(call);
+    read_scripts_note(call);
     tiers->runs_code = tiers->runs_code || relay_is_script(call->command) ||
                        (call->command->flags & COMMAND_MODULE) != 0;
     tiers->strays = tiers->strays || relay_strays(call->command);

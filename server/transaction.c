@@ -7,6 +7,7 @@
 #include "server/conn.h"
 #include "server/execution.h"
 #include "server/node.h"
+#include "server/read_scripts.h"
 #include "server/relay.h"
 #include "server/watch_line.h"
 #include "server/worker.h"
@@ -275,7 +276,8 @@ static void queue(struct call *call)
     transaction->logs_in =
         transaction->logs_in || call->command->run == cmd_auth || call->command->run == cmd_hello;
     transaction->writes =
-        transaction->writes || (call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0;
+        transaction->writes || ((call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0 &&
+                                !read_scripts_is_read(call));
     reply_status(call->reply, "QUEUED");
 }
 

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/read_scripts.h"
+
+#include "protocol/resp_write.h"
+#include "server/commands.h"
+#include "server/conn.h"
+#include "server/node.h"
+#include "server/scripts.h"
+#include "server/worker.h"
+#include "tiers/tiers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct read_scripts {
+    pthread_mutex_t lock;
+    size_t count;
+    size_t next; /* to be overwritten, when there is no room */
+    char shas[READ_SCRIPTS_MAX][SCRIPT_SHA_DIGITS];
+};
+
+struct read_scripts *read_scripts_new(void)
+{
+    struct read_scripts *scripts = calloc(1, sizeof(*scripts));
+    if (scripts != NULL) {
+        (void)pthread_mutex_init(&scripts->lock, NULL);
+    }
+    return scripts;
+}
+
+void read_scripts_free(struct read_scripts *scripts)
+{
+    if (scripts != NULL) {
+        (void)pthread_mutex_destroy(&scripts->lock);
+        free(scripts);
+    }
+}
+
+/* --- the first line --------------------------------------------------------------------------------------------- */
+
+/* The part of `rest` up to one of `ends`, which is stepped over. */
+static struct slice take_until(struct slice *rest, const char *ends)
+{
+    size_t size = 0;
+    while (size < rest->size && strchr(ends, rest->data[size]) == NULL) {
+        size++;
+    }
+    const struct slice taken = {rest->data, size};
+    const size_t step = size < rest->size ? size + 1 : size;
+    *rest = (struct slice){rest->data + step, rest->size - step};
+    return taken;
+}
+
+static bool flags_hold_no_writes(struct slice flags)
+{
+    while (flags.size > 0) {
+        if (slice_equal(take_until(&flags, ","), SLICE_LITERAL("no-writes"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool promises_to_read(struct slice text)
+{
+    static const char head[] = "flags=";
+    if (text.size < 2 || memcmp(text.data, "#!", 2) != 0) {
+        return false;
+    }
+    struct slice line = take_until(&text, "\n");
+    while (line.size > 0) {
+        const struct slice word = take_until(&line, " \t\r");
+        if (word.size >= sizeof(head) - 1 && memcmp(word.data, head, sizeof(head) - 1) == 0) {
+            return flags_hold_no_writes(
+                (struct slice){word.data + sizeof(head) - 1, word.size - (sizeof(head) - 1)});
+        }
+    }
+    return false;
+}
+
+/* --- the set ------------------------------------------------------------------------------------------------------ */
+
+static bool set_holds(const struct read_scripts *scripts, const char sha[SCRIPT_SHA_DIGITS])
+{
+    for (size_t i = 0; i < scripts->count; i++) {
+        if (memcmp(scripts->shas[i], sha, SCRIPT_SHA_DIGITS) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void read_scripts_note(const struct call *call)
+{
+    const bool is_load = call->command->run == cmd_script_load;
+    if (!is_load && call->command->run != cmd_eval) {
+        return;
+    }
+    const struct slice text = call->argv[is_load ? 2 : 1];
+    if (!promises_to_read(text)) {
+        return;
+    }
+    struct read_scripts *scripts = call->node->read_scripts;
+    char sha[SCRIPT_SHA_DIGITS];
+    script_sha(text, sha);
+    (void)pthread_mutex_lock(&scripts->lock);
+    if (!set_holds(scripts, sha)) {
+        memcpy(scripts->shas[scripts->next], sha, sizeof(sha));
+        scripts->next = (scripts->next + 1) % READ_SCRIPTS_MAX;
+        scripts->count += scripts->count < READ_SCRIPTS_MAX ? 1 : 0;
+    }
+    (void)pthread_mutex_unlock(&scripts->lock);
+}
+
+static bool is_remembered(struct read_scripts *scripts, struct slice digits)
+{
+    char sha[SCRIPT_SHA_DIGITS];
+    if (digits.size != sizeof(sha)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(sha); i++) {
+        const char c = digits.data[i];
+        sha[i] = (char)(c >= 'A' && c <= 'F' ? c + 0x20 : c);
+    }
+    (void)pthread_mutex_lock(&scripts->lock);
+    const bool found = set_holds(scripts, sha);
+    (void)pthread_mutex_unlock(&scripts->lock);
+    return found;
+}
+
+bool read_scripts_is_read(const struct call *call)
+{
+    const struct command *command = call->command;
+    if (call->argc < 3 || (command->flags & COMMAND_READONLY) != 0) {
+        return false;
+    }
+    if (command->run == cmd_eval) {
+        return promises_to_read(call->argv[1]);
+    }
+    if (command->run == cmd_evalsha) {
+        return is_remembered(call->node->read_scripts, call->argv[1]);
+    }
+    return command->run == cmd_fcall && call->conn->function_is == FUNCTION_READS;
+}
+
+/* --- functions ---------------------------------------------------------------------------------------------------- */
+
+struct function_ask {
+    struct tiers_relay relay; /* first */
+    struct worker *worker;
+    uint64_t conn;
+};
+
+static bool is_refused_to_write(enum status status, struct slice reply)
+{
+    static const char refusal[] =
+        "-ERR Can not execute a script with write flag using *_ro command.";
+    return status != OK || (reply.size >= sizeof(refusal) - 1 &&
+                            memcmp(reply.data, refusal, sizeof(refusal) - 1) == 0);
+}
+
+static void ask_on_reply(struct tiers_relay *relay, enum status status, struct slice reply)
+{
+    struct function_ask *ask = (struct function_ask *)(void *)relay;
+    struct conn *conn = conn_find(ask->worker, ask->conn);
+    if (conn != NULL && conn->function_is == FUNCTION_ASKED) {
+        if (is_refused_to_write(status, reply)) {
+            conn->function_is = FUNCTION_WRITES;
+        } else {
+            conn_unhold(conn, HOLD_PAUSE);
+            conn->function_is = FUNCTION_READS;
+        }
+    }
+    free(ask);
+}
+
+void read_scripts_ask(struct call *call)
+{
+    struct conn *conn = call->conn;
+    if (call->command->run != cmd_fcall || call->node->tiers == NULL || call->argc < 3 ||
+        conn->function_is != FUNCTION_UNKNOWN) {
+        return;
+    }
+    const struct slice words[] = {SLICE_LITERAL("FCALL_RO"), call->argv[1], SLICE_LITERAL("0")};
+    struct buf request = {0};
+    struct function_ask *ask = calloc(1, sizeof(*ask));
+    if (ask != NULL &&
+        resp_append_request(&request, sizeof(words) / sizeof(words[0]), words) == OK) {
+        *ask = (struct function_ask){.relay = {.on_reply = ask_on_reply, .patient = true},
+                                     .worker = call->worker,
+                                     .conn = conn->session.id};
+        if (tiers_relay(call->worker->window, &ask->relay, conn->session.proto,
+                        buf_slice(&request)) == OK) {
+            conn->function_is = FUNCTION_ASKED;
+            ask = NULL;
+        }
+    }
+    free(ask);
+    buf_done(&request);
+}
