@@ -124,9 +124,24 @@ static enum status append_address(const struct options *options, const struct co
     return buf_printf(text, "%u", found == OK ? address.port : 0);
 }
 
+static const char *kept_memory(const struct config_kept *kept)
+{
+    unsigned index = 0;
+    CHECK(config_name_find(SLICE_LITERAL("maxmemory"), &index));
+    return kept->values[index] != NULL ? kept->values[index] : "";
+}
+
+bool config_kept_is_full(const struct config_kept *kept, const struct options *options)
+{
+    return kept_memory(kept)[0] != '\0' && options_memory(options) == OPTION_MEMORY_MIN;
+}
+
 static enum status append_budget(const struct node *node, const struct config_name *name,
                                  struct buf *text)
 {
+    if (is(name, "maxmemory") && config_kept_is_full(&node->config_kept, &node->options)) {
+        return buf_append_slice(text, slice_of(kept_memory(&node->config_kept)));
+    }
     if (is(name, "maxmemory")) {
         struct l1_stats stats; /* "memory = 0" has become a number there */
         namespaces_stats(node->namespaces, &stats);
@@ -191,13 +206,10 @@ const char *config_name_refuses(const struct node *node, const struct config_nam
     return is_fixed ? "can't set immutable config" : NULL;
 }
 
-static enum status assign_budget(struct options *options, const struct config_name *name,
-                                 struct slice value, char reason[OPTION_REASON_MAX])
+static enum status assign_policy(struct options *options, struct slice value,
+                                 char reason[OPTION_REASON_MAX])
 {
     const struct policy *policy = policy_find(value);
-    if (is(name, "maxmemory")) {
-        return option_assign(options, option_find(SLICE_LITERAL("memory")), value, reason);
-    }
     if (policy != NULL) {
         return option_assign(options, option_find(SLICE_LITERAL("policy")), slice_of(policy->name),
                              reason);
@@ -250,6 +262,23 @@ static enum status keep(struct config_kept *kept, unsigned index, struct slice s
     return OK;
 }
 
+/* Less than L1 can do with: then it takes as little as it can, and nothing more may come. What was asked for is remembered. */
+static enum status assign_memory(struct config_change *change, unsigned index, struct slice value,
+                                 char reason[OPTION_REASON_MAX])
+{
+    const struct option *memory = option_find(SLICE_LITERAL("memory"));
+    int64_t bytes = 0;
+    if (bytes_parse(value, &bytes) != OK || bytes <= 0 || bytes >= OPTION_MEMORY_MIN) {
+        const enum status status = option_assign(&change->options, memory, value, reason);
+        return status == OK ? keep(&change->kept, index, SLICE_LITERAL("")) : status;
+    }
+    char digits[I64_DIGITS_MAX];
+    const size_t size = i64_format(digits, bytes);
+    const enum status status =
+        option_assign(&change->options, memory, SLICE_LITERAL("1mb"), reason);
+    return status == OK ? keep(&change->kept, index, (struct slice){digits, size}) : status;
+}
+
 enum status config_change_assign(const struct node *node, struct config_change *change,
                                  unsigned index, struct slice value, char reason[OPTION_REASON_MAX])
 {
@@ -262,7 +291,8 @@ enum status config_change_assign(const struct node *node, struct config_change *
                    : OK;
     }
     if (name.road == CONFIG_L2_OURS) {
-        return assign_budget(&change->options, &name, value, reason);
+        return is(&name, "maxmemory") ? assign_memory(change, index, value, reason)
+                                      : assign_policy(&change->options, value, reason);
     }
     struct buf shown = {0};
     enum status status = config_value_check(&name, value, &shown, reason);

@@ -268,6 +268,23 @@ static bool listener_is_refused(struct call *call)
     return pubsub_refuses(call);
 }
 
+/* What needs memory while there is none: also to be queued. The error is answered. */
+static bool is_out_of_memory(struct call *call)
+{
+    const struct transaction *transaction = call->conn->transaction;
+    const bool is_exec = call->command->run == cmd_exec;
+    if (is_exec && transaction_is_open(transaction) && transaction->grows) {
+        transaction_abort(call, "OOM command not allowed when used memory > 'maxmemory'.");
+        return true;
+    }
+    if (!is_exec &&
+        ((call->command->flags & COMMAND_DENYOOM) != 0 || transaction_would_take(call))) {
+        reply_out_of_memory(call->reply);
+        return true;
+    }
+    return false;
+}
+
 /* Whether the command may run for this client now, in the order in which Redis asks. False: the error is answered. */
 static bool dispatch_admits(struct call *call)
 {
@@ -296,6 +313,10 @@ static bool dispatch_admits(struct call *call)
         return false;
     }
     if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_forbids(call)) {
+        return false;
+    }
+    if (atomic_load_explicit(&call->node->live.is_full, memory_order_relaxed) &&
+        is_out_of_memory(call)) {
         return false;
     }
     if (call->conn->listens && listener_is_refused(call)) {

@@ -51,9 +51,10 @@ struct live {
     _Atomic int64_t tracking_max_keys;
     _Atomic int64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     _Atomic bool pause_writes_only;
-    _Atomic unsigned monitors;          /* clients in MONITOR, of all workers */
-    _Atomic bool draining;              /* SIGTERM came */
-    _Atomic bool sweeps_not;            /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    _Atomic unsigned monitors; /* clients in MONITOR, of all workers */
+    _Atomic bool draining;     /* SIGTERM came */
+    _Atomic bool is_full;      /* alone: CONFIG SET maxmemory gave it less than L1 can do with */
+    _Atomic bool sweeps_not;   /* DEBUG SET-ACTIVE-EXPIRE 0 */
     _Atomic int64_t hash_packed_fields; /* hash-max-listpack-entries, alone */
     _Atomic int64_t hash_packed_bytes;  /* and -value */
     const char

@@ -278,6 +278,7 @@ static void queue(struct call *call)
     transaction->writes =
         transaction->writes || ((call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0 &&
                                 !read_scripts_is_read(call));
+    transaction->grows = transaction->grows || (call->command->flags & COMMAND_DENYOOM) != 0;
     reply_status(call->reply, "QUEUED");
 }
 
@@ -287,10 +288,15 @@ static bool runs_at_once(const struct command *command)
            command->run == cmd_watch || command->run == cmd_quit || command->run == cmd_reset;
 }
 
+bool transaction_would_take(const struct call *call)
+{
+    return transaction_is_open(call->conn->transaction) && !runs_at_once(call->command);
+}
+
 bool transaction_takes(struct call *call)
 {
     const struct command *command = call->command;
-    if (!transaction_is_open(call->conn->transaction) || runs_at_once(command)) {
+    if (!transaction_would_take(call)) {
         return false;
     }
     if (command->road == ROAD_LATER &&

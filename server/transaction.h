@@ -47,6 +47,7 @@ struct transaction {
     bool open;                   /* MULTI came */
     bool refused;                /* and then a command that could not be queued */
     bool writes;                 /* some queued command may */
+    bool grows;                  /* some may need memory (COMMAND_DENYOOM) */
     bool asks_l2;                /* some is for L2 */
     bool logs_in;                /* some is AUTH or HELLO */
     bool joins; /* some is for the node itself, or changes what the node knows of the connection */
@@ -86,6 +87,8 @@ static inline bool transaction_is_executed(const struct transaction *transaction
 /* Queues the call if the connection is in MULTI and this is no command that runs there at once; answers then. All checks
  * but COMMAND_NO_MULTI are made. */
 bool transaction_takes(struct call *call);
+/* Whether the command would be queued. */
+bool transaction_would_take(const struct call *call);
 /* A command was refused: EXEC will abort. */
 void transaction_refuse(struct conn *conn);
 /* EXEC itself was refused: the words of that error, and the end of the transaction. */

@@ -417,6 +417,25 @@ def test_what_has_expired_counts_until_it_is_met_but_is_no_key(alone):
             a.ask("DEBUG", "SET-ACTIVE-EXPIRE", "1")
 
 
+def test_with_a_maxmemory_that_cannot_be_nothing_comes(alone, oracle):
+    tail = [["GET", "oom"], ["DEL", "oom"], ["SET", "oom", "2"], ["HSET", "h", "f", "v"], ["MULTI"], ["GET", "oom"], ["EXEC"],
+            ["MULTI"], ["DISCARD"], ["EXPIRE", "k", "1"], ["CONFIG", "GET", "maxmemory"]]
+    blocks = [["MULTI"], ["SET", "oom", "3"]], [["MULTI"], ["GET", "oom"], ["DEL", "none"]]
+    answers = []
+    for server in alone, oracle:
+        with server.wire() as conn, server.wire() as other:
+            said = []
+            try:
+                for block in blocks:
+                    conn.pipeline([["SET", "oom", "1"], *block])
+                    said += [other.ask("CONFIG", "SET", "maxmemory", "1"), conn.ask("EXEC"), *conn.pipeline(tail)]
+                    said += [other.ask("CONFIG", "SET", "maxmemory", "67108864"), conn.ask("SET", "oom", "4"), conn.ask("DEL", "oom")]
+            finally:
+                other.ask("CONFIG", "SET", "maxmemory", "67108864")
+            answers.append(said)
+    assert answers[0] == answers[1]
+
+
 # --- the connection ---------------------------------------------------------------------------------------------------------
 
 @pytest.mark.own
