@@ -638,6 +638,9 @@ static struct answer *relay_send(struct call *call, struct relay *relay, struct 
         free(relay);
         return NULL;
     }
+    if (relay->tiers.writes) {
+        tracking_on_send(call->node, &relay->tiers);
+    }
     /* Behind a read that owes, too, no read may hit L1; nor behind several calls, whose keys nobody notes (asked.h). */
     const bool writes = relay->tiers.writes && !relay->tiers.keyless;
     const bool holds_back = writes || relay->owes || relay->tiers.is_block;

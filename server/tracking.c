@@ -73,6 +73,10 @@ void tracking_free(struct tracking *tracking)
         CHECK(pthread_mutex_destroy(&tracking->inboxes[i].lock) == 0);
     }
     buf_done(&tracking->announced);
+    for (size_t i = 0; i < tracking->rows.size; i += sizeof(struct tracking_row *)) {
+        tracking_row_free(*(struct tracking_row **)(void *)(tracking->rows.data + i));
+    }
+    buf_done(&tracking->rows);
     CHECK(tracking->prefixes.count == 0); /* clients are gone */
     map_done(&tracking->prefixes);
     CHECK(pthread_mutex_destroy(&tracking->lock) == 0);
@@ -237,6 +241,12 @@ static void tell_row(struct tracking *tracking, struct tracking_row *row, uint64
     tracking_row_free(row);
 }
 
+void tracking_sent(struct tracking *tracking, struct slice key, uint64_t hash)
+{
+    const uint64_t stamp = atomic_fetch_add_explicit(&tracking->sent, 1, memory_order_relaxed) + 1;
+    tracking_table_stamp(tracking->table, key, hash, stamp);
+}
+
 void tracking_written(struct tracking *tracking, struct slice key, uint64_t hash)
 {
     tell_row(tracking, tracking_table_take(tracking->table, key, hash), 0);
@@ -267,9 +277,42 @@ bool tracking_is_own(struct slice key)
            slice_is(key, "terrace:meta") || slice_is(key, "terrace:nothing");
 }
 
+static int row_compare(const void *left, const void *right)
+{
+    struct tracking_row *const *a = left;
+    struct tracking_row *const *b = right;
+    const uint64_t first = tracking_row_stamp(*a);
+    const uint64_t second = tracking_row_stamp(*b);
+    return (first > second) - (first < second);
+}
+
+static void take_row(struct tracking *tracking, struct slice key, uint64_t hash)
+{
+    struct tracking_row *row = tracking_table_take(tracking->table, key, hash);
+    if (row != NULL && buf_append(&tracking->rows, &row, sizeof(struct tracking_row *)) != OK) {
+        tell_row(tracking, row, 0);
+    }
+}
+
+static void tell_rows(struct tracking *tracking)
+{
+    struct tracking_row **rows = (struct tracking_row **)(void *)tracking->rows.data;
+    const size_t count = tracking->rows.size / sizeof(struct tracking_row *);
+    if (count > 1) {
+        qsort(rows, count, sizeof(struct tracking_row *), row_compare);
+    }
+    for (size_t i = 0; i < count; i++) {
+        tell_row(tracking, rows[i], 0);
+    }
+    tracking->rows.size = 0;
+    if (tracking->rows.capacity > ANNOUNCED_KEPT) {
+        buf_done(&tracking->rows);
+    }
+}
+
 void tracking_announced(struct tracking *tracking, struct slice key, uint64_t hash)
 {
-    tracking_written(tracking, key, hash);
+    take_row(tracking, key, hash);
     const struct news news = {.kind = NEWS_BROADCAST, .bytes = key};
     for (unsigned i = 0; i < tracking->inbox_count && !tracking_is_own(key); i++) {
         if (broadcasts(tracking, i)) {
@@ -284,6 +327,7 @@ void tracking_announced(struct tracking *tracking, struct slice key, uint64_t ha
 
 void tracking_announced_all(struct tracking *tracking)
 {
+    tell_rows(tracking);
     const struct slice all = buf_slice(&tracking->announced);
     for (unsigned i = 0; i < tracking->inbox_count && all.size > 0; i++) {
         if (broadcasts(tracking, i)) {

@@ -77,7 +77,9 @@ struct tracking {
     size_t listened;     /* bytes that these take */
     unsigned inbox_count;
     struct tracking_inbox *inboxes; /* of each worker */
-    struct buf announced; /* the control loop's: broadcasts of the message that is being applied */
+    _Atomic uint64_t sent;          /* keys of writes, so far */
+    struct buf announced; /* the control loop's: broadcasts of the message that is being applied, */
+    struct buf rows;      /* and the rows that it ends, as pointers */
 };
 
 struct tracking *tracking_new(struct node *node, unsigned workers); /* NULL: no memory */
@@ -95,7 +97,10 @@ void tracking_changed(struct tracking *tracking, struct slice key, uint64_t hash
 /* The same of a write of this node's that L2 has answered; its announcement is still to come, and tells those who listen to
  * prefixes. */
 void tracking_written(struct tracking *tracking, struct slice key, uint64_t hash);
-/* The same for the control loop: broadcasts of one message are told together, at its end. */
+/* A write of this node's is sent: if its keys are announced in one message, which has them by their bytes, they are told in this
+ * order all the same, as Redis tells them. */
+void tracking_sent(struct tracking *tracking, struct slice key, uint64_t hash);
+/* The same for the control loop: what one message says is told at its end. */
 void tracking_announced(struct tracking *tracking, struct slice key, uint64_t hash);
 void tracking_announced_all(struct tracking *tracking);
 /* Any key may have changed: FLUSHALL, or nobody knows. */

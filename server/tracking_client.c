@@ -695,6 +695,13 @@ static bool changed_nothing(struct slice reply)
     return reply.size == 0;
 }
 
+void tracking_on_send(struct node *node, const struct tiers_relay *write)
+{
+    for (size_t i = 0; i < write->key_count && tracking_is_wanted(node->tracking); i++) {
+        tracking_sent(node->tracking, write->keys[i].bytes, write->keys[i].hash);
+    }
+}
+
 void tracking_on_write(struct node *node, const struct conn *writer,
                        const struct tiers_relay *write, struct slice reply)
 {

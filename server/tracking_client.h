@@ -98,6 +98,8 @@ void tracking_after(struct conn *conn, const struct call *call);
 /* Keys that another command of the same call reads (EXEC). */
 void tracking_note_reads(struct call *call);
 
+/* A write is sent to L2. */
+void tracking_on_send(struct node *node, const struct tiers_relay *write);
 /* L2 has answered a write: its keys are told, without waiting for the announcement. If the reply says that nothing changed,
  * nobody is told: the announcement knows better. `writer` may be NULL. */
 void tracking_on_write(struct node *node, const struct conn *writer,

@@ -19,6 +19,7 @@ enum {
 struct tracking_row {
     struct map_node node;
     size_t key_size;
+    uint64_t stamp;
     uint32_t count;
     uint32_t capacity; /* of `clients`; a power of two */
     uint64_t *clients; /* `few`, or malloc'ed */
@@ -89,6 +90,11 @@ void tracking_row_free(struct tracking_row *row)
 struct slice tracking_row_key(const struct tracking_row *row)
 {
     return (struct slice){row->key, row->key_size};
+}
+
+uint64_t tracking_row_stamp(const struct tracking_row *row)
+{
+    return row->stamp;
 }
 
 uint64_t tracking_row_next(const struct tracking_row *row, size_t *at)
@@ -204,6 +210,17 @@ enum status tracking_table_add(struct tracking_table *table, struct slice key, u
     const enum status status = add_locked(table, part, key, hash, client);
     unlock_part(part);
     return status;
+}
+
+void tracking_table_stamp(struct tracking_table *table, struct slice key, uint64_t hash,
+                          uint64_t stamp)
+{
+    struct part *part = lock_part(table, hash);
+    struct tracking_row *row = row_find(part, key, hash);
+    if (row != NULL) {
+        row->stamp = stamp;
+    }
+    unlock_part(part);
 }
 
 /* Under the lock. */

@@ -27,6 +27,10 @@ void tracking_table_free(struct tracking_table *table);
 enum status tracking_table_add(struct tracking_table *table, struct slice key, uint64_t hash,
                                uint64_t client) MUST_USE;
 
+/* A number for the row of the key, if it has one. */
+void tracking_table_stamp(struct tracking_table *table, struct slice key, uint64_t hash,
+                          uint64_t stamp);
+
 /* A row that was taken out. No client has the number 0. */
 struct tracking_row;
 struct tracking_row *tracking_table_take(struct tracking_table *table, struct slice key,
@@ -34,6 +38,7 @@ struct tracking_row *tracking_table_take(struct tracking_table *table, struct sl
 /* Some row, chosen by `noise`; NULL: there is none. */
 struct tracking_row *tracking_table_take_any(struct tracking_table *table, uint64_t noise);
 struct slice tracking_row_key(const struct tracking_row *row);
+uint64_t tracking_row_stamp(const struct tracking_row *row); /* 0: it had none */
 /* Its clients in turn, in no order; *at is 0 for the first. 0: no more. */
 uint64_t tracking_row_next(const struct tracking_row *row, size_t *at);
 void tracking_row_free(struct tracking_row *row); /* NULL is fine */

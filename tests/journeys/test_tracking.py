@@ -414,6 +414,19 @@ def test_changes_by_other_nodes_and_strangers_are_told(two_nodes, redis_server):
 
 
 @pytest.mark.own
+def test_keys_of_one_write_are_told_in_its_order(two_nodes):
+    """Not in that of their bytes, in which Redis announces them."""
+    node = two_nodes[0]
+    with node.wire(proto=3) as conn, node.wire() as writer:
+        conn.ask(*tracking("on"))
+        for turn in range(50):
+            keys = [b"order:%d:%d" % (turn, i * 7 % 20) for i in range(20)]
+            conn.ask("MGET", *keys)
+            writer.ask("MSET", *[word for key in keys for word in (key, "1")])
+            assert [conn.read()[1][0] for _ in keys] == keys
+
+
+@pytest.mark.own
 def test_a_block_is_broadcast_in_one_message_by_prefix(two_nodes, redis_server):
     with two_nodes[0].wire(proto=3) as conn, redis_server.client().pipeline(transaction=True) as block:
         conn.ask(*tracking("on", "BCAST", "PREFIX", "b:", "PREFIX", "a:"))
