@@ -81,11 +81,12 @@ check: # the same, on a machine that has the packages
 	@$(MAKE) --no-print-directory -j2 $(FUZZERS)
 	@tests/run.py build
 
-compat: deps ## flows with clients from npm (ioredis, node-redis, bullmq, connect-redis, keyv, cache-manager), in build/compat
+compat: deps ## flows with clients from npm (ioredis, node-redis, bullmq, connect-redis, keyv, cache-manager), and suites that others wrote
 	@command -v npm >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
 	    --no-install-recommends nodejs npm; }
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 tests/compat/run.py build $(FILES)
+	@$(if $(FILES),,/usr/bin/python3 tests/compat/suites.py build)
 
 soak: deps ## R1 to R12 of the reliability goals, for about two hours; SOAK_SCALE=0.1: a tenth of it
 	@$(MAKE) --no-print-directory -j2 build unit
