@@ -61,10 +61,15 @@ static enum status publish_keys(struct buf *out, struct frame *frame, const stru
 enum status announce_write(struct buf *out, const struct announce *announce, unsigned *ret_parts)
 {
     static const struct slice multi[] = {SLICE_LITERAL("MULTI")};
+    static const struct slice guard[] = {SLICE_LITERAL("WAIT"), SLICE_LITERAL("2147483647"),
+                                         SLICE_LITERAL("0")};
     static const struct slice exec[] = {SLICE_LITERAL("EXEC")};
     struct frame frame = {.node = announce->node};
     enum status status = resp_append_request(out, 1, multi);
-    *ret_parts = 1 + announce->command_count;
+    if (status == OK) {
+        status = resp_append_request(out, 3, guard);
+    }
+    *ret_parts = 2 + announce->command_count;
     size_t at = 0;
     while (!announce->silent && at < announce->key_count && status == OK) {
         status = publish_keys(out, &frame, announce->keys, announce->key_count, &at);
@@ -78,6 +83,11 @@ enum status announce_write(struct buf *out, const struct announce *announce, uns
         status = buf_append_slice(out, announce->commands);
     }
     return status == OK ? resp_append_request(out, 1, exec) : status;
+}
+
+bool announce_is_open(struct slice first_reply)
+{
+    return first_reply.data[0] != REPLY_ERROR;
 }
 
 /* --- what is answered ---------------------------------------------------------------------------------------------- */
@@ -118,7 +128,7 @@ enum status announce_reply(const struct announce_refusal *refusal, struct slice 
     if (element.type != REPLY_ARRAY || element.number < 2) {
         return MALFORMED;
     }
-    for (int64_t i = 0; i < element.number - 1; i++) { /* PUBLISH says how many heard it */
+    for (int64_t i = 0; i < element.number - 1; i++) { /* of WAIT; PUBLISH says how many heard it */
         if (reply_skip(&cursor) != OK) {
             return MALFORMED;
         }

@@ -2,7 +2,11 @@
 /* announce.h -- commands in one step: a write that announces itself, for namespaces with `writers = nodes` (COHERENCE section
  * 8), or a transaction of a client, or both.
  *
- *      MULTI | PUBLISH terrace:bus frame ... | the client's own command, or commands | EXEC
+ *      MULTI | WAIT 2147483647 0 | PUBLISH terrace:bus frame ... | the client's own command, or commands | EXEC
+ *
+ * WAIT is there for the case that MULTI is refused, because Redis' administrator took the right away while the node runs: the
+ * commands would run one by one then. In MULTI it answers at once; outside it waits, for more replicas than there are, and
+ * nothing behind it is read. So when MULTI's reply is an error, the connection is closed, and nothing has run.
  *
  * The frame names the keys (several frames, if one cannot hold them); where the keys are not known it is a flush, and all
  * nodes suspect what they hold. It is unnumbered: only a script could number it, and through a script a command is not
@@ -47,12 +51,14 @@ struct announce {
 /* The requests, appended; *ret_parts is how many stand in front of EXEC. */
 enum status announce_write(struct buf *out, const struct announce *announce,
                            unsigned *ret_parts) MUST_USE;
+/* MULTI's reply. False: nothing behind it runs, if its connection is closed. */
+bool announce_is_open(struct slice first_reply);
 /* Each reply in front of EXEC's. */
 void announce_take(struct announce_refusal *refusal, struct slice reply);
 /* The command's own reply, out of EXEC's; borrows from one of both. MALFORMED: it is none of EXEC. */
 enum status announce_reply(const struct announce_refusal *refusal, struct slice reply,
                            struct slice *ret_own) MUST_USE;
-/* The same of a transaction: an error, nil, or all of the array, whose first *ret_frames elements are those of the frames. */
+/* The same of a transaction: an error, nil, or all of the array, whose first *ret_frames elements are ours. */
 enum status announce_replies(const struct announce_refusal *refusal, unsigned command_count,
                              struct slice reply, struct slice *ret_own,
                              unsigned *ret_frames) MUST_USE;

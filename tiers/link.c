@@ -515,8 +515,8 @@ static void reply_take(struct link *link, struct slice reply, int64_t now_ms)
     struct link_slot *first = link_fifo_at(&link->sent, 0);
     if (first->parts > 0) {
         first->parts--;
-        if (first->request != NULL) {
-            first->request->on_part(first->request, reply);
+        if (first->request != NULL && !first->request->on_part(first->request, reply)) {
+            link_close(link, "L2 refused a part of a request", now_ms);
         }
         return;
     }

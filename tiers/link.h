@@ -103,8 +103,9 @@ struct link_request {
     int64_t fence_ms;    /* how old the proof of the link may be; 0: no fence. Only for reads */
     int64_t asked_ms;    /* with a fence: now, as read before link_ask */
     /* Of several requests in one (MULTI ... EXEC): the replies in front of the last, each as it comes. `parts` of them;
-     * with any, on_part must be there. It may not close the link. */
-    void (*on_part)(struct link_request *request, struct slice reply);
+     * with any, on_part must be there. It may not close the link; false: the link
+     * does, for L2 runs this request otherwise than it was meant. */
+    bool (*on_part)(struct link_request *request, struct slice reply);
     unsigned parts;
     bool writes;    /* it may change something */
     bool confirmed; /* set with UNKNOWN: it cannot run any more */

@@ -260,6 +260,8 @@ struct tiers_relay {
     struct buf kept; /* the reply, while all nodes are waited for */
     bool is_unknown; /* it was UNKNOWN */
     bool wrapped;    /* in MULTI and EXEC (announce.h) */
+    bool opened;     /* MULTI was answered OK; */
+    bool is_refused; /* it was not */
     struct announce_refusal refusal;
 };
 

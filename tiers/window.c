@@ -467,15 +467,29 @@ static bool relay_announces(struct tiers_relay *relay, size_t *ret_count)
     return *ret_count > 0;
 }
 
-static void relay_skip_part(struct link_request *request, struct slice reply)
+static bool relay_skip_part(struct link_request *request, struct slice reply)
 {
     (void)request;
     (void)reply;
+    return true;
 }
 
-static void relay_on_part(struct link_request *request, struct slice reply)
+static bool relay_on_part(struct link_request *request, struct slice reply)
 {
-    announce_take(&LIST_ENTRY(request, struct tiers_relay, request)->refusal, reply);
+    struct tiers_relay *relay = LIST_ENTRY(request, struct tiers_relay, request);
+    announce_take(&relay->refusal, reply);
+    if (!relay->opened) {
+        relay->opened = announce_is_open(reply);
+        relay->is_refused = !relay->opened;
+    }
+    return relay->opened;
+}
+
+/* MULTI was refused, and the connection is gone: nothing ran, and L2's own words are the answer. */
+static bool relay_was_refused(const struct tiers_relay *relay, enum status status)
+{
+    return relay->wrapped && relay->is_refused &&
+           (status == L2_DOWN || (status == UNKNOWN && relay->confirmed));
 }
 
 /* The request with its announcement, or all of a block, in the window's scratch. */
@@ -491,6 +505,8 @@ static enum status relay_wrap(struct tiers_relay *relay, bool announces, size_t 
                                       .command_count = relay->is_block ? relay->commands : 1};
     relay->wrapped = true;
     relay->refusal.size = 0;
+    relay->opened = false;
+    relay->is_refused = false;
     relay->request.on_part = relay_on_part;
     window->scratch.size = 0;
     const enum status status = announce_write(&window->scratch, &announce, &relay->request.parts);
@@ -513,6 +529,12 @@ static void relay_on_reply(struct link_request *request, enum status status, str
     struct metrics *metrics = relay->window->options.metrics;
     relay_end_keys(relay);
     relay->confirmed = request->confirmed;
+    if (relay_was_refused(relay, status)) {
+        relay->run = 0;
+        relay->on_reply(relay, OK,
+                        (struct slice){.data = relay->refusal.text, .size = relay->refusal.size});
+        return;
+    }
     if (relay->wrapped && status == OK && relay_unwrap(relay, &reply) != OK) {
         status = UNKNOWN; /* what answered is no Redis */
         relay->confirmed = true;

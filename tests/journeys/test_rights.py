@@ -92,6 +92,7 @@ REFUSALS = {
     "INCR of terrace:*": ["resetkeys", "~app:*"],
     "HDEL of terrace:*": ["-hdel"],
     "MULTI": ["-multi"],
+    "WAIT": ["-wait"],
     "COMMAND": ["-command"],
 }
 
@@ -105,6 +106,29 @@ def test_a_right_that_is_missing_ends_the_node_at_its_start(stage, redis_server,
     assert f"{missing}" in line and "user 'terrace'" in line, line
     assert f"ACL SETUSER terrace {' '.join(RULES)}" in line, line
     assert "secret" not in node.process.log()
+
+
+@pytest.mark.parametrize("flags", [[], ["--writers", "nodes"]])
+def test_a_block_is_one_step_or_nothing_also_when_multi_is_taken_away(stage, redis_server, flags):
+    """Redis would run its commands one by one then; the node closes the connection before it can."""
+    url = set_user(redis_server)
+    admin = redis_server.client()
+    node = stage.node("--threads", "1", "--l2-timeout", "10s", *flags, l2=url)
+    block = [["MULTI"], ["SET", "k", "2"], ["SET", "l", "2"], ["EXEC"]]
+    refused = b"NOPERM this user has no permissions to run the 'multi' command"
+    with node.wire() as conn, node.wire() as other:
+        assert conn.pipeline([["SET", "k", "1"], ["DEL", "l"], *block])[-1] == [b"OK", b"OK"]
+        admin.mset({"k": "1", "l": "1"})
+        admin.execute_command("ACL", "SETUSER", "terrace", "-multi")
+        for lines in block, [["WATCH", "k"], *block], [["MULTI"], ["GET", "k"], ["EXEC"]]:
+            assert conn.pipeline(lines)[-1] == refused
+            assert admin.mget("k", "l") == ["1", "1"] or admin.mget("k", "l") == [b"1", b"1"]
+            until(lambda: other.ask("PING") == b"PONG" and other.ask("STRLEN", "k") == 1, 5, "others are served again")
+        if flags:
+            assert conn.ask("SET", "k", "3") == refused and other.ask("GET", "k") == b"1"
+        admin.execute_command("ACL", "SETUSER", "terrace", "+multi")
+        until(lambda: conn.pipeline(block)[-1] == [b"OK", b"OK"], 5, "all is well again")
+        assert other.ask("MGET", "k", "l") == [b"2", b"2"]
 
 
 def test_a_node_that_waited_for_its_redis_does_not_end_but_says_so(stage):

@@ -39,11 +39,28 @@ static void replies_come_home_in_the_order_of_asking(void **state)
 }
 
 static unsigned parts_seen;
-static void count_part(struct link_request *request, struct slice reply)
+static bool count_part(struct link_request *request, struct slice reply)
 {
     (void)request;
-    assert_true(slice_equal(reply, SLICE_LITERAL("+QUEUED\r\n")));
     parts_seen++;
+    return slice_equal(reply, SLICE_LITERAL("+QUEUED\r\n"));
+}
+
+static void a_part_that_is_refused_ends_the_connection(void **state)
+{
+    (void)state;
+    struct roof roof = {0};
+    open_ready(&roof);
+    struct question a = help_question(&roof, true, 0);
+    a.request.parts = 2;
+    a.request.on_part = count_part;
+    parts_seen = 0;
+    help_ask(&a, 0, "MULTI\r\nDEL a\r\nEXEC\r\n");
+    help_expect_written(&roof, "MULTI\r\nDEL a\r\nEXEC\r\n");
+    HELP_SAY(&roof, "-NOPERM no\r\n+OK\r\n");
+    assert_int_equal(parts_seen, 1);
+    assert_int_equal(link_state(roof.link), LINK_DOWN);
+    help_done(&roof);
 }
 
 static void a_request_of_several_parts_ends_with_the_last_reply(void **state)
@@ -661,6 +678,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replies_come_home_in_the_order_of_asking),
         cmocka_unit_test(a_request_of_several_parts_ends_with_the_last_reply),
+        cmocka_unit_test(a_part_that_is_refused_ends_the_connection),
         cmocka_unit_test(an_error_reply_is_a_reply),
         cmocka_unit_test(replies_cut_at_every_byte_are_the_same),
         cmocka_unit_test(the_roof_is_told_once_that_there_is_output),

@@ -20,7 +20,8 @@ static const char *const granted[] = {
     "+QUEUED\r\n",
     "+QUEUED\r\n",
     "+QUEUED\r\n",
-    "*4\r\n:1\r\n*0\r\n:0\r\n:1\r\n",
+    "+QUEUED\r\n",
+    "*5\r\n:0\r\n:1\r\n*0\r\n:0\r\n:1\r\n",
     ":-2\r\n",
     "$-1\r\n",
     ":0\r\n",
@@ -142,7 +143,7 @@ static void a_server_without_a_command_is_no_user_without_a_right(void **state)
     (void)state;
     struct rights rights;
     char missing[RIGHTS_TEXT_MAX];
-    assert_int_equal(answer(&rights, 11, "-ERR unknown subcommand 'KILL'. Try CLIENT HELP.\r\n"),
+    assert_int_equal(answer(&rights, 12, "-ERR unknown subcommand 'KILL'. Try CLIENT HELP.\r\n"),
                      OK);
     assert_int_equal(rights.refused, 0);
     assert_true(rights_suffice(&rights)); /* its clients are told that a lost write may still run */
@@ -155,7 +156,7 @@ static void a_server_without_a_command_is_no_user_without_a_right(void **state)
 static void several_are_listed(void **state)
 {
     (void)state;
-    struct rights rights = {.refused = 1u << 2 | 1u << 10, .unknown = 1u << 11};
+    struct rights rights = {.refused = 1u << 2 | 1u << 11, .unknown = 1u << 12};
     char missing[RIGHTS_TEXT_MAX];
     rights_missing(&rights, missing);
     assert_string_equal(missing, "MULTI, PUBLISH on terrace:* and CLIENT KILL");
