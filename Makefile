@@ -15,8 +15,8 @@ PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev l
             libmicrohttpd-dev libjansson-dev libssl-dev libcmocka-dev openssl redis-server redis-tools \
             memcached python3 python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
 # Clients of others, for tests/clients: 19 MB to fetch, 90 MB on disk.
-PACKAGES += python3-hiredis python3-django-redis python3-rq python3-celery php-cli php-redis ruby-redis ruby-sidekiq \
-            libredis-perl prometheus-redis-exporter
+PACKAGES += python3-hiredis python3-django-redis python3-rq python3-celery php-cli php-redis php-illuminate-redis php-predis \
+            ruby-redis ruby-sidekiq libredis-perl prometheus-redis-exporter
 LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson openssl
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wswitch-enum \

@@ -8,6 +8,7 @@ from target import HERE
 
 PROGRAMS = {
     "php": (["php", HERE / "flows.php"], 10),
+    "laravel": (["php", HERE / "laravel_flows.php"], 6),
     "ruby": (["ruby", HERE / "flows.rb"], 7),
     "perl": (["perl", HERE / "flows.pl"], 7),
     "hiredis": ([ROOT / "build" / "release" / "tests" / "clients" / "hiredis_flows"], 6),
