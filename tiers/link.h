@@ -35,7 +35,8 @@
  * The fence (COHERENCE section 3, "L2 reads have their own fence"): a link may still sit on a master that was demoted,
  * and its connection stays open. So a request with a fence gets its reply only if a beat on this link, sent at most
  * fence_ms ago, succeeded: the value is then no older than that beat. The link sends such beats itself (a check, beat.h),
- * in front of a fenced request when its newest one is older than a quarter of the fence. A reply that meets a closed
+ * in front of a fenced request when its newest one is older than a quarter of the fence, or the node knows a newer epoch
+ * than the link. A reply that meets a closed
  * fence is kept until the next beat on this link succeeds (one is sent at once): that Redis was still the master after
  * the read ran, which is as good. Fenced replies stay in order among themselves; others overtake kept ones. The deadline
  * of a kept one still counts; one that finds no room ends with L2_DOWN, and those kept before it end so first: a read may be

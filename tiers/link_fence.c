@@ -3,6 +3,10 @@
 #include "protocol/check.h"
 #include "tiers/link_inner.h"
 
+enum {
+    BEHIND_MS = 10 /* between two checks for the sake of a new epoch: there may be many a second */
+};
+
 static int64_t oldest_sent_pop(struct link_fence *fence)
 {
     CHECK(fence->beat_count > 0);
@@ -168,12 +172,22 @@ void link_fence_take_beat(struct link *link, struct slice reply, int64_t now_ms)
 
 /* --- requests and replies ---------------------------------------------------------------------------------------- */
 
+/* What comes by this link is not kept in L1 before it has met the node's epoch. */
+static bool is_behind(const struct link *link, int64_t now_ms)
+{
+    const struct link_options *options = &link->options;
+    return options->known_epoch != NULL &&
+           options->known_epoch(options->arg) > link->fence.epoch.counter &&
+           link->fence.beat_count == 0 && now_ms - link->fence.beat_at_ms >= BEHIND_MS;
+}
+
 void link_fence_ask(struct link *link, const struct link_request *request)
 {
     CHECK(!request->writes);
     link->fence.bound_ms = request->fence_ms;
     if (link->state == LINK_READY &&
-        request->asked_ms - link->fence.beat_at_ms > request->fence_ms / 4) {
+        (request->asked_ms - link->fence.beat_at_ms > request->fence_ms / 4 ||
+         is_behind(link, request->asked_ms))) {
         link_fence_beat(link, request->asked_ms);
     }
 }

@@ -113,7 +113,9 @@ inline get(s, v)
 #endif
 #ifdef LINKS_NOT_BOUND
 #define link_is_bound true
+#define link_is_there true
 #else
+#define link_is_there (link == target_at)
 #define link_is_bound (link_target == target)
 #endif
 #ifdef ANY_REIGN
@@ -262,7 +264,7 @@ end:
         :: message == ECHO ->
             judge(bus_at, c, r);
             if
-            :: c == epoch && is_target(r) && (link == NONE || link == target_at) /* all workers have confirmed */ -> horizon = (sent > horizon -> sent : horizon); may_install = 1
+            :: c == epoch && is_target(r) && (link == NONE || link_is_there) /* all workers have confirmed */ -> horizon = (sent > horizon -> sent : horizon); may_install = 1
             :: else
             fi
         fi;
@@ -270,7 +272,7 @@ end:
 
     /* the worker */
 #ifndef LINKS_NOT_BOUND
-    :: d_step { link != NONE && link != target_at -> drop_link() }
+    :: d_step { link != NONE && !link_is_there -> drop_link() }
 #endif
     :: d_step { link == NONE -> link = master; script(master, known); answered(master); link_beat = now;
         link_target = random[master]; link_reign = replid[master] }

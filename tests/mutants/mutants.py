@@ -522,6 +522,9 @@ MUTANTS = [
     Mutant("a flush ends what is kept", "section 3", [
         (FENCE, "const bool is_same = was_master || answer.target", "const bool is_same = answer.target")],
            ["unit link_fence", "unit link_random", "journey flush_storm"]),
+    Mutant("a link waits for its next check to meet a new epoch", "section 4", [
+        (FENCE, "         is_behind(link, request->asked_ms))) {", "         (is_behind(link, request->asked_ms) && request->asked_ms < 0))) {")],
+           ["unit link_fence", "journey flush_storm for_long"]),
     Mutant("a check does not say the replication id", "section 3", [
         (SCRIPT, "return { 0, why, 0, 0, run, replid }", "return { 0, why, 0, 0, run, run }")],
            ["journey beat_script"]),

@@ -585,6 +585,41 @@ static void a_check_expects_the_newer_of_the_nodes_epoch_and_the_links(void **st
     help_done(&roof);
 }
 
+static void an_epoch_that_the_node_knows_is_looked_for_at_once(void **state)
+{
+    (void)state;
+    struct roof roof = {.expected = {.counter = 5, .random = 1}};
+    open_ready(&roof);
+    roof.known = 5;
+    struct question q[4];
+    for (int i = 0; i < 4; i++) {
+        q[i] = fenced(&roof, HELP_NOW + 9 + i, 0);
+    }
+    help_ask(&q[0], 0, "GET a\r\n");
+    roof.known = roof.expected.counter = 6;
+    help_expect_written(&roof, "GET a\r\n");
+    help_ask(&q[1], 0, "GET a\r\n");
+    help_ask(&q[2], 0, "GET a\r\n"); /* one is under way */
+    written_check(&roof, "6", "GET a\r\nGET a\r\n");
+    say_at(&roof, "$-1\r\n" OTHER "$-1\r\n$-1\r\n", HELP_NOW + 11);
+    help_ask(&q[3], 0, "GET a\r\n"); /* it was not there: not as fast as it can */
+    help_expect_written(&roof, "GET a\r\n");
+    say_at(&roof, "$-1\r\n", HELP_NOW + 12);
+    struct question last = fenced(&roof, HELP_NOW + 20, 0);
+    help_ask(&last, 0, "GET b\r\n");
+    written_check(&roof, "6", "GET b\r\n");
+    help_feed(&roof, SLICE_LITERAL(ANSWER("6", "abcd") "$-1\r\n"), HELP_NOW + 20);
+    struct question done = fenced(&roof, HELP_NOW + 50, 0);
+    help_ask(&done, 0, "GET c\r\n");
+    help_expect_written(&roof, "GET c\r\n");
+    help_done(&roof);
+    for (int i = 0; i < 4; i++) {
+        help_ended(&q[i], OK, "$-1\r\n");
+    }
+    help_ended(&last, OK, "$-1\r\n");
+    help_ended(&done, L2_DOWN, "");
+}
+
 static void a_reconnection_proves_nothing_of_before(void **state)
 {
     (void)state;
@@ -702,6 +737,7 @@ int main(void)
         cmocka_unit_test(a_check_expects_the_newer_of_the_nodes_epoch_and_the_links),
         cmocka_unit_test(the_proof_of_a_lost_connection_does_not_open_the_next),
         cmocka_unit_test(a_reconnection_proves_nothing_of_before),
+        cmocka_unit_test(an_epoch_that_the_node_knows_is_looked_for_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
