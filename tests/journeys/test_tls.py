@@ -98,6 +98,27 @@ def failures(node):
 
 # --- clients ---------------------------------------------------------------------------------------------------------
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_who_comes_again_goes_on_with_his_session(node, papers, version):
+    """Unless the node was told that nobody does."""
+    context = papers.context()
+    context.minimum_version = context.maximum_version = version
+
+    def comes(session=None):
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", node.tls_port), timeout=20), session=session,
+                                 server_hostname="127.0.0.1") as sock:
+            sock.sendall(b"PING\r\n")
+            assert read_exactly(sock, 7) == b"+PONG\r\n"
+            return sock.session, sock.session_reused
+    session, reused = comes()
+    assert not reused and comes(session)[1]
+    node.client().config_set("tls-session-caching", "no")
+    try:
+        assert not comes(comes()[0])[1]
+    finally:
+        node.client().config_set("tls-session-caching", "yes")
+
+
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_openssl_s_client_talks(node, papers, version):
     done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{node.tls_port}", "-CAfile", papers.cert("ca"),
