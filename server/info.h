@@ -27,7 +27,8 @@ struct info {
     struct totals totals; /* since CONFIG RESETSTAT */
     struct buf *text;
     struct info_of_l2 l2;
-    bool failed; /* no memory: the rest is left out and the answer is an error */
+    const char *percentiles; /* of section latencystats, while it is written */
+    bool failed;             /* no memory: the rest is left out and the answer is an error */
 };
 
 /* One line; the line end is added. */

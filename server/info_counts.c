@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The sections of INFO that count: stats, commandstats, errorstats, latencystats, keyspace. */
+#include "protocol/check.h"
 #include "server/channel_index.h"
 #include "server/command.h"
 #include "server/errorstats.h"
@@ -11,6 +12,13 @@
 #include "server/worker.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PERCENTILES_TEXT = 1024 /* further ones are left out */
+};
 
 static void info_pubsub(struct info *info)
 {
@@ -127,21 +135,52 @@ void info_commandstats(struct info *info)
     info_each_command(info, command_line);
 }
 
+/* A setting that CONFIG keeps; "": no memory. */
+static void append_setting(struct info *info, const char *name, struct buf *text)
+{
+    unsigned index = 0;
+    CHECK(config_name_find(slice_of(name), &index));
+    (void)pthread_mutex_lock(&info->node->options_lock);
+    info->failed = info->failed || config_name_format(info->node, index, text) != OK ||
+                   buf_append(text, "", 1) != OK;
+    (void)pthread_mutex_unlock(&info->node->options_lock);
+}
+
 static void latency_line(struct info *info, const struct command *command)
 {
     struct histogram histogram;
+    char line[PERCENTILES_TEXT] = "";
+    size_t used = 0;
     histogram_read(info->node, command, &histogram);
+    const char *percentiles = info->percentiles;
+    char *end = NULL;
+    for (double percent = strtod(percentiles, &end); end != percentiles && used < sizeof(line);
+         percent = strtod(percentiles, &end)) {
+        const int size =
+            snprintf(line + used, sizeof(line) - used, "%sp%g=%.3f", used == 0 ? "" : ",", percent,
+                     histogram_percentile_usec(&histogram, percent / 100));
+        used += (size_t)size;
+        percentiles = end;
+    }
     if (histogram.calls > 0) {
-        info_line(info, "latency_percentiles_usec_%s:p50=%.3f,p99=%.3f,p99.9=%.3f",
-                  command->full_name, histogram_percentile_usec(&histogram, 0.5),
-                  histogram_percentile_usec(&histogram, 0.99),
-                  histogram_percentile_usec(&histogram, 0.999));
+        info_line(info, "latency_percentiles_usec_%s:%s", command->full_name, line);
     }
 }
 
+/* Durations are always counted; `latency-tracking` says whether they are shown. */
 void info_latencystats(struct info *info)
 {
-    info_each_command(info, latency_line);
+    struct buf shown = {0};
+    struct buf percentiles = {0};
+    append_setting(info, "latency-tracking", &shown);
+    append_setting(info, "latency-tracking-info-percentiles", &percentiles);
+    if (!info->failed && strcmp(shown.data, "yes") == 0) {
+        info->percentiles = percentiles.data;
+        info_each_command(info, latency_line);
+        info->percentiles = NULL;
+    }
+    buf_done(&shown);
+    buf_done(&percentiles);
 }
 
 void info_errorstats(struct info *info)

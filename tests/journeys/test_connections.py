@@ -164,6 +164,11 @@ def test_info_has_every_field_of_redis(node, redis_server):
     assert int(info["total_reads_processed"]) >= 2 and int(info["total_writes_processed"]) >= 2
     spread = client.info("latencystats")["latency_percentiles_usec_get"]
     assert list(spread) == ["p50", "p99", "p99.9"] and 0 < spread["p50"] <= spread["p99.9"] < 1e6
+    client.config_set("latency-tracking-info-percentiles", "0.0 100.0")
+    assert list(client.info("latencystats")["latency_percentiles_usec_get"]) == ["p0", "p100"]
+    client.config_set("latency-tracking", "no")
+    assert client.info("latencystats") == {}
+    client.execute_command("CONFIG SET", "latency-tracking", "yes", "latency-tracking-info-percentiles", "50 99 99.9")
     assert info["redis_version"] == "7.0.15" and info["role"] == "master" and info["loading"] == 0
     assert info["tcp_port"] == node.port and len(info["run_id"]) == 40
     assert client.info("commandstats")["cmdstat_get"]["calls"] >= 1
