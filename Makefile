@@ -49,7 +49,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-coherence bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat
+.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-coherence bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -87,6 +87,12 @@ compat: deps ## flows with clients from npm (ioredis, node-redis, bullmq, connec
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 tests/compat/run.py build $(FILES)
 	@$(if $(FILES),,/usr/bin/python3 tests/compat/suites.py build)
+
+compat-redis: deps ## Redis' own test suite from outside, beside redis-server; SUITE_ARGS="--mode alone unit/type/hash"
+	@command -v tclsh >/dev/null && command -v dpkg-source >/dev/null || { apt-get update -q && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends tcl dpkg-dev; }
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 tests/compat/redis_suite.py build $(SUITE_ARGS)
 
 soak: deps ## R1 to R12 of the reliability goals, for about two hours; SOAK_SCALE=0.1: a tenth of it
 	@$(MAKE) --no-print-directory -j2 build unit
