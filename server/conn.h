@@ -121,6 +121,7 @@ struct conn {
     unsigned coming;                 /* answers whose bytes are not here yet */
     size_t likely;                   /* what one of them may take */
     size_t kept;                     /* bytes of the answers in the queue that are here */
+    size_t pushed;                   /* bytes of pushes since nothing was unread (push.h) */
     struct asked asked;              /* keys of the reads that wait */
     struct monitor *monitor;         /* NULL: it does not (monitor.h) */
     struct subscriber *subscriber;   /* from its first SUBSCRIBE on (pubsub.h) */

@@ -13,11 +13,22 @@ void push_lost(struct conn *conn)
     worker_mark_dirty(conn->worker, conn);
 }
 
+/* Of one that does not live by pushes, those that it leaves unread are limited by themselves: it may have asked for large
+ * answers, but not for these (CLIENT TRACKING). */
+static bool pushes_fit(struct conn *conn, size_t size)
+{
+    if (conn_waiting_bytes(conn) == 0) {
+        conn->pushed = 0;
+    }
+    conn->pushed += size;
+    return conn->listens || conn->pushed <= LIMIT_PUSH_CLOSE;
+}
+
 /* Whether it may take so much more; if not, it is closed when it is flushed. */
 static bool push_fits(struct conn *conn, size_t size)
 {
     const size_t limit = conn->listens ? LIMIT_PUSH_CLOSE : LIMIT_OUTPUT_CLOSE;
-    if (conn_waiting_bytes(conn) + size <= limit) {
+    if (pushes_fit(conn, size) && conn_waiting_bytes(conn) + size <= limit) {
         return true;
     }
     metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);

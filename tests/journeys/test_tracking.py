@@ -353,6 +353,24 @@ def test_beyond_the_limit_of_the_table_some_are_told_at_once(node_alone):
     node_alone.client().config_set("tracking-table-max-keys", 1000000)
 
 
+def test_who_does_not_read_what_he_is_told_is_closed(node_alone):
+    """At 32 MiB of it, whatever else he asked for; others are told on."""
+    with node_alone.wire(proto=3) as deaf, node_alone.wire(proto=3) as other, node_alone.wire() as writer:
+        for conn in (deaf, other):
+            conn.ask(*tracking("on", "BCAST", "PREFIX", "deaf:"))
+        number, told = deaf.ask("CLIENT", "ID"), 0
+        while writer.ask("CLIENT", "LIST", "ID", str(number)):
+            keys = [b"deaf:%d:" % i + b"x" * 60000 for i in range(20)]
+            assert writer.ask("MSET", *[word for key in keys for word in (key, "1")]) == b"OK"
+            heard = []
+            while len(heard) < len(keys):
+                heard += other.read()[1]
+            assert sorted(heard) == sorted(keys)
+            told += 20 * 60000
+            assert told < 48 << 20
+        assert told > 30 << 20
+
+
 # --- across nodes -----------------------------------------------------------------------------------------------------
 
 
