@@ -55,6 +55,7 @@ struct tracking *tracking_new(struct node *node, unsigned workers)
     tracking->listener = (struct l1_listener){.on_change = tracking_on_change, .arg = tracking};
     CHECK(pthread_key_create(&tracking->worker, NULL) == 0);
     CHECK(pthread_mutex_init(&tracking->lock, NULL) == 0);
+    CHECK(pthread_mutex_init(&tracking->order, NULL) == 0);
     tracking->inbox_count = workers;
     for (unsigned i = 0; i < workers; i++) {
         tracking->inboxes[i].letter.open = tracking_on_letter;
@@ -80,6 +81,9 @@ void tracking_free(struct tracking *tracking)
     CHECK(tracking->prefixes.count == 0); /* clients are gone */
     map_done(&tracking->prefixes);
     CHECK(pthread_mutex_destroy(&tracking->lock) == 0);
+    if (!tracking->applying) { /* else the last client left in the middle of a message */
+        CHECK(pthread_mutex_destroy(&tracking->order) == 0);
+    }
     CHECK(pthread_key_delete(tracking->worker) == 0);
     tracking_table_free(tracking->table);
     free(tracking->inboxes);
@@ -247,6 +251,16 @@ void tracking_sent(struct tracking *tracking, struct slice key, uint64_t hash)
     tracking_table_stamp(tracking->table, key, hash, stamp);
 }
 
+bool tracking_begin_written(struct tracking *tracking)
+{
+    return pthread_mutex_trylock(&tracking->order) == 0;
+}
+
+void tracking_end_written(struct tracking *tracking)
+{
+    CHECK(pthread_mutex_unlock(&tracking->order) == 0);
+}
+
 void tracking_written(struct tracking *tracking, struct slice key, uint64_t hash)
 {
     tell_row(tracking, tracking_table_take(tracking->table, key, hash), 0);
@@ -312,6 +326,10 @@ static void tell_rows(struct tracking *tracking)
 
 void tracking_announced(struct tracking *tracking, struct slice key, uint64_t hash)
 {
+    if (!tracking->applying) {
+        tracking->applying = true;
+        CHECK(pthread_mutex_lock(&tracking->order) == 0);
+    }
     take_row(tracking, key, hash);
     const struct news news = {.kind = NEWS_BROADCAST, .bytes = key};
     for (unsigned i = 0; i < tracking->inbox_count && !tracking_is_own(key); i++) {
@@ -328,6 +346,10 @@ void tracking_announced(struct tracking *tracking, struct slice key, uint64_t ha
 void tracking_announced_all(struct tracking *tracking)
 {
     tell_rows(tracking);
+    if (tracking->applying) {
+        tracking->applying = false;
+        CHECK(pthread_mutex_unlock(&tracking->order) == 0);
+    }
     const struct slice all = buf_slice(&tracking->announced);
     for (unsigned i = 0; i < tracking->inbox_count && all.size > 0; i++) {
         if (broadcasts(tracking, i)) {

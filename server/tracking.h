@@ -80,6 +80,9 @@ struct tracking {
     _Atomic uint64_t sent;          /* keys of writes, so far */
     struct buf announced; /* the control loop's: broadcasts of the message that is being applied, */
     struct buf rows;      /* and the rows that it ends, as pointers */
+    bool applying;        /* it is, and has the next: */
+    pthread_mutex_t
+        order; /* who tells of several keys, so that two who do not take turns at the same ones */
 };
 
 struct tracking *tracking_new(struct node *node, unsigned workers); /* NULL: no memory */
@@ -97,6 +100,9 @@ void tracking_changed(struct tracking *tracking, struct slice key, uint64_t hash
 /* The same of a write of this node's that L2 has answered; its announcement is still to come, and tells those who listen to
  * prefixes. */
 void tracking_written(struct tracking *tracking, struct slice key, uint64_t hash);
+/* Around it. False: an announcement is being applied; what was written is told with its own. */
+bool tracking_begin_written(struct tracking *tracking);
+void tracking_end_written(struct tracking *tracking);
 /* A write of this node's is sent: if its keys are announced in one message, which has them by their bytes, they are told in this
  * order all the same, as Redis tells them. */
 void tracking_sent(struct tracking *tracking, struct slice key, uint64_t hash);

@@ -705,7 +705,8 @@ void tracking_on_send(struct node *node, const struct tiers_relay *write)
 void tracking_on_write(struct node *node, const struct conn *writer,
                        const struct tiers_relay *write, struct slice reply)
 {
-    if (!tracking_is_wanted(node->tracking) || changed_nothing(reply)) {
+    if (!tracking_is_wanted(node->tracking) || changed_nothing(reply) ||
+        !tracking_begin_written(node->tracking)) {
         return;
     }
     struct tracking_client *client = writer == NULL ? NULL : writer->session.tracking;
@@ -717,6 +718,7 @@ void tracking_on_write(struct node *node, const struct conn *writer,
             drop_row(client, write->keys[i].bytes, write->keys[i].hash);
         }
     }
+    tracking_end_written(node->tracking);
 }
 
 /* --- around a call ------------------------------------------------------------------------------------------------- */
