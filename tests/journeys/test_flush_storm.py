@@ -18,7 +18,7 @@ from harness import serves_hits, until
 pytestmark = pytest.mark.own
 
 STORM_S = 2.5  # some T, so that no proof of before it is young enough at its end
-FLUSHES_PER_S = 300
+FLUSHES_PER_S = 1500
 
 
 class Storm:
