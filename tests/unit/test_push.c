@@ -178,10 +178,10 @@ static void pushes_that_wait_behind_an_answer_count_too(void **state)
     assert_int_equal(parts_until_broken(s) * PART, LIMIT_PUSH_CLOSE);
 }
 
-static void who_does_not_listen_has_the_limit_of_answers(void **state)
+static void pushes_that_nobody_listens_for_have_that_limit_too(void **state)
 {
     struct scene *s = *state;
-    assert_int_equal(parts_until_broken(s) * PART, LIMIT_OUTPUT_CLOSE);
+    assert_int_equal(parts_until_broken(s) * PART, LIMIT_PUSH_CLOSE);
 }
 
 static void a_closing_connection_gets_no_more(void **state)
@@ -223,7 +223,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(pushes_that_wait_behind_an_answer_count_too, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(who_does_not_listen_has_the_limit_of_answers, setup,
+        cmocka_unit_test_setup_teardown(pushes_that_nobody_listens_for_have_that_limit_too, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_closing_connection_gets_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(one_letter_reaches_connections_by_id, setup, teardown),
