@@ -11,6 +11,8 @@
  *
  * A connection waits for what began before its call, and for ORDER_WAIT_MS at most: a SUBSCRIBE that takes longer than that
  * finds an L2 which is not well, and says so itself. A PUBLISH inside of EXEC or of a script does not wait.
+ * What came before is what the node had read before: a new connection is accepted by one thread and read by another, so that
+ * on a machine with no processor to spare a SUBSCRIBE on it may be read after a PUBLISH that was sent later.
  *
  * Owns:    the waits. A turn is borrowed from enter to leave.
  * Threads: any; nothing is locked while no SUBSCRIBE is under way.
