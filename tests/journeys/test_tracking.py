@@ -243,6 +243,26 @@ def test_with_an_l2_the_same_is_told(node_with_l2, redis_server, judge, name):
         assert set(keys) == set(ours_told[number]), PUSHES[name][number]
 
 
+def test_a_client_is_in_the_table_before_its_key_is_looked_up(node_alone):
+    """Else it would not hear of a change in between. One that the lookup makes itself shows it: a key that has expired ends
+    when it is met, and who met it is told."""
+    with node_alone.wire(proto=3) as conn, node_alone.wire() as other:
+        conn.ask(*tracking("on"))
+
+        def told(turn):
+            keys = [b"met:%d:%d" % (turn, i) for i in range(100)]
+            other.send(b"".join(wire.encode(["SET", key, "1", "PX", "5"]) for key in keys + [b"met:last"]))
+            assert {other.read() for _ in keys + [b"met:last"]} == {b"OK"}
+            until(lambda: other.ask("PTTL", "met:last") == -2, 5, "all have expired")
+            conn.send(wire.encode(["MGET", *keys]) + wire.encode(["ECHO", "end"]))
+            heard = []
+            while (value := conn.read()) != b"end":
+                heard += value[1] if isinstance(value, wire.Push) else []
+            assert set(heard) <= set(keys)
+            return heard
+        assert any(told(turn) for turn in range(5))  # they may have left before, when the node looked for what has expired
+
+
 # --- redirection ------------------------------------------------------------------------------------------------------
 
 
