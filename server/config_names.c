@@ -131,15 +131,18 @@ static const char *kept_memory(const struct config_kept *kept)
     return kept->values[index] != NULL ? kept->values[index] : "";
 }
 
-bool config_kept_is_full(const struct config_kept *kept, const struct options *options)
+size_t config_kept_little(const struct config_kept *kept, const struct options *options)
 {
-    return kept_memory(kept)[0] != '\0' && options_memory(options) == OPTION_MEMORY_MIN;
+    int64_t bytes = 0;
+    const bool is_little = options_memory(options) == OPTION_MEMORY_MIN &&
+                           slice_to_i64(slice_of(kept_memory(kept)), &bytes) == OK;
+    return is_little ? (size_t)bytes : 0;
 }
 
 static enum status append_budget(const struct node *node, const struct config_name *name,
                                  struct buf *text)
 {
-    if (is(name, "maxmemory") && config_kept_is_full(&node->config_kept, &node->options)) {
+    if (is(name, "maxmemory") && config_kept_little(&node->config_kept, &node->options) > 0) {
         return buf_append_slice(text, slice_of(kept_memory(&node->config_kept)));
     }
     if (is(name, "maxmemory")) {
@@ -262,7 +265,8 @@ static enum status keep(struct config_kept *kept, unsigned index, struct slice s
     return OK;
 }
 
-/* Less than L1 can do with: then it takes as little as it can, and nothing more may come. What was asked for is remembered. */
+/* Less than L1 can do with: then it takes as little as it can, and nothing may come while that is more. What was asked for is
+ * remembered. */
 static enum status assign_memory(struct config_change *change, unsigned index, struct slice value,
                                  char reason[OPTION_REASON_MAX])
 {

@@ -70,8 +70,8 @@ struct config_kept {
     char *values[CONFIG_NAMES_MAX]; /* NULL: the default */
 };
 int64_t config_kept_number(const struct config_kept *kept, const char *text); /* by a known name */
-/* Alone: maxmemory was set to less than L1 can do with. */
-bool config_kept_is_full(const struct config_kept *kept, const struct options *options);
+/* Alone: what maxmemory was set to, if that is less than L1 can do with; else 0. */
+size_t config_kept_little(const struct config_kept *kept, const struct options *options);
 void config_kept_done(struct config_kept *kept);
 
 /* A change under way: copies. */

@@ -268,9 +268,14 @@ static bool listener_is_refused(struct call *call)
     return pubsub_refuses(call);
 }
 
-/* What needs memory while there is none: also to be queued. The error is answered. */
-static bool is_out_of_memory(struct call *call)
+/* What needs memory, or would be queued, while more than `little` is in use. The error is answered. */
+static bool is_out_of_memory(struct call *call, size_t little)
 {
+    struct l1_stats stats;
+    namespaces_stats(call->node->namespaces, &stats);
+    if (stats.bytes_used <= little) {
+        return false;
+    }
     const struct transaction *transaction = call->conn->transaction;
     const bool is_exec = call->command->run == cmd_exec;
     if (is_exec && transaction_is_open(transaction) && transaction->grows) {
@@ -315,8 +320,8 @@ static bool dispatch_admits(struct call *call)
     if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_forbids(call)) {
         return false;
     }
-    if (atomic_load_explicit(&call->node->live.is_full, memory_order_relaxed) &&
-        is_out_of_memory(call)) {
+    const size_t little = atomic_load_explicit(&call->node->live.little, memory_order_relaxed);
+    if (little > 0 && is_out_of_memory(call, little)) {
         return false;
     }
     if (call->conn->listens && listener_is_refused(call)) {

@@ -60,7 +60,7 @@ static void node_apply_live(struct node *node, const struct options *options)
     atomic_store(&live->acl_scripts, options->acl_scripts);
     atomic_store(&live->latency_threshold_ms, options->latency_threshold_ms);
     atomic_store(&live->tracking_max_keys, options->tracking_table_max_keys);
-    atomic_store(&live->is_full, config_kept_is_full(&node->config_kept, options));
+    atomic_store(&live->little, config_kept_little(&node->config_kept, options));
     atomic_store(&live->hash_packed_fields,
                  config_kept_number(&node->config_kept, "hash-max-listpack-entries"));
     atomic_store(&live->hash_packed_bytes,

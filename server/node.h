@@ -53,8 +53,8 @@ struct live {
     _Atomic bool pause_writes_only;
     _Atomic unsigned monitors; /* clients in MONITOR, of all workers */
     _Atomic bool draining;     /* SIGTERM came */
-    _Atomic bool is_full;      /* alone: CONFIG SET maxmemory gave it less than L1 can do with */
-    _Atomic bool sweeps_not;   /* DEBUG SET-ACTIVE-EXPIRE 0 */
+    _Atomic size_t little;   /* alone: a maxmemory that is less than L1 can do with; 0: it is not */
+    _Atomic bool sweeps_not; /* DEBUG SET-ACTIVE-EXPIRE 0 */
     _Atomic int64_t hash_packed_fields; /* hash-max-listpack-entries, alone */
     _Atomic int64_t hash_packed_bytes;  /* and -value */
     const char

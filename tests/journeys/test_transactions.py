@@ -434,6 +434,14 @@ def test_with_a_maxmemory_that_cannot_be_nothing_comes(alone, oracle):
                 other.ask("CONFIG", "SET", "maxmemory", "67108864")
             answers.append(said)
     assert answers[0] == answers[1]
+    with alone.wire() as conn:
+        alone.client().flushall()
+        used = alone.client().info("memory")["used_memory"]
+        assert 0 < used < 1000000, "it is not full yet"
+        try:
+            assert conn.pipeline([["CONFIG", "SET", "maxmemory", "1000000"], ["SET", "oom", "1"], ["DEL", "oom"]]) == [b"OK", b"OK", 1]
+        finally:
+            conn.ask("CONFIG", "SET", "maxmemory", "67108864")
 
 
 # --- the connection ---------------------------------------------------------------------------------------------------------
