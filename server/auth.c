@@ -213,16 +213,20 @@ bool auth_login(struct call *call, struct slice name, struct slice password)
 
 /* --- commands --------------------------------------------------------------------------------------------------- */
 
-static const struct l2_command *find_in_l2(const struct node *node, struct slice name)
+/* As L2 knows it: the subcommand, if it has any. */
+static const struct l2_command *find_in_l2(const struct node *node, const struct slice *argv,
+                                           uint32_t argc)
 {
     const struct l2_commands *known = node->tiers == NULL ? NULL : tiers_commands(node->tiers);
-    return known == NULL ? NULL : l2_commands_find(known, name);
+    const struct l2_command *l2 = known == NULL ? NULL : l2_commands_find(known, argv[0]);
+    return l2 != NULL && l2->has_subcommands && argc > 1 ? l2_commands_find_sub(known, l2, argv[1])
+                                                         : l2;
 }
 
 /* What L2's own table says of a command that ours does not know. */
 static void ask_l2_table(const struct node *node, struct acl_line *line)
 {
-    const struct l2_command *l2 = find_in_l2(node, line->name);
+    const struct l2_command *l2 = find_in_l2(node, line->argv, line->argc);
     line->keys_unknown = line->own_subcommand || l2 == NULL || l2->movable_keys;
     if (l2 == NULL) {
         return;
@@ -290,7 +294,7 @@ bool auth_dry_run(const struct call *call, const struct acl_user *user, const st
         arity = acl_command_at(line.id)->arity;
         ret_run->name = acl_command_at(line.id)->name;
     } else {
-        const struct l2_command *l2 = find_in_l2(call->node, argv[0]);
+        const struct l2_command *l2 = find_in_l2(call->node, argv, argc);
         if (l2 == NULL) {
             return false;
         }

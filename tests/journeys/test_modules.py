@@ -153,6 +153,8 @@ def test_modules_go_and_come_back_as_others(node, redis_server, conn):
     conn.ask("AUTH", "some", "secret")
     until(lambda: conn.ask("OURS.WRITE", "mine:k", "v").startswith(b"NOPERM"), 5, "the key is the second word now")
     assert conn.ask("OURS.WRITE", "v", "mine:k") == b"OK"
+    assert conn.ask("OURS.BOX", "PUT", "other:k", "v").startswith(b"NOPERM"), "the key of a subcommand"
+    assert conn.ask("OURS.BOX", "PUT", "mine:k", "v") == b"OK"
     assert conn.ask("GET", "mine:k") == b"v"
     unload(redis_server)
     until(lambda: conn.ask("OURS.WRITE", "v", "other:k").startswith(b"ERR unknown command"), 5, "it is no command any more")
