@@ -119,6 +119,9 @@ void tracking_count(struct tracking *tracking, unsigned worker, bool broadcasts,
     }
     atomic_fetch_add(&inbox->clients, (unsigned)more);
     atomic_fetch_add(&tracking->clients, (unsigned)more);
+    if (atomic_load(&tracking->clients) == 0) {
+        tracking_table_clear(tracking->table); /* of who is gone */
+    }
     if (node->tiers == NULL && atomic_load(&tracking->clients) == 0) {
         namespaces_set_listener(node->namespaces, NULL);
     }
