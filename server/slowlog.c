@@ -107,7 +107,7 @@ bool slowlog_is_secret(const struct slice *argv, size_t i)
         return i >= 3 && i % 2 == 1 && slice_is_nocase(argv[1], "set") && names_secret(argv[i - 1]);
     }
     if (slice_is_nocase(argv[0], "acl")) {
-        return i >= 3 && slice_is_nocase(argv[1], "setuser");
+        return i >= 2 && slice_is_nocase(argv[1], "setuser");
     }
     if (slice_is_nocase(argv[0], "migrate")) {
         return i >= 6 &&
