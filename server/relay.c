@@ -9,17 +9,17 @@
 #include "server/busy.h"
 #include "server/commands.h"
 #include "server/conn.h"
+#include "server/effects.h"
 #include "server/errorstats.h"
+#include "server/hiding.h"
 #include "server/module_waits.h"
 #include "server/node.h"
-#include "server/pubsub.h"
 #include "server/pubsub_line.h"
 #include "server/read_scripts.h"
 #include "server/script_kill.h"
 #include "server/script_rights.h"
 #include "server/tracking_client.h"
 #include "server/worker.h"
-#include "tiers/bus_reply.h"
 #include "tiers/tiers.h"
 
 #include <stdio.h>
@@ -276,230 +276,7 @@ static void relay_on_passed(struct barrier_place *place)
     relay_end(LIST_ENTRY(place, struct relay, place));
 }
 
-/* --- the nodes' own keys are nobody's business -------------------------------------------------------------------------- */
-
-/* Redis runs these in the database the link selected; a script answers as the command would, without terrace:* keys, or
- * without the channels of the nodes, which are those of the whole server. */
-static const struct {
-    const char *name; /* in full */
-    const char *script;
-} hiding[] = {
-    {"dbsize",
-     "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes')"},
-    {"keys", "local r={} for _,k in ipairs(redis.call('KEYS',ARGV[1])) do "
-             "if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return r"},
-    {"scan",
-     "local s=redis.pcall('SCAN',unpack(ARGV)) if s.err then return s end local r={} "
-     "for _,k in ipairs(s[2]) do if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return {s[1],r}"},
-    {"randomkey",
-     "for _=1,100 do local k=redis.call('RANDOMKEY') if not k or string.sub(k,1,8)~='terrace:' then "
-     "return k end end return false"},
-    {"pubsub|channels",
-     "local r={} for _,c in ipairs(redis.call('PUBSUB','CHANNELS',unpack(ARGV))) do "
-     "if string.sub(c,1,8)~='terrace:' and c~='" BUS_CHANNEL_KEYS
-     "' then r[#r+1]=c end end return r"},
-    {"pubsub|numsub", "local r={} for _,c in ipairs(ARGV) do local n=0 "
-                      "if string.sub(c,1,8)~='terrace:' and c~='" BUS_CHANNEL_KEYS "' then "
-                      "n=redis.call('PUBSUB','NUMSUB',c)[2] end r[#r+1]=c r[#r+1]=n end return r"},
-};
-
-/* PUBSUB that shows the nodes' channels, as far as Redis answers it with more than an error. */
-static bool shows_channels(const struct call *call)
-{
-    return (call->command->run == cmd_pubsub_channels && call->argc <= 3) ||
-           (call->command->run == cmd_pubsub_numsub && pubsub_names_hidden(call, 2, call->argc));
-}
-
-static const char *hiding_script(const struct call *call, uint16_t dbs)
-{
-    const bool is_pubsub = (call->command->flags & COMMAND_PUBSUB) != 0;
-    const bool shows =
-        is_pubsub ? shows_channels(call) : (dbs >> tiers_coherence_db(call->node->tiers) & 1) != 0;
-    if (!shows || call->command->run == NULL) {
-        return NULL;
-    }
-    for (size_t i = 0; i < sizeof(hiding) / sizeof(hiding[0]); i++) {
-        if (strcmp(call->command->full_name, hiding[i].name) == 0) {
-            return hiding[i].script;
-        }
-    }
-    return NULL;
-}
-
-static enum status hiding_request(const struct call *call, const char *script, struct buf *out)
-{
-    const uint32_t first = strchr(call->command->full_name, '|') == NULL ? 1 : 2;
-    struct slice *words = malloc((call->argc + 3) * sizeof(*words));
-    if (words == NULL) {
-        return NO_MEMORY;
-    }
-    words[0] = SLICE_LITERAL("EVAL");
-    words[1] = slice_of(script);
-    words[2] = SLICE_LITERAL("0");
-    size_t count = 3;
-    for (uint32_t i = first; i < call->argc; i++) {
-        words[count++] = call->argv[i];
-    }
-    const enum status status = resp_append_request(out, count, words);
-    free(words);
-    return status;
-}
-
 /* --- the way down ----------------------------------------------------------------------------------------------------- */
-
-/* How the link goes on; put back behind the block that it stands in. */
-static bool says_how(const struct command *command)
-{
-    return command->run == cmd_select || command->run == cmd_hello;
-}
-
-/* Of Pub/Sub, only a message that was sent cannot be sent again without harm. */
-static bool relay_writes(const struct command *command)
-{
-    if ((command->flags & COMMAND_PUBSUB) != 0) {
-        return command->run == cmd_publish || command->run == cmd_spublish;
-    }
-    return (command->flags & COMMAND_READONLY) == 0 && !blocking_is_wait(command) &&
-           command->run != cmd_watch && !says_how(command);
-}
-
-/* EVAL script n key ... and its kin, which L2's table says have movable keys. */
-bool relay_is_script(const struct command *command)
-{
-    static const char *const names[] = {"eval",       "evalsha", "eval_ro",
-                                        "evalsha_ro", "fcall",   "fcall_ro"};
-    const bool may_be = (command->flags & COMMAND_MOVABLE_KEYS) != 0;
-    for (size_t i = 0; may_be && i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(command->name, names[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static struct key_range script_key_range(const struct call *call)
-{
-    int64_t count = 0;
-    struct key_range range = {.first = 3, .last = 2, .step = 1};
-    if (call->argc > 3 && slice_to_i64(call->argv[2], &count) == OK && count > 0 &&
-        count <= (int64_t)call->argc - 3) {
-        range.last += (uint32_t)count;
-    }
-    return range;
-}
-
-/* SORT and SORT_RO with BY or GET show values of keys that only their patterns name. */
-static bool sorts_by_others(const struct call *call)
-{
-    if (strcmp(call->command->name, "sort") != 0 && strcmp(call->command->name, "sort_ro") != 0) {
-        return false;
-    }
-    for (uint32_t i = 2; i < call->argc; i++) {
-        if (slice_is_nocase(call->argv[i], "by") || slice_is_nocase(call->argv[i], "get")) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Which arguments end in L1: those of a read too, since it may have shown its client something newer than L1 holds, and
- * a session must not go back (COHERENCE T3: any landing for a key). */
-struct key_range relay_key_range(const struct call *call)
-{
-    const struct key_range none = {.first = 1, .last = 0, .step = 1};
-    struct key_range range;
-    if (relay_is_script(call->command)) {
-        return script_key_range(call);
-    }
-    if ((call->command->flags & COMMAND_PUBSUB) != 0) {
-        return none; /* a shard channel stands where keys do, and is none */
-    }
-    if (call->command->run == cmd_watch) {
-        return none; /* it shows nothing */
-    }
-    return call_key_range(call, &range) ? range : none;
-}
-
-static uint16_t db_bit(int64_t db)
-{
-    return (uint16_t)(db >= 0 && db < (int64_t)LIMIT_DATABASES ? 1u << db : 0);
-}
-
-/* The databases that SWAPDB exchanges; 0: Redis will refuse it, or it is of none that a client can reach. */
-static uint16_t swapped_dbs(const struct call *call)
-{
-    int64_t a = -1;
-    int64_t b = -1;
-    if (call->argc != 3 || slice_to_i64(call->argv[1], &a) != OK ||
-        slice_to_i64(call->argv[2], &b) != OK) {
-        return 0;
-    }
-    return (uint16_t)(db_bit(a) | db_bit(b));
-}
-
-/* The databases that end whole; it runs in one of `dbs`. */
-static uint16_t relay_ends(const struct call *call, uint16_t dbs)
-{
-    if (call->command->run == cmd_flushdb) {
-        return dbs;
-    }
-    if (call->command->run == cmd_swapdb) {
-        return swapped_dbs(call);
-    }
-    return call->command->run == cmd_flushall ? DATABASES_ALL : 0;
-}
-
-/* It may have written, or shown, keys that are not among its arguments. */
-static bool relay_owes(const struct call *call)
-{
-    const struct command *command = call->command;
-    if (relay_ends(call, 1) != 0 || blocking_is_wait(command) || says_how(command) ||
-        (command->flags & COMMAND_PUBSUB) != 0) {
-        return false;
-    }
-    if ((command->flags & COMMAND_MODULE) != 0) {
-        return true; /* it does what it likes, as a script does */
-    }
-    if ((command->flags & COMMAND_MOVABLE_KEYS) == 0) {
-        return command->first_key == 0;
-    }
-    return relay_is_script(command) || sorts_by_others(call);
-}
-
-/* COPY ... DB n and MOVE key n write into another database: the key ends there too. As a bit; 0: no other. */
-static uint16_t relay_other_db(const struct call *call)
-{
-    int64_t db = -1;
-    if (call->command->run == cmd_move && call->argc == 3 &&
-        slice_to_i64(call->argv[2], &db) != OK) {
-        return 0;
-    }
-    for (uint32_t i = 3; call->command->run == cmd_copy && i + 1 < call->argc; i++) {
-        if (slice_is_nocase(call->argv[i], "db") && slice_to_i64(call->argv[i + 1], &db) != OK) {
-            return 0;
-        }
-    }
-    return db_bit(db);
-}
-
-/* It may change keys that are not among its arguments as the table names them. */
-static bool relay_strays(const struct command *command)
-{
-    return relay_writes(command) &&
-           ((command->flags & COMMAND_MOVABLE_KEYS) != 0 ||
-            (command->first_key == 0 && (command->flags & COMMAND_WRITE) != 0));
-}
-
-/* Where a call may run after those in front of it: SELECT may fail, if L2 has fewer databases, so that what was possible
- * before it is possible still. That ends some keys for nothing. */
-static uint16_t relay_dbs_after(const struct call *call, uint16_t dbs)
-{
-    int64_t db = -1;
-    if (call->command->run == cmd_select && slice_to_i64(call->argv[1], &db) == OK) {
-        dbs |= db_bit(db);
-    }
-    return dbs;
-}
 
 /* What ends in L1, counted and then written down. */
 struct relay_keys {
@@ -536,15 +313,15 @@ static void relay_take_key(struct relay_keys *keys, const struct call *call, str
 static void relay_take_keys(struct relay_keys *keys, const struct call *calls, size_t count,
                             uint8_t db)
 {
-    uint16_t dbs = db_bit(db);
+    uint16_t dbs = effects_db_bit(db);
     for (size_t i = 0; i < count; i++) {
         const struct call *call = &calls[i];
-        const struct key_range range = relay_key_range(call);
-        const uint16_t all = (uint16_t)(dbs | relay_other_db(call));
+        const struct key_range range = effects_key_range(call);
+        const uint16_t all = (uint16_t)(dbs | effects_other_db(call));
         for (uint32_t arg = range.first; arg <= range.last; arg += range.step) {
             relay_take_key(keys, call, call->argv[arg], all);
         }
-        dbs = relay_dbs_after(call, dbs);
+        dbs = effects_dbs_after(call, dbs);
     }
 }
 
@@ -552,14 +329,14 @@ static void relay_take_keys(struct relay_keys *keys, const struct call *calls, s
 static void relay_note(struct relay *relay, const struct call *call, uint16_t dbs)
 {
     struct tiers_relay *tiers = &relay->tiers;
-    tiers->ends_dbs |= relay_ends(call, dbs);
-    tiers->writes = tiers->writes || relay_writes(call->command);
+    tiers->ends_dbs |= effects_ended_dbs(call, dbs);
+    tiers->writes = tiers->writes || effects_write(call->command);
     tiers->keyless = tiers->keyless && (call->command->flags & COMMAND_PUBSUB) != 0;
-    relay->owes = relay->owes || relay_owes(call);
+    relay->owes = relay->owes || effects_owe(call);
     read_scripts_note(call);
-    tiers->runs_code = tiers->runs_code || relay_is_script(call->command) ||
+    tiers->runs_code = tiers->runs_code || effects_is_script(call->command) ||
                        (call->command->flags & COMMAND_MODULE) != 0;
-    tiers->strays = tiers->strays || relay_strays(call->command);
+    tiers->strays = tiers->strays || effects_stray(call->command);
     /* A hash may have a million fields, and come or go in one request. */
     tiers->patient = tiers->patient || call->command->run == NULL ||
                      call->command->first_key == 0 || strcmp(call->command->group, "hash") == 0;
@@ -587,10 +364,10 @@ static struct relay *relay_new(const struct call *carrier, const struct call *ca
                             .blocking = carrier->blocking,
                             .place = {.on_passed = relay_on_passed}};
     list_init(&relay->waits.link);
-    uint16_t dbs = db_bit(carrier->db);
+    uint16_t dbs = effects_db_bit(carrier->db);
     for (size_t i = 0; i < count; i++) {
         relay_note(relay, &calls[i], dbs);
-        dbs = relay_dbs_after(&calls[i], dbs);
+        dbs = effects_dbs_after(&calls[i], dbs);
     }
     relay->tiers.keys_unknown = relay->owes || keys.left_out;
     keys = (struct relay_keys){.into = relay, .bytes = (char *)&relay->keys[keys.count]};
@@ -610,7 +387,7 @@ static enum status wait_request(const struct call *call, struct buf *out)
 static enum status relay_rewrite(const struct call *call, uint16_t dbs, struct buf *out)
 {
     const char *script = hiding_script(call, dbs);
-    const uint16_t swapped = call->command->run == cmd_swapdb ? swapped_dbs(call) : 0;
+    const uint16_t swapped = call->command->run == cmd_swapdb ? effects_swapped_dbs(call) : 0;
     if (swapped != 0) {
         const struct frame_flush flush = {.kind = FRAME_FLUSH_DROP, .dbs = swapped};
         return tiers_write_announced(call->worker->window, &flush, call->argv, call->argc, out);
@@ -668,7 +445,7 @@ void relay_call(struct call *call)
         return;
     }
     struct buf made = {0};
-    const enum status status = relay_rewrite(call, db_bit(call->db), &made);
+    const enum status status = relay_rewrite(call, effects_db_bit(call->db), &made);
     struct relay *relay = status == OK ? relay_new(call, call, 1) : NULL;
     if (relay == NULL) {
         reply_out_of_memory(call->reply);
@@ -705,7 +482,7 @@ static enum status relay_append_way_back(const struct call *exec, const struct c
 static enum status relay_append_all(const struct call *calls, size_t count, uint8_t db,
                                     struct buf *out)
 {
-    uint16_t dbs = db_bit(db);
+    uint16_t dbs = effects_db_bit(db);
     enum status status = OK;
     for (size_t i = 0; i < count && status == OK; i++) {
         const size_t before = out->size;
@@ -713,7 +490,7 @@ static enum status relay_append_all(const struct call *calls, size_t count, uint
         if (status == OK && out->size == before) {
             status = buf_append_slice(out, calls[i].raw);
         }
-        dbs = relay_dbs_after(&calls[i], dbs);
+        dbs = effects_dbs_after(&calls[i], dbs);
     }
     return status;
 }

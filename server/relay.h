@@ -10,8 +10,6 @@
  * A script or a module may write, or show, keys that nobody named; SORT BY and GET, KEYS and SCAN show such keys, too. The
  * answer to such a command OWES A BARRIER (barrier.h): it is given when this node serves nothing older any more.
  *
- * In coherence-db, KEYS, SCAN, DBSIZE and RANDOMKEY leave out the nodes' own keys (terrace:*).
- *
  * Threads: the worker's. */
 #ifndef TERRACE_SERVER_RELAY_H
 #define TERRACE_SERVER_RELAY_H
@@ -38,9 +36,6 @@ struct relay_splice {
  * answer. The deferred answer; NULL: why not is answered, and the splice will hear nothing. */
 struct answer *relay_calls(struct call *exec, const struct call *calls, size_t count,
                            struct relay_splice *splice);
-/* Which arguments are keys, or may be; first > last: none. Of a script those that it names. */
-struct key_range relay_key_range(const struct call *call);
-bool relay_is_script(const struct command *command);
 /* What L2 said, or that it could not be asked, into the answer. `tiers` is the relay that asked, or NULL: something whose
  * outcome does not matter. */
 void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum status status,

@@ -5,10 +5,10 @@
 #include "protocol/resp_read.h"
 #include "protocol/resp_write.h"
 #include "server/conn.h"
+#include "server/effects.h"
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/push.h"
-#include "server/relay.h"
 #include "server/script_reads.h"
 #include "server/tracking.h"
 #include "server/transaction.h"
@@ -730,7 +730,7 @@ static bool call_reads(const struct call *call)
     if ((command->flags & COMMAND_PUBSUB) != 0) {
         return false;
     }
-    if (relay_is_script(command)) {
+    if (effects_is_script(command)) {
         const bool has_text =
             strcmp(command->name, "eval") == 0 || strcmp(command->name, "eval_ro") == 0;
         return !has_text || call->argc < 2 || call->node->tiers == NULL ||
@@ -754,7 +754,7 @@ void tracking_note_reads(struct call *call)
     if (!call_reads(call)) {
         return;
     }
-    const struct key_range range = relay_key_range(call);
+    const struct key_range range = effects_key_range(call);
     struct tracking_client *client = call->conn->session.tracking;
     const bool rows = wants_rows(client);
     const bool by_line = goes_by_line(client, call);
