@@ -10,7 +10,7 @@ import collections
 Mutant = collections.namedtuple("Mutant", "name rule edits killers equivalent", defaults=("",))
 
 CLAIM, FLIGHT, WINDOW, WINDOW_H = "tiers/l1_claim.c", "tiers/flight.c", "tiers/window.c", "tiers/window.h"
-CONTRACT, BARRIERS, RELAY = "tiers/contract.c", "tiers/barriers.c", "server/relay.c"
+CONTRACT, BARRIERS, RELAY, EFFECTS = "tiers/contract.c", "tiers/barriers.c", "server/relay.c", "server/effects.c"
 ANNOUNCE, NAMESPACE, LINKS = "tiers/announce.c", "tiers/namespace.c", "tiers/window_links.c"
 PUBSUB, PUBSUB_LINE = "server/pubsub.c", "server/pubsub_line.c"
 COHERENCE, BUS, TARGET = "tiers/coherence.c", "tiers/coherence_bus.c", "tiers/coherence_target.c"
@@ -296,10 +296,10 @@ MUTANTS = [
            ["unit coherence_bus", "unit coherence_stream"]),
 
     # --- the barrier
-    Mutant("a script owes no barrier", "I4", [(RELAY, "relay->owes || relay_owes(call);", "relay->owes || (relay_owes(call) && call->argc == 0);")],
+    Mutant("a script owes no barrier", "I4", [(RELAY, "relay->owes || effects_owe(call);", "relay->owes || (effects_owe(call) && call->argc == 0);")],
            ["journey barrier late"]),
     Mutant("a read of keys that nobody named owes no barrier", "I4", [
-        (RELAY, "        return command->first_key == 0;", "        return command->first_key == 0 && relay_writes(command);")],
+        (EFFECTS, "        return command->first_key == 0;", "        return command->first_key == 0 && effects_write(command);")],
            ["journey barrier bus_is_late"]),
     Mutant("clients may speak on the nodes' channels", "section 3", [
         (PUBSUB, "(call->command->run == cmd_publish && pubsub_hides(call->argv[1]))", "(call->argc == 0 && pubsub_hides(call->argv[1]))")],
@@ -310,7 +310,7 @@ MUTANTS = [
     Mutant("a read behind one that owes may hit", "I4", [
         (RELAY, "holds_back = writes || relay->owes ||", "holds_back = writes ||")],
            ["journey barrier"]),
-    Mutant("keys of a block behind its SELECT do not end", "T1", [(RELAY, "        dbs |= db_bit(db);", "        dbs |= 0;")],
+    Mutant("keys of a block behind its SELECT do not end", "T1", [(EFFECTS, "        dbs |= effects_db_bit(db);", "        dbs |= 0;")],
            ["journey transactions read_by_all"]),
     Mutant("under WATCH a read comes from L1", "COMPATIBILITY", [
         ("server/dispatch.c", "(call->line != NULL && (command->flags & COMMAND_OWN) == 0)", "false")],
