@@ -202,6 +202,13 @@ static void keep_prefixes(struct tracking_line *line, const struct slice *prefix
     }
 }
 
+/* Half of the pool stays for those who block and watch: they cannot do without. */
+static bool leaves_room(const struct worker *worker)
+{
+    const struct line_counts *counts = tiers_lines(worker->node->tiers);
+    return atomic_load(&counts->used) < atomic_load(&counts->max) / 2;
+}
+
 struct tracking_line *tracking_line_open(struct worker *worker, int proto, bool broadcasts,
                                          const struct slice *prefixes, size_t prefix_count,
                                          struct tracking_line_user *user)
@@ -210,7 +217,7 @@ struct tracking_line *tracking_line_open(struct worker *worker, int proto, bool 
     for (size_t i = 0; i < prefix_count; i++) {
         size += prefixes[i].size;
     }
-    struct tracking_line *line = malloc(sizeof(*line) + size);
+    struct tracking_line *line = leaves_room(worker) ? malloc(sizeof(*line) + size) : NULL;
     if (line == NULL) {
         return NULL;
     }

@@ -17,7 +17,7 @@
  *
  * Owns:    both connections.
  * Threads: the worker's.
- * Limits:  each takes one of l2-pool-max and one of l2-subscribers-max. */
+ * Limits:  each takes one of l2-pool-max, while half of these are free, and one of l2-subscribers-max. */
 #ifndef TERRACE_SERVER_TRACKING_LINE_H
 #define TERRACE_SERVER_TRACKING_LINE_H
 
