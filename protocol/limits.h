@@ -48,8 +48,7 @@
 #define LIMIT_HANDSHAKE_STEPS \
     8u /* ... of which so many go on in one turn of the loop: each takes up to a millisecond of CPU from all */
 #define LIMIT_PUSH_CLOSE \
-    (32ull << 20) /* unread bytes of one that listens: as Redis, pubsub 32mb ... */
-#define LIMIT_PUSH_HIGH         (8ull << 20)  /* ... 8mb for LIMIT_OUTPUT_PAUSE_MS */
+    (32ull << 20) /* lines of MONITOR on their way to another worker: as Redis' pubsub 32mb */
 #define LIMIT_MAILBOX           4096u         /* letters waiting for one loop */
 #define LIMIT_ACL_LOG_WORD      4096u         /* of a word in ACL LOG, which keeps its beginning */
 #define LIMIT_TRACKING_NEWS     (64ull << 20) /* of one worker: more becomes "drop everything" */

@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "server/auth.h"
 #include "server/blocking.h"
+#include "server/client_memory.h"
 #include "server/conn_inner.h"
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
@@ -173,6 +174,7 @@ void conn_close(struct conn *conn)
     conn_unhold(conn, HOLD_PAUSE);
     struct worker *worker = conn->worker;
     list_remove(&conn->in_worker);
+    client_memory_forget(conn);
     map_remove(&worker->conns_by_id, &conn->by_id);
     tracking_client_end(conn);
     list_remove(&conn->in_dirty);
@@ -327,6 +329,16 @@ static void conn_learn_size(struct conn *conn, size_t size)
     }
 }
 
+/* More waits for its client than may. */
+static void conn_close_full(struct conn *conn)
+{
+    metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);
+    log_write(&conn->worker->node->log, LOG_NOTICE, "client_output_limit",
+              "client=%s id=%llu unread=%zu", conn->session.peer,
+              (unsigned long long)conn->session.id, conn_waiting_bytes(conn));
+    conn_close(conn);
+}
+
 void conn_on_arrival(struct conn *conn, struct answer *answer)
 {
     const size_t before = conn_waiting_bytes(conn);
@@ -336,22 +348,36 @@ void conn_on_arrival(struct conn *conn, struct answer *answer)
     if (answer->began_ns != 0) {
         conn_learn_size(conn, answer->size);
     }
-    if (answer->size > 0 && before > LIMIT_OUTPUT_CLOSE) {
-        metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);
-        conn_close(conn);
+    if (answer->size > 0 && (before > LIMIT_OUTPUT_CLOSE ||
+                             before + answer->size > conn->worker->limits.hard[conn->listens])) {
+        conn_close_full(conn);
     }
+}
+
+static bool conn_is_high_for_long(const struct conn *conn, int64_t now_ms)
+{
+    return conn->output_high_since_ms != 0 &&
+           now_ms - conn->output_high_since_ms > conn->worker->limits.soft_ms[conn->listens];
+}
+
+static bool conn_is_too_full(const struct conn *conn)
+{
+    const struct worker_limits *limits = &conn->worker->limits;
+    return conn_unsent(conn) > limits->look &&
+           (conn_waiting_bytes(conn) > limits->hard[conn->listens] ||
+            conn_is_high_for_long(conn, conn->worker->now_ms));
 }
 
 static void conn_output_limits(struct conn *conn)
 {
+    const struct worker_limits *limits = &conn->worker->limits;
     const size_t unread = conn_unsent(conn);
     const size_t limit = conn_pause_limit(conn);
-    const size_t high = conn->listens ? LIMIT_PUSH_HIGH : LIMIT_OUTPUT_PAUSE;
-    if (unread > high) {
+    if (unread > limits->soft[conn->listens]) {
         if (conn->output_high_since_ms == 0) {
             conn->output_high_since_ms = conn->worker->now_ms;
         }
-    } else if (unread < high / 2) {
+    } else if (unread <= limits->low[conn->listens]) {
         conn->output_high_since_ms = 0;
     }
     if (unread > limit) {
@@ -363,8 +389,11 @@ static void conn_output_limits(struct conn *conn)
 
 void conn_after_call(struct conn *conn)
 {
-    if (conn->reply.out.size > LIMIT_OUTPUT_PRESSED) {
+    if (conn->reply.out.size > conn->worker->limits.look) {
         conn_output_limits(conn);
+        if (conn_is_too_full(conn)) {
+            conn_close_full(conn);
+        }
     }
     worker_mark_dirty(conn->worker, conn);
 }
@@ -402,6 +431,10 @@ void conn_flush(struct conn *conn, size_t limit)
 {
     CHECK_MAGIC(conn, CONN_MAGIC);
     if (conn_unsent(conn) > 0) {
+        if (conn_is_too_full(conn)) {
+            conn_close_full(conn);
+            return;
+        }
         size_t before = conn->reply.out.size;
         enum status status = conn->tls == NULL ? out_send(&conn->reply.out, conn->fd, limit)
                                                : conn_tls_send(conn, limit);
@@ -432,6 +465,7 @@ void conn_flush(struct conn *conn, size_t limit)
         conn->send_blocked = true;
     }
     conn_watch(conn);
+    client_memory_note(conn);
 }
 
 /* --- housekeeping ----------------------------------------------------------------------------------------------------- */
@@ -449,12 +483,9 @@ void conn_tick(struct conn *conn, int64_t now_ms)
         conn_close(conn);
         return;
     }
-    const bool is_high_for_long = conn->output_high_since_ms != 0 &&
-                                  now_ms - conn->output_high_since_ms > LIMIT_OUTPUT_PAUSE_MS;
     const bool reads_nothing = conn_unsent(conn) > conn_pause_limit(conn) &&
                                now_ms - conn->session.active_at_ms > LIMIT_OUTPUT_PAUSE_MS;
-    if (is_high_for_long || reads_nothing) {
-        metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);
-        conn_close(conn);
+    if (reads_nothing || conn_is_high_for_long(conn, now_ms)) {
+        conn_close_full(conn);
     }
 }

@@ -122,6 +122,7 @@ struct conn {
     size_t likely;                   /* what one of them may take */
     size_t kept;                     /* bytes of the answers in the queue that are here */
     size_t pushed;                   /* bytes of pushes since nothing was unread (push.h) */
+    size_t charged;                  /* of client_memory.h */
     struct asked asked;              /* keys of the reads that wait */
     struct monitor *monitor;         /* NULL: it does not (monitor.h) */
     struct subscriber *subscriber;   /* from its first SUBSCRIBE on (pubsub.h) */

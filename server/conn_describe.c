@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* conn_describe.c -- a connection as a line of CLIENT LIST, field by field as Redis 7.0 prints it. */
 #include "server/acl_user.h"
+#include "server/client_memory.h"
 #include "server/conn.h"
 #include "server/pubsub.h"
 #include "server/tracking_client.h"
@@ -74,7 +75,7 @@ enum status conn_describe(const struct conn *conn, const struct call *asking, in
         pubsub_count(conn, CHANNEL_SHARD), queue,
         conn->in.size + conn->body.got + (asks ? asking->raw.size : 0), queued, queue_bytes,
         asks && asking->deferred ? conn->answer_count - 1 : conn->answer_count, waiting,
-        sizeof(*conn) + conn->in.capacity + conn->body.size + queue_bytes + waiting, events,
+        client_memory_of(conn), events,
         session->last_command == NULL ? "NULL" : session->last_command,
         (int)session->user->name.size, session->user->name.data,
         session->tracking == NULL ? -1 : (long long)session->tracking->redirect, session->proto);

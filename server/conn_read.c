@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The poll stage of a connection: socket -> read memory, or a body in its item -> parser -> batch (conn.h). */
 #include "protocol/check.h"
+#include "server/client_memory.h"
 #include "server/conn_inner.h"
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
+#include "server/node.h"
 #include "server/worker.h"
 
 #include <errno.h>
@@ -160,6 +162,20 @@ static bool conn_has_read(struct conn *conn, ssize_t got)
     return true;
 }
 
+/* Closes it if it has sent more of a request than it may. */
+static bool conn_close_long(struct conn *conn)
+{
+    if (conn->in.size + conn->body.got <= conn->worker->limits.query) {
+        return false;
+    }
+    metrics_count(conn->worker->metrics, M_QUERY_CLOSED);
+    log_write(&conn->worker->node->log, LOG_NOTICE, "client_query_limit",
+              "client=%s id=%llu sent=%zu", conn->session.peer,
+              (unsigned long long)conn->session.id, conn->in.size + conn->body.got);
+    conn_close(conn);
+    return true;
+}
+
 /* The rest of a value into its item, and, if that is all of it, what comes behind it into `in`. Returns whether there is
  * something to parse. */
 static bool conn_read_body(struct conn *conn)
@@ -186,7 +202,7 @@ static bool conn_read_body(struct conn *conn)
     const size_t taken = (size_t)got < missing ? (size_t)got : missing;
     body->got += taken;
     conn->in.size += (size_t)got - taken;
-    return (size_t)got > taken;
+    return !conn_close_long(conn) && (size_t)got > taken;
 }
 
 static bool conn_read_requests(struct conn *conn)
@@ -210,8 +226,9 @@ static bool conn_read_requests(struct conn *conn)
     } else {
         conn->in.size += (size_t)got;
         conn->region = buf_slice(&conn->in);
+        client_memory_note(conn); /* before it runs and is gone */
     }
-    return true;
+    return conn->state != CONN_CLOSED;
 }
 
 void conn_on_read(struct conn *conn)
@@ -277,9 +294,13 @@ void conn_settle(struct conn *conn)
         conn_close(conn);
         return;
     }
+    if (conn_close_long(conn)) {
+        return;
+    }
     if (conn->tls != NULL && conn->holds == 0 && list_empty(&conn->in_woken) &&
         tls_is_ended(conn->tls)) {
         conn_close_after_reply(conn); /* it said so; the socket itself may stay open */
     }
     conn_watch(conn);
+    client_memory_note(conn);
 }

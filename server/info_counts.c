@@ -76,7 +76,7 @@ void info_stats(struct info *info)
     info_line(info, "expired_time_cap_reached_count:0");
     info_line(info, "expire_cycle_cpu_milliseconds:0");
     info_line(info, "evicted_keys:%" PRIu64, info->totals.l1.evictions);
-    info_line(info, "evicted_clients:0");
+    info_line(info, "evicted_clients:%" PRIu64, metrics[M_CLIENTS_EVICTED]);
     info_line(info, "total_eviction_exceeded_time:0");
     info_line(info, "current_eviction_exceeded_time:0");
     info_line(info, "keyspace_hits:%" PRIu64, metrics[M_KEY_HITS]);

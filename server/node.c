@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "server/acl.h"
 #include "server/channel_index.h"
+#include "server/client_limits.h"
 #include "server/control.h"
 #include "server/errorstats.h"
 #include "server/latency.h"
@@ -39,6 +40,32 @@ static void node_apply_lines(struct tiers *tiers, const struct options *options)
     atomic_store(&lines->subscribers_max, (uint32_t)options->l2_subscribers_max);
 }
 
+/* A worker that was not read from may be a tick, 100 ms, behind with its clock: nobody is closed too early. */
+static void node_apply_class(struct live_limits *live, unsigned class,
+                             const struct output_limit *limit)
+{
+    const bool soft = limit->soft > 0;
+    atomic_store(&live->hard[class], limit->hard > 0 ? (size_t)limit->hard : SIZE_MAX);
+    atomic_store(&live->soft[class], soft ? (size_t)limit->soft : LIMIT_OUTPUT_PAUSE);
+    atomic_store(&live->low[class], soft ? (size_t)limit->soft : LIMIT_OUTPUT_PAUSE / 2);
+    atomic_store(&live->soft_ms[class], soft ? limit->soft_s * 1000 + 100 : LIMIT_OUTPUT_PAUSE_MS);
+}
+
+static void node_apply_limits(struct live_limits *live, const struct options *options)
+{
+    struct output_limits limits = {0};
+    int64_t memory = 0;
+    const char *wrong = output_limits_parse(slice_of(options->client_output_buffer_limit), &limits);
+    CHECK(wrong == NULL &&
+          client_memory_parse(slice_of(options->maxmemory_clients), &memory) == NULL);
+    node_apply_class(live, 0, &limits.of[CLIENT_NORMAL]);
+    node_apply_class(live, 1, &limits.of[CLIENT_PUBSUB]);
+    atomic_store(&live->query, (size_t)options->client_query_buffer_limit);
+    atomic_store(&live->clients,
+                 memory < 0 ? options_memory(options) / 100 * (size_t)-memory : (size_t)memory);
+    atomic_fetch_add(&live->version, 1);
+}
+
 static void node_apply_live(struct node *node, const struct options *options)
 {
     struct live *live = &node->live;
@@ -53,6 +80,7 @@ static void node_apply_live(struct node *node, const struct options *options)
     atomic_store(&live->memory, options_memory(options));
     atomic_store(&live->maxclients, options->maxclients);
     atomic_store(&live->timeout_ms, options->timeout);
+    node_apply_limits(&live->limits, options);
     atomic_store(&live->tcp_keepalive_s, options->tcp_keepalive);
     atomic_store(&live->slowlog_slower_us, options->slowlog_slower_us);
     atomic_store(&live->slowlog_max_len, options->slowlog_max_len);

@@ -33,6 +33,18 @@ struct tiers;
 struct tracking;
 struct worker;
 
+/* What clients may take, of each class (client_limits.h): those who listen, and others. Workers keep copies, and look at the
+ * version, which changes last. */
+struct live_limits {
+    _Atomic unsigned version;
+    _Atomic size_t hard[2];
+    _Atomic size_t soft[2];
+    _Atomic size_t low[2]; /* not more than that ends the time above soft */
+    _Atomic int64_t soft_ms[2];
+    _Atomic size_t query;
+    _Atomic size_t clients; /* all together; 0: no limit */
+};
+
 /* Settings that commands and loops read while they change: copies of LIVE options, atomics. */
 struct live {
     _Atomic int64_t l2_timeout_ms;
@@ -42,6 +54,7 @@ struct live {
     _Atomic size_t memory;
     _Atomic int64_t maxclients;
     _Atomic int64_t timeout_ms;
+    struct live_limits limits;
     _Atomic int64_t tcp_keepalive_s;
     _Atomic int64_t slowlog_slower_us;
     _Atomic int64_t slowlog_max_len;

@@ -362,8 +362,7 @@ const char *option_check_text(const struct option *option, struct slice value,
     }
     if (IS(maxmemory_clients)) {
         int64_t number = 0;
-        reason = client_memory_parse(value, &number);
-        return reason != NULL || number == 0 ? reason : "this node can do no other than '0'";
+        return client_memory_parse(value, &number);
     }
     if (IS(loglevel)) {
         return check_word(value, levels, sizeof(levels) / sizeof(levels[0]), room);

@@ -27,7 +27,8 @@ static bool pushes_fit(struct conn *conn, size_t size)
 /* Whether it may take so much more; if not, it is closed when it is flushed. */
 static bool push_fits(struct conn *conn, size_t size)
 {
-    const size_t limit = conn->listens ? LIMIT_PUSH_CLOSE : LIMIT_OUTPUT_CLOSE;
+    const size_t most = conn->worker->limits.hard[conn->listens];
+    const size_t limit = most < LIMIT_OUTPUT_CLOSE ? most : LIMIT_OUTPUT_CLOSE;
     if (pushes_fit(conn, size) && conn_waiting_bytes(conn) + size <= limit) {
         return true;
     }

@@ -9,9 +9,9 @@
  * A handler that pushes to its own connection does so before it writes its answer, or between two whole ones.
  *
  * Pushes are sent whatever CLIENT REPLY says, as Redis 7.0.15 does. None is dropped while its connection lives: a client that
- * listens (conn->listens: it subscribed, or monitors) and leaves more than LIMIT_PUSH_CLOSE unread, or LIMIT_PUSH_HIGH for
- * LIMIT_OUTPUT_PAUSE_MS, is closed (Redis' client-output-buffer-limit pubsub 32mb 8mb 60); one that does not (CLIENT TRACKING),
- * when LIMIT_PUSH_CLOSE of pushes wait, or LIMIT_OUTPUT_CLOSE of all. It ends with the next flush, so that who walks over connections while he pushes finds them
+ * listens (conn->listens: it subscribed, or monitors) and leaves more unread than client-output-buffer-limit says of class pubsub
+ * is closed; one that does not (CLIENT TRACKING), by class normal, or when LIMIT_PUSH_CLOSE of pushes wait, or LIMIT_OUTPUT_CLOSE
+ * of all. It ends with the next flush, so that who walks over connections while he pushes finds them
  * all where they were.
  *
  * Threads: push_write on the connection's worker; push_post on any. */

@@ -5,6 +5,7 @@
 #include "server/acl.h"
 #include "server/auth.h"
 #include "server/body.h"
+#include "server/client_memory.h"
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
 #include "server/errand.h"
@@ -74,6 +75,32 @@ static void worker_share_time(struct worker *worker, uint64_t batch_ns)
     }
 }
 
+static void worker_take_limits(struct worker *worker)
+{
+    const struct live_limits *live = &worker->node->live.limits;
+    struct worker_limits *limits = &worker->limits;
+    limits->version = atomic_load(&live->version);
+    limits->look = LIMIT_OUTPUT_PRESSED;
+    for (unsigned i = 0; i < 2; i++) {
+        limits->hard[i] = atomic_load(&live->hard[i]);
+        limits->soft[i] = atomic_load(&live->soft[i]);
+        limits->low[i] = atomic_load(&live->low[i]);
+        limits->soft_ms[i] = atomic_load(&live->soft_ms[i]);
+        limits->look = limits->hard[i] < limits->look ? limits->hard[i] : limits->look;
+        limits->look = limits->soft[i] < limits->look ? limits->soft[i] : limits->look;
+    }
+    limits->query = atomic_load(&live->query);
+    client_memory_limit(worker, atomic_load(&live->clients));
+}
+
+static void worker_follow_limits(struct worker *worker)
+{
+    const struct live_limits *live = &worker->node->live.limits;
+    if (worker->limits.version != atomic_load_explicit(&live->version, memory_order_acquire)) {
+        worker_take_limits(worker);
+    }
+}
+
 void worker_execute(struct worker *worker)
 {
     struct batch *batch = &worker->batch;
@@ -85,6 +112,7 @@ void worker_execute(struct worker *worker)
     worker->timed_ns = 0;
     worker_read_clock(worker);
     auth_catch_up(worker);
+    worker_follow_limits(worker);
     for (unsigned i = 0; i < batch->count;
          i++) { /* the buckets are here by now; their items come while we begin */
         if (batch->requests[i].home != NULL) {
@@ -245,6 +273,9 @@ static void worker_flush(struct worker *worker)
         list_remove(&conn->in_dirty);
         conn_flush(conn, limit);
     }
+    if (worker->clients.max != 0) {
+        client_memory_look(worker);
+    }
     atomic_store_explicit(&worker->held_bytes, out_pool_bytes(&worker->pool), memory_order_relaxed);
 }
 
@@ -314,6 +345,7 @@ static void worker_on_tick(uv_timer_t *timer)
     struct worker *worker = timer->data;
     struct live *live = &worker->node->live;
     worker_read_clock(worker);
+    worker_follow_limits(worker);
     if (worker->window != NULL) {
         tiers_window_timeouts(worker->window, atomic_load(&live->l2_timeout_ms),
                               atomic_load(&live->l2_relay_timeout_ms));
@@ -535,6 +567,7 @@ enum status worker_new(struct node *node, unsigned index, struct worker **ret_wo
         return NO_MEMORY;
     }
     worker_open_loop(worker);
+    worker_take_limits(worker);
     CHECK(worker_open_window(worker) == OK); /* at start, before anything is served */
     *ret_worker = worker;
     return OK;

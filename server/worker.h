@@ -20,6 +20,7 @@
 #include "server/barrier.h"
 #include "server/busy.h"
 #include "server/channels.h"
+#include "server/client_memory.h"
 #include "server/conn.h"
 #include "server/mailbox.h"
 #include "server/module_waits.h"
@@ -58,6 +59,17 @@ struct batch {
     struct slice args[BATCH_ARGS];
 };
 
+/* Copies of node->live.limits, and what is made of them. */
+struct worker_limits {
+    unsigned version;
+    size_t look; /* with less output, a connection is surely within its limits */
+    size_t hard[2];
+    size_t soft[2];
+    size_t low[2];
+    int64_t soft_ms[2];
+    size_t query;
+};
+
 struct acl_table;
 struct command_counters;
 struct fetch;
@@ -87,6 +99,8 @@ struct worker {
     struct batch batch;
     char *read_memory;
     size_t read_used;
+    struct worker_limits limits;
+    struct client_desk clients; /* client_memory.h */
     struct out_pool pool;
     _Atomic size_t held_bytes; /* of pool, after the last turn; read by any */
     struct rand rand;

@@ -152,6 +152,78 @@ def test_config_is_read_and_changed(node):
     assert client.config_resetstat() is True
 
 
+@pytest.fixture
+def limited(node):
+    """A connection that may set limits of clients; afterwards they are Redis' again."""
+    with node.wire() as conn:
+        conn.ask("CLIENT", "SETNAME", "admin")
+        conn.ask("CLIENT", "NO-EVICT", "on")
+        yield conn
+        assert conn.ask("CONFIG", "SET", "maxmemory-clients", "0", "client-query-buffer-limit", "1gb",
+                        "client-output-buffer-limit", "normal 0 0 0 pubsub 32mb 8mb 60") == b"OK"
+
+
+def names_of_clients(conn):
+    return set(re.findall(rb" name=(\S+) ", conn.ask("CLIENT", "LIST")))
+
+
+def evicted_clients(conn):
+    return int(re.search(rb"evicted_clients:(\d+)", conn.ask("INFO", "stats"))[1])
+
+
+def test_who_leaves_too_much_unread_is_closed(node, limited):
+    assert limited.ask("CONFIG", "SET", "client-output-buffer-limit", "normal 100000 0 0 pubsub 0 300000 1") == b"OK"
+    limited.ask("SET", "small", "x" * 90_000)
+    limited.ask("SET", "large", "x" * 110_000)
+    with node.wire() as conn, node.wire() as listener:
+        assert len(conn.ask("GET", "small")) == 90_000
+        conn.send(wire.encode(["GET", "large"]))
+        assert conn.closes_within(2) and conn.leftover() == b""  # nothing of the answer, as in Redis
+        listener.ask("CLIENT", "SETNAME", "listener")
+        listener.ask("SUBSCRIBE", "news")
+        for _ in range(10):  # more than the sockets take
+            limited.ask("PUBLISH", "news", "x" * 1_000_000)
+        began = time.monotonic()
+        assert b"listener" in names_of_clients(limited)
+        until(lambda: b"listener" not in names_of_clients(limited), 3 + SLACK_S, "closed after its second", every_s=0.05)
+        assert time.monotonic() - began > 0.5
+
+
+def test_who_asks_for_too_much_at_once_is_closed(node, limited):
+    assert limited.ask("CONFIG", "SET", "client-query-buffer-limit", "1mb") == b"OK"
+    with node.wire() as conn:
+        assert conn.ask("SET", "k", "x" * 1_000_000) == b"OK"
+        conn.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4000000\r\n" + b"x" * 1_100_000)
+        assert conn.closes_within(2)
+
+
+def test_the_biggest_clients_go_when_all_take_too_much(node, limited):
+    assert limited.ask("CONFIG", "SET", "maxmemory-clients", "10mb") == b"OK"
+
+    def client(name, request_bytes):
+        conn = node.wire()
+        assert conn.ask("CLIENT", "SETNAME", name) == b"OK"
+        conn.ask("CLIENT", "NO-EVICT", "on" if name == "spared" else "off")
+        conn.send(b"*2\r\n$20000000\r\n" + b"x" * request_bytes)
+        return conn
+
+    # A buffer has up to twice its bytes: the three take 5.2 MB at most. When big is too much it has 5 MB, far more
+    # than middle, which would go with it otherwise.
+    with client("small", 100_000), client("middle", 300_000), client("spared", 2_000_000):
+        until(lambda: {b"small", b"middle", b"spared"} <= names_of_clients(limited), 2)
+        with client("big", 9_000_000) as big:
+            assert big.closes_within(3)
+            assert {b"small", b"middle", b"spared", b"admin"} <= names_of_clients(limited)
+    with client("spared", 12_000_000), client("other", 100_000) as other:
+        assert other.closes_within(3) and b"spared" in names_of_clients(limited)
+    until(lambda: b"spared" not in names_of_clients(limited), 2)
+    with node.wire() as conn:  # a queue counts, and so does who is too big alone
+        before = evicted_clients(limited)
+        conn.ask("MULTI")
+        conn.send(b"".join(wire.encode(["SET", "k", "x" * 750_000]) for _ in range(15)))
+        until(lambda: evicted_clients(limited) == before + 1, 3)
+
+
 def test_info_has_every_field_of_redis(node, redis_server):
     client = node.client()
     client.set("k", "v")

@@ -36,6 +36,8 @@ static int setup(void **state)
     atomic_store(&s->node.live.memory, (size_t)1 << 30);
     s->worker->node = &s->node;
     s->worker->metrics = &s->metrics;
+    s->worker->limits.hard[0] = SIZE_MAX;
+    s->worker->limits.hard[1] = LIMIT_PUSH_CLOSE;
     list_init(&s->worker->dirty);
     s->conn->worker = s->worker;
     s->conn->session.proto = 2;
