@@ -28,6 +28,18 @@ static int shown_size(struct slice text)
     return text.size < SHOWN_MAX ? (int)text.size : SHOWN_MAX;
 }
 
+/* Each word is looked for among all names, by a worker that serves others, too; for SET under options_lock. */
+static bool has_too_many(const struct call *call)
+{
+    const bool has = call->argc - 2 > CONFIG_WORDS_MAX;
+    if (has) {
+        reply_errorf(call->reply,
+                     "ERR too many parameters: CONFIG GET and CONFIG SET take at most %d",
+                     CONFIG_WORDS_MAX);
+    }
+    return has;
+}
+
 /* --- asking L2 ------------------------------------------------------------------------------------ */
 
 /* One allocation: this, and the arguments with their bytes. */
@@ -257,6 +269,9 @@ static void get_on_reply(struct tiers_relay *relay, enum status status, struct s
 void cmd_config_get(struct call *call)
 {
     struct wanted wanted;
+    if (has_too_many(call)) {
+        return;
+    }
     wanted_find(&wanted, call->argv, call->argc, call->node->tiers != NULL);
     enum status status = L2_DOWN;
     if (wanted.asks_l2) {
@@ -453,6 +468,9 @@ void cmd_config_set(struct call *call)
 {
     const struct assignment set = {call->node, call->argv, call->argc, call->reply};
     size_t for_l2 = 0;
+    if (has_too_many(call)) {
+        return;
+    }
     if (call->argc % 2 != 0) {
         reply_syntax_error(call->reply);
         return;

@@ -27,15 +27,6 @@ enum {
 
 _Static_assert(OPTIONS_MAX + NAME_COUNT <= CONFIG_NAMES_MAX, "room for kept values");
 
-static unsigned option_count(void)
-{
-    unsigned count = 0;
-    while (option_at(count) != NULL) {
-        count++;
-    }
-    return count;
-}
-
 static unsigned main_place(const char *name)
 {
     unsigned place = 0;
@@ -69,10 +60,14 @@ bool config_name_at(unsigned i, struct config_name *ret_name)
 
 bool config_name_find(struct slice name, unsigned *ret_index)
 {
-    struct config_name candidate;
-    for (unsigned i = 0; config_name_at(i, &candidate); i++) {
-        if (slice_is_nocase(name, candidate.name)) {
-            *ret_index = candidate.of == NULL ? i : option_count() + main_place(candidate.of);
+    const struct option *option = option_find(name);
+    if (option != NULL) {
+        *ret_index = option_index(option);
+        return true;
+    }
+    for (unsigned i = 0; i < NAME_COUNT; i++) {
+        if (slice_is_nocase(name, names[i].name)) {
+            *ret_index = option_count() + (names[i].of == NULL ? i : main_place(names[i].of));
             return true;
         }
     }

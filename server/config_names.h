@@ -49,7 +49,8 @@ struct config_name {
 };
 
 enum {
-    CONFIG_NAMES_MAX = 320
+    CONFIG_NAMES_MAX = 320,
+    CONFIG_WORDS_MAX = 4 * CONFIG_NAMES_MAX, /* behind CONFIG GET or SET in one call */
 };
 
 bool config_name_at(unsigned i, struct config_name *ret_name); /* false: past the end */

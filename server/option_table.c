@@ -60,6 +60,11 @@ static const struct option *find_in(const struct option_list *list, struct slice
     return NULL;
 }
 
+unsigned option_count(void)
+{
+    return node_options.count;
+}
+
 const struct option *option_at(unsigned i)
 {
     return i < node_options.count ? &node_options.table[i] : NULL;

@@ -40,6 +40,7 @@ enum {
     OPTION_MEMORY_MIN = 1 << 20, /* of an L1 */
 };
 
+unsigned option_count(void);
 const struct option *option_at(unsigned i);          /* NULL past the end */
 const struct option *option_find(struct slice name); /* any case; NULL: unknown */
 unsigned option_index(const struct option *option);  /* in its .def */

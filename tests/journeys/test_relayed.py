@@ -4,7 +4,7 @@
 import pytest
 
 import wire
-from harness import until
+from harness import ask_timed, until
 
 
 @pytest.fixture
@@ -205,6 +205,19 @@ def test_settings_that_act_on_the_data_are_those_of_redis(conn, redis_server):
             assert answer == b"OK" or b"can't set " in direct.ask("CONFIG", "SET", name, value), (name, answer)
         assert conn.ask("CONFIG", "GET", "*") == shown
         assert dict(zip(*[iter(direct.ask("CONFIG", "GET", "*"))] * 2)) == before
+
+
+def test_a_call_names_at_most_so_many_settings(node_with_l2, node_alone):
+    for node in (node_with_l2, node_alone):
+        with node.wire() as conn:
+            for what, words in (("GET", ["no.such"] * 100_000), ("GET", ["no.such*"] * 100_000), ("SET", ["no.such", "1"] * 100_000),
+                                ("SET", ["no.such"] * 99_999), ("GET", ["timeout"] * 1281), ("SET", ["timeout", "0"] * 641)):
+                reply, took_s = ask_timed(conn, "CONFIG", what, *words)
+                assert reply == b"ERR too many parameters: CONFIG GET and CONFIG SET take at most 1280", (what, words[:2])
+                assert took_s < 1.0, (what, words[:2], took_s)
+            assert conn.ask("CONFIG", "GET", *["timeout"] * 1280) == [b"timeout", b"0"]
+            assert conn.ask("CONFIG", "SET", *["timeout", "0"] * 640) == (
+                b"ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter")
 
 
 def test_alone_settings_of_redis_are_remembered(node_alone):
