@@ -11,6 +11,7 @@
     (64u << 10) /* an inline request, or one header line: Redis' PROTO_INLINE_MAX_SIZE */
 #define LIMIT_UNAUTH_ARGS 10u         /* before AUTH: as Redis */
 #define LIMIT_UNAUTH_BULK (16u << 10) /* before AUTH: as Redis */
+#define LIMIT_UNAUTH_OUTPUT 1024u     /* before AUTH, what the socket does not take: as Redis */
 #define LIMIT_L1_KEY      (64u << 10) /* longer keys pass through uncached: key_size is 16 bits */
 /* Values up to this are copied under the shard lock, larger referenced: CPU of a GET beside one that copies 0.7 at 8 KB and
  * 16 KB, 0.95 at 4 KB; below, a value may be overwritten where it is. */

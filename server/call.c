@@ -109,6 +109,7 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
     call->deferred = true;
     answer->command =
         call->command->run != NULL ? call->command : NULL; /* one that only L2 knows is not kept */
+    answer->counters = &call->worker->counters[call->command->index];
     answer->silent = call->reply == &call->worker->sink;
     answer->began_ns = clock_monotonic_ns();
     answer->blocks = call->blocking != NULL;

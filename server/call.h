@@ -78,7 +78,8 @@ struct answer {
     struct list link;  /* in conn->answers */
     struct conn *conn; /* NULL: the client is gone */
     struct worker *worker;
-    const struct command *command;
+    const struct command *command;     /* NULL: one that only L2 knows */
+    struct command_counters *counters; /* NULL: nobody deferred it */
     struct reply reply;
     enum wait_kind kind;
     bool arrived; /* its bytes are here, and counted as `size` */

@@ -4,6 +4,7 @@
 #include "server/commands.h"
 #include "server/histogram.h"
 #include "server/latency.h"
+#include "server/learned.h"
 #include "server/node.h"
 #include "server/worker.h"
 
@@ -248,13 +249,13 @@ static void histogram_reply(struct reply *reply, const struct command *command,
 }
 
 /* Whether the call names the command or its container; without names, all are meant. */
-static bool histogram_wanted(const struct call *call, const struct command *command,
-                             const struct command *container)
+static bool histogram_wanted(const struct call *call, const char *full_name)
 {
+    const struct slice container = {full_name, strcspn(full_name, "|")};
     bool wanted = call->argc == 2;
     for (uint32_t i = 2; i < call->argc; i++) {
-        wanted = wanted || slice_is_nocase(call->argv[i], command->full_name) ||
-                 (container != NULL && slice_is_nocase(call->argv[i], container->name));
+        wanted = wanted || slice_is_nocase(call->argv[i], full_name) ||
+                 slice_equal_nocase(call->argv[i], container);
     }
     return wanted;
 }
@@ -264,19 +265,17 @@ static bool histogram_wanted(const struct call *call, const struct command *comm
 static size_t histogram_walk(struct call *call, bool *called, bool answer)
 {
     size_t count = 0;
-    const struct command *command = NULL;
-    for (unsigned i = 0; (command = command_at(i)) != NULL; i++) {
-        for (unsigned j = 0; j <= command->subcommand_count; j++) {
-            const struct command *one = j == 0 ? command : &command->subcommands[j - 1];
-            struct histogram histogram;
-            histogram_read(call->node, one, &histogram);
-            if (answer && called[one->index]) {
-                histogram_reply(call->reply, one, &histogram);
-            } else if (!answer) {
-                called[one->index] =
-                    histogram.calls > 0 && histogram_wanted(call, one, j == 0 ? NULL : command);
-                count += called[one->index];
-            }
+    struct learned_walk walk = {0};
+    struct command command;
+    while (learned_next(call->node->learned, &walk, &command)) {
+        struct histogram histogram;
+        histogram_read(call->node, &command, &histogram);
+        if (answer && called[command.index]) {
+            histogram_reply(call->reply, &command, &histogram);
+        } else if (!answer) {
+            called[command.index] =
+                histogram.calls > 0 && histogram_wanted(call, command.full_name);
+            count += called[command.index];
         }
     }
     return count;
@@ -284,7 +283,7 @@ static size_t histogram_walk(struct call *call, bool *called, bool answer)
 
 void cmd_latency_histogram(struct call *call)
 {
-    bool *called = calloc(command_count(), sizeof(*called));
+    bool *called = calloc(command_count() + LEARNED_NUMBERS, sizeof(*called));
     if (called == NULL) {
         reply_out_of_memory(call->reply);
         return;

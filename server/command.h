@@ -79,7 +79,7 @@ struct command {
     const char *since;
     const char *complexity;
     const char *summary;
-    unsigned index;                    /* of its counters, < command_count() */
+    unsigned index;                    /* of its counters: ours < command_count(); else learned.h */
     const struct command *subcommands; /* of a container */
     unsigned subcommand_count;
 };

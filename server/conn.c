@@ -443,6 +443,11 @@ void conn_flush(struct conn *conn, size_t limit)
             return;
         }
         conn->send_blocked = status == AGAIN;
+        if (conn->send_blocked && !conn->session.authenticated &&
+            conn_unsent(conn) > LIMIT_UNAUTH_OUTPUT) {
+            conn_close_full(conn);
+            return;
+        }
         if (status == PENDING) {
             worker_mark_unsent(conn->worker, conn);
         }

@@ -345,15 +345,13 @@ static bool dispatch_queues(struct call *call)
 }
 
 /* Everything up to the answer: resolve, check, run. call->command is NULL afterwards if this is no call to be counted. */
-static void dispatch_call(struct call *call)
+static void dispatch_call(struct call *call, struct command *room)
 {
-    struct command room;
-    if (!dispatch_resolve(call, &room)) {
+    if (!dispatch_resolve(call, room)) {
         transaction_refuse(call->conn);
         call->command = NULL;
         return;
     }
-    const bool ours = call->command != &room;
     const bool admitted = dispatch_admits(call);
     const bool queued = admitted && dispatch_queues(call); /* counted when it runs */
     if (admitted && !queued && call->conn->transaction != NULL && !transaction_directs(call)) {
@@ -367,9 +365,7 @@ static void dispatch_call(struct call *call)
     }
     if (!admitted) {
         transaction_refuse(call->conn);
-        if (ours) {
-            counter_add(&counters_of(call->worker, call->command)->rejected, 1);
-        }
+        counter_add(&counters_of(call->worker, call->command)->rejected, 1);
     } else if (!queued) {
         if (call->conn->session.tracking != NULL) {
             tracking_before(call);
@@ -379,7 +375,7 @@ static void dispatch_call(struct call *call)
     if (is_monitored(call) && admitted && !queued) {
         call->shown = true;
     }
-    if (!admitted || !ours || queued) {
+    if (!admitted || queued) {
         call->command = NULL;
     }
 }
@@ -444,10 +440,9 @@ static void note_if_slow(struct node *node, uint64_t nsec, struct slice words,
 void dispatch_on_landed(struct answer *answer)
 {
     uint64_t nsec = clock_monotonic_ns() - answer->began_ns;
-    if (answer->command != NULL) {
-        struct command_counters *counters = counters_of(answer->worker, answer->command);
-        dispatch_note_durations(counters, nsec, 1);
-        counter_add(&counters->failed, answer->reply.failed ? 1 : 0);
+    if (answer->counters != NULL) {
+        dispatch_note_durations(answer->counters, answer->blocks ? 0 : nsec, 1);
+        counter_add(&answer->counters->failed, answer->reply.failed ? 1 : 0);
     }
     if (answer->reply.failed) {
         metrics_count(answer->worker->metrics, M_ERRORS);
@@ -514,9 +509,7 @@ static void dispatch_count(struct call *call, struct request *request, uint64_t 
 void dispatch_count_part(struct worker *worker, const struct command *command)
 {
     metrics_count(worker->metrics, M_COMMANDS);
-    if (command->run != NULL) { /* one that only L2 knows is not kept */
-        counter_add(&counters_of(worker, command)->calls, 1);
-    }
+    counter_add(&counters_of(worker, command)->calls, 1);
 }
 
 void dispatch_part(struct call *call)
@@ -576,7 +569,8 @@ bool dispatch_request(struct worker *worker, struct request *request)
     const bool tracks = conn->session.tracking != NULL;
     bool timed = call_is_timed(worker->node, request);
     uint64_t began_ns = timed ? clock_monotonic_ns() : 0;
-    dispatch_call(&call);
+    struct command room; /* for one that only L2 knows */
+    dispatch_call(&call, &room);
     if (call.held) {
         return false;
     }

@@ -6,6 +6,7 @@
 #include "server/errorstats.h"
 #include "server/histogram.h"
 #include "server/info.h"
+#include "server/learned.h"
 #include "server/node.h"
 #include "server/sampler.h"
 #include "server/tracking.h"
@@ -121,12 +122,10 @@ static void command_line(struct info *info, const struct command *command)
 static void info_each_command(struct info *info,
                               void (*line)(struct info *info, const struct command *command))
 {
-    const struct command *command;
-    for (unsigned i = 0; (command = command_at(i)) != NULL; i++) {
-        line(info, command);
-        for (unsigned j = 0; j < command->subcommand_count; j++) {
-            line(info, &command->subcommands[j]);
-        }
+    struct learned_walk walk = {0};
+    struct command command;
+    while (learned_next(info->node->learned, &walk, &command)) {
+        line(info, &command);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "server/control.h"
 #include "server/errorstats.h"
 #include "server/latency.h"
+#include "server/learned.h"
 #include "server/option_table.h"
 #include "server/pubsub_order.h"
 #include "server/read_scripts.h"
@@ -334,6 +335,7 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->pubsub_order = pubsub_order_new();
     node->latency = latency_new();
     node->errorstats = errorstats_new();
+    node->learned = learned_new();
     node->scripts = scripts_new();
     node->read_scripts = read_scripts_new();
     node->sampler = sampler_new();
@@ -343,8 +345,8 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->tracking = tracking_new(node, options_threads(&node->options));
     if (node->metrics == NULL || node->slowlog == NULL || node->channel_index == NULL ||
         node->pubsub_order == NULL || node->latency == NULL || node->errorstats == NULL ||
-        node->scripts == NULL || node->read_scripts == NULL || node->sampler == NULL ||
-        node->namespaces == NULL || node->tracking == NULL) {
+        node->learned == NULL || node->scripts == NULL || node->read_scripts == NULL ||
+        node->sampler == NULL || node->namespaces == NULL || node->tracking == NULL) {
         return NO_MEMORY;
     }
     char why[TLS_ERROR_MAX];
@@ -436,6 +438,7 @@ void node_free(struct node *node)
     namespaces_free(node->namespaces);
     sampler_free(node->sampler);
     errorstats_free(node->errorstats);
+    learned_free(node->learned);
     scripts_free(node->scripts);
     read_scripts_free(node->read_scripts);
     latency_free(node->latency);

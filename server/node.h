@@ -22,6 +22,7 @@ struct acl;
 struct channel_index;
 struct control;
 struct errorstats;
+struct learned;
 struct latency;
 struct metrics;
 struct pubsub_order;
@@ -102,6 +103,7 @@ struct node {
     struct slowlog *slowlog;
     struct latency *latency;
     struct errorstats *errorstats;       /* errors by first word */
+    struct learned *learned;             /* commands that only L2 knows */
     struct channel_index *channel_index; /* what clients listen to */
     struct pubsub_order *pubsub_order;   /* who publishes waits for who subscribes, with an L2 */
     struct scripts *scripts;             /* that EVALSHA may name, alone */

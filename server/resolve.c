@@ -4,6 +4,7 @@
 #include "server/blocking.h"
 #include "server/commands.h"
 #include "server/conn.h"
+#include "server/learned.h"
 #include "server/module_waits.h"
 #include "server/node.h"
 #include "server/relay.h"
@@ -64,6 +65,7 @@ static struct command command_of_l2(const struct l2_command *l2, const struct ca
         .last_key = l2->last_key,
         .key_step = l2->key_step,
         .road = l2->pubsub ? ROAD_LATER : ROAD_L2,
+        .index = learned_index(call->node->learned, l2->name),
     };
     if (waits || blocking_is_wait(&command)) {
         command.road = ROAD_LINE;

@@ -3,6 +3,7 @@
 
 #include "server/command.h"
 #include "server/errorstats.h"
+#include "server/learned.h"
 #include "server/node.h"
 #include "server/sampler.h"
 #include "server/worker.h"
@@ -52,7 +53,7 @@ void totals_reset(struct node *node)
     errorstats_reset(node->errorstats);
     for (unsigned i = 0; i < node->worker_count; i++) {
         struct command_counters *counters = node->workers[i]->counters;
-        for (unsigned j = 0; j < command_count(); j++) {
+        for (unsigned j = 0; j < command_count() + LEARNED_NUMBERS; j++) {
             atomic_store_explicit(&counters[j].calls, 0, memory_order_relaxed);
             atomic_store_explicit(&counters[j].nsec, 0, memory_order_relaxed);
             for (unsigned k = 0; k < COMMAND_DURATIONS; k++) {

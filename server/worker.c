@@ -10,6 +10,7 @@
 #include "server/dispatch.h"
 #include "server/errand.h"
 #include "server/l2_socket.h"
+#include "server/learned.h"
 #include "server/node.h"
 #include "server/pubsub_order.h"
 #include "server/solo.h"
@@ -556,7 +557,7 @@ enum status worker_new(struct node *node, unsigned index, struct worker **ret_wo
     worker->index = index;
     worker->read_memory = malloc(READ_MEMORY);
     worker->metrics = calloc(1, sizeof(*worker->metrics));
-    worker->counters = calloc(command_count(), sizeof(*worker->counters));
+    worker->counters = calloc(command_count() + LEARNED_NUMBERS, sizeof(*worker->counters));
     worker->users = acl_take(node->acl);
     uint64_t seed = 0;
     rand_secret(&seed, sizeof(seed));

@@ -539,3 +539,10 @@ def test_a_flood_of_unauthenticated_clients_costs_little(locked):
         assert vm_rss_bytes(locked.pid) - before < 300 * 40_000
         for conn in conns:
             conn.close()
+
+
+def test_who_has_not_logged_in_and_does_not_read_is_closed(locked):
+    with locked.wire(timeout_s=5) as conn:
+        with pytest.raises(ConnectionError):  # not TimeoutError, as of one who is only read no more
+            for _ in range(1000):
+                conn.send(b"SET x 5\r\n" * 10_000)

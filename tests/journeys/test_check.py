@@ -86,7 +86,7 @@ def test_a_node_that_hears_nothing_for_two_seconds_keeps_the_bound(stage, tmp_pa
     with FaultProxy(("127.0.0.1", redis_server.port)) as proxy:
         nodes = [stage.node(l2=proxy.url), stage.node(l2=redis_server)]
         path = tmp_path / "run.hist"
-        load = start_load(stage, path, nodes, redis_server, 4.5, "--keys", 100, "--zipf", 0.5, "--connections", 12,
+        load = start_load(stage, path, nodes, redis_server, 4.5, "--keys", 100, "--zipf", 0.5, "--connections", 48,
                           "--pipeline", 1, "--writes", 20, "--stranger", 900, "--rate", 15000)
         wait_begun(path)
         time.sleep(1)  # time itself is the subject here and below: entries settle, then 2.2 s are more than the bound

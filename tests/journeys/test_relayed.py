@@ -241,3 +241,30 @@ def test_alone_settings_of_redis_are_remembered(node_alone):
                                                        b"in buffer limit configuration.")):
             assert conn.ask("CONFIG", "SET", name, value) == (
                 b"ERR CONFIG SET failed (possibly related to argument '%s') - %s" % (name.encode(), why))
+
+
+def test_commands_that_only_l2_knows_are_counted_as_ours_are(conn, node_with_l2):
+    client = node_with_l2.client()
+    conn.ask("RPUSH", "queue", "a", "b", "c")
+    client.config_resetstat()
+    assert not any(name.startswith("cmdstat_rpush") for name in client.info("commandstats"))
+    conn.ask("RPUSH", "queue", "d")
+    conn.ask("RPUSH", "queue", "e")
+    conn.ask("RPUSH", "queue")  # its arity is wrong: rejected
+    conn.ask("SET", "string", "v")
+    conn.ask("RPUSH", "string", "e")  # WRONGTYPE: failed
+    conn.ask("BLPOP", "queue", "1")
+    conn.ask("XGROUP", "CREATE", "stream", "group", "$", "MKSTREAM")
+    conn.ask("MULTI")
+    conn.ask("LPOP", "queue")
+    conn.ask("EXEC")
+    stats = client.info("commandstats")
+    rpush = stats["cmdstat_rpush"]
+    assert (rpush["calls"], rpush["rejected_calls"], rpush["failed_calls"]) == (3, 1, 1) and rpush["usec"] > 0
+    assert stats["cmdstat_blpop"]["calls"] == stats["cmdstat_lpop"]["calls"] == 1
+    assert stats["cmdstat_xgroup|create"]["calls"] == 1
+    shown = client.execute_command("LATENCY HISTOGRAM", "rpush", "xgroup")
+    assert shown[0::2] == [b"rpush", b"xgroup|create"] and shown[1][1] == 3
+    assert "latency_percentiles_usec_rpush" in client.info("latencystats")
+    client.config_resetstat()
+    assert "cmdstat_rpush" not in client.info("commandstats")
