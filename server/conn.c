@@ -11,7 +11,6 @@
 #include "server/monitor.h"
 #include "server/node.h"
 #include "server/pubsub.h"
-#include "server/read_scripts.h"
 #include "server/tracking_client.h"
 #include "server/transaction.h"
 #include "server/worker.h"
@@ -276,7 +275,6 @@ static void conn_set_holds(struct conn *conn, unsigned holds)
         atomic_fetch_add(&conn->worker->node->conns_blocked, 1);
     } else if (was_paused && !is_paused) {
         atomic_fetch_sub(&conn->worker->node->conns_blocked, 1);
-        conn->function_is = FUNCTION_UNKNOWN;
     }
     conn->holds = holds;
 }

@@ -92,11 +92,10 @@ struct conn {
 
     int fd;
     uv_poll_t poll;
-    int events;          /* what the poll handle watches */
-    bool send_blocked;   /* the last write did not take all: more when the socket is writable */
-    bool listens;        /* subscribed, or monitors: it lives by pushes (push.h) */
-    bool heard_out;      /* its call has waited for those who subscribed before (pubsub_order.h) */
-    uint8_t function_is; /* enum function_is, in a pause (read_scripts.h) */
+    int events;        /* what the poll handle watches */
+    bool send_blocked; /* the last write did not take all: more when the socket is writable */
+    bool listens;      /* subscribed, or monitors: it lives by pushes (push.h) */
+    bool heard_out;    /* its call has waited for those who subscribed before (pubsub_order.h) */
     struct list in_worker; /* worker->conns */
     struct map_node by_id; /* worker->conns_by_id */
     struct list in_dirty;  /* worker->dirty: something to flush; or worker->unsent */

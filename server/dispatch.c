@@ -258,9 +258,6 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
          call_writes(call))) {
         conn_hold(conn, HOLD_PAUSE);
         call->worker->paused = true;
-        if (call->command != NULL) {
-            read_scripts_ask(call);
-        }
         return true;
     }
     if (conn->answer_count == 0) {

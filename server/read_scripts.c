@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/read_scripts.h"
 
-#include "protocol/resp_write.h"
 #include "server/commands.h"
-#include "server/conn.h"
 #include "server/node.h"
 #include "server/scripts.h"
-#include "server/worker.h"
-#include "tiers/tiers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -137,64 +133,5 @@ bool read_scripts_is_read(const struct call *call)
     if (command->run == cmd_eval) {
         return promises_to_read(call->argv[1]);
     }
-    if (command->run == cmd_evalsha) {
-        return is_remembered(call->node->read_scripts, call->argv[1]);
-    }
-    return command->run == cmd_fcall && call->conn->function_is == FUNCTION_READS;
-}
-
-/* --- functions ---------------------------------------------------------------------------------------------------- */
-
-struct function_ask {
-    struct tiers_relay relay; /* first */
-    struct worker *worker;
-    uint64_t conn;
-};
-
-static bool is_refused_to_write(enum status status, struct slice reply)
-{
-    static const char refusal[] =
-        "-ERR Can not execute a script with write flag using *_ro command.";
-    return status != OK || (reply.size >= sizeof(refusal) - 1 &&
-                            memcmp(reply.data, refusal, sizeof(refusal) - 1) == 0);
-}
-
-static void ask_on_reply(struct tiers_relay *relay, enum status status, struct slice reply)
-{
-    struct function_ask *ask = (struct function_ask *)(void *)relay;
-    struct conn *conn = conn_find(ask->worker, ask->conn);
-    if (conn != NULL && conn->function_is == FUNCTION_ASKED) {
-        if (is_refused_to_write(status, reply)) {
-            conn->function_is = FUNCTION_WRITES;
-        } else {
-            conn_unhold(conn, HOLD_PAUSE);
-            conn->function_is = FUNCTION_READS;
-        }
-    }
-    free(ask);
-}
-
-void read_scripts_ask(struct call *call)
-{
-    struct conn *conn = call->conn;
-    if (call->command->run != cmd_fcall || call->node->tiers == NULL || call->argc < 3 ||
-        conn->function_is != FUNCTION_UNKNOWN) {
-        return;
-    }
-    const struct slice words[] = {SLICE_LITERAL("FCALL_RO"), call->argv[1], SLICE_LITERAL("0")};
-    struct buf request = {0};
-    struct function_ask *ask = calloc(1, sizeof(*ask));
-    if (ask != NULL &&
-        resp_append_request(&request, sizeof(words) / sizeof(words[0]), words) == OK) {
-        *ask = (struct function_ask){.relay = {.on_reply = ask_on_reply, .patient = true},
-                                     .worker = call->worker,
-                                     .conn = conn->session.id};
-        if (tiers_relay(call->worker->window, &ask->relay, conn->session.proto,
-                        buf_slice(&request)) == OK) {
-            conn->function_is = FUNCTION_ASKED;
-            ask = NULL;
-        }
-    }
-    free(ask);
-    buf_done(&request);
+    return command->run == cmd_evalsha && is_remembered(call->node->read_scripts, call->argv[1]);
 }

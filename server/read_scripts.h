@@ -2,12 +2,10 @@
 /* read_scripts.h -- scripts that promise Redis to write nothing, so that CLIENT PAUSE WRITE lets them go.
  *
  * EVAL shows the promise in its first line (#!lua flags=no-writes). For EVALSHA the node remembers the SHA1 of such texts that
- * came by. What a function promises only Redis knows: in a pause a client's FCALL is held, while Redis is asked to call the
- * function by FCALL_RO without arguments, which runs only what writes nothing:
+ * came by. What a function promises only Redis knows, so that FCALL waits for the end of the pause: who wants it to run says
+ * FCALL_RO.
  *
- *      dispatch: held -> read_scripts_ask ~> conn->function_is = READS | WRITES, and the call is tried again
- *
- * Threads: the set any; asking on the worker's.
+ * Threads: any; one small lock.
  * Limits:  READ_SCRIPTS_MAX remembered; of more the oldest is forgotten, and EVALSHA waits for the end of the pause. */
 #ifndef TERRACE_SERVER_READ_SCRIPTS_H
 #define TERRACE_SERVER_READ_SCRIPTS_H
@@ -18,14 +16,6 @@ enum {
     READ_SCRIPTS_MAX = 512
 };
 
-/* What is known of the function that a held FCALL calls. */
-enum function_is {
-    FUNCTION_UNKNOWN,
-    FUNCTION_ASKED,
-    FUNCTION_READS,
-    FUNCTION_WRITES,
-};
-
 struct read_scripts;
 
 struct read_scripts *read_scripts_new(void); /* NULL: no memory */
@@ -34,7 +24,5 @@ void read_scripts_free(struct read_scripts *scripts);
 void read_scripts_note(const struct call *call);
 /* A script that writes nothing, as far as is known now. */
 bool read_scripts_is_read(const struct call *call);
-/* A FCALL that CLIENT PAUSE holds. */
-void read_scripts_ask(struct call *call);
 
 #endif

@@ -172,6 +172,7 @@ static void relay_on_kept(struct tiers_relay *tiers, struct slice bytes)
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     relay->kept = true;
+    waits_end(&relay->waits);
     if (is_error(bytes)) {
         relay_error_kind(bytes, relay->error);
     }

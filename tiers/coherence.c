@@ -475,6 +475,7 @@ void coherence_on_bus_up(struct coherence *coherence, const struct beat_answer *
     if (coherence->phase != BUS_DOWN) {
         coherence_on_bus_lost(coherence, "another connection took its place", now_ms);
     }
+    coherence_meet(coherence, answer);
     (void)coherence_judge_epoch(coherence, answer->epoch, now_ms);
     coherence->bus = (struct seen_run){.run = answer->run, .counter = answer->epoch.counter};
     coherence->phase = BUS_ASKED;

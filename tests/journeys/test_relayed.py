@@ -136,7 +136,7 @@ def test_a_pause_of_writes_lets_go_what_does_not_write(node_with_l2, conn):
         conn.ask("FUNCTION", "LOAD", "REPLACE", code)
     conn.ask("RPUSH", "l", "a")
     assert conn.ask("CLIENT", "PAUSE", "60000", "WRITE") == b"OK"
-    held = [["SET", "k", "v"], ["EVAL", "return 7", "0"], ["EVAL", "#!lua\nreturn 7", "0"], ["FCALL", "writes", "0"], ["PFCOUNT", "none"]]
+    held = [["SET", "k", "v"], ["EVAL", "return 7", "0"], ["EVAL", "#!lua\nreturn 7", "0"], ["FCALL", "writes", "0"], ["FCALL", "reads", "0"], ["PFCOUNT", "none"]]
     others = [node_with_l2.wire() for _ in held]
     with node_with_l2.wire() as gone:  # who is killed is not counted any more
         who = gone.ask("CLIENT", "ID")
@@ -146,12 +146,12 @@ def test_a_pause_of_writes_lets_go_what_does_not_write(node_with_l2, conn):
     for other, words in zip(others, held):
         other.send(wire.encode(words))
     until(lambda: node_with_l2.info("clients")["blocked_clients"] == str(len(held)), 5, "all that may write is held")
-    for words, answer in ((["EVAL", READS_ONLY, "0"], 7), (["EVALSHA", sha.upper(), "0"], 7), (["FCALL", "reads", "0"], 8),
+    for words, answer in ((["EVAL", READS_ONLY, "0"], 7), (["EVALSHA", sha.upper(), "0"], 7), (["FCALL_RO", "reads", "0"], 8),
                           (["EVAL_RO", "return 9", "0"], 9), (["LRANGE", "l", "0", "-1"], [b"a"])):
         assert conn.ask(*words) == answer, words
     assert b"wrong number of arguments" in conn.ask("SET", "k") and b"unknown command" in conn.ask("NOSUCH")
     assert conn.ask("CLIENT", "UNPAUSE") == b"OK"
-    assert [other.read() for other in others] == [b"OK", 7, 7, 8, 0]
+    assert [other.read() for other in others] == [b"OK", 7, 7, 8, 8, 0]
     assert node_with_l2.info("clients")["blocked_clients"] == "0"
     for other in others:
         other.close()
