@@ -13,6 +13,7 @@
 enum {
     SUBSCRIPTION_SIZE = sizeof(struct subscription) + sizeof(struct topic), /* without its name */
     PREFIX_SIZE = 128, /* of CLIENT TRACKING, with its membership */
+    AGAIN_MS = 100
 };
 
 size_t client_memory_of(const struct conn *conn)
@@ -75,7 +76,7 @@ void client_memory_limit(struct worker *worker, size_t max)
     for (struct list *at = worker->conns.next; max != 0 && at != &worker->conns; at = next) {
         struct conn *conn = LIST_ENTRY(at, struct conn, in_worker);
         next = at->next;
-        charge(conn, client_memory_of(conn)); /* the next turn looks */
+        charge(conn, conn->monitor == NULL ? client_memory_of(conn) : 0); /* the next turn looks */
     }
 }
 
@@ -137,6 +138,7 @@ static void eviction_done(struct tour *tour)
         bytes_of_all(home->node) > eviction->max && (eviction->closes || eviction->where != NULL);
     if (!goes_on) {
         home->clients.on_tour = false;
+        home->clients.again_ms = home->now_ms + AGAIN_MS;
         free(eviction);
         return;
     }
@@ -151,7 +153,8 @@ static void eviction_done(struct tour *tour)
 void client_memory_look(struct worker *worker)
 {
     struct client_desk *desk = &worker->clients;
-    if (desk->on_tour || bytes_of_all(worker->node) <= desk->max) {
+    if (desk->on_tour || worker->now_ms < desk->again_ms ||
+        bytes_of_all(worker->node) <= desk->max) {
         return;
     }
     struct eviction *eviction = calloc(1, sizeof(*eviction));

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct conn;
 struct worker;
@@ -22,6 +23,7 @@ struct client_desk {
     _Atomic size_t bytes; /* what its connections were charged with */
     size_t max;           /* of all workers together; 0: none */
     bool on_tour;
+    int64_t again_ms; /* those that take too much may not go: not before */
 };
 
 /* What one takes, as CLIENT LIST tells it. */

@@ -270,7 +270,8 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     const struct transaction *executed = call_executes(call);
     bool comes_after_all = (command != NULL && (command->flags & COMMAND_SETTLED) != 0) ||
                            (executed != NULL && transaction_comes_last(executed)) ||
-                           transaction_changes_links(conn->transaction);
+                           transaction_changes_links(conn->transaction) ||
+                           tracking_client_settles(conn);
     bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2 ||
                                                     (executed != NULL && executed->asks_l2));
     bool reads = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ;

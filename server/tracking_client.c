@@ -150,6 +150,7 @@ static void client_on_keys(struct tracking_line_user *user, struct slice keys)
 /* Redis will tell no more of what was read over it. */
 static void close_line(struct tracking_client *client)
 {
+    client->settles = client->settles || (client->line != NULL && client->conn->answer_count > 0);
     tracking_line_close(client->line);
     client->line = NULL;
     if (client->keeps) {
@@ -771,10 +772,16 @@ void tracking_note_reads(struct call *call)
     }
 }
 
+bool tracking_client_settles(const struct conn *conn)
+{
+    return conn->session.tracking != NULL && conn->session.tracking->settles;
+}
+
 /* All that it asks of L2 goes over its line, but for what cannot (tracking_line.h). */
 static void direct(struct call *call)
 {
-    const struct tracking_client *client = call->conn->session.tracking;
+    struct tracking_client *client = call->conn->session.tracking;
+    client->settles = client->settles && call->conn->answer_count > 0;
     if (client->line != NULL && call->command->road != ROAD_LINE &&
         (call->command->flags & COMMAND_OWN) == 0 &&
         transaction_line(call->conn->transaction) == NULL) {

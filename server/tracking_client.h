@@ -57,7 +57,9 @@ struct tracking_client {
     size_t prefix_count;
     struct tracking_line_user line_user;
     struct tracking_line *line; /* NOLOOP with an L2; NULL: none, or it was lost */
-    bool keeps;      /* something that it read over the line, for which only Redis has a row */
+    bool
+        settles; /* the line is gone, but what was asked over it may still run: nothing overtakes it on the shared link */
+    bool keeps;  /* something that it read over the line, for which only Redis has a row */
     bool reads_here; /* mode BCAST: it may have read something of L1, behind what the ear hears */
 };
 
@@ -89,6 +91,9 @@ void tracking_client_end(struct conn *conn); /* OFF, RESET, and the end of the c
 struct slice tracking_client_prefix(const struct tracking_client *client, size_t i);
 /* The connection speaks another protocol from now on. */
 void tracking_client_change_protocol(struct conn *conn);
+
+/* Its calls must wait until those before them are answered. */
+bool tracking_client_settles(const struct conn *conn);
 
 /* Around each call of a client that tracks: in front, its way to L2 is set, and keys that it reads are put into the table;
  * behind, when its answer is in its place, what it changed is told. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a client may do with its own connection: names, protocols, lists, kills, pauses; and what it may ask the node."""
 
+import pathlib
 import re
 import time
 
@@ -214,7 +215,7 @@ def test_the_biggest_clients_go_when_all_take_too_much(node, limited):
         with client("big", 9_000_000) as big:
             assert big.closes_within(3)
             assert {b"small", b"middle", b"spared", b"admin"} <= names_of_clients(limited)
-    with client("spared", 12_000_000), client("other", 100_000) as other:
+    with client("other", 100_000) as other, client("spared", 12_000_000):
         assert other.closes_within(3) and b"spared" in names_of_clients(limited)
     until(lambda: b"spared" not in names_of_clients(limited), 2)
     with node.wire() as conn:  # a queue counts, and so does who is too big alone
@@ -222,6 +223,20 @@ def test_the_biggest_clients_go_when_all_take_too_much(node, limited):
         conn.ask("MULTI")
         conn.send(b"".join(wire.encode(["SET", "k", "x" * 750_000]) for _ in range(15)))
         until(lambda: evicted_clients(limited) == before + 1, 3)
+
+
+def test_those_who_may_not_go_keep_no_worker_busy(node, limited):
+    def ticks():
+        return sum(map(int, pathlib.Path(f"/proc/{node.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+
+    with node.wire() as conn:
+        conn.ask("CLIENT", "NO-EVICT", "on")
+        conn.ask("MULTI")
+        conn.ask("SET", "k", "x" * 3_000_000)
+        assert limited.ask("CONFIG", "SET", "maxmemory-clients", "1mb") == b"OK"
+        before = ticks()
+        time.sleep(0.5)  # time is the subject: nobody says anything
+        assert ticks() - before < 20  # of 50 for each worker; clients may be looked for ten times a second
 
 
 def test_info_has_every_field_of_redis(node, redis_server):

@@ -219,6 +219,33 @@ def test_who_says_noloop_drops_everything_when_redis_cannot_tell_it(node_with_l2
 
 
 @pytest.mark.own
+def test_writes_keep_their_order_when_the_line_of_noloop_is_lost(node_with_l2, redis_server):
+    """Redis reads 16 KB of a connection at a time: what comes by another one meanwhile would be done in between."""
+    until(lambda: line_of(redis_server) is None, 5, "others have left")
+    with node_with_l2.wire(proto=3) as conn, redis_server.wire() as stranger:
+        warm = [node_with_l2.wire(proto=3) for _ in range(4)]  # whatever worker it is at, that has a link of RESP3
+        for other in warm:
+            assert other.ask("SET", "warm", "1") == b"OK"
+        conn.ask(*tracking("on", "NOLOOP"))
+        ear = line_of(redis_server)[1]
+        for words in (["MULTI"], ["DEBUG", "SLEEP", "0.2"], ["CLIENT", "KILL", "ID", ear], ["DEBUG", "SLEEP", "0.5"]):
+            stranger.ask(*words)
+        stranger.send(wire.encode(["EXEC"]))
+        time.sleep(0.05)  # Redis stands still now, for 0.7 s; after 0.2 s the ear is closed
+        conn.send(b"".join(wire.encode(["SET", "pad", "p" * 10_000]) for _ in range(60)) + wire.encode(["SET", "k", "old"]))
+        time.sleep(0.4)
+        conn.send(wire.encode(["SET", "k", "new"]) + wire.encode(["GET", "k"]))
+        replies = []
+        while len(replies) < 63:
+            value = conn.read()
+            replies += [] if isinstance(value, wire.Push) else [value]
+        assert replies == [b"OK"] * 62 + [b"new"]
+        assert redis_server.client().get("k") == b"new"
+        for other in warm:
+            other.close()
+
+
+@pytest.mark.own
 def test_what_a_client_wrote_before_it_left_is_done(node_with_l2, redis_server):
     """Its own connection to L2 stays until that has answered."""
     redis_server.client().delete("left")
