@@ -4,8 +4,8 @@
 
     tests/compat/redis_suite.py BUILD_DIR [--mode l2 --mode alone ...] [--tags "-slow ..."] [--report FILE] [FILE ...]
 
-The suite is that of the source package of Debian's redis, fetched by apt-get with a list of its own into
-BUILD_DIR/compat/redis; nothing of the system's apt is changed. Each file of tests runs first against a redis-server, then
+The suite is that of the source package of Debian's redis, fetched into
+BUILD_DIR/compat/redis (debian_source.py). Each file of tests runs first against a redis-server, then
 in each mode: what redis-server passes a node should, less the tests that redis_suite.txt names with reasons. A failure on
 top of it, and a named test that passes, make the exit code 1.
 
@@ -36,6 +36,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "journeys")]
 
+from debian_source import fetch_source  # noqa: E402
 from harness import ROOT, Stage, _die_with_parent, free_port  # noqa: E402  (needs the path above)
 
 VERSION = "7.0.15"
@@ -49,24 +50,14 @@ FILE_LIMIT_S = 300
 SKIPPED = re.compile(r"unit/(printver|aofrw|shutdown|oom-score-adj|moduleapi|cluster/)|integration/(?!redis-cli|redis-benchmark)")
 RESULT = re.compile(r"^\[(ok|err|exception|ignore|skip|TIMEOUT)\]: ?(.*)$")
 
-DEB_SRC = """\
-deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main
-deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian-security bookworm-security main
-"""
-
 
 def fetch(folder):
     """A folder with the suite's tests/; fetched once. Of the rest of the source nothing is kept."""
     suite = folder / "suite"
     if not (suite / "tests" / "test_helper.tcl").exists():
-        (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-        (folder / "sources.list").write_text(DEB_SRC)
-        apt = ["apt-get", "-q", "-o", f"Dir::Etc::sourcelist={folder}/sources.list", "-o", "Dir::Etc::sourceparts=-",
-               "-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache::pkgcache={folder}/pkgcache.bin",
-               "-o", f"Dir::Cache::srcpkgcache={folder}/srcpkgcache.bin", "-o", "APT::Sandbox::User=root"]
+        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
-            subprocess.run([*apt, "update"], check=True)
-            subprocess.run([*apt, "source", "redis"], cwd=scratch, check=True)
+            fetch_source("redis", scratch)
             found = list(pathlib.Path(scratch).glob(f"redis-{VERSION}*/tests"))
             if not found:
                 raise SystemExit(f"the source package of redis is not version {VERSION}")

@@ -21,6 +21,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "clients"), str(HERE.parent / "journeys")]
 
+from debian_source import fetch_source  # noqa: E402
 from harness import Stage  # noqa: E402  (needs the path above)
 
 GOCODE = pathlib.Path("/usr/share/gocode")
@@ -127,13 +128,7 @@ class PhpSuite:
         folder = folder / "phpredis"
         if not list(folder.glob("*/*/tests/TestRedis.php")):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "lists").mkdir(exist_ok=True)
-            (folder / "src.list").write_text("deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
-                                             "http://deb.debian.org/debian bookworm main\n")
-            apt = ["apt-get", "-q", "-o", f"Dir::Etc::sourcelist={folder}/src.list", "-o", "Dir::Etc::sourceparts=/dev/null",
-                   "-o", f"Dir::State::lists={folder}/lists", "-o", "APT::Sandbox::User=root"]
-            call(*apt, "update", cwd=folder)
-            call(*apt, "source", "--download-only", "php-redis", cwd=folder)
+            fetch_source("php-redis", folder, "--download-only")
             call("tar", "xf", next(folder.glob("*.orig.tar.*")), cwd=folder)
         self.folder = max(folder.glob("*/*/tests" if list(folder.glob("*/*/tests")) else "*/tests"))
         return True
