@@ -13,11 +13,12 @@ DESTDIR ?=
 
 PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev \
             libmicrohttpd-dev libjansson-dev libssl-dev libcmocka-dev openssl redis-server redis-tools \
+            protobuf-c-compiler libprotobuf-c-dev liblz4-dev \
             memcached python3 python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
 # Clients of others, for tests/clients: 19 MB to fetch, 90 MB on disk.
 PACKAGES += python3-hiredis python3-django-redis python3-rq python3-celery php-cli php-redis php-illuminate-redis php-predis \
             ruby-redis ruby-sidekiq libredis-perl prometheus-redis-exporter
-LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson openssl
+LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson openssl libprotobuf-c liblz4
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wswitch-enum \
             -Wformat=2 -Werror
@@ -31,10 +32,11 @@ CC := clang
 endif
 
 OUT      := build/$(MODE)
-BASE     := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. $(WARNINGS) $(CFLAGS_$(MODE))
+GENERATED := build/generated
+BASE     := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(WARNINGS) $(CFLAGS_$(MODE))
 LIBS      = $(shell pkg-config --libs $(LIBRARIES)) -lm -lpthread
 
-PROTOCOL := $(wildcard protocol/*.c)
+PROTOCOL := $(wildcard protocol/*.c) $(GENERATED)/protocol/envelope.pb-c.c
 TIERS    := $(wildcard tiers/*.c tiers/base/*.c)
 SERVER   := $(filter-out server/main.c,$(wildcard server/*.c))
 BENCH    := $(filter-out bench/main.c,$(wildcard bench/*.c))
@@ -49,7 +51,7 @@ BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-coherence bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
+.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -94,9 +96,10 @@ compat-redis: deps ## Redis' own test suite from outside, beside redis-server; S
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 tests/compat/redis_suite.py build $(SUITE_ARGS)
 
-soak: deps ## R1 to R12 of the reliability goals, for about two hours; SOAK_SCALE=0.1: a tenth of it
+soak: deps ## unit tests and journeys with random seeds, then R1 to R12 of the reliability goals, for about two hours; SOAK_SCALE=0.1: a tenth of it
 	@$(MAKE) --no-print-directory -j2 build unit
-	@SOAK_SCALE=$${SOAK_SCALE:-1} SOAK_REPORT=$${SOAK_REPORT:-bench/results/reliability.md} \
+	@TEST_SEED=$${TEST_SEED:-random} tests/run.py build unit journeys
+	@TEST_SEED=$${TEST_SEED:-random} SOAK_SCALE=$${SOAK_SCALE:-1} SOAK_REPORT=$${SOAK_REPORT:-bench/results/reliability.md} \
 	    /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/soak
 
 mutants: deps ## the rules of coherence, each broken once in the code: the suite must see it; MUTANTS="WORD ..."
@@ -118,10 +121,27 @@ bench-memory: deps ## hit ratio of the same three at equal real memory; TRACES="
 bench-l1: deps ## L1 in process: times, bytes per item, what changing sizes do; BENCH_ARGS=1000000|memory|churn
 	@$(MAKE) --no-print-directory $(OUT)/bench_l1
 	@$(OUT)/bench_l1 $${BENCH_ARGS:-}
+bench-envelope: deps ## what the envelopes of managed values save and cost: compression by kind of value, tags
+	@$(MAKE) --no-print-directory $(OUT)/bench_envelope
+	@$(OUT)/bench_envelope
 bench-coherence: deps ## what coherence costs: propagation, Redis' CPU, hits, waiting; BENCH_ARGS=--quick
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 bench/coherence.py $${BENCH_ARGS:-}
 
+bench-managed: deps ## what writes of managed keys cost Redis; BENCH_ARGS=--quick
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 bench/managed.py $${BENCH_ARGS:-}
+bench-large: deps ## how fast large values pass a node, and in how much memory; BENCH_ARGS=--quick
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 bench/large.py $${BENCH_ARGS:-}
+bench-bans: deps ## what invalidations by tag and prefix cost: hits, memory, a check in process; BENCH_ARGS=--quick
+	@$(MAKE) --no-print-directory build $(OUT)/bench_bans
+	@/usr/bin/python3 bench/bans.py $${BENCH_ARGS:-}
+bench-instructions: deps ## what they add to a hit in instructions, by valgrind: the same on a busy machine; BENCH_ARGS=--quick
+	@command -v valgrind >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+	    --no-install-recommends valgrind; }
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 bench/instructions.py $${BENCH_ARGS:-}
 bench-policy: deps ## hit ratios of the policies on trace files: TRACES="FILE...", BENCH_ARGS=--sizes
 	@$(MAKE) --no-print-directory $(OUT)/bench_policy
 	@$(OUT)/bench_policy $${BENCH_ARGS:-} $${TRACES:?name trace files: TRACES="FILE..."}
@@ -172,7 +192,20 @@ $(OUT)/%.o: %.c
 	@echo '  CC    $(MODE) $<'
 	@$(CC) $(BASE) -MMD -MP -c $< -o $@
 
+# What protobuf-c makes of a .proto; its header is included by one file.
+$(GENERATED)/%.pb-c.c $(GENERATED)/%.pb-c.h: %.proto
+	@mkdir -p $(GENERATED)
+	@protoc-c --c_out=$(GENERATED) $<
+$(OUT)/protocol/envelope.o build/fuzz/protocol/envelope.o: $(GENERATED)/protocol/envelope.pb-c.h
+
 $(OUT)/tiers/beat.o: tiers/scripts/beat.lua
+$(OUT)/tiers/lease.o: tiers/scripts/lease.lua
+$(OUT)/tiers/replay.o: tiers/scripts/replay.lua
+$(OUT)/tiers/ban_script.o: tiers/scripts/ban.lua
+
+$(OUT)/tiers/managed_write.o: tiers/scripts/managed.lua
+$(OUT)/tiers/dictionary_desk.o: tiers/scripts/dictionary.lua
+$(OUT)/tiers/verdict.o: tiers/scripts/verdict.lua
 
 $(OUT)/libnode.a: $(call obj,$(SERVER) $(TIERS) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^
@@ -190,6 +223,14 @@ $(OUT)/terrace-bench: $(call obj,bench/main.c) $(OUT)/libbench.a
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 $(OUT)/bench_l1: $(call obj,bench/core/l1.c) $(OUT)/libnode.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
+
+$(OUT)/bench_envelope: $(call obj,bench/core/envelope.c bench/rng.c) $(OUT)/libnode.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
+
+$(OUT)/bench_bans: $(call obj,bench/core/bans.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
@@ -235,7 +276,7 @@ $(OUT)/tests/fault/proxy: $(call obj,$(wildcard tests/fault/*.c)) $(OUT)/libnode
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 # The fuzzers want clang's instrumentation in everything they reach.
-FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. $(WARNINGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(WARNINGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=undefined
 FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(SERVER) $(wildcard client/check/*.c) bench/memcached.c)
 build/fuzz/%.o: %.c

@@ -28,7 +28,7 @@ redis=$!
 until redis-cli -s "$dir/redis.sock" ping >/dev/null 2>&1; do
     kill -0 "$redis" 2>/dev/null || { cat "$dir/redis.log" >&2; exit 1; }
 done
-setsid "$build/terraced" --listen "127.0.0.1:$port" --admin "127.0.0.1:$admin" --l2 "unix://$dir/redis.sock" &
+setsid "$build/terraced" "$(dirname "$0")/namespaces.conf" --listen "127.0.0.1:$port" --admin "127.0.0.1:$admin" --l2 "unix://$dir/redis.sock" &
 node=$!
 until redis-cli -p "$port" ping >/dev/null 2>&1; do
     kill -0 "$node" 2>/dev/null || exit 1
@@ -40,6 +40,8 @@ Terrace serves 127.0.0.1:$port in front of a private Redis. Try, in another term
     redis-cli -p $port set greeting hello
     redis-cli -p $port get greeting
     redis-cli -p $port info l1
+
+Keys that begin with resp: and emb: are managed (deploy/namespaces.conf); the README has a session with them.
 
 Ctrl-C ends the node and its Redis.
 TEXT

@@ -72,6 +72,11 @@ def metrics():
     source = (ROOT / "tiers/base/metrics.def").read_text()
     for name, labels, what in re.findall(rf'^METRIC\(\w+,\s*\w+,\s*{FIELD},\s*{FIELD},\s*{FIELD}\)', source, re.M):
         yield f"| `{name}` | {'`' + labels.replace(chr(92), '') + '`' if labels else ''} | {text(what)} |"
+    yield "\nOf each namespace, with the label `namespace`:\n"
+    yield "| name | labels | what |\n|---|---|---|"
+    source = (ROOT / "tiers/base/tally.def").read_text()
+    for name, labels, what in re.findall(rf'^TALLY\(\w+,\s*"\w+",\s*{FIELD},\s*{FIELD},\s*{FIELD}\)', source, re.M):
+        yield f"| `{name}` | {'`' + labels.replace(chr(92), '') + '`' if labels else ''} | {text(what)} |"
 
 
 def differences():

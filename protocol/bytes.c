@@ -54,6 +54,29 @@ bool slice_is_nocase(struct slice a, const char *text)
     return slice_equal_nocase(a, slice_of(text));
 }
 
+static bool is_one_of(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
+struct slice slice_next_word(struct slice *rest, const char *separators)
+{
+    if (rest->size == 0) { /* it may have no address */
+        return *rest;
+    }
+    size_t begin = 0;
+    while (begin < rest->size && is_one_of(rest->data[begin], separators)) {
+        begin++;
+    }
+    size_t end = begin;
+    while (end < rest->size && !is_one_of(rest->data[end], separators)) {
+        end++;
+    }
+    const struct slice word = {rest->data + begin, end - begin};
+    *rest = (struct slice){rest->data + end, rest->size - end};
+    return word;
+}
+
 enum status slice_to_u64(struct slice text, uint64_t *ret_number)
 {
     if (text.size == 0 || text.size > I64_DIGITS_MAX) {

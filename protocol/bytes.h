@@ -26,6 +26,9 @@ bool slice_equal_nocase(struct slice a, struct slice b); /* ASCII */
 bool slice_is(struct slice a, const char *text);         /* exact */
 bool slice_is_nocase(struct slice a, const char *text);  /* ASCII */
 
+/* The next word of *rest, which begins behind it afterwards; empty: no more. Words lie between any of `separators`. */
+struct slice slice_next_word(struct slice *rest, const char *separators);
+
 /* Strict integers, as Redis' string2ll: no spaces, no plus, no leading zeros, the whole slice. */
 enum status slice_to_i64(struct slice text, int64_t *ret_number) MUST_USE;
 enum status slice_to_u64(struct slice text, uint64_t *ret_number) MUST_USE;

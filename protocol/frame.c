@@ -41,7 +41,8 @@ enum {
     BEAT_AT_MARK = 32,
     BEAT_AT_STATE = 36,
     BEAT_AT_HIT = 40,
-    BEAT_AT_LOAD = 44
+    BEAT_AT_LOAD = 44,
+    BEAT_AT_HOMES = 48
 };
 
 /* In front of every key of a keys body: u8 kind, u8 db, u16 size. */
@@ -171,6 +172,7 @@ void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *b
     put_u32le(dst + BEAT_AT_STATE, beat->state);
     put_u32le(dst + BEAT_AT_HIT, beat->hit_permille);
     put_u32le(dst + BEAT_AT_LOAD, beat->load);
+    put_u32le(dst + BEAT_AT_HOMES, (uint32_t)(beat->homes.size / FRAME_HOME_SIZE));
 }
 
 static bool is_printable(struct slice text)
@@ -185,9 +187,14 @@ static bool is_printable(struct slice text)
 
 enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
 {
-    if (body.size < FRAME_BEAT_BODY_SIZE || body.size > FRAME_BEAT_BODY_SIZE + FRAME_ADDRESS_MAX) {
+    const uint32_t rows =
+        body.size < FRAME_BEAT_BODY_SIZE ? UINT32_MAX : get_u32le(body.data + BEAT_AT_HOMES);
+    const size_t homes_size = (size_t)rows * FRAME_HOME_SIZE;
+    if (rows > FRAME_HOMES_MAX || body.size < FRAME_BEAT_BODY_SIZE + homes_size ||
+        body.size > FRAME_BEAT_BODY_SIZE + homes_size + FRAME_ADDRESS_MAX) {
         return MALFORMED;
     }
+    const char *homes = body.data + FRAME_BEAT_BODY_SIZE;
     const struct frame_beat beat = {
         .applied_seq = get_u64le(body.data + BEAT_AT_APPLIED),
         .bound_ms = get_u32le(body.data + BEAT_AT_BOUND),
@@ -198,7 +205,8 @@ enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
         .state = get_u32le(body.data + BEAT_AT_STATE),
         .hit_permille = get_u32le(body.data + BEAT_AT_HIT),
         .load = get_u32le(body.data + BEAT_AT_LOAD),
-        .address = {body.data + FRAME_BEAT_BODY_SIZE, body.size - FRAME_BEAT_BODY_SIZE},
+        .homes = {homes, homes_size},
+        .address = {homes + homes_size, body.size - FRAME_BEAT_BODY_SIZE - homes_size},
     };
     const uint32_t known = FRAME_BEAT_ACK | FRAME_BEAT_UNTRACKED | FRAME_BEAT_LEAVING;
     if ((beat.flags & ~known) != 0 || beat.bound_ms > FRAME_BEAT_BOUND_MAX_MS ||

@@ -6,7 +6,7 @@
  *      0  u8  magic 'T'        16  u64 epoch counter  \
  *      1  u8  version 1        24  u64 epoch random    > written by Redis, inside the script
  *      2  u8  type             32  u64 seq_first      /
- *      3  u8  flags            40  u32 count  (seqs or keys that the frame covers)
+ *      3  u8  flags            40  u32 count  (keys that the frame names)
  *      4  u16 header size 64   44  u32 zero
  *      6  u16 shard            48  u64 node
  *      8  u64 zero             56  u64 nonce
@@ -22,7 +22,8 @@
  *      8  u32 T in ms                 36  u32 state of coherence
  *     12  u32 flags of the beat       40  u32 hits per thousand reads
  *     16  u64 since seq               44  u32 load: clients      
- *     24  u64 stream hash             48  the address of its clients, printable, at most 63 bytes; may be missing
+ *     24  u64 stream hash             48  u32 how many rows follow, one for each of its namespaces (tiers/homes.h)
+ *                                     52  rows of 12 bytes; the address of its clients, printable, at most 63 bytes
  *
  * The stream hash is over the announcements of (since, applied]; since == applied: nothing is reported. The body is
  * written before the script numbers the frame, so it may speak of an older epoch than the header: who uses applied or
@@ -43,7 +44,9 @@
 enum {
     FRAME_HEADER_SIZE = 64,
     FRAME_CHECKSUM_SIZE = 8,
-    FRAME_BEAT_BODY_SIZE = 48,
+    FRAME_BEAT_BODY_SIZE = 52, /* without rows and address */
+    FRAME_HOME_SIZE = 12,
+    FRAME_HOMES_MAX = 64,
     FRAME_ADDRESS_MAX = 63,
     FRAME_FLUSH_NAME_MAX = 64,
     FRAME_FLUSH_BODY_MAX = 6 + FRAME_FLUSH_NAME_MAX,
@@ -104,7 +107,8 @@ struct frame_beat {
     uint32_t state;        /* enum coherence_state */
     uint32_t hit_permille; /* of the last reads here */
     uint32_t load;         /* connections of clients */
-    struct slice address;  /* read only: borrows from the body; who writes appends it to the rest */
+    struct slice homes;    /* rows; these two borrow from the body, and who writes appends them */
+    struct slice address;
 };
 
 /* What becomes of the values that a flush means. */
@@ -127,8 +131,8 @@ enum status frame_read(struct slice input, struct frame *ret_frame) MUST_USE;
 bool frame_type_known(uint8_t type);
 
 void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *beat);
-/* MALFORMED: another size, unknown flags, since above applied, more than 1000 of 1000, an address that cannot be
- * printed. */
+/* MALFORMED: another size, too many rows, unknown flags, since above applied, more than 1000 of 1000, an address that
+ * cannot be printed. */
 enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat) MUST_USE;
 uint32_t frame_epoch_mark(struct epoch epoch);
 

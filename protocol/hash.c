@@ -44,3 +44,21 @@ uint64_t hash_checksum_of_two(struct slice head, struct slice rest)
     CHECK(XXH64_update(&state, not_null(rest), rest.size) == XXH_OK);
     return XXH64_digest(&state);
 }
+
+_Static_assert(sizeof(struct hash_sum) >= sizeof(XXH64_state_t), "a sum has room for XXH64's");
+_Static_assert(_Alignof(struct hash_sum) >= _Alignof(XXH64_state_t), "where it may lie");
+
+void hash_sum_begin(struct hash_sum *sum)
+{
+    CHECK(XXH64_reset((XXH64_state_t *)(void *)sum->room, 0) == XXH_OK);
+}
+
+void hash_sum_add(struct hash_sum *sum, struct slice bytes)
+{
+    CHECK(XXH64_update((XXH64_state_t *)(void *)sum->room, not_null(bytes), bytes.size) == XXH_OK);
+}
+
+uint64_t hash_sum_end(const struct hash_sum *sum)
+{
+    return XXH64_digest((const XXH64_state_t *)(const void *)sum->room);
+}

@@ -26,5 +26,12 @@ uint64_t hash_key(const struct hash_secret *secret, struct slice key);
 uint64_t hash_checksum(struct slice bytes);
 /* The same over `head` followed by `rest`, which lie apart. */
 uint64_t hash_checksum_of_two(struct slice head, struct slice rest);
+/* The same over bytes that come one after the other. */
+struct hash_sum {
+    _Alignas(8) unsigned char room[88];
+};
+void hash_sum_begin(struct hash_sum *sum);
+void hash_sum_add(struct hash_sum *sum, struct slice bytes);
+uint64_t hash_sum_end(const struct hash_sum *sum);
 
 #endif

@@ -262,7 +262,7 @@ static const char *fault_of(const struct history_header *header,
             : (record->what & ~(record->kind == HISTORY_READ ? 3u : 0u)) != 0) {
         return "no such outcome or mark";
     }
-    if (record->life_ms != 0 && record->kind != HISTORY_SET) {
+    if (record->life_ms != 0 && record->kind != HISTORY_SET && record->kind != HISTORY_END) {
         return "a life of what is not SET";
     }
     return NULL;

@@ -23,7 +23,8 @@
  * anything else its completion. So whoever reads in order knows each write before anybody can have seen it, and files
  * of one run are merged by it.
  *
- * A write is a BEGIN (SET, DELETE or LOSS) and, unless its outcome was never learnt, an END with the same value. A value
+ * A write is a BEGIN (SET, DELETE or LOSS) and, unless its outcome was never learnt, an END with the same value. The life of
+ * an END is that of a load: what it stored had been taken so long before its completion, at the latest. A value
  * is the name of one write in all the run: writer << 40 | counter, never 0. A DELETE has such a name too, although what
  * it leaves is nothing; a READ of nothing has value 0, and of something that no write of the run made, FOREIGN.
  * Key HISTORY_ALL_KEYS with DELETE is a flush, or a death that lost everything; with LOSS, a failover that may have

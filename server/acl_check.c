@@ -3,6 +3,8 @@
 
 #include "tiers/base/glob.h"
 
+#include <string.h>
+
 /* --- commands --------------------------------------------------------------------------------------------------- */
 
 static bool allows_first_arg(const struct acl_selector *selector, const struct acl_line *line)
@@ -65,6 +67,26 @@ static bool allows_all_keys(const struct acl_selector *selector, unsigned access
     return selector->all_keys;
 }
 
+/* Whether all that begins with the head of the argument, up to its first wildcard, may be named. A prefix is taken for a
+ * glob, too: its head is the shorter then, and fewer are let through. */
+static bool allows_pattern(const struct acl_selector *selector, struct slice glob, unsigned access)
+{
+    size_t head = 0;
+    while (head < glob.size && memchr("*?[\\", glob.data[head], 4) == NULL) {
+        head++;
+    }
+    for (unsigned i = 0; i < selector->patterns.count; i++) {
+        const struct acl_text *pattern = &selector->patterns.at[i];
+        const size_t size = pattern->bytes.size;
+        if ((pattern->tag & access) == access && size > 0 && size - 1 <= head &&
+            pattern->bytes.data[size - 1] == '*' &&
+            memcmp(pattern->bytes.data, glob.data, size - 1) == 0) {
+            return true;
+        }
+    }
+    return selector->all_keys;
+}
+
 struct key_check {
     const struct acl_selector *selector;
     const struct acl_line *line;
@@ -75,9 +97,13 @@ struct key_check {
 static bool check_key(void *arg, struct acl_key key)
 {
     struct key_check *check = arg;
-    check->denied = key.at == 0
-                        ? !allows_all_keys(check->selector, key.access)
-                        : !allows_key(check->selector, check->line->argv[key.at], key.access);
+    if (key.at == 0) {
+        check->denied = !allows_all_keys(check->selector, key.access);
+    } else if (key.is_pattern) {
+        check->denied = !allows_pattern(check->selector, check->line->argv[key.at], key.access);
+    } else {
+        check->denied = !allows_key(check->selector, check->line->argv[key.at], key.access);
+    }
     check->at = key.at;
     return !check->denied;
 }
@@ -88,11 +114,11 @@ static void check_other_keys(struct key_check *check)
     const struct acl_line *line = check->line;
     const unsigned access = line->reads ? ACL_KEY_READ : ACL_KEY_READ | ACL_KEY_WRITE;
     const uint32_t step = line->key_step > 0 ? line->key_step : 1;
-    if (line->keys_unknown && !check_key(check, (struct acl_key){0, access})) {
+    if (line->keys_unknown && !check_key(check, (struct acl_key){0, access, false})) {
         return;
     }
     for (uint32_t i = line->first_key; i > 0 && i <= line->last_key && i < line->argc; i += step) {
-        if (!check_key(check, (struct acl_key){i, access})) {
+        if (!check_key(check, (struct acl_key){i, access, false})) {
             return;
         }
     }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/acl_command.h"
 
+#include "server/invalidate.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -125,7 +127,7 @@ static bool take_range(const struct search *search, int64_t first, int64_t last,
         return false;
     }
     for (int64_t i = first; i <= last && search->each != NULL; i += step) {
-        if (!search->each(search->arg, (struct acl_key){(uint32_t)i, access})) {
+        if (!search->each(search->arg, (struct acl_key){(uint32_t)i, access, false})) {
             return false;
         }
     }
@@ -228,22 +230,26 @@ static void take_sort(const struct search *search, bool stores)
             destination = i + 1;
         }
     }
-    if (search->each(search->arg, (struct acl_key){1, R}) && destination > 0) {
-        (void)search->each(search->arg, (struct acl_key){destination, W});
+    if (search->each(search->arg, (struct acl_key){1, R, false}) && destination > 0) {
+        (void)search->each(search->arg, (struct acl_key){destination, W, false});
     }
 }
 
-/* CACHE.INVALIDATE KEY key ...: all other forms reach keys that are not among the arguments. */
+/* CACHE.INVALIDATE KEY key ..., PREFIX prefix ..., PATTERN glob ...: all other forms reach any key. */
 static void take_invalidated(const struct search *search)
 {
-    const bool by_key = slice_is_nocase(search->argv[1], "key");
-    for (uint32_t i = 2; by_key && i < search->argc; i++) {
-        if (!search->each(search->arg, (struct acl_key){i, W})) {
+    const struct slice subject = search->argv[INVALIDATE_SUBJECT_ARG];
+    const bool by_key = slice_is_nocase(subject, "key");
+    const bool by_pattern =
+        slice_is_nocase(subject, "prefix") || slice_is_nocase(subject, "pattern");
+    const uint32_t end = invalidate_args_end(search->argv, search->argc);
+    for (uint32_t i = INVALIDATE_FIRST_ARG; (by_key || by_pattern) && i < end; i++) {
+        if (!search->each(search->arg, (struct acl_key){i, W, by_pattern})) {
             return;
         }
     }
-    if (!by_key && !slice_is_nocase(search->argv[1], "help")) {
-        (void)search->each(search->arg, (struct acl_key){0, W});
+    if (!by_key && !by_pattern && !slice_is_nocase(subject, "help")) {
+        (void)search->each(search->arg, (struct acl_key){0, W, false});
     }
 }
 
@@ -257,10 +263,10 @@ void acl_command_keys(const struct acl_command *command, const struct slice *arg
     switch (command->parser) {
     case ACL_PARSE_PLACES: take_sound_places(command, &search); break;
     case ACL_PARSE_SET:
-        (void)each(arg, (struct acl_key){1, has_word(&search, 3, "get") ? R | W : W});
+        (void)each(arg, (struct acl_key){1, has_word(&search, 3, "get") ? R | W : W, false});
         break;
     case ACL_PARSE_BITFIELD:
-        (void)each(arg, (struct acl_key){1, bitfield_writes(&search) ? R | W : R});
+        (void)each(arg, (struct acl_key){1, bitfield_writes(&search) ? R | W : R, false});
         break;
     case ACL_PARSE_SORT: take_sort(&search, true); break;
     case ACL_PARSE_SORT_RO: take_sort(&search, false); break;

@@ -84,6 +84,8 @@ bool acl_command_is_sub(unsigned id, unsigned container);
 struct acl_key {
     uint32_t at; /* in argv; 0: keys that are not among the arguments, any */
     unsigned access;
+    bool
+        is_pattern; /* the argument is no key: all that begin with it, or fit it as a glob, are meant */
 };
 /* Calls `each` for every key until it answers false. A line whose keys cannot be found has none: who runs it will say
  * what is wrong with it. */

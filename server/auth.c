@@ -406,6 +406,12 @@ bool auth_admits(struct call *call)
     return false;
 }
 
+bool auth_would_admit(struct call *call)
+{
+    const struct acl_line line = line_of_call(call);
+    return acl_check(call->conn->session.user, &line).verdict == ACL_OK;
+}
+
 enum acl_verdict auth_verdict_at_exec(struct call *call)
 {
     const struct acl_line line = line_of_call(call);

@@ -26,6 +26,8 @@ bool auth_default_is_nopass(const struct worker *worker); /* whether on or off *
 
 /* Of a guarded session: may it run the call? false: NOPERM is answered. Notes which script it may run (script_rights.h). */
 bool auth_admits(struct call *call);
+/* The same of a call that is still to come: nothing is answered or logged. Of none that runs scripts or sorts. */
+bool auth_would_admit(struct call *call);
 /* The same at EXEC, for a command that was queued when it might still be run; and the words of the refusal. */
 enum acl_verdict auth_verdict_at_exec(struct call *call);
 void auth_refuse_at_exec(struct call *call, enum acl_verdict verdict);

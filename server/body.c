@@ -4,6 +4,7 @@
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/node.h"
+#include "server/upload.h"
 #include "server/worker.h"
 
 #include <string.h>
@@ -13,13 +14,14 @@ enum {
     BODY_MEMORY_SHARE = 4,
 };
 
-/* Which argument the command stores as it is; 0: none. Behind it there may be words for its expiry, or they are ahead. */
-static uint32_t value_arg(const struct command *command)
+/* Which argument the command stores as it is, alone or with an L2; 0: none. Behind it there may be words for its expiry, or they are ahead. */
+static uint32_t value_arg(const struct command *command, bool has_l2)
 {
     if (command == NULL) {
         return 0;
     }
-    if (command->run == cmd_set || command->run == cmd_setnx || command->run == cmd_getset) {
+    if (command->run == cmd_set || command->run == cmd_setnx || command->run == cmd_getset ||
+        (has_l2 && command->run == cmd_cache_set)) {
         return 2;
     }
     return command->run == cmd_setex || command->run == cmd_psetex ? 3 : 0;
@@ -56,24 +58,39 @@ static struct item *item_for(const struct conn *conn, struct slice key, size_t s
 size_t body_begin(struct conn *conn, struct slice rest)
 {
     struct request_body at;
-    if (conn->worker->node->tiers != NULL || conn->body.item != NULL || conn->reader == NULL ||
-        !request_body(conn->reader, &at) || at.size < LIMIT_BODY || at.arg < 2) {
+    if (body_is_there(&conn->body) || conn->reader == NULL || !request_body(conn->reader, &at) ||
+        at.size < LIMIT_BODY || at.arg < 2) {
         return 0;
     }
     const size_t here = rest.size - at.offset;
     const struct slice key = request_arg(conn->reader, rest, 1);
-    if (here >= at.size || here < at.size / BODY_SHARE || key.size >= LIMIT_L1_KEY ||
-        value_arg(command_find(request_arg(conn->reader, rest, 0))) != at.arg) {
+    const struct command *command = command_find(request_arg(conn->reader, rest, 0));
+    const bool has_l2 = conn->worker->node->tiers != NULL;
+    if (here >= at.size || key.size >= LIMIT_L1_KEY || value_arg(command, has_l2) != at.arg) {
         return 0;
     }
-    struct item *item = item_for(conn, key, at.size, at.args_total > 3);
-    if (item == NULL) {
+    struct body body = {.size = at.size, .got = here, .arg = at.arg};
+    if (has_l2) {
+        body.upload = upload_begin(conn, command, rest, &at);
+    } else if (here >= at.size / BODY_SHARE) {
+        body.item = item_for(conn, key, at.size, at.args_total > 3);
+    }
+    if (!body_is_there(&body)) {
         return 0;
     }
-    memcpy(item_value_room(item), rest.data + at.offset, here);
-    conn->body = (struct body){.item = item, .size = at.size, .got = here, .arg = at.arg};
+    if (body.item != NULL) {
+        memcpy(item_value_room(body.item), rest.data + at.offset, here);
+    }
+    conn->body = body;
     request_elsewhere(conn->reader, at.arg);
     return here;
+}
+
+void body_leave(struct conn *conn)
+{
+    if (conn->body.upload != NULL) {
+        upload_end(conn->body.upload);
+    }
 }
 
 void body_end(struct conn *conn)
@@ -82,6 +99,8 @@ void body_end(struct conn *conn)
         item_release(conn->body.item);
         atomic_fetch_sub_explicit(&conn->worker->node->bodies, conn->body.size,
                                   memory_order_relaxed);
-        conn->body = (struct body){0};
+    } else if (conn->body.upload != NULL) {
+        upload_free(conn->body.upload);
     }
+    conn->body = (struct body){0};
 }

@@ -7,9 +7,11 @@
 #include "server/execution.h"
 #include "server/node.h"
 #include "server/slowlog.h"
+#include "server/usage.h"
 #include "server/worker.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct ns_key call_key(const struct call *call, uint32_t i)
 {
@@ -19,6 +21,25 @@ struct ns_key call_key(const struct call *call, uint32_t i)
             .ns = call->first_home};
     }
     return namespaces_key(call->node->namespaces, call->db, call->argv[i]);
+}
+
+struct slice *call_keep_args(const struct call *call)
+{
+    size_t size = call->argc * sizeof(struct slice);
+    for (uint32_t i = 0; i < call->argc; i++) {
+        size += call->argv[i].size;
+    }
+    struct slice *argv = malloc(size);
+    char *at = argv == NULL ? NULL : (char *)&argv[call->argc];
+    for (uint32_t i = 0; argv != NULL && i < call->argc; i++) {
+        const struct slice arg = call->argv[i];
+        if (arg.size > 0) {
+            memcpy(at, arg.data, arg.size);
+        }
+        argv[i] = (struct slice){.data = at, .size = arg.size};
+        at += arg.size;
+    }
+    return argv;
 }
 
 bool call_key_range(const struct call *call, struct key_range *ret_range)
@@ -61,10 +82,36 @@ static unsigned *waiting_count(struct conn *conn, enum wait_kind kind)
     switch (kind) {
     case WAIT_READ: return &conn->reads_waiting;
     case WAIT_FOREIGN: return &conn->foreign_waiting;
-    case WAIT_WRITE: return &conn->writes_waiting;
+    case WAIT_WRITE:
+    case WAIT_MANAGED:
+    case WAIT_DECISION: return &conn->writes_waiting;
     case WAIT_LOCAL: break;
     }
     return NULL;
+}
+
+/* All that it is counted among. */
+static void count_kind(struct conn *conn, enum wait_kind kind, int by)
+{
+    unsigned *count = waiting_count(conn, kind);
+    if (count != NULL) {
+        *count += (unsigned)by;
+    }
+    if (kind == WAIT_MANAGED || kind == WAIT_DECISION) {
+        conn->managed_waiting += (unsigned)by;
+    }
+    if (kind == WAIT_DECISION) {
+        conn->foreign_waiting += (unsigned)by;
+    }
+}
+
+void answer_set_kind(struct answer *answer, enum wait_kind kind)
+{
+    if (answer->conn != NULL && answer->on_landed == NULL) {
+        count_kind(answer->conn, answer->kind, -1);
+        count_kind(answer->conn, kind, 1);
+    }
+    answer->kind = kind;
 }
 
 struct answer *answer_new_apart(struct worker *worker, struct conn *conn)
@@ -88,10 +135,7 @@ struct answer *answer_new(struct conn *conn, enum wait_kind kind)
     list_push_back(&conn->answers, &answer->link);
     conn->answer_count++;
     conn->coming++;
-    unsigned *count = waiting_count(conn, kind);
-    if (count != NULL) {
-        ++*count;
-    }
+    count_kind(conn, kind, 1);
     if (conn->answer_count >= LIMIT_CALLS) {
         conn_hold(conn, HOLD_QUEUE);
     }
@@ -110,6 +154,7 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
     answer->command =
         call->command->run != NULL ? call->command : NULL; /* one that only L2 knows is not kept */
     answer->counters = &call->worker->counters[call->command->index];
+    answer->home = usage_home(call);
     answer->silent = call->reply == &call->worker->sink;
     answer->began_ns = clock_monotonic_ns();
     answer->blocks = call->blocking != NULL;
@@ -159,10 +204,7 @@ void answer_land(struct answer *answer)
         answer_free(answer);
         return;
     }
-    unsigned *count = waiting_count(conn, answer->kind);
-    if (count != NULL) {
-        --*count;
-    }
+    count_kind(conn, answer->kind, -1);
     if (conn->reads_waiting + conn->foreign_waiting == 0) {
         asked_clear(&conn->asked);
     }

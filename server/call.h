@@ -24,7 +24,9 @@
 
 struct blocking;
 struct conn;
+struct download;
 struct execution;
+struct managed_command;
 struct script;
 struct line;
 struct node;
@@ -46,20 +48,23 @@ struct call {
     struct blocking *blocking; /* blocking.h; NULL: it does not */
     struct item
         *body; /* a value that lies in an item of its own already (body.h), and in argv; or NULL */
-    struct execution *execution; /* EXEC's, if it is run by that */
-    const struct script *script; /* what L2 is to run, whatever text the client names
+    struct execution *execution;           /* EXEC's, if it is run by that */
+    const struct script *script;           /* what L2 is to run, whatever text the client names
                                   * (script_rights.h); or NULL */
-    bool deferred;               /* set by call_defer */
-    bool hidden;                 /* argv[0] is a name that rename-command took away */
-    bool shown;                  /* to who monitors */
-    bool held;                   /* not run: its connection holds, and it is tried again */
-    uint8_t db;                  /* selected database */
-    int64_t now_ms;              /* clock.h, read once per batch */
+    const struct managed_command *managed; /* its keys are managed ones (managed.h); or NULL */
+    bool deferred;                         /* set by call_defer */
+    bool hidden;                           /* argv[0] is a name that rename-command took away */
+    bool shown;                            /* to who monitors */
+    bool held;      /* not run: its connection holds, and it is tried again */
+    uint8_t db;     /* selected database */
+    int64_t now_ms; /* clock.h, read once per batch */
     struct reply *reply;
 };
 
 /* The key at argv[i] in the call's database, with its home. */
 struct ns_key call_key(const struct call *call, uint32_t i);
+/* The arguments, which outlive the request: one block, the caller's to free. NULL: no memory. */
+struct slice *call_keep_args(const struct call *call);
 
 /* Which arguments are keys, or may be: all of them where the command itself says which are. False: none. */
 bool call_key_range(const struct call *call, struct key_range *ret_range);
@@ -72,6 +77,8 @@ enum wait_kind {
     WAIT_READ,  /* a read on the connection's own L2 link */
     WAIT_FOREIGN, /* a read that somebody else's link carries: no write may be sent before it landed */
     WAIT_WRITE, /* a write on the own link, or a read that owes a barrier: no L1 read before it landed */
+    WAIT_MANAGED, /* the same, a managed write: it leaves at the end of the turn, and nothing may overtake it */
+    WAIT_DECISION, /* the same, one that is read for first: no later write may be sent before it landed either */
 };
 
 struct answer {
@@ -84,12 +91,16 @@ struct answer {
     enum wait_kind kind;
     bool arrived; /* its bytes are here, and counted as `size` */
     bool landed;
-    bool silent;  /* CLIENT REPLY OFF or SKIP: counted, not sent */
-    bool blocks;  /* its time is what its client wished, not how long it took */
-    bool is_last; /* of a place in the array of EXEC: what stands behind it is not said */
+    bool silent;   /* CLIENT REPLY OFF or SKIP: counted, not sent */
+    bool blocks;   /* its time is what its client wished, not how long it took */
+    uint8_t home;  /* place of the namespace of the call's first key, plus one; 0: it has none */
+    uint8_t looks; /* at a large managed value that was another one each time */
+    bool is_last;  /* of a place in the array of EXEC: what stands behind it is not said */
     size_t size;
-    uint64_t began_ns; /* for the slow log; 0: nobody deferred it */
-    struct buf words;  /* the arguments, for the slow log (slowlog_words) */
+    size_t streamed;           /* bytes of it that were sent on as they came (download.h) */
+    uint64_t began_ns;         /* for the slow log; 0: nobody deferred it */
+    struct buf words;          /* the arguments, for the slow log (slowlog_words) */
+    struct download *download; /* it comes in pieces (download.h); or NULL */
     /* Of a place that is in no queue of a connection, but in the array of EXEC: who is told when it has landed. */
     void (*on_landed)(struct answer *answer);
     struct execution *execution;
@@ -102,6 +113,9 @@ struct answer *call_defer(struct call *call, enum wait_kind kind);
  * the connection. */
 void answer_arrive(struct answer *answer);
 void answer_land(struct answer *answer); /* its reply is complete; frees it when sent */
+
+/* What later calls must wait for is something else than when it was deferred. */
+void answer_set_kind(struct answer *answer, enum wait_kind kind);
 
 /* For connections: an answer at the end of its queue; and one that nobody waits for any more. */
 struct answer *answer_new(struct conn *conn, enum wait_kind kind);

@@ -14,22 +14,6 @@ static const struct {
                    {"pubsub", CLIENT_PUBSUB},
                    {"replica", CLIENT_REPLICA}};
 
-/* MISS: no more. */
-static enum status next_word(struct slice *rest, struct slice *ret_word)
-{
-    size_t begin = 0;
-    while (begin < rest->size && rest->data[begin] == ' ') {
-        begin++;
-    }
-    size_t end = begin;
-    while (end < rest->size && rest->data[end] != ' ') {
-        end++;
-    }
-    *ret_word = (struct slice){rest->data + begin, end - begin};
-    *rest = (struct slice){rest->data + end, rest->size - end};
-    return ret_word->size == 0 ? MISS : OK;
-}
-
 static bool find_class(struct slice name, enum client_class *ret_class)
 {
     for (size_t i = 0; i < sizeof(class_names) / sizeof(class_names[0]); i++) {
@@ -47,7 +31,7 @@ const char *output_limits_parse(struct slice text, struct output_limits *limits)
     struct slice words[4];
     struct slice rest = text;
     size_t count = 0;
-    while (next_word(&rest, &words[0]) == OK) {
+    while (slice_next_word(&rest, " ").size > 0) {
         count++;
     }
     if (count % 4 != 0) {
@@ -57,7 +41,7 @@ const char *output_limits_parse(struct slice text, struct output_limits *limits)
         enum client_class class;
         struct output_limit limit = {0};
         for (size_t j = 0; j < 4; j++) {
-            (void)next_word(&text, &words[j]);
+            words[j] = slice_next_word(&text, " ");
         }
         if (!find_class(words[0], &class)) {
             return "Invalid client class specified in buffer limit configuration.";

@@ -18,7 +18,8 @@ enum {
 
 size_t client_memory_of(const struct conn *conn)
 {
-    size_t size = sizeof(*conn) + conn->in.capacity + conn->body.size + conn_waiting_bytes(conn);
+    size_t size =
+        sizeof(*conn) + conn->in.capacity + body_held(&conn->body) + conn_waiting_bytes(conn);
     if (conn->transaction != NULL) {
         size += conn->transaction->bytes;
     }

@@ -6,6 +6,7 @@
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/errand.h"
+#include "server/faults.h"
 #include "server/node.h"
 #include "server/worker.h"
 
@@ -20,11 +21,11 @@
 bool cache_ms(struct call *call, uint32_t i, int64_t *ret_ms)
 {
     if (slice_to_i64(call->argv[i], ret_ms) != OK) {
-        reply_error(call->reply, "ERR timeout is not an integer or out of range");
+        fault_value(call, i, "ERR timeout is not an integer or out of range");
         return false;
     }
     if (*ret_ms < 0 || *ret_ms > MS_MAX) {
-        reply_error(call->reply,
+        fault_value(call, i,
                     *ret_ms < 0 ? "ERR timeout is negative" : "ERR timeout is out of range");
         return false;
     }
@@ -126,7 +127,7 @@ void cmd_cache_waitseq(struct call *call)
     int64_t seq = 0;
     int64_t ms = 0;
     if (slice_to_i64(call->argv[1], &seq) != OK || seq < 0) {
-        reply_error(call->reply, "ERR seq is not an integer or out of range");
+        fault_value(call, 1, "ERR seq is not an integer or out of range");
         return;
     }
     if (!cache_ms(call, 2, &ms)) {
@@ -151,16 +152,32 @@ void cmd_cache_help(struct call *call)
         "    Read a value. Return [HIT | STALE | MISS, value, age_ms, ttl_ms, token]. From L1 what",
         "    is at most MAXSTALE behind L2, ANY value, or none (FRESH); only what this node was",
         "    told of up to ATLEAST. After SOFT the older one is good enough, after HARD an error.",
+        "    Of managed keys also NEG: there is no such thing; and LOAD: load it, others wait. NOLOAD:",
+        "    what there is, at once.",
+        "FILL <key> <token> <value> [PX <milliseconds>] [SWR <milliseconds>]",
+        "      [SIE <milliseconds>] [TAGS <n> <tag> ...]",
+        "    The value that FETCH gave to this client to load. Return the seq, or an error that begins",
+        "    with LOST: the key was written or invalidated meanwhile, and nothing is stored.",
+        "FAIL <key> <token> [NEG <milliseconds>]",
+        "    It cannot be loaded; with NEG: there is no such thing, for so long at most.",
+        "SET <key> <value> [PX <milliseconds>] [SWR <milliseconds>] [SIE <milliseconds>]",
+        "      [TAGS <n> <tag> ...]",
+        "    Store a value; PX: fresh for so long, then served while it is loaded anew (SWR), or if",
+        "    it cannot be (SIE). Return a seq that covers the write. SWR, SIE, TAGS: managed keys.",
         "LASTSEQ",
         "    Take a marker now and return its seq: it covers every write acknowledged before.",
         "WAITSEQ <seq> <milliseconds>",
         "    Wait until this node has applied the seq. OK, or an error that begins with STALE.",
         "NODES",
         "    The nodes heard on the bus, a map for each. Fields:",
-        "    id address state applied_seq bound_ms hit_ratio load age_ms self",
+        "    id address state applied_seq bound_ms hit_ratio load age_ms disagreement self",
         "NAMESPACES",
         "    The namespaces, a map for each. Fields:",
-        "    name prefix mode policy ttl_ms items bytes bytes_max hits misses evictions",
+        "    name prefix mode policy format ttl_ms max_ttl_ms swr_ms sie_ms negative_ttl_ms",
+        "    compress_min write items bytes bytes_max hits misses evictions ops writes",
+        "    bytes_in bytes_out stale negative dead loads loads_filled loads_failed loads_lost",
+        "    behind_refused invalidated refused_ops refused_bytes ops_per_second bytes_per_second",
+        "    max_ops max_bytes memory_percent ops_percent bytes_percent",
         "WHATIF [<namespace>]",
         "    The hit ratio of a namespace (default: `default`) as it is and as it would be with",
         "    other memory (times 0.5, 2, 4) and under each policy, as a map. Fields:",
@@ -168,14 +185,28 @@ void cmd_cache_help(struct call *call)
         "    The last two are maps. Ratios are null until there were requests.",
         "FAILOVER [NEXT | ADDRESS <host:port>]",
         "    Move this node to another endpoint of L2. Behind sentinels: ask them for a failover.",
-        "INVALIDATE KEY <key> [<key> ...] [NS <name>] [SYNC <milliseconds>]",
+        "INVALIDATE KEY <key> [<key> ...] [<options>]",
         "    Delete keys on L2 and on every node. Return [seq, entries dropped on this node].",
-        "    With SYNC: once no live node can serve the old values, or an error (STALE).",
-        "INVALIDATE ALL [NS <name>] [SYNC <milliseconds>]",
+        "INVALIDATE ALL [<options>]",
         "    Empty the L1 of every node; L2 keeps its data. Return as KEY does.",
+        "INVALIDATE PREFIX | PATTERN <text> [<text> ...] [<options>]",
+        "    Delete what begins with it, or fits it as a glob. Return [seq, keys deleted] when all",
+        "    keys of L2 were looked at; INFO Invalidation tells how far it is.",
+        "    Options: NS <name>: of this namespace. SOFT: L2 keeps its data and is asked again.",
+        "    SYNC <milliseconds>: answer once no live node can serve the old values, or an error",
+        "    (STALE: it is done, but some may follow later; with SYNC 0, which does not wait,",
+        "    always). DRYRUN: count only; the seq is 0.",
+        "INVALIDATE TAG <tag> [<tag> ...] [ANY | ALL] [<options>]",
+        "    Values of managed namespaces that have any, or all, of the tags, wherever they are: what",
+        "    is in L2 stays there, and is never served again. In these namespaces PREFIX, PATTERN and",
+        "    ALL do the same, at once however much they mean. The count is then of the first 2048",
+        "    values in the L1 of this node; with DRYRUN of 65536. SOFT: they are stale.",
+        "TAGS <key>",
+        "    The tags of a managed value.",
         "EXPLAIN <key>",
         "    Why a key is where it is, as a map. Fields:",
-        "    key namespace mode tier state type age_ms ttl_ms stamp_age_ms why",
+        "    key namespace format mode tier state type age_ms ttl_ms stamp_age_ms version",
+        "    written_ms_ago load_ms tags why",
         "    invalidated_after_seq invalidated_until_seq invalidated_ms_ago invalidated_by",
     };
     reply_help(call->reply, "CACHE", lines, sizeof(lines) / sizeof(lines[0]));

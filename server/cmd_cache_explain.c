@@ -16,10 +16,11 @@
 #include <string.h>
 
 enum {
-    EXPLAIN_FIELDS = 14,
+    EXPLAIN_FIELDS = 19,
     WHY_MAX = 320,
     TTL_NONE = -1,
-    TTL_NO_KEY = -2
+    TTL_NO_KEY = -2,
+    NOT_KNOWN = -1
 };
 
 struct explanation {
@@ -31,8 +32,12 @@ struct explanation {
     struct announcement announced;
     bool is_announced;
     bool is_alone;
-    bool is_fresh; /* the fence is open */
+    bool is_fresh;     /* the fence is open */
+    struct item *item; /* what L1 holds of a managed key, and what it is worth; NULL: nothing */
+    struct managed_value value;
+    enum managed_state worth;
     struct namespace_mode mode;
+    int64_t floor_ms;
     int64_t now_ms;
     int64_t age_ms; /* how far the value may be behind L2 */
     int64_t ttl_ms;
@@ -42,6 +47,20 @@ struct explanation {
 };
 
 /* --- in words ---------------------------------------------------------------------------------------------------- */
+
+static const char *worth_of(const struct explanation *it)
+{
+    const bool is_negative = (it->value.flags & MANAGED_NEGATIVE) != 0;
+    switch (it->worth) {
+    case MANAGED_FRESH: return is_negative ? "negative" : "fresh";
+    case MANAGED_EAGER: return "eager";
+    case MANAGED_STALE: return "stale";
+    case MANAGED_SPARE: return "spare";
+    case MANAGED_DEAD: return "dead";
+    case MANAGED_UNSURE: return "unsure";
+    }
+    return "dead";
+}
 
 static const char *state_of(const struct explanation *it)
 {
@@ -57,7 +76,10 @@ static const char *state_of(const struct explanation *it)
     if (!it->is_fresh) {
         return "fenced";
     }
-    return it->look.stamped_at_ms < it->coherence.floor_ms ? "suspect" : "fresh";
+    if (it->look.stamped_at_ms < it->floor_ms) {
+        return "suspect";
+    }
+    return it->item == NULL ? "fresh" : worth_of(it);
 }
 
 /* Whether its mode serves it all the same: `available` within its grace. */
@@ -87,6 +109,27 @@ static const char *why_fresh(const struct explanation *it)
                : "every change that L2 acknowledged up to age_ms ago is applied here";
 }
 
+static const char *why_worth(const struct explanation *it)
+{
+    if ((it->value.flags & MANAGED_NEGATIVE) != 0 && it->worth == MANAGED_FRESH) {
+        return "a load found that there is nothing, and that is still good";
+    }
+    switch (it->worth) {
+    case MANAGED_FRESH: return why_fresh(it);
+    case MANAGED_EAGER: return "it is fresh, and so near to its end that it is loaded anew";
+    case MANAGED_STALE:
+        return "it is invalidated softly, or its fresh life is over; it is served while it is "
+               "loaded anew";
+    case MANAGED_SPARE:
+        return "its time to be served as stale (swr) is over, too; it is served if it cannot be "
+               "loaded anew";
+    case MANAGED_DEAD: return "it was invalidated after it was written; its next read ends it";
+    case MANAGED_UNSURE:
+        return "this node may have missed invalidations, and asks L2 for all there are";
+    }
+    return "";
+}
+
 static void why(const struct explanation *it, const char *state, char text[WHY_MAX])
 {
     const char *reason = it->coherence.reason;
@@ -108,7 +151,7 @@ static void why(const struct explanation *it, const char *state, char text[WHY_M
     } else if (strcmp(state, "suspect") == 0) {
         why_suspect(it, text);
     } else {
-        (void)snprintf(text, WHY_MAX, "%s", why_fresh(it));
+        (void)snprintf(text, WHY_MAX, "%s", it->item == NULL ? why_fresh(it) : why_worth(it));
     }
 }
 
@@ -133,6 +176,16 @@ static void reply_invalidation(struct reply *reply, const struct explanation *it
     }
 }
 
+static void reply_managed(struct reply *reply, const struct explanation *it)
+{
+    const bool is_here = it->item != NULL;
+    reply_pair_integer(reply, "version", is_here ? (int64_t)it->value.version : NOT_KNOWN);
+    reply_pair_integer(reply, "written_ms_ago",
+                       is_here ? managed_age_ms(&it->value, it->now_ms) : NOT_KNOWN);
+    reply_pair_integer(reply, "load_ms", is_here ? (int64_t)it->value.load_ms : NOT_KNOWN);
+    reply_pair_integer(reply, "tags", is_here ? (int64_t)it->value.tag_count : NOT_KNOWN);
+}
+
 static void reply_explanation(struct reply *reply, const struct explanation *it,
                               const struct node *node)
 {
@@ -146,6 +199,7 @@ static void reply_explanation(struct reply *reply, const struct explanation *it,
     reply_bulk_text(reply, "key");
     reply_bulk(reply, it->key.bytes);
     reply_pair_text(reply, "namespace", ns->name);
+    reply_pair_text(reply, "format", ns->managed ? "managed" : "plain");
     reply_pair_text(reply, "mode", it->is_alone ? "alone" : mode);
     reply_pair_text(reply, "tier", it->tier);
     reply_pair_text(reply, "state", state);
@@ -153,13 +207,15 @@ static void reply_explanation(struct reply *reply, const struct explanation *it,
     if (!it->look.has_value) { /* L2 is not asked for it */
         reply_null(reply);
     } else {
-        reply_bulk_text(reply, it->look.is_hash ? "hash" : "string");
+        const bool is_other = it->item != NULL && (it->value.flags & MANAGED_OTHER) != 0;
+        reply_bulk_text(reply, is_other ? "other" : it->look.is_hash ? "hash" : "string");
     }
     reply_pair_integer(reply, "age_ms", it->look.has_value && !it->is_alone ? it->age_ms : -1);
     reply_pair_integer(reply, "ttl_ms", it->ttl_ms);
     reply_pair_integer(reply, "stamp_age_ms",
                        it->look.has_value && !it->is_alone ? it->now_ms - it->look.stamped_at_ms
                                                            : -1);
+    reply_managed(reply, it);
     reply_pair_text(reply, "why", text);
     reply_invalidation(reply, it);
 }
@@ -168,6 +224,7 @@ static void explain_land(struct explanation *it)
 {
     reply_explanation(&it->answer->reply, it, it->answer->worker->node);
     cache_land(it->answer);
+    item_release(it->item);
     free(it);
 }
 
@@ -215,6 +272,24 @@ static bool look_here(struct explanation *it, struct node *node)
     return true;
 }
 
+/* The time left is that of its fresh life, as PTTL says. (What is not here has the whole life that L2 gives it.) */
+static void look_at_managed(struct explanation *it, struct worker *worker)
+{
+    const struct ns_key key = {.at = it->key,
+                               .ns = namespace_of(worker->node->namespaces, it->key.bytes)};
+    if (!key.ns->managed || !it->look.has_value) {
+        return;
+    }
+    it->item = l1_hold(key.ns->l1, &key.at, it->now_ms);
+    if (it->item != NULL) {
+        enum ban_verdict bans = BAN_NONE;
+        tiers_window_begin(worker->window, it->now_ms);
+        it->worth = tiers_judge(worker->window, &key, item_value(it->item),
+                                item_expire_at_ms(it->item), &it->value, &bans);
+        it->ttl_ms = managed_ttl_ms(&it->value, bans, it->now_ms);
+    }
+}
+
 static void explain_done(struct errand *errand)
 {
     struct explanation *it = (struct explanation *)(void *)errand;
@@ -222,9 +297,12 @@ static void explain_done(struct errand *errand)
     const struct coherence_view *view = coherence_view(tiers_coherence(worker->node->tiers));
     it->now_ms = clock_now_ms(&worker->node->clock);
     const bool is_all = look_here(it, worker->node);
-    it->mode = namespace_mode(namespace_of(worker->node->namespaces, it->key.bytes));
+    look_at_managed(it, worker);
+    const struct namespace *ns = namespace_of(worker->node->namespaces, it->key.bytes);
+    it->mode = namespace_mode(ns);
+    it->floor_ms = ns->managed ? it->coherence.managed_floor_ms : it->coherence.floor_ms;
     it->is_fresh = coherence_age_ms(view, it->now_ms) <= it->mode.bound_ms;
-    it->age_ms = coherence_proven_age_ms(view, it->look.stamped_at_ms, it->now_ms);
+    it->age_ms = coherence_proven_age_ms(view, ns->managed, it->look.stamped_at_ms, it->now_ms);
     if (is_all) {
         explain_land(it);
     } else if (ask_l2(it, worker, it->answer->reply.proto) != OK) {

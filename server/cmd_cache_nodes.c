@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    NODE_FIELDS = 9,
+    NODE_FIELDS = 10,
     PERMILLE = 1000
 };
 
@@ -100,6 +100,8 @@ static void reply_peer(struct reply *reply, const struct peer *peer, const char 
     reply_permille(reply, "hit_ratio", peer->hit_permille);
     reply_field(reply, "load", peer->load);
     reply_field(reply, "age_ms", age_ms);
+    reply_bulk_text(reply, "disagreement");
+    reply_bulk_text(reply, peer->disagreement);
     reply_bulk_text(reply, "self");
     reply_boolean(reply, is_self);
 }

@@ -60,18 +60,11 @@ static size_t count_listed(void)
 
 /* --- words ---------------------------------------------------------------------------------------- */
 
-static struct slice next_word(const char **at)
-{
-    const char *begin = *at + strspn(*at, " ");
-    const size_t size = strcspn(begin, " ");
-    *at = begin + size;
-    return (struct slice){begin, size};
-}
-
 static size_t count_words(const char *words)
 {
+    struct slice rest = slice_of(words);
     size_t count = 0;
-    while (next_word(&words).size > 0) {
+    while (slice_next_word(&rest, " ").size > 0) {
         count++;
     }
     return count;
@@ -88,16 +81,18 @@ static void reply_status_slice(struct reply *reply, struct slice text)
 
 void command_reply_key_flags(struct reply *reply, const char *words)
 {
+    struct slice rest = slice_of(words);
     reply_set(reply, count_words(words));
-    for (struct slice word; (word = next_word(&words)).size > 0;) {
+    for (struct slice word; (word = slice_next_word(&rest, " ")).size > 0;) {
         reply_status_slice(reply, word);
     }
 }
 
 static void reply_tips(struct reply *reply, const char *words)
 {
+    struct slice rest = slice_of(words);
     reply_set(reply, count_words(words));
-    for (struct slice word; (word = next_word(&words)).size > 0;) {
+    for (struct slice word; (word = slice_next_word(&rest, " ")).size > 0;) {
         reply_bulk(reply, word);
     }
 }

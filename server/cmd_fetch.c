@@ -16,6 +16,7 @@
 #include "server/cmd_common.h"
 #include "server/commands.h"
 #include "server/conn.h"
+#include "server/fetch_options.h"
 #include "server/node.h"
 #include "server/relay.h"
 #include "server/worker.h"
@@ -25,13 +26,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MS_MAX (INT64_C(24) * 3600 * 1000)
-
 enum {
     FETCH_FIELDS = 5,
     TTL_NONE = -1,
-    TTL_NO_KEY = -2,
-    NO_BUDGET = -1
+    TTL_NO_KEY = -2
 };
 
 /* One that waits for L2. It is freed when the tiers and the timer have both let go of it. */
@@ -39,7 +37,7 @@ struct fetch {
     struct tiers_reader reader; /* first: it is cast back */
     struct answer *answer;      /* NULL: it has been answered */
     struct wish wish;
-    int64_t hard_ms; /* of the budgets, what is left when the timer ends; NO_BUDGET: none */
+    int64_t hard_ms; /* of the budgets, what is left when the timer ends; FETCH_NO_BUDGET: none */
     int64_t hard_said_ms;
     bool is_read;   /* the tiers have answered */
     bool has_timer; /* it is open, or being closed */
@@ -47,13 +45,6 @@ struct fetch {
     uv_timer_t timer;
     struct l1_key key;
     char *bytes; /* of the key; NULL: no timer needs it */
-};
-
-struct fetch_options {
-    struct wish wish;
-    bool has_wish;
-    int64_t soft_ms;
-    int64_t hard_ms;
 };
 
 /* --- the answer -------------------------------------------------------------------------------------------------- */
@@ -218,7 +209,7 @@ static void on_timer(uv_timer_t *timer)
             fetch_land(fetch);
             return;
         }
-        if (fetch->hard_ms == NO_BUDGET) {
+        if (fetch->hard_ms == FETCH_NO_BUDGET) {
             timer_end(fetch); /* L2 is waited for as long as any read waits */
             return;
         }
@@ -236,13 +227,14 @@ static void timer_begin(struct fetch *fetch, struct worker *worker,
 {
     int64_t first_ms = options->hard_ms;
     fetch->hard_ms = fetch->hard_said_ms = options->hard_ms;
-    fetch->soft = options->soft_ms != NO_BUDGET &&
-                  (options->hard_ms == NO_BUDGET || options->soft_ms < options->hard_ms);
+    fetch->soft = options->soft_ms != FETCH_NO_BUDGET &&
+                  (options->hard_ms == FETCH_NO_BUDGET || options->soft_ms < options->hard_ms);
     if (fetch->soft) {
         first_ms = options->soft_ms;
-        fetch->hard_ms = options->hard_ms == NO_BUDGET ? NO_BUDGET : options->hard_ms - first_ms;
+        fetch->hard_ms =
+            options->hard_ms == FETCH_NO_BUDGET ? FETCH_NO_BUDGET : options->hard_ms - first_ms;
     }
-    if (first_ms == NO_BUDGET || uv_timer_init(&worker->loop, &fetch->timer) != 0) {
+    if (first_ms == FETCH_NO_BUDGET || uv_timer_init(&worker->loop, &fetch->timer) != 0) {
         return;
     }
     fetch->timer.data = fetch;
@@ -251,92 +243,6 @@ static void timer_begin(struct fetch *fetch, struct worker *worker,
 }
 
 /* --- asking ------------------------------------------------------------------------------------------------------ */
-
-static bool read_ms(struct call *call, uint32_t i, const char *name, int64_t *ret_ms)
-{
-    if (i >= call->argc) {
-        reply_syntax_error(call->reply);
-        return false;
-    }
-    if (slice_to_i64(call->argv[i], ret_ms) != OK || *ret_ms < 0 || *ret_ms > MS_MAX) {
-        reply_errorf(call->reply, "ERR %s must be milliseconds from 0 to %" PRId64, name, MS_MAX);
-        return false;
-    }
-    return true;
-}
-
-static bool read_seq(struct call *call, uint32_t i, uint64_t *ret_seq)
-{
-    int64_t seq = 0;
-    if (i >= call->argc) {
-        reply_syntax_error(call->reply);
-        return false;
-    }
-    if (slice_to_i64(call->argv[i], &seq) != OK || seq < 0) {
-        reply_error(call->reply, "ERR seq is not an integer or out of range");
-        return false;
-    }
-    *ret_seq = (uint64_t)seq;
-    return true;
-}
-
-static bool set_kind(struct call *call, struct wish *wish, enum wish_kind kind)
-{
-    if (wish->kind != WISH_NOTHING) {
-        reply_error(call->reply, "ERR only one of MAXSTALE, FRESH and ANY may be given");
-        return false;
-    }
-    wish->kind = kind;
-    return true;
-}
-
-/* One option at argv[*i], which moves to its last word. false: an error is answered. */
-static bool read_option(struct call *call, uint32_t *i, struct fetch_options *options)
-{
-    struct wish *wish = &options->wish;
-    const struct slice word = call->argv[*i];
-    if (slice_is_nocase(word, "soft")) {
-        wish->patient = true;
-        return read_ms(call, ++*i, "SOFT", &options->soft_ms);
-    }
-    if (slice_is_nocase(word, "hard")) {
-        return read_ms(call, ++*i, "HARD", &options->hard_ms);
-    }
-    if (slice_is_nocase(word, "maxstale")) {
-        return set_kind(call, wish, WISH_MAXSTALE) &&
-               read_ms(call, ++*i, "MAXSTALE", &wish->max_stale_ms);
-    }
-    if (slice_is_nocase(word, "fresh")) {
-        return set_kind(call, wish, WISH_FRESH);
-    }
-    if (slice_is_nocase(word, "any")) {
-        return set_kind(call, wish, WISH_ANY);
-    }
-    if (slice_is_nocase(word, "atleast")) {
-        return read_seq(call, ++*i, &wish->atleast_seq);
-    }
-    if (slice_is_nocase(word, "noload")) {
-        return true;
-    }
-    reply_syntax_error(call->reply);
-    return false;
-}
-
-static bool read_options(struct call *call, struct fetch_options *options)
-{
-    *options = (struct fetch_options){.soft_ms = NO_BUDGET, .hard_ms = NO_BUDGET};
-    for (uint32_t i = 2; i < call->argc; i++) {
-        options->has_wish = true;
-        if (!read_option(call, &i, options)) {
-            return false;
-        }
-    }
-    if (call->argv[1].size >= LIMIT_L1_KEY) {
-        reply_error(call->reply, "ERR a key of 64 KiB or more passes by the cache: use GET");
-        return false;
-    }
-    return true;
-}
 
 /* This node's L1 is the only copy, and always current. */
 static void fetch_alone(struct call *call, const struct fetch_options *options)
@@ -387,7 +293,7 @@ void cmd_cache_fetch(struct call *call)
 {
     struct worker *worker = call->worker;
     struct fetch_options options;
-    if (!read_options(call, &options)) {
+    if (!fetch_read_options(call, &options)) {
         return;
     }
     if (call->node->tiers == NULL) {
@@ -395,7 +301,8 @@ void cmd_cache_fetch(struct call *call)
         return;
     }
     const struct ns_key key = call_key(call, 1);
-    const bool has_budget = options.soft_ms != NO_BUDGET || options.hard_ms != NO_BUDGET;
+    const bool has_budget =
+        options.soft_ms != FETCH_NO_BUDGET || options.hard_ms != FETCH_NO_BUDGET;
     struct fetch *fetch = fetch_new(worker);
     if (fetch == NULL || (has_budget && !keep_key(fetch, &key))) {
         free(fetch);

@@ -55,42 +55,6 @@ struct hash_wait {
     struct slice *argv; /* with its bytes; NULL: no memory */
 };
 
-/* The arguments outlive the request. */
-static struct slice *keep_args(const struct call *call)
-{
-    size_t size = call->argc * sizeof(struct slice);
-    for (uint32_t i = 0; i < call->argc; i++) {
-        size += call->argv[i].size;
-    }
-    struct slice *argv = malloc(size);
-    char *at = argv == NULL ? NULL : (char *)&argv[call->argc];
-    for (uint32_t i = 0; argv != NULL && i < call->argc; i++) {
-        const struct slice arg = call->argv[i];
-        if (arg.size > 0) {
-            memcpy(at, arg.data, arg.size);
-        }
-        argv[i] = (struct slice){.data = at, .size = arg.size};
-        at += arg.size;
-    }
-    return argv;
-}
-
-/* It is not read whole after all. */
-static void wait_pass_on(const struct hash_wait *wait)
-{
-    struct answer *answer = wait->answer;
-    struct worker *worker = answer->worker;
-    struct call call = {.node = worker->node,
-                        .worker = worker,
-                        .conn = answer->conn,
-                        .command = answer->command,
-                        .argv = wait->argv,
-                        .argc = wait->argc,
-                        .db = wait->db,
-                        .now_ms = worker->now_ms};
-    relay_deferred(&call, answer);
-}
-
 static void wait_finish(const struct hash_wait *wait, const struct item *item)
 {
     struct answer *answer = wait->answer;
@@ -114,7 +78,7 @@ static void hash_on_value(struct tiers_reader *reader, enum status status,
         reply_out_of_memory(&answer->reply);
         answer_land(answer);
     } else if (status == TOO_BIG || status == MISS) {
-        wait_pass_on(wait);
+        relay_deferred(answer, wait->db, wait->argv, wait->argc);
     } else {
         if (status == OK) {
             wait_finish(wait, value->item);
@@ -149,7 +113,7 @@ static enum status hash_ask(struct call *call, const struct ns_key *key, struct 
     wait->finish = finish;
     wait->db = call->db;
     wait->argc = call->argc;
-    wait->argv = keep_args(call);
+    wait->argv = call_keep_args(call);
     /* It may be passed on when it lands, and no write of the connection may come before it then. */
     wait->answer = call_defer(call, WAIT_FOREIGN);
     return PENDING;

@@ -9,6 +9,7 @@
 #include "server/cmd_common.h"
 #include "server/commands.h"
 #include "server/conn.h"
+#include "server/download.h"
 #include "server/node.h"
 #include "server/relay.h"
 #include "server/worker.h"
@@ -28,6 +29,9 @@ struct found {
 };
 
 typedef void finish_fn(struct reply *reply, const struct found *found);
+
+static finish_fn finish_get;
+static finish_fn finish_strlen;
 
 /* One reader that waits for L2. */
 struct read_wait {
@@ -53,11 +57,39 @@ static void found_finish(struct reply *reply, const struct found *found, finish_
     }
 }
 
+static bool read_takes_large(struct tiers_reader *reader)
+{
+    return download_may_begin(((struct read_wait *)(void *)reader)->answer);
+}
+
+/* The value is larger than L1 keeps: GET has it in pieces, and who wants to know less of it asks L2 for that. */
+static void read_large(struct answer *answer, finish_fn *finish, const struct found *wanted,
+                       const struct l1_key *key)
+{
+    if (finish == finish_get) {
+        download_begin(answer, key, NULL);
+        return;
+    }
+    char start[I64_DIGITS_MAX];
+    char end[I64_DIGITS_MAX];
+    struct slice argv[] = {slice_of(answer->command->name),
+                           key->bytes,
+                           {start, i64_format(start, wanted->start)},
+                           {end, i64_format(end, wanted->end)}};
+    relay_deferred(answer, key->db, argv, finish == finish_strlen ? 2 : 4);
+}
+
 static void read_on_value(struct tiers_reader *reader, enum status status,
                           const struct tiers_value *value)
 {
     struct read_wait *wait = (struct read_wait *)(void *)reader;
     struct answer *answer = wait->answer;
+    if (status == TOO_BIG) {
+        const struct found wanted = {.start = wait->start, .end = wait->end};
+        read_large(answer, wait->finish, &wanted, value->key);
+        free(wait);
+        return;
+    }
     if (status == OK) {
         struct found found = {.exists = value->item != NULL,
                               .item = value->item,
@@ -91,7 +123,8 @@ static enum status read_ask(struct call *call, const struct ns_key *key, struct 
         return NO_MEMORY;
     }
     bool foreign = false;
-    wait->reader = (struct tiers_reader){.on_value = read_on_value};
+    wait->reader =
+        (struct tiers_reader){.on_value = read_on_value, .takes_large = read_takes_large};
     enum status status =
         tiers_get(worker->window, key, call->conn->session.proto, value, &wait->reader, &foreign);
     if (status != PENDING) {
@@ -115,6 +148,10 @@ static void read_one(struct call *call, finish_fn *finish, struct found wanted)
     struct l1_value value = {.copy = call->worker->copy, .copy_room = sizeof(call->worker->copy)};
     enum status status = read_ask(call, &key, &value, finish, &wanted);
     if (status == PENDING) {
+        return;
+    }
+    if (status == TOO_BIG) {
+        read_large(call_defer(call, WAIT_FOREIGN), finish, &wanted, &key.at);
         return;
     }
     if (status != OK && status != MISS) {

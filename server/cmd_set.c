@@ -3,99 +3,12 @@
 #include "server/cmd_common.h"
 #include "server/commands.h"
 #include "server/node.h"
+#include "server/set_options.h"
 #include "server/worker.h"
 
-enum {
-    SET_NX = 1u << 0,
-    SET_XX = 1u << 1,
-    SET_GET = 1u << 2,
-    SET_KEEPTTL = 1u << 3,
-    SET_PERSIST = 1u << 4,
-    SET_EX = 1u << 5,
-    SET_PX = 1u << 6,
-    SET_EXAT = 1u << 7,
-    SET_PXAT = 1u << 8,
-    SET_SECONDS = SET_EX | SET_EXAT,
-    SET_RELATIVE = SET_EX | SET_PX,
-    SET_TIMES = SET_EX | SET_PX | SET_EXAT | SET_PXAT,
-    OF_SET = SET_NX | SET_XX | SET_GET | SET_KEEPTTL | SET_TIMES,
-    OF_GETEX = SET_PERSIST | SET_TIMES,
-};
-
-struct set_options {
-    unsigned flags;
-    struct slice time; /* of the last of SET_TIMES */
-};
-
-/* A word is refused after one that it contradicts. The same word twice is fine, and the last time counts: as Redis. */
-static const struct set_word {
-    const char *name;
-    unsigned flag;
-    unsigned contradicts;
-} set_words[] = {
-    {"NX", SET_NX, SET_XX},
-    {"XX", SET_XX, SET_NX},
-    {"GET", SET_GET, 0},
-    {"KEEPTTL", SET_KEEPTTL, SET_TIMES | SET_PERSIST},
-    {"PERSIST", SET_PERSIST, SET_TIMES | SET_KEEPTTL},
-    {"EX", SET_EX, SET_KEEPTTL | SET_PERSIST | (SET_TIMES & ~(unsigned)SET_EX)},
-    {"PX", SET_PX, SET_KEEPTTL | SET_PERSIST | (SET_TIMES & ~(unsigned)SET_PX)},
-    {"EXAT", SET_EXAT, SET_KEEPTTL | SET_PERSIST | (SET_TIMES & ~(unsigned)SET_EXAT)},
-    {"PXAT", SET_PXAT, SET_KEEPTTL | SET_PERSIST | (SET_TIMES & ~(unsigned)SET_PXAT)},
-};
-
-static const struct set_word *find_word(struct slice text, unsigned allowed)
+static bool time_of(struct call *call, const struct set_options *options, int64_t *ret_at_ms)
 {
-    for (size_t i = 0; i < sizeof set_words / sizeof set_words[0]; i++) {
-        if ((set_words[i].flag & allowed) != 0 && slice_is_nocase(text, set_words[i].name)) {
-            return &set_words[i];
-        }
-    }
-    return NULL;
-}
-
-/* false: a syntax error is answered. */
-static bool parse_options(struct call *call, uint32_t first, unsigned allowed,
-                          struct set_options *options)
-{
-    for (uint32_t i = first; i < call->argc; i++) {
-        const struct set_word *word = find_word(call->argv[i], allowed);
-        const bool timed = word != NULL && (word->flag & SET_TIMES) != 0;
-        if (word == NULL || (word->contradicts & options->flags) != 0 ||
-            (timed && i + 1 == call->argc)) {
-            reply_syntax_error(call->reply);
-            return false;
-        }
-        options->flags |= word->flag;
-        if (timed) {
-            options->time = call->argv[++i];
-        }
-    }
-    return true;
-}
-
-/* false: an error is answered. Without a word for time: ITEM_NEVER. */
-static bool parse_time(struct call *call, const struct set_options *options, int64_t *ret_at_ms)
-{
-    *ret_at_ms = ITEM_NEVER;
-    if ((options->flags & SET_TIMES) == 0) {
-        return true;
-    }
-    int64_t at_ms = 0;
-    if (slice_to_i64(options->time, &at_ms) != OK) {
-        reply_not_integer(call->reply);
-        return false;
-    }
-    const int64_t unit_ms = (options->flags & SET_SECONDS) != 0 ? 1000 : 1;
-    const int64_t base_ms = (options->flags & SET_RELATIVE) != 0 ? call->now_ms : 0;
-    if (at_ms <= 0 || __builtin_mul_overflow(at_ms, unit_ms, &at_ms) ||
-        __builtin_add_overflow(at_ms, base_ms, &at_ms)) {
-        reply_errorf(call->reply, "ERR invalid expire time in '%s' command",
-                     call->command->full_name);
-        return false;
-    }
-    *ret_at_ms = at_ms;
-    return true;
+    return set_options_time(call->reply, call->command, call->now_ms, options, ret_at_ms);
 }
 
 enum set_outcome {
@@ -159,7 +72,7 @@ void cmd_set(struct call *call)
 {
     struct set_options options = {0};
     int64_t expire_at_ms = ITEM_NEVER;
-    if (!parse_options(call, 3, OF_SET, &options) || !parse_time(call, &options, &expire_at_ms)) {
+    if (!set_options_parse(call, 3, OF_SET, &options) || !time_of(call, &options, &expire_at_ms)) {
         return;
     }
     const enum set_outcome outcome = set_key(call, call->argv[2], options.flags, expire_at_ms);
@@ -185,7 +98,7 @@ static void set_timed(struct call *call, unsigned unit)
 {
     const struct set_options options = {.flags = unit, .time = call->argv[2]};
     int64_t expire_at_ms = ITEM_NEVER;
-    if (parse_time(call, &options, &expire_at_ms) &&
+    if (time_of(call, &options, &expire_at_ms) &&
         set_key(call, call->argv[3], unit, expire_at_ms) == SET_STORED) {
         reply_ok(call->reply);
     }
@@ -232,7 +145,7 @@ void cmd_getex(struct call *call)
 {
     struct set_options options = {0};
     int64_t expire_at_ms = ITEM_NEVER;
-    if (!parse_options(call, 2, OF_GETEX, &options)) {
+    if (!set_options_parse(call, 2, OF_GETEX, &options)) {
         return;
     }
     if (options.flags == 0) {
@@ -243,7 +156,7 @@ void cmd_getex(struct call *call)
     update_open(&update, call, 1, KIND_STRING);
     while (update_next(&update)) {
         /* The time is looked at only if the key is there: as Redis. */
-        if (update.old != NULL && !parse_time(call, &options, &expire_at_ms)) {
+        if (update.old != NULL && !time_of(call, &options, &expire_at_ms)) {
             update_fail(&update);
         } else if (update.old == NULL || item_expire_at_ms(update.old) == expire_at_ms) {
             update_leave(&update);

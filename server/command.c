@@ -162,6 +162,12 @@ const struct command *command_find_sub(const struct command *container, struct s
     return NULL;
 }
 
+bool command_ends_databases(const struct command *command)
+{
+    return command->run == cmd_flushdb || command->run == cmd_flushall ||
+           command->run == cmd_swapdb;
+}
+
 bool command_keys(const struct command *command, uint32_t argc, struct key_range *ret_range)
 {
     if (command->first_key <= 0 || (uint32_t)command->first_key >= argc) {

@@ -91,6 +91,8 @@ unsigned command_count(void); /* commands and subcommands together: bound of `in
 const struct command *command_find(struct slice name);
 const struct command *command_find_sub(const struct command *container, struct slice name);
 
+bool command_ends_databases(const struct command *command); /* FLUSHDB, FLUSHALL, SWAPDB */
+
 /* Key positions of a call: first index, last index (inclusive) and step, clipped to argc. false: it names no keys. */
 struct key_range {
     uint32_t first;

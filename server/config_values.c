@@ -12,21 +12,6 @@ static enum status refuse(char reason[OPTION_REASON_MAX], const char *text)
     return INVALID;
 }
 
-static struct slice next_word(struct slice *rest)
-{
-    size_t begin = 0;
-    while (begin < rest->size && rest->data[begin] == ' ') {
-        begin++;
-    }
-    size_t end = begin;
-    while (end < rest->size && rest->data[end] != ' ') {
-        end++;
-    }
-    const struct slice word = {rest->data + begin, end - begin};
-    *rest = (struct slice){rest->data + end, rest->size - end};
-    return word;
-}
-
 static enum status append_word(struct buf *shown, struct slice word)
 {
     const enum status status = shown->size == 0 ? OK : buf_append(shown, " ", 1);
@@ -65,9 +50,9 @@ static enum status check_number(const struct config_name *name, struct slice val
 static struct slice find_word(const char *words, struct slice word)
 {
     struct slice rest = slice_of(words);
-    struct slice one = next_word(&rest);
+    struct slice one = slice_next_word(&rest, " ");
     while (one.size > 0 && !slice_equal_nocase(one, word)) {
-        one = next_word(&rest);
+        one = slice_next_word(&rest, " ");
     }
     return one;
 }
@@ -75,12 +60,12 @@ static struct slice find_word(const char *words, struct slice word)
 static enum status refuse_word(const struct config_name *name, char reason[OPTION_REASON_MAX])
 {
     struct slice rest = slice_of(name->words);
-    struct slice word = next_word(&rest);
+    struct slice word = slice_next_word(&rest, " ");
     int used = snprintf(reason, OPTION_REASON_MAX, "argument(s) must be one of the following:");
     for (const char *comma = ""; word.size > 0 && used < OPTION_REASON_MAX; comma = ",") {
         used += snprintf(reason + used, OPTION_REASON_MAX - (size_t)used, "%s %.*s", comma,
                          (int)word.size, word.data);
-        word = next_word(&rest);
+        word = slice_next_word(&rest, " ");
     }
     return INVALID;
 }
@@ -91,7 +76,8 @@ static enum status check_words(const struct config_name *name, struct slice valu
 {
     enum status status = OK;
     do {
-        const struct slice given = name->type == CONFIG_WORDS ? next_word(&value) : value;
+        const struct slice given =
+            name->type == CONFIG_WORDS ? slice_next_word(&value, " ") : value;
         const struct slice word = find_word(name->words, given);
         if (word.size == 0) {
             return refuse_word(name, reason);
@@ -105,13 +91,13 @@ static enum status check_save(struct slice value, struct buf *shown, char reason
 {
     enum status status = OK;
     unsigned count = 0;
-    for (struct slice word = next_word(&value); word.size > 0 && status == OK; count++) {
+    for (struct slice word = slice_next_word(&value, " "); word.size > 0 && status == OK; count++) {
         int64_t number = 0;
         if (slice_to_i64(word, &number) != OK || number < (count % 2 == 0 ? 1 : 0)) {
             return refuse(reason, "Invalid save parameters");
         }
         status = append_word(shown, word);
-        word = next_word(&value);
+        word = slice_next_word(&value, " ");
     }
     return count % 2 == 0 ? status : refuse(reason, "Invalid save parameters");
 }
@@ -121,14 +107,14 @@ static enum status check_adjustments(struct slice value, struct buf *shown,
 {
     enum status status = OK;
     unsigned count = 0;
-    for (struct slice word = next_word(&value); word.size > 0 && status == OK; count++) {
+    for (struct slice word = slice_next_word(&value, " "); word.size > 0 && status == OK; count++) {
         int64_t number = 0;
         if (slice_to_i64(word, &number) != OK || number < -2000 || number > 2000) {
             return refuse(reason, "Invalid oom-score-adj-values, elements must be between -2000 "
                                   "and 2000.");
         }
         status = append_word(shown, word);
-        word = next_word(&value);
+        word = slice_next_word(&value, " ");
     }
     return count == 3 ? status : refuse(reason, "wrong number of arguments");
 }
@@ -137,7 +123,7 @@ static enum status check_percentiles(struct slice value, struct buf *shown,
                                      char reason[OPTION_REASON_MAX])
 {
     enum status status = OK;
-    for (struct slice word = next_word(&value); word.size > 0 && status == OK;) {
+    for (struct slice word = slice_next_word(&value, " "); word.size > 0 && status == OK;) {
         char text[32];
         char *end = text;
         const size_t size = word.size < sizeof(text) ? word.size : 0;
@@ -152,7 +138,7 @@ static enum status check_percentiles(struct slice value, struct buf *shown,
                                   "between [0.0,100.0]");
         }
         status = append_word(shown, word);
-        word = next_word(&value);
+        word = slice_next_word(&value, " ");
     }
     return status;
 }

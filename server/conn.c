@@ -8,6 +8,8 @@
 #include "server/conn_inner.h"
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
+#include "server/download.h"
+#include "server/leases.h"
 #include "server/monitor.h"
 #include "server/node.h"
 #include "server/pubsub.h"
@@ -183,17 +185,22 @@ void conn_close(struct conn *conn)
         struct answer *answer = LIST_ENTRY(conn->answers.next, struct answer, link);
         list_remove(&answer->link);
         answer->conn = NULL;
-        if (answer->landed) {
+        if (answer->download != NULL) {
+            download_leave(answer->download);
+        } else if (answer->landed) {
             answer_free(answer);
         } else {
             out_done(&answer->reply.out); /* it may be kept for long */
         }
     }
+    conn->download = NULL;
+    body_leave(conn);
     if (conn->blocking != NULL) {
         blocking_leave(conn->blocking);
     }
     conn_unhold(conn, HOLD_PAUSE);
     transaction_orphan(conn);
+    leases_end(conn);
     out_done(&conn->reply.out);
     if (conn->tls != NULL) {
         conn_tls_close(conn);
@@ -378,6 +385,9 @@ static void conn_output_limits(struct conn *conn)
     } else if (unread <= limits->low[conn->listens]) {
         conn->output_high_since_ms = 0;
     }
+    if (conn->download != NULL) {
+        download_on_sent(conn->download);
+    }
     if (unread > limit) {
         conn_hold(conn, HOLD_OUTPUT);
     } else if ((conn->holds & HOLD_OUTPUT) != 0 && conn_expected_bytes(conn) < limit / 2) {
@@ -402,6 +412,9 @@ static void conn_collect(struct conn *conn)
     while (!list_empty(&conn->answers)) {
         struct answer *answer = LIST_ENTRY(conn->answers.next, struct answer, link);
         if (!answer->landed) {
+            if (answer->download != NULL) {
+                download_turn(answer->download);
+            }
             break;
         }
         list_remove(&answer->link);
@@ -476,7 +489,8 @@ void conn_flush(struct conn *conn, size_t limit)
 void conn_tick(struct conn *conn, int64_t now_ms)
 {
     int64_t timeout_ms = atomic_load(&conn->worker->node->live.timeout_ms);
-    bool waits_for_us = conn->answer_count > 0 || (conn->holds & (HOLD_PAUSE | HOLD_PUBSUB)) != 0;
+    bool waits_for_us =
+        conn->answer_count > 0 || (conn->holds & (HOLD_PAUSE | HOLD_PUBSUB | HOLD_UPLOAD)) != 0;
     if (timeout_ms > 0 && !waits_for_us && !conn->listens &&
         now_ms - conn->session.active_at_ms > timeout_ms) {
         conn_close(conn);
@@ -486,8 +500,17 @@ void conn_tick(struct conn *conn, int64_t now_ms)
         conn_close(conn);
         return;
     }
-    const bool reads_nothing = conn_unsent(conn) > conn_pause_limit(conn) &&
-                               now_ms - conn->session.active_at_ms > LIMIT_OUTPUT_PAUSE_MS;
+    if (conn->body.upload != NULL && !waits_for_us &&
+        now_ms - conn->session.active_at_ms > LIMIT_OUTPUT_PAUSE_MS) {
+        conn_close(conn);
+        return;
+    }
+    if (conn->download != NULL) {
+        download_on_sent(conn->download); /* more may wait by now */
+    }
+    const size_t much = conn->download != NULL ? 0 : conn_pause_limit(conn);
+    const bool reads_nothing =
+        conn_unsent(conn) > much && now_ms - conn->session.active_at_ms > LIMIT_OUTPUT_PAUSE_MS;
     if (reads_nothing || conn_is_high_for_long(conn, now_ms)) {
         conn_close_full(conn);
     }

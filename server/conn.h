@@ -30,6 +30,7 @@
 
 #include <uv.h>
 
+struct download;
 struct monitor;
 struct subscriber;
 
@@ -44,12 +45,14 @@ enum conn_hold {
     HOLD_QUEUE = 1,  /* LIMIT_CALLS answers wait */
     HOLD_ORDER = 2,  /* the next call may not overtake those that wait (COMPATIBILITY rule 1) */
     HOLD_OUTPUT = 4, /* LIMIT_OUTPUT_PAUSE bytes of answers wait, or are expected */
-    HOLD_PAUSE = 8,  /* CLIENT PAUSE */
+    HOLD_PAUSE = 8,  /* CLIENT PAUSE, or write-behind (behind_fence) */
     HOLD_ALONE =
         16, /* CLIENT LIST and KILL, DEBUG SLEEP: the next call begins when they have ended */
     HOLD_BLOCKED = 32, /* one waits in L2 for as long as it likes (blocking.h) */
     HOLD_EXEC = 64,    /* the node has a part in the EXEC under way (execution.h) */
     HOLD_PUBSUB = 128, /* it publishes, and others have subscribed before (pubsub_order.h) */
+    HOLD_UPLOAD =
+        256, /* a large value is on its way to L2, which has no room, or has not answered yet (upload.h) */
 };
 
 enum reply_mode {
@@ -115,11 +118,13 @@ struct conn {
     struct list answers;
     unsigned answer_count;
     unsigned writes_waiting;
+    unsigned managed_waiting; /* of these */
     unsigned foreign_waiting;
     unsigned reads_waiting;
     unsigned coming;                 /* answers whose bytes are not here yet */
     size_t likely;                   /* what one of them may take */
     size_t kept;                     /* bytes of the answers in the queue that are here */
+    struct download *download;       /* of the first answer, some of which is in `reply`; or NULL */
     size_t pushed;                   /* bytes of pushes since nothing was unread (push.h) */
     size_t charged;                  /* of client_memory.h */
     struct asked asked;              /* keys of the reads that wait */
@@ -128,6 +133,7 @@ struct conn {
     int64_t output_high_since_ms;    /* 0: below LIMIT_OUTPUT_PAUSE */
     struct blocking *blocking;       /* with HOLD_BLOCKED; else NULL */
     struct transaction *transaction; /* NULL: neither MULTI nor WATCH */
+    struct leases *leases; /* managed keys that it is to load (leases.h); NULL: none so far */
 };
 
 /* Takes the socket over, and the stream of its TLS; NULL: it is plain. NULL: no memory, the socket is closed. */

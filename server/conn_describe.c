@@ -73,9 +73,10 @@ enum status conn_describe(const struct conn *conn, const struct call *asking, in
         (long long)(now_ms - session->active_at_ms) / 1000, flags, session->db,
         pubsub_count(conn, CHANNEL_NAMED), pubsub_count(conn, CHANNEL_PATTERN),
         pubsub_count(conn, CHANNEL_SHARD), queue,
-        conn->in.size + conn->body.got + (asks ? asking->raw.size : 0), queued, queue_bytes,
-        asks && asking->deferred ? conn->answer_count - 1 : conn->answer_count, waiting,
-        client_memory_of(conn), events,
+        conn->in.size + (conn->body.item != NULL ? conn->body.got : 0) +
+            (asks ? asking->raw.size : 0),
+        queued, queue_bytes, asks && asking->deferred ? conn->answer_count - 1 : conn->answer_count,
+        waiting, client_memory_of(conn), events,
         session->last_command == NULL ? "NULL" : session->last_command,
         (int)session->user->name.size, session->user->name.data,
         session->tracking == NULL ? -1 : (long long)session->tracking->redirect, session->proto);

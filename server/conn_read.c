@@ -6,6 +6,7 @@
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
 #include "server/node.h"
+#include "server/upload.h"
 #include "server/worker.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ static void conn_prepare_reader(const struct conn *conn, struct request_reader *
                                 struct slice rest)
 {
     dispatch_set_limits(conn, reader);
-    if (conn->body.item != NULL && rest.data == conn->region.data) {
+    if (body_is_there(&conn->body) && rest.data == conn->region.data) {
         request_elsewhere(reader, conn->body.arg);
     }
 }
@@ -116,16 +117,22 @@ static void conn_mark_taken(struct conn *conn)
     }
 }
 
+/* Room for LIMIT_READ bytes that need not be kept. */
+static char *conn_read_memory(const struct conn *conn)
+{
+    struct worker *worker = conn->worker;
+    if (READ_MEMORY - worker->read_used < LIMIT_READ) {
+        worker_run_batch(worker);
+    }
+    return worker->read_memory + worker->read_used;
+}
+
 /* Where the next bytes go: behind an unfinished request, so that a large body is read into place; else read memory. */
 static char *conn_read_room(struct conn *conn, size_t *ret_room)
 {
-    struct worker *worker = conn->worker;
     if (conn->in.size == 0) {
-        if (READ_MEMORY - worker->read_used < LIMIT_READ) {
-            worker_run_batch(worker);
-        }
         *ret_room = LIMIT_READ;
-        return worker->read_memory + worker->read_used;
+        return conn_read_memory(conn);
     }
     size_t room = LIMIT_READ;
     if (conn->reader != NULL) {
@@ -176,17 +183,22 @@ static bool conn_close_long(struct conn *conn)
     return true;
 }
 
-/* The rest of a value into its item, and, if that is all of it, what comes behind it into `in`. Returns whether there is
- * something to parse. */
+/* The rest of a value into its item, or to L2, and, if that is all of it, what comes behind it into `in`. Returns whether
+ * there is something to parse. */
 static bool conn_read_body(struct conn *conn)
 {
     struct body *body = &conn->body;
     const size_t missing = body->size - body->got;
-    struct iovec parts[2] = {
-        {.iov_base = item_value_room(body->item) + body->got,
-         .iov_len = missing < CONN_BODY_READ_MAX ? missing : CONN_BODY_READ_MAX}};
+    const size_t most = body->item != NULL ? CONN_BODY_READ_MAX : LIMIT_READ;
+    struct iovec parts[2] = {{.iov_base = body->item != NULL
+                                              ? item_value_room(body->item) + body->got
+                                              : conn_read_memory(conn),
+                              .iov_len = missing < most ? missing : most}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 1};
-    if (missing <= CONN_BODY_READ_MAX) {
+    if (conn->state != CONN_OPEN) {
+        return false;
+    }
+    if (missing <= most) {
         if (buf_reserve(&conn->in, LIMIT_READ) != OK) {
             conn_close(conn);
             return false;
@@ -202,6 +214,10 @@ static bool conn_read_body(struct conn *conn)
     const size_t taken = (size_t)got < missing ? (size_t)got : missing;
     body->got += taken;
     conn->in.size += (size_t)got - taken;
+    if (body->upload != NULL) {
+        upload_take(body->upload, (struct slice){parts[0].iov_base, taken});
+        conn_watch(conn); /* it may be held now */
+    }
     return !conn_close_long(conn) && (size_t)got > taken;
 }
 

@@ -3,15 +3,18 @@
 
 #include "protocol/check.h"
 #include "server/admin.h"
+#include "server/behind_node.h"
 #include "server/control_l2.h"
 #include "server/l2_rights.h"
 #include "server/listener.h"
 #include "server/mailbox.h"
 #include "server/node.h"
+#include "server/quota_watch.h"
 #include "server/sampler.h"
 #include "server/solo.h"
 #include "server/standstill.h"
 #include "server/worker.h"
+#include "tiers/behind.h"
 #include "tiers/tiers.h"
 
 #include <stdio.h>
@@ -211,6 +214,13 @@ static void control_end(struct control *control)
     uv_close((uv_handle_t *)&control->check, NULL);
 }
 
+/* No clients, and L2 has all that was answered; what it has not is in the log of write-behind. */
+static bool control_is_drained(const struct node *node)
+{
+    return atomic_load(&node->conns_open) == 0 &&
+           (node->behind == NULL || behind_is_empty(node->behind));
+}
+
 /* Readiness goes off a tick before the listeners close, so that whoever balances load can see it first. */
 static void control_tick_end(struct control *control)
 {
@@ -238,8 +248,8 @@ static void control_tick_end(struct control *control)
         round_start(control, step_drain);
         break;
     case CONTROL_DRAINING:
-        if (control->round_waiting == 0 && (atomic_load(&control->node->conns_open) == 0 ||
-                                            control->now_ms >= control->drain_until_ms)) {
+        if (control->round_waiting == 0 &&
+            (control_is_drained(control->node) || control->now_ms >= control->drain_until_ms)) {
             control->state = CONTROL_ENDING;
             if (control->l2 != NULL) {
                 coherence_end_waits(tiers_coherence(control->node->tiers));
@@ -296,7 +306,8 @@ static void control_tick_rebuild(struct control *control)
 {
     struct node *node = control->node;
     (void)pthread_mutex_lock(&node->options_lock);
-    bool waits = control->rebuild != NULL;
+    const bool waits = control->rebuild != NULL &&
+                       !behind_node_holds_back(node, control->rebuild, control->now_ms);
     (void)pthread_mutex_unlock(&node->options_lock);
     if (waits && atomic_load(&control->state) == CONTROL_RUNNING) {
         (void)!standstill_begin(control->standstill, control_on_standstill,
@@ -329,6 +340,7 @@ static void control_on_tick(uv_timer_t *timer)
     control_sweep(control);
     control_tick_rebuild(control);
     sampler_tick(control->node->sampler, control->node, control->now_ms);
+    quota_watch_tick(control->node->quotas, control->node, control->now_ms);
     control_tick_end(control);
 }
 
@@ -478,6 +490,18 @@ int control_port(const struct control *control)
     return listeners_port(control->listeners);
 }
 
+/* No reason not to be ready: while namespaces are changed node by node all of them would be. */
+static void control_tell_disagreement(const struct control *control, struct buf *reasons)
+{
+    struct tiers_description tiers = {0};
+    if (control->node->tiers != NULL) {
+        tiers_describe(control->node->tiers, &tiers);
+    }
+    if (tiers.coherence.disagreeing > 0) {
+        (void)!buf_printf(reasons, "namespaces differ: %s\n", tiers.coherence.disagreement);
+    }
+}
+
 bool control_ready(const struct control *control, struct buf *reasons)
 {
     const char *reason = NULL;
@@ -491,6 +515,9 @@ bool control_ready(const struct control *control, struct buf *reasons)
     }
     if (reason != NULL && reasons != NULL) {
         (void)!buf_append(reasons, reason, strlen(reason));
+    }
+    if (reasons != NULL) {
+        control_tell_disagreement(control, reasons);
     }
     return reason == NULL;
 }

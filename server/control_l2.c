@@ -2,6 +2,7 @@
 #include "server/control_l2.h"
 
 #include "protocol/check.h"
+#include "server/l2_bans.h"
 #include "server/l2_finder.h"
 #include "server/l2_modules.h"
 #include "server/l2_rights.h"
@@ -9,6 +10,7 @@
 #include "server/totals.h"
 #include "server/tracking.h"
 #include "tiers/base/list.h"
+#include "tiers/sighting.h"
 #include "tiers/tiers.h"
 
 #include <stdlib.h>
@@ -57,6 +59,7 @@ struct control_l2 {
     uint64_t figures_misses;
     struct coherence_figures figures;
     int64_t doubted_at_ms; /* clients were told last to drop what they keep */
+    int64_t sighted_at_ms; /* envelopes in plain namespaces were told of last; 0: never */
     struct buf scratch;
 };
 
@@ -160,7 +163,7 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
     struct control_l2 *l2 = arg;
     l2_read_clock(l2);
     coherence_on_control_up(l2_coherence(l2), answer, l2->now_ms);
-    tiers_set_l2_up(l2->node->tiers, true);
+    tiers_set_l2_up(l2->node->tiers, true, l2->now_ms);
     tiers_let_in(l2->node->tiers);
     l2_finder_on_up(l2->finder, l2->now_ms);
     l2_rights_on_up(l2->rights, answer->run);
@@ -178,7 +181,7 @@ static void l2_on_link_down(struct link *link, void *arg, const char *why)
     struct control_l2 *l2 = arg;
     l2_read_clock(l2);
     coherence_on_control_lost(l2_coherence(l2));
-    tiers_set_l2_up(l2->node->tiers, false);
+    tiers_set_l2_up(l2->node->tiers, false, l2->now_ms);
     l2_tell_loss(l2, &l2->told_control, "l2_down", link, why);
     l2_finder_on_failure(l2->finder, why, l2->now_ms);
 }
@@ -186,6 +189,47 @@ static void l2_on_link_down(struct link *link, void *arg, const char *why)
 static uint64_t l2_known_epoch(void *arg)
 {
     return coherence_known_epoch(l2_coherence(arg));
+}
+
+/* --- the log ------------------------------------------------------------------------------------------------------------- */
+
+struct replay_wait {
+    struct link_request request;
+    struct control_l2 *l2;
+};
+
+static void l2_on_replay(struct link_request *request, enum status status, struct slice reply)
+{
+    struct replay_wait *wait = (struct replay_wait *)(void *)request;
+    struct control_l2 *l2 = wait->l2;
+    l2_read_clock(l2);
+    if (status == OK) {
+        coherence_on_replay_answer(l2_coherence(l2), reply, l2->now_ms);
+    } else {
+        coherence_on_replay_failed(l2_coherence(l2), l2->now_ms);
+    }
+    free(wait);
+}
+
+static void l2_replay(struct control_l2 *l2)
+{
+    struct coherence *coherence = l2_coherence(l2);
+    struct replay_wait *wait = NULL;
+    l2->scratch.size = 0;
+    if (link_state(l2->control) != LINK_READY ||
+        coherence_replay(coherence, l2->now_ms, &l2->scratch) != OK) {
+        return;
+    }
+    wait = malloc(sizeof(*wait));
+    if (wait != NULL) {
+        const int64_t deadline_ms = l2->now_ms + atomic_load(&l2->node->live.l2_timeout_ms);
+        *wait = (struct replay_wait){
+            .request = {.on_reply = l2_on_replay, .deadline_ms = deadline_ms}, .l2 = l2};
+    }
+    if (wait == NULL || link_ask(l2->control, &wait->request, -1, buf_slice(&l2->scratch)) != OK) {
+        free(wait);
+        coherence_on_replay_failed(coherence, l2->now_ms);
+    }
 }
 
 /* --- the bus ------------------------------------------------------------------------------------------------------------- */
@@ -330,6 +374,20 @@ static void l2_log_coherence(struct control_l2 *l2)
     }
 }
 
+/* The disagreement of nodes says so, too, if the node that manages them is still there. */
+static void l2_log_sightings(struct control_l2 *l2)
+{
+    struct sighting seen;
+    if ((l2->sighted_at_ms == 0 || l2->now_ms - l2->sighted_at_ms >= TOLD_AGAIN_MS) &&
+        sighting_take(tiers_sighting(l2->node->tiers), &seen)) {
+        l2->sighted_at_ms = l2->now_ms;
+        log_write(&l2->node->log, LOG_WARNING, "envelope_in_plain",
+                  "namespace=%s key=%s times=%llu clients are shown what a node with another "
+                  "configuration wrote: 'format = managed' is missing here, or was taken away",
+                  seen.namespace, seen.key, (unsigned long long)seen.times);
+    }
+}
+
 /* --- what clients keep ------------------------------------------------------------------------------------------------------- */
 
 /* While the horizon is older than T it is not known what they should be told, so they are told to drop everything, again
@@ -469,6 +527,9 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     namespaces_allow_bounds(spaces, coherence_told_bound_ms(coherence));
     coherence_set_bounds(coherence, (uint32_t)namespaces_least_bound_ms(spaces),
                          (uint32_t)namespaces_most_bound_ms(spaces));
+    if (link_state(l2->control) == LINK_CONNECTING || link_state(l2->control) == LINK_GREETING) {
+        l2_finder_on_attempt(l2->finder);
+    }
     l2_finder_tick(l2->finder, l2->now_ms);
     if (l2->moved) {
         l2_follow(l2);
@@ -484,10 +545,12 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     l2_close_wrong_link(l2);
     l2_tell_figures(l2);
     l2_modules_tick(l2->modules, l2->control, l2->now_ms);
+    l2_bans_tick(l2->node->l2_bans, l2->control, l2->now_ms);
     l2_beat(l2);
     coherence_tick(coherence, l2->now_ms);
     l2_tell_doubts(l2);
     l2_log_coherence(l2);
+    l2_log_sightings(l2);
 }
 
 static void l2_on_wait_due(uv_timer_t *timer)
@@ -531,7 +594,9 @@ void control_l2_flush(struct control_l2 *l2)
         return;
     }
     l2_read_clock(l2);
+    l2_bans_flush(l2->node->l2_bans, l2->control, l2->now_ms);
     l2_beat(l2);
+    l2_replay(l2);
     l2_ping(l2);
     l2_roof_flush(&l2->roof);
     l2_set_wait_timer(l2);

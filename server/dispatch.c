@@ -7,6 +7,7 @@
 #include "server/busy.h"
 #include "server/commands.h"
 #include "server/latency.h"
+#include "server/managed.h"
 #include "server/monitor.h"
 #include "server/node.h"
 #include "server/pubsub.h"
@@ -19,7 +20,10 @@
 #include "server/slowlog.h"
 #include "server/solo.h"
 #include "server/transaction.h"
+#include "server/upload.h"
+#include "server/usage.h"
 #include "server/worker.h"
+#include "tiers/behind.h"
 #include "tiers/tiers.h"
 
 #include <stdlib.h>
@@ -82,8 +86,10 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
                                 .raw = {input.data, reader->used},
                                 .is_inline = reader->is_inline};
     if (reader->elsewhere != 0) {
-        argv[conn->body.arg] = item_value(conn->body.item);
+        request->has_body = true;
         request->body = conn->body.item;
+        argv[conn->body.arg] =
+            request->body != NULL ? item_value(request->body) : upload_text(conn->body.upload);
     }
     if (owned == NULL) {
         batch->arg_count += reader->argc;
@@ -214,7 +220,10 @@ static bool dispatch_admits(struct call *call)
     if (call->conn->listens && listener_is_refused(call)) {
         return false;
     }
-    return !busy_refuses(call);
+    if (namespaces_limited(call->node->namespaces) && usage_refuses(call)) {
+        return false;
+    }
+    return !busy_refuses(call) && (call->node->namespaces->managed == 0 || managed_admits(call));
 }
 
 /* EXEC: what it will run. NULL: it is another command, or there is nothing. */
@@ -246,6 +255,16 @@ static bool call_goes_behind(const struct call *call)
                                         conn->foreign_waiting == 0 && call_keys_are_asked(call));
 }
 
+/* What waits behind L2 is older than a command that ends whole databases, and would come there behind it. */
+static bool call_awaits_behind(const struct call *call)
+{
+    const struct transaction *executed = call_executes(call);
+    const bool ends = executed != NULL ? executed->ends_databases
+                                       : !transaction_is_open(call->conn->transaction) &&
+                                             command_ends_databases(call->command);
+    return ends && call->node->behind != NULL && behind_fence(call->node->behind, call->now_ms);
+}
+
 /* CLIENT PAUSE, memory (conn.h), and COMPATIBILITY rule 1: what may not overtake the calls that wait holds its
  * connection. */
 static bool dispatch_must_hold(struct call *call, const struct command *command)
@@ -257,6 +276,13 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
         (!atomic_load_explicit(&live->pause_writes_only, memory_order_relaxed) ||
          call_writes(call))) {
         conn_hold(conn, HOLD_PAUSE);
+        call->worker->paused = true;
+        return true;
+    }
+    /* The flags of EXEC, and of all that end databases. */
+    if (command != NULL && (command->flags & (COMMAND_DANGEROUS | COMMAND_SKIP_SLOWLOG)) != 0 &&
+        call_awaits_behind(call)) {
+        conn_hold(conn, HOLD_PAUSE); /* until the next tick, which looks again */
         call->worker->paused = true;
         return true;
     }
@@ -278,7 +304,8 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
     bool goes_back = reads && (call_goes_behind(call) ? (command->flags & COMMAND_OWN) != 0
                                                       : call_keys_are_asked(call));
     if (comes_after_all || goes_back || pubsub_line_holds(conn, command) ||
-        (goes_to_l2 && conn->foreign_waiting > 0)) {
+        (goes_to_l2 && conn->foreign_waiting > 0) ||
+        (call->node->namespaces->managed > 0 && managed_must_hold(call, command))) {
         conn_hold(conn, HOLD_ORDER);
         return true;
     }
@@ -296,7 +323,11 @@ static void run_alone(struct call *call)
 static void dispatch_run(struct call *call)
 {
     const struct command *command = call->command;
-    if (command->road == ROAD_LATER) {
+    if (call->conn->body.upload != NULL) {
+        upload_call(call, call->conn->body.upload);
+    } else if (call->managed != NULL) {
+        call->managed->run(call);
+    } else if (command->road == ROAD_LATER) {
         cmd_later(call);
     } else if (command->road == ROAD_LINE && call->conn->answer_count > 0) {
         conn_hold(
@@ -342,6 +373,13 @@ static bool dispatch_queues(struct call *call)
     return transaction_takes(call);
 }
 
+/* How many bytes the answer has grown by; one whose connection was closed has lost them. */
+static size_t answered_since(const struct call *call, size_t before)
+{
+    const size_t size = call->reply->out.size;
+    return size > before ? size - before : 0;
+}
+
 /* Everything up to the answer: resolve, check, run. call->command is NULL afterwards if this is no call to be counted. */
 static void dispatch_call(struct call *call, struct command *room)
 {
@@ -350,6 +388,7 @@ static void dispatch_call(struct call *call, struct command *room)
         call->command = NULL;
         return;
     }
+    const size_t before = call->reply->out.size;
     const bool admitted = dispatch_admits(call);
     const bool queued = admitted && dispatch_queues(call); /* counted when it runs */
     if (admitted && !queued && call->conn->transaction != NULL && !transaction_directs(call)) {
@@ -372,6 +411,9 @@ static void dispatch_call(struct call *call, struct command *room)
     }
     if (is_monitored(call) && admitted && !queued) {
         call->shown = true;
+    }
+    if (admitted && !call->held) {
+        usage_note(call, answered_since(call, before));
     }
     if (!admitted || queued) {
         call->command = NULL;
@@ -445,6 +487,7 @@ void dispatch_on_landed(struct answer *answer)
     if (answer->reply.failed) {
         metrics_count(answer->worker->metrics, M_ERRORS);
     }
+    usage_note_answer(answer);
     if (!answer->blocks) {
         note_if_slow(answer->worker->node, nsec, buf_slice(&answer->words), answer->conn);
     }
@@ -515,12 +558,14 @@ void dispatch_part(struct call *call)
     struct command_counters *counters = counters_of(call->worker, call->command);
     const bool failed = call->reply->failed;
     const uint64_t began_ns = clock_monotonic_ns();
+    const size_t before = call->reply->out.size;
     dispatch_count_part(call->worker, call->command);
     call->reply->failed = false;
     if (call->conn->session.tracking != NULL) {
         tracking_note_reads(call);
     }
     call->command->run(call);
+    usage_note_part(call, answered_since(call, before));
     if (!call->deferred) {
         const uint64_t nsec = clock_monotonic_ns() - began_ns;
         dispatch_note_durations(counters, nsec, 1);

@@ -12,6 +12,7 @@
 #include "server/relay.h"
 #include "server/solo.h"
 #include "server/tracking_client.h"
+#include "server/usage.h"
 #include "server/worker.h"
 
 #include <stdlib.h>
@@ -223,6 +224,8 @@ static void take_element(struct execution *execution, const struct queued *queue
     reply->failed = reply->failed || element.data[0] == REPLY_ERROR;
     reply_raw(reply, element);
     element_end(execution, reply);
+    const struct call call = call_of(execution->answer->conn, queued);
+    usage_note_part(&call, element.size);
     if (queued->command->run == cmd_select) {
         take_selected(execution->answer->conn, queued, element);
     }

@@ -308,6 +308,7 @@ static const struct section {
     {"l1", "L1", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_l1},
     {"l2", "L2", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_l2},
     {"coherence", "Coherence", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_coherence},
+    {"invalidation", "Invalidation", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_invalidation},
     {"namespaces", "Namespaces", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_namespaces},
 };
 
@@ -370,7 +371,7 @@ static const char data_script[] =
     "local t=string.gsub(redis.call('INFO','keyspace'),'^# Keyspace\\r\\n','') "
     "local m=redis.call('INFO','memory') "
     "redis.call('SELECT',ARGV[1]) "
-    "local own=redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes') "
+    "local own=redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes','terrace:log','terrace:tags') "
     "t=string.gsub(t,'db'..ARGV[1]..':keys=(%d+)([^\\r]*\\r\\n)',function(n,rest) n=tonumber(n)-own "
     "if n<=0 then return '' end return 'db'..ARGV[1]..':keys='..n..rest end) "
     "return {t,string.match(m,'maxmemory:(%d+)') or '',string.match(m,'maxmemory_policy:([%w-]+)') or '',"

@@ -45,5 +45,6 @@ void info_l1(struct info *info);
 void info_l2(struct info *info);
 void info_coherence(struct info *info);
 void info_namespaces(struct info *info);
+void info_invalidation(struct info *info);
 
 #endif

@@ -348,6 +348,11 @@ void l2_finder_tick(struct l2_finder *finder, int64_t now_ms)
 
 /* --- the control link ------------------------------------------------------------------------------------------------------ */
 
+void l2_finder_on_attempt(struct l2_finder *finder)
+{
+    endpoints_on_attempt(finder->endpoints);
+}
+
 void l2_finder_on_up(struct l2_finder *finder, int64_t now_ms)
 {
     endpoints_on_up(finder->endpoints, now_ms);

@@ -36,6 +36,7 @@ void l2_finder_free(struct l2_finder *finder);  /* after l2_finder_close; NULL i
 void l2_finder_tick(struct l2_finder *finder, int64_t now_ms);
 
 /* How the control link fares. */
+void l2_finder_on_attempt(struct l2_finder *finder); /* it connects, or is being greeted */
 void l2_finder_on_up(struct l2_finder *finder, int64_t now_ms);
 void l2_finder_on_failure(struct l2_finder *finder, const char *why, int64_t now_ms);
 

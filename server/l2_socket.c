@@ -124,9 +124,26 @@ static void l2_socket_on_poll(uv_poll_t *poll, int status, int events);
 
 static void l2_socket_watch(struct l2_socket *s, int events)
 {
-    if (s->events != events && uv_poll_start(&s->poll, events, l2_socket_on_poll) == 0) {
+    if (link_is_held(s->link)) {
+        events &= ~UV_READABLE;
+    }
+    if (s->events == events) {
+        return;
+    }
+    if ((events == 0 ? uv_poll_stop(&s->poll)
+                     : uv_poll_start(&s->poll, events, l2_socket_on_poll)) == 0) {
         s->events = events;
     }
+}
+
+/* After a read: who takes what comes may have no more room. */
+static bool l2_socket_is_held(struct l2_socket *s)
+{
+    if (s->link == NULL || !link_is_held(s->link)) {
+        return false;
+    }
+    l2_socket_watch(s, s->events);
+    return true;
 }
 
 /* What recv says. false: no bytes came; if that is the end, the link was told. */
@@ -225,7 +242,7 @@ static void l2_socket_read_tls(struct l2_socket *s)
             l2_socket_drain(
                 s); /* also what came with the end of the handshake: nothing fed may stay */
         }
-        if ((size_t)got < sizeof(bytes)) {
+        if (l2_socket_is_held(s) || (size_t)got < sizeof(bytes)) {
             return;
         }
     }
@@ -249,7 +266,7 @@ static void l2_socket_read(struct l2_socket *s)
             return;
         }
         link_on_read(s->link, (size_t)got, roof_now_ms(s->roof));
-        if ((size_t)got < room) {
+        if (l2_socket_is_held(s) || (size_t)got < room) {
             return;
         }
     }
@@ -509,6 +526,15 @@ static void roof_wants_flush(void *arg, struct link *link)
     }
 }
 
+static void roof_wants_read(void *arg, struct link *link)
+{
+    struct l2_socket *s = link_socket(link);
+    (void)arg;
+    if (s != NULL && s->state == L2_OPEN) {
+        l2_socket_watch(s, s->events | UV_READABLE);
+    }
+}
+
 void l2_roof_open(struct l2_roof *roof, uv_loop_t *loop, const struct clock *clock,
                   struct tls_place *tls, void *owner)
 {
@@ -527,7 +553,8 @@ struct link_io l2_roof_io(struct l2_roof *roof)
     return (struct link_io){.roof = roof,
                             .connect = roof_connect,
                             .close = roof_close_link,
-                            .wants_flush = roof_wants_flush};
+                            .wants_flush = roof_wants_flush,
+                            .wants_read = roof_wants_read};
 }
 
 void l2_roof_flush(struct l2_roof *roof)

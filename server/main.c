@@ -86,6 +86,12 @@ static void on_terminate(uv_signal_t *handle, int number)
     node_stop(process->node);
 }
 
+static void log_advice(void *arg, const char *text)
+{
+    struct node *node = arg;
+    log_write(&node->log, LOG_WARNING, "setting", "%s", text);
+}
+
 static void on_hangup(uv_signal_t *handle, int number)
 {
     struct process *process = handle->data;
@@ -95,6 +101,7 @@ static void on_hangup(uv_signal_t *handle, int number)
     (void)number;
     (void)pthread_mutex_lock(&node->options_lock);
     if (options_reload(&node->options, process->argc, process->argv, environ, &next, error) == OK) {
+        options_advise(&next, log_advice, node);
         node_reload(node, &next);
     } else {
         log_write(&node->log, LOG_WARNING, "reload_refused", "%s; the old settings stay", error);
@@ -173,6 +180,10 @@ int main(int argc, char **argv)
         (void)uv_loop_close(&process.loop);
         return EXIT_CONFIG;
     }
+    /* The node may be answering already: CONFIG SET changes them. */
+    (void)pthread_mutex_lock(&process.node->options_lock);
+    options_advise(&process.node->options, log_advice, process.node);
+    (void)pthread_mutex_unlock(&process.node->options_lock);
     (void)uv_run(&process.loop, UV_RUN_DEFAULT);
     (void)uv_loop_close(&process.loop);
     log_write(&process.node->log, LOG_NOTICE, "ended", "all is closed");

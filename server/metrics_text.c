@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/metrics_text.h"
 
+#include "server/control.h"
+#include "server/l2_finder.h"
 #include "server/memory_report.h"
+#include "server/namespace_report.h"
 #include "server/node.h"
 #include "server/sampler.h"
 #include "server/version.h"
+#include "tiers/bans.h"
+#include "tiers/behind.h"
 #include "tiers/line.h"
 #include "tiers/tiers.h"
 
@@ -98,8 +103,15 @@ static void page_l1(struct page *page, const struct l1_stats *l1)
                  "Values of L1 ended by a change");
 }
 
-/* What each namespace has, by its name: at most NAMESPACES_MAX of each. */
-static void page_namespaces(struct page *page, const struct node *node)
+/* What each namespace has, by its name: at most NAMESPACES_MAX of each. `label`: one more, or empty. */
+static void page_namespace(struct page *page, const char *name, const struct namespace *ns,
+                           const char *label, uint64_t number)
+{
+    page_add(page, "%s{namespace=\"%s\"%s%s} %" PRIu64 "\n", name, ns->name,
+             label[0] == '\0' ? "" : ",", label, number);
+}
+
+static void page_namespace_l1(struct page *page, const struct node *node)
 {
     static const struct {
         const char *name;
@@ -121,14 +133,105 @@ static void page_namespaces(struct page *page, const struct node *node)
         const struct namespace *ns;
         page_family(page, families[i].name, families[i].type, families[i].help);
         for (unsigned at = 0; (ns = namespaces_next(node->namespaces, &at)) != NULL;) {
-            struct l1_stats l1;
-            l1_stats(ns->l1, &l1);
-            const uint64_t figures[FAMILIES] = {l1.items, l1.bytes_used, l1.bytes_max,
-                                                l1.hits,  l1.misses,     l1.evictions};
-            page_add(page, "%s{namespace=\"%s\"} %" PRIu64 "\n", families[i].name, ns->name,
-                     figures[i]);
+            struct namespace_report report;
+            namespace_report(node, ns, &report);
+            const struct l1_stats *l1 = &report.l1;
+            const uint64_t figures[FAMILIES] = {l1->items, l1->bytes_used, l1->bytes_max,
+                                                l1->hits,  l1->misses,     l1->evictions};
+            page_namespace(page, families[i].name, ns, "", figures[i]);
         }
     }
+}
+
+static void page_tallies(struct page *page, const struct node *node)
+{
+    for (int i = 0; i < TALLY_COUNT; i++) {
+        const struct tally_line *line = tally_line((enum tally)i);
+        const struct namespace *ns;
+        if (i == 0 || strcmp(line->prometheus, tally_line((enum tally)(i - 1))->prometheus) != 0) {
+            page_family(page, line->prometheus, "counter", line->help);
+        }
+        for (unsigned at = 0; (ns = namespaces_next(node->namespaces, &at)) != NULL;) {
+            uint64_t tallies[TALLY_COUNT];
+            namespace_tallies(ns, tallies);
+            page_namespace(page, line->prometheus, ns, line->labels, tallies[i]);
+        }
+    }
+}
+
+/* One family for each figure of a quota. */
+enum quota_figure {
+    QUOTA_USED,
+    QUOTA_LIMIT,
+    QUOTA_LEVEL,
+    QUOTA_FIGURES
+};
+
+static uint64_t quota_figure(const struct quota_use *use, enum quota_figure figure)
+{
+    switch (figure) {
+    case QUOTA_USED: return use->used;
+    case QUOTA_LIMIT: return use->limit;
+    case QUOTA_LEVEL: return use->level;
+    case QUOTA_FIGURES: break;
+    }
+    return 0;
+}
+
+static void page_quotas(struct page *page, const struct node *node)
+{
+    static const struct {
+        const char *name;
+        const char *help;
+    } families[QUOTA_FIGURES] = {
+        {"terrace_namespace_quota_used",
+         "What is used of a quota: bytes of memory, operations or bytes per second"},
+        {"terrace_namespace_quota_limit", "The quota; 0: none"},
+        {"terrace_namespace_quota_level",
+         "The alarm of a quota: 50, 80 or 100 % were reached and told; 0: none"},
+    };
+    for (int i = 0; i < QUOTA_FIGURES; i++) {
+        const struct namespace *ns;
+        page_family(page, families[i].name, "gauge", families[i].help);
+        for (unsigned at = 0; (ns = namespaces_next(node->namespaces, &at)) != NULL;) {
+            for (int kind = 0; kind < QUOTA_KINDS; kind++) {
+                struct quota_use use;
+                char label[32];
+                quota_watch_read(node->quotas, ns, (enum quota_kind)kind, &use);
+                (void)snprintf(label, sizeof(label), "quota=\"%s\"",
+                               quota_kind_name((enum quota_kind)kind));
+                page_namespace(page, families[i].name, ns, label,
+                               quota_figure(&use, (enum quota_figure)i));
+            }
+        }
+    }
+}
+
+static void page_alerts(struct page *page, const struct node *node)
+{
+    static const char name[] = "terrace_namespace_quota_alerts_total";
+    const struct namespace *ns;
+    page_family(page, name, "counter", "Times that a level of a quota was reached and told");
+    for (unsigned at = 0; (ns = namespaces_next(node->namespaces, &at)) != NULL;) {
+        for (int kind = 0; kind < QUOTA_KINDS; kind++) {
+            struct quota_use use;
+            quota_watch_read(node->quotas, ns, (enum quota_kind)kind, &use);
+            for (unsigned i = 0; i < QUOTA_LEVELS; i++) {
+                char label[48];
+                (void)snprintf(label, sizeof(label), "quota=\"%s\",level=\"%u\"",
+                               quota_kind_name((enum quota_kind)kind), quota_level_percent(i + 1));
+                page_namespace(page, name, ns, label, use.alerts[i]);
+            }
+        }
+    }
+}
+
+static void page_namespaces(struct page *page, const struct node *node)
+{
+    page_namespace_l1(page, node);
+    page_tallies(page, node);
+    page_quotas(page, node);
+    page_alerts(page, node);
 }
 
 static void page_whatif_add(struct page *page, const struct namespace *ns,
@@ -227,13 +330,50 @@ static void page_lines(struct page *page, struct tiers *tiers)
 {
     const struct line_counts *lines = tiers_lines(tiers);
     page_family(page, "terrace_l2_lines", "gauge",
-                "Connections to L2 for one client alone: used and idle for blocking commands and "
-                "WATCH, those of subscribers");
+                "Connections to L2 for one client alone: used for blocking commands and WATCH, "
+                "streaming large values, idle, those of subscribers");
     page_add(page, "terrace_l2_lines{state=\"used\"} %u\n", atomic_load(&lines->used));
+    page_add(page, "terrace_l2_lines{state=\"streaming\"} %u\n", atomic_load(&lines->streams));
     page_add(page, "terrace_l2_lines{state=\"idle\"} %u\n", atomic_load(&lines->idle));
     page_add(page, "terrace_l2_lines{state=\"subscribed\"} %u\n", atomic_load(&lines->subscribers));
     page_integer(page, "terrace_l2_lines_max", "gauge", atomic_load(&lines->max),
                  "How many of them may be used at once (l2-pool-max)");
+}
+
+static void page_behind(struct page *page, const struct node *node)
+{
+    struct behind_counts counts;
+    if (node->behind == NULL) {
+        return;
+    }
+    behind_counts(node->behind, &counts);
+    page_integer(page, "terrace_behind_entries", "gauge", counts.entries,
+                 "Keys whose last write L2 does not have yet");
+    page_integer(page, "terrace_behind_bytes", "gauge", counts.bytes, "Their keys and values");
+    page_integer(page, "terrace_behind_failed", "gauge", counts.failed,
+                 "The log of write-behind could not be written: writes go through");
+    page_integer(page, "terrace_behind_stalled", "gauge", counts.stalled,
+                 "The disk of that log has not answered for half of l2-timeout: writes go through");
+    page_integer(page, "terrace_behind_stalls_total", "counter", counts.stalls,
+                 "How often that was so");
+    page_integer(page, "terrace_behind_paused", "gauge", counts.paused,
+                 "Keys that L2 refused; each is tried again after 100 ms, 200 ms ... 30 s");
+}
+
+static void page_breakers(struct page *page, const struct node *node)
+{
+    struct l2_finder_description found;
+    control_describe_l2(node->control, &found);
+    page_family(page, "terrace_l2_breaker", "gauge",
+                "1 for the state that an endpoint's circuit breaker is in, 0 for the others");
+    for (size_t i = 0; i < found.count; i++) {
+        char address[L2_URL_ADDRESS_MAX];
+        l2_url_address(found.endpoints[i].url, address);
+        for (unsigned state = 0; state < 3; state++) {
+            page_add(page, "terrace_l2_breaker{endpoint=\"%s\",state=\"%s\"} %d\n", address,
+                     endpoint_breaker_names[state], found.endpoints[i].breaker == state);
+        }
+    }
 }
 
 static void page_tiers(struct page *page, const struct node *node)
@@ -252,11 +392,19 @@ static void page_tiers(struct page *page, const struct node *node)
         page_add(page, "terrace_coherence_state{state=\"%s\"} %d\n", states[i],
                  strcmp(states[i], tiers.coherence.state_name) == 0);
     }
+    page_integer(page, "terrace_nodes_disagreeing", "gauge", tiers.coherence.disagreeing,
+                 "Live nodes on the bus whose namespaces differ from this node's in name, prefix, "
+                 "format or writers");
+    const struct bans *bans = tiers_bans(node->tiers);
+    page_integer(page, "terrace_bans", "gauge", bans_count(bans),
+                 "Invalidations by tag, prefix or pattern that still bind something");
+    page_integer(page, "terrace_bans_bytes", "gauge", bans_bytes(bans), "Memory that these take");
     page_integer(page, "terrace_suspects", "gauge", tiers.revalidation.suspects,
                  "Values of L1 that were suspect when last counted, less those read anew since");
     page_integer(page, "terrace_revalidate_rate", "gauge", tiers.revalidation.rate,
                  "Suspects that may be read anew per second");
     page_lines(page, node->tiers);
+    page_breakers(page, node);
     if (tiers.coherence.horizon_ms != 0) {
         page_real(page, "terrace_horizon_age_seconds", "gauge",
                   (double)(clock_now_ms(&node->clock) - tiers.coherence.horizon_ms) / 1000,
@@ -283,5 +431,6 @@ enum status metrics_text(struct node *node, struct buf *text)
     page_memory(&page, &report);
     page_loops(&page, node);
     page_tiers(&page, node);
+    page_behind(&page, node);
     return page.status;
 }

@@ -3,14 +3,18 @@
 
 #include "protocol/check.h"
 #include "server/acl.h"
+#include "server/behind_file.h"
+#include "server/behind_node.h"
 #include "server/channel_index.h"
 #include "server/client_limits.h"
 #include "server/control.h"
 #include "server/errorstats.h"
+#include "server/l2_bans.h"
 #include "server/latency.h"
 #include "server/learned.h"
 #include "server/option_table.h"
 #include "server/pubsub_order.h"
+#include "server/quota_watch.h"
 #include "server/read_scripts.h"
 #include "server/renames.h"
 #include "server/sampler.h"
@@ -20,7 +24,9 @@
 #include "server/tls_options.h"
 #include "server/tracking.h"
 #include "server/worker.h"
+#include "tiers/bans.h"
 #include "tiers/base/rand.h"
+#include "tiers/behind.h"
 #include "tiers/line.h"
 #include "tiers/tiers.h"
 
@@ -78,6 +84,8 @@ static void node_apply_live(struct node *node, const struct options *options)
         atomic_store(&live->revalidate_rate, rate);
     }
     atomic_store(&live->l1_hash_fields, options->l1_hash_fields);
+    atomic_store(&live->sweep_rate, options->sweep_rate);
+    atomic_store(&live->l2_return_load, options->l2_return_load);
     atomic_store(&live->memory, options_memory(options));
     atomic_store(&live->maxclients, options->maxclients);
     atomic_store(&live->timeout_ms, options->timeout);
@@ -177,8 +185,19 @@ void node_rebuild(struct node *node, struct options *next)
     unsigned count = options_specs(next, specs);
     int64_t began_ms = clock_now_ms(&node->clock);
     (void)pthread_mutex_lock(&node->options_lock);
-    if (namespaces_rebuild(node->namespaces, specs, count, node->tiers == NULL, began_ms) == OK) {
+    const size_t stranded = behind_node_stranded(node, specs, count);
+    if (stranded > 0) {
+        options_done(next);
+        log_write(&node->log, LOG_WARNING, "reload_refused",
+                  "%zu writes of keys that would be in no managed namespace wait for L2; the old "
+                  "settings stay",
+                  stranded);
+    } else if (namespaces_rebuild(node->namespaces, specs, count, node->tiers == NULL, began_ms) ==
+               OK) {
         node_keep(node, next);
+        if (node->tiers != NULL) {
+            bans_forget_verdicts(tiers_bans(node->tiers));
+        }
         log_write(&node->log, LOG_NOTICE, "reloaded",
                   "settings were read again; namespaces=%u, rebuilt in %lld ms", count,
                   (long long)(clock_now_ms(&node->clock) - began_ms));
@@ -245,6 +264,36 @@ static void node_on_doubt(void *arg)
     tracking_doubt(arg);
 }
 
+static bool node_on_ban(void *arg, const struct frame *frame)
+{
+    const struct node *node = arg;
+    const bool is_good = l2_bans_on_ban(node->l2_bans, frame);
+    tracking_banned(node->tracking, frame->body);
+    return is_good;
+}
+
+static void node_on_gap(void *arg)
+{
+    const struct node *node = arg;
+    l2_bans_on_gap(node->l2_bans);
+}
+
+static void node_on_whole(void *arg, bool replayed)
+{
+    const struct node *node = arg;
+    l2_bans_on_whole(node->l2_bans, replayed);
+}
+
+static void node_on_disagreement(void *arg, const struct peer *peer)
+{
+    struct node *node = arg;
+    const bool agrees = peer->disagreement[0] == '\0';
+    log_write(&node->log, agrees ? LOG_NOTICE : LOG_WARNING,
+              agrees ? "namespaces_agree" : "namespaces_disagree",
+              "node=%016" PRIx64 " address=%s%s%s", peer->node, peer->address, agrees ? "" : " ",
+              peer->disagreement);
+}
+
 static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
 {
     char why[160];
@@ -255,22 +304,39 @@ static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
         (void)snprintf(error, NODE_ERROR_MAX, "option l2: %s", why);
         return INVALID;
     }
+    node->l2_bans = l2_bans_new(node);
+    if (node->l2_bans == NULL) {
+        return NO_MEMORY;
+    }
+    const enum status behind = behind_node_open(node, error);
+    if (behind != OK) {
+        return behind;
+    }
     node->tiers = tiers_new(&(struct tiers_options){
         .namespaces = node->namespaces,
         .metrics = node->metrics,
         .url = node->urls.master_name == NULL ? &node->urls.urls[0] : NULL,
         .coherence_db = (unsigned)node->options.coherence_db,
         .node = node->id,
+        .log_length = node->options.log_length,
+        .behind = behind_node_hooks(node),
         .listener = {.wants = node_tracks,
                      .on_key = node_on_key,
                      .on_end = node_on_keys_end,
                      .on_flush = node_on_flush,
                      .on_doubt = node_on_doubt,
                      .arg = node->tracking},
+        .managed = {.on_ban = node_on_ban,
+                    .on_wake = load_desk_wake,
+                    .on_gap = node_on_gap,
+                    .on_whole = node_on_whole,
+                    .on_disagreement = node_on_disagreement,
+                    .arg = node},
     });
     if (node->tiers == NULL) {
         return NO_MEMORY;
     }
+    l2_bans_on_gap(node->l2_bans); /* until L2 has told of them */
     node_apply_lines(node->tiers, &node->options);
     return OK;
 }
@@ -338,7 +404,9 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->learned = learned_new();
     node->scripts = scripts_new();
     node->read_scripts = read_scripts_new();
+    node->sweeps = sweeps_new();
     node->sampler = sampler_new();
+    node->quotas = quota_watch_new();
     struct namespace_spec specs[NAMESPACES_MAX];
     unsigned count = options_specs(&node->options, specs);
     node->namespaces = namespaces_new(specs, count, 0);
@@ -346,7 +414,8 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     if (node->metrics == NULL || node->slowlog == NULL || node->channel_index == NULL ||
         node->pubsub_order == NULL || node->latency == NULL || node->errorstats == NULL ||
         node->learned == NULL || node->scripts == NULL || node->read_scripts == NULL ||
-        node->sampler == NULL || node->namespaces == NULL || node->tracking == NULL) {
+        node->sweeps == NULL || node->sampler == NULL || node->quotas == NULL ||
+        node->namespaces == NULL || node->tracking == NULL) {
         return NO_MEMORY;
     }
     char why[TLS_ERROR_MAX];
@@ -424,12 +493,15 @@ bool node_failed(const struct node *node)
 void node_free(struct node *node)
 {
     control_join(node->control);
+    behind_file_close(node->behind_file);
     for (unsigned i = 0; i < node->worker_count; i++) {
         worker_free(node->workers[i]);
     }
     control_free(node->control);
     free(node->workers);
+    l2_bans_free(node->l2_bans);
     tiers_free(node->tiers);
+    behind_free(node->behind);
     tls_place_done(&node->tls);
     tls_place_done(&node->l2_tls);
     solo_free(node->solo);
@@ -437,6 +509,8 @@ void node_free(struct node *node)
     l2_urls_done(&node->urls);
     namespaces_free(node->namespaces);
     sampler_free(node->sampler);
+    sweeps_free(node->sweeps);
+    quota_watch_free(node->quotas);
     errorstats_free(node->errorstats);
     learned_free(node->learned);
     scripts_free(node->scripts);

@@ -19,17 +19,22 @@
 #include <stdatomic.h>
 
 struct acl;
+struct behind;
+struct behind_file;
 struct channel_index;
 struct control;
+struct l2_bans;
 struct errorstats;
 struct learned;
 struct latency;
 struct metrics;
 struct pubsub_order;
+struct quota_watch;
 struct renames;
 struct sampler;
 struct slowlog;
 struct solo;
+struct sweeps;
 struct tiers;
 struct tracking;
 struct worker;
@@ -52,6 +57,8 @@ struct live {
     _Atomic int64_t l2_relay_timeout_ms;
     _Atomic int64_t revalidate_rate;
     _Atomic int64_t l1_hash_fields;
+    _Atomic int64_t sweep_rate;
+    _Atomic int64_t l2_return_load;
     _Atomic size_t memory;
     _Atomic int64_t maxclients;
     _Atomic int64_t timeout_ms;
@@ -82,14 +89,19 @@ struct node {
     struct live live;
     struct clock clock;
     struct log log;
-    struct tls_place tls;          /* for clients; nothing there: no listener asks for it */
-    struct tls_place l2_tls;       /* towards L2; nothing there: no url asks for it */
-    struct l2_urls urls;           /* of L2, if there is one */
-    struct namespaces *namespaces; /* what there is changes while all others stand still */
-    struct tracking *tracking;     /* what clients keep themselves */
-    struct tiers *tiers;           /* NULL: alone, no L2 */
-    struct waits_names waits;      /* commands of L2 that wait though they are not flagged */
-    struct solo *solo;             /* NULL: with an L2, which decides what is one step */
+    struct tls_place tls;            /* for clients; nothing there: no listener asks for it */
+    struct tls_place l2_tls;         /* towards L2; nothing there: no url asks for it */
+    struct l2_urls urls;             /* of L2, if there is one */
+    struct namespaces *namespaces;   /* what there is changes while all others stand still */
+    struct tracking *tracking;       /* what clients keep themselves */
+    struct l2_bans *l2_bans;         /* with an L2 */
+    struct tiers *tiers;             /* NULL: alone, no L2 */
+    struct waits_names waits;        /* commands of L2 that wait though they are not flagged */
+    struct solo *solo;               /* NULL: with an L2, which decides what is one step */
+    struct behind *behind;           /* writes that L2 does not have yet; NULL: no behind-dir */
+    struct behind_file *behind_file; /* their log */
+    _Atomic int64_t
+        behind_told_ms; /* when the log last told what L2 refuses of them (behind_node.c) */
     struct worker **workers;
     unsigned worker_count;
     struct control *control;
@@ -108,6 +120,8 @@ struct node {
     struct pubsub_order *pubsub_order;   /* who publishes waits for who subscribes, with an L2 */
     struct scripts *scripts;             /* that EVALSHA may name, alone */
     struct read_scripts *read_scripts;   /* that write nothing, with an L2 */
+    struct quota_watch *quotas;          /* of namespaces: how much is used */
+    struct sweeps *sweeps;               /* keys that are being deleted by pattern */
     struct sampler *sampler;             /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;

@@ -271,12 +271,16 @@ static const char *check_memory(struct slice value)
 static const char *check_namespace_text(const struct option *option, struct slice value,
                                         char room[OPTION_REASON_MAX])
 {
+    static const char *const formats[] = {"plain", "managed"};
     switch (option->offset) {
     case offsetof(struct namespace_options, prefix): return prefix_check(value);
     case offsetof(struct namespace_options, mode): return mode_check(value);
     case offsetof(struct namespace_options, memory): return check_memory(value);
     case offsetof(struct namespace_options, policy): return check_policy(value, room);
     case offsetof(struct namespace_options, writers): return check_writers(value, room);
+    case offsetof(struct namespace_options, format): return check_word(value, formats, 2, room);
+    case offsetof(struct namespace_options, xfetch): return xfetch_check(value);
+    case offsetof(struct namespace_options, write): return write_check(value);
     default: return NULL;
     }
 }

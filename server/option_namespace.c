@@ -14,34 +14,16 @@ enum {
     BOUND_MAX_MS = FRAME_BEAT_BOUND_MAX_MS, /* others refuse a node that announces more */
     BOUND_STRICT_MS = 200,
     BOUND_OTHER_MS = 1000,
+    XFETCH_MAX_MILLI = 100 * 1000,
 };
 #define GRACE_MAX_MS INT64_C(86400000)
 
 /* --- mode --------------------------------------------------------------------------------------- */
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* The next word of the text, or an empty one. */
-static struct slice next_word(struct slice *rest)
-{
-    while (rest->size > 0 && is_space(rest->data[0])) {
-        *rest = (struct slice){rest->data + 1, rest->size - 1};
-    }
-    struct slice word = {rest->data, 0};
-    while (word.size < rest->size && !is_space(rest->data[word.size])) {
-        word.size++;
-    }
-    *rest = (struct slice){rest->data + word.size, rest->size - word.size};
-    return word;
-}
-
 /* A time that must be there unless `*ret_ms` has a value already. */
 static enum status next_time(struct slice *rest, int64_t max_ms, int64_t *ret_ms)
 {
-    const struct slice word = next_word(rest);
+    const struct slice word = slice_next_word(rest, " \t");
     if (word.size == 0) {
         return *ret_ms > 0 ? OK : MALFORMED;
     }
@@ -51,7 +33,7 @@ static enum status next_time(struct slice *rest, int64_t max_ms, int64_t *ret_ms
 
 enum status mode_parse(struct slice text, struct namespace_mode *ret_mode)
 {
-    const struct slice kind = next_word(&text);
+    const struct slice kind = slice_next_word(&text, " \t");
     enum status status = OK;
     *ret_mode = (struct namespace_mode){.bound_ms = BOUND_OTHER_MS};
     if (slice_is(kind, "bounded")) {
@@ -71,7 +53,7 @@ enum status mode_parse(struct slice text, struct namespace_mode *ret_mode)
     } else {
         status = MALFORMED;
     }
-    return status == OK && next_word(&text).size == 0 ? OK : MALFORMED;
+    return status == OK && slice_next_word(&text, " \t").size == 0 ? OK : MALFORMED;
 }
 
 const char *mode_check(struct slice text)
@@ -87,19 +69,55 @@ const char *mode_check(struct slice text)
 
 const char *prefix_check(struct slice text)
 {
+    static const struct slice own = SLICE_LITERAL("terrace:");
+    if (text.size >= own.size && memcmp(text.data, own.data, own.size) == 0) {
+        return "argument must not begin with 'terrace:': such keys are the nodes' own";
+    }
     return text.size <= NAMESPACE_PREFIX_MAX ? NULL : "argument must be at most 128 bytes";
 }
 
-bool namespace_option_is_later(struct slice name)
+enum status factor_parse(struct slice text, int64_t *ret_milli)
 {
-    static const char *const later[] = {"format", "max-ttl",      "jitter",       "swr",  "sie",
-                                        "eager",  "negative-ttl", "compress-min", "write"};
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-        if (slice_is_nocase(name, later[i])) {
-            return true;
-        }
+    const char *point = text.size > 0 ? memchr(text.data, '.', text.size) : NULL;
+    const size_t whole = point == NULL ? text.size : (size_t)(point - text.data);
+    const size_t digits = point == NULL ? 0 : text.size - whole - 1;
+    char behind[3] = {'0', '0', '0'};
+    uint64_t units = 0;
+    uint64_t milli = 0;
+    if (digits > sizeof(behind) || (point != NULL && digits == 0)) {
+        return MALFORMED;
     }
-    return false;
+    if (digits > 0) {
+        memcpy(behind, point + 1, digits);
+    }
+    for (size_t i = 0; i < sizeof(behind); i++) {
+        if (behind[i] < '0' || behind[i] > '9') {
+            return MALFORMED;
+        }
+        milli = milli * 10 + (uint64_t)(behind[i] - '0');
+    }
+    if (slice_to_u64((struct slice){text.data, whole}, &units) != OK ||
+        units > (uint64_t)INT64_MAX / 2000) {
+        return MALFORMED;
+    }
+    *ret_milli = (int64_t)(units * 1000 + milli);
+    return OK;
+}
+
+const char *xfetch_check(struct slice text)
+{
+    int64_t milli = 0;
+    return factor_parse(text, &milli) == OK && milli <= XFETCH_MAX_MILLI
+               ? NULL
+               : "argument must be a factor from 0 (off) to 100, such as 1 or 0.5";
+}
+
+const char *write_check(struct slice text)
+{
+    return slice_is_nocase(text, "through") || slice_is_nocase(text, "around") ||
+                   slice_is_nocase(text, "behind")
+               ? NULL
+               : "argument must be 'through', 'around' or 'behind'";
 }
 
 static bool name_is_good(struct slice name)
@@ -270,6 +288,11 @@ static size_t memory_share(const struct options *options)
     return rest / sharers;
 }
 
+static bool is_managed(const struct namespace_options *ns)
+{
+    return strcmp(ns->format, "managed") == 0;
+}
+
 /* A value of mode `ttl` is as old as its life in L1, so that must end. */
 static bool lives_without_end(const char *mode, int64_t ttl_ms)
 {
@@ -311,6 +334,52 @@ static const char *ttl_check(const struct options *options, char room[OPTION_REA
     return NULL;
 }
 
+/* Who numbers, and publishes, the writes of a managed namespace is L2. */
+static const char *format_check(const struct options *options, char room[OPTION_REASON_MAX],
+                                struct option_place *ret_place)
+{
+    for (unsigned i = 0; i < options->namespace_count && options->l2[0] == '\0'; i++) {
+        const struct namespace_options *ns = &options->namespaces[i];
+        if (is_managed(ns)) {
+            *ret_place = (struct option_place){
+                .option = namespace_option_find(SLICE_LITERAL("format")), .section = ns};
+            (void)snprintf(room, OPTION_REASON_MAX,
+                           "namespace '%s': format 'managed' needs l2: alone, nobody numbers its "
+                           "writes",
+                           ns->name);
+            return room;
+        }
+    }
+    return NULL;
+}
+
+/* A write that is answered by the disk of one node cannot have been applied by all. */
+static const char *behind_check(const struct options *options, char room[OPTION_REASON_MAX],
+                                struct option_place *ret_place)
+{
+    for (unsigned i = 0; i < options->namespace_count; i++) {
+        const struct namespace_options *ns = &options->namespaces[i];
+        struct namespace_mode mode;
+        if (!slice_is_nocase(slice_of(ns->write), "behind")) {
+            continue;
+        }
+        const bool is_strict =
+            mode_parse(slice_of(ns->mode), &mode) == OK && mode.kind == NAMESPACE_STRICT;
+        const char *why = !is_managed(ns)                  ? "needs format 'managed'"
+                          : options->behind_dir[0] == '\0' ? "needs behind-dir"
+                          : is_strict                      ? "does not go with mode 'strict'"
+                                                           : NULL;
+        if (why != NULL) {
+            *ret_place = (struct option_place){
+                .option = namespace_option_find(SLICE_LITERAL("write")), .section = ns};
+            (void)snprintf(room, OPTION_REASON_MAX, "namespace '%s': write 'behind' %s", ns->name,
+                           why);
+            return room;
+        }
+    }
+    return NULL;
+}
+
 /* The namespace with which it is too much is the one that is named. */
 static const char *memory_check(const struct options *options, char room[OPTION_REASON_MAX],
                                 struct option_place *ret_place)
@@ -336,7 +405,16 @@ const char *namespaces_check_together(const struct options *options, char room[O
                                       struct option_place *ret_place)
 {
     const char *reason = memory_check(options, room, ret_place);
-    return reason != NULL ? reason : ttl_check(options, room, ret_place);
+    if (reason == NULL) {
+        reason = format_check(options, room, ret_place);
+    }
+    if (reason == NULL) {
+        reason = behind_check(options, room, ret_place);
+    }
+    if (reason == NULL) {
+        reason = ttl_check(options, room, ret_place);
+    }
+    return reason != NULL ? reason : namespaces_check_sense(options, room, ret_place);
 }
 
 /* --- for the tiers ------------------------------------------------------------------------------ */
@@ -372,6 +450,43 @@ static struct namespace_settings settings_of(const char *mode, const char *write
     return settings;
 }
 
+static enum namespace_write write_of(const struct namespace_options *ns)
+{
+    const struct slice write = slice_of(ns->write);
+    return slice_is_nocase(write, "around")   ? NAMESPACE_AROUND
+           : slice_is_nocase(write, "behind") ? NAMESPACE_BEHIND
+                                              : NAMESPACE_THROUGH;
+}
+
+static struct ns_rules rules_of(const struct namespace_options *ns)
+{
+    struct ns_rules rules = {
+        .ttl_ms = ns->ttl,
+        .max_ttl_ms = ns->max_ttl,
+        .jitter_percent = ns->jitter,
+        .swr_ms = ns->swr,
+        .sie_ms = ns->sie,
+        .eager_percent = ns->eager,
+        .negative_ttl_ms = ns->negative_ttl,
+        .soft_timeout_ms = ns->soft_timeout,
+        .hard_timeout_ms = ns->hard_timeout,
+        .load_timeout_ms = ns->load_timeout,
+        .compress_min = ns->compress_min,
+        .write = write_of(ns),
+    };
+    CHECK(factor_parse(slice_of(ns->xfetch), &rules.xfetch_milli) == OK); /* as mode */
+    return rules;
+}
+
+/* Of plain values `ttl` bounds the life in L1; managed ones are given it when they are written, and only nodes write them. */
+static void settle_format(struct namespace_spec *spec, const struct namespace_options *ns)
+{
+    spec->managed = is_managed(ns);
+    spec->settings.told = spec->settings.told || spec->managed;
+    spec->settings.ttl_ms = spec->managed ? 0 : ns->ttl;
+    spec->settings.rules = rules_of(ns);
+}
+
 unsigned options_specs(const struct options *options, struct namespace_spec specs[NAMESPACES_MAX])
 {
     const size_t share = memory_share(options);
@@ -386,8 +501,10 @@ unsigned options_specs(const struct options *options, struct namespace_spec spec
             .prefix = slice_of(ns->prefix),
             .threads = threads,
             .settings = settings_of(ns->mode, ns->writers, memory, ns->policy)};
-        specs[i + 1].settings.ttl_ms = ns->ttl;
         specs[i + 1].settings.whatif = options->whatif;
+        settle_format(&specs[i + 1], ns);
+        specs[i + 1].settings.max_ops = ns->max_ops;
+        specs[i + 1].settings.max_bytes = ns->max_bytes;
     }
     specs[0] = (struct namespace_spec){
         .name = SLICE_LITERAL("default"),
@@ -395,5 +512,7 @@ unsigned options_specs(const struct options *options, struct namespace_spec spec
         .settings = settings_of(options->mode, options->writers, rest, options->policy)};
     specs[0].settings.ttl_ms = options->ttl;
     specs[0].settings.whatif = options->whatif;
+    specs[0].settings.max_ops = options->max_ops;
+    specs[0].settings.max_bytes = options->max_bytes;
     return options->namespace_count + 1;
 }

@@ -240,6 +240,12 @@ enum status bytes_parse(struct slice text, int64_t *ret_bytes)
     return parse_with_unit(text, units, sizeof(units) / sizeof(units[0]), ret_bytes);
 }
 
+enum status percent_parse(struct slice text, int64_t *ret_percent)
+{
+    static const struct unit units[] = {{"", 1}, {"%", 1}};
+    return parse_with_unit(text, units, sizeof(units) / sizeof(units[0]), ret_percent);
+}
+
 /* The largest unit that leaves nothing over. */
 static void time_format(int64_t ms, char dst[32])
 {
@@ -274,6 +280,9 @@ static const char *check_bounds(const struct option *option, int64_t number,
     if (option->type == OPTION_TIME) {
         format_time_of(option, option->minimum, low);
         format_time_of(option, option->maximum, high);
+    } else if (option->type == OPTION_PERCENT) {
+        (void)snprintf(low, sizeof(low), "%" PRId64 "%%", option->minimum);
+        (void)snprintf(high, sizeof(high), "%" PRId64 "%%", option->maximum);
     } else {
         (void)snprintf(low, sizeof(low), "%" PRId64, option->minimum);
         (void)snprintf(high, sizeof(high), "%" PRId64, bounded ? option->maximum : INT64_MAX);
@@ -287,6 +296,9 @@ static const char *parse_number(const struct option *option, struct slice value,
 {
     if (option->type == OPTION_BYTES) {
         return bytes_parse(value, ret) == OK ? NULL : "argument must be a memory value";
+    }
+    if (option->type == OPTION_PERCENT) {
+        return percent_parse(value, ret) == OK ? NULL : "argument must be a share such as 80%";
     }
     if (slice_to_i64(value, ret) == OK && option->type == OPTION_NUMBER) {
         return NULL;
@@ -392,7 +404,8 @@ enum status option_assign(void *fields, const struct option *option, struct slic
         break;
     case OPTION_NUMBER:
     case OPTION_BYTES:
-    case OPTION_TIME: why = assign_number(fields, option, value, room); break;
+    case OPTION_TIME:
+    case OPTION_PERCENT: why = assign_number(fields, option, value, room); break;
     case OPTION_BOOL: why = assign_bool(fields, option, value); break;
     }
     if (why != NULL) {
@@ -409,7 +422,8 @@ bool option_same(const void *a, const void *b, const struct option *option)
     case OPTION_WORD: return strcmp(text_in(a, option), text_in(b, option)) == 0;
     case OPTION_NUMBER:
     case OPTION_BYTES:
-    case OPTION_TIME: return number_in(a, option) == number_in(b, option);
+    case OPTION_TIME:
+    case OPTION_PERCENT: return number_in(a, option) == number_in(b, option);
     case OPTION_BOOL: return bool_in(a, option) == bool_in(b, option);
     }
     return false;
@@ -443,6 +457,7 @@ enum status option_format(const void *fields, const struct option *option, bool 
     case OPTION_TIME:
         format_time_of(option, number_in(fields, option), time);
         return buf_append_slice(text, slice_of(time));
+    case OPTION_PERCENT: return buf_printf(text, "%" PRId64 "%%", number_in(fields, option));
     case OPTION_BOOL:
         return buf_append_slice(text, slice_of(bool_in(fields, option) ? "yes" : "no"));
     }

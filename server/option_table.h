@@ -16,6 +16,7 @@ enum option_type {
     OPTION_NUMBER,
     OPTION_BYTES,
     OPTION_TIME,
+    OPTION_PERCENT,
     OPTION_BOOL
 };
 enum option_when {
@@ -36,6 +37,7 @@ struct option {
 };
 
 enum {
+    OPTION_WHERE_MAX = 224,
     OPTION_REASON_MAX = 256,
     OPTION_MEMORY_MIN = 1 << 20, /* of an L1 */
 };
@@ -77,25 +79,36 @@ struct option_place {
 const char *options_check_together(const struct options *options, char room[OPTION_REASON_MAX],
                                    struct option_place *ret_place);
 
+/* Where a setting is from, as errors say it: file and line, flag ... */
+void option_describe(const struct options *options, const struct option_place *place,
+                     char where[OPTION_WHERE_MAX]);
+
 /* --- namespaces: option_namespace.c --- */
 /* The text of a `mode`. MALFORMED. */
 enum status mode_parse(struct slice text, struct namespace_mode *ret_mode) MUST_USE;
 const char *mode_check(struct slice text);
 const char *prefix_check(struct slice text);
+/* "1.5" as thousandths: at most three digits behind the point. MALFORMED. */
+enum status factor_parse(struct slice text, int64_t *ret_milli) MUST_USE;
+const char *xfetch_check(struct slice text);
+const char *write_check(struct slice text);
 /* A new section of the file, settings by default. INVALID: `reason` says what was expected. NO_MEMORY. */
 enum status namespace_add(struct options *options, struct slice name, unsigned line,
                           char reason[OPTION_REASON_MAX]) MUST_USE;
-/* Known from other versions, but not to this one. */
-bool namespace_option_is_later(struct slice name);
 /* What sections must be when the file is read: NULL, or the reason and the line of the section. */
 const char *namespaces_check(const struct options *options, char room[OPTION_REASON_MAX],
                              unsigned *ret_line);
 /* Budgets, and what needs an L2: as options_check_together. */
 const char *namespaces_check_together(const struct options *options, char room[OPTION_REASON_MAX],
                                       struct option_place *ret_place);
+/* option_sense.c. Of settings that contradict each other: as options_check_together. */
+const char *namespaces_check_sense(const struct options *options, char room[OPTION_REASON_MAX],
+                                   struct option_place *ret_place);
 enum status namespaces_copy(const struct options *from, struct options *ret) MUST_USE;
 void namespaces_drop(struct options *options);
 
+/* "80%"; the sign may be missing. MALFORMED. */
+enum status percent_parse(struct slice text, int64_t *ret_percent) MUST_USE;
 /* "1s", "250ms", "5m", "2h"; a bare number counts `bare_ms` each. MALFORMED. */
 enum status time_parse(struct slice text, int64_t bare_ms, int64_t *ret_ms) MUST_USE;
 /* Redis' memory units: b k=1000 kb=1024 m mb g gb. MALFORMED. */

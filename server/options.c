@@ -9,7 +9,6 @@
 
 enum {
     FILE_SIZE_MAX = 1 << 20,
-    WHERE_MAX = 224,
     VARIABLE_MAX = 64 /* TERRACE_ and the longest name */
 };
 
@@ -143,9 +142,8 @@ static void variable_of(const struct option *option, char ret[VARIABLE_MAX])
     }
 }
 
-/* Where a setting is from, as errors say it. */
-static void describe_origin(const struct options *options, const struct option_place *place,
-                            char where[WHERE_MAX])
+void option_describe(const struct options *options, const struct option_place *place,
+                     char where[OPTION_WHERE_MAX])
 {
     const unsigned index = option_index(place->option);
     struct option_origin origin = {.source = OPTION_IN_FILE};
@@ -157,24 +155,26 @@ static void describe_origin(const struct options *options, const struct option_p
     }
     switch (origin.source) {
     case OPTION_BY_DEFAULT:
-        (void)snprintf(where, WHERE_MAX, "default of '%s'", place->option->name);
+        (void)snprintf(where, OPTION_WHERE_MAX, "default of '%s'", place->option->name);
         break;
     case OPTION_IN_FILE:
-        (void)snprintf(where, WHERE_MAX, "%.200s:%u", options->file, origin.line);
+        (void)snprintf(where, OPTION_WHERE_MAX, "%.200s:%u", options->file, origin.line);
         break;
     case OPTION_IN_ENVIRONMENT:
-        (void)snprintf(where, WHERE_MAX, "environment ");
+        (void)snprintf(where, OPTION_WHERE_MAX, "environment ");
         variable_of(place->option, where + strlen(where));
         break;
-    case OPTION_BY_FLAG: (void)snprintf(where, WHERE_MAX, "flag --%s", place->option->name); break;
+    case OPTION_BY_FLAG:
+        (void)snprintf(where, OPTION_WHERE_MAX, "flag --%s", place->option->name);
+        break;
     }
 }
 
 static void refuse_place(const struct options *options, const struct option_place *place,
                          const char *reason, char error[OPTIONS_ERROR_MAX])
 {
-    char where[WHERE_MAX];
-    describe_origin(options, place, where);
+    char where[OPTION_WHERE_MAX];
+    option_describe(options, place, where);
     (void)snprintf(error, OPTIONS_ERROR_MAX, "%s: %s", where, reason);
 }
 
@@ -388,6 +388,12 @@ static enum status read_sources(struct options *options, int argc, char **argv, 
     return status;
 }
 
+static void print_advice(void *arg, const char *text)
+{
+    (void)arg;
+    (void)fprintf(stderr, "warning: %s\n", text);
+}
+
 enum options_verdict options_load(struct options *options, int argc, char **argv,
                                   char **environment, char error[OPTIONS_ERROR_MAX])
 {
@@ -413,6 +419,7 @@ enum options_verdict options_load(struct options *options, int argc, char **argv
     if (wishes.print) {
         options_print(options, stdout);
     } else {
+        options_advise(options, print_advice, NULL);
         (void)printf("configuration is good\n");
     }
     options_done(options);
@@ -490,6 +497,7 @@ static const char *operand_name(enum option_type type)
     case OPTION_NUMBER: return "N";
     case OPTION_BYTES: return "BYTES";
     case OPTION_TIME: return "TIME";
+    case OPTION_PERCENT: return "PERCENT";
     case OPTION_BOOL: return "yes|no";
     }
     return "";
@@ -516,7 +524,8 @@ void options_help(FILE *file)
         "A setting comes from a flag, else the environment (TERRACE_NAME, dashes as underscores),\n"
         "else FILE (name = value, ';' or '#' begins a comment), else its default. In FILE a value\n"
         "may stand between quotes, as in redis.conf.\n"
-        "BYTES: 64mb, 1gb, 1000k. TIME: 250ms, 2s, 5m, 1h.\n"
+        "BYTES: 64mb, 1gb, 1000k. TIME: 250ms, 2s, 5m, 1h; a bare number is\n"
+        "milliseconds where nothing else is said.\n"
         "\n");
     const struct option *option;
     for (unsigned i = 0; (option = option_at(i)) != NULL; i++) {

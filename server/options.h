@@ -6,7 +6,7 @@
  *   OPTION(type, field, "name", default text, minimum, maximum, when, "help")
  *
  * type   TEXT char*; WORD one of a list; NUMBER int64; BYTES int64 ("64mb", Redis' units); TIME int64 ms ("1s",
- *        "250ms", "5m"); BOOL ("yes", "no")
+ *        "250ms", "5m"); PERCENT int64 ("80%"); BOOL ("yes", "no")
  * when   START (only before the node runs) or LIVE (CONFIG SET and SIGHUP too)
  *
  * Precedence: flag > environment (TERRACE_NAME, dashes as underscores) > file > default. The file is INI (inih); names
@@ -34,12 +34,13 @@ typedef bool option_bool;
 #define OPTION_FIELD_NUMBER                                               option_number
 #define OPTION_FIELD_BYTES                                                option_number
 #define OPTION_FIELD_TIME                                                 option_number
+#define OPTION_FIELD_PERCENT                                              option_number
 #define OPTION_FIELD_BOOL                                                 option_bool
 #define OPTION(type, field, name, fallback, minimum, maximum, when, help) OPTION_FIELD_##type field;
 
 enum {
     OPTIONS_MAX = 80,           /* lines of options.def, */
-    NAMESPACE_OPTIONS_MAX = 10, /* and of namespace_options.def */
+    NAMESPACE_OPTIONS_MAX = 32, /* and of namespace_options.def */
 };
 
 struct namespace_options {
@@ -90,6 +91,9 @@ enum status options_reload(const struct options *running, int argc, char **argv,
                            struct options *ret, char error[OPTIONS_ERROR_MAX]) MUST_USE;
 enum status options_copy(const struct options *from, struct options *ret) MUST_USE;
 void options_done(struct options *options);
+/* What is set and has no effect where it stands: a line for each, as errors are, with file and line or flag. */
+typedef void options_advice_fn(void *arg, const char *text);
+void options_advise(const struct options *options, options_advice_fn *on_advice, void *arg);
 
 /* One option by name (any case). INVALID: unknown, START-only, or a bad value; error says which. */
 enum status options_set(struct options *options, struct slice name, struct slice value,

@@ -142,10 +142,6 @@ static void fail_unknown(struct lines *lines, const char *name)
         fail(lines, INVALID, "expected 'name = value': no '=' behind '%.*s'", (int)word_size, name);
         return;
     }
-    if (of_namespace && namespace_option_is_later(slice_of(name))) {
-        fail(lines, INVALID, "option '%s' is not supported by this version", name);
-        return;
-    }
     const struct option *meant =
         of_namespace ? namespace_option_suggest(slice_of(name)) : option_suggest(slice_of(name));
     fail(lines, INVALID, "unknown option '%s'%s%s%s%s", name, of_namespace ? " of a namespace" : "",

@@ -2,6 +2,7 @@
 #include "server/push.h"
 
 #include "server/conn.h"
+#include "server/download.h"
 #include "server/worker.h"
 
 #include <stdlib.h>
@@ -13,11 +14,18 @@ void push_lost(struct conn *conn)
     worker_mark_dirty(conn->worker, conn);
 }
 
+/* With those that stand behind a large value. */
+static size_t waiting_bytes(const struct conn *conn)
+{
+    const size_t aside = conn->download == NULL ? 0 : download_aside(conn->download)->size;
+    return conn_waiting_bytes(conn) + aside;
+}
+
 /* Of one that does not live by pushes, those that it leaves unread are limited by themselves: it may have asked for large
  * answers, but not for these (CLIENT TRACKING). */
 static bool pushes_fit(struct conn *conn, size_t size)
 {
-    if (conn_waiting_bytes(conn) == 0) {
+    if (waiting_bytes(conn) == 0) {
         conn->pushed = 0;
     }
     conn->pushed += size;
@@ -29,7 +37,7 @@ static bool push_fits(struct conn *conn, size_t size)
 {
     const size_t most = conn->worker->limits.hard[conn->listens];
     const size_t limit = most < LIMIT_OUTPUT_CLOSE ? most : LIMIT_OUTPUT_CLOSE;
-    if (pushes_fit(conn, size) && conn_waiting_bytes(conn) + size <= limit) {
+    if (pushes_fit(conn, size) && waiting_bytes(conn) + size <= limit) {
         return true;
     }
     metrics_count(conn->worker->metrics, M_OUTPUT_CLOSED);
@@ -57,7 +65,8 @@ static bool push_begin(struct conn *conn, struct slice bytes)
 void push_ahead(struct conn *conn, struct slice bytes)
 {
     if (push_begin(conn, bytes)) {
-        push_into(&conn->reply.out, conn, bytes);
+        push_into(conn->download == NULL ? &conn->reply.out : download_aside(conn->download), conn,
+                  bytes);
     }
 }
 

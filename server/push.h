@@ -14,6 +14,8 @@
  * of all. It ends with the next flush, so that who walks over connections while he pushes finds them
  * all where they were.
  *
+ * While a large value is on its way (download.h) they stand behind it.
+ *
  * Threads: push_write on the connection's worker; push_post on any. */
 #ifndef TERRACE_SERVER_PUSH_H
 #define TERRACE_SERVER_PUSH_H

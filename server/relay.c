@@ -9,9 +9,11 @@
 #include "server/busy.h"
 #include "server/commands.h"
 #include "server/conn.h"
+#include "server/download.h"
 #include "server/effects.h"
 #include "server/errorstats.h"
 #include "server/hiding.h"
+#include "server/leases.h"
 #include "server/module_waits.h"
 #include "server/node.h"
 #include "server/pubsub_line.h"
@@ -20,7 +22,9 @@
 #include "server/script_rights.h"
 #include "server/tracking_client.h"
 #include "server/worker.h"
+#include "tiers/stream.h"
 #include "tiers/tiers.h"
+#include "tiers/upload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,9 +39,11 @@ struct relay {
     bool owes;                       /* a barrier */
     bool kept;                       /* the answer has the reply already */
     bool watched;                    /* it runs a script (busy.h) */
+    bool uploads;                    /* its connection is held */
     char error[ERRORSTATS_WORD_MAX]; /* of a reply that is kept: counted when it is told */
     struct barrier_place place;
-    struct waits_place waits; /* of a module's command on a shared link */
+    struct waits_place waits;    /* of a module's command on a shared link */
+    struct tiers_upload *upload; /* its line; NULL: it has none */
     struct l1_key keys[];
 };
 
@@ -98,18 +104,29 @@ static void relay_error_kind(struct slice reply, char kind[ERRORSTATS_WORD_MAX])
     kind[strcspn(kind, "\r\n")] = '\0';
 }
 
+void relay_refuse_write(struct reply *reply, struct worker *worker, enum status status,
+                        bool confirmed, bool failed)
+{
+    if (status == UNKNOWN) {
+        relay_say_unknown(reply, worker, confirmed);
+    } else if (status == STALE && failed) {
+        reply_error(reply, "STALE L2 has answered the write with an error, but it is not known "
+                           "whether every node is rid of what is older (mode strict)");
+    } else if (status == STALE) {
+        reply_error(reply, "STALE the write was done, but it is not known whether every node has "
+                           "applied it (mode strict)");
+    } else {
+        relay_refuse(reply, worker, status);
+    }
+}
+
 /* Strict: what L2 answered may not be told, but what came of a write is. */
 static void relay_say_stale(struct answer *answer, const struct tiers_relay *tiers, bool failed)
 {
-    if (!tiers->writes) {
-        relay_refuse(&answer->reply, answer->worker, STALE);
-    } else if (failed) {
-        reply_error(&answer->reply,
-                    "STALE L2 has answered the write with an error, but it is not known whether "
-                    "every node is rid of what is older (mode strict)");
+    if (tiers->writes) {
+        relay_refuse_write(&answer->reply, answer->worker, STALE, true, failed);
     } else {
-        reply_error(&answer->reply, "STALE the write was done, but it is not known whether every "
-                                    "node has applied it (mode strict)");
+        relay_refuse(&answer->reply, answer->worker, STALE);
     }
 }
 
@@ -167,12 +184,24 @@ void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum s
     relay_put(answer, tiers, bytes);
 }
 
+/* L2 has answered, or is lost. */
+static void relay_end_upload(struct relay *relay, bool has_run)
+{
+    if (relay->upload != NULL && has_run) {
+        metrics_count(relay->answer->worker->metrics, M_LARGE_WRITES);
+        stream_note_large(relay->tiers.window, &relay->tiers.keys[0]);
+    }
+    tiers_upload_end(relay->upload);
+    relay->upload = NULL;
+}
+
 /* Strict: it waits in the answer, where it is counted, and dropped when its client goes. */
 static void relay_on_kept(struct tiers_relay *tiers, struct slice bytes)
 {
     struct relay *relay = (struct relay *)(void *)tiers;
     relay->kept = true;
     waits_end(&relay->waits);
+    relay_end_upload(relay, !is_error(bytes));
     if (is_error(bytes)) {
         relay_error_kind(bytes, relay->error);
     }
@@ -190,6 +219,9 @@ static void relay_end(struct relay *relay)
 {
     struct answer *answer = relay->answer;
     struct relay_splice *splice = relay->splice;
+    if (relay->uploads && answer->conn != NULL) {
+        conn_unhold(answer->conn, HOLD_UPLOAD);
+    }
     free(relay);
     if (splice != NULL) {
         splice->on_done(splice);
@@ -244,6 +276,12 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
         busy_script_ends(answer->worker);
     }
     waits_end(&relay->waits);
+    relay_end_upload(relay, status == OK && !relay->kept && !is_error(bytes));
+    if (status == TOO_BIG) {
+        download_begin(answer, &tiers->keys[0], NULL);
+        free(relay);
+        return;
+    }
     if (relay->blocking != NULL) {
         blocking_end(relay->blocking, bytes);
     }
@@ -270,6 +308,11 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
     if (status != OK || !relay_waits_for_epoch(relay)) {
         relay_end(relay);
     }
+}
+
+static bool relay_takes_large(struct tiers_relay *tiers)
+{
+    return download_may_begin(((struct relay *)(void *)tiers)->answer);
 }
 
 static void relay_on_passed(struct barrier_place *place)
@@ -384,6 +427,27 @@ static enum status wait_request(const struct call *call, struct buf *out)
     return status != OK ? status : resp_append_request(out, call->argc, call->argv);
 }
 
+/* Redis tells of FLUSHDB, but not who was cut off: where managed keys may have gone with it, it is numbered and logged
+ * (coherence_replay.c). In a transaction that selects a database before it, nobody knows which one it will be in. */
+static bool relay_logs_flush(const struct call *call, uint16_t dbs)
+{
+    return call->command->run == cmd_flushdb && call->node->namespaces->managed > 0 &&
+           call->argc <= 2 && (dbs & (dbs - 1)) == 0;
+}
+
+/* The script that numbers it works in a database of its own, so it must be told which one is meant. */
+static enum status relay_rewrite_flush(const struct call *call, uint16_t dbs, struct buf *out)
+{
+    const struct frame_flush flush = {.kind = FRAME_FLUSH_DROP, .dbs = dbs};
+    char db[I64_DIGITS_MAX];
+    struct slice words[BEAT_COMMAND_WORDS_MAX] = {SLICE_LITERAL("SELECT"),
+                                                  {db, i64_format(db, __builtin_ctz(dbs))}};
+    for (uint32_t i = 0; i < call->argc; i++) {
+        words[2 + i] = call->argv[i];
+    }
+    return tiers_write_announced(call->worker->window, &flush, words, 2 + call->argc, out);
+}
+
 /* The bytes for L2, if they are not those that the client sent; else nothing is appended. */
 static enum status relay_rewrite(const struct call *call, uint16_t dbs, struct buf *out)
 {
@@ -392,6 +456,9 @@ static enum status relay_rewrite(const struct call *call, uint16_t dbs, struct b
     if (swapped != 0) {
         const struct frame_flush flush = {.kind = FRAME_FLUSH_DROP, .dbs = swapped};
         return tiers_write_announced(call->worker->window, &flush, call->argv, call->argc, out);
+    }
+    if (relay_logs_flush(call, dbs)) {
+        return relay_rewrite_flush(call, dbs, out);
     }
     if (script != NULL) {
         return hiding_request(call, script, out);
@@ -409,6 +476,9 @@ static enum status relay_rewrite(const struct call *call, uint16_t dbs, struct b
 /* Sends it. NULL: why not is answered, and the relay is gone. */
 static struct answer *relay_send(struct call *call, struct relay *relay, struct slice bytes)
 {
+    if (relay->tiers.ends_dbs != 0) {
+        leases_end_plain(call->conn); /* what it writes behind this ends no load */
+    }
     const enum status status =
         tiers_relay(call->worker->window, &relay->tiers, call->conn->session.proto, bytes);
     if (status != OK) {
@@ -445,16 +515,43 @@ void relay_call(struct call *call)
         pubsub_line_relay(call);
         return;
     }
+    if (download_holds(call)) {
+        return;
+    }
     struct buf made = {0};
     const enum status status = relay_rewrite(call, effects_db_bit(call->db), &made);
     struct relay *relay = status == OK ? relay_new(call, call, 1) : NULL;
     if (relay == NULL) {
         reply_out_of_memory(call->reply);
     } else {
+        const bool may_be_large =
+            call->command->run == cmd_get && call->line == NULL && relay->tiers.key_count == 1;
+        relay->tiers.takes_large = may_be_large ? relay_takes_large : NULL;
         relay->tiers.parts = call->blocking != NULL && blocking_is_wait(call->command);
         (void)relay_send(call, relay, made.size > 0 ? buf_slice(&made) : call->raw);
     }
     buf_done(&made);
+}
+
+void relay_upload(struct call *call, struct tiers_upload *upload, struct slice rest)
+{
+    struct line *line = NULL;
+    const enum status status = tiers_upload_line(upload, &line);
+    struct relay *relay = status == OK ? relay_new(call, call, 1) : NULL;
+    if (relay == NULL) {
+        relay_refuse(call->reply, call->worker, status == OK ? NO_MEMORY : status);
+        tiers_upload_end(upload);
+        return;
+    }
+    relay->tiers.line = line;
+    relay->tiers.patient = true;
+    relay->upload = upload;
+    relay->uploads = true;
+    if (relay_send(call, relay, rest) == NULL) {
+        tiers_upload_end(upload);
+    } else {
+        conn_hold(call->conn, HOLD_UPLOAD);
+    }
 }
 
 /* Behind the calls: what puts the link back, if something among them has changed it; *ret_count requests. */
@@ -521,17 +618,25 @@ struct answer *relay_calls(struct call *exec, const struct call *calls, size_t c
     return answer;
 }
 
-void relay_deferred(struct call *call, struct answer *answer)
+void relay_deferred(struct answer *answer, uint8_t db, struct slice *argv, uint32_t argc)
 {
+    struct worker *worker = answer->worker;
+    const struct call call = {.node = worker->node,
+                              .worker = worker,
+                              .conn = answer->conn,
+                              .command = answer->command,
+                              .argv = argv,
+                              .argc = argc,
+                              .db = db,
+                              .now_ms = worker->now_ms};
     struct buf made = {0};
-    enum status status = resp_append_request(&made, call->argc, call->argv);
-    struct relay *relay = status == OK ? relay_new(call, call, 1) : NULL;
+    enum status status = resp_append_request(&made, argc, argv);
+    struct relay *relay = status == OK ? relay_new(&call, &call, 1) : NULL;
     if (relay == NULL) {
         status = NO_MEMORY;
     } else {
         relay->answer = answer;
-        status =
-            tiers_relay(call->worker->window, &relay->tiers, answer->reply.proto, buf_slice(&made));
+        status = tiers_relay(worker->window, &relay->tiers, answer->reply.proto, buf_slice(&made));
     }
     buf_done(&made);
     if (status != OK) {

@@ -17,12 +17,16 @@
 #include "server/call.h"
 
 struct tiers_relay;
+struct tiers_upload;
 
 /* Relays a built-in command, or one that only L2 knows. Answers now or later. */
 void relay_call(struct call *call);
+/* One write whose first bytes L2 has (tiers/upload.h), and `rest` behind them; the call's value is not among its arguments. Holds
+ * its connection until it is answered. */
+void relay_upload(struct call *call, struct tiers_upload *upload, struct slice rest);
 /* The same for a read whose answer was deferred before, and lands now or later: what could not be answered here after all.
- * Of the call its argv is looked at, not the bytes it came in; they may go when this returns. */
-void relay_deferred(struct call *call, struct answer *answer);
+ * The arguments may go when this returns. */
+void relay_deferred(struct answer *answer, uint8_t db, struct slice *argv, uint32_t argc);
 
 /* Who makes the answer to several calls from what L2 said to each. */
 struct relay_splice {
@@ -42,6 +46,9 @@ void relay_answer(struct answer *answer, const struct tiers_relay *tiers, enum s
                   struct slice bytes);
 /* The answer to a command that L2 could not take; STALE: that was read, and may not be told (strict). */
 void relay_refuse(struct reply *reply, struct worker *worker, enum status status);
+/* The same for a write that was sent: UNKNOWN, `confirmed`: it cannot run any more; STALE, `failed`: L2 answered an error. */
+void relay_refuse_write(struct reply *reply, struct worker *worker, enum status status,
+                        bool confirmed, bool failed);
 /* The same for a read through the tiers; `error` is the text of L2_ERROR. */
 void relay_refuse_read(struct reply *reply, struct worker *worker, enum status status,
                        struct slice error);

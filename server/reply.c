@@ -116,13 +116,17 @@ void reply_bulk_integer(struct reply *reply, int64_t number)
 
 void reply_item(struct reply *reply, struct item *item)
 {
-    struct slice value = item_value(item);
-    if (value.size <= LIMIT_COPY) {
-        reply_bulk(reply, value);
+    reply_item_part(reply, item, item_value(item));
+}
+
+void reply_item_part(struct reply *reply, struct item *item, struct slice part)
+{
+    if (part.size <= LIMIT_COPY) {
+        reply_bulk(reply, part);
         return;
     }
-    REPLY_HEAD(reply, resp_head_bulk(dst, value.size));
-    out_attach(&reply->out, item, value);
+    REPLY_HEAD(reply, resp_head_bulk(dst, part.size));
+    out_attach(&reply->out, item, part);
     out_append(&reply->out, "\r\n", 2);
 }
 

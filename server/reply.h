@@ -36,6 +36,8 @@ void reply_bulk_text(struct reply *reply, const char *text);
 void reply_bulk_integer(struct reply *reply, int64_t number); /* digits as a bulk string */
 void reply_item(struct reply *reply,
                 struct item *item); /* its value as a bulk; borrowed, large ones referenced */
+void reply_item_part(struct reply *reply, struct item *item,
+                     struct slice part); /* the same of what lies in its value */
 void reply_null(struct reply *reply);
 void reply_null_array(struct reply *reply);
 void reply_array(struct reply *reply, size_t count);

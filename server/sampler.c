@@ -12,13 +12,6 @@ enum {
     BUSY_WINDOW_NS = 1000000000
 };
 
-struct series {
-    int64_t last_ms; /* 0: none yet */
-    uint64_t last_total;
-    unsigned next;
-    _Atomic uint64_t per_second[SAMPLER_INTERVALS];
-};
-
 struct busy {
     uint64_t last_ns;
     uint64_t last_idle_ns;
@@ -53,23 +46,12 @@ void sampler_free(struct sampler *sampler)
 
 void sampler_note(struct sampler *sampler, enum sample kind, int64_t now_ms, uint64_t total)
 {
-    struct series *series = &sampler->series[kind];
-    if (series->last_ms != 0 && now_ms > series->last_ms && total >= series->last_total) {
-        uint64_t rate = (total - series->last_total) * 1000 / (uint64_t)(now_ms - series->last_ms);
-        atomic_store_explicit(&series->per_second[series->next], rate, memory_order_relaxed);
-        series->next = (series->next + 1) % SAMPLER_INTERVALS;
-    }
-    series->last_ms = now_ms;
-    series->last_total = total;
+    series_note(&sampler->series[kind], now_ms, total);
 }
 
 uint64_t sampler_rate(const struct sampler *sampler, enum sample kind)
 {
-    uint64_t sum = 0;
-    for (int i = 0; i < SAMPLER_INTERVALS; i++) {
-        sum += atomic_load_explicit(&sampler->series[kind].per_second[i], memory_order_relaxed);
-    }
-    return sum / SAMPLER_INTERVALS;
+    return series_rate(&sampler->series[kind]);
 }
 
 void sampler_note_idle(struct sampler *sampler, unsigned worker, uint64_t now_ns, uint64_t idle_ns)

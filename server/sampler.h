@@ -2,12 +2,11 @@
 /* sampler.h -- what is told that no counter holds: rates of the last moments, how busy the loops are, the peak of memory,
  * and the zero that CONFIG RESETSTAT set.
  *
- * A rate is the mean of the last 16 intervals of about 100 ms, as Redis' instantaneous_*.
- *
  * Threads: sampler_tick and sampler_note by one loop (control); the rest by any. */
 #ifndef TERRACE_SERVER_SAMPLER_H
 #define TERRACE_SERVER_SAMPLER_H
 
+#include "server/series.h"
 #include "server/totals.h"
 
 enum sample {
@@ -17,7 +16,7 @@ enum sample {
     SAMPLE_KINDS
 };
 enum {
-    SAMPLER_INTERVALS = 16,
+    SAMPLER_INTERVALS = SERIES_INTERVALS,
     SAMPLER_INTERVAL_MS = 100,
     SAMPLER_WORKERS_MAX = 128
 };

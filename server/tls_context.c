@@ -46,34 +46,12 @@ static enum status context_fail(const char *prefix, const char *option, const ch
 
 /* --- rules ---------------------------------------------------------------------------------------------------------- */
 
-static bool separates(char c)
-{
-    return c == ' ' || c == '\t' || c == ',';
-}
-
-/* The next word of the text; false: there is none. */
-static bool next_word(struct slice *rest, struct slice *ret_word)
-{
-    while (rest->size > 0 && separates(rest->data[0])) {
-        rest->data++;
-        rest->size--;
-    }
-    size_t size = 0;
-    while (size < rest->size && !separates(rest->data[size])) {
-        size++;
-    }
-    *ret_word = (struct slice){rest->data, size};
-    *rest = (struct slice){rest->data + size, rest->size - size};
-    return size > 0;
-}
-
 /* false: a word that is no protocol of ours. */
 static bool protocols_read(struct slice text, bool *ret_12, bool *ret_13)
 {
-    struct slice word;
     *ret_12 = false;
     *ret_13 = false;
-    while (next_word(&text, &word)) {
+    for (struct slice word; (word = slice_next_word(&text, " \t,")).size > 0;) {
         if (slice_is_nocase(word, "TLSv1.2")) {
             *ret_12 = true;
         } else if (slice_is_nocase(word, "TLSv1.3")) {

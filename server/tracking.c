@@ -290,8 +290,11 @@ void tracking_changed(struct tracking *tracking, struct slice key, uint64_t hash
 
 bool tracking_is_own(struct slice key)
 {
+    static const char lease[] = "terrace:lease:";
     return slice_is(key, "terrace:seq") || slice_is(key, "terrace:nodes") ||
-           slice_is(key, "terrace:meta") || slice_is(key, "terrace:nothing");
+           slice_is(key, "terrace:meta") || slice_is(key, "terrace:nothing") ||
+           slice_is(key, "terrace:log") || slice_is(key, "terrace:tags") ||
+           (key.size >= sizeof lease - 1 && memcmp(key.data, lease, sizeof lease - 1) == 0);
 }
 
 static int row_compare(const void *left, const void *right)
@@ -384,14 +387,28 @@ void tracking_flush(struct tracking *tracking)
     }
 }
 
+bool tracking_broadcasts(const struct tracking *tracking)
+{
+    bool any = false;
+    for (unsigned i = 0; i < tracking->inbox_count && !any; i++) {
+        any = broadcasts(tracking, i);
+    }
+    return any;
+}
+
+bool tracking_tell_fitting(struct tracking *tracking, bool (*fits)(void *arg, struct slice key),
+                           void *arg)
+{
+    const enum status status =
+        tracking_table_take_fitting(tracking->table, fits, arg, &tracking->rows);
+    tell_rows(tracking);
+    return status == OK;
+}
+
 /* What a client keeps of what it read has a row. */
 void tracking_doubt(struct tracking *tracking)
 {
-    bool anybody = tracking_table_keys(tracking->table) > 0;
-    for (unsigned i = 0; i < tracking->inbox_count; i++) {
-        anybody = anybody || broadcasts(tracking, i);
-    }
-    if (anybody) {
+    if (tracking_table_keys(tracking->table) > 0 || tracking_broadcasts(tracking)) {
         tracking_flush(tracking);
     }
 }

@@ -80,7 +80,10 @@ struct tracking {
     _Atomic uint64_t sent;          /* keys of writes, so far */
     struct buf announced; /* the control loop's: broadcasts of the message that is being applied, */
     struct buf rows;      /* and the rows that it ends, as pointers */
-    bool applying;        /* it is, and has the next: */
+    int64_t
+        looks_since_ms; /* and how many rows it has looked at for bans since then (tracking_bans.c) */
+    size_t looks;
+    bool applying; /* a message is being applied, and has the next: */
     pthread_mutex_t
         order; /* who tells of several keys, so that two who do not take turns at the same ones */
 };
@@ -109,6 +112,8 @@ void tracking_sent(struct tracking *tracking, struct slice key, uint64_t hash);
 /* The same for the control loop: what one message says is told at its end. */
 void tracking_announced(struct tracking *tracking, struct slice key, uint64_t hash);
 void tracking_announced_all(struct tracking *tracking);
+/* Bans of managed values, as entries of a frame, which the table of bans has by now (tracking_bans.c). The control loop. */
+void tracking_banned(struct tracking *tracking, struct slice entries);
 /* Any key may have changed: FLUSHALL, or nobody knows. */
 void tracking_flush(struct tracking *tracking);
 /* The same, but nobody hears of it when nobody can have kept anything. */
@@ -125,7 +130,12 @@ uint64_t tracking_name(unsigned worker, uint64_t client);
 /* On the thread of a worker, before anything else here. */
 void tracking_on_worker(struct tracking *tracking, struct worker *worker);
 
-/* For tracking_client.c: */
+/* For tracking_bans.c: somebody listens to prefixes; and all who have read keys that fit are told. false: no memory. */
+bool tracking_broadcasts(const struct tracking *tracking);
+bool tracking_tell_fitting(struct tracking *tracking, bool (*fits)(void *arg, struct slice key),
+                           void *arg);
+
+/* For tracking_client.c and what belongs to it: */
 void tracking_tell(struct tracking *tracking, unsigned worker, const struct news *news);
 /* Everything in the inbox of a worker, in order, taken over; *ret_lost: there was more. */
 void tracking_take_news(struct tracking *tracking, unsigned worker, struct buf *ret_news,

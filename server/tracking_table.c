@@ -271,6 +271,27 @@ struct tracking_row *tracking_table_take_any(struct tracking_table *table, uint6
     return NULL;
 }
 
+enum status tracking_table_take_fitting(struct tracking_table *table,
+                                        bool (*fits)(void *arg, struct slice key), void *arg,
+                                        struct buf *rows)
+{
+    enum status status = OK;
+    for (uint64_t i = 0; i < PARTS && status == OK; i++) {
+        struct part *part = lock_part(table, i << 32);
+        size_t at = rows->size; /* taken out behind the walk, for the map may be made anew then */
+        for (struct map_node *node = map_any(&part->rows, NULL); node != NULL && status == OK;
+             node = map_any(&part->rows, node)) {
+            struct tracking_row *row = MAP_ENTRY(node, struct tracking_row, node);
+            status = fits(arg, tracking_row_key(row)) ? buf_append(rows, &row, sizeof row) : OK;
+        }
+        for (; at < rows->size; at += sizeof(struct tracking_row *)) {
+            (void)take(table, part, *(struct tracking_row **)(void *)(rows->data + at));
+        }
+        unlock_part(part);
+    }
+    return status;
+}
+
 static void rows_free(struct map *rows)
 {
     struct map_node *node = map_any(rows, NULL);

@@ -37,6 +37,11 @@ struct tracking_row *tracking_table_take(struct tracking_table *table, struct sl
                                          uint64_t hash); /* NULL: nobody has read it */
 /* Some row, chosen by `noise`; NULL: there is none. */
 struct tracking_row *tracking_table_take_any(struct tracking_table *table, uint64_t noise);
+/* All rows whose keys fit, as pointers appended to `rows`; it takes time by the number of all rows. `fits` must not come back
+ * here. NO_MEMORY: not all of them. */
+enum status tracking_table_take_fitting(struct tracking_table *table,
+                                        bool (*fits)(void *arg, struct slice key), void *arg,
+                                        struct buf *rows) MUST_USE;
 struct slice tracking_row_key(const struct tracking_row *row);
 uint64_t tracking_row_stamp(const struct tracking_row *row); /* 0: it had none */
 /* Its clients in turn, in no order; *at is 0 for the first. 0: no more. */

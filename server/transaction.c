@@ -278,6 +278,8 @@ static void queue(struct call *call)
     transaction->writes =
         transaction->writes || ((call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0 &&
                                 !read_scripts_is_read(call));
+    transaction->ends_databases =
+        transaction->ends_databases || command_ends_databases(call->command);
     transaction->grows = transaction->grows || (call->command->flags & COMMAND_DENYOOM) != 0;
     reply_status(call->reply, "QUEUED");
 }
@@ -325,6 +327,7 @@ void cmd_multi(struct call *call)
         transaction->asks_l2 = false;
         transaction->joins = false;
         transaction->logs_in = false;
+        transaction->ends_databases = false;
         reply_ok(call->reply);
     }
 }

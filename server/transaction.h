@@ -50,6 +50,7 @@ struct transaction {
     bool grows;                  /* some may need memory (COMMAND_DENYOOM) */
     bool asks_l2;                /* some is for L2 */
     bool logs_in;                /* some is AUTH or HELLO */
+    bool ends_databases;         /* some does */
     bool joins; /* some is for the node itself, or changes what the node knows of the connection */
 };
 

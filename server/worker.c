@@ -3,141 +3,25 @@
 
 #include "protocol/check.h"
 #include "server/acl.h"
-#include "server/auth.h"
-#include "server/body.h"
 #include "server/client_memory.h"
 #include "server/conn_tls.h"
-#include "server/dispatch.h"
-#include "server/errand.h"
 #include "server/l2_socket.h"
 #include "server/learned.h"
 #include "server/node.h"
 #include "server/pubsub_order.h"
-#include "server/solo.h"
+#include "server/steps.h"
 #include "server/tracking.h"
+#include "tiers/managed_write.h"
 #include "tiers/tiers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 enum {
     WORKER_TICK_MS = 100,
-    WORKER_CONN_TICKS = 10,
-    CONFIRM_WAITS_MAX = 128 /* of one worker */
+    WORKER_CONN_TICKS = 10
 };
-
-/* --- the batch ---------------------------------------------------------------------------------------------------------- */
-
-static void worker_read_clock(struct worker *worker)
-{
-    worker->now_ms = clock_now_ms(&worker->node->clock);
-    if (worker->window != NULL) {
-        tiers_window_begin(worker->window, worker->now_ms);
-    }
-}
-
-static void worker_execute_one(struct worker *worker, struct request *request)
-{
-    struct conn *conn = request->conn;
-    /* Behind a request that was stepped over all others are, even if the hold is gone by now. */
-    bool in_order = conn->state == CONN_OPEN && conn->holds == 0 && !conn->parse_again;
-    if (in_order && dispatch_request(worker, request)) {
-        const char *end = request->raw.data + request->raw.size;
-        conn->region.size -= (size_t)(end - conn->region.data);
-        conn->region.data = end;
-        if (request->body != NULL) {
-            body_end(conn);
-        }
-    } else {
-        conn->parse_again = true;
-    }
-    free(request->owned);
-}
-
-/* What the batch took beyond the calls that were timed, in equal parts to those that were not. */
-static void worker_share_time(struct worker *worker, uint64_t batch_ns)
-{
-    struct batch *batch = &worker->batch;
-    unsigned untimed = 0;
-    for (unsigned i = 0; i < batch->count; i++) {
-        untimed += batch->requests[i].untimed != NULL;
-    }
-    unsigned next = 0;
-    for (unsigned i = 0; i < batch->count && untimed > 0; i = next) {
-        struct command_counters *counters = batch->requests[i].untimed;
-        for (next = i + 1; next < batch->count && batch->requests[next].untimed == counters;
-             next++) {
-        }
-        if (counters != NULL) {
-            dispatch_note_durations(counters, (batch_ns - worker->timed_ns) / untimed, next - i);
-        }
-    }
-}
-
-static void worker_take_limits(struct worker *worker)
-{
-    const struct live_limits *live = &worker->node->live.limits;
-    struct worker_limits *limits = &worker->limits;
-    limits->version = atomic_load(&live->version);
-    limits->look = LIMIT_OUTPUT_PRESSED;
-    for (unsigned i = 0; i < 2; i++) {
-        limits->hard[i] = atomic_load(&live->hard[i]);
-        limits->soft[i] = atomic_load(&live->soft[i]);
-        limits->low[i] = atomic_load(&live->low[i]);
-        limits->soft_ms[i] = atomic_load(&live->soft_ms[i]);
-        limits->look = limits->hard[i] < limits->look ? limits->hard[i] : limits->look;
-        limits->look = limits->soft[i] < limits->look ? limits->soft[i] : limits->look;
-    }
-    limits->query = atomic_load(&live->query);
-    client_memory_limit(worker, atomic_load(&live->clients));
-}
-
-static void worker_follow_limits(struct worker *worker)
-{
-    const struct live_limits *live = &worker->node->live.limits;
-    if (worker->limits.version != atomic_load_explicit(&live->version, memory_order_acquire)) {
-        worker_take_limits(worker);
-    }
-}
-
-void worker_execute(struct worker *worker)
-{
-    struct batch *batch = &worker->batch;
-    if (batch->count == 0) {
-        return;
-    }
-    solo_sit(worker->node->solo, worker->index);
-    uint64_t began_ns = clock_monotonic_ns();
-    worker->timed_ns = 0;
-    worker_read_clock(worker);
-    auth_catch_up(worker);
-    worker_follow_limits(worker);
-    for (unsigned i = 0; i < batch->count;
-         i++) { /* the buckets are here by now; their items come while we begin */
-        if (batch->requests[i].home != NULL) {
-            const struct request *request = &batch->requests[i];
-            l1_prefetch_item(request->home->l1, request->bucket, request->hash);
-        }
-    }
-    for (unsigned i = 0; i < batch->count; i++) {
-        worker_execute_one(worker, &batch->requests[i]);
-    }
-    worker_share_time(worker, clock_monotonic_ns() - began_ns);
-    solo_rise(worker->node->solo, worker->index);
-    batch->count = 0;
-    batch->arg_count = 0;
-}
-
-void worker_run_batch(struct worker *worker)
-{
-    worker_execute(worker);
-    while (!list_empty(&worker->taken)) {
-        conn_settle(LIST_ENTRY(worker->taken.next, struct conn, in_taken));
-    }
-    worker->read_used = 0;
-}
 
 void worker_mark_dirty(struct worker *worker, struct conn *conn)
 {
@@ -151,11 +35,16 @@ static void worker_on_idle(uv_idle_t *idle)
     (void)idle; /* its only work is to keep the loop from sleeping */
 }
 
+void worker_stay_awake(struct worker *worker)
+{
+    (void)uv_idle_start(&worker->idle, worker_on_idle);
+}
+
 void worker_mark_woken(struct worker *worker, struct conn *conn)
 {
     if (list_empty(&conn->in_woken)) {
         list_push_back(&worker->woken, &conn->in_woken);
-        (void)uv_idle_start(&worker->idle, worker_on_idle);
+        worker_stay_awake(worker);
     }
 }
 
@@ -170,74 +59,8 @@ void worker_mark_unsent(struct worker *worker, struct conn *conn)
 {
     if (list_empty(&conn->in_dirty) && conn->state != CONN_CLOSED) {
         list_push_back(&worker->unsent, &conn->in_dirty);
-        (void)uv_idle_start(&worker->idle, worker_on_idle);
+        worker_stay_awake(worker);
     }
-}
-
-/* --- strict: waiting for all nodes ---------------------------------------------------------------------------------------- */
-
-/* All who come in one turn of the loop share one wait, so that pipelines of writes do not use up LIMIT_WAITERS. */
-struct confirm_wait {
-    struct bus_wait wait; /* first: an errand is cast back */
-    struct list confirms;
-};
-
-static void confirms_end(struct list *confirms, enum status status)
-{
-    while (!list_empty(confirms)) {
-        struct tiers_confirm *confirm = LIST_ENTRY(confirms->next, struct tiers_confirm, in_roof);
-        list_remove(&confirm->in_roof);
-        confirm->on_confirmed(confirm, status);
-    }
-}
-
-static void worker_on_confirmed(struct errand *errand)
-{
-    struct confirm_wait *wait = (struct confirm_wait *)(void *)errand;
-    struct worker *worker = errand->home;
-    worker_read_clock(worker);
-    worker->confirm_waits--;
-    confirms_end(&wait->confirms, wait->wait.status);
-    free(wait);
-}
-
-static void worker_send_confirms(struct worker *worker)
-{
-    if (list_empty(&worker->confirms) || worker->confirm_waits >= CONFIRM_WAITS_MAX) {
-        return;
-    }
-    struct confirm_wait *wait = malloc(sizeof(*wait));
-    struct list confirms;
-    list_init(&confirms);
-    list_splice_back(&confirms, &worker->confirms);
-    if (wait == NULL) {
-        confirms_end(&confirms, NO_MEMORY);
-        return;
-    }
-    *wait = (struct confirm_wait){
-        .wait = {.errand = {.done = worker_on_confirmed},
-                 .waiter = {.kind = WAITER_EVERYWHERE, .deadline_ms = worker->confirm_deadline_ms}},
-    };
-    list_init(&wait->confirms);
-    list_splice_back(&wait->confirms, &confirms);
-    worker->confirm_deadline_ms = 0;
-    worker->confirm_waits++;
-    if (bus_wait_send(&wait->wait, worker) != OK) {
-        worker->confirm_waits--;
-        list_splice_back(&confirms, &wait->confirms);
-        free(wait);
-        confirms_end(&confirms, BUSY);
-    }
-}
-
-static enum status worker_confirm(void *arg, struct tiers_confirm *confirm, int64_t deadline_ms)
-{
-    struct worker *worker = ((struct l2_roof *)arg)->owner;
-    list_push_back(&worker->confirms, &confirm->in_roof);
-    if (deadline_ms > worker->confirm_deadline_ms) {
-        worker->confirm_deadline_ms = deadline_ms;
-    }
-    return OK;
 }
 
 /* --- the stages of a turn -------------------------------------------------------------------------------------------------- */
@@ -266,6 +89,7 @@ static void worker_flush(struct worker *worker)
         monitor_send(worker);
     }
     if (worker->roof != NULL) {
+        managed_write_flush(worker->window);
         l2_roof_flush(worker->roof);
     }
     const size_t limit = worker_send_limit(worker);
@@ -304,6 +128,10 @@ static void worker_on_check(uv_check_t *check)
         worker_take_woken(worker);
         worker_run_batch(worker);
     }
+    if (!list_empty(&worker->steps)) {
+        worker_read_clock(worker);
+        steps_run(worker);
+    }
     list_splice_back(&worker->dirty, &worker->unsent);
     worker_flush(worker);
 }
@@ -312,6 +140,7 @@ static void worker_on_check(uv_check_t *check)
 static void worker_on_prepare(uv_prepare_t *prepare)
 {
     worker_flush(prepare->data);
+    load_desk_arm(prepare->data);
 }
 
 static void worker_tick_conns(struct worker *worker)
@@ -351,6 +180,7 @@ static void worker_on_tick(uv_timer_t *timer)
         tiers_window_timeouts(worker->window, atomic_load(&live->l2_timeout_ms),
                               atomic_load(&live->l2_relay_timeout_ms));
         tiers_window_revalidate(worker->window, atomic_load(&live->revalidate_rate));
+        tiers_window_return_load(worker->window, atomic_load(&live->l2_return_load));
         tiers_window_hash_fields(worker->window, atomic_load(&live->l1_hash_fields));
         tiers_window_tick(worker->window, worker->now_ms);
         busy_tick(worker);
@@ -367,6 +197,27 @@ static void worker_on_tick(uv_timer_t *timer)
 }
 
 /* --- letters ---------------------------------------------------------------------------------------------------------------- */
+
+static void worker_on_behind(struct letter *letter, void *owner)
+{
+    struct worker *worker = owner;
+    (void)letter;
+    atomic_store(&worker->behind_posted, false);
+    worker_read_clock(worker);
+    if (worker->window != NULL) {
+        tiers_window_behind(worker->window);
+    }
+}
+
+void worker_turn_behind(struct worker *worker)
+{
+    if (!atomic_exchange(&worker->behind_posted, true)) {
+        worker->behind_letter.open = worker_on_behind;
+        if (mailbox_post_urgent(&worker->mailbox, &worker->behind_letter) != OK) {
+            atomic_store(&worker->behind_posted, false);
+        }
+    }
+}
 
 struct conn_letter {
     struct letter letter;
@@ -483,9 +334,11 @@ static void worker_open_loop(struct worker *worker)
     CHECK(uv_prepare_init(&worker->loop, &worker->prepare) == 0);
     CHECK(uv_idle_init(&worker->loop, &worker->idle) == 0);
     CHECK(uv_timer_init(&worker->loop, &worker->timer) == 0);
+    load_desk_open(worker);
     worker->check.data = worker;
     worker->prepare.data = worker;
     worker->timer.data = worker;
+    sweep_desk_open(&worker->sweeps, worker);
     mailbox_open(&worker->mailbox, &worker->loop, worker);
 }
 
@@ -501,6 +354,8 @@ static void worker_init_replies(struct worker *worker)
     list_init(&worker->unsent);
     list_init(&worker->taken);
     list_init(&worker->woken);
+    list_init(&worker->steps);
+    list_init(&worker->leases);
     list_init(&worker->confirms);
     barrier_desk_open(&worker->barrier);
     waits_desk_open(&worker->waits);
@@ -538,6 +393,7 @@ static void worker_release(struct worker *worker)
     monitor_desk_close(&worker->monitor);
     tracking_desk_done(&worker->tracking);
     free(worker->spare_read);
+    free(worker->spare_managed);
     free(worker->spare_fetch);
     free(worker->spare_hash);
     free(worker->roof);
@@ -585,6 +441,7 @@ void worker_drain(struct worker *worker, int64_t until_ms)
     worker->draining = true;
     worker->drain_until_ms = until_ms;
     worker_read_clock(worker);
+    sweep_desk_end(&worker->sweeps);
     worker_tick_conns(worker);
 }
 
@@ -598,6 +455,7 @@ void worker_retarget(struct worker *worker, uint64_t run)
 void worker_stand_still(struct worker *worker)
 {
     worker_execute(worker);
+    sweep_desk_stand_still(&worker->sweeps);
     if (worker->window != NULL) {
         tiers_window_forget_claims(worker->window);
     }
@@ -609,9 +467,11 @@ void worker_end_links(struct worker *worker)
         conn_close(LIST_ENTRY(worker->conns.next, struct conn, in_worker));
     }
     tracking_line_end_all(&worker->tracking.lines);
+    sweep_desk_end(&worker->sweeps);
     if (worker->window != NULL) {
         tiers_window_end_links(worker->window);
     }
+    steps_end(worker);
 }
 
 void worker_leave(struct worker *worker)
@@ -622,6 +482,8 @@ void worker_leave(struct worker *worker)
     uv_close((uv_handle_t *)&worker->prepare, NULL);
     uv_close((uv_handle_t *)&worker->idle, NULL);
     uv_close((uv_handle_t *)&worker->timer, NULL);
+    sweep_desk_close(&worker->sweeps);
+    load_desk_close(worker);
     tiers_window_free(worker->window);
     worker->window = NULL;
     if (worker->roof != NULL) {

@@ -22,9 +22,11 @@
 #include "server/channels.h"
 #include "server/client_memory.h"
 #include "server/conn.h"
+#include "server/load_desk.h"
 #include "server/mailbox.h"
 #include "server/module_waits.h"
 #include "server/monitor.h"
+#include "server/sweep.h"
 #include "server/tracking_client.h"
 #include "tiers/base/metrics.h"
 #include "tiers/base/rand.h"
@@ -43,6 +45,7 @@ struct request {
     uint32_t argc;                 /* 0: an empty request, stepped over */
     struct slice raw;              /* where it lies in the connection's region */
     struct item *body;             /* as in struct call; its connection's */
+    bool has_body;                 /* its value is not in `raw`, but there, or has gone on to L2 */
     bool is_inline;
     bool is_renamed; /* argv[0] is the command's own name, not the client's word (renames.h) */
     bool is_hidden;  /* of a command that has no such name any more */
@@ -74,7 +77,9 @@ struct acl_table;
 struct command_counters;
 struct fetch;
 struct hash_wait;
+struct managed_wait;
 struct read_wait;
+struct tiers_confirm;
 struct tiers_window;
 
 struct worker {
@@ -85,6 +90,8 @@ struct worker {
     uv_prepare_t prepare;
     uv_timer_t timer; /* 100 ms: deadlines, idle clients, sweeps of its share */
     struct mailbox mailbox;
+    struct letter behind_letter;
+    _Atomic bool behind_posted; /* it is on its way */
     uv_thread_t thread;
     bool started;
     struct list conns;
@@ -94,7 +101,11 @@ struct worker {
     struct list unsent; /* have had their share of this turn: dirty in the next */
     struct list taken;
     struct list woken;
-    uv_idle_t idle; /* runs while somebody is woken or unsent, so that the loop does not sleep */
+    struct list steps;  /* steps.h */
+    struct list leases; /* leases.h: of all its connections, the oldest first */
+    unsigned lease_count;
+    uv_idle_t
+        idle; /* runs while somebody is woken or unsent, or a step waits, so that the loop does not sleep */
     struct request_reader reader; /* for requests that arrive whole */
     struct batch batch;
     char *read_memory;
@@ -119,17 +130,20 @@ struct worker {
     struct barrier_desk barrier;
     struct busy_watch busy;
     struct waits_desk waits;
+    struct load_desk loads;
     struct monitor_desk monitor;
     struct channels channels; /* who of its clients listens to what */
     struct tracking_desk tracking;
+    struct sweep_desk sweeps;
     struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
     int64_t confirm_deadline_ms;  /* the latest of theirs */
     unsigned confirm_waits;       /* under way */
     struct read_wait *spare_read; /* cmd_read.c: a reader for the next GET; malloc'ed or NULL */
-    struct fetch *spare_fetch;    /* cmd_fetch.c: the same */
-    struct hash_wait *spare_hash; /* cmd_hash_read.c: the same */
-    struct reply aside;           /* an answer made now that must wait for its turn */
-    struct reply sink;            /* answers nobody wants (CLIENT REPLY OFF) */
+    struct managed_wait *spare_managed; /* managed_read.c: the same */
+    struct fetch *spare_fetch;          /* cmd_fetch.c: the same */
+    struct hash_wait *spare_hash;       /* cmd_hash_read.c: the same */
+    struct reply aside;                 /* an answer made now that must wait for its turn */
+    struct reply sink;                  /* answers nobody wants (CLIENT REPLY OFF) */
     unsigned ticks;
     char copy[LIMIT_COPY]; /* where l1_get copies small values to */
 };
@@ -162,17 +176,34 @@ void worker_end_links(struct worker *worker);
 void worker_leave(struct worker *worker);
 void worker_free(struct worker *worker); /* waits for its thread, if it ever ran; NULL is fine */
 
+/* For what runs outside of a batch, and in front of it. */
+void worker_read_clock(struct worker *worker);
+
 /* Before the namespaces may change: nothing in its hands knows them any more (standstill.h). */
 void worker_stand_still(struct worker *worker);
+
+/* Something has happened to write-behind (tiers/behind.h): its window is to look. Any thread. */
+void worker_turn_behind(struct worker *worker);
 
 /* Executes what is in the batch now; nothing is settled, read memory stays as it is. */
 void worker_execute(struct worker *worker);
 /* The same, then settles every connection that was read and starts on fresh read memory. */
 void worker_run_batch(struct worker *worker);
+/* Its loop does not sleep before the next turn. */
+void worker_stay_awake(struct worker *worker);
 void worker_mark_dirty(struct worker *worker, struct conn *conn);
 void worker_mark_woken(struct worker *worker, struct conn *conn);
 /* Answers hold more of L1's memory than this worker's part of LIMIT_HELD_SHARE. */
 bool worker_is_pressed(const struct worker *worker);
 void worker_mark_unsent(struct worker *worker, struct conn *conn);
+
+/* The node's limits of connections as they are now; the second only looks whether they changed. */
+void worker_take_limits(struct worker *worker);
+void worker_follow_limits(struct worker *worker);
+
+/* worker_confirm.c. `arg`: its l2_roof. on_confirmed comes with OK, when all nodes are rid of what is older, or with why not. */
+enum status worker_confirm(void *arg, struct tiers_confirm *confirm, int64_t deadline_ms) MUST_USE;
+/* All who came since the last call begin to wait, together. */
+void worker_send_confirms(struct worker *worker);
 
 #endif

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""floors -- includes point sideways or down only, and every header compiles alone (docs: README.md, "Floors").
+"""floors -- includes point sideways or down only, every header compiles alone (docs: README.md, "Floors"), and the tests by
+which docs/semantics.md proves its promises exist.
 
     tests/floors.py               checks the tree this file lies in; exit 1 names each violation
     tests/floors.py --self-test   plants violations in a small tree of its own and demands that each is found
@@ -37,10 +38,12 @@ STRANGERS = [
 # Libraries: header -> the only files that may include it.
 LIBRARIES = [
     ("uv.h", ["server/*", "bench/*", "client/*"]),
-    ("hiredis/*", ["tiers/link.[ch]", "tiers/beat.[ch]", "tiers/coherence.[ch]", "tiers/bus*.[ch]"]),
+    ("hiredis/*", ["tiers/link.[ch]", "tiers/beat.[ch]", "tiers/replay.[ch]", "tiers/ban_script.[ch]", "tiers/coherence.[ch]", "tiers/bus*.[ch]"]),
     ("openssl/*", ["server/*", "client/*"]),
     ("microhttpd.h", ["server/*"]),
     ("ini.h", ["server/*"]),
+    ("protobuf-c/*", ["protocol/envelope.c"]),
+    ("lz4*.h", ["protocol/codec.c"]),
     ("pthread.h", ["server/*", "tiers/*", "bench/*", "client/*"]),
     ("sys/socket.h", ["server/*", "bench/*", "client/*"]),
 ]
@@ -110,6 +113,47 @@ def header_problems(root):
         return [problem for problem in pool.map(lambda name: header_problem(root, name, []), headers) if problem]
 
 
+def cells_of(line):
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def proof_problems(root, page="docs/semantics.md"):
+    """Rows of tables with a column "proved by": each promise has a proof, and each name in it is that of a test. A name without
+    its file is of one that the table has named."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (root / "tests").rglob("*")
+             if path.suffix in (".py", ".c", ".pml") and "corpus" not in path.parts}
+    problems, proved, files = [], None, []
+    for number, line in enumerate((root / page).read_text(encoding="utf-8").splitlines(), 1):
+        cells = cells_of(line) if line.startswith("|") else []
+        if "proved by" in cells or not cells:
+            proved, files = cells.index("proved by") if cells else None, []
+            continue
+        if proved is None or proved >= len(cells) or set("".join(cells)) <= set("-: "):
+            continue
+        if cells[0] and not cells[proved]:
+            problems.append(f"{page}:{number}: a promise without a proof")
+        for name in re.findall(r"`([^`]*)`", cells[proved]):
+            problem = proof_problem(name, texts, files)
+            problems += [f"{page}:{number}: {name}: {problem}"] if problem else []
+    return problems
+
+
+def proof_problem(name, texts, files):
+    file, _, test = name.rpartition("::") if "::" in name or "." not in name else (name, "", "")
+    if name.startswith("sim --"):
+        return None if all(f'"{word}"' in texts["main.c"] for word in name.split()[1:]) else "the simulator has no such option"
+    if name.startswith("fuzz_"):
+        return None if f"{name}.c" in texts else "no such fuzzer"
+    if file and file not in texts:
+        return "no such file"
+    if file:
+        files.append(file)
+    defined = re.compile(rf"\b{re.escape(test)}\s*\(")
+    if test and not any(defined.search(texts[name]) for name in ([file] if file else files)):
+        return f"no such test in {file or ' or '.join(files) or 'any file named so far'}"
+    return None
+
+
 # --- the test of the test ---
 
 CLEAN = {
@@ -146,6 +190,19 @@ PLANTED = [
 ]
 
 
+PROVEN = {
+    "tests/unit/test_a.c": "static void it_stands(void **state)\n{\n}\n",
+    "tests/journeys/test_b.py": "def test_it_goes(node):\n    pass\n",
+    "tests/fuzz/fuzz_c.c": "",
+    "tests/model/d.pml": "",
+    "docs/semantics.md": "| mode | |\n|---|---|\n| `x` | |\n\n| promise | proved by | not promised |\n|---|---|---|\n"
+                         "| one | `test_a.c::it_stands`, `d.pml`, `fuzz_c` | `nothing` |\n| | | two |\n"
+                         "| three | `test_b.py`, `it_stands`, `::test_it_goes` | |\n",
+}
+UNPROVEN = ["| four | | |", "| four | `test_a.c::it_falls` | |", "| four | `test_c.py` | |", "| four | `it_goes_not` | |",
+            "| four | `fuzz_x` | |", "| four | `test_a.c::test_it_goes` | |", "| four | `e.pml` | |"]
+
+
 def plant(root, files):
     for name, text in files:
         path = root / name
@@ -165,6 +222,14 @@ def self_test():
             found = include_problems(root)
             if len(found) != 1 or not found[0].startswith(name + ":"):
                 failures.append(f"planted {text.strip()} in {name}, found {found}")
+    for row in [""] + UNPROVEN:
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            plant(root, PROVEN.items())
+            plant(root, [("docs/semantics.md", PROVEN["docs/semantics.md"] + row + "\n")])
+            found = proof_problems(root)
+            if len(found) != bool(row):
+                failures.append(f"planted {row} in a page, found {found}")
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         plant(root, [("protocol/good.h", CLEAN["protocol/bytes.h"]), ("protocol/bad.h", "size_t size_of(void);\n")])
@@ -180,10 +245,10 @@ def main(argv):
         print("floors: the self-test fails:", *failures, sep="\n  ")
         return 2
     if argv[1:] == ["--self-test"]:
-        print(f"floors: self-test: {len(PLANTED) + 1} planted violations found")
+        print(f"floors: self-test: {len(PLANTED) + len(UNPROVEN) + 1} planted violations found")
         return 0
     root = pathlib.Path(__file__).resolve().parents[1]
-    problems = include_problems(root) + header_problems(root)
+    problems = include_problems(root) + header_problems(root) + proof_problems(root)
     print(*problems, sep="\n", end="\n" if problems else "")
     print(f"floors: {sum(1 for _ in sources(root))} files, {len(problems)} problems")
     return 1 if problems else 0

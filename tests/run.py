@@ -5,18 +5,30 @@
 A step is a program that reports its own tests: cmocka programs in TAP, pytest by its summary, and others by their exit
 code, which counts as one test. A step that ends without having run a test counts as a failure.
 
-    tests/run.py BUILD_DIR [STEP ...]      steps by name; none: all of them
+    tests/run.py BUILD_DIR [STEP ...]      steps by name, one after the other; none: all of them
+
+Of all steps, those that compute and look at no clock run beside those that mostly wait, at a lower priority; and what judges
+by the clock runs when everything else has ended.
 """
+import contextlib
 import glob
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 PYTHON = "/usr/bin/python3"
+SEED = 1  # of what is random (tests/journeys/harness.py and tests/unit/seed_help.h have the same)
+# The longest first: what is left in the end is short.
+COMPUTE = ["unit-asan", "unit-tsan", "sim", "model", "unit", "fuzz", "sim-asan"]
+LAST = ["runs"]
+NICE = 10
+beside = threading.Event()  # what computes runs beside journeys: one program at a time, so that they are not late
 
 
 class Tally:
@@ -62,12 +74,28 @@ def cmocka(tally, name, program):
     tally.add(name, passed, failed, seconds, output)
 
 
+MEMORY_FOLDER, MEMORY_NEEDED = "/dev/shm", 4 << 30
+
+
+@contextlib.contextmanager
+def scratch():
+    """Where servers of tests have their files: in memory, if there is room. What a disk does when it is busy is no subject of
+    any test, and Redis and the log of write-behind wait for it."""
+    roomy = os.path.isdir(MEMORY_FOLDER) and shutil.disk_usage(MEMORY_FOLDER).free > MEMORY_NEEDED
+    folder = tempfile.mkdtemp(prefix="terrace-test-", dir=MEMORY_FOLDER if roomy else None)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def pytest(tally, name, arguments, env, at_once=1):
     """`at_once`: journeys mostly wait, so several files may run beside each other; a file stays in one process."""
     if at_once > 1:
         arguments = ["-n", str(at_once), "--dist", "loadfile", *arguments]
-    code, output, seconds = run([PYTHON, "-m", "pytest", "-q",
-                                 "-p", "no:cacheprovider", *arguments], env, timeout=1200)
+    with scratch() as folder:
+        code, output, seconds = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/stages", *arguments],
+                                    env, timeout=1200)
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|errors?)", output.splitlines()[-1] if output else "")}
     failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
     if code not in (0, 1) and failed == 0:
@@ -75,6 +103,12 @@ def pytest(tally, name, arguments, env, at_once=1):
     tally.add(name, counts.get("passed", 0), failed, seconds, output)
     if not failed:  # what a run measured, line by line (tests/soak)
         print("".join(line + "\n" for line in output.splitlines() if line.startswith("| ")), end="", flush=True)
+
+
+def all_journeys(*longest):
+    """The files in the order in which they begin: what is left in the end is short."""
+    first = [f"tests/journeys/test_{name}.py" for name in longest]
+    return first + [path for path in sorted(glob.glob("tests/journeys/test_*.py")) if path not in first]
 
 
 def whole(tally, name, command, env=None, timeout=900):
@@ -95,8 +129,8 @@ def programs_in(folder, prefix):
 
 
 def two_at_once(job, programs):
-    """Programs of one thread that look at no clock; the machine has two cores at least."""
-    with ThreadPoolExecutor(2) as pool:
+    """The machine has two cores at least."""
+    with ThreadPoolExecutor(1 if beside.is_set() else 2) as pool:
         list(pool.map(job, programs))  # list: what a job raises is raised here
 
 
@@ -111,14 +145,15 @@ def unit(tally, build, mode):
     two_at_once(lambda program: cmocka(tally, f"unit/{mode}/{os.path.basename(program)}", program), programs)
 
 
-def fuzz(tally, build, seconds):
-    """Every seed once, then a few seconds of new inputs; long runs are `make fuzz`."""
+def fuzz(tally, build, runs):
+    """Every seed once, then some new inputs, of a given parser always the same, as far as the time goes; long runs are `make fuzz`."""
     def one(program):
         kind = os.path.basename(program)[len("fuzz_"):]
-        scratch = f"{build}/fuzz/found/{kind}"
-        os.makedirs(scratch, exist_ok=True)
-        whole(tally, f"fuzz/{kind}", [program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
-                                      f"-artifact_prefix={scratch}/", scratch, f"tests/fuzz/corpus/{kind}"])
+        scratch_of = f"{build}/fuzz/short/{kind}"
+        shutil.rmtree(scratch_of, ignore_errors=True)
+        os.makedirs(scratch_of)
+        whole(tally, f"fuzz/{kind}", [program, f"-runs={runs}", "-max_total_time=4", f"-seed={SEED}", "-timeout=60", "-rss_limit_mb=2048",
+                                      f"-artifact_prefix={scratch_of}/", scratch_of, f"tests/fuzz/corpus/{kind}"])
     two_at_once(one, programs_in(f"{build}/fuzz/tests/fuzz", "fuzz"))
 
 
@@ -136,15 +171,47 @@ def sim(tally, build, mode, storms, deaf):
     """Fixed seeds: the storm of everything, then what must fail nobody, then what only the comparison of nodes can find, then what is rare in
     the storm: a Redis that dies with its answers and announcements, and nodes that come and go in order."""
     program = f"{build}/{mode}/tests/sim/sim"
-    whole(tally, f"sim/{mode}: {storms} seeds", [program, "--seeds", f"1..{storms}"], SANITIZER)
-    whole(tally, f"sim/{mode}: {deaf} seeds with nothing but flushes and nonsense, which fail nobody's request",
-          [program, "--faults", "flush,meddle,forge", "--seeds", f"1..{deaf}"], SANITIZER)
-    whole(tally, f"sim/{mode}: {deaf} seeds with lost announcements",
-          [program, "--faults", "deaf", "--nodes", "3", "--seeds", f"1..{deaf}"], SANITIZER)
-    whole(tally, f"sim/{mode}: {deaf} seeds with writes that nobody hears of",
-          [program, "--faults", "unsaid", "--nodes", "3", "--seeds", f"1..{deaf}"], SANITIZER)
-    whole(tally, f"sim/{mode}: {deaf} seeds with nodes that leave",
-          [program, "--faults", "leave", "--nodes", "4", "--seeds", f"1..{deaf}"], SANITIZER)
+    worlds = [(f"{storms} seeds", [], storms),
+              (f"{deaf} seeds with nodes that leave", ["--faults", "leave", "--nodes", "4"], deaf),
+              (f"{storms // 4} seeds with managed keys, whose missed writes come out of the log", ["--managed"], storms // 4),
+              (f"{deaf} seeds with nothing but flushes and nonsense, which fail nobody's request", ["--faults", "flush,meddle,forge"], deaf),
+              (f"{deaf} seeds with lost announcements", ["--faults", "deaf", "--nodes", "3"], deaf),
+              (f"{deaf} seeds with writes that nobody hears of", ["--faults", "unsaid", "--nodes", "3"], deaf)]
+    two_at_once(lambda world: whole(tally, f"sim/{mode}: {world[0]}", [program, *world[1], "--seeds", f"1..{world[2]}"], SANITIZER), worlds)
+
+
+def runs(tally, env):
+    """R1 to R12, short. Some measure how long something takes: those run when nothing else does."""
+    def some(names):
+        pytest(tally, f"runs: {' '.join(names)}", [f"tests/soak/test_{name}.py" for name in names], env)
+    some(["crashes", "failover"])
+    two_at_once(some, [["bus"], ["load", "registers", "invalidated", "unknown"]])
+
+
+def side_by_side(steps, tally):
+    """What computes, beside what mostly waits, and after both what judges by the clock."""
+    def compute():
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # of this thread, and what it starts
+        for name in COMPUTE:
+            attempt(steps[name], tally, name)
+    computing = threading.Thread(target=compute)
+    beside.set()
+    computing.start()
+    for name in steps:
+        if name not in COMPUTE + LAST:
+            attempt(steps[name], tally, name)
+    beside.clear()
+    computing.join()
+    for name in LAST:
+        attempt(steps[name], tally, name)
+
+
+def attempt(step, tally, name):
+    """A step that cannot be run has failed."""
+    try:
+        step()
+    except Exception as error:  # pylint: disable=broad-except
+        tally.add(name, 0, 1, 0.0, repr(error))
 
 
 def main():
@@ -154,11 +221,13 @@ def main():
     short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_ROUNDS": "500", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1"}
     # What tells most about memory and about threads; what reads bytes alone starts no thread.
     both = [f"tests/journeys/test_{name}.py" for name in
-            ("differential", "coherence", "relayed", "sessions", "regressions", "barrier", "held_answers", "policy",
-             "pressure", "hashes", "pubsub", "monitor", "transactions", "blocking", "tracking")]
-    memory = [f"tests/journeys/test_{name}.py" for name in ("bad_input", "acl", "tls")]
+            ("transactions", "held_answers", "tracking", "pubsub", "barrier", "differential", "monitor", "coherence", "sessions",
+             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written")]
+    memory = [f"tests/journeys/test_{name}.py" for name in ("bad_input", "acl", "tls", "relayed", "regressions", "policy", "managed_many", "tags",
+                                                         "large_managed", "behind")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
     threads = ["tests/journeys/test_history.py"]
+    every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "l2_faults", "check")
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
         "model": lambda: model(tally),
@@ -168,17 +237,20 @@ def main():
         "unit-tsan": lambda: unit(tally, build, "tsan"),
         "sim": lambda: sim(tally, build, "release", 4000, 1000),
         "sim-asan": lambda: sim(tally, build, "asan", 400, 100),
-        "fuzz": lambda: fuzz(tally, build, 4),
-        "journeys": lambda: pytest(tally, "journeys", ["tests/journeys"], env, at_once=3),
+        "fuzz": lambda: fuzz(tally, build, 10_000),
+        "journeys": lambda: pytest(tally, "journeys", every, env, at_once=3),
         "clients": lambda: pytest(tally, "flows of clients", ["tests/clients"], env, at_once=2),
-        "runs": lambda: pytest(tally, "runs", ["tests/soak"], env),
+        "runs": lambda: runs(tally, env),
         "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", [*both, *memory],
-                                        {**short, "TERRACED": f"{build}/asan/terraced"}, at_once=2),
-        "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*both, *threads],
-                                        {**short, "TERRACED": f"{build}/tsan/terraced"}, at_once=2),
+                                        {**short, "TERRACED": f"{build}/asan/terraced"}, at_once=3),
+        "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*threads, *both],
+                                        {**short, "TERRACED": f"{build}/tsan/terraced"}, at_once=3),
     }
-    for name in wanted or steps:
-        steps[name]()
+    if wanted:
+        for name in wanted:
+            steps[name]()
+    else:
+        side_by_side(steps, tally)
     if tally.broken:
         print("failed: " + ", ".join(tally.broken))
     print(f"{tally.passed} passed, {tally.failed} failed")

@@ -58,6 +58,20 @@ static enum status publish_keys(struct buf *out, struct frame *frame, const stru
     return status;
 }
 
+enum status announce_keys(struct buf *out, uint64_t node, const struct l1_key *keys,
+                          size_t key_count, unsigned *ret_requests)
+{
+    struct frame frame = {.node = node};
+    enum status status = OK;
+    size_t at = 0;
+    *ret_requests = 0;
+    do {
+        status = publish_keys(out, &frame, keys, key_count, &at);
+        ++*ret_requests;
+    } while (status == OK && at < key_count);
+    return status;
+}
+
 enum status announce_write(struct buf *out, const struct announce *announce, unsigned *ret_parts)
 {
     static const struct slice multi[] = {SLICE_LITERAL("MULTI")};

@@ -51,6 +51,10 @@ struct announce {
 /* The requests, appended; *ret_parts is how many stand in front of EXEC. */
 enum status announce_write(struct buf *out, const struct announce *announce,
                            unsigned *ret_parts) MUST_USE;
+/* Only what tells of the keys, without any command: PUBLISH, *ret_requests times, at least once. TOO_BIG: a key fits into no
+ * frame. */
+enum status announce_keys(struct buf *out, uint64_t node, const struct l1_key *keys,
+                          size_t key_count, unsigned *ret_requests) MUST_USE;
 /* MULTI's reply. False: nothing behind it runs, if its connection is closed. */
 bool announce_is_open(struct slice first_reply);
 /* Each reply in front of EXEC's. */

@@ -2,6 +2,7 @@
 #include "protocol/check.h"
 #include "protocol/resp_write.h"
 #include "tiers/coherence_inner.h"
+#include "tiers/homes.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -59,17 +60,21 @@ void coherence_show(struct coherence *coherence)
         .seq = coherence_applied_seq(coherence),
         .generation = atomic_load_explicit(&coherence->view.generation, memory_order_relaxed),
         .horizon_ms = atomic_load_explicit(&coherence->view.horizon_ms, memory_order_relaxed),
-        .floor_ms = atomic_load_explicit(&coherence->view.floor_ms, memory_order_relaxed),
+        .floor_ms = atomic_load_explicit(&coherence->view.plain.floor_ms, memory_order_relaxed),
+        .managed_floor_ms =
+            atomic_load_explicit(&coherence->view.managed.floor_ms, memory_order_relaxed),
         .echo_ms = coherence->echo_ms,
         .stream_hash = stream_newest(&coherence->stream),
         .doubts = coherence->doubts,
         .nodes = coherence->nodes,
+        .disagreeing = coherence->disagreeing,
         .waiters = coherence->waiters.count,
         .tracks = coherence->tracks,
     };
     memcpy(next.untracked_why, coherence->untracked_why, sizeof coherence->untracked_why);
     memcpy(next.doubt, coherence->doubt, sizeof next.doubt);
     memcpy(next.reason, coherence->reason, sizeof next.reason);
+    memcpy(next.disagreement, coherence->disagreement, sizeof next.disagreement);
     pthread_mutex_lock(&coherence->lock);
     coherence->described = next;
     pthread_mutex_unlock(&coherence->lock);
@@ -115,29 +120,41 @@ static void close_fence(struct coherence *coherence)
 /* What is known of the entries that become suspect now: all changes until the newest H. Without an echo since the last
  * time nothing is known of those in between but their stamps, and what was known of the older ones stays. In this order:
  * see coherence_proven_age_ms. */
-static void note_proof(struct coherence *coherence)
+static void note_proof(struct coherence_floor *floor, int64_t newest_ms)
 {
-    struct coherence_view *view = &coherence->view;
-    const int64_t newest_ms = coherence->newest_horizon_ms;
-    if (newest_ms != atomic_load_explicit(&view->proven_ms, memory_order_relaxed)) {
-        const int64_t floor_ms = atomic_load_explicit(&view->floor_ms, memory_order_relaxed);
-        atomic_store_explicit(&view->prior_floor_ms, floor_ms, memory_order_release);
-        atomic_store_explicit(&view->proven_ms, newest_ms, memory_order_release);
+    if (newest_ms != atomic_load_explicit(&floor->proven_ms, memory_order_relaxed)) {
+        const int64_t floor_ms = atomic_load_explicit(&floor->floor_ms, memory_order_relaxed);
+        atomic_store_explicit(&floor->prior_floor_ms, floor_ms, memory_order_release);
+        atomic_store_explicit(&floor->proven_ms, newest_ms, memory_order_release);
+    }
+}
+
+void coherence_raise(struct coherence_floor *floor, int64_t floor_ms, int64_t newest_horizon_ms)
+{
+    if (floor_ms > atomic_load_explicit(&floor->floor_ms, memory_order_relaxed)) {
+        note_proof(floor, newest_horizon_ms);
+        atomic_store_explicit(&floor->floor_ms, floor_ms, memory_order_release);
     }
 }
 
 void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum metric cause)
 {
     coherence_count(coherence, cause, 1);
-    if (now_ms + 1 > atomic_load_explicit(&coherence->view.floor_ms, memory_order_relaxed)) {
-        note_proof(coherence);
-        atomic_store_explicit(&coherence->view.floor_ms, now_ms + 1, memory_order_release);
+    coherence_raise(&coherence->view.plain, now_ms + 1, coherence->newest_horizon_ms);
+    if (cause == M_FLOORS_EPOCH || cause == M_FLOORS_FLUSH) {
+        coherence_managed_doubt(coherence, cause == M_FLOORS_EPOCH, now_ms);
+    } else {
+        coherence_gap(coherence, now_ms);
     }
     coherence_tell_doubt(coherence);
 }
 
 void coherence_show_applied(struct coherence *coherence, uint64_t seq)
 {
+    _Atomic uint64_t *highest = &coherence->view.highest_seq;
+    if (seq > atomic_load_explicit(highest, memory_order_relaxed)) {
+        atomic_store_explicit(highest, seq, memory_order_release);
+    }
     atomic_store_explicit(&coherence->view.applied_seq, seq, memory_order_release);
 }
 
@@ -274,6 +291,7 @@ static void forget_seq(struct coherence *coherence)
 {
     coherence->has_seq = false;
     coherence->seq = 0;
+    coherence->heard.run = 0;
     coherence->reported_seq = 0;
     coherence->doubted_seq = 0;
     coherence->unproved = (struct unproved){0};
@@ -376,19 +394,22 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
     const enum waiters_need need = coherence->phase == BUS_CONFIRMED
                                        ? waiters_need(&coherence->waiters, now_ms)
                                        : NEED_NOTHING;
-    char body[FRAME_BEAT_BODY_SIZE + FRAME_ADDRESS_MAX];
+    char body[FRAME_BEAT_BODY_SIZE + FRAME_HOMES_MAX * FRAME_HOME_SIZE + FRAME_ADDRESS_MAX];
+    char *homes = body + FRAME_BEAT_BODY_SIZE;
     struct frame_beat beat = compose(coherence);
+    beat.homes = (struct slice){homes, homes_write(coherence->options.namespaces, homes)};
     beat.flags = (need == NEED_ACK ? FRAME_BEAT_ACK : 0u) |
                  (coherence->tracks ? 0u : (uint32_t)FRAME_BEAT_UNTRACKED) |
                  (coherence->leaving ? (uint32_t)FRAME_BEAT_LEAVING : 0u);
     frame_beat_write(body, &beat);
-    memcpy(body + FRAME_BEAT_BODY_SIZE, coherence->address_room, coherence->address_size);
+    memcpy(homes + beat.homes.size, coherence->address_room, coherence->address_size);
     const struct frame frame = {
         .type = need == NEED_NOTHING ? FRAME_BEAT : FRAME_MARKER,
         .count = 1,
         .node = coherence->options.node,
         .nonce = rand_next(&coherence->rand),
-        .body = {.data = body, .size = FRAME_BEAT_BODY_SIZE + coherence->address_size},
+        .body = {.data = body,
+                 .size = FRAME_BEAT_BODY_SIZE + beat.homes.size + coherence->address_size},
     };
     const struct beat_request request = {
         .coherence_db = coherence->options.coherence_db,
@@ -550,6 +571,7 @@ void coherence_tick(struct coherence *coherence, int64_t now_ms)
         coherence->nodes = nodes;
         coherence_show(coherence);
     }
+    coherence_count_disagreements(coherence, now_ms);
     if (coherence->state == COHERENCE_SYNCED && !coherence_fresh(&coherence->view, now_ms)) {
         coherence_move(coherence, COHERENCE_SUSPECT, "no beat came home for %" PRId64 " ms%s%s",
                        bound_ms(coherence), coherence->trouble[0] != '\0' ? ": " : "",

@@ -20,6 +20,9 @@
  *
  * FLOOR: entries stamped before it are suspects. It rises to now when the bus was lost, a seq is missing, the epoch
  * changed, or a payload is not what it should be. No doubt flushes L1.
+ * MANAGED: writes to managed namespaces are numbered and logged, so what was missed of them can be told: their floor does
+ * not rise, but is above all stamps until the log was read, and then where it was (coherence_replay.c, with the proof). It
+ * rises where the log cannot tell, with a new epoch, and when a flush asks for it.
  * FLUSH: Redis announces FLUSHALL and FLUSHDB by nil in the place of keys, without a database. Then every entry and token
  * ends, as if each key had been announced: they are deleted, and a suspect could still be shown by a mode that serves
  * what is old. Only tracking itself can say nil, and an array: what anybody PUBLISHes is a string, whatever is in it. So
@@ -71,6 +74,7 @@
 #include "tiers/base/metrics.h"
 #include "tiers/beat.h"
 #include "tiers/namespace.h"
+#include "tiers/peers.h"
 #include "tiers/waiters.h"
 
 #include <stdatomic.h>
@@ -82,10 +86,21 @@ enum coherence_state {
     COHERENCE_SUSPECT
 };
 
-/* What workers look at. H and floor are read once per batch, H with acquire. */
+/* From which stamp on values are no suspects. */
+struct coherence_floor {
+    _Atomic int64_t
+        floor_ms; /* INT64_MAX, of managed namespaces: it is not known yet what was missed */
+    /* What was proved for the entries below the floor, for coherence_proven_age_ms: */
+    _Atomic int64_t proven_ms; /* the newest H before the floor last rose; 0: there was none */
+    _Atomic int64_t
+        prior_floor_ms; /* of entries stamped from here on; older ones had lost it before */
+};
+
+/* What workers look at. H and the floors are read once per batch, H with acquire. */
 struct coherence_view {
     _Atomic int64_t horizon_ms; /* 0: none */
-    _Atomic int64_t floor_ms;
+    struct coherence_floor plain;
+    struct coherence_floor managed;
     _Atomic uint64_t generation;
     _Atomic bool may_install;  /* a first echo came in this generation and epoch */
     _Atomic uint32_t bound_ms; /* T, the least of all namespaces */
@@ -94,13 +109,11 @@ struct coherence_view {
     _Atomic uint64_t
         known_epoch; /* largest counter ever seen: what the greetings of workers' links say */
     _Atomic uint64_t target; /* of (epoch, run): which Redis all links must speak to; 0: none */
-    /* What was proved for the entries below the floor, for coherence_proven_age_ms: */
-    _Atomic int64_t proven_ms; /* the newest H before the floor last rose; 0: there was none */
-    _Atomic int64_t
-        prior_floor_ms; /* of entries stamped from here on; older ones had lost it before */
     /* How far the bus is applied here, in the present epoch and subscription; 0: nothing yet. Stored after what it covers
      * was obeyed, and after the floor rose if something in front of it was missed. */
     _Atomic uint64_t applied_seq;
+    /* The largest that ever stood there: stays while the bus is lost. */
+    _Atomic uint64_t highest_seq;
 };
 
 /* Two links of a node may be at two masters for a while after a promotion, each with a fence of its own that is open. A
@@ -117,6 +130,13 @@ static inline bool coherence_is_newest(const struct coherence_view *view, uint64
     const uint64_t newest = atomic_load_explicit(&view->newest, memory_order_acquire);
     return ((newest ^ run) & ((1u << COHERENCE_RUN_BITS) - 1)) == 0 ||
            counter > newest >> COHERENCE_RUN_BITS || newest == 0;
+}
+
+/* The newest seq that this node has heard of; of a former epoch, perhaps. 0: none yet. */
+static inline uint64_t coherence_known_seq(const struct coherence_view *view)
+{
+    const uint64_t applied = atomic_load_explicit(&view->applied_seq, memory_order_acquire);
+    return applied != 0 ? applied : atomic_load_explicit(&view->highest_seq, memory_order_acquire);
 }
 
 /* now - H; INT64_MAX: no H. Compared with the bound of a key's namespace. */
@@ -137,13 +157,14 @@ static inline bool coherence_fresh(const struct coherence_view *view, int64_t no
  * was missed until H, or for a suspect until H as it was when it became one. An entry that became suspect earlier than
  * with the last floor counts from its stamp. The order of the four reads is the reverse of the writer's, so that a mix of
  * old and new is never younger than the truth. */
-static inline int64_t coherence_proven_age_ms(const struct coherence_view *view, int64_t stamp_ms,
-                                              int64_t now_ms)
+static inline int64_t coherence_proven_age_ms(const struct coherence_view *view, bool managed,
+                                              int64_t stamp_ms, int64_t now_ms)
 {
+    const struct coherence_floor *floor = managed ? &view->managed : &view->plain;
     const int64_t horizon_ms = atomic_load_explicit(&view->horizon_ms, memory_order_acquire);
-    const int64_t floor_ms = atomic_load_explicit(&view->floor_ms, memory_order_acquire);
-    const int64_t proven_ms = atomic_load_explicit(&view->proven_ms, memory_order_acquire);
-    const int64_t prior_ms = atomic_load_explicit(&view->prior_floor_ms, memory_order_acquire);
+    const int64_t floor_ms = atomic_load_explicit(&floor->floor_ms, memory_order_acquire);
+    const int64_t proven_ms = atomic_load_explicit(&floor->proven_ms, memory_order_acquire);
+    const int64_t prior_ms = atomic_load_explicit(&floor->prior_floor_ms, memory_order_acquire);
     int64_t known_ms = 0;
     if (stamp_ms >= floor_ms) {
         known_ms = horizon_ms;
@@ -164,6 +185,21 @@ struct coherence_listener {
     void *arg;
 };
 
+/* Who must hear what is said of managed namespaces. On the control loop; each may be NULL. */
+struct coherence_managed_listener {
+    /* A frame of tags or prefixes, from the bus or out of the log, perhaps more than once. false: it is malformed. */
+    bool (*on_ban)(void *arg, const struct frame *frame);
+    /* A key was written, or somebody gave its lease back: who waits for it may look again. */
+    void (*on_wake)(void *arg, uint8_t db, struct slice key);
+    /* From here on something may have been missed; until the next on_whole. */
+    void (*on_gap)(void *arg);
+    /* `replayed`: nothing was missed, all of it was heard by now. Else whatever is known is in doubt. */
+    void (*on_whole)(void *arg, bool replayed);
+    /* Another node's namespaces differ from ours (peer->disagreement), do otherwise than before, or no more. */
+    void (*on_disagreement)(void *arg, const struct peer *peer);
+    void *arg;
+};
+
 struct coherence_options {
     struct namespaces *namespaces; /* borrowed */
     struct metrics *metrics;       /* the control loop's; may be NULL */
@@ -172,6 +208,7 @@ struct coherence_options {
     unsigned coherence_db;
     uint32_t bound_ms; /* T, the least of all namespaces; beats go out every T/4. 0: 1000 */
     struct coherence_listener listener;
+    struct coherence_managed_listener managed;
 };
 
 struct coherence *coherence_new(const struct coherence_options *options); /* NULL: no memory */
@@ -235,6 +272,13 @@ void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t
  * greeting was refused. P = T, but at least 500 ms: a small T must not make it impatient with a busy Redis. A pause of this process does not count as silence: after one, the sockets are read first. */
 bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms);
 
+/* --- the log (replay.h), over the control link --- */
+/* The question to ask now; exactly one of the two below must follow, after on_control_lost if the link was lost. AGAIN:
+ * there is none. NO_MEMORY. */
+enum status coherence_replay(struct coherence *coherence, int64_t now_ms, struct buf *out) MUST_USE;
+void coherence_on_replay_answer(struct coherence *coherence, struct slice reply, int64_t now_ms);
+void coherence_on_replay_failed(struct coherence *coherence, int64_t now_ms);
+
 /* --- waiting for the bus (waiters.h) --- */
 /* on_done follows, perhaps from inside. BUSY: too many wait. L2_DOWN: the node ends. A beat may be due at once. The
  * clock must have been read after whatever the waiter is about was acknowledged. */
@@ -265,7 +309,8 @@ void coherence_tick(struct coherence *coherence,
                     int64_t now_ms); /* 10 a second: SYNCED to SUSPECT by the clock */
 
 enum {
-    COHERENCE_REASON_MAX = 200
+    COHERENCE_REASON_MAX = 200,
+    COHERENCE_DISAGREEMENT_MAX = PEER_DISAGREEMENT_MAX + PEER_ADDRESS_MAX + 32
 };
 
 struct coherence_description {
@@ -276,14 +321,17 @@ struct coherence_description {
     uint64_t seq; /* applied; 0: none of this epoch and subscription yet */
     uint64_t generation;
     int64_t horizon_ms;
-    int64_t floor_ms;
-    int64_t echo_ms;      /* last beat's time from send to echo; -1 none */
-    uint64_t stream_hash; /* of the segment that ended with seq; 0: not seen from end to end */
-    uint64_t doubts;      /* how often something was found missing or wrong */
+    int64_t floor_ms;         /* of plain namespaces */
+    int64_t managed_floor_ms; /* INT64_MAX: the log is being asked */
+    int64_t echo_ms;          /* last beat's time from send to echo; -1 none */
+    uint64_t stream_hash;     /* of the segment that ended with seq; 0: not seen from end to end */
+    uint64_t doubts;          /* how often something was found missing or wrong */
     char doubt[COHERENCE_REASON_MAX]; /* what it was last */
     bool tracks;                      /* Redis announces changes; if not, why, in its words */
     char untracked_why[COHERENCE_REASON_MAX];
-    size_t nodes; /* live on the bus, this one included */
+    size_t nodes;                                  /* live on the bus, this one included */
+    size_t disagreeing;                            /* of these: whose namespaces differ from ours */
+    char disagreement[COHERENCE_DISAGREEMENT_MAX]; /* of one of them, or "" */
     size_t waiters;
 };
 const char *coherence_state_name(uint32_t state); /* "?" if there is no such state */

@@ -33,8 +33,8 @@ static void malformed(struct coherence *coherence, int64_t now_ms, const char *w
 /* Of a write that a node announced itself (announce.h). */
 static bool is_unnumbered(const struct frame *frame)
 {
-    return (frame->type == FRAME_KEYS || frame->type == FRAME_FLUSH) && frame->seq_first == 0 &&
-           frame->epoch.counter == 0 && frame->epoch.random == 0;
+    return (frame->type == FRAME_KEYS || frame->type == FRAME_FLUSH || frame->type == FRAME_WAKE) &&
+           frame->seq_first == 0 && frame->epoch.counter == 0 && frame->epoch.random == 0;
 }
 
 static bool is_beat(const struct frame *frame)
@@ -42,10 +42,8 @@ static bool is_beat(const struct frame *frame)
     return frame->type == FRAME_BEAT || frame->type == FRAME_MARKER;
 }
 
-/* A frame that this version can believe in, and what a beat says. Its numbers were written before the script gave the
- * frame its epoch: of an older epoch they say nothing. */
-static bool read_frame(const struct coherence *coherence, struct slice text, struct frame *frame,
-                       struct frame_beat *beat)
+bool coherence_read_frame(const struct coherence *coherence, struct slice text, struct frame *frame,
+                          struct frame_beat *beat)
 {
     *beat = (struct frame_beat){0};
     if (frame_read(text, frame) != OK || frame->shard != 0) {
@@ -74,12 +72,14 @@ static bool read_frame(const struct coherence *coherence, struct slice text, str
 }
 
 /* CACHE.INVALIDATE ALL drops, and so does SWAPDB: it changes every key of two databases, as if each were announced. */
-static void obey_flush(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
+static const char *obey_flush(struct coherence *coherence, const struct frame *frame,
+                              int64_t now_ms)
 {
     struct frame_flush flush;
     if (frame_flush_read(frame->body, &flush) != OK) {
-        malformed(coherence, now_ms, "a flush on the bus is malformed");
-    } else if (flush.kind == FRAME_FLUSH_DROP) {
+        return "a flush on the bus is malformed";
+    }
+    if (flush.kind == FRAME_FLUSH_DROP) {
         /* Of one that is known by another name here, who knows where its keys are. */
         const struct namespace *ns =
             flush.name.size > 0 ? namespaces_find(coherence->options.namespaces, flush.name) : NULL;
@@ -90,35 +90,57 @@ static void obey_flush(struct coherence *coherence, const struct frame *frame, i
         coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH);
         namespaces_flush_floorless(coherence->options.namespaces);
     }
+    return NULL;
 }
 
-/* What a frame of another version or of managed namespaces asks for, obeyed as far as plain namespaces need it: keys
- * one by one, all else by suspecting everything. */
-static void obey_frame(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
+/* Keys that were written, and end here; or of which a lease was given back. Who waits for one of them is told when it has
+ * ended. */
+static const char *obey_keys(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
 {
-    switch (frame->type) {
-    case FRAME_BEAT:
-    case FRAME_MARKER:
-    case FRAME_WAKE: return;
-    case FRAME_KEYS: {
-        size_t position = 0;
-        uint8_t db = 0;
-        struct slice key;
-        enum status status = OK;
-        while ((status = frame_next_key(frame->body, &position, &db, &key)) == OK) {
+    const struct coherence_managed_listener *managed = &coherence->options.managed;
+    size_t position = 0;
+    uint8_t db = 0;
+    struct slice key;
+    enum status status = OK;
+    while ((status = frame_next_key(frame->body, &position, &db, &key)) == OK) {
+        if (frame->type == FRAME_KEYS) {
             coherence_forget(coherence, key, frame->node, now_ms);
         }
-        coherence_forgot_all(coherence);
-        if (status == MALFORMED) {
-            malformed(coherence, now_ms, "a list of keys on the bus is malformed");
+        if (managed->on_wake != NULL) {
+            managed->on_wake(managed->arg, db, key);
         }
-        return;
     }
-    case FRAME_PREFIX:
-    case FRAME_TAG: coherence_raise_floor(coherence, now_ms, M_FLOORS_FLUSH); return;
-    case FRAME_FLUSH: obey_flush(coherence, frame, now_ms); return;
+    if (frame->type == FRAME_KEYS) {
+        coherence_forgot_all(coherence);
     }
-    /* Unknown, and marked as skippable. */
+    return status == MALFORMED ? "a list of keys on the bus is malformed" : NULL;
+}
+
+const char *coherence_obey_frame(struct coherence *coherence, const struct frame *frame,
+                                 int64_t now_ms)
+{
+    const struct coherence_managed_listener *managed = &coherence->options.managed;
+    switch (frame->type) {
+    case FRAME_BEAT:
+    case FRAME_MARKER: return NULL;
+    case FRAME_WAKE:
+    case FRAME_KEYS: return obey_keys(coherence, frame, now_ms);
+    case FRAME_PREFIX: /* of managed values only: plain ones end one by one, as they are deleted in L2 */
+    case FRAME_TAG:
+        return managed->on_ban == NULL || managed->on_ban(managed->arg, frame)
+                   ? NULL
+                   : "a ban on the bus is malformed";
+    case FRAME_FLUSH: return obey_flush(coherence, frame, now_ms);
+    }
+    return NULL; /* unknown, and marked as skippable */
+}
+
+static void obey_frame(struct coherence *coherence, const struct frame *frame, int64_t now_ms)
+{
+    const char *why = coherence_obey_frame(coherence, frame, now_ms);
+    if (why != NULL) {
+        malformed(coherence, now_ms, why);
+    }
 }
 
 /* T4. Everything in front of the echo was applied before: the bus is in order, and each reply is done with before the
@@ -182,7 +204,7 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
     }
     struct frame frame;
     struct frame_beat beat;
-    if (!read_frame(coherence, text, &frame, &beat)) {
+    if (!coherence_read_frame(coherence, text, &frame, &beat)) {
         malformed(coherence, now_ms, "a frame on the bus is malformed");
         return;
     }
@@ -200,11 +222,11 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
     }
     coherence_count(coherence, M_BUS_FRAMES, 1);
     coherence->bus.counter = frame.epoch.counter;
-    const uint64_t covered = is_beat(&frame) || frame.count == 0 ? 1 : frame.count;
     const bool follows = coherence->has_seq && frame.seq_first == coherence->seq + 1;
     const bool is_hole = coherence->has_seq && !follows; /* missing, repeated, or out of order */
-    coherence->seq = frame.seq_first + covered - 1;
+    coherence->seq = frame.seq_first;
     coherence->has_seq = true;
+    coherence_heard(coherence, frame.seq_first, follows, now_ms);
     stream_end(&coherence->stream, coherence->seq, follows);
     coherence->unproved.seq = coherence->seq;
     if ((beat.flags & FRAME_BEAT_ACK) != 0 && frame.node != coherence->options.node) {

@@ -10,6 +10,7 @@
 #include "tiers/coherence.h"
 #include "tiers/coherence_stream.h"
 #include "tiers/own_beats.h"
+#include "tiers/replay.h"
 
 #include <pthread.h>
 
@@ -50,6 +51,25 @@ struct unproved {
     bool ack; /* one asks all who applied it to beat at once */
 };
 
+/* How far it is known what was published, without a gap (coherence_replay.c). */
+struct heard {
+    uint64_t
+        whole; /* all frames up to here were obeyed, or came before the floor; 0: of this epoch nothing is known */
+    uint64_t
+        run; /* the first frame of those that followed one another on the bus until now; 0: none did */
+    bool pending; /* something between may have been missed, and the log can tell */
+    bool asked;   /* a question is under way */
+    bool stale;   /* ... which was asked before the last gap; more must be asked for */
+    bool void_;   /* ... whose answer says nothing any more */
+    uint64_t asked_from;
+    uint64_t until;    /* what is behind came by the bus; 0: not known yet */
+    int64_t resume_ms; /* the floor that stands if nothing was missed */
+    int64_t resume_proven_ms;
+    int64_t resume_prior_ms;
+    int64_t ask_at_ms;
+    unsigned failures; /* in a row, that L2 answered */
+};
+
 struct coherence {
     unsigned magic;
     struct coherence_options options;
@@ -82,6 +102,7 @@ struct coherence {
     bool has_seq;
     uint64_t seq; /* of the newest frame; how much is applied: view.applied_seq */
     struct unproved unproved;
+    struct heard heard;
     struct coherence_stream stream;
     uint64_t reported_seq; /* the next report begins here: the last one that came home ended here */
     uint64_t
@@ -97,6 +118,8 @@ struct coherence {
     bool leaving;  /* the next beat is the last, and says so */
     bool has_left; /* it was sent */
     size_t nodes;  /* live ones, at the last tick */
+    size_t disagreeing;
+    char disagreement[COHERENCE_DISAGREEMENT_MAX];
     size_t address_size;
     char address_room[FRAME_ADDRESS_MAX];
     int64_t newest_horizon_ms; /* of all that were ever stored */
@@ -125,7 +148,8 @@ void coherence_move(struct coherence *coherence, enum coherence_state to, const 
     __attribute__((format(printf, 3, 4)));
 /* The copy for other threads, at the end of each call that may have changed something worth showing. */
 void coherence_show(struct coherence *coherence);
-/* Everything stamped until now is suspect; `cause` counts it. */
+/* Everything stamped until now is suspect, in managed namespaces only if the log does not tell otherwise; `cause` counts
+ * it. */
 void coherence_raise_floor(struct coherence *coherence, int64_t now_ms, enum metric cause);
 void coherence_show_applied(struct coherence *coherence, uint64_t seq); /* to the workers */
 uint64_t coherence_applied_seq(const struct coherence *coherence);
@@ -157,6 +181,8 @@ void coherence_interrupt(struct coherence *coherence, int64_t now_ms);
 /* Who sent a beat, this node included; before anything else that the beat brings. */
 void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
                          const struct frame_beat *beat, int64_t now_ms);
+/* Which live nodes differ in their namespaces, for those who ask. */
+void coherence_count_disagreements(struct coherence *coherence, int64_t now_ms);
 /* All announcements in front of the newest frame are applied, and so are those that Redis owed when it made it. */
 void coherence_prove(struct coherence *coherence, int64_t now_ms);
 /* No pong can come, or not in time. */
@@ -166,5 +192,23 @@ void coherence_forget(struct coherence *coherence, struct slice key, uint64_t no
 void coherence_forgot_all(const struct coherence *coherence); /* of one message */
 void coherence_tell_flush(const struct coherence *coherence);
 void coherence_tell_doubt(const struct coherence *coherence);
+
+/* --- coherence_bus.c --- */
+/* A frame that this version can believe in, and what a beat says. Its numbers were written before the script gave the
+ * frame its epoch: of an older epoch they say nothing. */
+bool coherence_read_frame(const struct coherence *coherence, struct slice text, struct frame *frame,
+                          struct frame_beat *beat);
+/* What it asks for. NULL, or what is malformed in it. */
+const char *coherence_obey_frame(struct coherence *coherence, const struct frame *frame,
+                                 int64_t now_ms);
+
+/* --- coherence_replay.c --- */
+void coherence_raise(struct coherence_floor *floor, int64_t floor_ms, int64_t newest_horizon_ms);
+/* Frames of managed namespaces may have been missed. Until the log has told, all their values are suspects. */
+void coherence_gap(struct coherence *coherence, int64_t now_ms);
+/* All of their values are suspects, whatever the log may say. `new_epoch`: seqs of before mean nothing. */
+void coherence_managed_doubt(struct coherence *coherence, bool new_epoch, int64_t now_ms);
+/* A numbered frame of the present epoch came on the bus. */
+void coherence_heard(struct coherence *coherence, uint64_t seq, bool follows, int64_t now_ms);
 
 #endif

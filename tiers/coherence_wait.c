@@ -3,7 +3,10 @@
  * announced.h, and tells them. */
 #include "protocol/check.h"
 #include "tiers/coherence_inner.h"
+#include "tiers/homes.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* After something on the bus went wrong: whoever puts rubbish there must not make us send markers without end. */
@@ -143,6 +146,19 @@ void coherence_set_address(struct coherence *coherence, const char *address)
     memcpy(coherence->address_room, address, coherence->address_size);
 }
 
+/* What is said of a node that cannot be kept in the table is said again with each of its beats. */
+static void compare_homes(struct coherence *coherence, const struct frame_beat *beat,
+                          struct peer *peer)
+{
+    const struct coherence_managed_listener *listener = &coherence->options.managed;
+    const struct peer *before = peers_find(&coherence->peers, peer->node);
+    homes_compare(coherence->options.namespaces, beat->homes, peer->disagreement);
+    if (listener->on_disagreement != NULL &&
+        strcmp(before != NULL ? before->disagreement : "", peer->disagreement) != 0) {
+        listener->on_disagreement(listener->arg, peer);
+    }
+}
+
 void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
                          const struct frame_beat *beat, int64_t now_ms)
 {
@@ -159,7 +175,26 @@ void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
     if (beat->address.size > 0) {
         memcpy(peer.address, beat->address.data, beat->address.size);
     }
+    if (frame->node != coherence->options.node) {
+        compare_homes(coherence, beat, &peer);
+    }
     (void)!peers_hear(&coherence->peers, &peer, now_ms);
+}
+
+void coherence_count_disagreements(struct coherence *coherence, int64_t now_ms)
+{
+    const struct peer *one = NULL;
+    const size_t before = coherence->disagreeing;
+    coherence->disagreeing = peers_disagreeing(&coherence->peers, now_ms, &one);
+    if (one != NULL) {
+        (void)snprintf(coherence->disagreement, sizeof coherence->disagreement,
+                       "node %016" PRIx64 " at %s: %s", one->node, one->address, one->disagreement);
+    } else {
+        coherence->disagreement[0] = '\0';
+    }
+    if (coherence->disagreeing + before > 0) {
+        coherence_show(coherence);
+    }
 }
 
 /* --- the record of announcements --------------------------------------------------------------------------------- */

@@ -58,23 +58,29 @@ struct proof {
     uint64_t applied_seq;   /* of the present epoch; 0: none */
 };
 
-/* The view as it is now. In the order that coherence_proven_age_ms asks for; the seq comes before all, since what was
+/* The view as it is now, with the floor of plain or of managed namespaces. In the order that coherence_proven_age_ms asks for; the seq comes before all, since what was
  * missed in front of it has raised the floor before it was shown. */
 static inline void proof_take(struct proof *proof, const struct coherence_view *view,
-                              int64_t now_ms)
+                              const struct coherence_floor *floor, int64_t now_ms)
 {
     proof->now_ms = now_ms;
     proof->applied_seq = atomic_load_explicit(&view->applied_seq, memory_order_acquire);
     proof->horizon_ms = atomic_load_explicit(&view->horizon_ms, memory_order_acquire);
-    proof->floor_ms = atomic_load_explicit(&view->floor_ms, memory_order_acquire);
-    proof->proven_ms = atomic_load_explicit(&view->proven_ms, memory_order_acquire);
-    proof->prior_floor_ms = atomic_load_explicit(&view->prior_floor_ms, memory_order_acquire);
+    proof->floor_ms = atomic_load_explicit(&floor->floor_ms, memory_order_acquire);
+    proof->proven_ms = atomic_load_explicit(&floor->proven_ms, memory_order_acquire);
+    proof->prior_floor_ms = atomic_load_explicit(&floor->prior_floor_ms, memory_order_acquire);
 }
 
 /* The fence: the horizon is at most so old. */
 static inline bool proof_reaches(const struct proof *proof, int64_t bound_ms)
 {
     return proof->horizon_ms != 0 && proof->now_ms - proof->horizon_ms <= bound_ms;
+}
+
+/* Nothing of managed namespaces was missed, as far as is known: not so while the log is being asked (coherence.h). */
+static inline bool proof_is_whole(const struct proof *proof)
+{
+    return proof->floor_ms != INT64_MAX;
 }
 
 int64_t proof_age_ms(const struct proof *proof, int64_t stamp_ms); /* the proven age */

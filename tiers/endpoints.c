@@ -26,6 +26,7 @@ struct endpoint {
     int64_t well_since_ms; /* of probes in a row; 0: the last one failed, or there was none */
     int64_t probed_at_ms;
     bool probing;
+    bool attempted; /* by the control link */
     char why[ENDPOINT_WHY_MAX];
 };
 
@@ -97,6 +98,16 @@ bool endpoints_current_failed(const struct endpoints *endpoints)
     return endpoints->all[endpoints->current].failures > 0;
 }
 
+const char *const endpoint_breaker_names[] = {"closed", "open", "half-open"};
+
+static enum endpoint_breaker breaker_of(const struct endpoint *endpoint)
+{
+    if (endpoint->failures < ENDPOINT_FAILURES) {
+        return ENDPOINT_CLOSED;
+    }
+    return endpoint->probing || endpoint->attempted ? ENDPOINT_HALF_OPEN : ENDPOINT_OPEN;
+}
+
 /* --- moving ---------------------------------------------------------------------------------------------------------- */
 
 static void note_change(struct endpoints *endpoints, const char *why, int64_t now_ms)
@@ -109,6 +120,7 @@ static void note_change(struct endpoints *endpoints, const char *why, int64_t no
 static void move_to(struct endpoints *endpoints, size_t to, bool by_hand, const char *why,
                     int64_t now_ms)
 {
+    endpoints->all[endpoints->current].attempted = false;
     endpoints->current = to;
     endpoints->by_hand = by_hand;
     for (size_t i = 0; i < endpoints->count; i++) {
@@ -143,10 +155,19 @@ static size_t best_other(const struct endpoints *endpoints, int64_t now_ms)
     return oldest;
 }
 
+void endpoints_on_attempt(struct endpoints *endpoints)
+{
+    CHECK_MAGIC(endpoints, ENDPOINTS_MAGIC);
+    if (endpoints->count > 0) {
+        endpoints->all[endpoints->current].attempted = true;
+    }
+}
+
 void endpoints_on_up(struct endpoints *endpoints, int64_t now_ms)
 {
     CHECK_MAGIC(endpoints, ENDPOINTS_MAGIC);
     struct endpoint *current = &endpoints->all[endpoints->current];
+    current->attempted = false;
     current->failures = 0;
     current->up_at_ms = now_ms;
 }
@@ -154,6 +175,7 @@ void endpoints_on_up(struct endpoints *endpoints, int64_t now_ms)
 static void fail(struct endpoint *endpoint, const char *why, int64_t now_ms)
 {
     endpoint->failures++;
+    endpoint->attempted = false;
     endpoint->failed_at_ms = now_ms;
     endpoint->well_since_ms = 0;
     (void)snprintf(endpoint->why, sizeof endpoint->why, "%s", why);
@@ -363,6 +385,7 @@ size_t endpoints_describe(const struct endpoints *endpoints,
         const struct endpoint *one = &endpoints->all[i];
         ret[i] = (struct endpoint_description){.url = one->url,
                                                .is_current = i == endpoints->current,
+                                               .breaker = breaker_of(one),
                                                .failures = one->failures,
                                                .up_at_ms = one->up_at_ms,
                                                .failed_at_ms = one->failed_at_ms};

@@ -10,6 +10,10 @@
  *                         one is none any more, which is a failure.)
  *      sentinels          L2 is where the sentinels say; failures are theirs to judge. (sentinel.h)
  *
+ * BREAKER: each endpoint has one, which is closed until ENDPOINT_FAILURES failures in a row, then open, and half-open while it
+ * is given its one attempt. (Links refuse requests from the first failed attempt on: link.h, L2_DOWN. So while a breaker
+ * is closed a request may wait for an answer; while it is open none does, and the attempt carries no request of a client.)
+ *
  * A choice by hand (CACHE.FAILOVER) stays until that endpoint fails.
  *
  * Flaps are bounded: from one change to the next without a hand pass ENDPOINT_FAILURES failures or the hold-down, or,
@@ -51,6 +55,8 @@ void endpoints_hold(struct endpoints *endpoints, int64_t hold_ms); /* the settin
 const struct l2_url *endpoints_current(const struct endpoints *endpoints);
 bool endpoints_current_failed(const struct endpoints *endpoints); /* when it was last tried */
 
+/* The control link is on its way to the current one. */
+void endpoints_on_attempt(struct endpoints *endpoints);
 /* What became of the control link: its greeting was accepted, or it was lost, refused, overdue. true: the current
  * endpoint is another one now, and all links must follow. */
 void endpoints_on_up(struct endpoints *endpoints, int64_t now_ms);
@@ -70,9 +76,17 @@ bool endpoints_on_master(struct endpoints *endpoints, struct slice host, int por
 enum status endpoints_choose(struct endpoints *endpoints, const char *address,
                              int64_t now_ms) MUST_USE;
 
+enum endpoint_breaker {
+    ENDPOINT_CLOSED,
+    ENDPOINT_OPEN,
+    ENDPOINT_HALF_OPEN
+};
+extern const char *const endpoint_breaker_names[3]; /* "closed", "open", "half-open" */
+
 struct endpoint_description {
     const struct l2_url *url;
     bool is_current;
+    enum endpoint_breaker breaker;
     unsigned failures;          /* in a row */
     int64_t up_at_ms;           /* last success; 0: never */
     int64_t failed_at_ms;       /* last failure; 0: never */

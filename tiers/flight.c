@@ -9,62 +9,19 @@
  * flight goes back as MISSED, and its sender looks again: what landed is in L1 now, or the key was written meanwhile.
  *      A hash is asked for by HSCAN in place of GET. What is no whole hash, or cannot be kept, is landed as TOO_BIG: nothing
  * stands for the key then, and each reader asks for what it wants of it.
+ *      What a managed namespace has in L2 is an envelope, and an item in the shape of managed.h here. Readers and flight agree
+ * on that when they begin: when the format of a namespace changes, reads under way end as they began, and are not kept.
  *      A reader who joined after the life of the value was over is not told of it, but asks again. Not of nothing, either:
  * who knows whether the key was written before its life ended. */
 #include "protocol/check.h"
-#include "protocol/fields.h"
 #include "protocol/resp_write.h"
-#include "tiers/window.h"
+#include "tiers/dictionary_desk.h"
+#include "tiers/flight_inner.h"
+#include "tiers/managed.h"
+#include "tiers/wrap.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* A reader on another worker, waiting for this one's flight. Travels there and back. */
-struct flight_guest {
-    struct tiers_post post;
-    struct flight_guest *next;
-    struct tiers_window *home; /* the reader's */
-    struct tiers_reader *reader;
-    uint64_t token;
-    int64_t fence_ms;
-    int proto;
-    bool of_hash; /* as the reader */
-    /* the result, for the way back */
-    bool missed;
-    enum status status;
-    struct item *item;
-    struct buf error;
-    struct l1_key key; /* bytes in `bytes` */
-    char bytes[];
-};
-
-struct flight {
-    struct tiers_window *window;
-    const struct link *link; /* that carries the question; of no use when it has landed */
-    uint64_t target;         /* of that link, when it landed */
-    struct list in_window;
-    uint64_t token; /* 0: a read without a claim, which nobody can join */
-    bool of_hash;
-    struct link_request ttl_request;
-    struct link_request get_request;
-    enum status refused; /* of the second request, if the link did not take it */
-    int64_t issued_at_ms;
-    int64_t fence_ms; /* how old the proof of its link may be */
-    int64_t pttl_ms; /* -1: does not expire; FLIGHT_TTL_NONE: not known, so the value is not kept */
-    struct item
-        *item; /* the answer, while all nodes are waited for; or what it was in its place: */
-    struct buf error;
-    struct tiers_confirm confirm;
-    struct tiers_reader *readers;
-    struct tiers_reader **last_reader;
-    struct flight_guest *guests;
-    struct l1_key key; /* bytes in `bytes` */
-    char bytes[];
-};
-
-enum {
-    FLIGHT_TTL_NONE = -3
-};
 
 static struct list *flight_bucket(struct tiers_window *window, uint64_t token)
 {
@@ -72,8 +29,7 @@ static struct list *flight_bucket(struct tiers_window *window, uint64_t token)
 }
 
 /* Tokens are unique in an L1, and there is one per namespace: so the key decides, too. */
-static struct flight *flight_find(struct tiers_window *window, const struct l1_key *key,
-                                  uint64_t token)
+struct flight *flight_find(struct tiers_window *window, const struct l1_key *key, uint64_t token)
 {
     struct list *bucket = flight_bucket(window, token);
     for (struct list *node = bucket->next; node != bucket; node = node->next) {
@@ -88,28 +44,7 @@ static struct flight *flight_find(struct tiers_window *window, const struct l1_k
 
 /* --- landing ------------------------------------------------------------------------------------------------------- */
 
-static void guest_on_home(struct tiers_post *post, struct tiers_window *at);
-
-static void guest_free(struct flight_guest *guest)
-{
-    item_release(guest->item);
-    buf_done(&guest->error);
-    free(guest);
-}
-
-/* Sends a guest home. The way back is not optional: the roof posts it past the limit of the mailbox, and only a worker
- * that has ended, whose readers are gone with it, does not get it. */
-static void guest_send_home(struct tiers_window *window, struct flight_guest *guest)
-{
-    guest->post.open = guest_on_home;
-    if (window->options.post(window->options.io.roof, guest->home->options.worker, &guest->post,
-                             true) != OK) {
-        guest_free(guest);
-    }
-}
-
-/* An error that says nothing about the key: Redis is busy with a script, or loads its data. */
-static bool error_is_of_l2(struct slice error)
+bool flight_error_is_of_l2(struct slice error)
 {
     static const char of_key[] = "WRONGTYPE";
     return error.size < sizeof(of_key) - 1 || memcmp(error.data, of_key, sizeof(of_key) - 1) != 0;
@@ -117,7 +52,7 @@ static bool error_is_of_l2(struct slice error)
 
 static bool is_no_answer(enum status status, struct slice error)
 {
-    return status == L2_DOWN || (status == L2_ERROR && error_is_of_l2(error));
+    return status == L2_DOWN || (status == L2_ERROR && flight_error_is_of_l2(error));
 }
 
 /* Its life, counted from the question, ended before this reader asked. Whoever asked in the same millisecond did so in
@@ -136,35 +71,70 @@ static void reader_ask_again(struct tiers_window *window, const struct ns_key *k
     bool foreign = false; /* whoever joined waits as for a foreign one */
     const enum status status = tiers_get(window, key, 2, &found, reader, &foreign);
     if (status != PENDING) {
-        const struct tiers_value value = {.item = found.item};
+        const struct tiers_value value = {.item = found.item, .key = &key->at};
         reader->on_value(reader, status, &value);
         item_release(found.item);
     }
 }
 
-/* The answer, or what L1 holds instead if there is none and the reader's contract goes so far. To one in the background
- * what L1 holds is no answer: it is the suspect that was to be read anew. */
-static void reader_tell(struct tiers_window *window, const struct l1_key *key,
+/* He came to a flight that does without the value. */
+static void reader_read_whole(struct tiers_window *window, const struct ns_key *home,
+                              struct tiers_reader *reader)
+{
+    const struct contract contract = window_contract(window, home->ns, reader->wish);
+    const struct tiers_value nothing = {0};
+    bool in_row = false;
+    const enum status status = flight_begin(window, home, 2, 0, contract.fence_ms, reader, &in_row);
+    if (status != PENDING) {
+        reader->on_value(reader, status, &nothing);
+    }
+}
+
+/* Who wants it whole came when it had been passed over already: he asks, and others who ask now may join him. */
+static void flight_tell_large(struct tiers_window *window, const struct ns_key *home,
+                              struct tiers_reader *reader)
+{
+    const struct tiers_value value = {.key = &home->at};
+    stream_note_large(window, &home->at);
+    if (reader->takes_large == NULL) {
+        reader_ask_again(window, home, reader);
+    } else {
+        reader->on_value(reader, TOO_BIG, &value);
+    }
+}
+
+void flight_tell_reader(struct tiers_window *window, const struct l1_key *key,
                         struct tiers_reader *reader, enum status status,
                         const struct tiers_value *value)
 {
     struct l1_value found = {0};
     const struct ns_key home = window_key(window, key);
     const bool unanswered = is_no_answer(status, value->error);
-    if (status == TOO_BIG) {
+    if (status == TOO_BIG && reader->of_hash) {
         window_refuse_hash(window, key);
+    }
+    if (status == TOO_BIG && !reader->of_hash && !reader->in_background) {
+        flight_tell_large(window, &home, reader);
+        return;
     }
     if (reader->in_background) {
         reader->on_value(reader, unanswered ? L2_DOWN : status, value);
         return;
     }
-    if (unanswered && tiers_spare(window, &home, reader->wish, &found) == OK) {
+    const bool may_look = home.ns->managed == reader->managed;
+    if (unanswered && may_look && tiers_spare(window, &home, reader->wish, &found) == OK &&
+        !window_withholds(reader, found.bytes)) {
         const struct tiers_value spare = {.item = found.item, .is_spare = true};
         reader->on_value(reader, OK, &spare);
         item_release(found.item);
         return;
     }
-    if (status == OK && is_over_for(reader, value->item)) {
+    item_release(found.item);
+    if (status == OK && value->item != NULL && window_withholds(reader, item_value(value->item))) {
+        reader_read_whole(window, &home, reader);
+        return;
+    }
+    if (status == OK && may_look && is_over_for(reader, value->item)) {
         reader_ask_again(window, &home, reader);
         return;
     }
@@ -178,100 +148,10 @@ static void flight_tell(struct flight *flight, enum status status, const struct 
     struct tiers_reader *reader = flight->readers;
     while (reader != NULL) {
         struct tiers_reader *next = reader->next; /* the reader may free itself */
-        reader_tell(flight->window, &flight->key, reader, status, value);
+        flight_tell_reader(flight->window, &flight->key, reader, status, value);
         reader = next;
     }
-    struct flight_guest *guest = flight->guests;
-    while (guest != NULL) {
-        struct flight_guest *next = guest->next;
-        guest->status = status;
-        guest->item = value->item == NULL ? NULL : item_ref(value->item);
-        if (value->error.size > 0 && buf_append_slice(&guest->error, value->error) != OK) {
-            guest->status = NO_MEMORY;
-        }
-        guest_send_home(flight->window, guest);
-        guest = next;
-    }
-}
-
-/* The value as an item, which lives as long as L2 says, or as its namespace allows. */
-static struct item *flight_item(const struct flight *flight, struct slice value)
-{
-    const struct namespace *ns = window_key(flight->window, &flight->key).ns;
-    const int64_t ttl_ms = namespace_ttl_ms(ns);
-    const bool is_capped = ttl_ms > 0 && (flight->pttl_ms < 0 || flight->pttl_ms > ttl_ms);
-    const int64_t life_ms = is_capped ? ttl_ms : flight->pttl_ms;
-    const struct item_spec spec = {
-        .db = flight->key.db,
-        .key = flight->key.bytes,
-        .value_size = value.size,
-        .expire_at_ms = life_ms >= 0 ? flight->issued_at_ms + life_ms : ITEM_NEVER,
-        .stamped_at_ms = flight->issued_at_ms,
-        .look = flight->of_hash ? ITEM_LOOK_PACKED : ITEM_LOOK_PLAIN,
-        .capped = is_capped,
-    };
-    /* Without a token it will not stand anywhere. */
-    return item_write(
-        flight->token == 0 ? item_new(&spec) : l1_item_new(ns->l1, flight->key.hash, &spec), value);
-}
-
-/* That L2 will not run HSCAN for us says nothing of what the reader wants. */
-static bool is_about_hscan(struct slice error)
-{
-    static const char no_right[] = "NOPERM";
-    static const char other[] = "ERR";
-    return (error.size >= sizeof no_right - 1 &&
-            memcmp(error.data, no_right, sizeof no_right - 1) == 0) ||
-           (error.size >= sizeof other - 1 && memcmp(error.data, other, sizeof other - 1) == 0);
-}
-
-/* The reply to HSCAN as an item, NULL for nil. */
-static enum status flight_read_hash(const struct flight *flight, struct slice reply,
-                                    struct item **ret_item)
-{
-    const struct tiers_window *window = flight->window;
-    struct fields_draft draft;
-    enum status status = fields_open(&draft, l1_secret(window_key(window, &flight->key).ns->l1),
-                                     (struct slice){0}, reply.size < LIMIT_HASH ? reply.size : 0);
-    if (status == OK) {
-        status = reply.size > LIMIT_HASH ? TOO_BIG : fields_read_scan(&draft, reply);
-    }
-    const struct slice fields = fields_bytes(&draft);
-    if (status == OK && fields_count(fields) > (size_t)window->hash_fields_max) {
-        status = TOO_BIG;
-    }
-    if (status == OK) {
-        *ret_item = flight_item(flight, fields);
-        status = *ret_item != NULL ? OK : NO_MEMORY;
-    }
-    fields_close(&draft);
-    return status == MISS ? OK : status == MALFORMED ? L2_DOWN : status;
-}
-
-/* The reply to GET, or HSCAN, as an item, NULL for nil. */
-static enum status flight_read_value(struct flight *flight, struct slice reply,
-                                     struct item **ret_item, struct slice *ret_error)
-{
-    struct reply_cursor cursor = {reply};
-    struct reply_element element;
-    if (reply_next(&cursor, &element) != OK) {
-        return L2_DOWN;
-    }
-    if (element.type == REPLY_NULL) {
-        return OK;
-    }
-    if (element.type == REPLY_ERROR || element.type == REPLY_BULK_ERROR) {
-        *ret_error = element.text;
-        return flight->of_hash && is_about_hscan(element.text) ? TOO_BIG : L2_ERROR;
-    }
-    if (flight->of_hash) {
-        return flight_read_hash(flight, reply, ret_item);
-    }
-    if (element.type != REPLY_BULK) {
-        return L2_DOWN;
-    }
-    *ret_item = flight_item(flight, element.text);
-    return *ret_item != NULL ? OK : NO_MEMORY;
+    flight_tell_guests(flight, status, value);
 }
 
 /* Namespaces change: a token of the old ones must not meet a claim of the new ones that happens to have its number. The
@@ -311,8 +191,23 @@ static bool flight_may_install(const struct flight *flight, const struct namespa
            atomic_load_explicit(&view->may_install, memory_order_acquire);
 }
 
-/* Nobody waits for it but the node itself (revalidate.h). */
-static bool flight_is_in_background(const struct flight *flight)
+/* That there is nothing may take a part of the memory only. */
+static bool flight_has_room(const struct flight *flight, struct namespace *ns,
+                            const struct item *item)
+{
+    struct managed_value value;
+    const int64_t expire_at_ms = item_expire_at_ms(item);
+    if (!flight->managed || managed_open(item_value(item), expire_at_ms, &value) != OK ||
+        (value.flags & MANAGED_NEGATIVE) == 0) {
+        return true;
+    }
+    return expire_at_ms != ITEM_NEVER &&
+           expire_at_ms - item_stamped_at_ms(item) <= NEGATIVES_LIFE_MS &&
+           negatives_admit(&ns->negatives, item_footprint(item), l1_bytes_max(ns->l1),
+                           flight->window->now_ms);
+}
+
+bool flight_is_in_background(const struct flight *flight)
 {
     return flight->guests == NULL && flight->readers->in_background &&
            flight->readers->next == NULL;
@@ -323,7 +218,7 @@ static bool flight_is_in_background(const struct flight *flight)
 static void flight_keep(struct flight *flight, enum status status, const struct tiers_value *value)
 {
     struct tiers_window *window = flight->window;
-    const struct namespace *ns = window_key(window, &flight->key).ns;
+    struct namespace *ns = window_key(window, &flight->key).ns;
     struct l1 *l1 = ns->l1;
     struct item *item = value->item;
     if (is_no_answer(status, value->error)) {
@@ -337,7 +232,8 @@ static void flight_keep(struct flight *flight, enum status status, const struct 
     struct l1_landing landing = {
         .token = flight->token,
         .generation = atomic_load_explicit(&window->view->generation, memory_order_acquire),
-        .install = flight->pttl_ms >= -1 && flight_may_install(flight, ns),
+        .install = flight->pttl_ms >= -1 && !flight->judged && flight_may_install(flight, ns) &&
+                   flight_has_room(flight, ns, item),
         .unused = flight_is_in_background(flight),
         .now_ms = window->now_ms,
     };
@@ -351,7 +247,8 @@ static void flight_end(struct flight *flight, enum status status, const struct t
     list_remove(&flight->in_window);
     flight_keep(flight, status, value);
     if (!flight_is_in_background(flight)) {
-        metrics_count(metrics, status == TOO_BIG     ? M_HASHES_TOO_LARGE
+        metrics_count(metrics, status == TOO_BIG
+                                   ? flight->of_hash ? M_HASHES_TOO_LARGE : M_LARGE_FOUND
                                : status != OK        ? M_L2_ERRORS
                                : value->item != NULL ? M_L2_HITS
                                                      : M_L2_MISSES);
@@ -397,27 +294,101 @@ static bool flight_wait(struct flight *flight, const struct tiers_value *value)
 
 /* Strict: nobody may see the answer, be it in L1 or not, before all nodes are rid of what is older; an error that tells
  * what the key holds (WRONGTYPE) is an answer, too. Until then the flight may be joined, as long as its token stands. */
-static void flight_land(struct flight *flight, enum status status, struct slice reply)
+void flight_landed(struct flight *flight, enum status status, struct tiers_value *value)
 {
     struct tiers_window *window = flight->window;
-    struct tiers_value value = {0};
-    if (status == OK) {
-        flight->target = link_target(flight->link);
-        status = flight_read_value(flight, reply, &value.item, &value.error);
-    }
-    const bool is_told = status == OK || (status == L2_ERROR && !error_is_of_l2(value.error));
+    const bool is_told =
+        status == OK || (status == L2_ERROR && !flight_error_is_of_l2(value->error));
     if (is_told && namespace_kind(window_key(window, &flight->key).ns) == NAMESPACE_STRICT) {
-        if (flight_wait(flight, &value)) {
+        if (flight_wait(flight, value)) {
             return;
         }
         status = STALE;
     }
-    flight_end(flight, status, &value);
+    flight_end(flight, status, value);
+}
+
+/* The dictionary is here, or is not to be had: then there is nothing. */
+static void flight_on_dictionary(struct desk_waiter *waiter)
+{
+    struct flight *flight = LIST_ENTRY(waiter, struct flight, dictionary);
+    struct tiers_value value = {0};
+    struct buf reply = flight->reply;
+    flight->reply = (struct buf){0};
+    flight->window->kept_bytes -= reply.size;
+    const enum status status =
+        flight_read_value(flight, buf_slice(&reply), &value.item, &value.error);
+    if (status != OK || !flight_ask_verdict(flight, buf_slice(&reply), value.item)) {
+        flight_landed(flight, status == AGAIN ? OK : status, &value);
+    }
+    buf_done(&reply);
+}
+
+/* Keeps the reply until then. false: too much is kept already. */
+static bool flight_wait_for_dictionary(struct flight *flight, struct slice reply)
+{
+    struct tiers_window *window = flight->window;
+    struct reply_cursor cursor = {reply};
+    struct reply_element element;
+    struct envelope envelope;
+    if (window->kept_bytes > WINDOW_KEPT_BYTES_MAX || reply_next(&cursor, &element) != OK ||
+        envelope_read(element.text, &envelope) != OK ||
+        buf_append_slice(&flight->reply, reply) != OK) {
+        return false;
+    }
+    window->kept_bytes += reply.size;
+    flight->dictionary.on_known = flight_on_dictionary;
+    unwrap_wait(window, window_key(window, &flight->key).ns, &envelope, &flight->dictionary);
+    return true;
+}
+
+void flight_land(struct flight *flight, enum status status, struct slice reply)
+{
+    struct tiers_value value = {0};
+    if (status == TOO_BIG && flight->managed) {
+        flight->target = link_target(flight->link);
+        metrics_count(flight->window->options.metrics, M_LARGE_FOUND);
+        status = flight_read_large(flight, reply, &value.item);
+    } else if (status == OK) {
+        flight->target = link_target(flight->link);
+        status = flight_read_value(flight, reply, &value.item, &value.error);
+    }
+    if (status == AGAIN) {
+        if (flight_wait_for_dictionary(flight, reply)) {
+            return;
+        }
+        status = BUSY; /* not OK: there is a value */
+    }
+    if (status == OK && flight_ask_verdict(flight, reply, value.item)) {
+        return;
+    }
+    flight_landed(flight, status, &value);
 }
 
 static void flight_on_get(struct link_request *request, enum status status, struct slice reply)
 {
     flight_land(LIST_ENTRY(request, struct flight, get_request), status, reply);
+}
+
+/* Larger than L1 keeps: each who waits asks for it by himself, in pieces, if all can. Of a managed one what it is worth is
+ * found here, by its beginning, and kept. */
+static enum link_way flight_on_large(struct link_request *request,
+                                     const struct link_large_reply *reply)
+{
+    struct flight *flight = LIST_ENTRY(request, struct flight, get_request);
+    if (reply->size <= stream_kept_max(window_key(flight->window, &flight->key).ns) ||
+        !flight_guests_take_large(flight) || stream_knows_broken(flight->window, &flight->key) ||
+        (flight->managed && !managed_may_be_large(reply->beginning, reply->value_size))) {
+        return LINK_GATHER;
+    }
+    for (struct tiers_reader *reader = flight->readers; reader != NULL; reader = reader->next) {
+        if (!reader->in_background &&
+            (reader->takes_large == NULL || !reader->takes_large(reader))) {
+            return LINK_GATHER;
+        }
+    }
+    flight->large_size = reply->value_size;
+    return LINK_PASS_OVER;
 }
 
 static void flight_on_ttl(struct link_request *request, enum status status, struct slice reply)
@@ -475,21 +446,38 @@ static void flight_add_reader(struct flight *flight, struct tiers_reader *reader
     flight->last_reader = &reader->next;
 }
 
-static enum status flight_begin(struct tiers_window *window, const struct ns_key *wanted, int proto,
-                                uint64_t token, int64_t fence_ms, struct tiers_reader *reader)
+enum status flight_ask(struct flight *flight)
 {
-    const struct l1_key *key = &wanted->at;
-    struct link *link = window_link(window, proto);
-    struct flight *flight = link == NULL ? NULL : malloc(sizeof(*flight) + key->bytes.size);
-    if (flight == NULL) {
-        l1_unclaim(wanted->ns->l1, key, token);
+    struct tiers_window *window = flight->window;
+    struct link *link = window_link(window, flight->proto);
+    if (link == NULL) {
         return NO_MEMORY;
     }
+    flight->link = link;
+    flight->issued_at_ms = window->now_ms;
+    flight->ttl_request.asked_ms = window->now_ms;
+    flight->get_request.asked_ms = window->now_ms;
+    const enum status status = flight_ask_ttl(flight, link);
+    if (status == OK) {
+        flight->refused = flight_ask_value(flight, link);
+    }
+    return status;
+}
+
+static struct flight *flight_new(struct tiers_window *window, const struct ns_key *wanted,
+                                 int proto, uint64_t token, int64_t fence_ms,
+                                 const struct tiers_reader *reader)
+{
+    const struct l1_key *key = &wanted->at;
+    struct flight *flight = malloc(sizeof(*flight) + key->bytes.size);
+    if (flight == NULL) {
+        return NULL;
+    }
     *flight = (struct flight){.window = window,
-                              .link = link,
+                              .proto = proto,
                               .token = token,
                               .of_hash = reader->of_hash,
-                              .issued_at_ms = window->now_ms,
+                              .managed = reader->managed,
                               .fence_ms = fence_ms,
                               .pttl_ms = FLIGHT_TTL_NONE,
                               .key = *key};
@@ -500,94 +488,34 @@ static enum status flight_begin(struct tiers_window *window, const struct ns_key
         .on_reply = flight_on_ttl,
         .deadline_ms = window->now_ms + window->read_timeout_ms,
         .fence_ms = fence_ms,
-        .asked_ms = window->now_ms,
     };
     flight->get_request = flight->ttl_request;
     flight->get_request.on_reply = flight_on_get;
+    flight->get_request.on_large = reader->of_hash ? NULL : flight_on_large;
+    flight->get_request.beginning = reader->managed ? ENVELOPE_BEGINNING : 0;
     list_init(&flight->in_window);
+    list_init(&flight->in_row);
+    return flight;
+}
 
-    enum status status = flight_ask_ttl(flight, link);
-    if (status != OK) {
-        l1_unclaim(wanted->ns->l1, key, token);
+enum status flight_begin(struct tiers_window *window, const struct ns_key *wanted, int proto,
+                         uint64_t token, int64_t fence_ms, struct tiers_reader *reader,
+                         bool *ret_in_row)
+{
+    struct flight *flight = flight_new(window, wanted, proto, token, fence_ms, reader);
+    enum status status = flight == NULL ? NO_MEMORY : flight_admit(flight, reader->in_background);
+    *ret_in_row = status == PENDING;
+    if (status == OK) {
+        status = flight_ask(flight);
+    }
+    if (status != OK && status != PENDING) {
+        l1_unclaim(wanted->ns->l1, &wanted->at, token);
         free(flight);
         return status;
     }
-    flight->refused = flight_ask_value(flight, link);
     flight_add_reader(flight, reader);
     if (token != 0) {
         list_push_back(flight_bucket(window, token), &flight->in_window);
-    }
-    return PENDING;
-}
-
-/* --- guests: readers of other workers --------------------------------------------------------------------------------- */
-
-/* The flight had landed: look once more, and read alone if there is nothing. */
-static enum status guest_look_again(struct flight_guest *guest, struct tiers_window *at,
-                                    struct tiers_value *ret_value)
-{
-    struct l1_value found = {0};
-    const struct ns_key key = window_key(at, &guest->key);
-    const struct contract contract = window_contract(at, key.ns, guest->reader->wish);
-    const enum status status =
-        l1_get(key.ns->l1, &key.at, at->now_ms, contract.serve_from_ms, &found);
-    if (status == OK) {
-        ret_value->item = guest->item = found.item;
-        return OK;
-    }
-    return flight_begin(at, &key, guest->proto, 0, contract.fence_ms, guest->reader);
-}
-
-/* Back on the reader's loop. */
-static void guest_on_home(struct tiers_post *post, struct tiers_window *at)
-{
-    struct flight_guest *guest = (struct flight_guest *)(void *)post;
-    struct tiers_value value = {.item = guest->item, .error = buf_slice(&guest->error)};
-    enum status status = guest->status;
-    if (guest->missed) {
-        status = guest_look_again(guest, at, &value);
-    }
-    if (status != PENDING) {
-        reader_tell(at, &guest->key, guest->reader, status, &value);
-    }
-    guest_free(guest);
-}
-
-/* On the loop that owns the flight. */
-static void guest_on_arrival(struct tiers_post *post, struct tiers_window *at)
-{
-    struct flight_guest *guest = (struct flight_guest *)(void *)post;
-    struct flight *flight = flight_find(at, &guest->key, guest->token);
-    if (flight == NULL || flight->fence_ms > guest->fence_ms || flight->of_hash != guest->of_hash) {
-        guest->missed = true;
-        guest_send_home(at, guest);
-        return;
-    }
-    guest->next = flight->guests;
-    flight->guests = guest;
-}
-
-static enum status flight_visit(struct tiers_window *window, const struct l1_key *key, int proto,
-                                const struct l1_claim *claim, int64_t fence_ms,
-                                struct tiers_reader *reader)
-{
-    struct flight_guest *guest = malloc(sizeof(*guest) + key->bytes.size);
-    if (guest == NULL) {
-        return NO_MEMORY;
-    }
-    *guest = (struct flight_guest){.post = {.open = guest_on_arrival},
-                                   .home = window,
-                                   .reader = reader,
-                                   .token = claim->token,
-                                   .fence_ms = fence_ms,
-                                   .proto = proto,
-                                   .of_hash = reader->of_hash,
-                                   .key = *key};
-    memcpy(guest->bytes, key->bytes.data, key->bytes.size);
-    guest->key.bytes.data = guest->bytes;
-    if (window->options.post(window->options.io.roof, claim->owner, &guest->post, false) != OK) {
-        free(guest);
-        return BUSY;
     }
     return PENDING;
 }
@@ -598,7 +526,7 @@ enum status flight_join(struct tiers_window *window, const struct ns_key *key, i
 {
     *ret_foreign = false;
     if (status == CLAIMED) {
-        return flight_begin(window, key, proto, claim->token, fence_ms, reader);
+        return flight_begin(window, key, proto, claim->token, fence_ms, reader, ret_foreign);
     }
     if (status == TAKEN && claim->owner == window->options.worker) {
         struct flight *flight = flight_find(window, &key->at, claim->token);
@@ -615,5 +543,5 @@ enum status flight_join(struct tiers_window *window, const struct ns_key *key, i
         *ret_foreign = true;
         return PENDING;
     }
-    return flight_begin(window, key, proto, 0, fence_ms, reader);
+    return flight_begin(window, key, proto, 0, fence_ms, reader, ret_foreign);
 }

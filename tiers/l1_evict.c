@@ -206,12 +206,20 @@ void l1_tidy(struct l1 *l1, struct l1_shard *shard, int64_t now_ms)
 
 /* --- making room -------------------------------------------------------------------------------------------------- */
 
+/* Who makes room, at what expense. */
+struct clearing {
+    const struct item *keep;
+    int64_t now_ms;
+    size_t most;  /* victims that may still go */
+    size_t freed; /* bytes of those that went */
+};
+
 static void evict_one(const struct l1 *l1, struct l1_shard *shard, struct l1_place *place,
-                      int64_t now_ms)
+                      struct clearing *clearing)
 {
     const uint32_t word = l1_place_word(place);
     struct item *victim = l1_remove(shard, place);
-    if (item_expired(victim, now_ms)) {
+    if (item_expired(victim, clearing->now_ms)) {
         shard->expirations++;
     } else {
         shard->evictions++;
@@ -219,6 +227,7 @@ static void evict_one(const struct l1 *l1, struct l1_shard *shard, struct l1_pla
             shard->policy->evicted(shard->memory, l1_hash(l1, item_key(victim)), word);
         }
     }
+    clearing->freed += item_footprint(victim);
     l1_bury(shard, victim);
 }
 
@@ -232,8 +241,7 @@ static void settle_ghost(struct l1_shard *shard)
 
 /* What costs nobody anything first: pages that are free, then such as become free by moving items together. Returns how
  * much was done, in victims; 0: nothing can be. */
-static size_t relieve(struct l1 *l1, struct l1_shard *shard, const struct item *keep, size_t most,
-                      int64_t now_ms)
+static size_t relieve(struct l1 *l1, struct l1_shard *shard, struct clearing *clearing)
 {
     struct mover mover = {.l1 = l1, .shard = shard};
     struct l1_place place;
@@ -247,9 +255,9 @@ static size_t relieve(struct l1 *l1, struct l1_shard *shard, const struct item *
             trims++;
         } else if (arena_compact(shard->arena, move_item, &mover, MOVES_PER_STEP)) {
             moves += MOVES_PER_STEP;
-        } else if (went < most && went < VICTIMS_PER_LOCK &&
-                   find_victim(shard, keep, now_ms, &place)) {
-            evict_one(l1, shard, &place, now_ms);
+        } else if (went < clearing->most && went < VICTIMS_PER_LOCK &&
+                   find_victim(shard, clearing->keep, clearing->now_ms, &place)) {
+            evict_one(l1, shard, &place, clearing);
             went++;
             l1_table_settle(&shard->table, 1);
         } else {
@@ -282,14 +290,13 @@ static bool over_its_share(const struct l1 *l1, const struct l1_shard *shard)
 }
 
 /* From shard `index` on, until all fits, or `most` entries went, or nothing could be done in any shard: false. */
-static bool evict_for(struct l1 *l1, unsigned index, const struct item *keep, size_t most,
-                      int64_t now_ms)
+static bool evict_for(struct l1 *l1, unsigned index, struct clearing *clearing)
 {
     unsigned barren = 0; /* shards in a row where nothing could be done */
-    while (l1_over_budget(l1) && most > 0 && barren < l1->shard_count) {
+    while (l1_over_budget(l1) && clearing->most > 0 && barren < l1->shard_count) {
         struct l1_shard *shard = &l1->shards[index];
-        size_t done = relieve(l1, shard, keep, most, now_ms);
-        most -= done < most ? done : most;
+        size_t done = relieve(l1, shard, clearing);
+        clearing->most -= done < clearing->most ? done : clearing->most;
         barren = done > 0 ? 0 : barren + 1;
         if (done == 0 || !over_its_share(l1, shard)) {
             index = (index + 1) & (l1->shard_count - 1);
@@ -306,8 +313,9 @@ static size_t victims_for(size_t added_bytes)
 void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t added_bytes,
               int64_t now_ms)
 {
-    if (!evict_for(l1, l1_shard_of(l1, hash), keep, victims_for(added_bytes), now_ms) &&
-        keep != NULL && !l1_policy(l1)->refuses) {
+    struct clearing clearing = {.keep = keep, .now_ms = now_ms, .most = victims_for(added_bytes)};
+    if (!evict_for(l1, l1_shard_of(l1, hash), &clearing) && keep != NULL &&
+        !l1_policy(l1)->refuses) {
         evict_last(l1, hash, keep);
     }
 }
@@ -322,18 +330,6 @@ static void publish(struct l1 *l1, uint64_t shards)
     }
 }
 
-/* What is in cells in use, of all shards. */
-static size_t live_bytes(const struct l1 *l1)
-{
-    size_t live = 0;
-    for (unsigned i = 0; i < l1->shard_count; i++) {
-        l1_lock_shard(&l1->shards[i]);
-        live += arena_bytes(l1->shards[i].arena) - arena_slack(l1->shards[i].arena);
-        l1_unlock_unchanged(&l1->shards[i]);
-    }
-    return live;
-}
-
 bool l1_make_room(struct l1 *l1, uint64_t shards, size_t growth, int64_t now_ms)
 {
     if (growth == 0 || !l1_policy(l1)->refuses) {
@@ -344,10 +340,11 @@ bool l1_make_room(struct l1 *l1, uint64_t shards, size_t growth, int64_t now_ms)
         return true;
     }
     /* What has expired stood on many pages, none of which may be free yet. Insertions move the rest together, and as long as
-     * as much goes as comes, there is no more of it. */
-    const size_t live_before = live_bytes(l1);
-    (void)evict_for(l1, (unsigned)__builtin_ctzll(shards), NULL, victims_for(growth), now_ms);
-    return !l1_over_budget(l1) || live_bytes(l1) + growth <= live_before;
+     * as much goes as comes, there is no more of it. What went is counted, not what L1 has before and after: others let go
+     * of what was refused to them meanwhile. */
+    struct clearing clearing = {.now_ms = now_ms, .most = victims_for(growth)};
+    (void)evict_for(l1, (unsigned)__builtin_ctzll(shards), &clearing);
+    return !l1_over_budget(l1) || clearing.freed >= growth;
 }
 
 struct item *l1_evict_one(struct l1 *l1, unsigned shard_index, int64_t now_ms)
@@ -358,8 +355,9 @@ struct item *l1_evict_one(struct l1 *l1, unsigned shard_index, int64_t now_ms)
     l1_lock_shard(shard);
     settle_ghost(shard);
     if (find_victim(shard, NULL, now_ms, &place)) {
+        struct clearing clearing = {.now_ms = now_ms};
         victim = item_ref(l1_place_item(&place));
-        evict_one(l1, shard, &place, now_ms);
+        evict_one(l1, shard, &place, &clearing);
     }
     l1_unlock(l1, shard);
     return victim;

@@ -49,7 +49,12 @@ static void count_change(_Atomic uint32_t *count, int by)
 
 static _Atomic uint32_t *used_count(struct line_counts *counts, enum line_kind kind)
 {
-    return kind == LINE_SUBSCRIBER ? &counts->subscribers : &counts->used;
+    switch (kind) {
+    case LINE_SUBSCRIBER: return &counts->subscribers;
+    case LINE_STREAM: return &counts->streams;
+    case LINE_ALONE: break;
+    }
+    return &counts->used;
 }
 
 /* One more, if there may be. */
@@ -57,7 +62,9 @@ static bool count_enter(struct line_counts *counts, enum line_kind kind)
 {
     _Atomic uint32_t *count = used_count(counts, kind);
     const uint32_t max =
-        count_read(kind == LINE_SUBSCRIBER ? &counts->subscribers_max : &counts->max);
+        kind == LINE_STREAM
+            ? UINT32_MAX
+            : count_read(kind == LINE_SUBSCRIBER ? &counts->subscribers_max : &counts->max);
     uint32_t now = count_read(count);
     while (now < max) {
         if (atomic_compare_exchange_weak_explicit(count, &now, now + 1, memory_order_relaxed,
@@ -104,7 +111,7 @@ void line_end(struct line *line)
 
 static bool line_is_clean(const struct line *line)
 {
-    return line->kind == LINE_ALONE && !line->lost && link_state(line->link) == LINK_READY &&
+    return line->kind != LINE_SUBSCRIBER && !line->lost && link_state(line->link) == LINK_READY &&
            link_is_quiet(line->link);
 }
 
@@ -170,6 +177,15 @@ static void line_on_push(struct link *link, void *arg, struct slice reply)
     }
 }
 
+static void line_on_room(struct link *link, void *arg)
+{
+    struct line *line = arg;
+    (void)link;
+    if (line->state == LINE_USED && line->user->on_room != NULL) {
+        line->user->on_room(line->user);
+    }
+}
+
 /* --- taking --------------------------------------------------------------------------------------------------------- */
 
 static struct line *line_new(struct tiers_window *window, int proto, enum line_kind kind)
@@ -187,6 +203,7 @@ static struct line *line_new(struct tiers_window *window, int proto, enum line_k
     options.on_ready = line_on_ready;
     options.on_down = line_on_down;
     options.on_push = kind == LINE_SUBSCRIBER ? line_on_push : NULL;
+    options.on_room = line_on_room;
     line->link = link_new(&options);
     if (line->link == NULL) {
         free(line);
@@ -227,7 +244,7 @@ enum status line_take(struct tiers_window *window, int proto, enum line_kind kin
         metrics_count(window->options.metrics, M_LINES_REFUSED);
         return BUSY;
     }
-    struct line *line = kind == LINE_ALONE ? idle_pop(window, proto) : NULL;
+    struct line *line = kind != LINE_SUBSCRIBER ? idle_pop(window, proto) : NULL;
     const bool is_new = line == NULL;
     if (is_new) {
         line = line_new(window, proto, kind);
@@ -238,6 +255,7 @@ enum status line_take(struct tiers_window *window, int proto, enum line_kind kin
     }
     metrics_count(window->options.metrics, is_new ? M_LINES_OPENED : M_LINES_REUSED);
     line->state = LINE_USED;
+    line->kind = kind;
     line->user = user;
     list_push_back(&window->lines.used, &line->in_pool);
     if (is_new) {
@@ -252,7 +270,7 @@ enum status line_take(struct tiers_window *window, int proto, enum line_kind kin
 enum status line_ask(struct line *line, struct link_request *request, int db, struct slice bytes)
 {
     CHECK_MAGIC(line, LINE_MAGIC);
-    CHECK(line->state == LINE_USED && line->kind == LINE_ALONE);
+    CHECK(line->state == LINE_USED && line->kind != LINE_SUBSCRIBER);
     return line->lost ? L2_DOWN : link_ask(line->link, request, db, bytes);
 }
 
@@ -269,6 +287,21 @@ enum status line_say(struct line *line, struct slice bytes)
         return BUSY;
     }
     return is_ready ? link_say(line->link, bytes) : buf_append_slice(&line->unsaid, bytes);
+}
+
+enum status line_pour(struct line *line, struct slice bytes)
+{
+    CHECK_MAGIC(line, LINE_MAGIC);
+    CHECK(line->state == LINE_USED && line->kind == LINE_STREAM);
+    return line->lost ? L2_DOWN : link_pour(line->link, bytes);
+}
+
+void line_hold(struct line *line, bool holds)
+{
+    CHECK_MAGIC(line, LINE_MAGIC);
+    if (line->state == LINE_USED) {
+        link_hold(line->link, holds);
+    }
 }
 
 bool line_is_lost(const struct line *line)

@@ -26,7 +26,7 @@
  *
  * Owns:    the link. A user is borrowed until line_end or line_give_back.
  * Threads: the window's; the counts are the node's, read by any.
- * Limits:  line_counts, over all windows. Idle lines of one window do not keep another from a new one: they are closed
+ * Limits:  line_counts, over all windows; of LINE_STREAM none here. Idle lines of one window do not keep another from a new one: they are closed
  *          within a tick, so there are `max` and a few for that long. LINK_OUTPUT_MAX bytes are kept by line_say.
  * Errors:  BUSY (as many as may be are in use), L2_DOWN, NO_MEMORY. */
 #ifndef TERRACE_TIERS_LINE_H
@@ -43,7 +43,8 @@ enum {
 };
 
 enum line_kind {
-    LINE_ALONE, /* blocking commands, WATCH ... EXEC */
+    LINE_ALONE,  /* blocking commands, WATCH ... EXEC */
+    LINE_STREAM, /* a large value; how many is limited by their seats (stream.h), so that neither keeps the other waiting */
     LINE_SUBSCRIBER,
 };
 
@@ -53,6 +54,7 @@ struct line_user {
     void (*on_ready)(struct line_user *user); /* of a new one; before what waits is sent */
     void (*on_lost)(struct line_user *user, const char *why); /* once; before what was asked ends */
     void (*on_push)(struct line_user *user, struct slice reply); /* LINE_SUBSCRIBER only */
+    void (*on_room)(struct line_user *user);                     /* link.h's, of what was poured */
 };
 
 /* A line, connected or not. */
@@ -71,6 +73,10 @@ enum status line_ask(struct line *line, struct link_request *request, int db,
                      struct slice bytes) MUST_USE;
 /* Of a subscriber. Kept until the line is READY; in order. */
 enum status line_say(struct line *line, struct slice bytes) MUST_USE;
+/* As link_pour; LINE_STREAM, to which nothing else is asked until the end of the request. */
+enum status line_pour(struct line *line, struct slice bytes) MUST_USE;
+/* As link_hold. */
+void line_hold(struct line *line, bool holds);
 bool line_is_lost(const struct line *line);
 const char *line_why_lost(const struct line *line); /* for messages; never NULL */
 uint64_t line_client_id(const struct line *line);   /* of Redis' CLIENT ID; 0: not READY */
@@ -85,6 +91,7 @@ struct line_counts {
     _Atomic uint32_t min;             /* idle, kept for good */
     _Atomic uint32_t subscribers_max; /* LINE_SUBSCRIBER in use */
     _Atomic uint32_t used;
+    _Atomic uint32_t streams;
     _Atomic uint32_t idle;
     _Atomic uint32_t subscribers;
 };

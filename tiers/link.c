@@ -179,7 +179,9 @@ static void end_everything(struct link *link, int64_t now_ms)
 static void forget_input(struct link *link)
 {
     link->connection++;
+    link->poured = false;
     link->framer = (struct reply_framer){0};
+    link->large = (struct link_large){0};
     if (!link->reading) {
         link->in.size = 0;
         link->in_head = 0;
@@ -313,6 +315,7 @@ static void slot_push_request(struct link *link, struct link_request *request, u
 
 enum status link_out_beat(struct link *link, struct slice check)
 {
+    CHECK(!link->poured);
     const size_t before = out_size(link);
     enum status status = link_fifo_reserve(&link->sent, 1);
     if (status == OK) {
@@ -350,6 +353,7 @@ static enum status send_request(struct link *link, struct link_request *request,
         link->selected = db;
     }
     out_append(link, bytes);
+    link->poured = false;
     slot_push_request(link, request, parts);
     link_out_announce(link, before);
     return OK;
@@ -407,6 +411,16 @@ enum status link_say(struct link *link, struct slice bytes)
     return status;
 }
 
+enum status link_pour(struct link *link, struct slice bytes)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    CHECK(link->poured || link_is_quiet(link));
+    link->poured = true;
+    const enum status status = link_say(link, bytes);
+    link->poured = link->poured && link->state == LINK_READY;
+    return status;
+}
+
 struct slice link_output(const struct link *link)
 {
     CHECK_MAGIC(link, LINK_MAGIC);
@@ -420,6 +434,8 @@ void link_on_written(struct link *link, size_t size)
 {
     CHECK_MAGIC(link, LINK_MAGIC);
     CHECK(size <= out_size(link));
+    const size_t much = LIMIT_STREAM_AHEAD / 2;
+    const bool shrinks = link->poured && out_size(link) >= much && out_size(link) - size < much;
     link->out_head += size;
     link->written += size;
     if (out_size(link) == 0) {
@@ -429,6 +445,17 @@ void link_on_written(struct link *link, size_t size)
             buf_done(&link->out);
         }
     }
+    if (shrinks && link->options.on_room != NULL) {
+        link->callbacks++;
+        link->options.on_room(link, link->options.arg);
+        link->callbacks--;
+    }
+}
+
+uint64_t link_written(const struct link *link)
+{
+    CHECK_MAGIC(link, LINK_MAGIC);
+    return link->written;
 }
 
 /* --- becoming ready -------------------------------------------------------------------------------------------------- */
@@ -530,7 +557,7 @@ static void reply_take(struct link *link, struct slice reply, int64_t now_ms)
     } else if (link_fence_is_open(link, slot.request, now_ms)) {
         link_end_request(link, slot.request, OK, reply);
     } else {
-        link_fence_keep(link, slot.request, reply, now_ms);
+        link_fence_keep(link, slot.request, reply, OK, now_ms);
     }
 }
 
@@ -575,7 +602,14 @@ void link_on_read(struct link *link, size_t size, int64_t now_ms)
         const struct slice rest = {.data = link->in.data + link->in_head,
                                    .size = link->in.size - link->in_head};
         size_t reply_size = 0;
+        if (link->large.left > 0) {
+            link->in_head += link_large_take(link, rest);
+            continue;
+        }
         const enum status status = reply_frame(&link->framer, rest, &reply_size);
+        if (status == AGAIN && link_large_begin(link, rest, now_ms)) {
+            continue;
+        }
         if (status == AGAIN) {
             break;
         }
@@ -584,6 +618,7 @@ void link_on_read(struct link *link, size_t size, int64_t now_ms)
             break;
         }
         link->in_head += reply_size;
+        link->large.gathers = false;
         const struct slice reply = {.data = rest.data, .size = reply_size};
         if (link->state == LINK_GREETING) {
             link_greeting_take(link, reply, now_ms);

@@ -52,7 +52,20 @@
  * would let its request run in the wrong database, so the greeting of a link for requests tries them all; a request for
  * one that cannot be had is not sent, and gets the error that Redis gives to `SELECT -1` as its reply.
  *
- * Callbacks may ask, say and close again, not free the link.
+ * Large replies: a value of LIMIT_STREAM bytes or more that is still coming need not be gathered. When its head is here its
+ * request is asked (on_large), and the reply comes one of three ways:
+ *      LINK_GATHER     as any other: whole, to on_reply
+ *      LINK_PASS_OVER  its bytes are dropped as they come; on_reply says TOO_BIG at once (or when its fence opens), with the
+ *                      beginning, so that it can be asked for elsewhere. A reply whose deadline passed goes so, too
+ *      LINK_STREAM     to on_piece as it comes, head and line end included, fence or not; then on_reply says OK, without
+ *                      bytes. From its head on it has no deadline. Whoever takes it may hold the link (link_hold): its
+ *                      socket is not read meanwhile. For links of one asker, since all behind it wait
+ *
+ * Large requests: what comes before the end of one may be poured into a link that is READY and quiet (link_pour), piece by
+ * piece; the end is asked as every request is. Nothing else may be asked meanwhile. L2 runs nothing of it before its last
+ * byte; a connection that is lost, or closed, before that takes all of it along.
+ *
+ * Callbacks may ask, say and close again, not free the link; on_large may do none of it.
  *
  * Owns:    its buffers and queues; a request belongs to the asker and is borrowed until on_reply.
  * Threads: one loop's.
@@ -93,12 +106,26 @@ struct link_io {
     void (*close)(void *roof, struct link *link); /* drop the socket; no link_on_lost follows */
     void (*wants_flush)(void *roof,
                         struct link *link); /* link_output has bytes; flush once in this turn */
+    void (*wants_read)(void *roof, struct link *link); /* it is held no more. May be NULL */
+};
+
+enum link_way {
+    LINK_GATHER,
+    LINK_PASS_OVER,
+    LINK_STREAM
+};
+
+struct link_large_reply {
+    uint64_t size; /* of the whole, head and line end included */
+    uint64_t value_size;
+    struct slice beginning; /* of the value, as many bytes as the request wants */
+    bool is_fenced;         /* the fence is open */
 };
 
 /* One question. Embedded by the asker. */
 struct link_request {
-    /* Exactly once. OK: `reply` is one whole reply (an error reply too), valid during the call. L2_DOWN, UNKNOWN:
-     * `reply` is empty. Never called from inside link_ask. The request is the asker's again when it is called. */
+    /* Exactly once. OK: `reply` is one whole reply (an error reply too), valid during the call. TOO_BIG: `reply` is the
+     * beginning that on_large has seen. L2_DOWN, UNKNOWN: it is empty. Never called from inside link_ask. The request is the asker's again when it is called. */
     void (*on_reply)(struct link_request *request, enum status status, struct slice reply);
     int64_t deadline_ms; /* 0: none */
     int64_t fence_ms;    /* how old the proof of the link may be; 0: no fence. Only for reads */
@@ -108,6 +135,10 @@ struct link_request {
      * does, for L2 runs this request otherwise than it was meant. */
     bool (*on_part)(struct link_request *request, struct slice reply);
     unsigned parts;
+    /* A large reply has begun. NULL: it is gathered. */
+    enum link_way (*on_large)(struct link_request *request, const struct link_large_reply *reply);
+    size_t beginning; /* bytes of the value that on_large must see */
+    void (*on_piece)(struct link_request *request, struct slice bytes); /* with LINK_STREAM */
     bool writes;    /* it may change something */
     bool confirmed; /* set with UNKNOWN: it cannot run any more */
 };
@@ -127,6 +158,8 @@ struct link_options {
     /* A link with on_push hands over every reply that no request waits for (the bus), and RESP3's pushes. Without it
      * pushes are skipped, and any other reply that nobody asked for closes the link. */
     void (*on_push)(struct link *link, void *arg, struct slice reply);
+    /* May be NULL. Of what was poured less than LIMIT_STREAM_AHEAD / 2 waits now, after more did. It may pour nothing. */
+    void (*on_room)(struct link *link, void *arg);
     void *arg;
     /* Not for L2: a sentinel, or a server that is only looked at. The greeting is AUTH, HELLO and CLIENT ID; there is no
      * beat (on_ready gets zeros), no database but 0, no fence. */
@@ -171,6 +204,8 @@ enum status link_ask(struct link *link, struct link_request *request, int db,
 /* Bytes for which no request waits: SUBSCRIBE and CLIENT TRACKING on the bus, whose replies come to on_push. L2_DOWN
  * unless READY. */
 enum status link_say(struct link *link, struct slice bytes) MUST_USE;
+/* The next bytes of a request whose end link_ask will bring, in the database of the one before it. L2_DOWN unless READY, NO_MEMORY. */
+enum status link_pour(struct link *link, struct slice bytes) MUST_USE;
 
 /* From the roof: */
 void link_set_socket(struct link *link, void *socket); /* the roof's own, kept with the link */
@@ -180,11 +215,16 @@ void link_on_lost(struct link *link, const char *why, int64_t now_ms); /* also: 
 /* Where the next bytes may be read to, at least `want`; then link_on_read says how many came. NULL: no memory. */
 char *link_read_room(struct link *link, size_t want, size_t *ret_room);
 void link_on_read(struct link *link, size_t size, int64_t now_ms);
+/* Its socket shall not be read, for whoever takes what comes has no room. What was read already is still handed on. Ends
+ * with the connection. */
+void link_hold(struct link *link, bool holds);
+bool link_is_held(const struct link *link);
 struct slice link_output(
     const struct link *link); /* what waits to be written; until the next call on the link */
 /* Bytes of link_output that the kernel took. Say it at once, before anything else is told to the link: whether a lost
  * write is L2_DOWN or UNKNOWN is decided by it. */
 void link_on_written(struct link *link, size_t size);
+uint64_t link_written(const struct link *link);    /* bytes, of all its connections so far */
 void link_tick(struct link *link, int64_t now_ms); /* every 100 ms or sooner: connects, deadlines */
 void link_close(struct link *link, const char *why, int64_t now_ms); /* drop it and retry later */
 

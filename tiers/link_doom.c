@@ -131,8 +131,8 @@ bool link_is_quiet(const struct link *link)
     while (group != NULL && group->writes.count == 0) {
         group = group->next;
     }
-    return group == NULL && link->waiting.count == 0 && link->fence.kept.count == 0 &&
-           asks_nothing(&link->sent);
+    return group == NULL && !link->poured && link->waiting.count == 0 &&
+           link->fence.kept.count == 0 && asks_nothing(&link->sent);
 }
 
 /* --- the greeting ------------------------------------------------------------------------------------------------ */

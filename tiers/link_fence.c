@@ -105,7 +105,8 @@ static void release(struct link *link, enum status status)
         const struct slice reply = {.data = bytes.data + at, .size = (size_t)slot.ends_at};
         at += reply.size;
         if (slot.request != NULL) {
-            link_end_request(link, slot.request, status, status == OK ? reply : (struct slice){0});
+            link_end_request(link, slot.request, status == OK ? slot.status : status,
+                             status == OK ? reply : (struct slice){0});
         }
     }
     link_fifo_done(&kept);
@@ -193,7 +194,7 @@ void link_fence_ask(struct link *link, const struct link_request *request)
 }
 
 void link_fence_keep(struct link *link, struct link_request *request, struct slice reply,
-                     int64_t now_ms)
+                     enum status status, int64_t now_ms)
 {
     struct link_fence *fence = &link->fence;
     const bool fits =
@@ -205,7 +206,8 @@ void link_fence_keep(struct link *link, struct link_request *request, struct sli
         link_end_request(link, request, L2_DOWN, (struct slice){0});
         return;
     }
-    link_fifo_push(&fence->kept, (struct link_slot){.request = request, .ends_at = reply.size});
+    link_fifo_push(&fence->kept,
+                   (struct link_slot){.request = request, .ends_at = reply.size, .status = status});
     link_count(link, M_L2_REPLIES_KEPT);
     if (fence->beat_count == 0 && fence->doubt_since_ms == 0) {
         link_fence_beat(link, now_ms); /* else one is under way, or the tick asks again */

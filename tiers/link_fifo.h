@@ -29,6 +29,7 @@ struct link_slot {
     int db;         /* while held: -1 any */
     unsigned parts; /* replies still to come in front of the request's own */
     enum link_slot_kind kind;
+    enum status status; /* while its reply is kept: what the request will be told */
 };
 
 struct link_fifo {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* link_inner.h -- the inside of a link, for link.c (queues, bytes), link_greeting.c (what is said first), link_fence.c
- * (whether a read is good), link_deadline.c (what is overdue) and link_doom.c (writes that were lost). */
+ * (whether a read is good), link_deadline.c (what is overdue), link_large.c (replies that are not gathered) and link_doom.c (writes that were lost). */
 #ifndef TERRACE_TIERS_LINK_INNER_H
 #define TERRACE_TIERS_LINK_INNER_H
 
@@ -52,6 +52,13 @@ struct link_doomed {
     struct link_fifo writes;
 };
 
+/* A large reply, the first of `sent`. */
+struct link_large {
+    uint64_t left; /* bytes still to come; 0: there is none */
+    bool gathers;  /* the reply that is coming has been looked at, and is gathered */
+    bool held;
+};
+
 struct link {
     unsigned magic;
     struct link_options options;
@@ -87,10 +94,12 @@ struct link {
     struct buf out;
     size_t out_head;  /* bytes of `out` that are written */
     uint64_t written; /* bytes of all connections: the position of out_head in the stream */
+    bool poured;      /* the output ends in the middle of a request */
 
     struct buf in;
     size_t in_head;
     struct reply_framer framer;
+    struct link_large large;
     bool reading;
 };
 
@@ -117,8 +126,8 @@ void link_fence_beat(struct link *link,
 void link_fence_ask(struct link *link, const struct link_request *request);
 void link_fence_take_beat(struct link *link, struct slice reply, int64_t now_ms);
 void link_fence_keep(struct link *link, struct link_request *request, struct slice reply,
-                     int64_t now_ms);        /* until the next beat */
-void link_fence_end_kept(struct link *link); /* with L2_DOWN */
+                     enum status status, int64_t now_ms); /* until the next beat, then `status` */
+void link_fence_end_kept(struct link *link);              /* with L2_DOWN */
 void link_fence_tick(struct link *link, int64_t now_ms);
 
 /* link_deadline.c: */
@@ -126,6 +135,12 @@ void link_deadline_note(struct link *link,
                         const struct link_request *request); /* it is among the link's now */
 /* Ends what is overdue. A write without an answer may still run: it costs the connection. */
 void link_deadline_tick(struct link *link, int64_t now_ms);
+
+/* link_large.c: */
+/* For a reply of which only a beginning is in `input`: whether it comes as a large one from here on. */
+bool link_large_begin(struct link *link, struct slice input, int64_t now_ms);
+/* The next bytes of it; how many of `input` they are. */
+size_t link_large_take(struct link *link, struct slice input);
 
 /* link_doom.c: */
 /* Takes the written writes out of what was sent, if somebody is to wait for their end. */

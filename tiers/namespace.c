@@ -2,16 +2,12 @@
 #include "tiers/namespace.h"
 
 #include "protocol/check.h"
+#include "tiers/lease.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    CURSOR_PLACE_BITS = 6 /* of a scan's cursor, below that of the L1 */
-};
-_Static_assert(NAMESPACES_MAX == 1 << CURSOR_PLACE_BITS, "a cursor has room for every place");
 
 /* --- one ---------------------------------------------------------------------------------------------------------- */
 
@@ -30,6 +26,56 @@ static void settle(struct namespace *ns, bool untracked)
     }
 }
 
+_Static_assert(sizeof(struct ns_rules) == NS_RULE_COUNT * sizeof(int64_t), "nothing but numbers");
+
+static void namespace_set_rules(struct namespace *ns, const struct ns_rules *rules)
+{
+    int64_t numbers[NS_RULE_COUNT];
+    memcpy(numbers, rules, sizeof numbers);
+    for (unsigned i = 0; i < NS_RULE_COUNT; i++) {
+        atomic_store_explicit(&ns->rules[i], numbers[i], memory_order_relaxed);
+    }
+}
+
+struct ns_rules namespace_rules(const struct namespace *ns)
+{
+    int64_t numbers[NS_RULE_COUNT];
+    struct ns_rules rules;
+    for (unsigned i = 0; i < NS_RULE_COUNT; i++) {
+        numbers[i] = atomic_load_explicit(&ns->rules[i], memory_order_relaxed);
+    }
+    memcpy(&rules, numbers, sizeof rules);
+    return rules;
+}
+
+int64_t namespace_window_max_ms(const struct ns_rules *rules)
+{
+    const int64_t own_ms = rules->swr_ms > rules->sie_ms ? rules->swr_ms : rules->sie_ms;
+    if (rules->max_ttl_ms == 0) {
+        return INT64_MAX;
+    }
+    return own_ms > rules->max_ttl_ms ? own_ms : rules->max_ttl_ms;
+}
+
+int64_t namespaces_longest_life_ms(const struct namespaces *spaces)
+{
+    int64_t longest_ms = 0;
+    unsigned at = 0;
+    for (const struct namespace *ns = namespaces_next(spaces, &at); ns != NULL;
+         ns = namespaces_next(spaces, &at)) {
+        const struct ns_rules rules = namespace_rules(ns);
+        if (ns->managed && rules.max_ttl_ms == 0) {
+            return 0;
+        }
+        if (ns->managed) {
+            const int64_t life_ms = rules.load_timeout_ms + LEASE_LIFE_MS + rules.max_ttl_ms +
+                                    namespace_window_max_ms(&rules);
+            longest_ms = life_ms > longest_ms ? life_ms : longest_ms;
+        }
+    }
+    return longest_ms;
+}
+
 static void namespace_apply(struct namespace *ns, const struct namespace_settings *settings,
                             bool untracked)
 {
@@ -41,6 +87,9 @@ static void namespace_apply(struct namespace *ns, const struct namespace_setting
     atomic_store(&ns->wanted_kind, (int)settings->mode.kind);
     atomic_store(&ns->wanted_ttl_ms, settings->ttl_ms);
     atomic_store(&ns->told, settings->told);
+    namespace_set_rules(ns, &settings->rules);
+    quota_set(&ns->ops, settings->max_ops);
+    quota_set(&ns->bytes, settings->max_bytes);
     settle(ns, untracked);
 }
 
@@ -85,6 +134,7 @@ static void namespace_free(struct namespace *ns)
 {
     if (ns != NULL) {
         l1_free(ns->l1);
+        free(ns->rows);
         free(ns);
     }
 }
@@ -104,6 +154,26 @@ static void resize(struct namespace *ns, size_t memory, int64_t now_ms)
     }
 }
 
+static struct namespace_row *rows_new(unsigned count)
+{
+    struct namespace_row *rows =
+        aligned_alloc(_Alignof(struct namespace_row), count * sizeof *rows);
+    if (rows != NULL) {
+        memset(rows, 0, count * sizeof *rows);
+    }
+    return rows;
+}
+
+void namespace_tallies(const struct namespace *ns, uint64_t ret_tallies[TALLY_COUNT])
+{
+    memset(ret_tallies, 0, TALLY_COUNT * sizeof *ret_tallies);
+    for (unsigned i = 0; i < ns->row_count; i++) {
+        for (unsigned j = 0; j < TALLY_COUNT; j++) {
+            ret_tallies[j] += atomic_load_explicit(&ns->rows[i].tally[j], memory_order_relaxed);
+        }
+    }
+}
+
 /* `kin`: an L1 of the node, or NULL for its first. */
 static struct namespace *namespace_new(const struct namespace_spec *spec, const struct l1 *kin,
                                        uint64_t seed, bool untracked)
@@ -118,13 +188,16 @@ static struct namespace *namespace_new(const struct namespace_spec *spec, const 
         memcpy(ns->prefix_bytes, spec->prefix.data, spec->prefix.size);
     }
     ns->prefix = (struct slice){ns->prefix_bytes, spec->prefix.size};
+    ns->managed = spec->managed;
     ns->l1 = l1_new(&(struct l1_options){.bytes_max = spec->settings.memory,
                                          .policy = spec->settings.policy,
                                          .threads = spec->threads,
                                          .kin = kin,
                                          .seed = seed});
-    if (ns->l1 == NULL) {
-        free(ns);
+    ns->row_count = spec->threads + 1;
+    ns->rows = rows_new(ns->row_count);
+    if (ns->l1 == NULL || ns->rows == NULL) {
+        namespace_free(ns);
         return NULL;
     }
     set_whatif(ns, spec->settings.whatif);
@@ -139,6 +212,16 @@ struct namespace_mode namespace_mode(const struct namespace *ns)
         .bound_ms = namespace_bound_ms(ns),
         .grace_ms = atomic_load_explicit(&ns->grace_ms, memory_order_relaxed),
     };
+}
+
+const char *namespace_write_name(enum namespace_write write)
+{
+    switch (write) {
+    case NAMESPACE_AROUND: return "around";
+    case NAMESPACE_BEHIND: return "behind";
+    case NAMESPACE_THROUGH: break;
+    }
+    return "through";
 }
 
 void namespace_mode_text(const struct namespace *ns, char dst[NAMESPACE_MODE_TEXT_MAX])
@@ -187,9 +270,11 @@ static void sort(struct namespaces *spaces)
     unsigned at = 1;
     struct namespace *ns;
     spaces->named = 0;
+    spaces->managed = 0;
     while ((ns = namespaces_next(spaces, &at)) != NULL) {
         CHECK(ns->prefix.size > 0);
         spaces->sorted[spaces->named++] = ns;
+        spaces->managed += ns->managed;
     }
     if (spaces->named > 0) {
         qsort((void *)spaces->sorted, spaces->named, sizeof(struct namespace *),
@@ -267,6 +352,16 @@ struct namespace *namespaces_find(const struct namespaces *spaces, struct slice 
 
 /* --- life and change ---------------------------------------------------------------------------------------------- */
 
+static void note_limits(struct namespaces *spaces)
+{
+    bool limited = false;
+    const struct namespace *ns;
+    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
+        limited = limited || namespace_is_limited(ns);
+    }
+    atomic_store(&spaces->limited, limited);
+}
+
 struct namespaces *namespaces_new(const struct namespace_spec *specs, unsigned count, uint64_t seed)
 {
     CHECK(count > 0 && count <= NAMESPACES_MAX && specs[0].prefix.size == 0);
@@ -282,8 +377,10 @@ struct namespaces *namespaces_new(const struct namespace_spec *specs, unsigned c
             return NULL;
         }
         spaces->at[spaces->end] = ns;
+        ns->place = spaces->end;
     }
     sort(spaces);
+    note_limits(spaces);
     return spaces;
 }
 
@@ -300,7 +397,8 @@ static struct namespace *find(const struct namespaces *spaces, const struct name
 {
     for (*ret_place = 0; *ret_place < spaces->end; (*ret_place)++) {
         struct namespace *ns = spaces->at[*ret_place];
-        if (ns != NULL && slice_is(spec->name, ns->name) && slice_equal(spec->prefix, ns->prefix)) {
+        if (ns != NULL && slice_is(spec->name, ns->name) && slice_equal(spec->prefix, ns->prefix) &&
+            ns->managed == spec->managed) {
             return ns;
         }
     }
@@ -330,6 +428,7 @@ void namespaces_apply(struct namespaces *spaces, const struct namespace_spec *sp
         resize(ns, specs[i].settings.memory, now_ms);
         set_whatif(ns, specs[i].settings.whatif);
     }
+    note_limits(spaces);
 }
 
 static struct l1 *home_of(const void *arg, struct slice key)
@@ -373,6 +472,7 @@ static enum status plan(const struct namespaces *spaces, const struct namespace_
             }
             return NO_MEMORY;
         }
+        next->at[place]->place = place;
         if (wanted_ms(next->at[place]) > namespaces_most_bound_ms(spaces)) { /* nobody was told */
             atomic_store_explicit(&next->at[place]->bound_ms, namespaces_most_bound_ms(spaces),
                                   memory_order_relaxed);
@@ -407,170 +507,4 @@ enum status namespaces_rebuild(struct namespaces *spaces, const struct namespace
     }
     namespaces_apply(spaces, specs, count, now_ms);
     return OK;
-}
-
-/* --- all of them -------------------------------------------------------------------------------------------------- */
-
-unsigned namespaces_forget(struct namespaces *spaces, struct slice bytes)
-{
-    return l1_forget(namespace_of(spaces, bytes)->l1, bytes);
-}
-
-uint64_t namespaces_scan(struct namespaces *spaces, uint8_t db, uint64_t cursor, size_t count,
-                         int64_t now_ms, l1_visit_fn *visit, void *arg)
-{
-    unsigned place = (unsigned)cursor & (NAMESPACES_MAX - 1);
-    unsigned at = place;
-    struct namespace *ns = namespaces_next(spaces, &at);
-    if (ns == NULL) {
-        return 0;
-    }
-    /* A cursor of a place that is empty now begins with the next one. */
-    uint64_t inner = at == place + 1 ? cursor >> CURSOR_PLACE_BITS : 0;
-    uint64_t next = l1_scan(ns->l1, db, inner, count, now_ms, visit, arg);
-    if (next != 0) {
-        return next << CURSOR_PLACE_BITS | (at - 1);
-    }
-    unsigned following = at;
-    return namespaces_next(spaces, &following) == NULL ? 0 : following - 1;
-}
-
-struct item *namespaces_random(struct namespaces *spaces, uint8_t db, uint64_t noise,
-                               int64_t now_ms)
-{
-    uint64_t counts[NAMESPACES_MAX] = {0};
-    uint64_t total = 0;
-    struct namespace *ns;
-    for (unsigned at = 0; spaces->named > 0 && (ns = namespaces_next(spaces, &at)) != NULL;) {
-        counts[at - 1] = l1_count(ns->l1, db);
-        total += counts[at - 1];
-    }
-    uint64_t draw = total > 0 ? noise % total : 0;
-    unsigned chosen = 0;
-    while (total > 0 && draw >= counts[chosen]) {
-        draw -= counts[chosen++];
-    }
-    /* Usually the first answers; the others are for one whose entries have all expired, or left since. */
-    struct item *picked = NULL;
-    for (unsigned i = 0; i < spaces->end && picked == NULL; i++) {
-        ns = spaces->at[(chosen + i) % spaces->end];
-        picked = ns == NULL ? NULL : l1_random(ns->l1, db, now_ms);
-    }
-    return picked;
-}
-
-struct namespaces_count namespaces_count(const struct namespaces *spaces, uint8_t db)
-{
-    struct namespaces_count sum = {0};
-    uint64_t weighed = 0;
-    double sum_ms = 0;
-    const struct namespace *ns;
-    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        uint64_t expiring = l1_count_expiring(ns->l1, db);
-        int64_t average_ms = l1_average_ttl_ms(ns->l1, db);
-        sum.entries += l1_count(ns->l1, db);
-        sum.expiring += expiring;
-        if (average_ms > 0) {
-            weighed += expiring;
-            sum_ms += (double)average_ms * (double)expiring;
-        }
-    }
-    sum.average_ttl_ms = weighed > 0 ? (int64_t)(sum_ms / (double)weighed) : 0;
-    return sum;
-}
-
-void namespaces_flush(struct namespaces *spaces, uint8_t db)
-{
-    struct namespace *ns;
-    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        l1_flush(ns->l1, db);
-    }
-}
-
-void namespaces_set_listener(struct namespaces *spaces, const struct l1_listener *listener)
-{
-    struct namespace *ns;
-    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        l1_set_listener(ns->l1, listener);
-    }
-}
-
-void namespaces_flush_all(struct namespaces *spaces)
-{
-    struct namespace *ns;
-    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        l1_flush_all(ns->l1);
-    }
-}
-
-void namespaces_flush_dbs(struct namespaces *spaces, const struct namespace *ns, uint16_t dbs)
-{
-    const bool all = dbs == DATABASES_ALL;
-    if (all && ns != NULL) {
-        l1_flush_all(ns->l1);
-    } else if (all) {
-        namespaces_flush_all(spaces);
-    }
-    for (uint8_t db = 0; !all && dbs >> db != 0; db++) {
-        if ((dbs & 1u << db) != 0 && ns != NULL) {
-            l1_flush(ns->l1, db);
-        } else if ((dbs & 1u << db) != 0) {
-            namespaces_flush(spaces, db);
-        }
-    }
-}
-
-void namespaces_flush_floorless(struct namespaces *spaces)
-{
-    struct namespace *ns;
-    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        if (namespace_kind(ns) == NAMESPACE_TTL) {
-            l1_flush_all(ns->l1);
-        }
-    }
-}
-
-static size_t l1s_of(const struct namespaces *spaces, struct l1 *ret_l1s[NAMESPACES_MAX])
-{
-    size_t count = 0;
-    const struct namespace *ns;
-    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        ret_l1s[count++] = ns->l1;
-    }
-    return count;
-}
-
-uint64_t namespaces_size(const struct namespaces *spaces, uint8_t db)
-{
-    struct l1 *l1s[NAMESPACES_MAX];
-    const size_t count = l1s_of(spaces, l1s);
-    return l1_count_several(l1s, count, db);
-}
-
-void namespaces_swap(struct namespaces *spaces, uint8_t a, uint8_t b, int64_t now_ms)
-{
-    struct l1 *l1s[NAMESPACES_MAX];
-    const size_t count = l1s_of(spaces, l1s);
-    l1_swap(l1s, count, a, b, now_ms);
-}
-
-unsigned namespaces_sweep(struct namespaces *spaces, int64_t now_ms, unsigned steps)
-{
-    unsigned went = 0;
-    struct namespace *ns;
-    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        went += l1_sweep(ns->l1, now_ms, steps);
-    }
-    return went;
-}
-
-void namespaces_stats(const struct namespaces *spaces, struct l1_stats *ret_stats)
-{
-    *ret_stats = (struct l1_stats){0};
-    const struct namespace *ns;
-    for (unsigned at = 0; (ns = namespaces_next(spaces, &at)) != NULL;) {
-        struct l1_stats stats;
-        l1_stats(ns->l1, &stats);
-        l1_stats_add(ret_stats, &stats);
-    }
 }

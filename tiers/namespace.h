@@ -10,9 +10,15 @@
  * namespace_of finds a key's HOME. A home may be kept for as long as a batch lasts; whoever waits longer (a read or a
  * write on its way to L2) keeps the key and looks again, since namespaces may have changed meanwhile.
  *
+ * Each counts what its clients did (tally.def) and may be limited per second (quota.h), in a row for each thread.
+ *
  * The L1s are kin: one hash serves all, and l1_commit may change keys of several namespaces at once.
  *
- * Threads: settings change while all others read them (atomics). What there is, and prefixes, change only by
+ * FORMAT: `plain` values lie in L2 as their writers gave them, and L1 keeps them so; `managed` ones lie in an envelope
+ * (protocol/envelope.h), and L1 keeps them in a shape of its own (managed.h). What is managed has RULES: how long it is
+ * fresh, what may be served afterwards, who loads it anew and when.
+ *
+ * Threads: settings change while all others read them (atomics). What there is, prefixes and formats change only by
  *          namespaces_rebuild, while nobody else looks (server/standstill.h).
  * Units:   milliseconds; bytes.
  * Limits:  NAMESPACES_MAX, `default` included. */
@@ -20,6 +26,8 @@
 #define TERRACE_TIERS_NAMESPACE_H
 
 #include "tiers/l1.h"
+#include "tiers/negatives.h"
+#include "tiers/quota.h"
 
 #include <stdatomic.h>
 
@@ -27,6 +35,20 @@ enum {
     NAMESPACES_MAX = L1_KIN_MAX,
     NAMESPACE_NAME_MAX = 64,
     NAMESPACE_PREFIX_MAX = 128,
+};
+
+enum tally {
+#define TALLY(id, name, prometheus, labels, help) id,
+#include "tiers/base/tally.def"
+#undef TALLY
+    TALLY_COUNT
+};
+
+/* What one thread counts, and has in hand of the quotas: lines of its own. */
+struct namespace_row {
+    _Alignas(64) _Atomic uint64_t tally[TALLY_COUNT];
+    struct quota_share ops;
+    struct quota_share bytes;
 };
 
 /* The contract of reads (COHERENCE section 7). */
@@ -43,26 +65,64 @@ struct namespace_mode {
     int64_t grace_ms; /* G, of NAMESPACE_AVAILABLE */
 };
 
+enum namespace_write {
+    NAMESPACE_THROUGH, /* a write goes to L2, and is answered when it is there */
+    NAMESPACE_AROUND,  /* a write only ends what stands */
+    NAMESPACE_BEHIND, /* a write is answered when it is on this node's disk, and goes to L2 then (behind.h) */
+};
+
+/* What values of a managed namespace live by. Numbers of one kind: they are kept, and read, one by one. */
+struct ns_rules {
+    int64_t ttl_ms;         /* fresh life, where a write gives none; 0: no end */
+    int64_t max_ttl_ms;     /* longest fresh life; 0: as long as a write likes */
+    int64_t jitter_percent; /* of the two above, by chance so much less (managed_life_ms) */
+    int64_t
+        swr_ms; /* where a write says nothing: after its fresh life a value is served, and loaded anew, */
+    int64_t sie_ms;          /* and is served if it cannot be loaded */
+    int64_t eager_percent;   /* past so much of its fresh life a value is loaded anew; 0: never */
+    int64_t xfetch_milli;    /* beta of XFetch in thousandths; 0: off */
+    int64_t negative_ttl_ms; /* of what a load did not find; 0: it is asked for again at once */
+    int64_t soft_timeout_ms; /* who waits for a load is served what is stale after this, */
+    int64_t hard_timeout_ms; /* and an error or nothing after this */
+    int64_t load_timeout_ms; /* who loads has so long */
+    int64_t compress_min;    /* bytes; smaller values are kept as they are; 0: all are */
+    int64_t write;           /* enum namespace_write */
+};
+enum {
+    NS_RULE_COUNT = sizeof(struct ns_rules) / sizeof(int64_t)
+};
+
 /* What may change while the namespace is in use. */
 struct namespace_settings {
     struct namespace_mode mode;
     int64_t ttl_ms; /* longest life in L1 of what was read from L2; 0: as L2 says */
     bool told;      /* `writers = nodes`: who writes tells the other nodes itself (announce.h) */
-    bool whatif;    /* simulates other sizes and policies (whatif.h) */
+    struct ns_rules rules; /* of a managed one */
+    bool whatif;           /* simulates other sizes and policies (whatif.h) */
     size_t memory;
     const struct policy *policy;
+    int64_t max_ops;   /* operations on keys per second; 0: no limit */
+    int64_t max_bytes; /* of requests and answers, per second */
 };
 
 struct namespace_spec {
     struct slice name;
     struct slice prefix; /* empty: `default`, which is the first and only one such */
     unsigned threads;    /* that will use it; 0: unknown */
+    bool managed;        /* needs an L2, and `told` */
     struct namespace_settings settings;
 };
+
+struct dictionary_space;
 
 struct namespace
 {
     struct l1 *l1;
+    struct namespace_row *rows; /* by worker; the last one is that of all other threads */
+    unsigned row_count;
+    unsigned place;   /* in namespaces.at */
+    struct quota ops; /* these two: of all threads together */
+    struct quota bytes;
     _Atomic int64_t
         bound_ms; /* what reads go by: `wanted_ms`, once the other nodes were told of it */
     _Atomic int64_t wanted_ms; /* as set; the others below, too, here each by itself for readers */
@@ -73,6 +133,10 @@ struct namespace
     _Atomic int64_t wanted_ttl_ms;
     _Atomic bool told;
     _Atomic bool fallen; /* its contract is `ttl` for want of anybody who tells of changes */
+    bool managed;        /* for good */
+    _Atomic int64_t rules[NS_RULE_COUNT];            /* struct ns_rules */
+    _Atomic(struct dictionary_space *) dictionaries; /* wrap.h; NULL: not needed so far */
+    struct negatives negatives;
     char name[NAMESPACE_NAME_MAX + 1];
     struct slice prefix; /* in prefix_bytes */
     char prefix_bytes[NAMESPACE_PREFIX_MAX];
@@ -80,8 +144,10 @@ struct namespace
 
 struct namespaces {
     _Atomic bool untracked;
-    unsigned named; /* without `default` */
-    unsigned end;   /* places in `at` that are in use or were */
+    _Atomic bool limited; /* some have a quota */
+    unsigned named;       /* without `default` */
+    unsigned managed;     /* of these */
+    unsigned end;         /* places in `at` that are in use or were */
     struct namespace *at
         [NAMESPACES_MAX]; /* `default` first; the others keep their places as long as they live; NULL: free */
     /* Named ones, by first byte of the prefix, then the longest first. */
@@ -107,12 +173,12 @@ struct namespaces *namespaces_new(const struct namespace_spec *specs, unsigned c
                                   uint64_t seed);
 void namespaces_free(struct namespaces *spaces);
 
-/* Changes settings in place; `specs` has the same names and prefixes as at present (namespaces_fit). */
+/* Changes settings in place; `specs` has the same names, prefixes and formats as at present (namespaces_fit). */
 void namespaces_apply(struct namespaces *spaces, const struct namespace_spec *specs, unsigned count,
                       int64_t now_ms);
 bool namespaces_fit(const struct namespaces *spaces, const struct namespace_spec *specs,
                     unsigned count);
-/* Makes the namespaces those of `specs`; one with the same name and prefix stays. `keep`: values move to their new homes
+/* Makes the namespaces those of `specs`; one with the same name, prefix and format stays. `keep`: values move to their new homes
  * (L1 is the only copy); otherwise entries whose home changes end. For one thread, while nobody else uses anything of
  * this. Takes as long as walking all of L1. NO_MEMORY: nothing changed. */
 enum status namespaces_rebuild(struct namespaces *spaces, const struct namespace_spec *specs,
@@ -160,10 +226,44 @@ static inline bool namespace_fallen(const struct namespace *ns)
 {
     return atomic_load_explicit(&ns->fallen, memory_order_relaxed);
 }
+struct ns_rules namespace_rules(const struct namespace *ns); /* each as it is now */
+/* For so long may what a write says of swr or sie reach: where there is a max-ttl, so that nothing lives for ever. */
+int64_t namespace_window_max_ms(const struct ns_rules *rules);
+/* So long after the seq that is its version L2 may still hold a managed value, of any namespace: what is loaded has the seq
+ * of the beginning of its load, which may take as long as its lease can be held. 0: some may stay for ever. */
+int64_t namespaces_longest_life_ms(const struct namespaces *spaces);
+/* Counts for the thread of that worker; NAMESPACE_OTHERS: a thread that is none. */
+#define NAMESPACE_OTHERS UINT32_MAX
+static inline struct namespace_row *namespace_row(const struct namespace *ns, unsigned worker)
+{
+    return &ns->rows[worker < ns->row_count ? worker : ns->row_count - 1];
+}
+static inline void row_tally(struct namespace_row *row, enum tally what, uint64_t count)
+{
+    _Atomic uint64_t *number = &row->tally[what];
+    atomic_store_explicit(number, atomic_load_explicit(number, memory_order_relaxed) + count,
+                          memory_order_relaxed);
+}
+static inline void namespace_tally(const struct namespace *ns, unsigned worker, enum tally what,
+                                   uint64_t count)
+{
+    row_tally(namespace_row(ns, worker), what, count);
+}
+/* Over all threads, since it came. */
+void namespace_tallies(const struct namespace *ns, uint64_t ret_tallies[TALLY_COUNT]);
+static inline bool namespace_is_limited(const struct namespace *ns)
+{
+    return quota_rate(&ns->ops) > 0 || quota_rate(&ns->bytes) > 0;
+}
+static inline bool namespaces_limited(const struct namespaces *spaces)
+{
+    return atomic_load_explicit(&spaces->limited, memory_order_relaxed);
+}
 struct namespace_mode namespace_mode(const struct namespace *ns); /* what reads go by */
 enum {
     NAMESPACE_MODE_TEXT_MAX = 64
 };
+const char *namespace_write_name(enum namespace_write write); /* as in a configuration */
 void namespace_mode_text(const struct namespace *ns,
                          char dst[NAMESPACE_MODE_TEXT_MAX]);        /* as in a configuration */
 int64_t namespaces_least_bound_ms(const struct namespaces *spaces); /* beats go by the strictest */

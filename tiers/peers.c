@@ -30,6 +30,11 @@ static struct peer *find(struct peers *peers, uint64_t node)
     return NULL;
 }
 
+const struct peer *peers_find(const struct peers *peers, uint64_t node)
+{
+    return find((struct peers *)peers, node); /* the cast: what is found may be changed by others */
+}
+
 static struct peer *eldest(struct peers *peers)
 {
     struct peer *found = &peers->at[0];
@@ -133,6 +138,21 @@ size_t peers_live(const struct peers *peers, int64_t now_ms)
         live += is_silent(&peers->at[i], patience_ms, now_ms) ? 0 : 1;
     }
     return live;
+}
+
+size_t peers_disagreeing(const struct peers *peers, int64_t now_ms, const struct peer **ret_one)
+{
+    const int64_t patience_ms = peers_patience_ms(peers, now_ms);
+    size_t count = 0;
+    *ret_one = NULL;
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct peer *peer = &peers->at[i];
+        if (peer->disagreement[0] != '\0' && !is_silent(peer, patience_ms, now_ms)) {
+            *ret_one = *ret_one == NULL ? peer : *ret_one;
+            count++;
+        }
+    }
+    return count;
 }
 
 bool peers_are_all(const struct peers *peers, int64_t patience_ms, int64_t now_ms)

@@ -34,7 +34,8 @@
 enum {
     PEERS_MAX = 1024,
     PEERS_KEPT_MS = 3600 * 1000, /* above any T; so long the record in terrace:nodes stands, too */
-    PEER_ADDRESS_MAX = 64
+    PEER_ADDRESS_MAX = 64,
+    PEER_DISAGREEMENT_MAX = 112
 };
 
 struct peer {
@@ -45,9 +46,10 @@ struct peer {
     uint32_t bound_ms;    /* T it announced */
     uint32_t state;       /* enum coherence_state, as it said */
     uint32_t hit_permille;
-    uint32_t load;                  /* connections of clients */
-    bool has_left;                  /* it said goodbye */
-    char address[PEER_ADDRESS_MAX]; /* where its clients reach it; "" if it did not say */
+    uint32_t load;                            /* connections of clients */
+    bool has_left;                            /* it said goodbye */
+    char address[PEER_ADDRESS_MAX];           /* where its clients reach it; "" if it did not say */
+    char disagreement[PEER_DISAGREEMENT_MAX]; /* about namespaces (homes.h); "": none */
 };
 
 struct peers {
@@ -74,7 +76,10 @@ void peers_new_epoch(struct peers *peers, int64_t now_ms);
 int64_t peers_patience_of(uint32_t bound_ms);
 /* The patience with all: by the largest T of those that beat within their own, goodbye or not. 0: nobody did. */
 int64_t peers_patience_ms(const struct peers *peers, int64_t now_ms);
-size_t peers_live(const struct peers *peers, int64_t now_ms); /* how many */
+size_t peers_live(const struct peers *peers, int64_t now_ms);            /* how many */
+const struct peer *peers_find(const struct peers *peers, uint64_t node); /* NULL: not known */
+/* How many live ones disagree with this node, and one of them. */
+size_t peers_disagreeing(const struct peers *peers, int64_t now_ms, const struct peer **ret_one);
 /* Whether all nodes that can matter are in the table: the bus was whole for as long as `patience_ms`. */
 bool peers_are_all(const struct peers *peers, int64_t patience_ms, int64_t now_ms);
 /* Whether each other node that was known when the `heard`-th beat came has applied `seq`, has left, or is silent for

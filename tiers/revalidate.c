@@ -2,6 +2,7 @@
 #include "tiers/revalidate.h"
 
 #include "protocol/check.h"
+#include "tiers/managed.h"
 #include "tiers/window.h"
 
 #include <stdlib.h>
@@ -150,7 +151,9 @@ static void on_entry(void *arg, struct item *item)
     }
     const struct ns_key key =
         namespaces_key(window->namespaces, (uint8_t)revalidate->db, item_key(item));
-    if (namespace_kind(key.ns) == NAMESPACE_TTL || namespace_kind(key.ns) == NAMESPACE_STRICT) {
+    const struct proof *proof = window_proof(window, key.ns);
+    if (namespace_kind(key.ns) == NAMESPACE_TTL || namespace_kind(key.ns) == NAMESPACE_STRICT ||
+        !proof_is_whole(proof) || item_stamped_at_ms(item) >= proof->floor_ms) {
         return;
     }
     revalidate->suspects++;
@@ -218,7 +221,7 @@ static void ask_on(struct revalidate *revalidate);
 static enum metric result_of(const struct revalidate_ask *ask, enum status status,
                              const struct tiers_value *value)
 {
-    if (status == TOO_BIG) { /* a hash that has grown beyond what is kept */
+    if (status == TOO_BIG) { /* a value that has grown beyond what is kept */
         return M_REVALIDATED_CHANGED;
     }
     if (status != OK) {
@@ -227,8 +230,10 @@ static enum metric result_of(const struct revalidate_ask *ask, enum status statu
     if (value->item == NULL) {
         return M_REVALIDATED_GONE;
     }
-    return slice_equal(item_value(value->item), item_value(ask->suspect)) ? M_REVALIDATED_SAME
-                                                                          : M_REVALIDATED_CHANGED;
+    const bool is_same = ask->reader.managed
+                             ? managed_is_same(value->item, ask->suspect)
+                             : slice_equal(item_value(value->item), item_value(ask->suspect));
+    return is_same ? M_REVALIDATED_SAME : M_REVALIDATED_CHANGED;
 }
 
 static void on_value(struct tiers_reader *reader, enum status status,
@@ -393,12 +398,20 @@ static void observe(struct revalidate *revalidate, bool fresh, bool same_floor)
     }
 }
 
+/* Of managed namespaces it rises later than the other, when the log could not tell what was missed, or not at all. */
+static int64_t newest_floor(const struct tiers_window *window)
+{
+    const struct proof *managed = &window->proofs[true];
+    const int64_t plain_ms = window->proofs[false].floor_ms;
+    return proof_is_whole(managed) && managed->floor_ms > plain_ms ? managed->floor_ms : plain_ms;
+}
+
 void revalidate_tick(struct revalidate *revalidate)
 {
     CHECK_MAGIC(revalidate, REVALIDATE_MAGIC);
     struct tiers_window *window = revalidate->window;
     const bool fresh = coherence_fresh(window->view, window->now_ms);
-    const int64_t floor_ms = atomic_load_explicit(&window->view->floor_ms, memory_order_acquire);
+    const int64_t floor_ms = newest_floor(window);
     const int64_t rate = rate_now(revalidate);
     observe(revalidate, fresh, rate == 0 || floor_ms == revalidate->floor_ms);
     if (rate == 0) {

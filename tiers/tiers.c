@@ -2,7 +2,12 @@
 #include "tiers/tiers.h"
 
 #include "protocol/check.h"
+#include "tiers/bans.h"
+#include "tiers/dictionary.h"
 #include "tiers/line.h"
+#include "tiers/sighting.h"
+#include "tiers/turnstile.h"
+#include "tiers/wakes.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -21,17 +26,25 @@ struct tiers {
     uint32_t magic;
     struct tiers_options options;
     struct coherence *coherence;
+    struct bans *bans;
+    struct dictionaries *dictionaries;
     _Atomic(const struct l2_url *) url;
     _Atomic(const struct l2_commands *) commands;
     struct learned *learned; /* control loop's */
     _Atomic bool l2_up;
+    _Atomic int64_t l2_lost_at_ms; /* 0: it is up, or never was */
+    _Atomic int64_t l2_back_at_ms; /* after it was away; 0: it never was */
+    _Atomic int64_t returns_until_ms;
     _Atomic unsigned let_in; /* how often a link was */
     _Atomic uint64_t reads;
     struct line_counts lines;
+    struct wakes wakes;
+    struct sighting sighting;
     /* struct tiers_revalidation, each by itself: */
     _Atomic bool revalidating;
     _Atomic uint64_t revalidate_rate;
     _Atomic uint64_t suspects;
+    _Atomic int parked; /* writes that wait for L2 to have others of their keys */
 };
 
 struct tiers *tiers_new(const struct tiers_options *options)
@@ -50,9 +63,17 @@ struct tiers *tiers_new(const struct tiers_options *options)
         .seed = options->seed,
         .coherence_db = options->coherence_db,
         .listener = options->listener,
+        .managed = options->managed,
         .bound_ms = (uint32_t)namespaces_least_bound_ms(options->namespaces),
     });
-    if (tiers->coherence == NULL) {
+    sighting_init(&tiers->sighting);
+    tiers->bans = bans_new();
+    tiers->dictionaries = dictionaries_new();
+    if (tiers->coherence == NULL || tiers->bans == NULL || tiers->dictionaries == NULL) {
+        coherence_free(tiers->coherence);
+        bans_free(tiers->bans);
+        dictionaries_free(tiers->dictionaries);
+        sighting_done(&tiers->sighting);
         free(tiers);
         return NULL;
     }
@@ -72,6 +93,9 @@ void tiers_free(struct tiers *tiers)
         free(learned);
     }
     coherence_free(tiers->coherence);
+    bans_free(tiers->bans);
+    dictionaries_free(tiers->dictionaries);
+    sighting_done(&tiers->sighting);
     tiers->magic = 0;
     free(tiers);
 }
@@ -84,6 +108,59 @@ struct namespaces *tiers_namespaces(const struct tiers *tiers)
 struct coherence *tiers_coherence(const struct tiers *tiers)
 {
     return tiers->coherence;
+}
+
+struct behind *tiers_behind(const struct tiers *tiers)
+{
+    return tiers->options.behind.behind;
+}
+
+void tiers_behind_wake(const struct tiers *tiers)
+{
+    tiers->options.behind.wake(tiers->options.behind.arg);
+}
+
+void tiers_behind_park(struct tiers *tiers, int more)
+{
+    atomic_fetch_add(&tiers->parked, more);
+}
+
+bool tiers_behind_parks(const struct tiers *tiers)
+{
+    return atomic_load(&tiers->parked) > 0;
+}
+
+void tiers_behind_flushed(struct tiers *tiers)
+{
+    if (tiers_behind_parks(tiers)) {
+        tiers->options.behind.flushed(tiers->options.behind.arg);
+    }
+}
+
+void tiers_behind_taken(const struct tiers *tiers, const struct l1_key *key)
+{
+    tiers->options.behind.taken(tiers->options.behind.arg, key);
+}
+
+void tiers_behind_refused(const struct tiers *tiers, unsigned worker, struct slice key,
+                          struct slice error, bool all)
+{
+    tiers->options.behind.refused(tiers->options.behind.arg, worker, key, error, all);
+}
+
+struct wakes *tiers_wakes(struct tiers *tiers)
+{
+    return &tiers->wakes;
+}
+
+struct sighting *tiers_sighting(struct tiers *tiers)
+{
+    return &tiers->sighting;
+}
+
+struct bans *tiers_bans(const struct tiers *tiers)
+{
+    return tiers->bans;
 }
 
 const struct l2_url *tiers_url(const struct tiers *tiers)
@@ -99,6 +176,16 @@ void tiers_set_url(struct tiers *tiers, const struct l2_url *url)
 unsigned tiers_coherence_db(const struct tiers *tiers)
 {
     return tiers->options.coherence_db;
+}
+
+int64_t tiers_log_length(const struct tiers *tiers)
+{
+    return tiers->options.log_length > 0 ? tiers->options.log_length : LOG_LENGTH_DEFAULT;
+}
+
+struct dictionaries *tiers_dictionaries(const struct tiers *tiers)
+{
+    return tiers->dictionaries;
 }
 
 uint64_t tiers_node(const struct tiers *tiers)
@@ -132,9 +219,34 @@ const struct l2_commands *tiers_commands(const struct tiers *tiers)
     return atomic_load_explicit(&tiers->commands, memory_order_acquire);
 }
 
-void tiers_set_l2_up(struct tiers *tiers, bool up)
+void tiers_set_l2_up(struct tiers *tiers, bool up, int64_t now_ms)
 {
-    atomic_store_explicit(&tiers->l2_up, up, memory_order_relaxed);
+    const bool was_up = atomic_load(&tiers->l2_up);
+    const int64_t lost_at_ms = atomic_load(&tiers->l2_lost_at_ms);
+    if (!up && was_up) {
+        atomic_store(&tiers->l2_lost_at_ms, now_ms);
+    } else if (up && lost_at_ms != 0) {
+        if (now_ms - lost_at_ms >= TURNSTILE_AWAY_MS) {
+            atomic_store(&tiers->l2_back_at_ms, now_ms);
+            atomic_store(&tiers->returns_until_ms, now_ms + 2 * TURNSTILE_CALM_MS);
+        }
+        atomic_store(&tiers->l2_lost_at_ms, 0);
+    }
+    atomic_store(&tiers->l2_up, up);
+}
+
+bool tiers_is_returning(const struct tiers *tiers, int64_t now_ms)
+{
+    const int64_t lost_at_ms = atomic_load_explicit(&tiers->l2_lost_at_ms, memory_order_relaxed);
+    return (lost_at_ms != 0 && now_ms - lost_at_ms >= TURNSTILE_AWAY_MS) ||
+           now_ms < atomic_load_explicit(&tiers->returns_until_ms, memory_order_relaxed);
+}
+
+void tiers_row_is_waiting(struct tiers *tiers, int64_t now_ms)
+{
+    const int64_t most_ms = atomic_load(&tiers->l2_back_at_ms) + TURNSTILE_MOST_MS;
+    const int64_t until_ms = now_ms + TURNSTILE_CALM_MS;
+    atomic_store(&tiers->returns_until_ms, until_ms < most_ms ? until_ms : most_ms);
 }
 
 void tiers_let_in(struct tiers *tiers)

@@ -55,13 +55,31 @@
 #include "tiers/l1.h"
 #include "tiers/l2_commands.h"
 #include "tiers/link.h"
-#include "tiers/namespace.h"
+#include "tiers/managed.h"
 
 /* --- the node's ---------------------------------------------------------------------------------------------------- */
 
+struct bans;
+struct sighting;
+struct behind;
+struct wakes;
+struct dictionaries;
 struct line;
 struct tiers;
 struct tiers_window;
+
+/* Write-behind (behind.h), if the node has it. */
+struct tiers_behind {
+    struct behind *behind;   /* borrowed; NULL: it has not */
+    void (*wake)(void *arg); /* something was appended to the log; any thread, as below */
+    void (*flushed)(
+        void *arg); /* L2 has something that others wait for: tiers_window_behind of all windows */
+    /* Readers of this node see another value of the key from now on. */
+    void (*taken)(void *arg, const struct l1_key *key);
+    /* L2 does not take what waits for it: its own words, without '-'. `all`: nothing at all. */
+    void (*refused)(void *arg, unsigned worker, struct slice key, struct slice error, bool all);
+    void *arg;
+};
 
 struct tiers_options {
     struct metrics *metrics;       /* the control loop's */
@@ -71,18 +89,39 @@ struct tiers_options {
     uint64_t node;
     uint64_t seed; /* of the coherence's nonces; 0: unpredictable */
     struct coherence_listener listener;
+    struct coherence_managed_listener managed;
+    struct tiers_behind behind;
+    int64_t log_length; /* entries that are kept of terrace:log, about; 0: LOG_LENGTH_DEFAULT */
+};
+enum {
+    LOG_LENGTH_DEFAULT = 16384 /* as in beat.lua */
 };
 
 struct tiers *tiers_new(const struct tiers_options *options); /* NULL: no memory */
 void tiers_free(struct tiers *tiers);                         /* after all windows */
 struct namespaces *tiers_namespaces(const struct tiers *tiers);
 struct coherence *tiers_coherence(const struct tiers *tiers); /* the control loop's */
+struct wakes *tiers_wakes(struct tiers *tiers);               /* any thread (wakes.h) */
+struct bans *tiers_bans(const struct tiers *tiers);           /* the control loop writes (bans.h) */
+struct sighting *tiers_sighting(struct tiers *tiers);         /* any thread (sighting.h) */
 /* Where L2 is now. Any thread reads, the control loop sets; links follow at their window's next tick. URLs that were
  * ever set live as long as the tiers. NULL: nobody knows yet. */
 const struct l2_url *tiers_url(const struct tiers *tiers);
+/* Any thread; the others only with write-behind. */
+struct behind *tiers_behind(const struct tiers *tiers); /* NULL: none */
+void tiers_behind_wake(const struct tiers *tiers);
+void tiers_behind_park(struct tiers *tiers,
+                       int more); /* so many writes more wait for L2 to have others */
+bool tiers_behind_parks(const struct tiers *tiers); /* some do */
+void tiers_behind_flushed(struct tiers *tiers);
+void tiers_behind_taken(const struct tiers *tiers, const struct l1_key *key);
+void tiers_behind_refused(const struct tiers *tiers, unsigned worker, struct slice key,
+                          struct slice error, bool all);
 void tiers_set_url(struct tiers *tiers, const struct l2_url *url);
 unsigned tiers_coherence_db(const struct tiers *tiers);
-uint64_t tiers_node(const struct tiers *tiers); /* its number on the bus */
+int64_t tiers_log_length(const struct tiers *tiers);
+uint64_t tiers_node(const struct tiers *tiers);                     /* its number on the bus */
+struct dictionaries *tiers_dictionaries(const struct tiers *tiers); /* any thread */
 
 /* What L2's COMMAND says, published by the control loop; any thread reads. NULL: L2 has not been reached yet. The
  * tables live as long as the tiers. Takes it over; one that equals the current is dropped. */
@@ -107,7 +146,11 @@ struct tiers_description {
     struct coherence_description coherence;
 };
 void tiers_describe(const struct tiers *tiers, struct tiers_description *ret); /* any thread */
-void tiers_set_l2_up(struct tiers *tiers, bool up); /* control loop: its link's state */
+void tiers_set_l2_up(struct tiers *tiers, bool up,
+                     int64_t now_ms); /* control loop: its link's state */
+/* L2 was away, or is, and reads go through the turnstiles (turnstile.h). Any thread, as the next. */
+bool tiers_is_returning(const struct tiers *tiers, int64_t now_ms);
+void tiers_row_is_waiting(struct tiers *tiers, int64_t now_ms); /* so that it goes on */
 /* Some link of this node was let in by L2: those that were not need not wait for the end of their own delays (link_poke).
  * Each loop looks once per tick, with a number of its own; 0 at first. Any thread. */
 void tiers_let_in(struct tiers *tiers);
@@ -152,6 +195,8 @@ void tiers_window_retarget(struct tiers_window *window, uint64_t run, int64_t no
 void tiers_window_end_links(struct tiers_window *window);
 void tiers_window_free(struct tiers_window *window);
 void tiers_window_tick(struct tiers_window *window, int64_t now_ms); /* every 100 ms: links */
+/* The log of write-behind is safe up to somewhere, or L2 has something of it (tiers_behind). */
+void tiers_window_behind(struct tiers_window *window);
 /* Once per batch, after the clock was read: looks at the fence. */
 void tiers_window_begin(struct tiers_window *window, int64_t now_ms);
 /* Namespaces are about to change (standstill.h): reads under way install nothing and are joined by nobody any more. */
@@ -165,6 +210,9 @@ void tiers_window_timeouts(struct tiers_window *window, int64_t read_ms, int64_t
 /* Hashes with so many fields are kept, more not. 0: none. */
 void tiers_window_hash_fields(struct tiers_window *window, int64_t fields_max);
 
+/* What share of the usual reads of L2 may be asked while it has just come back (turnstile.h), in percent. 0: all. */
+void tiers_window_return_load(struct tiers_window *window, int64_t percent);
+
 /* How many suspects are read anew per second at most. 0: none. */
 enum {
     REVALIDATE_AUTO = -1 /* by the load (revalidate.h) */
@@ -174,25 +222,32 @@ void tiers_window_revalidate(struct tiers_window *window, int64_t rate);
 /* --- reading ------------------------------------------------------------------------------------------------------- */
 
 struct tiers_value {
-    struct item *item;  /* borrowed; NULL: there is no such key */
-    struct slice error; /* L2_ERROR: Redis' text without '-' and line end */
-    bool is_spare;      /* it is L1's, since L2 could not be asked */
+    struct item *item;        /* borrowed; NULL: there is no such key */
+    struct slice error;       /* L2_ERROR: Redis' text without '-' and line end */
+    bool is_spare;            /* it is L1's, since L2 could not be asked */
+    const struct l1_key *key; /* with TOO_BIG of a string: whose; during the call */
 };
 
 struct tiers_reader {
     /* Exactly once after PENDING. OK (item, of either kind, or nil), L2_ERROR, L2_DOWN, NO_MEMORY, STALE (strict). Of a
-     * hash also TOO_BIG or MISS: it was not read, so ask L2 for what is wanted of it. */
+     * hash also TOO_BIG or MISS: it was not read, so ask L2 for what is wanted of it. With takes_large TOO_BIG, too: it is
+     * larger than L1 keeps, so tiers_download it (download.h), or ask L2 for what is wanted of it. */
     void (*on_value)(struct tiers_reader *reader, enum status status,
                      const struct tiers_value *value);
-    const struct wish *wish;   /* borrowed; NULL: as the namespace says */
-    bool in_background;        /* nobody asked: the read is no use of the key and not counted */
-    bool of_hash;              /* it wants a field, or all, of a hash */
-    struct tiers_reader *next; /* private from here: the flight's */
-    int64_t asked_ms;          /* when L1 did not have it; 0: not so far */
+    /* Whether it can ask for a large value anew, on another connection, as if it had not asked: nothing that was asked behind
+     * it on the same link may matter to it. NULL: never, so it is held whole for it. On the window's loop. */
+    bool (*takes_large)(struct tiers_reader *reader);
+    const struct wish *wish; /* borrowed; NULL: as the namespace says */
+    bool in_background;      /* nobody asked: the read is no use of the key and not counted */
+    bool of_hash;            /* it wants a field, or all, of a hash */
+    bool managed; /* private from here: what it expects an item to be, and the flight's */
+    struct tiers_reader *next;
+    int64_t asked_ms; /* when L1 did not have it; 0: not so far */
 };
 
-/* OK: `value` holds it (l1_value's rules), of either kind, as old as the contract allows. MISS: of a hash that is not worth
- * reading whole; ask L2 for what is wanted of it. PENDING: on_value
+/* OK: `value` holds it (l1_value's rules), of either kind, as old as the contract allows; of a managed namespace in the shape
+ * of managed.h, whatever it is worth. In L2 a broken envelope is nothing. MISS: of a hash that is not worth
+ * reading whole; ask L2 for what is wanted of it. TOO_BIG: as on_value says. PENDING: on_value
  * follows, never from inside; *ret_foreign says whether somebody else's link carries the question. L2_DOWN, BUSY,
  * NO_MEMORY. `proto` chooses the link (2 or 3), so that a client's commands stay in order. */
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
@@ -201,6 +256,11 @@ enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int
 /* What L1 holds, as far as the contract goes if L2 cannot be asked: OK or MISS. Counts as a use; `wish` may be NULL. */
 enum status tiers_spare(struct tiers_window *window, const struct ns_key *key,
                         const struct wish *wish, struct l1_value *value) MUST_USE;
+/* What an item of a managed namespace is worth now: by its times, the bans, and the rules of its namespace. `bytes` and
+ * expiry are the item's, as l1_value has them; what cannot be opened is DEAD. */
+enum managed_state tiers_judge(struct tiers_window *window, const struct ns_key *key,
+                               struct slice bytes, int64_t expire_at_ms,
+                               struct managed_value *ret_value, enum ban_verdict *ret_bans);
 struct tiers_age {
     int64_t age_ms; /* how far a value of L1 may be behind L2 */
     bool is_stale;  /* more than its namespace promises while all is well */
@@ -229,6 +289,8 @@ struct tiers_relay {
     /* Exactly once after OK of tiers_relay. OK: one whole reply as bytes of the link's protocol. L2_DOWN, UNKNOWN, STALE
      * (strict), with the reply that may not be told: it says what became of a write. */
     void (*on_reply)(struct tiers_relay *relay, enum status status, struct slice reply);
+    /* As in tiers_reader, for a GET of the one key that `keys` names; on_reply then says TOO_BIG. */
+    bool (*takes_large)(struct tiers_relay *relay);
     struct l1_key *keys; /* that end; memory of the asker, alive until on_reply */
     size_t key_count;
     uint16_t ends_dbs; /* bit n: everything in database n ends, too (FLUSHDB, FLUSHALL, SWAPDB) */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* window_links.c -- the links of a window: one for each protocol, which all its clients share, and its lines (line.h). */
 #include "protocol/check.h"
+#include "tiers/behind_desk.h"
+#include "tiers/load.h"
+#include "tiers/managed_write.h"
 #include "tiers/window.h"
 
 enum {
@@ -93,12 +96,19 @@ void tiers_window_end_links(struct tiers_window *window)
 {
     CHECK_MAGIC(window, WINDOW_MAGIC);
     window->ended = true;
+    flights_end_row(window);
+    stream_hall_end(window);
     for (unsigned i = 0; i < 2; i++) {
         struct link *link = window->links[i];
         window->links[i] = NULL;
         link_free(link);
     }
     line_pool_end(window);
+    managed_write_end(window);
+    if (window->behind != NULL) {
+        behind_desk_end(window->behind);
+    }
+    load_end(window);
 }
 
 void tiers_window_retarget(struct tiers_window *window, uint64_t run, int64_t now_ms)

@@ -138,6 +138,15 @@ static void happened_by(struct judge_order *order, struct write *write, uint64_t
     }
 }
 
+/* What a load brings is as old as its beginning, whenever it is stored: an invalidation in between is later. */
+static void taken_by(struct write *write, const struct history_record *end)
+{
+    const uint64_t age_ns = (uint64_t)end->life_ms * NS_PER_MS;
+    const uint64_t since_ns = end->completed_ns - write->begun_ns;
+    const uint64_t taken_ns = end->completed_ns - (age_ns < since_ns ? age_ns : since_ns);
+    write->high_ns = taken_ns < write->high_ns ? taken_ns : write->high_ns;
+}
+
 static struct step step_of(const struct write *write, uint64_t completed_ns)
 {
     return (struct step){
@@ -270,6 +279,7 @@ static enum status on_end(struct judge *judge, const struct history_record *reco
     }
     if (write->kind == HISTORY_SET && (outcome == HISTORY_OK || outcome == HISTORY_UNKNOWN)) {
         happened_by(order, write, record->completed_ns);
+        taken_by(write, record);
     }
     enum status status = end_on(judge, order, write, outcome, record->completed_ns);
     return status == OK && outcome == HISTORY_OK ? acknowledged(judge, order, record, write)

@@ -3,13 +3,14 @@
  *
  * The input is a list of steps: an opcode, then what it needs. Raw replies are framed as the link frames them; forged
  * frames get a true checksum, so that what is behind the checksum is reached too. What must hold, whatever comes:
- * floor, generation, known epoch and epoch never go down; the horizon is the send time of a beat or none, and moves on
- * in SYNCED only; nothing installs without a bus. */
+ * the plain floor, generation, known epoch and epoch never go down; the horizon is the send time of a beat or none, and moves on
+ * in SYNCED only; nothing installs without a bus; the managed floor is above all stamps or not above now. */
 #include "protocol/check.h"
 #include "protocol/resp_read.h"
 #include "tiers/coherence.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum {
     NODE = 7,
     BEATS_KEPT = 64,
-    STEPS_MAX = 512
+    STEPS_MAX = 512,
+    STEP_REPLAY = 240
 };
 
 struct input {
@@ -41,6 +43,7 @@ struct run {
     int64_t sent_ms[BEATS_KEPT];
     unsigned beats;
     bool up;
+    bool asked;         /* the log */
     int64_t horizon_ms; /* these five as they were before the step */
     int64_t floor_ms;
     uint64_t generation;
@@ -147,6 +150,53 @@ static void step_frame(struct run *run)
     publish(run, &frame);
 }
 
+/* The log is asked, if it is wanted; or a question is answered: by raw bytes, or by a page near what is expected. */
+static void step_replay(struct run *run)
+{
+    struct buf reply = {0};
+    const uint8_t how = take_byte(&run->input);
+    if (!run->asked) {
+        run->asked = coherence_replay(run->coherence, run->now_ms, &reply) == OK;
+        buf_done(&reply);
+        return;
+    }
+    run->asked = false;
+    if ((how & 1) != 0) {
+        coherence_on_replay_failed(run->coherence, run->now_ms);
+        return;
+    }
+    if ((how & 2) != 0) {
+        CHECK(buf_append_slice(&reply, take_bytes(&run->input, take_byte(&run->input))) == OK);
+    } else {
+        char numbers[3][24];
+        struct buf frame = {0};
+        const uint8_t back = take_byte(&run->input);
+        const struct frame logged = {.type = (how & 4) != 0 ? FRAME_TAG : FRAME_KEYS,
+                                     .epoch = run->epoch,
+                                     .seq_first = run->seq - back % 8,
+                                     .node = 8,
+                                     .body = take_bytes(&run->input, take_byte(&run->input))};
+        CHECK(frame_write(&frame, &logged) == OK);
+        (void)snprintf(numbers[0], sizeof numbers[0], "%llu", (unsigned long long)run->seq);
+        (void)snprintf(numbers[1], sizeof numbers[1], "%lld",
+                       (how & 8) != 0 ? -1 : (long long)(run->seq - back));
+        (void)snprintf(numbers[2], sizeof numbers[2], "%llu",
+                       (unsigned long long)(run->seq - (how & 16 ? back % 4 : 0)));
+        CHECK(buf_printf(&reply, "*%d\r\n:1\r\n", (how & 32) != 0 ? 5 : 4) == OK);
+        for (unsigned i = 0; i < 3; i++) {
+            CHECK(buf_printf(&reply, "$%zu\r\n%s\r\n", strlen(numbers[i]), numbers[i]) == OK);
+        }
+        if ((how & 32) != 0) {
+            CHECK(buf_printf(&reply, "$%zu\r\n", frame.size) == OK);
+            CHECK(buf_append_slice(&reply, buf_slice(&frame)) == OK);
+            CHECK(buf_append(&reply, "\r\n", 2) == OK);
+        }
+        buf_done(&frame);
+    }
+    coherence_on_replay_answer(run->coherence, buf_slice(&reply), run->now_ms);
+    buf_done(&reply);
+}
+
 static void step_beat(struct run *run)
 {
     struct buf out = {0};
@@ -201,7 +251,12 @@ static void step_confirm(struct run *run)
 
 static void step(struct run *run)
 {
-    switch (take_byte(&run->input) % 12) {
+    const uint8_t opcode = take_byte(&run->input);
+    if (opcode >= STEP_REPLAY) {
+        step_replay(run);
+        return;
+    }
+    switch (opcode % 12) {
     case 0: step_raw(run); return;
     case 1: step_frame(run); return;
     case 2: step_beat(run); return;
@@ -237,11 +292,13 @@ static void check_invariants(struct run *run)
     struct coherence_description seen;
     coherence_describe(run->coherence, &seen);
     const int64_t horizon_ms = atomic_load(&run->view->horizon_ms);
-    const int64_t floor_ms = atomic_load(&run->view->floor_ms);
+    const int64_t floor_ms = atomic_load(&run->view->plain.floor_ms);
     const uint64_t generation = atomic_load(&run->view->generation);
     const uint64_t known = coherence_known_epoch(run->coherence);
     CHECK(floor_ms >= run->floor_ms && floor_ms <= run->now_ms + 1);
     CHECK(generation >= run->generation);
+    const int64_t managed_ms = atomic_load(&run->view->managed.floor_ms);
+    CHECK(managed_ms == INT64_MAX || (managed_ms >= 0 && managed_ms <= run->now_ms + 1));
     CHECK(known >= run->known && known <= EPOCH_COUNTER_MAX);
     CHECK(seen.epoch.counter >= run->counter && seen.epoch.counter <= known);
     CHECK(horizon_ms == 0 || was_sent_at(run, horizon_ms));
@@ -294,10 +351,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                       .epoch = {.counter = 5, .random = 55},
                       .process = 9,
                       .seq = 40};
-    const struct namespace_spec spec = {
-        .name = SLICE_LITERAL("default"),
-        .settings = {.mode = {.bound_ms = 1000}, .memory = 1 << 16}};
-    run.namespaces = namespaces_new(&spec, 1, 1);
+    const struct namespace_spec specs[] = {
+        {.name = SLICE_LITERAL("default"),
+         .settings = {.mode = {.bound_ms = 1000}, .memory = 1 << 16}},
+        {.name = SLICE_LITERAL("managed"),
+         .prefix = SLICE_LITERAL("m:"),
+         .managed = true,
+         .settings = {.mode = {.bound_ms = 1000}, .memory = 1 << 16, .told = true}}};
+    run.namespaces = namespaces_new(specs, 2, 1);
     CHECK(run.namespaces != NULL);
     run.l1 = namespaces_default(run.namespaces)->l1;
     run.coherence = coherence_new(&(struct coherence_options){.namespaces = run.namespaces,

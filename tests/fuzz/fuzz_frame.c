@@ -6,6 +6,7 @@
  * same body; and (by the sanitizers, the frame at an address of its own) no step beyond the input. */
 #include "protocol/check.h"
 #include "protocol/frame.h"
+#include "protocol/frame_ban.h"
 #include "protocol/hash.h"
 #include "protocol/limits.h"
 
@@ -38,7 +39,7 @@ static void check_beat(struct slice body)
     if (frame_beat_read(body, &beat) == OK) {
         char again[FRAME_BEAT_BODY_SIZE];
         frame_beat_write(again, &beat);
-        CHECK(body.size == sizeof again + beat.address.size);
+        CHECK(body.size == sizeof again + beat.homes.size + beat.address.size);
         CHECK(slice_equal((struct slice){body.data, sizeof again},
                           (struct slice){again, sizeof again}));
     }
@@ -51,6 +52,30 @@ static void check_flush(struct slice body)
     if (frame_flush_read(body, &flush) == OK && body.size > 0) {
         CHECK(slice_equal(body, frame_flush_write(again, &flush)));
     }
+}
+
+/* Entries without a flag are appended again as the same bytes; all lie inside. */
+static void check_bans(struct slice body)
+{
+    size_t position = 0;
+    size_t before = 0;
+    struct frame_ban ban;
+    enum status status = OK;
+    while ((status = frame_ban_next(body, 1, &position, &ban)) == OK) {
+        CHECK(position <= body.size);
+        CHECK(ban.name.data >= body.data && ban.name.data + ban.name.size == body.data + position);
+        struct buf again = {0};
+        CHECK(frame_ban_append(&again, ban.name, ban.age_s, ban.hard, ban.soft) == OK);
+        CHECK(
+            body.data[before + 2] != 0 ||
+            slice_equal(buf_slice(&again), (struct slice){body.data + before, position - before}));
+        again.size = 0;
+        CHECK(frame_ban_name(&again, ban.kind, ban.ns, ban.text) == OK);
+        CHECK(slice_equal(buf_slice(&again), ban.name));
+        buf_done(&again);
+        before = position;
+    }
+    CHECK(status == AGAIN || status == MALFORMED);
 }
 
 static void read_one(struct slice input)
@@ -69,6 +94,7 @@ static void read_one(struct slice input)
     check_keys(frame.body);
     check_beat(frame.body);
     check_flush(frame.body);
+    check_bans(frame.body);
 }
 
 static void seal(char *bytes, size_t size)
@@ -96,6 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     seal(copy, size);
     read_one(input);
     check_keys(input);
+    check_bans(input);
     free(copy);
     return 0;
 }

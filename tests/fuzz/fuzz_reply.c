@@ -3,10 +3,12 @@
  *
  * The first byte chooses the sizes of the pieces in which the rest arrives. What must hold: replies are framed the same
  * as when all arrives at once; what a framer passes, a cursor can walk to its end, and skips in one step; and (by the
- * sanitizers, each piece at an address of its own) no step beyond the input. */
+ * sanitizers, each piece at an address of its own) no step beyond the input. Each reply is read as one of the lease script's
+ * (tiers/lease.h), too. */
 #include "protocol/check.h"
 #include "protocol/hash.h"
 #include "protocol/resp_read.h"
+#include "tiers/lease.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,6 +34,16 @@ static void check_text(struct slice text, struct slice reply)
     }
 }
 
+static void check_lease(struct slice reply)
+{
+    struct lease_answer answer = {.ms = -1};
+    char error[LEASE_ERROR_MAX];
+    const enum status status = lease_read(reply, &answer, error);
+    CHECK(status == OK || status == MALFORMED || status == L2_ERROR);
+    CHECK(strlen(error) < LEASE_ERROR_MAX);
+    CHECK(status == OK || answer.ms == -1);
+}
+
 static void check_reply(struct slice reply)
 {
     struct reply_cursor cursor = {.rest = reply};
@@ -48,6 +60,7 @@ static void check_reply(struct slice reply)
     cursor.rest = reply;
     CHECK(reply_skip(&cursor) == OK);
     CHECK(cursor.rest.size == 0);
+    check_lease(reply);
 }
 
 static void frame_arrived(struct reply_framer *framer, struct slice stream, size_t arrived,

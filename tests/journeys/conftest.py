@@ -26,10 +26,11 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failure shows the logs of the nodes it had."""
+    """A failure shows the seed, and the logs of the nodes it had."""
     del call
     report = (yield).get_result()
     if report.failed:
+        report.sections.append(("seed", f"TEST_SEED={harness.SEED}"))
         stages = {id(stage): stage for stage in (getattr(arg, "stage", arg) for arg in item.funcargs.values())
                   if isinstance(stage, harness.Stage)}
         for stage in stages.values():
@@ -80,3 +81,15 @@ def client(node):
     """redis-py on an empty node."""
     node.client().flushall()
     return node.client(decode_responses=True)
+
+
+@pytest.fixture
+def pair(two_nodes):
+    """A connection to each of two nodes that know each other; each serves hits."""
+    with two_nodes[0].wire() as a, two_nodes[1].wire() as b:
+        for node in two_nodes:
+            harness.until(lambda node=node: int(node.info()["coherence_nodes"]) >= 2, 5, "both nodes are heard")
+        a.ask("SET", "warm up", "x")
+        for node, conn in ((two_nodes[0], a), (two_nodes[1], b)):
+            harness.until(lambda node=node, conn=conn: harness.serves_hits(node, conn, "warm up"), 5, "the node serves from L1")
+        yield a, b

@@ -10,7 +10,8 @@ the kernel ends them (PR_SET_PDEATHSIG). Nothing here sleeps for luck: `until` p
         node.client().set("k", "v")
 
 Ports are found by binding port 0; a port that somebody takes in between is tried again with another.
-Environment: JOURNEY_L2_USER=1 lets nodes come to Redis as a user with the documented rights (docs/operations.md) and what
+Environment: TEST_SEED, the seed of what is random: a number, or `random` for one that nobody chose; unset it is always the
+same, so that a green tree stays green. JOURNEY_L2_USER=1 lets nodes come to Redis as a user with the documented rights (docs/operations.md) and what
 the journeys themselves run. JOURNEY_TLS=1 lets clients come to nodes by TLS (test_differential,
 test_strings, test_held_answers; not where sockets are made by hand, or one connection is used by two threads, which
 Python's ssl cannot). TERRACED, path of the node (default build/release/terraced). TERRACED=redis-server puts Redis in the place
@@ -20,6 +21,7 @@ of the node: the tests then test themselves against the oracle ("rehearsal"); te
 import ctypes
 import os
 import pathlib
+import random
 import re
 import resource
 import shutil
@@ -31,6 +33,7 @@ import time
 import urllib.error
 import urllib.request
 
+import pytest
 import redis
 
 import wire
@@ -42,6 +45,8 @@ START_DEADLINE_S = 15.0
 BOUND_S = 1.0  # T, the default bound on staleness
 # What a test may be late by when the machine is busy: two cores, shared with builds.
 SLACK_S = float(os.environ.get("JOURNEY_SLACK_S", "1.0"))
+_ASKED_SEED = os.environ.get("TEST_SEED", "1")
+SEED = random.SystemRandom().randrange(1, 1 << 40) if _ASKED_SEED == "random" else int(_ASKED_SEED)
 
 L2_USER = os.environ.get("JOURNEY_L2_USER")
 TLS = os.environ.get("JOURNEY_TLS")
@@ -81,6 +86,10 @@ def documented_rules():
     """What the documents say that a user of L2 needs."""
     line = re.search(r"ACL SETUSER terrace on >password (.*)", (ROOT / "docs" / "operations.md").read_text())
     return line.group(1).split()
+
+
+# Of a test that judges by time what an instrumented node is too slow for.
+slow_under_sanitizers = pytest.mark.skipif("JOURNEY_SANITIZED" in os.environ, reason="judged by time: an instrumented node is too slow")
 
 
 def free_port():

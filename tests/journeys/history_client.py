@@ -222,7 +222,7 @@ class Lane:
                 self.lives += 1
             except LOST:
                 self.recorder.counts["connections refused"] += 1
-                time.sleep(0.01)
+                time.sleep(0.01)  # a node that is away is not asked in a busy loop
                 return
         data = b"".join(wire.encode(words) for step in steps for words in step.commands)
         self.steps, self.asked = steps, now_ns()
@@ -264,7 +264,7 @@ def work(config, ending, steps_of, pause_s):
         for lane in lanes:
             lane.send(steps_of(author, rng))
         went_well = all([lane.take() for lane in lanes])
-        time.sleep(pause_s(rng) if went_well else 0.003)
+        time.sleep(pause_s(rng) if went_well else 0.003)  # the pace of the load is its subject
     return recorder.operations, recorder.expiries, {}, recorder.counts
 
 

@@ -138,6 +138,26 @@ def normal_scan_of_key(args, ours, theirs):
     return ours, theirs
 
 
+def normal_scan_of_zset(args, ours, theirs):
+    """SORT makes a hash table of a sorted set, for good: its order is random."""
+    del args
+    if is_list(ours) and is_list(theirs) and len(ours) == len(theirs) == 2 and is_list(ours[1]) and is_list(theirs[1]):
+        return [[pages[0], sorted(zip(pages[1][::2], pages[1][1::2]))] for pages in (ours, theirs)]
+    return ours, theirs
+
+
+def normal_sort(args, ours, theirs):
+    """Those that weigh the same, as all do whose weight is missing, stay as they were found: of a sorted set, in the order of a
+    hash table. By numbers they would come in the order of their bytes. With a LIMIT, chance says which are left."""
+    upper = [word.upper() for word in args[1:]]
+    by_key = any(word == b"BY" and b"*" in pattern for word, pattern in zip(upper, upper[1:]))
+    if not (by_key and b"ALPHA" in upper and is_list(ours) and is_list(theirs)):
+        return ours, theirs
+    if b"LIMIT" in upper:
+        return [type(ours), len(ours)], [type(theirs), len(theirs)]
+    return [type(ours), *sorted(ours, key=repr)], [type(theirs), *sorted(theirs, key=repr)]
+
+
 def structure(value):
     """What a value is made of; numbers and IDs of moments left out."""
     if isinstance(value, list):
@@ -191,7 +211,8 @@ NORMALISERS = {
     b"CLIENT": normal_client,
     b"COMMAND": normal_command, b"CONFIG": normal_config, b"DUMP": normal_dump, b"FUNCTION": normal_function,
     b"SMEMBERS": normal_set, b"SINTER": normal_set, b"SUNION": normal_set, b"SDIFF": normal_set, b"SPOP": normal_set,
-    b"SSCAN": normal_scan_of_key, b"SRANDMEMBER": normal_random,
+    b"SSCAN": normal_scan_of_key, b"ZSCAN": normal_scan_of_zset, b"SORT": normal_sort, b"SORT_RO": normal_sort,
+    b"SRANDMEMBER": normal_random,
     b"ZRANDMEMBER": normal_random, b"XPENDING": normal_pending, b"XINFO": normal_stream_info, b"LASTSAVE": normal_shape,
 }
 

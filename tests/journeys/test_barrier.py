@@ -276,7 +276,7 @@ def test_an_answer_waits_for_a_ping_of_its_own(stage, pings):
                 until(lambda: serves_hits(node, other, "hidden"), 10, "hits")
                 out = redis_server.calls("ping") + pings
                 first.send(wire.encode(["EVAL", "return 1", "0"]))
-                until(lambda: redis_server.calls("ping") == out, 5, "the first answer is kept, and its PING answered")
+                until(lambda: redis_server.calls("ping") >= out, 5, "the first answer is kept, and its PING answered")
                 assert conn.ask("EVAL", SET_HIDDEN, "0", str(turn)) == b"OK"
                 old += other.ask("GET", "hidden") != b"%d" % turn
                 assert first.read() == 1
@@ -315,17 +315,23 @@ def test_a_script_of_unknown_outcome_is_a_write_of_unknown_outcome(slow_bus):
 @pytest.mark.own
 def test_a_session_sees_what_its_script_wrote_to_keys_that_nobody_named(slow_bus):
     """In the same pipeline, and in the next request; the bus is a millisecond behind, so that hits would be old."""
-    proxy, _, conn, _ = slow_bus
+    proxy, node, conn, _ = slow_bus
+    node.client().config_set("l2-timeout", "10s")  # late is not old
     proxy.delay(1, "down", who="bus")
-    old = 0
+    wrong = []
+
+    def compare(expected, *requests):
+        replies = conn.pipeline([list(words) for words in requests])
+        if replies != expected:
+            wrong.append((replies, expected))
     for turn in range(1, ROUNDS + 1):
         before, value = b"%d" % (turn - 1), b"%d" % turn
         if turn % 2:
-            replies = conn.pipeline([["GET", "hidden"], ["EVAL", SET_HIDDEN, "0", value], ["GET", "hidden"],
-                                     ["MGET", "hidden", "none"], ["STRLEN", "hidden"]])
-            old += replies != [before, b"OK", value, [value, wire.NULL_BULK], len(value)]
+            compare([before, b"OK", value, [value, wire.NULL_BULK], len(value)],
+                    ["GET", "hidden"], ["EVAL", SET_HIDDEN, "0", value], ["GET", "hidden"], ["MGET", "hidden", "none"],
+                    ["STRLEN", "hidden"])
         else:  # nobody reads behind the script: L1 still has what was there before it
-            old += conn.pipeline([["GET", "hidden"], ["EVAL", SET_HIDDEN, "0", value]]) != [before, b"OK"]
-        old += conn.ask("GET", "hidden") != value
-        old += conn.ask("GET", "hidden") != value
-    assert old == 0, f"{old} old values in {ROUNDS} rounds"
+            compare([before, b"OK"], ["GET", "hidden"], ["EVAL", SET_HIDDEN, "0", value])
+        compare([value], ["GET", "hidden"])
+        compare([value], ["GET", "hidden"])
+    assert not wrong, f"{len(wrong)} in {ROUNDS} rounds are old: {wrong[:3]}"

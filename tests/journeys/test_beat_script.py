@@ -226,8 +226,31 @@ def test_a_new_epoch_deletes_the_log(server):
     server.client(db=DB).xadd("terrace:log", {"k": "v"})
     assert not beat(server, known=1).began
     assert server.client(db=DB).exists("terrace:log")
-    assert beat(server, known=9).began
-    assert not server.client(db=DB).exists("terrace:log")
+    after = beat(server, known=9)
+    assert after.began
+    assert server.client(db=DB).xrange("terrace:log") == [
+        (f"{after.seq - 1}-1".encode(), {b"epoch": b"10"})]  # older than all frames of the epoch, the first of them next
+
+
+def test_a_flush_is_logged_as_it_is_published_and_a_beat_is_not(server):
+    first = beat(server)
+    pubsub = server.client().pubsub()
+    pubsub.subscribe("terrace:bus")
+    assert pubsub.get_message(timeout=5)["type"] == "subscribe"
+    flush = beat(server, known=1, frame=b"T\x01F" + FRAME[3:])
+    beat(server, known=1)
+    said = pubsub.get_message(timeout=5)["data"]
+    log = server.client(db=DB).xrange("terrace:log")
+    assert log[1:] == [(f"{flush.seq}-0".encode(), {b"f": said})]
+    assert flush.seq == first.seq + 1
+
+
+def test_a_log_that_is_not_ours_begins_anew_where_it_is_known_to_lack_the_rest(server):
+    beat(server)
+    server.client(db=DB).delete("terrace:log")
+    server.client(db=DB).set("terrace:log", "not a stream")
+    flush = beat(server, known=1, frame=b"T\x01F" + FRAME[3:])
+    assert [entry[0] for entry in server.client(db=DB).xrange("terrace:log")] == [f"{flush.seq}-0".encode()]
 
 
 @pytest.mark.parametrize("field, value", [
@@ -507,7 +530,7 @@ def test_the_connection_keeps_its_database(server):
     client.eval(SCRIPT, 0, DB, 0, RANDOM_A, 7, 10_000, FRAME)
     client.set("k", "v")
     assert server.client(db=3).get("k") == b"v"
-    assert sorted(server.client(db=DB).keys()) == [b"terrace:meta", b"terrace:nodes", b"terrace:seq"]
+    assert sorted(server.client(db=DB).keys()) == [b"terrace:log", b"terrace:meta", b"terrace:nodes", b"terrace:seq"]
     client.close()
 
 

@@ -105,8 +105,10 @@ def test_equal_memory_knows_the_hit_ratio_that_every_policy_has(tmp_path):
     head, rows = rows_of(text)
     assert head[:4] == ["server", "limit, MiB", "RSS grew, MiB", "hit ratio"]
     assert [row[0].split()[0] for row in rows] == ["ours", "redis-server", "redis-server", "memcached"]
-    for row in rows:
-        assert 0.74 < float(row[3]) <= 0.75, row
+    assert "refused" not in rows[0][3]
+    for row in rows:  # a Redis that finds nothing to evict in so little memory refuses a SET, which costs one hit
+        ratio, *refused = numbers([row[3]])
+        assert 0.74 - sum(refused) / 120_000 < ratio <= 0.75, row
         assert numbers(row[1:3])[0] > 0, row
 
 

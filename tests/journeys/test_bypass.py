@@ -237,10 +237,10 @@ def test_the_nodes_own_database_exchanged_is_a_new_epoch(rig, by):
         own.ask("SELECT", "15")
         nine.ask("SELECT", "9")
         assert own.ask("DBSIZE") == 0 and own.ask("KEYS", "*") == []
-        left = ["terrace:meta", "terrace:nodes", "terrace:seq"]
+        left = ["terrace:log", "terrace:meta", "terrace:nodes", "terrace:seq"]
         assert sorted(nine.ask("KEYS", "*")) == [key.encode() for key in left]
         before = int(node.info()["coherence_epoch"])
-        assert nine.ask("DEL", *left) == 3
+        assert nine.ask("DEL", *left) == 4
         hold(conn)
         assert int(node.info()["coherence_epoch"]) == before, "there they mean nothing"
 

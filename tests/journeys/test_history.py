@@ -7,7 +7,7 @@ while a node or Redis stands still; judged by `terrace check`.
 history_client.py: what that load does not do (GETSET, MSET, RENAME, PEXPIRE, transactions, scripts with undeclared keys,
 pipelines that mix them); judged by oracle.py, which knows from MONITOR in which order writes ran that overlap.
 
-HISTORY_SECONDS (3) is about how long each history lasts, HISTORY_SEED what the clients do; timing is not replayed, so a
+HISTORY_SECONDS (3) is about how long each history lasts, TEST_SEED what the clients do; timing is not replayed, so a
 seed may need several runs to fail again. HISTORY_MONITOR=0 leaves Redis unobserved: the oracle then does not judge
 writes that overlap.
 """
@@ -26,7 +26,7 @@ import pytest
 
 import history_client
 import history_file
-from harness import BOUND_S, TERRACED, until
+from harness import BOUND_S, SEED, TERRACED, until
 from history_run import finish_load, judge, start_load, wait_begun
 from oracle import ACKED, History
 from proxy import FaultProxy
@@ -264,8 +264,7 @@ TROUBLES = [(calm, 3), (cut_links, SECONDS + 3), (kill_redis, SECONDS + 1), (flu
 
 @pytest.mark.parametrize("trouble, seconds", [pytest.param(t, max(s, SECONDS), id=t.__name__) for t, s in TROUBLES])
 def test_no_read_of_a_history_breaks_the_contract(rig, trouble, seconds):
-    seed = int(os.environ.get("HISTORY_SEED", random.SystemRandom().randrange(1 << 31)))
-    rig.begin(seed, seconds)
+    rig.begin(SEED, seconds)
     trouble(rig)
     rig.finish()
     rest = None
@@ -276,9 +275,9 @@ def test_no_read_of_a_history_breaks_the_contract(rig, trouble, seconds):
     violations = rig.history.check(BOUND_NS, SLACK_NS)
     verdict = rig.judge_load()
     print(f"{rig.load_counts}")
-    print(f"seed {seed}, {trouble.__name__}: {dict(rig.counts)}, {len(violations)} violations "
+    print(f"seed {SEED}, {trouble.__name__}: {dict(rig.counts)}, {len(violations)} violations "
           f"{dict(collections.Counter(v.rule for v in violations))}")
-    replay = (f"replay: TERRACED={TERRACED} HISTORY_SEED={seed} HISTORY_SECONDS={SECONDS} "
+    replay = (f"replay: TERRACED={TERRACED} TEST_SEED={SEED} HISTORY_SECONDS={SECONDS} "
               f"/usr/bin/python3 -m pytest -s {__file__} -k {trouble.__name__}")
     assert not violations, "\n\n".join([f"{len(violations)} violations"] + [
         f"[{v.rule}] {v.explanation}" for v in violations[:SHOWN]] + [replay])

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from harness import SLACK_S, TERRACED, until
+from envelopes import LZ4, RAW, unseal
+from harness import ROOT, SLACK_S, TERRACED, until
 
 pytestmark = pytest.mark.own
 
@@ -230,9 +231,9 @@ def test_settings_change_in_place(stage):
     line = reload(node, TWO.replace("memory = 8mb", "memory = 60mb"))
     assert "event=reload_refused" in line and "must leave at least 1mb" in line
     assert re.search(r"\.conf:\d+: the namespaces' memory", line), line
-    line = reload(node, TWO + "swr = 3s\n")
+    line = reload(node, TWO + "write = beside\n")
     assert "event=reload_refused" in line
-    assert f".conf:{TWO.count(chr(10)) + 1}: option 'swr' is not supported by this version" in line
+    assert f".conf:{TWO.count(chr(10)) + 1}: option 'write': argument must be 'through', 'around' or 'behind'" in line
     line = reload(node, TWO + "prefix = other:\n")
     assert f".conf:{TWO.count(chr(10)) + 1}: option 'prefix' is there already, in line " in line
     assert namespaces(node)["quiet"]["bytes_max"] == str(6 << 20)
@@ -354,6 +355,46 @@ def test_configurations_with_sections_are_checked_and_printed(stage):
     assert bad.stderr == (f"terraced: {path}:3: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', with T between 10ms and 60s and G from T (1s unless given) to 24h\n")
 
 
+EXAMPLE = ROOT / "deploy" / "namespaces.conf"
+
+
+def test_the_example_is_a_good_configuration():
+
+    def run(*words):
+        return subprocess.run([TERRACED, str(EXAMPLE), *words], capture_output=True, text=True, timeout=20, check=False)
+
+    assert run("--check-config").stdout == "configuration is good\n"
+    printed = run("--print-config").stdout
+    for line in ("ttl = 30m", "ttl = 24h", "ttl = 1h", "format = managed", "compress-min = 0", "eager = 80%", "jitter = 10%", "write = through"):
+        assert f"\n{line}\n" in printed, line
+    alone = run("--check-config", "--l2", "")
+    assert alone.returncode == 78
+    assert re.fullmatch(r"terraced: \S*/namespaces.conf:\d+: namespace 'response': format 'managed' needs l2: [^\n]+\n", alone.stderr), alone.stderr
+
+
+def test_the_example_keeps_answers_half_an_hour_vectors_a_day_and_the_rest_an_hour(stage, redis_server):
+    """`response`: then an hour more, in case it cannot be made anew; `embedding` as it is; `default`: in L1."""
+    node = stage.node(str(EXAMPLE), l2=redis_server)
+    node.wait_synced()
+    server, text = redis_server.client(), "the same again, " * 100
+    with node.wire() as conn:
+        for key, life_s, spare_s, kind in (("resp:1", 1800, 3600, LZ4), ("emb:1", 86400, 0, RAW)):
+            assert conn.ask("SET", key, text) == b"OK"
+            assert 0.9 * life_s - 2 <= conn.ask("TTL", key) <= life_s, "less the jitter"
+            assert 0 <= server.ttl(key) - conn.ask("TTL", key) - spare_s <= 1
+            assert unseal(server.get(key)).kind == kind
+        assert conn.ask("SET", "other", text) == b"OK" and conn.ask("TTL", "other") == -1
+
+        def told(key):
+            assert conn.ask("GET", key) == text.encode()
+            flat = conn.ask("CACHE.EXPLAIN", key)
+            return dict(zip(flat[::2], flat[1::2]))
+
+        until(lambda: told("other")[b"tier"] == b"l1", 5, "it is kept")
+        assert 3590000 < told("other")[b"ttl_ms"] <= 3600000
+    assert set(namespaces(node)) == {"default", "response", "embedding"}
+
+
 def test_reloads_in_a_row_let_every_worker_go_on(stage):
     """The next standstill may begin before a worker has woken from the last one."""
     with_n = "[namespace n]\nprefix = n:\nmemory = 100mb\n"
@@ -372,3 +413,64 @@ def test_reloads_in_a_row_let_every_worker_go_on(stage):
     until(lambda: set(namespaces(node)) == {"default", "n"}, 10, "the last file stands")  # the log has its limit
     for conn in conns:
         conn.close()
+
+
+M = "l2 = redis://127.0.0.1:1\n[namespace m]\nprefix = m:\nformat = managed\n"
+P = "l2 = redis://127.0.0.1:1\n[namespace p]\nprefix = p:\n"
+CONTRADICTIONS = [
+    (M + "ttl = 2h\nmax-ttl = 1h\n", "5: namespace 'm': ttl is longer than max-ttl"),
+    (M + "hard-timeout = 1s\nsoft-timeout = 2s\n", "6: namespace 'm': soft-timeout is longer than hard-timeout, which ends the wait before"),
+    (M + "write = behind\n", "5: namespace 'm': write 'behind' needs behind-dir"),
+    ("behind-dir = /tmp\n" + M + "write = behind\nmode = strict\n", "6: namespace 'm': write 'behind' does not go with mode 'strict'"),
+    (M.replace("l2 =", "; l2 ="), "4: namespace 'm': format 'managed' needs l2: alone, nobody numbers its writes"),
+    (P + "write = around\n", "4: namespace 'p': write 'around' needs format 'managed': plain values are written as they come"),
+    (P + "write = behind\n", "4: namespace 'p': write 'behind' needs format 'managed'"),
+    (P + "mode = ttl\n", "4: namespace 'p': mode 'ttl' needs a ttl above 0"),
+    (P + "mode = available 1s 2s\n", "4: option 'mode': argument must be 'strict [T]', 'bounded [T]', 'available G [T]' or 'ttl', "
+                                      "with T between 10ms and 60s and G from T (1s unless given) to 24h"),
+    (P + "[namespace q]\nprefix = p:\n", "4: namespace 'q': namespace 'p' has the same prefix"),
+    (P + "[namespace q]\nprefix = terrace:tags\n", "5: option 'prefix': argument must not begin with 'terrace:': such keys are the nodes' own"),
+    (P + "[namespace p]\nprefix = q:\n", "4: namespace 'p' is there already, in line 2"),
+    (P + "tags = 1\n", "4: unknown option 'tags'"),
+]  # fmt: skip
+NO_EFFECT = [(P + f"{line}\n", f"4: namespace 'p': {line.split()[0]} has no effect on plain values: it needs format = managed")
+             for line in ("max-ttl = 1h", "jitter = 5%", "swr = 1s", "sie = 1s", "eager = 50%", "xfetch = 1", "negative-ttl = 1s",
+                          "soft-timeout = 1s", "hard-timeout = 1s", "load-timeout = 1s", "compress-min = 0")] + [
+    (M + "jitter = 5%\n", "5: namespace 'm': jitter has no effect without ttl or max-ttl: no life is the namespace's own choice"),
+    (M + "swr = 2m\nsie = 1m\n", "6: namespace 'm': sie has no effect beside a swr that is as long: both begin when the fresh life is over"),
+    ("mode = strict\n", "1: mode has no effect without l2: this node's memory is the only copy"),
+    ("[namespace p]\nprefix = p:\nwriters = nodes\n", "3: namespace 'p': writers has no effect without l2: this node's memory is the only copy"),
+    ("behind-dir = /tmp\n" + M, "1: behind-dir has no effect where no namespace has write = behind"),
+]  # fmt: skip
+
+
+def test_settings_that_contradict_each_other_are_refused_and_those_without_effect_are_told(stage):
+    path = stage.folder / "odd.conf"
+
+    def run(text):
+        path.write_text(text)
+        return subprocess.run([TERRACED, str(path), "--check-config"], capture_output=True, text=True, env={})
+
+    for text, said in CONTRADICTIONS:
+        bad = run(text)
+        assert bad.returncode == 78 and bad.stderr.startswith(f"terraced: {path}:{said}"), (text, bad.stderr)
+    for text, said in NO_EFFECT:
+        odd = run(text)
+        assert odd.returncode == 0 and odd.stderr == f"warning: {path}:{said}\n", (text, odd.stderr)
+    for good in (M + "ttl = 1h\nmax-ttl = 1h\nswr = 1m\nsie = 1h\n", P + "ttl = 1h\nwrite = through\n", TWO):
+        assert run(good).stderr == "", good
+        printed = subprocess.run([TERRACED, str(path), "--print-config"], capture_output=True, text=True, env={}).stdout
+        assert run(printed).stderr == "", "what is said as it is anyway"
+
+
+def test_what_has_no_effect_is_in_the_log_at_the_start_and_at_a_reload(stage):
+    node = configured(stage, TWO + "swr = 5s\n")
+    log = pathlib.Path(node.process.log_path)
+
+    def warnings():
+        return re.findall(r"level=warning event=setting msg=.*?:(\d+): namespace 'quiet': (\S+) has no effect", log.read_text())
+
+    until(lambda: warnings() == [("10", "swr")], 5.0, "the node has started")
+    assert "event=reloaded" in reload(node, TWO + "\nsie = 5s\n")
+    assert warnings() == [("10", "swr"), ("11", "sie")]
+    assert "event=reload_refused" in reload(node, TWO + "write = around\n") and len(warnings()) == 2

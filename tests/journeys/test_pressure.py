@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from harness import until
+from harness import SEED, until
 from test_namespaces import reload
 
 pytestmark = pytest.mark.own
@@ -106,9 +106,8 @@ def test_everything_at_once_with_little_memory(stage, with_l2):
     config.write_text(TWO)
     node = stage.node(str(config), "--memory", str(MEMORY), "--threads", "2", l2=stage.redis() if with_l2 else None)
     node.config = config
-    seed = random.randrange(1 << 30)
-    print(f"seed {seed}")
-    clients = [Client(node, number, 0.9 if with_l2 else 0, seed) for number in range(4)]
+    print(f"seed {SEED}")
+    clients = [Client(node, number, 0.9 if with_l2 else 0, SEED) for number in range(4)]
     control = node.client()
     if with_l2:
         control.mset({f"{prefix}{i}": value_of(9, i, i * 20) for prefix in PREFIXES for i in range(600)})

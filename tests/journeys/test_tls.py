@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """TLS: from clients to a node, and from a node to its Redis, with certificates made here."""
 
-import os
 import pathlib
+import random
 import re
 import select
 import signal
@@ -14,7 +14,7 @@ import time
 import pytest
 import redis
 
-from harness import SLACK_S, ask_timed, free_port, log_lines, stand_still, until
+from harness import SEED, SLACK_S, ask_timed, free_port, log_lines, stand_still, until
 from papers import Papers
 
 pytestmark = pytest.mark.own
@@ -170,12 +170,12 @@ def test_a_client_refuses_a_node_that_it_does_not_believe(node, papers):
 
 def test_large_values_go_both_ways(node, papers):
     conn = client(node, papers)
-    value = os.urandom(LARGE)
+    value = random.Random(SEED).randbytes(LARGE)
     assert conn.set("large", value)  # in pieces, into its item
     assert conn.get("large") == value  # from where it lies
     assert node.client().get("large") == value
     assert conn.strlen("large") == LARGE
-    few = [os.urandom(50_000 + i) for i in range(50)]
+    few = [random.Random(SEED).randbytes(50_000 + i) for i in range(50)]
     assert conn.mset({f"m{i}": one for i, one in enumerate(few)})
     assert conn.mget([f"m{i}" for i in range(50)]) == few
 
@@ -241,7 +241,7 @@ def test_a_client_may_say_that_it_sends_no_more(node, papers):
 
 
 def test_who_reads_slowly_gets_all_and_holds_up_nobody(node, papers):
-    value = os.urandom(1_000_000)
+    value = random.Random(SEED).randbytes(1_000_000)
     client(node, papers).set("slow", value)
     context = papers.context()
     with wrapped(node, context) as sock:
@@ -261,7 +261,7 @@ def test_nonsense_is_closed_and_counted(node, papers):
     before = failures(node)
     flight = bytearray(hello(papers))
     flight[9] ^= 0xff  # the length of the message
-    for nonsense in (b"PING\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 100, bytes(flight), os.urandom(300)):
+    for nonsense in (b"PING\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"x" * 100, bytes(flight), random.Random(SEED).randbytes(300)):
         with socket.create_connection(("127.0.0.1", node.tls_port), timeout=20) as sock:
             sock.sendall(nonsense)
             sock.shutdown(socket.SHUT_WR)
@@ -441,7 +441,7 @@ def l2_flags(papers, own="alice", authority="ca"):
 def test_a_node_reaches_redis_by_tls(stage, tls_redis, papers):
     node = node_with_tls(stage, papers, "--tls-auth-clients", "no", *l2_flags(papers), l2=tls_redis.tls_url)
     conn = client(node, papers)
-    value = os.urandom(LARGE)
+    value = random.Random(SEED).randbytes(LARGE)
     assert conn.set("large", value)
     assert tls_redis.client().get("large") == value
     assert conn.get("large") == value

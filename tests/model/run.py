@@ -78,6 +78,14 @@ MODELS = {
         "fail": ["NO_KILL", "ANSWER_BEFORE_KILL", "KILL_BY_CLOSE", "LOSS_TAKEN_FOR_ANSWER", "KILL_ON_ANY_SERVER",
                  "ANY_NEW_RUN_ID"],
     },
+    "replay": {
+        "short": ["WRITES=2 BEATS=1 LOSSES=1 CUTS=1 TRIMS=1"],
+        "full": ["WRITES=3 BEATS=1 LOSSES=2 CUTS=1 TRIMS=1", "WRITES=2 BEATS=1 LOSSES=1 CUTS=2 TRIMS=1"],
+        "variants": "WRITES=2 BEATS=1 LOSSES=1 CUTS=1 TRIMS=1",
+        "fail": ["ASK_BEFORE_SUBSCRIPTION FIRST_FRAME_UNSEEN", "NO_OLDEST", "STALE_PAGE_DECIDES", "RUN_IS_WHOLE", "FIRST_FRAME_UNSEEN",
+                 "TOKENS_STAY", "FLOOR_STAYS"],
+        "own bounds": {"ASK_BEFORE_SUBSCRIPTION FIRST_FRAME_UNSEEN": "WRITES=2 BEATS=1 LOSSES=0 CUTS=1 TRIMS=1"},
+    },
     "strict": {
         "short": ["T_HOLDER=1 END=3"],
         "full": ["T_HOLDER=1 END=4"],

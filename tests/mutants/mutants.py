@@ -9,13 +9,20 @@ import collections
 
 Mutant = collections.namedtuple("Mutant", "name rule edits killers equivalent", defaults=("",))
 
-CLAIM, FLIGHT, WINDOW, WINDOW_H = "tiers/l1_claim.c", "tiers/flight.c", "tiers/window.c", "tiers/window.h"
+CLAIM, FLIGHT, WINDOW_RELAY, WINDOW_H = "tiers/l1_claim.c", "tiers/flight.c", "tiers/window_relay.c", "tiers/window.h"
+FLIGHT_VALUE, ROW, SWEEP = "tiers/flight_value.c", "tiers/flight_row.c", "server/sweep.c"
 CONTRACT, BARRIERS, RELAY, EFFECTS = "tiers/contract.c", "tiers/barriers.c", "server/relay.c", "server/effects.c"
 ANNOUNCE, NAMESPACE, LINKS = "tiers/announce.c", "tiers/namespace.c", "tiers/window_links.c"
 PUBSUB, PUBSUB_LINE = "server/pubsub.c", "server/pubsub_line.c"
 COHERENCE, BUS, TARGET = "tiers/coherence.c", "tiers/coherence_bus.c", "tiers/coherence_target.c"
 STREAM, BEATS, WAIT = "tiers/coherence_stream.c", "tiers/own_beats.c", "tiers/coherence_wait.c"
 FENCE, DOOM, GREETING = "tiers/link_fence.c", "tiers/link_doom.c", "tiers/link_greeting.c"
+BANS, ROWS, TABLE, BAN_SCRIPT, L2_BANS = ("tiers/bans.c", "tiers/bans_rows.c", "tiers/bans_table.c", "tiers/scripts/ban.lua",
+                                           "server/l2_bans.c")
+REPLAY, PAGE = "tiers/coherence_replay.c", "tiers/replay.c"
+MANAGED, FORK = "tiers/managed.c", "server/managed.c"
+LOAD, LOAD_WAIT, LEASE_SCRIPT, EDIT = "tiers/load.c", "tiers/load_wait.c", "tiers/scripts/lease.lua", "server/managed_edit.c"
+MANAGED_WRITE, MANAGED_ANSWER, MANAGED_LUA = "tiers/managed_write.c", "tiers/managed_answer.c", "tiers/scripts/managed.lua"
 PEERS, WAITERS, SCRIPT = "tiers/peers.c", "tiers/waiters.c", "tiers/scripts/beat.lua"
 
 MUTANTS = [
@@ -45,10 +52,10 @@ MUTANTS = [
          "        return;\n    case BUS_FRAME")],
            ["unit coherence_bus", "unit coherence_frames", "sim storm"]),
     Mutant("a token survives the sending of an own write", "T1", [
-        (WINDOW, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = relay_ask", "    if (status == OK) {\n        status = relay_ask")],
+        (WINDOW_RELAY, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = relay_ask", "    if (status == OK) {\n        status = relay_ask")],
            ["unit window", "sim storm", "journey sessions"]),
     Mutant("a token survives the answer to an own write", "T1", [
-        (WINDOW, "    relay_end_keys(relay);\n    relay->confirmed =", "    relay->confirmed =")],
+        (WINDOW_RELAY, "    relay_end_keys(relay);\n    relay->confirmed =", "    relay->confirmed =")],
            ["unit window", "sim storm"]),
     Mutant("a read overtakes an own write on its connection", "I3", [
         ("server/dispatch.c", "return conn->writes_waiting > 0 ||", "return conn->writes_waiting > 1000000 ||")],
@@ -66,7 +73,7 @@ MUTANTS = [
          "    if (is_heard(coherence) && node == 1) {\n        coherence->options.listener.on_key")],
            ["journey tracking other_nodes"]),
     Mutant("what a client reads enters no table", "T2", [
-        ("server/tracking_client.c", "const bool rows = wants_rows(", "const bool rows = false && wants_rows(")],
+        ("server/tracking_call.c", "const bool rows = wants_rows(", "const bool rows = false && wants_rows(")],
            ["journey tracking alone_all"]),
 
     # --- hashes
@@ -97,26 +104,26 @@ MUTANTS = [
     Mutant("a read joins a flight however old", "T3", [
         (CLAIM, " && age_ms < ask->join_ms", "")],
            ["unit l1_tokens", "sim storm"]),
-    Mutant("suspects are served", "T8", [(WINDOW_H, "? window->proof.floor_ms : INT64_MAX;", "? INT64_MIN : INT64_MAX;")],
+    Mutant("suspects are served", "T8", [(WINDOW_H, "? proof->floor_ms : INT64_MAX;", "? INT64_MIN : INT64_MAX;")],
            ["unit window", "unit modes", "sim storm"]),
-    Mutant("the fence is not looked at when serving", "I1", [(WINDOW_H, "proof_reaches(&window->proof, bound_ms) ?", "bound_ms >= 0 ?")],
+    Mutant("the fence is not looked at when serving", "I1", [(WINDOW_H, "proof_reaches(proof, bound_ms) ?", "bound_ms >= 0 ?")],
            ["unit window", "unit modes", "sim storm", "journey check hears_nothing", "journey history cut_links", "journey crashes r7"]),
     Mutant("an entry is stamped when it lands", "T3", [
-        (FLIGHT, ".stamped_at_ms = flight->issued_at_ms", ".stamped_at_ms = flight->window->now_ms")],
+        (FLIGHT_VALUE, ".stamped_at_ms = flight->issued_at_ms", ".stamped_at_ms = flight->window->now_ms")],
            ["unit window", "sim storm"]),
     Mutant("a life is counted from the landing", "T3", [
-        (FLIGHT, "? flight->issued_at_ms + life_ms", "? flight->window->now_ms + life_ms")],
+        (FLIGHT_VALUE, "? flight->issued_at_ms + life_ms", "? flight->window->now_ms + life_ms")],
            ["unit window", "sim storm", "journey coherence l1_never_outlives_l2"]),
     Mutant("who joins late is told of a life that was over", "T3", [
-        (FLIGHT, "    if (status == OK && is_over_for(reader, value->item)) {", "    if (status == PENDING && is_over_for(reader, value->item)) {")],
+        (FLIGHT, "    if (status == OK && may_look && is_over_for(reader, value->item)) {", "    if (status == PENDING && is_over_for(reader, value->item)) {")],
            ["unit window", "sim storm"]),
     Mutant("an own answer installs its value", "T1", [
-        (WINDOW, "static void relay_on_reply(",
+        (WINDOW_RELAY, "static void relay_on_reply(",
          "static struct own {\n    const struct tiers_relay *relay;\n    size_t size;\n    char value[64];\n} owns[1024];\n"
          "static struct own *own_of(const struct tiers_relay *relay)\n{\n"
          "    return &owns[((uintptr_t)relay >> 5) * 0x9e3779b97f4a7c15u >> 54];\n}\n"
          "static void relay_on_reply("),
-        (WINDOW, "    relay_end_keys(relay);\n    relay->confirmed =",
+        (WINDOW_RELAY, "    relay_end_keys(relay);\n    relay->confirmed =",
          "    relay_end_keys(relay);\n    struct own *own = own_of(relay);\n"
          "    if (relay == own->relay && status == OK && reply.data[0] == '+') {\n"
          "        struct tiers_window *window = relay->window;\n"
@@ -132,7 +139,7 @@ MUTANTS = [
          "            (void)!l1_fill(l1, relay->keys, &(struct l1_landing){.token = claim.token,\n"
          "                .generation = claim.generation, .install = true, .now_ms = window->now_ms}, item);\n"
          "        }\n        item_release(item);\n        own->relay = NULL;\n    }\n    relay->confirmed ="),
-        (WINDOW, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = relay_ask",
+        (WINDOW_RELAY, "    relay_end_keys(relay);\n    if (status == OK) {\n        status = relay_ask",
          "    if (bytes.size > 11 && memcmp(bytes.data, \"*3\\r\\n$3\\r\\nSET\", 11) == 0) {\n"
          "        struct own *own = own_of(relay);\n"
          "        const char *last = memrchr(bytes.data, '$', bytes.size);\n"
@@ -141,15 +148,15 @@ MUTANTS = [
          "        if (own->size < sizeof own->value) {\n            memcpy(own->value, value, own->size);\n"
          "            own->relay = relay;\n        }\n    }\n"
          "    relay_end_keys(relay);\n    if (status == OK) {\n        status = relay_ask"),
-        (WINDOW, "#include <stdlib.h>\n", "#include <stdlib.h>\n#include <string.h>\n")],
+        (WINDOW_RELAY, "#include <string.h>\n", "#include <stdlib.h>\n#include <string.h>\n")],
            ["unit window", "sim storm"]),
     Mutant("an install does not ask whose answer it is", "section 4", [
         (FLIGHT, "return target != 0 && target == flight->target;", "return target != 1;")],
            ["unit window", "sim storm"]),
-    Mutant("reads for L1 have no fence", "T3", [(FLIGHT, "        .fence_ms = fence_ms,\n        .asked_ms", "        .fence_ms = 0,\n        .asked_ms")],
+    Mutant("reads for L1 have no fence", "T3", [(FLIGHT, "        .fence_ms = fence_ms,\n    };", "        .fence_ms = 0,\n    };")],
            ["unit window", "sim storm", "journey l2_fence"]),
     Mutant("reads that are passed on have no fence", "section 3", [
-        (WINDOW, ".fence_ms = relay->writes ? 0 : relay_fence_ms(relay)", ".fence_ms = 0 * relay_fence_ms(relay)")],
+        (WINDOW_RELAY, ".fence_ms = relay->writes ? 0 : relay_fence_ms(relay)", ".fence_ms = 0 * relay_fence_ms(relay)")],
            ["unit window", "sim storm", "journey l2_fence"]),
     Mutant("installs need no echo", "section 4", [
         (FLIGHT, "           atomic_load_explicit(&view->may_install, memory_order_acquire);", "           view != NULL;")],
@@ -194,7 +201,7 @@ MUTANTS = [
            ["unit contract", "unit modes"]),
 
     Mutant("SYNC waits for a marker only", "section 7", [
-        ("server/cmd_cache_invalidate.c", ".kind = order->sync_ms >= 0 ? WAITER_EVERYWHERE : WAITER_MARKER",
+        ("server/cmd_cache_invalidate.c", ".kind = syncs ? WAITER_EVERYWHERE : WAITER_MARKER",
          ".kind = order->sync_ms >= INT64_MAX ? WAITER_EVERYWHERE : WAITER_MARKER")],
            ["journey cache_commands frozen_node"]),
     Mutant("a raised bound is served by before others know it", "section 7", [
@@ -206,40 +213,40 @@ MUTANTS = [
 
     # --- strict
     Mutant("a strict write is acknowledged before the marker", "section 7", [
-        (WINDOW, "if (status == OK && relay_must_wait(relay, reply)) {", "if (status == OK && reply.size == 0 && relay_must_wait(relay, reply)) {")],
+        (WINDOW_RELAY, "if (status == OK && relay_must_wait(relay, reply)) {", "if (status == OK && reply.size == 0 && relay_must_wait(relay, reply)) {")],
            ["unit modes", "sim storm", "journey registers"]),
     Mutant("a strict read is told before all nodes are rid of older", "section 7", [
         (FLIGHT, "if (is_told && namespace_kind(", "if (is_told && window == NULL && namespace_kind(")],
            ["unit modes", "sim storm"]),
     Mutant("a strict read tells at once that a key is no string", "section 7", [
-        (FLIGHT, "status == OK || (status == L2_ERROR && !error_is_of_l2(value.error));", "status == OK;")],
+        (FLIGHT, "status == OK || (status == L2_ERROR && !flight_error_is_of_l2(value->error));", "status == OK;")],
            ["unit modes"]),
     Mutant("a strict write tells at once that a key is no string", "section 7", [
-        (WINDOW, "return !tells_nothing && relay", "return !tells_nothing && reply.data[0] != REPLY_ERROR && relay")],
+        (WINDOW_RELAY, "return !tells_nothing && relay", "return !tells_nothing && reply.data[0] != REPLY_ERROR && relay")],
            ["unit modes"]),
     Mutant("a strict write waits for markers while Redis refuses them", "section 7", [
-        (WINDOW, "(!relay->keys_unknown && is_refusal(reply))", "(reply.size == 0 && is_refusal(reply))")],
+        (WINDOW_RELAY, "(!relay->keys_unknown && is_refusal(reply))", "(reply.size == 0 && is_refusal(reply))")],
            ["unit modes"]),
     Mutant("strict believes a script that says that nothing ran", "section 7", [
-        (WINDOW, "!relay->runs_code && is_no_call(reply)", "is_no_call(reply)")],
+        (WINDOW_RELAY, "!relay->runs_code && is_no_call(reply)", "is_no_call(reply)")],
            ["unit modes"]),
     Mutant("strict is content if it cannot be told that all have applied", "section 7", [
-        (WINDOW, "relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));", "relay->on_reply(relay, status == STALE ? STALE : OK, buf_slice(&kept));")],
+        (WINDOW_RELAY, "relay->on_reply(relay, status == OK ? OK : STALE, buf_slice(&kept));", "relay->on_reply(relay, status == STALE ? STALE : OK, buf_slice(&kept));")],
            ["unit modes"]),
     Mutant("strict tells UNKNOWN while another node shows what was before", "section 7", [
-        (WINDOW, "status == UNKNOWN && relay->confirmed && relay_is_strict(relay)", "false")],
+        (WINDOW_RELAY, "status == UNKNOWN && relay->confirmed && relay_is_strict(relay)", "false")],
            ["unit modes", "sim unsaid", "journey strict unknown"]),
     Mutant("strict says that a write was done whose outcome is not known", "T7", [
-        (WINDOW, "relay->on_kept != NULL && !relay->is_unknown", "relay->on_kept != NULL")],
+        (WINDOW_RELAY, "relay->on_kept != NULL && !relay->is_unknown", "relay->on_kept != NULL")],
            ["unit modes", "journey strict unknown"]),
     Mutant("strict tells UNKNOWN without a warning if it cannot be waited", "section 7", [
-        (WINDOW, "            return;\n        }\n        relay->confirmed = false;\n", "            return;\n        }\n")],
+        (WINDOW_RELAY, "            return;\n        }\n        relay->confirmed = false;\n", "            return;\n        }\n")],
            ["unit modes"]),
     Mutant("strict does not wait for what a script wrote", "section 7", [
-        (WINDOW, "return any && namespaces_any_strict(", "return any && !relay->keys_unknown && namespaces_any_strict(")],
+        (WINDOW_RELAY, "return any && namespaces_any_strict(", "return any && !relay->keys_unknown && namespaces_any_strict(")],
            ["unit modes"]),
     Mutant("strict waits for a marker only", "section 7", [
-        ("server/worker.c", ".waiter = {.kind = WAITER_EVERYWHERE,", ".waiter = {.kind = WAITER_MARKER,")],
+        ("server/worker_confirm.c", ".waiter = {.kind = WAITER_EVERYWHERE,", ".waiter = {.kind = WAITER_MARKER,")],
            ["journey modes until_it_is_fenced"]),
 
     # --- goodbye
@@ -397,7 +404,7 @@ MUTANTS = [
         (COHERENCE, "        coherence_allow_install(coherence, false);\n        bus_reader_done", "        bus_reader_done")],
            ["unit coherence", "unit coherence_bus", "unit coherence_frames", "sim storm"]),
     Mutant("the clock is read before the sockets", "I1", [
-        ("server/worker.c", "    worker->timed_ns = 0;\n    worker_read_clock(worker);", "    worker->timed_ns = 0;")],
+        ("server/worker_batch.c", "    worker->timed_ns = 0;\n    worker_read_clock(worker);", "    worker->timed_ns = 0;")],
            ["journey history stop_a_node"]),
 
     Mutant("a bus that echoes nothing is kept", "section 4", [
@@ -577,4 +584,449 @@ MUTANTS = [
            ["unit coherence_wait", "unit coherence_bus", "unit coherence_frames", "unit peers", "sim storm"],
            "the doubt that follows forgets who is all (peers_missed); whoever is live again when all are known has beaten since, "
            "and what a beat says of a former epoch is 0"),
+
+    # --- managed keys: what was missed comes out of the log
+    Mutant("the log is asked before the subscription stands", "section 5", [
+        (REPLAY, "        coherence->phase != BUS_CONFIRMED || coherence->control.run == 0 ||\n"
+                 "        coherence->control.run != coherence->bus.run) {", "        coherence->control.run == 0) {"),
+        (COHERENCE, "        coherence_next_generation(coherence);\n        coherence->hurry = true;\n",
+         "        coherence_next_generation(coherence);\n        coherence_gap(coherence, now_ms);\n        coherence->hurry = true;\n"),
+        (COHERENCE, "    } else {\n        coherence_gap(coherence, now_ms);\n", "    } else if (cause != M_FLOORS_BUS) {\n        coherence_gap(coherence, now_ms);\n")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("hits go on while the log is asked", "section 5", [
+        (REPLAY, "    coherence_raise(floor, INT64_MAX, coherence->newest_horizon_ms);\n", "    (void)floor;\n")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("a log that is cut off counts as whole", "section 5", [
+        (PAGE, "    page->is_whole = oldest <= from;\n", "    page->is_whole = true;\n")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("a log that lacks its first entry counts as whole", "section 5", [
+        (PAGE, "    page->is_whole = oldest <= from;\n", "    page->is_whole = oldest <= from + 1;\n")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("what the log tells is counted and not obeyed", "section 5", [
+        (REPLAY, "frame.seq_first > page->through ||\n            coherence_obey_frame(coherence, &frame, now_ms) != NULL) {",
+         "frame.seq_first > page->through || now_ms < 0) {")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("the first page is taken for all", "section 5", [
+        (REPLAY, "heard->whole >= heard->until) {", "heard->whole >= 1) {")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("a page is taken for all that the log has", "section 5", [
+        (REPLAY, "        heard->whole = page->through;\n", "        heard->whole = page->now;\n")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("a page that was asked for before the last hole decides", "section 5", [
+        (REPLAY, "if (!heard->stale && heard->until == 0) {", "if (heard->until == 0) {")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("a hole is passed over by what comes behind it", "section 5", [
+        (REPLAY, "heard->whole == 0 || heard->run <= heard->whole + 1;", "true;")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("a first frame that is missing goes unseen", "section 5", [
+        (REPLAY, "if (heard->whole != 0 && seq > heard->whole + 1) {", "if (heard->whole != 0 && seq == 0) {")],
+           ["unit coherence_replay"]),
+    Mutant("the log of the former epoch is believed", "section 5", [
+        (REPLAY, "        heard->whole = 0;\n        heard->until = 0;\n        give_up(coherence, now_ms);\n", "        heard->until = 0;\n")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("an answer of before the epoch decides after it", "section 5", [
+        (REPLAY, "if (!heard->pending || heard->void_) {", "if (!heard->pending) {")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("a short cut makes everything suspect all the same", "section 5", [
+        (REPLAY, "atomic_store_explicit(&floor->floor_ms, heard->resume_ms, memory_order_release);",
+         "atomic_store_explicit(&floor->floor_ms, coherence->ticked_at_ms + heard->resume_ms, memory_order_release);")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("a log that cannot tell leaves the floor", "section 5", [
+        (REPLAY, "atomic_store_explicit(&coherence->view.managed.floor_ms, now_ms + 1, memory_order_release);",
+         "atomic_store_explicit(&coherence->view.managed.floor_ms, heard->resume_ms + 0 * now_ms, memory_order_release);")],
+           ["unit coherence_replay", "sim managed"]),
+    Mutant("a new epoch begins without a record in the log", "section 5", [
+        (SCRIPT, "    redis.pcall('XADD', 'terrace:log', last .. '-1', 'epoch', counter)\n", "    local _ = last\n")],
+           ["journey beat_script log"]),
+    Mutant("a flush is not logged", "section 5", [(SCRIPT, "if kind == 'F' then", "if string.sub(frame, 3, 3) == 'f' then")],
+           ["journey beat_script log"]),
+
+    # --- managed keys: writes
+    Mutant("a group follows a call that may be refused", "order of a connection", [
+        (MANAGED_WRITE, "return before == NULL || (!before->alone && group_is_full(next));", "return before == NULL || before->count > 0 || next != NULL;"),
+        (MANAGED_WRITE, "if ((before != NULL && before->alone) || !node_epoch(window, &epoch)) {", "if ((before != NULL && before->count == 0) || !node_epoch(window, &epoch)) {")],
+           ["unit managed_write", "journey managed_writes forgotten"]),
+    Mutant("what was refused is overtaken", "order of a connection", [
+        (MANAGED_WRITE, "return refused != NULL ? refused : first_of(&writes->queue);",
+         "return first_of(&writes->queue) != NULL ? first_of(&writes->queue) : refused;")],
+           ["unit managed_write"]),
+    Mutant("a group follows those of another epoch", "order of a connection", [
+        (MANAGED_WRITE, "} else if (!epoch_equal(epoch, writes->epoch)) {\n            return;", "} else if (!epoch_equal(epoch, writes->epoch)) {\n            writes->epoch = epoch;")],
+           ["unit managed_write"]),
+    Mutant("a token survives the answer to a managed write", "T1", [
+        (MANAGED_ANSWER, "    list_remove(&group->link);\n    group_end_keys(group);\n    if (status == OK) {", "    list_remove(&group->link);\n    if (status == OK) {")],
+           ["unit managed_write"]),
+    Mutant("a token survives the sending of a managed write", "T1", [
+        (MANAGED_WRITE, "    list_remove(&group->link);\n    group_end_keys(group);\n", "    list_remove(&group->link);\n")],
+           ["unit managed_write"]),
+    Mutant("a strict managed write is answered before all nodes have it", "strict", [
+        (MANAGED_ANSWER, "        if (write_is_strict(group->owner->window, write)) {\n            list_remove", "        if (false) {\n            list_remove")],
+           ["unit managed_write"]),
+    Mutant("a managed write looks at no epoch", "section 5", [
+        (MANAGED_LUA, "if meta[1] ~= ARGV[2] or meta[2] ~= ARGV[3] then", "if false then")],
+           ["journey managed_script"]),
+    Mutant("a managed value is changed before it is announced", "section 5, F3", [
+        (MANAGED_LUA, "call('PUBLISH', 'terrace:bus', frame)\n\n", "\n"),
+        (MANAGED_LUA, "use(ARGV[1])\nfor at", "call('PUBLISH', 'terrace:bus', frame)\nuse(ARGV[1])\nfor at")],
+           ["journey managed_script publish"]),
+    Mutant("a write over another version goes through", "section 5", [
+        (MANAGED_LUA, "elseif version ~= wanted then", "elseif version ~= wanted and false then")],
+           ["journey managed_script", "journey managed_writes exchanged"]),
+    Mutant("a lost lease still fills", "leases", [
+        (MANAGED_LUA, "            if token ~= wanted or tonumber(won) < flushed_at() then\n                return -1\n            end\n", "")],
+           ["journey managed_script"]),
+    Mutant("a write leaves the lease of its key", "leases", [
+        (MANAGED_LUA, "        lease_count = lease_count + 1\n        leases[lease_count] = lease .. key\n", "")],
+           ["journey managed_script"]),
+    Mutant("one bad command ends the others", "section 5", [
+        (MANAGED_LUA, "            reply = pcall('SET', key, head .. ARGV[i + 3], 'PX', px)", "            reply = call('SET', key, head .. ARGV[i + 3], 'PX', px)")],
+           ["journey managed_script error"]),
+    Mutant("a later write goes before what is decided", "order of a connection", [
+        ("server/call.c", "        conn->foreign_waiting += (unsigned)by;\n", "")],
+           ["journey managed_writes own_writes", "journey managed_writes replies"]),
+
+    # --- managed keys: bans
+    Mutant("a value that is one older than the newest ban is spared", "section 5", [
+        (BANS, "if (version >= atomic_load_explicit(&bans->highest,", "if (version + 1 >= atomic_load_explicit(&bans->highest,")],
+           ["unit bans"]),
+    Mutant("a verdict is remembered whatever comes late", "section 5", [
+        (BANS, "if (line->at[i].id == id && line->at[i].stamp >> VERDICT_BITS == changes) {", "if (line->at[i].id == id && changes > 0) {")],
+           ["unit bans"]),
+    Mutant("a verdict is remembered for other tags, too", "section 5", [
+        (BANS, "        id = (id ^ tag) * ", "        id = (id ^ 0 * tag) * ")],
+           ["unit bans"]),
+    Mutant("what cannot be kept is forgotten", "I10", [
+        (ROWS, "    rise(&bans->below, larger(ban->hard, ban->soft));\n", "    (void)bans;\n    (void)ban;\n")],
+           ["unit bans"]),
+    Mutant("a row goes while values may be left", "I12", [
+        (ROWS, "now_ms - row->at_ms > life_ms + BANS_SLACK_MS)", "now_ms - row->at_ms > life_ms / 2 + BANS_SLACK_MS)")],
+           ["unit bans"]),
+    Mutant("a row goes though another ban of its name came", "I12", [
+        (ROWS, "row->hard <= ban.hard && row->soft <= ban.soft", "row->at_ms >= 0")],
+           ["unit bans"]),
+    Mutant("a node ends bans of values that live longer on others", "I12", [
+        (L2_BANS, "    if (life_ms == bans->said_ms) {\n", "    if (life_ms >= 0) {\n")],
+           ["journey tags lives_longer_on_another_node"]),
+    Mutant("L2 takes out rows for whoever asks", "I12", [
+        (BAN_SCRIPT, "    if longest > life then\n        return longest\n", "    if longest > life then\n")],
+           ["journey tags lives_longer_on_another_node"]),
+    Mutant("a load takes no time", "I12", [
+        (NAMESPACE, "rules.load_timeout_ms + LEASE_LIFE_MS + rules.max_ttl_ms", "rules.max_ttl_ms")],
+           ["journey tags nothing_is_left"]),
+    Mutant("a row that cannot be read is left out", "I11", [
+        (BAN_SCRIPT, "local why = #names > 0 and lose() or nil", "local why = nil")],
+           ["journey tags none_of_ours"]),
+    Mutant("a row that no node can read is handed to nodes", "I11", [
+        (BAN_SCRIPT, "if #row == 24 and is_name(name) then", "if #row == 24 then")],
+           ["journey tags none_of_ours"]),
+    Mutant("an error is a wrong dictionary", "compression", [
+        ("tiers/dictionary_desk.c", "        status = L2_ERROR; /* which says nothing of the dictionary */\n", "        status = INVALID;\n")],
+           ["journey compression refusal"]),
+    Mutant("a load goes through FLUSHDB", "016", [
+        (MANAGED_LUA, "token ~= wanted or tonumber(won) < flushed_at()", "token ~= wanted")],
+           ["journey single_flight emptied"]),
+    Mutant("who empties his database still loads what he asked for before", "016", [
+        (RELAY, "        leases_end_plain(call->conn); /* what it writes behind this ends no load */\n", "")],
+           ["journey single_flight emptied"]),
+    Mutant("a value whose tags nobody knows has none", "I11", [
+        (TABLE, "if (of->version == 0 && judge_tag(", "if (of->version == UINT64_MAX && judge_tag(")],
+           ["unit bans"]),
+    Mutant("a missing table says that nothing was invalidated", "I12", [
+        (BAN_SCRIPT, "if (row_of(LOST) or 0) == 0 then", "if false then")],
+           ["journey tags table_that_is_gone"]),
+    Mutant("a new epoch is not told what the nodes know", "I12", [
+        (L2_BANS, "bans->tell_place = bans->knew ? SIZE_MAX : 0;", "bans->tell_place = 0;")],
+           ["journey tags flushall_by_a_stranger"]),
+    Mutant("a node serves before it has read the table", "I10", [
+        (L2_BANS, "    }\n    bans_set_whole(table(bans), false);\n}", "    }\n    bans_set_whole(table(bans), true);\n}")],
+           ["journey tags before_a_node_has_read"]),
+
+    # --- managed keys: what they are worth, their shape, their order
+    Mutant("a life is what PTTL says, though it was asked before the value was written", "016", [
+        (MANAGED, "return written_ms > 0 && is_longer ? written_ms : read->pttl_ms;", "return is_longer && written_ms < 0 ? written_ms : read->pttl_ms;")],
+           ["unit managed"]),
+    Mutant("what was invalidated hard is spare", "I11", [
+        (MANAGED, "if (bans == BAN_HARD || now_ms >= value->dies_at_ms ||", "if (now_ms >= value->dies_at_ms ||")],
+           ["unit managed"]),
+    Mutant("what may have been invalidated is served", "I11", [
+        (MANAGED, "    if (bans == BAN_UNKNOWN) {\n        return MANAGED_UNSURE;\n    }\n", "")],
+           ["unit managed"]),
+    Mutant("soft invalidation in L2 is not seen", "016", [
+        (MANAGED, "(value->flags & MANAGED_SOFT) == 0 && now_ms < value->fresh_until_ms;", "now_ms < value->fresh_until_ms;")],
+           ["unit managed"]),
+    Mutant("a stranger's value is newer than every ban", "016", [
+        (MANAGED, "const struct envelope none = {", "const struct envelope none = {.version = INT64_MAX, ")],
+           ["unit managed"]),
+    Mutant("a read lands in the shape that its namespace has by then", "016", [
+        (FLIGHT_VALUE, "    if (flight->managed) {\n", "    if (window_key(flight->window, &flight->key).ns->managed) {\n")],
+           ["journey managed change_of_the_format"]),
+    Mutant("what goes to Redis overtakes managed writes", "rule 1", [
+        (FORK, "return goes_to_l2 && call->conn->managed_waiting > 0;", "return goes_to_l2 && call->conn->managed_waiting > 1000000;")],
+           ["journey managed effect_in_their_order"]),
+    Mutant("a managed key may be queued", "016", [
+        (FORK, "if (managed == NULL || transaction_would_take(call)) {", "if (managed == NULL) {")],
+           ["journey managed other_commands"]),
+    Mutant("the keys of scripts are not looked at", "016", [
+        (FORK, "if (is_movable || command->first_key != command->last_key || command->run == NULL) {",
+         "if (command->first_key != command->last_key || command->run == NULL) {\n        (void)is_movable;")],
+           ["journey managed other_commands"]),
+    Mutant("who has a connection to Redis that tracks for him is not told of managed keys", "I4", [
+        ("server/tracking_call.c", "return (call->command->flags & COMMAND_OWN) != 0 || call->managed != NULL;", "return (call->command->flags & COMMAND_OWN) != 0;")],
+           ["journey managed keep_managed"]),
+
+    # --- loads
+    Mutant("a frame that wakes is missed while the lease is asked for", "016", [
+        (LOAD, "    if (load->woken) {\n        load_dissolve(load);\n    }\n", "")],
+           ["unit load"]),
+    Mutant("a refresh does not look at what stands in L2", "016", [
+        (LEASE_SCRIPT, "tonumber(ARGV[9]) ~= version", "tonumber(ARGV[9]) ~= tonumber(ARGV[9])")],
+           ["journey lease_script another_version"]),
+    Mutant("a lease has the seq of another one", "016", [
+        (LEASE_SCRIPT, "local seq = tell() -- the version", "local seq = tonumber(redis.call('GET', 'terrace:seq')) -- the version")],
+           ["journey lease_script one_wins"]),
+    Mutant("a connection that closes keeps its loads", "016", [
+        ("server/conn.c", "    leases_end(conn);\n", "")],
+           ["journey single_flight loader_is_killed"]),
+    Mutant("a fill goes through without its lease", "016", [
+        (EDIT, "edit->leased  ? MANAGED_IF_LEASE", "edit->leased  ? MANAGED_ALWAYS")],
+           ["journey single_flight comes_after_an_invalidation", "journey single_flight late_set"]),
+    Mutant("what a connection writes later carries the token of an earlier GET", "016", [
+        (EDIT, "if (edit->write.op != MANAGED_EXPIRE && leases_take(", "if (conn == NULL && leases_take(")],
+           ["journey single_flight late_set"]),
+    Mutant("who finds a stale value waits", "016", [
+        (LOAD_WAIT, "    if (worth == WORTH_REFRESHING) {\n        return OK;\n    }\n", "")],
+           ["unit load"]),
+    Mutant("failures are not told to who waits on other nodes", "016", [
+        (LOAD, "return LOAD_ECHO_MS;", "return 1;")],
+           ["journey single_flight told_of_the_failure"]),
+    Mutant("a failure is told for longer than Redis says", "016", [
+        (LOAD, "load->mark == mark &&\n           load->loads->window->now_ms < load->until_ms;", "load->mark == mark;")],
+           ["unit load"]),
+    Mutant("a plain client is told nothing for a value that is fresh", "016", [
+        (LOAD_WAIT, "return ask->plain ? WORTH_ENOUGH : WORTH_REFRESHING;", "return WORTH_REFRESHING;")],
+           ["journey single_flight shown_what_is_fresh"]),
+    Mutant("what is no string is an error to all", "016", [
+        ("tiers/flight_value.c", "if (flight->managed && !flight_error_is_of_l2(element.text)) {", "if (false) {")],
+           ["journey managed_writes another_type"]),
+
+    # --- envelopes and dictionaries
+    Mutant("what cannot be read is served", "016", [
+        (MANAGED, "(value->flags & MANAGED_UNREADABLE) != 0)", "(value->flags & MANAGED_UNREADABLE) > 255)")],
+           ["unit managed"]),
+    Mutant("who cannot read a value does not know its version", "016", [
+        (MANAGED, "const bool has_version = envelope_peek_version(read->bytes, &version);", "const bool has_version = read->bytes.size == 1;")],
+           ["unit managed", "journey managed broken_never"]),
+    Mutant("any bytes are the dictionary that was asked for", "016", [
+        ("tiers/dictionary.c", "if (bytes.size == 0 || number != dictionary_number(bytes)) {", "if (bytes.size == 0) {")],
+           ["unit dictionary", "unit wrap", "journey compression without_the_right"]),
+    Mutant("a read does not wait for its dictionary", "016", [
+        (FLIGHT, "        if (flight_wait_for_dictionary(flight, reply)) {\n            return;\n        }\n        status = BUSY;",
+         "        status = OK;\n        (void)flight_wait_for_dictionary;")],
+           ["unit wrap", "journey compression starts_later"]),
+    Mutant("what cannot wait for its dictionary is a miss", "016", [
+        (FLIGHT, "status = BUSY; /* not OK: there is a value */", "status = OK;")],
+           ["unit wrap"]),
+    Mutant("whoever finds no memory for a lease is told an empty error", "016", [
+        (LOAD, "load_refuse(load, status, error);", "load_refuse(load, status, (struct slice){0});\n        (void)error;")],
+           ["unit load"]),
+    Mutant("clients that keep values do not hear of bans", "016", [
+        ("server/node.c", "    tracking_banned(node->tracking, frame->body);\n", "")],
+           ["journey managed drop_them_all"]),
+    Mutant("memory is taken for what an envelope claims", "016", [
+        ("protocol/codec.c", "value_size / CODEC_EXPANSION_MAX <= block_size;", "block_size + 1 > 0;")],
+           ["unit codec", "unit wrap"]),
+    Mutant("a node uses a dictionary before L2 has it", "016", [
+        ("tiers/dictionary_desk.c", "    if (find_to_bring(desk) == OK) {\n",
+         "    if (find_to_bring(desk) == OK) {\n        const uint64_t early = dictionary_number(buf_slice(&desk->brings));\n"
+         "        if (dictionary_learn(desk->looked, early, buf_slice(&desk->brings)) == OK) {\n            dictionary_use(desk->looked, early);\n        }\n")],
+           ["unit wrap"]),
+
+    # --- write-behind and quotas
+    Mutant("a write behind is told before the disk has it", "017", [
+        ("tiers/behind_desk.c", "return write->number <= behind_safe(desk->behind) ||", "return write->number > 0 ||")],
+           ["unit behind_desk"]),
+    Mutant("a write through overtakes what waits for its key", "017", [
+        ("tiers/behind_desk.c", "        must = behind_has(desk->behind, &writes[i]->key);",
+         "        must = behind_has(desk->behind, &writes[i]->key) && i > 100;")],
+           ["unit behind_desk", "journey behind other_writes"]),
+    Mutant("what was invalidated while it waited is sent", "017", [
+        ("tiers/behind_way.c", "if (bans == BAN_HARD) {", "if (bans == BAN_HARD && now_ms < 0) {")],
+           ["unit behind_desk"]),
+    Mutant("a disk that hangs is waited for", "017", [
+        ("tiers/behind_book.c", "const bool stalled = since_ms != 0 &&", "const bool stalled = since_ms < 0 &&")],
+           ["unit behind", "unit behind_desk"]),
+    Mutant("who waits for a disk that hangs is told nothing though L2 has it", "017", [
+        ("tiers/behind_desk.c", "(!behind_is_well(desk->behind) && !behind_has(", "(behind_is_well(desk->behind) && !behind_has(")],
+           ["unit behind_desk"]),
+    Mutant("a key that L2 refuses stops the row", "017", [
+        ("tiers/behind_way.c", "const bool all = is_of_all(error);", "const bool all = is_of_all(error) || error.size > 0;")],
+           ["unit behind_desk"]),
+    Mutant("a log that was deleted acknowledges writes", "017", [
+        ("server/behind_file.c", "if (!is_in_place(file)) {", "if (!is_in_place(file) && file->size == 0) {")],
+           ["unit behind_file"]),
+    Mutant("what comes while the log is written anew is in the former file only", "017", [
+        ("server/behind_file.c", "if (file->fresh_fd >= 0 && write_all(file->fresh_fd, buf_slice(&file->bytes)) != OK) {",
+         "if (file->fresh_fd >= 0 && write_all(file->fresh_fd, (struct slice){0}) != OK) {")],
+           ["unit behind_file"]),
+    Mutant("a new log lacks what was born before it was begun", "017", [
+        ("tiers/behind_book.c", "        status = append_written(bytes, entry, &entry->now);\n", "        status = bytes->size > 200 ? OK : append_written(bytes, entry, &entry->now);\n")],
+           ["unit behind", "unit behind_file"]),
+    Mutant("the log of write-behind needs a dictionary", "017", [
+        ("tiers/wrap.c", "if (status != OK || envelope.kind != ENVELOPE_LZ4_DICTIONARY) {", "if (status == OK || envelope.kind != ENVELOPE_LZ4_DICTIONARY) {")],
+           ["journey behind dictionary"]),
+    Mutant("what a node wrote is shown for ever", "017", [
+        ("tiers/behind_desk.c", "now_ms - found->taken_at_ms <= window_silence_ms(key->ns);", "now_ms - found->taken_at_ms < INT64_MAX;")],
+           ["journey behind_trouble what_a_node_wrote"]),
+    Mutant("a log of keys that are not managed is sent", "017", [
+        ("server/behind_node.c", "return !home->managed;", "return home == NULL;")],
+           ["journey behind_trouble refused", "journey behind_trouble reload"]),
+    Mutant("FLUSHDB in a transaction does not wait for what waits", "017", [
+        ("server/dispatch.c", "executed != NULL ? executed->ends_databases\n", "executed != NULL ? false\n")],
+           ["journey behind before_a_flush"]),
+    Mutant("what is taken while the bus is lost knows of nothing", "017", [
+        ("tiers/coherence.h", "return applied != 0 ? applied : atomic_load_explicit(&view->highest_seq, memory_order_acquire);",
+         "return applied;")],
+           ["unit behind_desk", "unit coherence_frames"]),
+    Mutant("what waits is ended by the loss of L2's table", "017", [
+        ("tiers/managed.c", "(read->is_held ? MANAGED_HELD : 0)", "(read->is_held ? 0 : 0)")],
+           ["unit behind_desk"]),
+    Mutant("what is sent is ended by the loss of L2's table", "017", [
+        ("tiers/bans.c", "check_known(bans, ns, &of, true)", "check_known(bans, ns, &of, false)")],
+           ["unit bans", "unit behind_desk"]),
+    Mutant("a refused write of several keys keeps the lease of its client", "016", [
+        ("server/managed_many.c", "if (key->ends_lease && many->trouble != OK)", "if (key->ends_lease && many->trouble == AGAIN)")],
+           ["journey single_flight refused_write"]),
+    Mutant("a refused write of one key keeps the lease of its client", "016", [
+        ("server/managed_edit.c", "    if (edit->ends_lease) {", "    if (edit->ends_lease && edit->tries == EDIT_TRIES_MAX) {")],
+           ["journey single_flight refused_write"]),
+    Mutant("what comes while L2 returns is taken for usual", "turnstile", [
+        ("tiers/turnstile.c", "if (calm && reads > 0 &&", "if ((calm || now_ms > 0) && reads > 0 &&")],
+           ["unit turnstile"]),
+    Mutant("a tick without reads lowers what is usual to nothing", "turnstile", [
+        ("tiers/turnstile.c", "(usual > least ? usual : least)", "(usual > least || usual < least ? usual : least)")],
+           ["unit turnstile"]),
+    Mutant("what was not used of a tick is saved up", "turnstile", [
+        ("tiers/turnstile.c", "passed_ms < TURNSTILE_TICK_MS ? passed_ms : TURNSTILE_TICK_MS", "passed_ms")],
+           ["unit turnstile"]),
+    Mutant("a sweep deletes keys of other namespaces, too", "sweep", [
+        ("server/sweep.c", "return ns == NULL ? !home->managed : home == ns;", "return ns == NULL ? !home->managed : true;")],
+           ["journey invalidate_sweep namespace_that_is_meant"]),
+    Mutant("a sweep of plain keys deletes managed ones", "sweep", [
+        ("server/sweep.c", "return ns == NULL ? !home->managed : home == ns;", "return ns == NULL || home == ns;")],
+           ["journey invalidate_sweep managed_and_plain"]),
+    Mutant("a sweep deletes the nodes' own keys", "sweep", [
+        ("server/sweep.c", 'key.size >= 8 && memcmp(key.data, "terrace:", 8) == 0) {', "key.size == 0) {")],
+           ["journey invalidate_sweep own_keys"]),
+    Mutant("what Redis keeps from a sweep's queue is left out", "sweep", [
+        ("server/sweep_l2.c", "    sweep->cursor = cursor;\n    sweep->budget = 0;", "    (void)cursor;\n    sweep->budget = 0;")],
+           ["journey invalidate_sweep all_that_stood"],
+           "the queue of a window is full only behind thousands of requests that wait; no test fills it while a sweep asks"),
+    Mutant("a sweep goes on at another process", "sweep", [
+        ("server/sweep_l2.c", "if (sweep->run != 0 && sweep->relay.run != sweep->run) {", "if (false) {")],
+           ["journey invalidate_sweep restarts_in_the_middle"]),
+    Mutant("a sweep counts what it deletes for nothing", "sweep", [
+        ("server/sweep.c", "sweep->budget -= (int64_t)cost * MILLI;", "sweep->budget -= (int64_t)cost;")],
+           ["journey invalidate_sweep rate_is_kept"]),
+    Mutant("where values live for ever so do bans", "016", [
+        ("tiers/bans_rows.c", "now_ms - row->at_ms > most_ms", "now_ms < row->at_ms - most_ms")],
+           ["unit bans", "journey tags takes_the_place"]),
+    Mutant("bans of prefixes may take all of the loop that hears beats", "016", [
+        ("server/tracking_bans.c", "tracking->looks += keys * bans;", "")],
+           ["journey managed come_too_often"]),
+    Mutant("one row takes the place of newer ones, too", "016", [
+        ("tiers/bans_rows.c", "is_older(row, now_ms, BANS_KEEP_MS)", "is_older(row, now_ms, 0)")],
+           ["unit bans", "journey tags takes_the_place"]),
+    Mutant("L2 is not asked for what was invalidated since", "016", [
+        ("tiers/scripts/verdict.lua", "local is_news = banned > known and banned > version", "local is_news = false")],
+           ["journey replay l2_says"]),
+    Mutant("L2 is asked for tags, and for no prefixes", "016", [
+        ("tiers/scripts/verdict.lua", "for size = 0, math.min(#key, 1024) do", "for size = 1, 0 do")],
+           ["journey replay l2_says"]),
+    Mutant("L2 is not asked for the tags of a value", "016", [
+        ("tiers/scripts/verdict.lua", "for i = 9, #ARGV do", "for i = 1, 0 do")],
+           ["journey replay l2_says"]),
+    Mutant("a pattern that was not heard of leaves nothing open", "016", [
+        ("tiers/scripts/verdict.lua", "(listed > known and listed > version)", "false")],
+           ["journey replay l2_says"]),
+    Mutant("a table of L2 that is not whole is believed", "016", [
+        ("tiers/scripts/verdict.lua", "if type(lost) ~= 'string' or #lost ~= 24 then", "if lost and #lost ~= 24 then")],
+           ["journey replay l2_says"]),
+    Mutant("what was invalidated behind its judgement is put all the same", "017", [
+        ("tiers/scripts/managed.lua", "return judged > base and judged >= banned", "return judged > base")],
+           ["journey managed_script judged", "journey behind not_there_behind_it"]),
+    Mutant("a judgement of a former epoch holds", "017", [
+        ("tiers/scripts/managed.lua", "return judged > base and judged >= banned", "return judged >= banned")],
+           ["journey managed_script judged"]),
+    Mutant("a write behind passes what was asked before it", "017", [
+        ("tiers/behind_desk.c", "desk->passing[slot_of(&writes[0]->key)] == 0 &&", "true &&")],
+           ["unit behind_desk"]),
+    Mutant("a write passes what is parked for its key", "017", [
+        ("tiers/behind_desk.c", "must = desk->waiting[slot_of(&writes[i]->key)] > 0;", "must = desk->parked_bytes > 1000000;")],
+           ["unit behind_desk"]),
+    Mutant("a key leaves the table before the log says so", "017", [
+        ("tiers/behind.c", "    } else if (behind_is_well(behind)) {", "    } else if (behind_is_well(behind) && seq == UINT64_MAX) {")],
+           ["unit behind", "journey behind not_sent_again"]),
+    Mutant("a flush does not wait for what is older", "017", [
+        ("server/dispatch.c", "return ends && call->node->behind != NULL && behind_fence(", "return ends && call->node->behind == NULL && behind_fence(")],
+           ["journey behind before_a_flush"]),
+    Mutant("the log is not told what L2 has", "017", [
+        ("tiers/behind_way.c", "        tiers_behind_wake(desk->window->options.tiers); /* the log is told, too */\n", "")],
+           ["unit behind_desk", "journey behind not_sent_again"]),
+    Mutant("a log that failed is found by the next start", "017", [
+        ("server/behind_file.c", "if (empty && !file->dropped) {", "if (empty && file->dropped) {")],
+           ["unit behind_file"]),
+    Mutant("what has died deletes what is newer", "017", [
+        ("tiers/behind_way.c", "if (status == AGAIN && !way->is_over) {", "if (status == AGAIN) {"),
+        ("tiers/behind_way.c", "if (way->is_over && way->met_newer) {", "if (way->is_over && now_ms < 0) {")],
+           ["unit behind_desk"]),
+    Mutant("what comes while its key is on its way takes its place", "017", [
+        ("tiers/behind.c", "struct written *place = entry->under_way ? &entry->next : &entry->now;",
+         "struct written *place = &entry->now;")],
+           ["unit behind"]),
+    Mutant("a record in the middle of the log that is not good is taken for its end", "017", [
+        ("tiers/behind_log.c", "return BEHIND_RECORD_HEAD + size == rest.size ? AGAIN : MALFORMED;", "return AGAIN;")],
+           ["unit behind_log", "unit behind_file", "journey behind not_good"]),
+    Mutant("what took more than was left is not earned", "017", [
+        ("tiers/quota.c", "(void)take(quota, -share->left, true, now_ms, &free_ns);", "(void)take(quota, -share->left, now_ms < 0, now_ms, &free_ns);")],
+           ["unit quota", "journey quotas keys_are_counted"]),
+    Mutant("what comes behind a large write overtakes it", "018", [
+        (RELAY, "    } else {\n        conn_hold(call->conn, HOLD_UPLOAD);\n    }\n", "    }\n")],
+           ["journey large_written overtake"]),
+    Mutant("a large write that Redis lost before its end waits for room", "018", [
+        ("tiers/upload.c", "    (void)why;\n    upload_lose(upload, L2_DOWN);\n", "    (void)why;\n    (void)upload;\n")],
+           ["journey large_written lost_in_the_middle_has"]),
+    Mutant("what was poured into a link is taken for nothing", "018", [
+        ("tiers/link_doom.c", "group == NULL && !link->poured && link", "group == NULL && link")],
+           ["unit link_pour", "journey large_written lost_in_the_middle_wrote"]),
+
+    # --- L2 is back: the row in front of it
+    Mutant("when L2 is back all go to it at once", "section 6", [
+        (ROW, "return window->turnstile.percent > 0 &&", "return window->turnstile.percent > 1000 &&")],
+           ["unit flight_row"]),
+    Mutant("reads in the background wait in the row", "section 6", [(ROW, "if (in_background) {", "if (in_background && link == NULL) {")],
+           ["unit flight_row"]),
+    Mutant("who has waited for too long in the row is asked for", "section 6", [
+        (ROW, "const bool is_late = flight->ttl_request.deadline_ms <= window->now_ms;", "const bool is_late = window == NULL;")],
+           ["unit flight_row"]),
+    Mutant("who may have what is older waits in the row", "section 7", [
+        ("tiers/window_read.c", "if (!reader->in_background && flights_wait(window) &&", "if (window == NULL && flights_wait(window) &&")],
+           ["unit flight_row"]),
+
+    # --- sweeps
+    Mutant("a sweep is as fast as it can be", "sweep.h", [
+        (SWEEP, "sweep->budget = sweep->budget < most ? sweep->budget : most;", "sweep->budget = INT64_MAX / 2 + most * 0;")],
+           ["journey invalidate_sweep progress"]),
+
+    # --- what is measured, and remembered
+    Mutant("no load takes any time", "016", [(EDIT, "(uint32_t)(edit->worker->now_ms - lease->won_at_ms);", "0;")],
+           ["journey single_flight took_long"]),
+    Mutant("what does not get smaller is tried again and again", "016", [
+        ("tiers/wrap.c", "    if (!dictionary_tries(space)) {", "    if (!dictionary_tries(space) && value.size == 0) {")],
+           ["unit wrap"]),
+    Mutant("the sum of a large managed value begins behind its head", "018", [
+        ("server/upload.c", "        envelope_sum_begin(&value->sum, value->head);\n", "        hash_sum_begin(&value->sum);\n")],
+           ["journey large_managed envelope_of_any"]),
+    Mutant("the line of a large write that was declined is kept", "018", [
+        ("server/managed_edit.c", "    upload_value_free(edit->upload);\n    free(edit);\n", "    free(edit);\n")],
+           ["journey large_managed whole_family"]),
 ]

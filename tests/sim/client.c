@@ -2,11 +2,14 @@
 #include "tests/sim/client.h"
 
 #include "protocol/check.h"
+#include "protocol/envelope.h"
 #include "protocol/resp_write.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/node.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/redis.h"
+#include "tiers/managed.h"
+#include "tiers/managed_write.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,6 +36,7 @@ struct session {
 struct call {
     struct tiers_reader reader; /* first: on_value gets it */
     struct tiers_relay relay;
+    struct managed_write managed;
     struct ns_key key;
     struct call *next; /* of the batch */
     struct world *world;
@@ -78,6 +82,20 @@ static uint64_t value_of(struct world *world, struct slice bytes)
     return write;
 }
 
+/* Of managed keys L1 and readers have the shape of managed.h. */
+static uint64_t value_in(const struct call *call, struct slice bytes)
+{
+    struct managed_value managed;
+    if (!call->key.ns->managed) {
+        return value_of(call->world, bytes);
+    }
+    if (managed_open(bytes, ITEM_NEVER, &managed) != OK) {
+        world_fail(call->world, "I0", "a managed value is none");
+        return 0;
+    }
+    return value_of(call->world, managed.value);
+}
+
 static void raise_least(int *least, int version)
 {
     *least = version > *least ? version : *least;
@@ -114,13 +132,12 @@ static void on_value(struct tiers_reader *reader, enum status status,
     struct call *call = (struct call *)(void *)reader;
     judge_end(call, status);
     if (status == OK && !call->node->dying) {
-        judge(call, value->item == NULL ? 0 : value_of(call->world, item_value(value->item)),
-              "from L2");
+        judge(call, value->item == NULL ? 0 : value_in(call, item_value(value->item)), "from L2");
     }
     finish(call);
 }
 
-static void write_answered(struct call *call, enum status status, bool is_error)
+static void write_answered(struct call *call, enum status status, bool is_error, bool confirmed)
 {
     struct oracle *oracle = call->world->oracle;
     TRACE(call->world, "session %td of node %u.%u: %s slot %u v%" PRIu64 ": %s",
@@ -131,7 +148,7 @@ static void write_answered(struct call *call, enum status status, bool is_error)
           : status == OK && !is_error ? "acknowledged"
                                       : "refused");
     if (status == UNKNOWN) {
-        if (call->relay.confirmed) {
+        if (confirmed) {
             oracle_unknown(oracle, call->write);
         }
     } else if (status == STALE) {
@@ -168,7 +185,8 @@ static void on_reply(struct tiers_relay *relay, enum status status, struct slice
     }
     judge_end(call, status);
     if (call->kind != CALL_PASS) {
-        write_answered(call, status, status == OK && reply.data[0] == REPLY_ERROR);
+        write_answered(call, status, status == OK && reply.data[0] == REPLY_ERROR,
+                       call->relay.confirmed);
     } else if (status == OK) {
         passed_answered(call, reply);
     }
@@ -192,7 +210,7 @@ static void judge_hit(struct call *call)
 
 static void run_get(struct call *call, struct tiers_window *window)
 {
-    char room[32];
+    char room[128];
     bool foreign = false;
     struct l1_value value = {.copy = room, .copy_room = sizeof room};
     call->reader.on_value = on_value;
@@ -203,7 +221,7 @@ static void run_get(struct call *call, struct tiers_window *window)
     }
     if (status == OK) {
         judge_hit(call);
-        judge(call, value_of(call->world, value.bytes), "hit");
+        judge(call, value_in(call, value.bytes), "hit");
         item_release(value.item);
     }
     judge_end(call, status);
@@ -240,8 +258,50 @@ static void run_relay(struct call *call, struct tiers_window *window)
     if (status != OK) {
         judge_end(call, status);
         if (call->kind != CALL_PASS) {
-            write_answered(call, status, false);
+            write_answered(call, status, false, false);
         }
+        finish(call);
+    }
+}
+
+static void on_written(struct managed_write *managed, enum status status, uint64_t seq,
+                       struct slice error)
+{
+    struct call *call = LIST_ENTRY(managed, struct call, managed);
+    (void)seq;
+    (void)error;
+    if (!call->node->dying) {
+        judge_end(call, status);
+        write_answered(call, status, false, managed->confirmed);
+    }
+    finish(call);
+}
+
+/* Instead of DEL, which says no number: an envelope that says there is nothing (redis.h). */
+static void run_managed(struct call *call, struct tiers_window *window)
+{
+    struct buf bytes = {0};
+    char text[24];
+    const int size = snprintf(text, sizeof text, "v%" PRIu64, call->write);
+    const int64_t ttl_ms = call->kind == CALL_SET_PX ? call->ttl_ms : 0;
+    struct envelope envelope = {.kind = ENVELOPE_NEGATIVE, .load_ms = (uint32_t)call->write};
+    if (call->kind != CALL_DEL) {
+        envelope = (struct envelope){.kind = ENVELOPE_RAW,
+                                     .fresh_ms = (uint64_t)ttl_ms,
+                                     .value_size = (uint32_t)size,
+                                     .body = {text, (size_t)size}};
+    }
+    CHECK(envelope_write(&bytes, &envelope, NULL) == OK);
+    call->managed = (struct managed_write){.on_written = on_written,
+                                           .op = MANAGED_PUT,
+                                           .key = call->key.at,
+                                           .envelope = buf_slice(&bytes),
+                                           .px_ms = ttl_ms};
+    const enum status status = managed_write_send(window, &call->managed);
+    buf_done(&bytes);
+    if (status != OK) {
+        judge_end(call, status);
+        write_answered(call, status, false, false);
         finish(call);
     }
 }
@@ -257,8 +317,10 @@ static void on_batch(struct world *world, void *arg, uint64_t worker)
     struct tiers_window *window = node_begin_batch(node, (unsigned)worker);
     while (call != NULL) {
         struct call *next = call->next;
-        if (call->kind == CALL_GET) {
+        if (call->kind == CALL_GET || (call->kind == CALL_PASS && call->key.ns->managed)) {
             run_get(call, window);
+        } else if (call->key.ns->managed) {
+            run_managed(call, window);
         } else {
             run_relay(call, window);
         }
@@ -350,7 +412,7 @@ static void on_stranger(struct world *world, void *arg, uint64_t number)
     world_at(world, world_between(world, 1, client->stranger_us), NULL, on_stranger, client, 0);
     const uint64_t turn = world_below(world, 10);
     struct redis_stranger write = {.slot = choose_slot(world)};
-    if (turn == 0) {
+    if (turn == 0 || SIM_IS_MANAGED(world, write.slot)) { /* whose writers are nodes */
         redis_expire(redis);
         return;
     }

@@ -467,6 +467,13 @@ static void do_forge(struct world *world)
     buf_done(&frame);
 }
 
+static void do_trim(struct world *world)
+{
+    const unsigned keep = world_chance(world, 300) ? 0 : (unsigned)world_below(world, REDIS_LOG);
+    TRACE(world, "the log keeps %u entries", keep);
+    redis_trim(world->truth, keep);
+}
+
 /* --- all of it -------------------------------------------------------------------------------------------------------------- */
 
 static void (*const deeds[FAULT_COUNT])(struct world *world) = {

@@ -29,7 +29,8 @@
     FAULT(kill, "a node is killed and another takes its place")                                   \
     FAULT(leave, "a node ends in order and another takes its place")                              \
     FAULT(deaf, "announcements are lost inside a living connection")                              \
-    FAULT(flip, "a byte on the bus is changed")
+    FAULT(flip, "a byte on the bus is changed")                                                   \
+    FAULT(trim, "the log of managed writes loses its oldest entries, or all")
 
 enum fault {
 #define FAULT(name, text) FAULT_##name,
@@ -40,8 +41,13 @@ enum fault {
 
 /* What is drawn from unless somebody asks for others. What is lost inside a living connection is found by comparing
  * with peers, so those two want a run of their own, with nodes that live. */
-#define NEMESIS_DEFAULT \
-    ((UINT64_C(1) << FAULT_COUNT) - 1 - (UINT64_C(1) << FAULT_deaf) - (UINT64_C(1) << FAULT_flip))
+#define NEMESIS_DEFAULT                                               \
+    ((UINT64_C(1) << FAULT_COUNT) - 1 - (UINT64_C(1) << FAULT_deaf) - \
+     (UINT64_C(1) << FAULT_flip) - (UINT64_C(1) << FAULT_trim))
+/* With --managed: what the log can tell of, and what it cannot. Nobody forges frames: numbers prove nothing about who
+ * wrote them. */
+#define NEMESIS_MANAGED \
+    ((NEMESIS_DEFAULT | UINT64_C(1) << FAULT_trim) - (UINT64_C(1) << FAULT_forge))
 
 /* Redis stays where it is, writes, and answers as soon as ever: nobody's request fails for these. */
 #define NEMESIS_GENTLE \

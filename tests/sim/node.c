@@ -5,6 +5,7 @@
 #include "protocol/frame.h"
 #include "tests/sim/confirm.h"
 #include "tests/sim/oracle.h"
+#include "tiers/managed_write.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -269,13 +270,75 @@ static void beat(struct node *node, int64_t now_ms)
     node->beats_waiting++;
 }
 
+/* --- the control loop: the log --------------------------------------------------------------------------------------- */
+
+struct replay_wait {
+    struct link_request request;
+    struct node *node;
+};
+
+static void on_replay(struct link_request *request, enum status status, struct slice reply)
+{
+    struct replay_wait *wait = (struct replay_wait *)(void *)request;
+    struct coherence *coherence = tiers_coherence(wait->node->tiers);
+    if (status == OK) {
+        coherence_on_replay_answer(coherence, reply, node_now_ms(wait->node));
+    } else {
+        coherence_on_replay_failed(coherence, node_now_ms(wait->node));
+    }
+    free(wait);
+}
+
+static void replay(struct node *node, int64_t now_ms)
+{
+    struct coherence *coherence = tiers_coherence(node->tiers);
+    node->scratch.size = 0;
+    if (link_state(node->control) != LINK_READY ||
+        coherence_replay(coherence, now_ms, &node->scratch) != OK) {
+        return;
+    }
+    struct replay_wait *wait = sim_alloc(sizeof *wait);
+    *wait = (struct replay_wait){
+        .request = {.on_reply = on_replay, .deadline_ms = now_ms + node->world->read_timeout_ms},
+        .node = node};
+    if (link_ask(node->control, &wait->request, -1, buf_slice(&node->scratch)) != OK) {
+        free(wait);
+        coherence_on_replay_failed(coherence, now_ms);
+    }
+}
+
+static void on_gap(void *arg)
+{
+    struct node *node = arg;
+    node->world->replays++;
+}
+
+/* A short cut costs nothing: where the log told all, the floor is where it was, so whatever was not written since is served
+ * without another question. */
+static void on_whole(void *arg, bool replayed)
+{
+    struct node *node = arg;
+    const struct coherence_view *view = coherence_view(tiers_coherence(node->tiers));
+    const int64_t floor_ms = atomic_load(&view->managed.floor_ms);
+    if (replayed && floor_ms != node->managed_floor_ms) {
+        world_fail(node->world, "SURVIVE",
+                   "node %u: the log told all, and the floor rose by %" PRId64 " ms", node->slot,
+                   floor_ms - node->managed_floor_ms);
+    }
+    node->managed_floor_ms = floor_ms;
+    node->world->replays_whole += replayed;
+    node->world->replays_short += !replayed;
+}
+
 void node_end_turn(struct thread *thread)
 {
     struct socket *sockets = thread->node->sockets[thread->index];
     if (thread->index == 0) {
         begin_round(thread->node);
         beat(thread->node, node_now_ms(thread->node));
+        replay(thread->node, node_now_ms(thread->node));
     } else {
+        managed_write_flush(thread->node->windows[thread->index - 1]);
         confirm_send(thread);
     }
     for (unsigned i = 0; i < NODE_SOCKETS; i++) {
@@ -522,7 +585,7 @@ static void open_worker(struct node *node, unsigned worker)
 static void open_namespaces(struct node *node)
 {
     const struct world *world = node->world;
-    struct namespace_spec specs[3] = {
+    struct namespace_spec specs[5] = {
         {.name = SLICE_LITERAL("default"),
          .prefix = SLICE_LITERAL(""),
          .settings = {.mode = {.bound_ms = world->bound_ms}, .memory = world->l1_bytes}},
@@ -536,6 +599,14 @@ static void open_namespaces(struct node *node)
             .prefix = SLICE_LITERAL("k0"),
             .settings = {.mode = {.kind = NAMESPACE_STRICT, .bound_ms = world->bound_ms},
                          .memory = world->l1_bytes}};
+    }
+    for (unsigned i = 1; world->plan.managed && i <= 2; i++) {
+        specs[count++] = (struct namespace_spec){
+            .name = i == 1 ? SLICE_LITERAL("managed1") : SLICE_LITERAL("managed2"),
+            .prefix = i == 1 ? SLICE_LITERAL("k1") : SLICE_LITERAL("k2"),
+            .managed = true,
+            .settings = {
+                .mode = {.bound_ms = world->bound_ms}, .memory = world->l1_bytes, .told = true}};
     }
     node->namespaces = namespaces_new(specs, count, rand_next(&node->world->rand) | 1);
     CHECK(node->namespaces != NULL);
@@ -551,12 +622,14 @@ struct node *node_new(struct world *world, unsigned slot)
     node->clock_offset_ms = world_between(world, 1000000, 100000000);
     node->drift_ppm = world_between(world, -NODE_DRIFT_PPM, NODE_DRIFT_PPM);
     open_namespaces(node);
-    node->tiers = tiers_new(&(struct tiers_options){.metrics = &node->metrics,
-                                                    .namespaces = node->namespaces,
-                                                    .url = &url,
-                                                    .coherence_db = 15,
-                                                    .seed = rand_next(&world->rand) | 1,
-                                                    .node = node->id});
+    node->tiers = tiers_new(
+        &(struct tiers_options){.metrics = &node->metrics,
+                                .namespaces = node->namespaces,
+                                .url = &url,
+                                .coherence_db = 15,
+                                .seed = rand_next(&world->rand) | 1,
+                                .managed = {.on_gap = on_gap, .on_whole = on_whole, .arg = node},
+                                .node = node->id});
     CHECK(node->tiers != NULL);
     for (unsigned i = 0; i <= world->worker_count; i++) {
         node->threads[i] = (struct thread){.node = node, .index = i};

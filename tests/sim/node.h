@@ -68,6 +68,8 @@ struct node {
     uint64_t epoch_seen;
     int64_t horizon_seen_ms;
     enum coherence_state state_seen; /* by the trace */
+    bool replay_asked;
+    int64_t managed_floor_ms; /* as it was when it was last known */
 };
 
 struct node *node_new(struct world *world, unsigned slot);

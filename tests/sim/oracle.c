@@ -261,7 +261,9 @@ int oracle_judge(struct oracle *oracle, const struct oracle_read *asked)
     }
     const struct version *version = &history->versions[found];
     oracle->old_reads += found + 1 < (int)history->count;
-    if (read->shown != 0 && version->expire_us != 0 &&
+    /* A value that is written between PTTL and GET has the life of the former one until its announcement comes; so of
+     * one whose write nobody was told of, nothing is asked. */
+    if (read->shown != 0 && version->expire_us != 0 && version->acked_us <= read->called_us &&
         version->expire_us + LIFE_GRAIN_US < read->called_us) {
         world_fail(oracle->world, "I1",
                    "slot %u shows v%" PRIu64 ", which expired %" PRId64 " ms before the call (%s)",

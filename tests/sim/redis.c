@@ -366,10 +366,25 @@ void redis_stranger_write(struct redis *redis, struct redis_stranger write)
     end_cycle(redis);
 }
 
+/* As a node does it: one frame that says so, in the log and on the bus, before it is done. */
+static void flush_numbered(struct redis *redis)
+{
+    const struct redis_logged logged = {.seq = ++redis->data.seq, .node = 1};
+    struct buf frame = {0};
+    redis_touch(redis, REDIS_KEY_SEQ);
+    redis_log(redis, &logged);
+    redis_logged_frame(redis, &logged, &frame);
+    redis_publish(redis, "terrace:bus", buf_slice(&frame));
+    buf_done(&frame);
+}
+
 void redis_flush(struct redis *redis, bool all)
 {
     if (!works(redis)) {
         return;
+    }
+    if (!all && redis->world->plan.managed && redis->data.has_meta && redis->data.has_seq) {
+        flush_numbered(redis);
     }
     announce_flush(redis);
     const uint32_t owed = redis->announce; /* of this cycle, still to be said at its end */

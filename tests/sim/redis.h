@@ -6,8 +6,10 @@
  * out (F11). In a long cycle some of the answers go out in the middle, in front of the announcements; what arrives behind
  * them is executed in the same cycle. A connection is read once in a cycle. A flush announces nil at once. A key whose time is over is announced when it is deleted, not before (F12).
  *
- * Commands: HELLO, CLIENT ID, CLIENT TRACKING, CLIENT KILL, SUBSCRIBE, SELECT, PING, GET, PTTL, SET [PX], DEL, and EVAL
- * of the beat script, whose text is recognised and whose meaning is written here once more, in C.
+ * Commands: HELLO, CLIENT ID, CLIENT TRACKING, CLIENT KILL, SUBSCRIBE, SELECT, PING, GET, PTTL, SET [PX], DEL, and EVAL of
+ * the scripts beat, replay and managed, which are recognised and whose meaning is written here once more, in C (of managed:
+ * P without a condition). What deletes a managed key puts a negative envelope whose load time is the number of the write;
+ * here the key is gone then.
  *
  * Keys are k0..k5 in databases 0 and 3. A value is "v" and the number of the write that made it; a DEL names its number
  * by a second key that never exists ("op7"). So the oracle knows what ran, when, and in which order.
@@ -27,6 +29,19 @@ enum {
 struct redis_value {
     uint64_t write;    /* 0: no such key */
     int64_t expire_us; /* 0: never */
+    uint64_t version;  /* of a managed value */
+    uint64_t fresh_ms;
+};
+
+enum {
+    REDIS_LOG = 48 /* entries of terrace:log, then the oldest goes */
+};
+
+struct redis_logged {
+    uint64_t seq;
+    uint64_t node;
+    uint32_t slots; /* as bits; none: a flush of database 0 */
+    bool is_record; /* where an epoch began */
 };
 
 struct redis_data {
@@ -38,6 +53,8 @@ struct redis_data {
     uint64_t run;
     uint64_t replid;
     uint64_t seq;
+    unsigned log_count; /* 0: there is no log */
+    struct redis_logged log[REDIS_LOG];
 };
 
 /* Why it does not write. */
@@ -84,6 +101,7 @@ struct redis {
     unsigned repeat_frames; /* ... come twice */
     unsigned drop_keys;     /* ... announcements */
     unsigned flips;         /* ... messages have a byte changed */
+    bool knows_script;      /* managed.lua was loaded */
 
     struct {
         int64_t at_us;
@@ -100,7 +118,9 @@ void redis_free_all(struct world *world);
 
 /* --- strangers: they act in a cycle of their own, or beside a write --- */
 void redis_stranger_write(struct redis *redis, struct redis_stranger write);
-void redis_flush(struct redis *redis, bool all); /* or database 0 */
+void redis_flush(struct redis *redis,
+                 bool all); /* or database 0, through a node, if any key is managed */
+void redis_trim(struct redis *redis, unsigned keep); /* the log loses its oldest entries */
 void redis_forge(struct redis *redis, const char *channel, struct slice payload);
 void redis_expire(struct redis *redis); /* the active expiry */
 

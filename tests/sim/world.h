@@ -31,6 +31,10 @@ enum {
 #define SIM_MS    INT64_C(1000)
 #define SIM_NEVER INT64_MAX
 
+/* Whether nodes number and log the writes of a slot. */
+#define SIM_IS_MANAGED(world, slot) \
+    ((world)->plan.managed && ((slot) % SIM_KEYS == 1 || (slot) % SIM_KEYS == 2))
+
 struct client;
 struct nemesis;
 struct node;
@@ -62,7 +66,8 @@ struct plan {
     unsigned nodes;  /* 0: the seed decides */
     uint64_t faults; /* bits of enum fault (nemesis.h) that may be used */
     bool trace;
-    bool strict; /* sessions across a split brain are judged, too (oracle.c) */
+    bool strict;  /* sessions across a split brain are judged, too (oracle.c) */
+    bool managed; /* keys k1 and k2 are */
 };
 
 struct world {
@@ -75,6 +80,9 @@ struct world {
     uint64_t next_order;
     uint64_t next_id; /* of connections, runs, nodes: whatever must be unique */
     uint64_t events_run;
+    uint64_t replays; /* of the log, that a node began */
+    uint64_t replays_whole;
+    uint64_t replays_short;
 
     bool failed;
     char failure[SIM_FAILURE_MAX];

@@ -3,7 +3,7 @@
 
     pytest tests/soak                         the short runs, as in `make test`
     SOAK_SCALE=1 pytest tests/soak            as long as the goals say (`make soak`); 0.1: a tenth of it
-    SOAK_SEED=7 ...                           the same keys and the same faults; timing is not replayed
+    TEST_SEED=7 ...                           the same keys and the same faults; timing is not replayed
     SOAK_REPORT=FILE ...                      also writes the table as Markdown, with commit and machine
 """
 
@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from harness import BOUND_S, ROOT, SLACK_S, until
+from harness import BOUND_S, ROOT, SEED, SLACK_S, until
 from proxy import FaultProxy
 
 SCALE = os.environ.get("SOAK_SCALE")
@@ -34,7 +34,7 @@ class Run:
         self.stage = stage
         words = name.removeprefix("test_").split("_")
         self.goal, self.title = words[0].upper(), " ".join(words[1:])
-        self.seed = int(os.environ.get("SOAK_SEED", random.randrange(1 << 30)))
+        self.seed = SEED
         self.rng = random.Random(self.seed)
         self.counts = {}
         self.max_ms = self.p999_ms = None

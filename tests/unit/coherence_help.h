@@ -144,6 +144,8 @@ static inline void stage_beat(struct stage *stage)
     assert_int_equal(frame.type, FRAME_BEAT);
     assert_int_equal(frame.node, NODE);
     assert_int_equal(frame_beat_read(frame.body, &stage->beat), OK);
+    stage->beat.homes = (struct slice){0}; /* they borrow from what is freed here */
+    stage->beat.address = (struct slice){0};
     stage->nonce = frame.nonce;
     request_reader_done(&reader);
     buf_done(&out);
@@ -191,30 +193,43 @@ static inline void stage_sync(struct stage *stage)
     stage_echo(stage);
 }
 
-static inline void stage_open(struct stage *stage)
+static inline void stage_open_with(struct stage *stage, struct namespaces *namespaces,
+                                   const struct coherence_managed_listener *managed)
 {
     *stage = (struct stage){
         .now_ms = START_MS, .epoch = {.counter = 5, .random = 55}, .run = 9, .seq = 40};
-    stage->namespaces = help_namespaces(1 << 20);
+    stage->namespaces = namespaces;
     stage->l1 = namespaces_default(stage->namespaces)->l1;
     stage->coherence = coherence_new(&(struct coherence_options){.namespaces = stage->namespaces,
                                                                  .metrics = &stage->metrics,
                                                                  .node = NODE,
                                                                  .seed = 1,
                                                                  .coherence_db = 15,
-                                                                 .bound_ms = T_MS});
+                                                                 .bound_ms = T_MS,
+                                                                 .managed = *managed});
     assert_non_null(stage->coherence);
     stage->view = coherence_view(stage->coherence);
+}
+
+static inline void stage_open(struct stage *stage)
+{
+    static const struct coherence_managed_listener nobody;
+    stage_open_with(stage, help_namespaces(1 << 20), &nobody);
+}
+
+static inline void stage_go_on_confirmed(struct stage *stage)
+{
+    stage_control_up(stage);
+    stage_confirm_target(stage);
+    stage_bus_up(stage);
+    stage_confirm(stage);
 }
 
 /* Epoch known, bus confirmed, no echo yet. */
 static inline void stage_open_confirmed(struct stage *stage)
 {
     stage_open(stage);
-    stage_control_up(stage);
-    stage_confirm_target(stage);
-    stage_bus_up(stage);
-    stage_confirm(stage);
+    stage_go_on_confirmed(stage);
 }
 
 /* All of it, and 100 ms later. */
@@ -245,7 +260,7 @@ static inline int64_t stage_horizon(const struct stage *stage)
 
 static inline int64_t stage_floor(const struct stage *stage)
 {
-    return atomic_load(&stage->view->floor_ms);
+    return atomic_load(&stage->view->plain.floor_ms);
 }
 
 static inline uint64_t stage_generation(const struct stage *stage)

@@ -3,6 +3,7 @@
 #ifndef TERRACE_TESTS_UNIT_L1_HELP_H
 #define TERRACE_TESTS_UNIT_L1_HELP_H
 
+#include "tests/unit/seed_help.h"
 #include "tiers/base/rand.h"
 #include "tiers/namespace.h"
 
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
@@ -122,14 +122,6 @@ static inline struct l1_stats help_stats(const struct l1 *l1)
     struct l1_stats stats;
     l1_stats(l1, &stats);
     return stats;
-}
-
-/* The seed of a random test: of the environment if it is to be replayed. */
-static inline uint64_t help_seed(void)
-{
-    const char *text = getenv("TEST_SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
-    return seed;
 }
 
 /* assert_true for random tests: says how to run the failing one again. */

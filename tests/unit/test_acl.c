@@ -130,8 +130,19 @@ static void an_invalidation_of_more_than_keys_is_one_of_all_keys(void **state)
     (void)state;
     OK_FOR("+@all ~a", "cache.invalidate KEY a");
     NO_KEY("+@all ~a", "cache.invalidate KEY a b");
+    OK_FOR("+@all ~a", "cache.invalidate KEY a NS default SYNC 5 SOFT");
+    NO_KEY("+@all ~a", "cache.invalidate KEY SOFT");
+    NO_KEY("+@all ~a", "cache.invalidate KEY a SOFT b");
     NO_KEY("+@all ~a", "cache.invalidate ALL");
     NO_KEY("+@all ~a", "cache.invalidate PREFIX a");
+    OK_FOR("+@all ~a*", "cache.invalidate PREFIX a ab NS x SOFT");
+    NO_KEY("+@all ~ab*", "cache.invalidate PREFIX a");
+    NO_KEY("+@all ~a?*", "cache.invalidate PREFIX ab");
+    NO_KEY("+@all %R~a*", "cache.invalidate PREFIX a");
+    OK_FOR("+@all ~a*", "cache.invalidate PATTERN a?b*");
+    NO_KEY("+@all ~a*", "cache.invalidate PATTERN ?a");
+    NO_KEY("+@all ~a*", "cache.invalidate PATTERN a* b*");
+    NO_KEY("+@all ~a*", "cache.invalidate TAG a");
     OK_FOR("+@all ~*", "cache.invalidate ALL");
     NO_COMMAND("+@all -@dangerous ~*", "cache.invalidate ALL");
 }

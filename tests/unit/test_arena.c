@@ -177,7 +177,7 @@ static void random_operations_keep_every_cell_whole(void **state)
     struct model *model = calloc(1, sizeof *model);
     model->arena = arena_new();
     const size_t empty = arena_bytes(model->arena) + ARENA_PAGE; /* a page of the directory */
-    for (int step = 0; step < STEPS; step++) {
+    for (int step = 0; step < HELP_ROUNDS(STEPS); step++) {
         unsigned i = (unsigned)rand_below(&rand, CELLS);
         if (rand_below(&rand, 50) == 0) {
             (void)arena_compact(model->arena, move_cell, model, 100);
@@ -203,7 +203,7 @@ static void random_operations_keep_every_cell_whole(void **state)
             model->cells[i] = NULL;
         }
     }
-    HELP_CHECK(model->moves > 100, seed);
+    HELP_CHECK(model->moves > HELP_ROUNDS(100), seed);
     for (unsigned i = 0; i < CELLS; i++) {
         if (model->cells[i] != NULL) {
             HELP_CHECK(cell_is_whole(model->cells[i], model->numbers[i], model->sizes[i]), seed);

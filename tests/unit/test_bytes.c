@@ -45,6 +45,28 @@ static void case_is_ignored_for_ascii_letters_only(void **state)
     assert_false(slice_is_nocase(SLICE_LITERAL("get"), "gets"));
 }
 
+static void words_lie_between_any_of_their_separators(void **state)
+{
+    (void)state;
+    struct slice rest = SLICE_LITERAL("  one\t, two,three ");
+    assert_true(slice_is(slice_next_word(&rest, " ,\t"), "one"));
+    assert_true(slice_is(rest, "\t, two,three "));
+    assert_true(slice_is(slice_next_word(&rest, " ,\t"), "two"));
+    assert_true(slice_is(slice_next_word(&rest, " "), ",three"));
+    assert_int_equal(slice_next_word(&rest, " ").size, 0);
+    assert_int_equal(rest.size, 0);
+    assert_int_equal(slice_next_word(&rest, " ").size, 0);
+}
+
+static void a_byte_of_zero_separates_no_words(void **state)
+{
+    (void)state;
+    struct slice rest = SLICE_LITERAL("a\0b c");
+    assert_int_equal(slice_next_word(&rest, " ").size, 3);
+    rest = (struct slice){0};
+    assert_int_equal(slice_next_word(&rest, " ").size, 0);
+}
+
 static void integers_are_read_whole_or_not_at_all(void **state)
 {
     (void)state;
@@ -224,6 +246,8 @@ int main(void)
         cmocka_unit_test(slices_are_equal_only_byte_for_byte),
         cmocka_unit_test(an_empty_slice_may_have_no_address),
         cmocka_unit_test(case_is_ignored_for_ascii_letters_only),
+        cmocka_unit_test(words_lie_between_any_of_their_separators),
+        cmocka_unit_test(a_byte_of_zero_separates_no_words),
         cmocka_unit_test(integers_are_read_whole_or_not_at_all),
         cmocka_unit_test(unsigned_integers_reach_to_the_last_one),
         cmocka_unit_test(formatted_integers_read_back_the_same),

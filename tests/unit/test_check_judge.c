@@ -255,6 +255,21 @@ static void writes_that_overlap_have_no_order(void **state)
     assert_rules(story, "");
 }
 
+/* It had been taken 35 ms before it was stored: the deletion in between is later. */
+static void what_a_load_stores_is_as_old_as_its_beginning(void **state)
+{
+    struct story *story = *state;
+    for (uint32_t life_ms = 0; life_ms <= 35; life_ms += 35) {
+        story->count = 0;
+        (void)begin_write(story, 1, 7, NODE_B, 10 * MS);
+        del(story, 2, 0, 20 * MS, 21 * MS);
+        end_write(story, 1, 7, NODE_B, 50 * MS, HISTORY_OK);
+        story->records[story->count - 1].life_ms = life_ms;
+        read(story, 1, 60 * MS, 61 * MS);
+        assert_rules(story, life_ms == 0 ? "" : "stale");
+    }
+}
+
 static void a_write_is_known_to_have_happened_when_it_is_seen(void **state)
 {
     struct story *story = *state;
@@ -791,6 +806,7 @@ int main(void)
         TEST(the_bound_counts_from_the_invocation_not_from_the_answer),
         TEST(redis_itself_has_no_bound_to_hide_in),
         TEST(writes_that_overlap_have_no_order),
+        TEST(what_a_load_stores_is_as_old_as_its_beginning),
         TEST(a_write_is_known_to_have_happened_when_it_is_seen),
         TEST(what_was_seen_before_a_write_began_is_older_than_it),
         TEST(an_unknown_outcome_is_over_when_it_is_told),

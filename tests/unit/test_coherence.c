@@ -362,7 +362,7 @@ static void a_small_bound_does_not_make_it_impatient_with_the_bus(void **state)
 
 static int64_t age(const struct stage *stage, int64_t stamp_ms)
 {
-    return coherence_proven_age_ms(stage->view, stamp_ms, stage->now_ms);
+    return coherence_proven_age_ms(stage->view, false, stamp_ms, stage->now_ms);
 }
 
 static void an_entry_is_as_old_as_the_horizon_or_its_stamp_whichever_is_newer(void **state)

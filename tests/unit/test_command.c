@@ -200,7 +200,10 @@ static void writes_of_a_key_never_run_on_the_reading_road(void **state)
     (void)state;
     const struct command *command;
     for (unsigned i = 0; (command = command_at(i)) != NULL; i++) {
-        if (command->road == ROAD_READ || (command->road == ROAD_NODE && command->first_key != 0)) {
+        /* Those of the cache write managed keys by scripts of their own. */
+        const bool is_own = strcmp(command->group, "cache") == 0;
+        if (command->road == ROAD_READ ||
+            (command->road == ROAD_NODE && command->first_key != 0 && !is_own)) {
             assert_int_equal(command->flags & COMMAND_WRITE, 0);
         }
         if (command->road == ROAD_READ) {

@@ -66,15 +66,15 @@ static void ages_are_those_of_the_view(void **state)
         struct coherence_view view = {0};
         struct proof proof;
         atomic_store(&view.horizon_ms, want.horizon_ms);
-        atomic_store(&view.floor_ms, want.floor_ms);
-        atomic_store(&view.proven_ms, want.proven_ms);
-        atomic_store(&view.prior_floor_ms, want.prior_floor_ms);
+        atomic_store(&view.plain.floor_ms, want.floor_ms);
+        atomic_store(&view.plain.proven_ms, want.proven_ms);
+        atomic_store(&view.plain.prior_floor_ms, want.prior_floor_ms);
         atomic_store(&view.applied_seq, n);
-        proof_take(&proof, &view, want.now_ms);
+        proof_take(&proof, &view, &view.plain, want.now_ms);
         assert_int_equal(proof.applied_seq, n);
         const int64_t stamp_ms = (int64_t)rand_below(&rand, (uint64_t)want.now_ms);
         assert_int_equal(proof_age_ms(&proof, stamp_ms),
-                         coherence_proven_age_ms(&view, stamp_ms, want.now_ms));
+                         coherence_proven_age_ms(&view, false, stamp_ms, want.now_ms));
     }
 }
 

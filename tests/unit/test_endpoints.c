@@ -114,6 +114,52 @@ static void one_endpoint_is_never_left(void **state)
     l2_urls_done(&urls);
 }
 
+static void breaker_is(const struct endpoints *endpoints, size_t i, const char *name)
+{
+    struct endpoint_description all[L2_URLS_MAX];
+    assert_true(i < endpoints_describe(endpoints, all));
+    assert_string_equal(endpoint_breaker_names[all[i].breaker], name);
+}
+
+static void a_breaker_opens_after_three_failures_and_is_half_open_while_it_is_tried(void **state)
+{
+    (void)state;
+    struct l2_urls urls = parsed("redis://a");
+    struct endpoints *endpoints = opened(&urls);
+    for (int i = 0; i < ENDPOINT_FAILURES; i++) {
+        endpoints_on_attempt(endpoints);
+        breaker_is(endpoints, 0, "closed");
+        (void)endpoints_on_failure(endpoints, "refused", 100 + i);
+    }
+    breaker_is(endpoints, 0, "open");
+    endpoints_on_attempt(endpoints);
+    breaker_is(endpoints, 0, "half-open");
+    (void)endpoints_on_failure(endpoints, "refused", 200);
+    breaker_is(endpoints, 0, "open");
+    endpoints_on_attempt(endpoints);
+    endpoints_on_up(endpoints, 300);
+    breaker_is(endpoints, 0, "closed");
+    endpoints_free(endpoints);
+    l2_urls_done(&urls);
+}
+
+static void each_endpoint_has_a_breaker_of_its_own(void **state)
+{
+    (void)state;
+    struct l2_urls urls = parsed("redis://a,redis://b");
+    struct endpoints *endpoints = opened(&urls);
+    for (int i = 0; i < ENDPOINT_FAILURES; i++) {
+        endpoints_on_attempt(endpoints);
+        (void)endpoints_on_failure(endpoints, "refused", 100 + i);
+    }
+    current_is(endpoints, "b");
+    endpoints_on_attempt(endpoints);
+    breaker_is(endpoints, 0, "open");
+    breaker_is(endpoints, 1, "closed");
+    endpoints_free(endpoints);
+    l2_urls_done(&urls);
+}
+
 static void a_group_is_not_probed(void **state)
 {
     (void)state;
@@ -292,6 +338,8 @@ int main(void)
         cmocka_unit_test(what_failed_lately_is_not_gone_back_to_while_another_may_work),
         cmocka_unit_test(where_all_fail_each_gets_one_attempt_in_turn),
         cmocka_unit_test(one_endpoint_is_never_left),
+        cmocka_unit_test(a_breaker_opens_after_three_failures_and_is_half_open_while_it_is_tried),
+        cmocka_unit_test(each_endpoint_has_a_breaker_of_its_own),
         cmocka_unit_test(a_group_is_not_probed),
         cmocka_unit_test(an_independent_one_is_gone_back_to_after_the_hold_down),
         cmocka_unit_test(a_choice_by_hand_stays_until_it_fails),

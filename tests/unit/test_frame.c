@@ -370,6 +370,34 @@ static void a_beat_may_end_with_an_address_that_can_be_printed(void **state)
     }
 }
 
+static void a_beat_may_tell_of_its_namespaces_in_front_of_the_address(void **state)
+{
+    (void)state;
+    static char body[FRAME_BEAT_BODY_SIZE + (FRAME_HOMES_MAX + 2) * FRAME_HOME_SIZE];
+    memset(body, 'a', sizeof body);
+    char *const rows = body + FRAME_BEAT_BODY_SIZE;
+    struct frame_beat beat = {.bound_ms = 1000, .homes = {rows, 2 * (size_t)FRAME_HOME_SIZE}};
+    struct frame_beat back;
+    frame_beat_write(body, &beat);
+    rows[3] = '\0';
+    const size_t size = FRAME_BEAT_BODY_SIZE + beat.homes.size;
+    assert_int_equal(frame_beat_read((struct slice){body, size}, &back), OK);
+    assert_true(back.homes.data == rows && back.homes.size == beat.homes.size);
+    assert_int_equal(back.address.size, 0);
+    assert_int_equal(frame_beat_read((struct slice){body, size + 3}, &back), OK);
+    assert_true(slice_is(back.address, "aaa"));
+    assert_int_equal(frame_beat_read((struct slice){body, size - 1}, &back), MALFORMED);
+    beat.homes.size = (size_t)FRAME_HOMES_MAX * FRAME_HOME_SIZE;
+    frame_beat_write(body, &beat);
+    assert_int_equal(
+        frame_beat_read((struct slice){body, FRAME_BEAT_BODY_SIZE + beat.homes.size}, &back), OK);
+    beat.homes.size += FRAME_HOME_SIZE;
+    frame_beat_write(body, &beat);
+    assert_int_equal(
+        frame_beat_read((struct slice){body, FRAME_BEAT_BODY_SIZE + beat.homes.size}, &back),
+        MALFORMED);
+}
+
 static void a_flush_comes_back_as_it_was(void **state)
 {
     (void)state;
@@ -427,6 +455,7 @@ int main(void)
         cmocka_unit_test(a_beat_that_cannot_be_is_malformed),
         cmocka_unit_test(the_mark_of_an_epoch_depends_on_all_of_it),
         cmocka_unit_test(a_beat_may_end_with_an_address_that_can_be_printed),
+        cmocka_unit_test(a_beat_may_tell_of_its_namespaces_in_front_of_the_address),
         cmocka_unit_test(a_flush_comes_back_as_it_was),
         cmocka_unit_test(a_flush_that_is_not_one_does_not_parse),
         cmocka_unit_test(keys_come_back_in_order),

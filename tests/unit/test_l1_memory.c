@@ -354,6 +354,23 @@ static void without_eviction_a_full_l1_refuses_and_keeps_everything(void **state
     l1_free(l1);
 }
 
+/* What a refused write had taken for itself goes back when its client lets go; it is no room for the next. */
+static void without_eviction_refused_writes_make_no_room_for_others(void **state)
+{
+    (void)state;
+    struct l1 *l1 = help_new(1 << 20, &policy_noeviction, 4);
+    unsigned taken = fill_up(l1, "k", 0);
+    const size_t live = help_stats(l1).bytes_live;
+    for (unsigned n = 0; n < 20000; n++) {
+        taken += help_put(l1, "m", n, VALUE_SIZE, 0, T0) == OK;
+    }
+    /* Cells that are free on pages in use are taken. */
+    assert_true(help_stats(l1).items == taken);
+    assert_true(help_stats(l1).bytes_used <= (1 << 20) + 4 * ARENA_PAGE);
+    assert_true(help_stats(l1).bytes_live <= live + 16 * ARENA_PAGE);
+    l1_free(l1);
+}
+
 static void without_eviction_what_has_expired_still_makes_room(void **state)
 {
     (void)state;
@@ -542,6 +559,7 @@ int main(void)
         cmocka_unit_test(under_ttl_of_equal_expiries_what_is_idle_longest_leaves_first),
         cmocka_unit_test(expired_entries_leave_before_live_ones_under_every_policy),
         cmocka_unit_test(without_eviction_a_full_l1_refuses_and_keeps_everything),
+        cmocka_unit_test(without_eviction_refused_writes_make_no_room_for_others),
         cmocka_unit_test(without_eviction_what_has_expired_still_makes_room),
         cmocka_unit_test(without_eviction_what_has_expired_makes_room_for_other_sizes),
         cmocka_unit_test(without_eviction_a_read_from_l2_that_finds_no_room_is_not_kept),

@@ -4,6 +4,7 @@
  * later: a fenced read never shows what is older than its fence. What was on the way when a connection was lost runs
  * later, unless the connection is killed: never after UNKNOWN was confirmed. TEST_SEED=n replays the one seed that failed. */
 #include "tests/unit/link_help.h"
+#include "tests/unit/seed_help.h"
 #include "tiers/base/rand.h"
 #include "tiers/link.h"
 
@@ -413,11 +414,10 @@ static void run(uint64_t seed, struct totals *totals)
 static void every_request_ends_once_and_with_its_own_reply(void **state)
 {
     (void)state;
-    const char *only = getenv("TEST_SEED"); /* NOLINT(concurrency-mt-unsafe): one thread */
-    const uint64_t first = only != NULL ? strtoull(only, NULL, 0) : 1;
-    const uint64_t last = only != NULL ? first : SEEDS;
+    const uint64_t first = help_seed();
+    const uint64_t last = help_replays() ? first : first + SEEDS - 1;
     struct totals totals = {0};
-    print_message("TEST_SEED="); /* the last one printed replays a failure */
+    print_message("seeds"); /* the last one printed replays a failure */
     for (uint64_t seed = first; seed <= last; seed++) {
         print_message(" %llu", (unsigned long long)seed);
         run(seed, &totals);
@@ -427,7 +427,7 @@ static void every_request_ends_once_and_with_its_own_reply(void **state)
                 (last - first + 1) * 100); /* else the world is too unkind to show anything */
     print_message("fenced %u, kept %llu, saved %u, unknown %u, of them dead %u\n", totals.fenced,
                   (unsigned long long)totals.kept, totals.saved, totals.unknown, totals.dead);
-    assert_true(only != NULL ||
+    assert_true(help_replays() ||
                 (totals.unknown > SEEDS && totals.fenced > 10 * SEEDS && totals.kept > 10 * SEEDS &&
                  totals.saved > SEEDS && totals.dead > SEEDS && totals.dead < totals.unknown));
 }

@@ -42,9 +42,9 @@ static void stage_with_value(struct stage *stage, enum namespace_kind kind)
 /* Everything that stands becomes suspect, as coherence would say it; a new horizon is there at once. */
 static void suspect_all(struct stage *stage, int64_t now_ms)
 {
-    atomic_store(&stage->view->prior_floor_ms, atomic_load(&stage->view->floor_ms));
-    atomic_store(&stage->view->proven_ms, atomic_load(&stage->view->horizon_ms));
-    atomic_store(&stage->view->floor_ms, now_ms + 1);
+    atomic_store(&stage->view->plain.prior_floor_ms, atomic_load(&stage->view->plain.floor_ms));
+    atomic_store(&stage->view->plain.proven_ms, atomic_load(&stage->view->horizon_ms));
+    atomic_store(&stage->view->plain.floor_ms, now_ms + 1);
     atomic_store(&stage->view->horizon_ms, now_ms);
     tiers_window_begin(stage->window, now_ms);
 }

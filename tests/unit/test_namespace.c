@@ -395,6 +395,33 @@ static void settings_change_in_place(void **state)
     namespaces_free(spaces);
 }
 
+static void rules_change_in_place_and_formats_do_not(void **state)
+{
+    (void)state;
+    struct namespace_spec specs[] = {spec_of("default", "", MB), spec_of("a", "a:", MB)};
+    specs[1].managed = true;
+    specs[1].settings.told = true;
+    specs[1].settings.rules = (struct ns_rules){.ttl_ms = 7, .write = NAMESPACE_AROUND};
+    struct namespaces *spaces = namespaces_new(specs, 2, 1);
+    const struct namespace *ns = namespace_of(spaces, slice_of("a:1"));
+    assert_true(ns->managed && spaces->managed == 1 && !spaces->at[0]->managed);
+    assert_int_equal(namespace_rules(ns).ttl_ms, 7);
+    assert_int_equal(namespace_rules(ns).write, NAMESPACE_AROUND);
+    specs[1].settings.rules.swr_ms = 9;
+    assert_true(namespaces_fit(spaces, specs, 2));
+    namespaces_apply(spaces, specs, 2, T0);
+    assert_int_equal(namespace_rules(ns).swr_ms, 9);
+
+    const struct ns_key key = namespaces_key(spaces, 0, slice_of("a:1"));
+    assert_int_equal(l1_put(key.ns->l1, &key.at, slice_of("in another shape"), 0, T0), OK);
+    specs[1].managed = false;
+    assert_false(namespaces_fit(spaces, specs, 2));
+    assert_int_equal(namespaces_rebuild(spaces, specs, 2, false, T0), OK);
+    assert_int_equal(spaces->managed, 0);
+    assert_int_equal(namespaces_size(spaces, 0), 0);
+    namespaces_free(spaces);
+}
+
 static void without_tracking_contracts_fall_to_ttl_unless_writers_tell(void **state)
 {
     (void)state;
@@ -527,6 +554,7 @@ int main(void)
         cmocka_unit_test(a_commit_over_several_is_all_or_nothing),
         cmocka_unit_test(threads_never_see_half_a_commit),
         cmocka_unit_test(settings_change_in_place),
+        cmocka_unit_test(rules_change_in_place_and_formats_do_not),
         cmocka_unit_test(without_tracking_contracts_fall_to_ttl_unless_writers_tell),
         cmocka_unit_test(a_bound_that_is_raised_waits_until_others_were_told),
         cmocka_unit_test(values_move_to_their_new_homes),

@@ -306,6 +306,51 @@ static void sections_are_namespaces(void **state)
     options_done(&copy);
 }
 
+static void rules_of_managed_namespaces_are_read(void **state)
+{
+    (void)state;
+    struct sources sources;
+    sources_open(&sources, "l2 = redis://127.0.0.1:1\n"
+                           "[namespace response]\n"
+                           "prefix = resp:\n"
+                           "format = managed\n"
+                           "ttl = 30m\n"
+                           "max-ttl = 1h\n"
+                           "swr = 30s\n"
+                           "sie = 1h\n"
+                           "eager = 80%\n"
+                           "xfetch = 1.25\n"
+                           "write = around\n"
+                           "[namespace plain]\n"
+                           "prefix = p:\n"
+                           "ttl = 3s\n");
+    assert_int_equal(sources_load(&sources), OPTIONS_RUN);
+    struct options copy;
+    assert_int_equal(options_copy(&sources.options, &copy), OK);
+    sources_done(&sources);
+    struct namespace_spec specs[NAMESPACES_MAX];
+    assert_int_equal(options_specs(&copy, specs), 3);
+    assert_true(specs[1].managed && specs[1].settings.told);
+    assert_int_equal(specs[1].settings.ttl_ms, 0); /* L1 keeps it as long as its writer said */
+    const struct ns_rules *rules = &specs[1].settings.rules;
+    assert_int_equal(rules->ttl_ms, 30 * 60 * 1000);
+    assert_int_equal(rules->max_ttl_ms, 60 * 60 * 1000);
+    assert_int_equal(rules->jitter_percent, 10);
+    assert_int_equal(rules->swr_ms, 30 * 1000);
+    assert_int_equal(rules->sie_ms, 60 * 60 * 1000);
+    assert_int_equal(rules->eager_percent, 80);
+    assert_int_equal(rules->xfetch_milli, 1250);
+    assert_int_equal(rules->negative_ttl_ms, 5000);
+    assert_int_equal(rules->soft_timeout_ms, 50);
+    assert_int_equal(rules->hard_timeout_ms, 2000);
+    assert_int_equal(rules->load_timeout_ms, 30 * 1000);
+    assert_int_equal(rules->compress_min, 64);
+    assert_int_equal(rules->write, NAMESPACE_AROUND);
+    assert_false(specs[2].managed || specs[2].settings.told || specs[0].managed);
+    assert_int_equal(specs[2].settings.ttl_ms, 3000);
+    options_done(&copy);
+}
+
 static void namespaces_without_memory_share_what_is_left(void **state)
 {
     (void)state;
@@ -341,8 +386,20 @@ static void errors_of_namespaces_name_the_line(void **state)
     check_file_error("[namespace a]\nmemory = 2mb\n", ":1: namespace 'a': expected a prefix");
     check_file_error("[namespace a]\nprefix = x\n[namespace b]\nprefix = x\n",
                      ":3: namespace 'b': namespace 'a' has the same prefix");
-    check_file_error("[namespace a]\nswr = 30s\n",
-                     ":2: option 'swr' is not supported by this version");
+    check_file_error("[namespace a]\nwrite = beside\n",
+                     ":2: option 'write': argument must be 'through', 'around' or 'behind'");
+    check_file_error("[namespace a]\nprefix = x\nwrite = behind\n",
+                     ":3: namespace 'a': write 'behind' needs format 'managed'");
+    check_file_error("[namespace a]\njitter = 10\neager = 100%\n",
+                     ":3: option 'eager': argument must be between 0% and 99% inclusive");
+    check_file_error("[namespace a]\njitter = -1%\n",
+                     ":2: option 'jitter': argument must be a share such as 80%");
+    check_file_error("[namespace a]\nxfetch = 1.2345\n",
+                     ":2: option 'xfetch': argument must be a factor from 0 (off) to 100, such as "
+                     "1 or 0.5");
+    check_file_error("[namespace a]\nprefix = a\nformat = managed\n",
+                     ":3: namespace 'a': format 'managed' needs l2: alone, nobody numbers its "
+                     "writes");
     check_file_error("[namespace a]\nthreads = 3\n", ":2: unknown option 'threads' of a namespace");
     check_file_error("[namespace a]\nprefx = x\n",
                      ":2: unknown option 'prefx' of a namespace (did you mean 'prefix'?)");
@@ -889,6 +946,7 @@ int main(void)
         cmocka_unit_test(a_file_may_have_comments_a_section_indentation_and_crlf),
         cmocka_unit_test(a_value_in_quotes_is_what_stands_between_them),
         cmocka_unit_test(sections_are_namespaces),
+        cmocka_unit_test(rules_of_managed_namespaces_are_read),
         cmocka_unit_test(namespaces_without_memory_share_what_is_left),
         cmocka_unit_test(errors_of_namespaces_name_the_line),
         cmocka_unit_test(what_does_not_go_together_names_the_line),

@@ -171,7 +171,7 @@ static void used(struct stage *stage, const char *name, int64_t ago_ms)
 
 static void raise_floor(struct stage *stage)
 {
-    atomic_store(&stage->view->floor_ms, stage->now_ms);
+    atomic_store(&stage->view->plain.floor_ms, stage->now_ms);
 }
 
 /* A tick of the worker, the bus being well. Returns how many keys were asked for. */

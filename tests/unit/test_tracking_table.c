@@ -76,6 +76,40 @@ static void who_read_a_key_is_told_of_it_once(void **state)
     tracking_table_free(table);
 }
 
+static bool begins_with_a(void *arg, struct slice key)
+{
+    ++*(unsigned *)arg;
+    return key.size > 0 && key.data[0] == 'a';
+}
+
+static void all_rows_that_fit_are_taken_and_no_others(void **state)
+{
+    (void)state;
+    struct tracking_table *table = tracking_table_new();
+    struct buf rows = {0};
+    unsigned looked = 0;
+    char key[16];
+    for (unsigned i = 0; i < 1000; i++) {
+        (void)snprintf(key, sizeof key, "%c%u", i % 3 == 0 ? 'a' : 'b', i);
+        add(table, key, 7);
+    }
+    assert_int_equal(tracking_table_take_fitting(table, begins_with_a, &looked, &rows), OK);
+    assert_int_equal(looked, 1000);
+    assert_int_equal(rows.size, 334 * sizeof(struct tracking_row *));
+    assert_int_equal(tracking_table_keys(table), 666);
+    assert_int_equal(tracking_table_items(table), 666);
+    for (size_t i = 0; i < 334; i++) {
+        struct tracking_row *row = ((struct tracking_row **)(void *)rows.data)[i];
+        assert_int_equal(tracking_row_key(row).data[0], 'a');
+        tracking_row_free(row);
+    }
+    struct tracking_row *row = take(table, "b1");
+    assert_non_null(row);
+    tracking_row_free(row);
+    buf_done(&rows);
+    tracking_table_free(table);
+}
+
 static void keys_of_one_hash_are_told_apart(void **state)
 {
     (void)state;
@@ -212,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_read_a_key_is_told_of_it_once),
+        cmocka_unit_test(all_rows_that_fit_are_taken_and_no_others),
         cmocka_unit_test(keys_of_one_hash_are_told_apart),
         cmocka_unit_test(a_row_takes_any_number_of_clients),
         cmocka_unit_test(rows_and_clients_are_counted),

@@ -191,12 +191,12 @@ static void what_became_suspect_is_read_anew_whole_at_once(void **state)
     open_stage(&stage);
     ask_twice(&stage, &it, "k");
     HELP_SAY(&stage.roof, FOUND("0"));
-    atomic_store(&stage.view->floor_ms, HELP_NOW + 1);
+    atomic_store(&stage.view->plain.floor_ms, HELP_NOW + 1);
     prove(&stage, HELP_NOW + 10);
     assert_int_equal(ask_hash(&stage, &it, "k"), PENDING);
     HELP_SAY(&stage.roof, FOUND("0"));
     ended(&it, OK, true);
-    atomic_store(&stage.view->floor_ms, HELP_NOW + 11); /* once more, in the background */
+    atomic_store(&stage.view->plain.floor_ms, HELP_NOW + 11); /* once more, in the background */
     prove(&stage, HELP_NOW + 20);
     struct item *suspect = NULL;
     struct ns_key key = namespaces_key(stage.namespaces, 0, slice_of("k"));

@@ -85,8 +85,8 @@ static inline void prove(struct stage *stage, int64_t now_ms)
     tiers_window_begin(stage->window, now_ms);
 }
 
-static inline void stage_open(struct stage *stage, const struct namespace_spec *specs,
-                              unsigned count)
+static inline void stage_open_behind(struct stage *stage, const struct namespace_spec *specs,
+                                     unsigned count, const struct tiers_behind *behind)
 {
     memset(stage, 0, sizeof *stage);
     stage->url = (struct l2_url){.is_unix = true, .host = (char[]){"/nowhere"}};
@@ -96,7 +96,8 @@ static inline void stage_open(struct stage *stage, const struct namespace_spec *
                                                      .metrics = &stage->metrics,
                                                      .url = &stage->url,
                                                      .coherence_db = 15,
-                                                     .node = 77});
+                                                     .node = 77,
+                                                     .behind = *behind});
     assert_non_null(stage->tiers);
     stage->view = (struct coherence_view *)coherence_view(tiers_coherence(stage->tiers));
     stage->window = tiers_window_new(&(struct tiers_window_options){
@@ -111,6 +112,12 @@ static inline void stage_open(struct stage *stage, const struct namespace_spec *
     tiers_window_tick(stage->window, HELP_NOW);
     help_make_ready(&stage->roof);
     prove(stage, HELP_NOW);
+}
+
+static inline void stage_open(struct stage *stage, const struct namespace_spec *specs,
+                              unsigned count)
+{
+    stage_open_behind(stage, specs, count, &(struct tiers_behind){0});
 }
 
 static inline void stage_done(struct stage *stage)

@@ -4,7 +4,8 @@
 -- Fixed text; what varies comes as ARGV:
 --   1 coherence-db     2 largest epoch counter the caller knows     3 random of a new epoch, 8 bytes
 --   4 node             5 deadline of the node's record, in ms       6 the frame to publish; empty: a greeting
---   7 ... a command that the frame announces, if there is one: Redis itself says nothing of SWAPDB
+--   7 ... a command that the frame announces, if there is one: Redis itself says nothing of SWAPDB. With SELECT and a
+--     database in front if it matters in which one it runs
 -- or, for a check, ARGV[6] = 'CHECK', and
 --   2, 3 counter and random of the epoch that must stand            4, 5 unused
 -- Answer: { epoch counter, epoch random, seq, 1 if this call began the epoch, run_id, replication id }, or the command's own.
@@ -118,6 +119,11 @@ if why then
         redis.call('SET', 'terrace:seq', last)
     end
 end
+-- The log (replay.h): nothing of the epoch is older than its first record, so that what is in front of it can be seen to be
+-- gone. Its id is in front of that of the next frame. If it cannot be written, nothing can be replayed, no more.
+if began == 1 then
+    redis.pcall('XADD', 'terrace:log', last .. '-1', 'epoch', counter)
+end
 if not check and (began == 1 or meta[4] ~= replid) then
     redis.call('HSET', 'terrace:meta', 'run', run, 'replid', replid)
 end
@@ -139,10 +145,24 @@ if seq % 1024 == 0 then -- nodes that left an hour ago and more; clocks of nodes
 end
 
 -- Bytes 16 to 39 of the frame: what only Redis knows.
-redis.call('PUBLISH', 'terrace:bus',
-    string.sub(frame, 1, 16) .. struct.pack('<I8', counter) .. random .. struct.pack('<I8', seq) .. string.sub(frame, 41))
+local said = string.sub(frame, 1, 16) .. struct.pack('<I8', counter) .. random .. struct.pack('<I8', seq) .. string.sub(frame, 41)
+local kind = string.sub(frame, 3, 3)
+if kind == 'F' then -- beats are not worth an entry
+    local id = string.format('%.0f-0', seq)
+    if type(redis.pcall('XADD', 'terrace:log', 'MAXLEN', '~', 16384, id, 'f', said)) == 'table' then
+        redis.call('DEL', 'terrace:log') -- not ours, or ahead of us: a log that begins here is one that is known to
+        redis.pcall('XADD', 'terrace:log', id, 'f', said) -- lack what came before
+    end
+end
+redis.call('PUBLISH', 'terrace:bus', said)
+if ARGV[7] and kind == 'F' then -- a database ends whole: what is being loaded is older (managed.lua)
+    redis.call('HSET', 'terrace:meta', 'flushed', string.format('%.0f', seq))
+end
 -- Last, so that what goes wrong before it changes nothing: at worst the nodes were told for nothing.
-if ARGV[7] then
+if ARGV[7] == 'SELECT' then
+    redis.call('SELECT', ARGV[8])
+    return redis.pcall(unpack(ARGV, 9))
+elseif ARGV[7] then
     return redis.pcall(unpack(ARGV, 7))
 end
 return { counter, random, seq, began, run, replid }
