@@ -36,7 +36,7 @@ GENERATED := build/generated
 BASE     := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(WARNINGS) $(CFLAGS_$(MODE))
 LIBS      = $(shell pkg-config --libs $(LIBRARIES)) -lm -lpthread
 
-PROTOCOL := $(wildcard protocol/*.c) $(GENERATED)/protocol/envelope.pb-c.c
+PROTOCOL := $(wildcard protocol/*.c) $(GENERATED)/protocol/envelope.pb-c.c $(GENERATED)/protocol/terrace.pb-c.c
 TIERS    := $(wildcard tiers/*.c tiers/base/*.c)
 SERVER   := $(filter-out server/main.c,$(wildcard server/*.c))
 BENCH    := $(filter-out bench/main.c,$(wildcard bench/*.c))
@@ -197,6 +197,12 @@ $(GENERATED)/%.pb-c.c $(GENERATED)/%.pb-c.h: %.proto
 	@mkdir -p $(GENERATED)
 	@protoc-c --c_out=$(GENERATED) $<
 $(OUT)/protocol/envelope.o build/fuzz/protocol/envelope.o: $(GENERATED)/protocol/envelope.pb-c.h
+$(OUT)/protocol/native_codec.o build/fuzz/protocol/native_codec.o: $(GENERATED)/protocol/terrace.pb-c.h
+# On the wire a string is bytes; of the strings of protobuf-c nobody would know what stands behind a zero.
+$(GENERATED)/protocol/terrace.pb-c.c $(GENERATED)/protocol/terrace.pb-c.h: protocol/terrace.proto
+	@mkdir -p $(GENERATED)/proto/protocol
+	@sed -E 's/^( *)string /\1bytes /' $< >$(GENERATED)/proto/$<
+	@protoc-c --proto_path=$(GENERATED)/proto --c_out=$(GENERATED) $(GENERATED)/proto/$<
 
 $(OUT)/tiers/beat.o: tiers/scripts/beat.lua
 $(OUT)/tiers/lease.o: tiers/scripts/lease.lua

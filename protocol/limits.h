@@ -9,10 +9,13 @@
 #define LIMIT_BULK (512ull << 20) /* one argument or value: Redis' proto-max-bulk-len */
 #define LIMIT_INLINE \
     (64u << 10) /* an inline request, or one header line: Redis' PROTO_INLINE_MAX_SIZE */
-#define LIMIT_UNAUTH_ARGS   10u         /* before AUTH: as Redis */
-#define LIMIT_UNAUTH_BULK   (16u << 10) /* before AUTH: as Redis */
-#define LIMIT_UNAUTH_OUTPUT 1024u       /* before AUTH, what the socket does not take: as Redis */
-#define LIMIT_L1_KEY        (64u << 10) /* longer keys pass through uncached: key_size is 16 bits */
+#define LIMIT_UNAUTH_ARGS   10u          /* before AUTH: as Redis */
+#define LIMIT_UNAUTH_BULK   (16u << 10)  /* before AUTH: as Redis */
+#define LIMIT_UNAUTH_OUTPUT 1024u        /* before AUTH, what the socket does not take: as Redis */
+#define LIMIT_NATIVE_META   (256u << 10) /* metadata of a native frame: some 100,000 sizes of keys */
+#define LIMIT_NATIVE_KEYS \
+    (64u << 20) /* keys of a native frame, or words of CALL; a value that is larger is a body */
+#define LIMIT_L1_KEY (64u << 10) /* longer keys pass through uncached: key_size is 16 bits */
 /* Values up to this are copied under the shard lock, larger referenced: CPU of a GET beside one that copies 0.7 at 8 KB and
  * 16 KB, 0.95 at 4 KB; below, a value may be overwritten where it is. */
 #define LIMIT_COPY (4u << 10)

@@ -42,7 +42,7 @@ LIBRARIES = [
     ("openssl/*", ["server/*", "client/*"]),
     ("microhttpd.h", ["server/*"]),
     ("ini.h", ["server/*"]),
-    ("protobuf-c/*", ["protocol/envelope.c"]),
+    ("protobuf-c/*", ["protocol/envelope.c", "protocol/native_memory.[ch]"]),
     ("lz4*.h", ["protocol/codec.c"]),
     ("pthread.h", ["server/*", "tiers/*", "bench/*", "client/*"]),
     ("sys/socket.h", ["server/*", "bench/*", "client/*"]),

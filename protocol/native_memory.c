@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "protocol/native_memory.h"
+
+#include "protocol/native_codec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- the memory of protobuf-c ---------------------------------------------------------------------------------------- */
+
+struct spill {
+    struct spill *next;
+    _Alignas(16) char bytes[];
+};
+
+static void *spill_alloc(struct scratch *scratch, size_t size)
+{
+    if (size > scratch->may_take) {
+        return NULL;
+    }
+    struct spill *spill = malloc(sizeof *spill + size);
+    if (spill == NULL) {
+        scratch->is_refused = true;
+        return NULL;
+    }
+    scratch->may_take -= size;
+    spill->next = scratch->spills;
+    scratch->spills = spill;
+    return spill->bytes;
+}
+
+static void *scratch_alloc(void *arg, size_t size)
+{
+    struct scratch *scratch = arg;
+    if (size > SCRATCH_SIZE - scratch->used) {
+        return spill_alloc(scratch, size);
+    }
+    void *memory = scratch->bytes + scratch->used;
+    scratch->used += (size + 15) & ~(size_t)15; /* SCRATCH_SIZE is a multiple */
+    return memory;
+}
+
+static void scratch_free(void *arg, void *memory)
+{
+    (void)arg;
+    (void)memory;
+}
+
+static void scratch_init(struct scratch *scratch, size_t meta_size)
+{
+    scratch->allocator = (ProtobufCAllocator){
+        .alloc = scratch_alloc, .free = scratch_free, .allocator_data = scratch};
+    scratch->spills = NULL;
+    scratch->used = 0;
+    scratch->may_take = 4096 + NATIVE_UNPACK_SHARE * meta_size;
+    scratch->is_refused = false;
+}
+
+void scratch_done(struct scratch *scratch)
+{
+    while (scratch->spills != NULL) {
+        struct spill *next = scratch->spills->next;
+        free(scratch->spills);
+        scratch->spills = next;
+    }
+}
+
+const void *scratch_unpack(struct scratch *scratch, const ProtobufCMessageDescriptor *descriptor,
+                           struct slice meta, enum status *ret_status)
+{
+    scratch_init(scratch, meta.size);
+    const void *message = protobuf_c_message_unpack(descriptor, &scratch->allocator, meta.size,
+                                                    (const uint8_t *)meta.data);
+    *ret_status = message != NULL ? OK : scratch->is_refused ? NO_MEMORY : MALFORMED;
+    return message;
+}
+
+/* --- what is kept of a message --------------------------------------------------------------------------------------- */
+
+enum status keep_begin(struct keep *keep, size_t size)
+{
+    keep->memory = size > 0 ? malloc(size) : NULL;
+    keep->at = keep->memory;
+    return size > 0 && keep->memory == NULL ? NO_MEMORY : OK;
+}
+
+void *keep_array(struct keep *keep, const void *from, size_t size)
+{
+    void *array = keep->at;
+    if (size == 0) {
+        return NULL;
+    }
+    if (from != NULL) {
+        memcpy(array, from, size);
+    }
+    keep->at += size;
+    return array;
+}
+
+struct slice keep_bytes(struct keep *keep, ProtobufCBinaryData bytes)
+{
+    if (bytes.len == 0) {
+        return (struct slice){0};
+    }
+    return (struct slice){keep_array(keep, bytes.data, bytes.len), bytes.len};
+}
+
+/* The bytes of one character at `text`; 0: they are none (RFC 3629, section 4). */
+static size_t utf8_size(const uint8_t *text, size_t left)
+{
+    const uint8_t first = text[0];
+    if (first < 0x80) {
+        return 1;
+    }
+    const size_t size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first < 0xc2 || first > 0xf4 || size > left) {
+        return 0;
+    }
+    const uint8_t least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+    const uint8_t most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+    if (text[1] < least || text[1] > most) {
+        return 0;
+    }
+    for (size_t i = 2; i < size; i++) {
+        if ((text[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return size;
+}
+
+bool is_text(ProtobufCBinaryData bytes)
+{
+    size_t at = 0;
+    size_t size = 1;
+    while (at < bytes.len && size > 0) {
+        size = utf8_size(bytes.data + at, bytes.len - at);
+        at += size;
+    }
+    return size > 0;
+}
