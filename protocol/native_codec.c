@@ -24,19 +24,24 @@ static ProtobufCBinaryData borrowed(struct slice bytes)
     return (ProtobufCBinaryData){.len = bytes.size, .data = (uint8_t *)(uintptr_t)bytes.data};
 }
 
-static enum status pack(const ProtobufCMessage *message, struct buf *to)
+enum {
+    NUMBER_MOST = 12, /* a field with its number, or the head of a longer one */
+    NUMBERS_MOST = 32 * NUMBER_MOST,
+    NODE_MOST = 10 * NUMBER_MOST,
+    SIZE_MOST = 5 /* a varint of 32 bits */
+};
+
+/* `most`: bytes that it may take, beyond all its numbers. Packing is half the work of finding out how many it will take. */
+static enum status pack(const ProtobufCMessage *message, size_t most, struct buf *to)
 {
-    const size_t size = protobuf_c_message_get_packed_size(message);
-    if (size == 0) {
-        return OK;
+    if (buf_reserve(to, NUMBERS_MOST + most) != OK) {
+        return NO_MEMORY;
     }
+    const size_t size = protobuf_c_message_pack(message, (uint8_t *)to->data + to->size);
     if (size > LIMIT_NATIVE_META) {
         return TOO_BIG;
     }
-    if (buf_reserve(to, size) != OK) {
-        return NO_MEMORY;
-    }
-    to->size += protobuf_c_message_pack(message, (uint8_t *)to->data + to->size);
+    to->size += size;
     return OK;
 }
 
@@ -52,7 +57,10 @@ enum status native_hello_pack(const struct native_hello *from, struct buf *to)
     message.client_name = borrowed(from->client_name);
     message.lib_name = borrowed(from->lib_name);
     message.lib_version = borrowed(from->lib_version);
-    return pack(&message.base, to);
+    return pack(&message.base,
+                from->user.size + from->password.size + from->client_name.size +
+                    from->lib_name.size + from->lib_version.size,
+                to);
 }
 
 static enum status hello_keep(const hello_message *from, struct native_hello *ret)
@@ -106,7 +114,8 @@ enum status native_welcome_pack(const struct native_welcome *from, struct buf *t
     message.address = borrowed(from->address);
     message.connection = from->connection;
     message.max_version = from->max_version;
-    return pack(&message.base, to);
+    return pack(&message.base, from->server_version.size + from->node.size + from->address.size,
+                to);
 }
 
 static enum status welcome_keep(const welcome_message *from, struct native_welcome *ret)
@@ -156,9 +165,12 @@ enum status native_request_pack(const struct native_request *from, struct buf *t
     if (from->tag_count > ENVELOPE_TAGS_MAX) {
         return INVALID;
     }
+    size_t most =
+        from->key_count * SIZE_MOST + from->traceparent.size + from->token.size + from->ns.size;
     ProtobufCBinaryData tags[ENVELOPE_TAGS_MAX];
     for (size_t i = 0; i < from->tag_count; i++) {
         tags[i] = borrowed(from->tags[i]);
+        most += NUMBER_MOST + from->tags[i].size;
     }
     request_message message = TERRACE__REQUEST__INIT;
     message.traceparent = borrowed(from->traceparent);
@@ -187,7 +199,7 @@ enum status native_request_pack(const struct native_request *from, struct buf *t
     message.ns = borrowed(from->ns);
     message.watch = from->watch;
     message.near_hits = from->near_hits;
-    return pack(&message.base, to);
+    return pack(&message.base, most, to);
 }
 
 static size_t request_keep_size(const request_message *from)
@@ -311,19 +323,22 @@ enum status native_reply_pack(const struct native_reply *from, struct buf *to)
     reply_message message;
     reply_message_of(from, &message);
     if (from->node_count == 0) {
-        return pack(&message.base, to);
+        return pack(&message.base, from->token.size, to);
     }
     node_message *nodes = calloc(from->node_count, sizeof *nodes);
     node_message **pointers = calloc(from->node_count, sizeof *pointers);
     enum status status = NO_MEMORY;
     if (nodes != NULL && pointers != NULL) {
+        size_t most = from->token.size;
         for (size_t i = 0; i < from->node_count; i++) {
-            node_message_of(&from->nodes[i], &nodes[i]);
+            const struct native_node *node = &from->nodes[i];
+            node_message_of(node, &nodes[i]);
             pointers[i] = &nodes[i];
+            most += NODE_MOST + node->node.size + node->address.size + node->state.size;
         }
         message.n_nodes = from->node_count;
         message.nodes = pointers;
-        status = pack(&message.base, to);
+        status = pack(&message.base, most, to);
     }
     free(nodes);
     free(pointers);
@@ -424,7 +439,7 @@ enum status native_event_pack(const struct native_event *from, struct buf *to)
     message.n_key_sizes = from->key_count;
     message.key_sizes = (uint32_t *)(uintptr_t)from->key_sizes;
     message.all = from->all;
-    return pack(&message.base, to);
+    return pack(&message.base, from->key_count * SIZE_MOST, to);
 }
 
 static enum status event_keep(const event_message *from, struct native_event *ret)

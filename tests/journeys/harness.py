@@ -36,6 +36,7 @@ import urllib.request
 import pytest
 import redis
 
+import native
 import wire
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -213,6 +214,10 @@ class Server:
     def wire(self, proto=2, timeout_s=20.0):
         """A raw connection (wire.Wire) that already said HELLO 3 if proto is 3."""
         return wire.Wire(("127.0.0.1", self.port), proto=proto, timeout_s=timeout_s, tls=self.tls)
+
+    def native(self, timeout_s=20.0):
+        """A raw connection of the native protocol (native.Native) that has said nothing yet."""
+        return native.Native(("127.0.0.1", self.port), timeout_s=timeout_s, tls=self.tls)
 
     def socket(self, timeout_s=20.0):
         sock = socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
