@@ -40,6 +40,9 @@ PROTOCOL := $(wildcard protocol/*.c) $(GENERATED)/protocol/envelope.pb-c.c $(GEN
 TIERS    := $(wildcard tiers/*.c tiers/base/*.c)
 SERVER   := $(filter-out server/main.c,$(wildcard server/*.c))
 BENCH    := $(filter-out bench/main.c,$(wildcard bench/*.c))
+# What the near cache of the client (client/near.c) takes along of a node: L1, its memory, its policies, and what these need;
+# no thread, no socket, no clock.
+L1       := tiers/item.c tiers/base/rand.c $(wildcard tiers/l1*.c tiers/arena*.c tiers/policy*.c tiers/whatif*.c)
 CLIENT   := $(filter-out client/cli/main.c,$(wildcard client/*.c client/*/*.c))
 UNIT     := $(wildcard tests/unit/test_*.c)
 SIM      := $(wildcard tests/sim/*.c)
@@ -48,7 +51,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
 # Bench, client and node have modules of the same name; a test links with one of them.
 BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
-CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge
+CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge test_near
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
@@ -218,7 +221,7 @@ $(OUT)/libnode.a: $(call obj,$(SERVER) $(TIERS) $(PROTOCOL))
 $(OUT)/libbench.a: $(call obj,$(BENCH) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^
 
-$(OUT)/libclient.a: $(call obj,$(CLIENT) $(PROTOCOL))
+$(OUT)/libclient.a: $(call obj,$(CLIENT) $(L1) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^
 
 $(OUT)/terraced: $(call obj,server/main.c) $(OUT)/libnode.a
