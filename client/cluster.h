@@ -17,9 +17,10 @@
  *      failover    the current region is DOWN or has left: at once to the best one that is not. If all are DOWN, it stays, and
  *                  nothing is asked.
  *      failback    a better region has had an endpoint that is UP at every moment of the last hold-down: to the best such one.
- * So the current region is the best that is not DOWN, except for one that is better and still in its hold-down. From one
- * failback to the next pass at least a hold-down; a failover needs that every endpoint of the current region went DOWN, and
- * each can do that only once per time that its breaker was open.
+ * So the current region is the best that is not DOWN, except for one that is better and still in its hold-down. Flaps are
+ * bounded: from one failback to a region to the next one to it passes a hold-down at least; a failover needs that every
+ * endpoint of the current region went DOWN, and none does that twice within 0.8 of its breaker's first time. (New priorities and
+ * hands are obeyed at once.)
  *
  * PROBES. Each endpoint of each region is probed once a second unless it answered something meanwhile, at once after a failure,
  * and when its breaker's time is over. There is at most one probe of an endpoint under way.

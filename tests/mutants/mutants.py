@@ -23,6 +23,8 @@ REPLAY, PAGE = "tiers/coherence_replay.c", "tiers/replay.c"
 MANAGED, FORK = "tiers/managed.c", "server/managed.c"
 LOAD, LOAD_WAIT, LEASE_SCRIPT, EDIT = "tiers/load.c", "tiers/load_wait.c", "tiers/scripts/lease.lua", "server/managed_edit.c"
 MANAGED_WRITE, MANAGED_ANSWER, MANAGED_LUA = "tiers/managed_write.c", "tiers/managed_answer.c", "tiers/scripts/managed.lua"
+HEALTH, REGION, BALANCE, CLUSTER, UPDATE, STICKY = ("client/health.c", "client/region.c", "client/balance.c", "client/cluster.c",
+                                                    "client/cluster_update.c", "client/sticky.c")
 PEERS, WAITERS, SCRIPT = "tiers/peers.c", "tiers/waiters.c", "tiers/scripts/beat.lua"
 
 MUTANTS = [
@@ -1029,4 +1031,34 @@ MUTANTS = [
     Mutant("the line of a large write that was declined is kept", "018", [
         ("server/managed_edit.c", "    upload_value_free(edit->upload);\n    free(edit);\n", "    free(edit);\n")],
            ["journey large_managed whole_family"]),
+
+    # --- endpoints and regions of the client
+    Mutant("one good moment is proof enough of a region", "cluster.h", [(REGION, "region->proved_at_ms = -1;", "region->proved_at_ms = region->proved_at_ms + 0;")],
+           ["unit cluster", "unit cluster_random"]),
+    Mutant("back to a region that is not the best", "cluster.h", [
+        (REGION, "regions->all[best].priority &&\n            has_proved", "regions->all[regions->current].priority &&\n            has_proved")],
+           ["unit cluster_random"]),
+    Mutant("a region in its hold-down is not gone to, though all else is down", "cluster.h", [
+        (REGION, "if (!region_is_down(region) &&", "if (!region_is_down(region) && has_proved_itself(regions, region, INT64_MAX / 2) &&")],
+           ["unit cluster", "unit cluster_random"]),
+    Mutant("what is left of a hand's choice is force", "cluster.h", [
+        (REGION, "(regions->is_forced || !is_down)", "(regions->is_forced || is_down || !is_down)")], ["unit cluster", "unit cluster_random"]),
+    Mutant("a probe of before brings an endpoint back", "cluster.h", [
+        (HEALTH, "bool says_nothing = health->state == CLUSTER_DOWN && !health->is_half_open;", "bool says_nothing = false;")],
+           ["unit cluster", "unit cluster_random"]),
+    Mutant("an answer of before brings an endpoint back", "cluster.h", [
+        (HEALTH, "    if (health->state == CLUSTER_DOWN) {\n        return HEALTH_SAME;\n    }\n    health->failures = 0;", "    health->failures = 0;")],
+           ["unit cluster", "unit cluster_random"]),
+    Mutant("failures need not be in a row", "cluster.h", [
+        (HEALTH, "    health->failures = 0;\n    health->probe_at_ms", "    health->probe_at_ms")], ["unit cluster", "unit cluster_random"]),
+    Mutant("who was excepted may be chosen", "cluster.h", [(CLUSTER, "return IF_NO_OTHER;", "return GOOD;")], ["unit cluster", "unit cluster_random"]),
+    Mutant("the bound of a load has room for one more", "cluster.h", [
+        (BALANCE, "return one->inflight + 1.0 <= ceil(bound);", "return one->inflight <= ceil(bound);")], ["unit cluster_balance", "unit cluster_random"]),
+    Mutant("a retry moves an affinity", "cluster.h", [(BALANCE, "last == NULL || last != except", "last == NULL || last != except || except != NULL")],
+           ["unit cluster_balance", "unit cluster_random"]),
+    Mutant("the table of affinities forgets the one asked for last", "sticky.h", [
+        (STICKY, "uint32_t oldest = sticky->entries[NOBODY].newer;", "uint32_t oldest = sticky->entries[NOBODY].older;")],
+           ["unit cluster_balance"]),
+    Mutant("a new list makes all endpoints new", "cluster.h", [
+        (UPDATE, "endpoint = endpoint != NULL ? endpoint : endpoint_new", "endpoint = endpoint_new")], ["unit cluster", "unit cluster_random"]),
 ]
