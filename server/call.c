@@ -5,6 +5,7 @@
 #include "server/conn.h"
 #include "server/dispatch.h"
 #include "server/execution.h"
+#include "server/native.h"
 #include "server/node.h"
 #include "server/slowlog.h"
 #include "server/usage.h"
@@ -40,6 +41,15 @@ struct slice *call_keep_args(const struct call *call)
         at += arg.size;
     }
     return argv;
+}
+
+enum status call_words(const struct call *call, struct buf *words)
+{
+    const enum status status = slowlog_words(words, call->argv, call->argc);
+    const bool is_traced = call->native != NULL && call->native->traceparent.size > 0;
+    return status == OK && is_traced
+               ? slowlog_word(words, "traceparent=", call->native->traceparent)
+               : status;
 }
 
 bool call_key_range(const struct call *call, struct key_range *ret_range)
@@ -147,7 +157,9 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
     CHECK(!call->deferred);
     struct answer *answer =
         call->execution != NULL ? execution_defer(call) : answer_new(call->conn, kind);
-    if (call->execution == NULL && (kind == WAIT_READ || kind == WAIT_FOREIGN)) {
+    if (call->native != NULL) {
+        native_on_deferred(answer, call);
+    } else if (call->execution == NULL && (kind == WAIT_READ || kind == WAIT_FOREIGN)) {
         call_ask_for_keys(call);
     }
     call->deferred = true;
@@ -160,7 +172,7 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
     answer->blocks = call->blocking != NULL;
     if (!answer->blocks &&
         atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed) >= 0 &&
-        slowlog_words(&answer->words, call->argv, call->argc) != OK) {
+        call_words(call, &answer->words) != OK) {
         buf_done(&answer->words);
     }
     return answer;
@@ -205,10 +217,31 @@ void answer_land(struct answer *answer)
         return;
     }
     count_kind(conn, answer->kind, -1);
+    if (conn->native != NULL) {
+        native_on_landed(answer);
+        conn_advance(conn);
+        return;
+    }
     if (conn->reads_waiting + conn->foreign_waiting == 0) {
         asked_clear(&conn->asked);
     }
     conn_advance(conn);
+}
+
+void answer_abandon(struct answer *answer)
+{
+    struct conn *conn = answer->conn;
+    CHECK(!answer->landed && answer->download == NULL);
+    list_remove(&answer->link);
+    conn->answer_count--;
+    if (answer->arrived) {
+        conn->kept -= answer->size;
+    } else {
+        conn->coming--;
+    }
+    count_kind(conn, answer->kind, -1);
+    answer->conn = NULL;
+    out_done(&answer->reply.out);
 }
 
 /* With the one before it if that was put here, too, and is small, so that a thousand hits behind one miss do not take a

@@ -18,6 +18,7 @@
 #define TERRACE_SERVER_CALL_H
 
 #include "server/command.h"
+#include "server/native_ticket.h"
 #include "server/reply.h"
 #include "tiers/base/list.h"
 #include "tiers/namespace.h"
@@ -52,6 +53,7 @@ struct call {
     const struct script *script;           /* what L2 is to run, whatever text the client names
                                   * (script_rights.h); or NULL */
     const struct managed_command *managed; /* its keys are managed ones (managed.h); or NULL */
+    const struct native_ticket *native;    /* it came in a frame (native.h); or NULL */
     bool deferred;                         /* set by call_defer */
     bool hidden;                           /* argv[0] is a name that rename-command took away */
     bool shown;                            /* to who monitors */
@@ -68,6 +70,8 @@ struct slice *call_keep_args(const struct call *call);
 
 /* Which arguments are keys, or may be: all of them where the command itself says which are. False: none. */
 bool call_key_range(const struct call *call, struct key_range *ret_range);
+/* The arguments as the slow log shows them, with the trace that the client named. */
+enum status call_words(const struct call *call, struct buf *words) MUST_USE;
 /* Whether an earlier read of the connection still waits for one of the keys. */
 bool call_keys_are_asked(const struct call *call);
 
@@ -97,10 +101,12 @@ struct answer {
     uint8_t looks; /* at a large managed value that was another one each time */
     bool is_last;  /* of a place in the array of EXEC: what stands behind it is not said */
     size_t size;
-    size_t streamed;           /* bytes of it that were sent on as they came (download.h) */
-    uint64_t began_ns;         /* for the slow log; 0: nobody deferred it */
-    struct buf words;          /* the arguments, for the slow log (slowlog_words) */
-    struct download *download; /* it comes in pieces (download.h); or NULL */
+    size_t streamed;             /* bytes of it that were sent on as they came (download.h) */
+    uint64_t began_ns;           /* for the slow log; 0: nobody deferred it */
+    struct buf words;            /* the arguments, for the slow log (slowlog_words) */
+    struct download *download;   /* it comes in pieces (download.h); or NULL */
+    struct native_ticket native; /* of a native connection: whose answer it is */
+    struct list in_deadlines;    /* native_deadline.c; or empty */
     /* Of a place that is in no queue of a connection, but in the array of EXEC: who is told when it has landed. */
     void (*on_landed)(struct answer *answer);
     struct execution *execution;
@@ -113,6 +119,8 @@ struct answer *call_defer(struct call *call, enum wait_kind kind);
  * the connection. */
 void answer_arrive(struct answer *answer);
 void answer_land(struct answer *answer); /* its reply is complete; frees it when sent */
+/* Its client waits no longer for this one: it leaves the queue, as if the client had left. */
+void answer_abandon(struct answer *answer);
 
 /* What later calls must wait for is something else than when it was deferred. */
 void answer_set_kind(struct answer *answer, enum wait_kind kind);

@@ -151,7 +151,8 @@ static enum status plain_send(struct call *call, struct plain_set *set, int64_t 
 
 static void set_through(struct call *call, int64_t px_ms)
 {
-    if (call->conn->answer_count > 0) { /* the marker is behind all that the connection asked for */
+    if (call->conn->answer_count > 0 &&
+        call->conn->native == NULL) { /* the marker is behind all that the connection asked for */
         conn_hold(call->conn, HOLD_ORDER);
         call->held = true;
         return;

@@ -17,6 +17,7 @@
 #include "server/commands.h"
 #include "server/conn.h"
 #include "server/fetch_options.h"
+#include "server/fetched.h"
 #include "server/node.h"
 #include "server/relay.h"
 #include "server/worker.h"
@@ -25,12 +26,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum {
-    FETCH_FIELDS = 5,
-    TTL_NONE = -1,
-    TTL_NO_KEY = -2
-};
 
 /* One that waits for L2. It is freed when the tiers and the timer have both let go of it. */
 struct fetch {
@@ -49,44 +44,19 @@ struct fetch {
 
 /* --- the answer -------------------------------------------------------------------------------------------------- */
 
-struct fetched {
-    const char *state;
-    struct item *item; /* NULL: `bytes` */
-    struct slice bytes;
-    int64_t age_ms;
-    int64_t ttl_ms;
-};
-
 static int64_t ttl_of(int64_t expire_at_ms, int64_t now_ms)
 {
     if (expire_at_ms == ITEM_NEVER) {
-        return TTL_NONE;
+        return FETCHED_TTL_NONE;
     }
     return expire_at_ms > now_ms ? expire_at_ms - now_ms : 0;
 }
 
-static void reply_fetched(struct reply *reply, const struct fetched *fetched)
-{
-    reply_array(reply, FETCH_FIELDS);
-    reply_bulk_text(reply, fetched->state);
-    if (fetched->item != NULL) {
-        reply_item(reply, fetched->item);
-    } else {
-        reply_bulk(reply, fetched->bytes);
-    }
-    reply_integer(reply, fetched->age_ms);
-    reply_integer(reply, fetched->ttl_ms);
-    reply_null(reply);
-}
-
 static void reply_missing(struct reply *reply)
 {
-    reply_array(reply, FETCH_FIELDS);
-    reply_bulk_text(reply, "MISS");
-    reply_null(reply);
-    reply_integer(reply, -1);
-    reply_integer(reply, TTL_NO_KEY);
-    reply_null(reply);
+    const struct fetched missing = {
+        .state = FETCHED_MISS, .age_ms = FETCHED_AGE_UNKNOWN, .ttl_ms = FETCHED_TTL_NO_KEY};
+    reply_fetched(reply, &missing);
 }
 
 static void count_lookup(struct worker *worker, bool hit)
@@ -101,11 +71,14 @@ static void reply_from_l1(struct reply *reply, struct worker *worker, const stru
     const struct tiers_age age = worker->window == NULL
                                      ? (struct tiers_age){0}
                                      : tiers_age(worker->window, ns, found->stamped_at_ms);
-    const struct fetched fetched = {.state = age.is_stale ? "STALE" : "HIT",
+    const struct fetched fetched = {.state = age.is_stale ? FETCHED_STALE : FETCHED_HIT,
+                                    .has_value = true,
                                     .item = found->item,
                                     .bytes = found->bytes,
                                     .age_ms = age.age_ms,
-                                    .ttl_ms = ttl_of(found->expire_at_ms, now_ms)};
+                                    .ttl_ms = ttl_of(found->expire_at_ms, now_ms),
+                                    .ns = ns,
+                                    .is_sound = !age.is_suspect};
     count_lookup(worker, true);
     if (found->is_hash) {
         reply_error(reply, text_wrong_type);
@@ -127,15 +100,23 @@ static void reply_value(struct reply *reply, struct worker *worker, const struct
         reply_error(reply, text_wrong_type);
     } else if (value->is_spare) {
         const struct l1_value found = {.item = item,
+                                       .bytes = item_value(item),
                                        .expire_at_ms = item_expire_at_ms(item),
                                        .stamped_at_ms = item_stamped_at_ms(item)};
         reply_from_l1(reply, worker, namespace_of(worker->node->namespaces, item_key(item)), &found,
                       now_ms);
     } else {
-        const struct fetched fetched = {.state = "HIT",
+        const struct namespace *ns = namespace_of(worker->node->namespaces, item_key(item));
+        const int64_t stamp_ms = item_stamped_at_ms(item);
+        const struct fetched fetched = {.state = FETCHED_HIT,
+                                        .has_value = true,
                                         .item = item,
-                                        .age_ms = now_ms - item_stamped_at_ms(item),
-                                        .ttl_ms = ttl_of(item_expire_at_ms(item), now_ms)};
+                                        .bytes = item_value(item),
+                                        .age_ms = now_ms - stamp_ms,
+                                        .ttl_ms = ttl_of(item_expire_at_ms(item), now_ms),
+                                        .ns = ns,
+                                        .is_sound =
+                                            !tiers_age(worker->window, ns, stamp_ms).is_suspect};
         count_lookup(worker, true);
         reply_fetched(reply, &fetched);
     }

@@ -124,7 +124,8 @@ static enum status read_ask(struct call *call, const struct ns_key *key, struct 
     }
     bool foreign = false;
     wait->reader =
-        (struct tiers_reader){.on_value = read_on_value, .takes_large = read_takes_large};
+        (struct tiers_reader){.on_value = read_on_value,
+                              .takes_large = download_speaks(call->conn) ? read_takes_large : NULL};
     enum status status =
         tiers_get(worker->window, key, call->conn->session.proto, value, &wait->reader, &foreign);
     if (status != PENDING) {

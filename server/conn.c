@@ -11,6 +11,7 @@
 #include "server/download.h"
 #include "server/leases.h"
 #include "server/monitor.h"
+#include "server/native.h"
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/tracking_client.h"
@@ -158,6 +159,7 @@ static void conn_on_closed(uv_handle_t *handle)
     tls_stream_free(conn->tls);
     buf_done(&conn->in);
     asked_clear(&conn->asked);
+    native_free(conn);
     buf_done(&conn->session.name);
     buf_done(&conn->session.lib_name);
     buf_done(&conn->session.lib_ver);
@@ -185,6 +187,9 @@ void conn_close(struct conn *conn)
         struct answer *answer = LIST_ENTRY(conn->answers.next, struct answer, link);
         list_remove(&answer->link);
         answer->conn = NULL;
+        if (conn->native != NULL) {
+            native_forget(answer);
+        }
         if (answer->download != NULL) {
             download_leave(answer->download);
         } else if (answer->landed) {
@@ -207,6 +212,7 @@ void conn_close(struct conn *conn)
     }
     monitor_end(conn);
     pubsub_forget(conn);
+    native_end(conn);
     uv_close((uv_handle_t *)&conn->poll,
              conn_on_closed); /* before close: libuv still names the descriptor to epoll */
     (void)close(conn->fd);
@@ -288,6 +294,9 @@ static void conn_set_holds(struct conn *conn, unsigned holds)
 
 void conn_hold(struct conn *conn, enum conn_hold why)
 {
+    if (conn->native != NULL && (why & (HOLD_ORDER | HOLD_ALONE)) != 0) {
+        return; /* of its requests none waits for another */
+    }
     conn_set_holds(conn, conn->holds | (unsigned)why);
 }
 

@@ -32,6 +32,7 @@
 
 struct download;
 struct monitor;
+struct native_conn;
 struct subscriber;
 
 enum conn_state {
@@ -98,6 +99,7 @@ struct conn {
     int events;        /* what the poll handle watches */
     bool send_blocked; /* the last write did not take all: more when the socket is writable */
     bool listens;      /* subscribed, or monitors: it lives by pushes (push.h) */
+    bool began;        /* bytes of it were looked at */
     bool heard_out;    /* its call has waited for those who subscribed before (pubsub_order.h) */
     struct list in_worker; /* worker->conns */
     struct map_node by_id; /* worker->conns_by_id */
@@ -133,6 +135,7 @@ struct conn {
     int64_t output_high_since_ms;    /* 0: below LIMIT_OUTPUT_PAUSE */
     struct blocking *blocking;       /* with HOLD_BLOCKED; else NULL */
     struct transaction *transaction; /* NULL: neither MULTI nor WATCH */
+    struct native_conn *native;      /* it speaks frames (native.h); NULL: RESP */
     struct leases *leases; /* managed keys that it is to load (leases.h); NULL: none so far */
 };
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The poll stage of a connection: socket -> read memory, or a body in its item -> parser -> batch (conn.h). */
 #include "protocol/check.h"
+#include "protocol/native_frame.h"
 #include "server/client_memory.h"
 #include "server/conn_inner.h"
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
+#include "server/native.h"
 #include "server/node.h"
 #include "server/upload.h"
 #include "server/worker.h"
@@ -56,9 +58,31 @@ static void conn_prepare_reader(const struct conn *conn, struct request_reader *
     }
 }
 
+/* Its very first byte says so. */
+static bool conn_speaks_frames(struct conn *conn)
+{
+    if (conn->began || conn->region.size == 0) {
+        return conn->native != NULL;
+    }
+    conn->began = true;
+    if ((uint8_t)conn->region.data[0] != NATIVE_MAGIC) {
+        return false;
+    }
+    if (!native_begin(conn)) {
+        conn_close(conn);
+    }
+    return true;
+}
+
 /* Parses the unexecuted region into the batch. */
 static void conn_take_calls(struct conn *conn)
 {
+    if (conn_speaks_frames(conn)) {
+        if (conn->native != NULL) {
+            native_take(conn);
+        }
+        return;
+    }
     struct worker *worker = conn->worker;
     struct slice rest = conn->region;
     struct request_reader *reader = conn->reader;
@@ -135,8 +159,9 @@ static char *conn_read_room(struct conn *conn, size_t *ret_room)
         return conn_read_memory(conn);
     }
     size_t room = LIMIT_READ;
-    if (conn->reader != NULL) {
-        size_t missing = request_missing(conn->reader, buf_slice(&conn->in));
+    if (conn->reader != NULL || conn->native != NULL) {
+        size_t missing = conn->native != NULL ? native_missing(conn)
+                                              : request_missing(conn->reader, buf_slice(&conn->in));
         /* As much again as there is: soon enough of it to go on in an item (body.h). */
         const size_t most = conn->in.size < CONN_BODY_READ_MAX ? conn->in.size : CONN_BODY_READ_MAX;
         missing = missing < most ? missing : most;
@@ -287,17 +312,23 @@ static enum status conn_keep_rest(struct conn *conn)
         conn_free_reader(conn);
         conn->parse_again = false;
     }
+    const size_t before = conn->in.size;
     const size_t elsewhere = conn->state == CONN_OPEN && rest.size > 0 ? body_begin(conn, rest) : 0;
     rest.size -= elsewhere;
     conn->in.size -= conn->in.size > 0 ? elsewhere : 0;
+    enum status status = OK;
     if (conn->in.size == 0) {
-        return rest.size == 0 ? OK : buf_append_slice(&conn->in, rest);
+        status = rest.size == 0 ? OK : buf_append_slice(&conn->in, rest);
+    } else {
+        buf_consume(&conn->in, conn->in.size - rest.size);
+        if (conn->in.size == 0 && conn->in.capacity > 0) {
+            buf_done(&conn->in); /* idle connections hold no memory */
+        }
     }
-    buf_consume(&conn->in, conn->in.size - rest.size);
-    if (conn->in.size == 0 && conn->in.capacity > 0) {
-        buf_done(&conn->in); /* idle connections hold no memory */
+    if (conn->native != NULL) {
+        native_on_settled(conn, before > conn->in.size ? before - conn->in.size : 0);
     }
-    return OK;
+    return status;
 }
 
 void conn_settle(struct conn *conn)

@@ -9,6 +9,7 @@
 #include "server/latency.h"
 #include "server/managed.h"
 #include "server/monitor.h"
+#include "server/native.h"
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/pubsub_line.h"
@@ -40,8 +41,7 @@ void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
     reader->limit_bulk = conn->session.authenticated ? LIMIT_BULK : LIMIT_UNAUTH_BULK;
 }
 
-/* Room for the arguments: in the batch, or an array of its own for a very long request. */
-static struct slice *take_args(struct worker *worker, uint32_t argc, struct slice **ret_owned)
+struct slice *dispatch_room(struct worker *worker, uint32_t argc, struct slice **ret_owned)
 {
     struct batch *batch = &worker->batch;
     *ret_owned = NULL;
@@ -65,34 +65,16 @@ static void dispatch_rename(struct request *request, struct slice *name,
     request->is_hidden = status == MISS;
 }
 
-void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input)
+struct request *dispatch_add(struct conn *conn, struct slice *argv, struct slice *owned,
+                             uint32_t argc, struct slice raw)
 {
     struct worker *worker = conn->worker;
-    struct slice *owned = NULL;
-    struct slice *argv = take_args(worker, reader->argc, &owned);
-    if (argv == NULL) {
-        conn_close(conn);
-        return;
-    }
-    for (uint32_t i = 0; i < reader->argc; i++) {
-        argv[i] = request_arg(reader, input, i);
-    }
     struct batch *batch = &worker->batch;
     struct request *request = &batch->requests[batch->count++];
-    *request = (struct request){.conn = conn,
-                                .argv = argv,
-                                .owned = owned,
-                                .argc = reader->argc,
-                                .raw = {input.data, reader->used},
-                                .is_inline = reader->is_inline};
-    if (reader->elsewhere != 0) {
-        request->has_body = true;
-        request->body = conn->body.item;
-        argv[conn->body.arg] =
-            request->body != NULL ? item_value(request->body) : upload_text(conn->body.upload);
-    }
+    *request =
+        (struct request){.conn = conn, .argv = argv, .owned = owned, .argc = argc, .raw = raw};
     if (owned == NULL) {
-        batch->arg_count += reader->argc;
+        batch->arg_count += argc;
     }
     if (request->argc > 0) {
         if (worker->node->renames != NULL) {
@@ -107,6 +89,32 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
         request->hash = namespaces_hash(namespaces, key);
         request->home = namespace_of(namespaces, key);
         request->bucket = l1_prefetch(request->home->l1, request->hash);
+    }
+    return request;
+}
+
+void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input)
+{
+    struct worker *worker = conn->worker;
+    struct slice *owned = NULL;
+    struct slice *argv = dispatch_room(worker, reader->argc, &owned);
+    if (argv == NULL) {
+        conn_close(conn);
+        return;
+    }
+    for (uint32_t i = 0; i < reader->argc; i++) {
+        argv[i] = request_arg(reader, input, i);
+    }
+    if (reader->elsewhere != 0) {
+        argv[conn->body.arg] =
+            conn->body.item != NULL ? item_value(conn->body.item) : upload_text(conn->body.upload);
+    }
+    struct request *request =
+        dispatch_add(conn, argv, owned, reader->argc, (struct slice){input.data, reader->used});
+    request->is_inline = reader->is_inline;
+    if (reader->elsewhere != 0) {
+        request->has_body = true;
+        request->body = conn->body.item;
     }
     if (owned != NULL ||
         reader->is_inline) { /* what they point to does not outlive the next request */
@@ -293,6 +301,9 @@ static bool dispatch_must_hold(struct call *call, const struct command *command)
         conn_hold(conn, HOLD_OUTPUT);
         return true;
     }
+    if (conn->native != NULL) {
+        return false; /* its requests have no order */
+    }
     const struct transaction *executed = call_executes(call);
     bool comes_after_all = (command != NULL && (command->flags & COMMAND_SETTLED) != 0) ||
                            (executed != NULL && transaction_comes_last(executed)) ||
@@ -383,7 +394,7 @@ static size_t answered_since(const struct call *call, size_t before)
 /* Everything up to the answer: resolve, check, run. call->command is NULL afterwards if this is no call to be counted. */
 static void dispatch_call(struct call *call, struct command *room)
 {
-    if (!dispatch_resolve(call, room)) {
+    if (!dispatch_resolve(call, room) || (call->native != NULL && native_refuses(call))) {
         transaction_refuse(call->conn);
         call->command = NULL;
         return;
@@ -423,8 +434,12 @@ static void dispatch_call(struct call *call, struct command *room)
 /* --- executing (check stage) --------------------------------------------------------------------------------------------- */
 
 /* Where this call's answer is written now: to the connection, aside if others must come first, or nowhere. */
-static struct reply *dispatch_place(struct worker *worker, struct conn *conn)
+static struct reply *dispatch_place(struct worker *worker, struct conn *conn,
+                                    const struct native_ticket *native)
 {
+    if (native != NULL) {
+        return native_place(worker, native);
+    }
     struct reply *place = &conn->reply;
     bool silent = conn->session.reply_mode == REPLY_OFF || conn->session.reply_mode == REPLY_SKIP;
     if (silent) {
@@ -442,6 +457,10 @@ static void dispatch_place_done(struct call *call)
 {
     struct worker *worker = call->worker;
     struct conn *conn = call->conn;
+    if (call->native != NULL) {
+        native_answer(conn, call->native, &call->reply->out);
+        return;
+    }
     if (call->reply == &worker->aside && (worker->aside.out.size > 0 || worker->aside.out.broken)) {
         if (conn->state == CONN_CLOSED) {
             out_done(&worker->aside.out);
@@ -515,7 +534,7 @@ static void dispatch_note_slow(const struct call *call, uint64_t nsec)
         atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed);
     struct buf words = {0};
     if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us) {
-        (void)!slowlog_words(&words, call->argv, call->argc);
+        (void)!call_words(call, &words);
     }
     note_if_slow(call->node, nsec, buf_slice(&words), call->conn);
     buf_done(&words);
@@ -596,7 +615,10 @@ bool dispatch_request(struct worker *worker, struct request *request)
         .command = request->command,
         .argv = request->argv,
         .argc = request->argc,
-        .raw = request->is_inline || request->is_renamed ? (struct slice){0} : request->raw,
+        .raw = request->is_inline || request->is_renamed || request->native != NULL
+                   ? (struct slice){0}
+                   : request->raw,
+        .native = request->native,
         .hidden = request->is_hidden,
         .first_hash = request->hash,
         .first_home = request->home,
@@ -607,7 +629,7 @@ bool dispatch_request(struct worker *worker, struct request *request)
     if (dispatch_must_hold(&call, request->command)) {
         return false;
     }
-    call.reply = dispatch_place(worker, conn);
+    call.reply = dispatch_place(worker, conn, request->native);
     conn->session.active_at_ms = worker->now_ms;
     const bool tracks = conn->session.tracking != NULL;
     bool timed = call_is_timed(worker->node, request);

@@ -34,6 +34,9 @@ bool download_may_begin(struct answer *answer)
     if (answer->on_landed != NULL) {
         return false; /* its place is in the array of EXEC */
     }
+    if (conn != NULL && !download_speaks(conn)) {
+        return false;
+    }
     if (conn == NULL) {
         return true;
     }
@@ -47,10 +50,15 @@ bool download_may_begin(struct answer *answer)
     return true;
 }
 
+bool download_speaks(const struct conn *conn)
+{
+    return conn->native == NULL;
+}
+
 bool download_holds(struct call *call)
 {
-    if (call->command->run != cmd_get || call->line != NULL || call->conn->answer_count == 0 ||
-        call->argv[1].size >= LIMIT_L1_KEY) {
+    if (!download_speaks(call->conn) || call->command->run != cmd_get || call->line != NULL ||
+        call->conn->answer_count == 0 || call->argv[1].size >= LIMIT_L1_KEY) {
         return false;
     }
     const struct ns_key key = call_key(call, 1);

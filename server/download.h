@@ -24,6 +24,8 @@
 
 struct download;
 
+/* Its protocol lets a value be sent before all of it is here: a frame says its size first. */
+bool download_speaks(const struct conn *conn);
 /* The answer's read may be asked for anew, elsewhere: nothing was sent behind it that L2 must not run before it, and from now
  * on nothing is, for it may take a while until it is (a fence). */
 bool download_may_begin(struct answer *answer);

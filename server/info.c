@@ -88,6 +88,7 @@ static void info_clients(struct info *info)
     info_line(info, "tracking_clients:%u", atomic_load(&info->node->tracking->clients));
     info_line(info, "clients_in_timeout_table:0");
     info_line(info, "tls_clients:%" PRIu64, atomic_load(&info->node->tls_open));
+    info_line(info, "native_clients:%" PRIu64, atomic_load(&info->node->native_open));
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------ */

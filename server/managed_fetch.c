@@ -14,6 +14,7 @@
 #include "server/conn.h"
 #include "server/faults.h"
 #include "server/fetch_options.h"
+#include "server/fetched.h"
 #include "server/leases.h"
 #include "server/managed.h"
 #include "server/node.h"
@@ -24,43 +25,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    FIELDS = 5,
-    TTL_NO_KEY = -2,
-    AGE_UNKNOWN = -1
-};
-
 /* --- CACHE.FETCH ---------------------------------------------------------------------------------------------------- */
 
-static const char *state_of(enum load_outcome outcome)
+static enum fetched_state state_of(enum load_outcome outcome)
 {
     switch (outcome) {
-    case LOAD_HIT: return "HIT";
-    case LOAD_STALE: return "STALE";
-    case LOAD_NEGATIVE: return "NEG";
-    case LOAD_WON: return "LOAD";
+    case LOAD_HIT: return FETCHED_HIT;
+    case LOAD_STALE: return FETCHED_STALE;
+    case LOAD_NEGATIVE: return FETCHED_NEGATIVE;
+    case LOAD_WON: return FETCHED_LOAD;
     case LOAD_MISSED:
     case LOAD_FAILED: break;
     }
-    return "MISS";
+    return FETCHED_MISS;
 }
 
-static void reply_value(struct reply *reply, const struct load_result *result)
+static struct fetched fetched_of(const struct load_result *result, const struct namespace *ns,
+                                 int64_t now_ms)
 {
-    if (!result->has_value) {
-        reply_null(reply);
-    } else if (result->item != NULL) {
-        reply_item_part(reply, result->item, result->value.value);
-    } else {
-        reply_bulk(reply, result->value.value);
+    const bool is_known = result->has_value || result->outcome == LOAD_NEGATIVE;
+    struct fetched fetched = {
+        .state = state_of(result->outcome),
+        .has_value = result->has_value,
+        .item = result->item,
+        .bytes = result->value.value,
+        .age_ms = is_known ? managed_age_ms(&result->value, now_ms) : FETCHED_AGE_UNKNOWN,
+        .ttl_ms =
+            is_known ? managed_ttl_ms(&result->value, result->bans, now_ms) : FETCHED_TTL_NO_KEY,
+        .ns = ns,
+        .is_sound = !result->is_suspect,
+    };
+    if (result->outcome == LOAD_WON) {
+        fetched.token = (struct slice){.data = result->token, .size = LEASE_TOKEN_SIZE};
     }
+    return fetched;
 }
 
 static void reply_result(struct reply *reply, struct slice key, const struct load_result *result)
 {
     struct worker *worker = reply->worker;
     const int64_t now_ms = clock_now_ms(&worker->node->clock);
-    const bool is_known = result->has_value || result->outcome == LOAD_NEGATIVE;
     metrics_count(worker->metrics, result->has_value ? M_KEY_HITS : M_KEY_MISSES);
     if (result->outcome == LOAD_FAILED) {
         fault_key(reply, key, "ERR the load of the key has failed",
@@ -71,17 +75,9 @@ static void reply_result(struct reply *reply, struct slice key, const struct loa
         reply_error(reply, text_wrong_type);
         return;
     }
-    reply_array(reply, FIELDS);
-    reply_bulk_text(reply, state_of(result->outcome));
-    reply_value(reply, result);
-    reply_integer(reply, is_known ? managed_age_ms(&result->value, now_ms) : AGE_UNKNOWN);
-    reply_integer(reply,
-                  is_known ? managed_ttl_ms(&result->value, result->bans, now_ms) : TTL_NO_KEY);
-    if (result->outcome == LOAD_WON) {
-        reply_bulk(reply, (struct slice){.data = result->token, .size = LEASE_TOKEN_SIZE});
-    } else {
-        reply_null(reply);
-    }
+    const struct fetched fetched =
+        fetched_of(result, namespace_of(worker->node->namespaces, key), now_ms);
+    reply_fetched(reply, &fetched);
 }
 
 static void refuse(struct reply *reply, struct slice key, enum status status, struct slice error)
@@ -125,8 +121,10 @@ void managed_fetch(struct call *call)
                            .no_load = options.no_load,
                            .soft_ms = options.soft_ms,
                            .hard_ms = options.hard_ms};
-    const struct lease *lease =
-        call->conn->leases == NULL ? NULL : leases_find(call->conn, &key.at);
+    /* Of a native connection many ask, and the others wait for the one who is to load. */
+    const struct lease *lease = call->conn->leases == NULL || call->native != NULL
+                                    ? NULL
+                                    : leases_find(call->conn, &key.at);
     if (lease != NULL) {
         ask.has_token = true;
         memcpy(ask.token, lease->token, LEASE_TOKEN_SIZE);

@@ -300,7 +300,7 @@ static void get_again(struct answer *answer, const struct l1_key *at)
     struct load_result result;
     struct load_wait *wait = NULL;
     ask.on_loaded = get_on_loaded;
-    ask.takes_large = true;
+    ask.takes_large = answer->conn == NULL || download_speaks(answer->conn);
     const enum status status =
         key.ns->managed ? load_get(worker->window, &key, &ask, &value, &result, &wait) : L2_DOWN;
     if (status == PENDING) {
@@ -324,7 +324,7 @@ void managed_get(struct call *call)
     struct load_result result;
     struct load_wait *wait = NULL;
     ask.on_loaded = get_on_loaded;
-    ask.takes_large = true;
+    ask.takes_large = download_speaks(call->conn);
     const enum status status = load_get(worker->window, &key, &ask, &value, &result, &wait);
     if (status == PENDING) {
         load_tell_to(wait, call_defer(call, WAIT_FOREIGN));

@@ -126,6 +126,7 @@ struct node {
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;
     _Atomic uint64_t tls_open;      /* of these, by TLS */
+    _Atomic uint64_t native_open;   /* ... and those that speak frames */
     _Atomic uint64_t conns_blocked; /* blocking.h; and held by CLIENT PAUSE */
     _Atomic size_t bodies;          /* bytes of values on their way into their items (body.h) */
     _Atomic bool failed;            /* node_fail */

@@ -366,6 +366,15 @@ struct slice out_peek(const struct out *out, size_t size, char *room)
     return (struct slice){room, used};
 }
 
+char *out_head(struct out *out, size_t size)
+{
+    struct out_chunk *chunk = out->head;
+    const size_t text = out->values != NULL ? out->values->before : out->after;
+    return chunk == NULL || text < size || chunk->end - chunk->start < size
+               ? NULL
+               : chunk->room + chunk->start;
+}
+
 /* One part needs no list, which costs the system a twentieth of a small write. */
 static ssize_t parts_send(struct out_parts *parts, int fd)
 {

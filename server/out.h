@@ -61,6 +61,8 @@ void out_attach(struct out *out, struct item *item,
                 struct slice bytes);             /* bytes lie in item; takes a reference */
 void out_move(struct out *to, struct out *from); /* all of `from` to the end of `to` */
 
+/* The first `size` bytes, to be changed; NULL: they are not text that lies together. */
+char *out_head(struct out *out, size_t size);
 /* The next bytes, `size` at most: where they lie, if they lie together, else copied into `room` of that size. Until the
  * next call. */
 struct slice out_peek(const struct out *out, size_t size, char *room);

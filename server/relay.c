@@ -524,8 +524,8 @@ void relay_call(struct call *call)
     if (relay == NULL) {
         reply_out_of_memory(call->reply);
     } else {
-        const bool may_be_large =
-            call->command->run == cmd_get && call->line == NULL && relay->tiers.key_count == 1;
+        const bool may_be_large = call->command->run == cmd_get && call->line == NULL &&
+                                  relay->tiers.key_count == 1 && download_speaks(call->conn);
         relay->tiers.takes_large = may_be_large ? relay_takes_large : NULL;
         relay->tiers.parts = call->blocking != NULL && blocking_is_wait(call->command);
         (void)relay_send(call, relay, made.size > 0 ? buf_slice(&made) : call->raw);

@@ -14,13 +14,15 @@
 #include "server/out.h"
 
 struct item;
+struct native_ticket;
 struct worker;
 
 struct reply {
     struct out out;
-    struct worker *worker; /* for its counters */
-    uint8_t proto;         /* 2 or 3 */
-    bool failed;           /* an error was written since the owner last cleared it */
+    struct worker *worker;              /* for its counters */
+    uint8_t proto;                      /* 2 or 3 */
+    bool failed;                        /* an error was written since the owner last cleared it */
+    const struct native_ticket *native; /* of a request that came in a frame (native.h); or NULL */
 };
 
 void reply_ok(struct reply *reply);

@@ -137,6 +137,13 @@ enum status slowlog_words(struct buf *words, const struct slice *argv, size_t ar
     return status;
 }
 
+enum status slowlog_word(struct buf *words, const char *name, struct slice value)
+{
+    char word[SLOWLOG_ARG_BYTES_MAX];
+    const int size = snprintf(word, sizeof(word), "%s%.*s", name, (int)value.size, value.data);
+    return word_append(words, (struct slice){word, strnlen(word, (size_t)size)}, "");
+}
+
 struct slice slowlog_words_next(struct slice *words)
 {
     CHECK(words->size >= 4);

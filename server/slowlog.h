@@ -30,6 +30,9 @@ void slowlog_free(struct slowlog *slowlog);
 /* Appends the arguments, trimmed and without secrets, as words. */
 enum status slowlog_words(struct buf *words, const struct slice *argv, size_t argc) MUST_USE;
 
+/* One more, behind them: `name` and `value` in one word. */
+enum status slowlog_word(struct buf *words, const char *name, struct slice value) MUST_USE;
+
 /* Whether argument `i` is a password, or as good as one. */
 bool slowlog_is_secret(const struct slice *argv, size_t i);
 

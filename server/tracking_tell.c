@@ -3,6 +3,7 @@
  * its line. */
 #include "protocol/resp_read.h"
 #include "server/conn.h"
+#include "server/native.h"
 #include "server/node.h"
 #include "server/pubsub.h"
 #include "server/push.h"
@@ -39,7 +40,9 @@ static void push_value(struct conn *conn, struct slice head, struct slice value)
 
 void tracking_deliver(struct conn *conn, struct slice value, bool redirected)
 {
-    if (conn->session.proto == 3) {
+    if (conn->native != NULL) {
+        native_tell(conn, value);
+    } else if (conn->session.proto == 3) {
         push_value(conn, SLICE_LITERAL(">2\r\n$10\r\ninvalidate\r\n"), value);
     } else if (redirected && pubsub_is_subscribed(conn)) {
         push_value(conn, SLICE_LITERAL("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n"),

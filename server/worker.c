@@ -7,6 +7,7 @@
 #include "server/conn_tls.h"
 #include "server/l2_socket.h"
 #include "server/learned.h"
+#include "server/native.h"
 #include "server/node.h"
 #include "server/pubsub_order.h"
 #include "server/steps.h"
@@ -150,7 +151,11 @@ static void worker_tick_conns(struct worker *worker)
         next = node->next;
         struct conn *conn = LIST_ENTRY(node, struct conn, in_worker);
         bool idle = conn->answer_count == 0 && conn_unsent(conn) == 0 && conn->in.size == 0;
-        if (worker->draining && (idle || worker->now_ms >= worker->drain_until_ms)) {
+        if (worker->draining && conn->native != NULL) {
+            if (native_drains(conn, idle)) {
+                conn_close(conn);
+            }
+        } else if (worker->draining && (idle || worker->now_ms >= worker->drain_until_ms)) {
             conn_close(conn);
         } else {
             conn_tick(conn, worker->now_ms);
@@ -392,6 +397,7 @@ static void worker_release(struct worker *worker)
     channels_close(&worker->channels);
     monitor_desk_close(&worker->monitor);
     tracking_desk_done(&worker->tracking);
+    native_free_desk(worker);
     free(worker->spare_read);
     free(worker->spare_managed);
     free(worker->spare_fetch);
@@ -484,6 +490,7 @@ void worker_leave(struct worker *worker)
     uv_close((uv_handle_t *)&worker->timer, NULL);
     sweep_desk_close(&worker->sweeps);
     load_desk_close(worker);
+    native_close_desk(worker);
     tiers_window_free(worker->window);
     worker->window = NULL;
     if (worker->roof != NULL) {

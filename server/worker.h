@@ -45,6 +45,7 @@ struct request {
     uint32_t argc;                 /* 0: an empty request, stepped over */
     struct slice raw;              /* where it lies in the connection's region */
     struct item *body;             /* as in struct call; its connection's */
+    struct native_ticket *native;  /* it came in a frame (native.h); or NULL */
     bool has_body;                 /* its value is not in `raw`, but there, or has gone on to L2 */
     bool is_inline;
     bool is_renamed; /* argv[0] is the command's own name, not the client's word (renames.h) */
@@ -78,6 +79,7 @@ struct command_counters;
 struct fetch;
 struct hash_wait;
 struct managed_wait;
+struct native_desk;
 struct read_wait;
 struct tiers_confirm;
 struct tiers_window;
@@ -134,6 +136,7 @@ struct worker {
     struct monitor_desk monitor;
     struct channels channels; /* who of its clients listens to what */
     struct tracking_desk tracking;
+    struct native_desk *native; /* NULL: no connection was native so far */
     struct sweep_desk sweeps;
     struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
     int64_t confirm_deadline_ms;  /* the latest of theirs */

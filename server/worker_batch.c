@@ -3,6 +3,7 @@
 #include "server/auth.h"
 #include "server/body.h"
 #include "server/dispatch.h"
+#include "server/native.h"
 #include "server/node.h"
 #include "server/solo.h"
 #include "server/worker.h"
@@ -23,7 +24,8 @@ static void worker_execute_one(struct worker *worker, struct request *request)
     struct conn *conn = request->conn;
     /* Behind a request that was stepped over all others are, even if the hold is gone by now. */
     bool in_order = conn->state == CONN_OPEN && conn->holds == 0 && !conn->parse_again;
-    if (in_order && dispatch_request(worker, request)) {
+    if (in_order && (request->native == NULL ? dispatch_request(worker, request)
+                                             : native_execute(worker, request))) {
         const char *end = request->raw.data + request->raw.size;
         conn->region.size -= (size_t)(end - conn->region.data);
         conn->region.data = end;
@@ -34,6 +36,9 @@ static void worker_execute_one(struct worker *worker, struct request *request)
         conn->parse_again = true;
     }
     free(request->owned);
+    if (request->native != NULL) {
+        native_done(request);
+    }
 }
 
 /* What the batch took beyond the calls that were timed, in equal parts to those that were not. */

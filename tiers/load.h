@@ -71,6 +71,7 @@ enum load_outcome {
 struct load_result {
     enum load_outcome outcome;
     bool has_value;             /* HIT, STALE; WON: there is something stale */
+    bool is_suspect;            /* of the value: what changed it may have been missed */
     struct managed_value value; /* borrowed for the call */
     enum ban_verdict bans;      /* of the value: its fresh life may be over by it */
     struct item *item;          /* that holds it; NULL: it lies in the asker's `copy` */

@@ -19,6 +19,7 @@ enum {
 struct judged {
     bool here;   /* there is a value, dead or not */
     bool behind; /* it may be older than its namespace promises while all is well */
+    bool is_suspect;
     enum managed_state state;
     enum ban_verdict bans;
     struct managed_value value;
@@ -27,8 +28,8 @@ struct judged {
 static struct judged judge(struct loads *loads, const struct ns_key *key, struct slice bytes,
                            int64_t expire_at_ms, int64_t stamped_at_ms)
 {
-    struct judged judged = {.here = true,
-                            .behind = tiers_age(loads->window, key->ns, stamped_at_ms).is_stale};
+    const struct tiers_age age = tiers_age(loads->window, key->ns, stamped_at_ms);
+    struct judged judged = {.here = true, .behind = age.is_stale, .is_suspect = age.is_suspect};
     judged.state =
         tiers_judge(loads->window, key, bytes, expire_at_ms, &judged.value, &judged.bans);
     return judged;
@@ -83,6 +84,7 @@ static struct load_result result_of(const struct judged *judged, struct item *it
 {
     struct load_result result = {.outcome = LOAD_STALE,
                                  .has_value = true,
+                                 .is_suspect = judged->is_suspect,
                                  .value = judged->value,
                                  .bans = judged->bans,
                                  .item = item};

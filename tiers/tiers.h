@@ -264,6 +264,8 @@ enum managed_state tiers_judge(struct tiers_window *window, const struct ns_key 
 struct tiers_age {
     int64_t age_ms; /* how far a value of L1 may be behind L2 */
     bool is_stale;  /* more than its namespace promises while all is well */
+    bool
+        is_suspect; /* something may have been missed since its stamp, of which nobody will ever tell */
 };
 struct tiers_age tiers_age(const struct tiers_window *window, const struct namespace *ns,
                            int64_t stamp_ms);

@@ -42,6 +42,7 @@ struct tiers_age tiers_age(const struct tiers_window *window, const struct names
     return (struct tiers_age){
         .age_ms = proof_age_ms(window_proof(window, ns), stamp_ms),
         .is_stale = contract_is_stale(window_proof(window, ns), &mode, stamp_ms),
+        .is_suspect = stamp_ms < window_proof(window, ns)->floor_ms,
     };
 }
 
