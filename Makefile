@@ -43,6 +43,10 @@ BENCH    := $(filter-out bench/main.c,$(wildcard bench/*.c))
 # What the near cache of the client (client/near.c) takes along of a node: L1, its memory, its policies, and what these need;
 # no thread, no socket, no clock.
 L1       := tiers/item.c tiers/base/rand.c $(wildcard tiers/l1*.c tiers/arena*.c tiers/policy*.c tiers/whatif*.c)
+# The client library (client/terrace.h), and what it uses besides.
+LIBTERRACE := $(wildcard client/*.c)
+LIBTERRACE_LIBRARIES := libuv libprotobuf-c libxxhash openssl
+SONAME   := libterrace.so.0
 CLIENT   := $(filter-out client/cli/main.c,$(wildcard client/*.c client/*/*.c))
 UNIT     := $(wildcard tests/unit/test_*.c)
 SIM      := $(wildcard tests/sim/*.c)
@@ -58,8 +62,9 @@ FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
-build: $(OUT)/terraced $(OUT)/terrace-bench $(OUT)/terrace ## release binaries in build/ (the default)
-	@if [ $(MODE) = release ]; then ln -sf release/terraced release/terrace-bench release/terrace build/; fi
+BUILT := terraced terrace-bench terrace libterrace.a $(if $(filter release,$(MODE)),libterrace.so.$(VERSION) $(SONAME) libterrace.so)
+build: $(addprefix $(OUT)/,$(BUILT)) ## release binaries and libterrace in build/ (the default)
+	@if [ $(MODE) = release ]; then ln -sf $(addprefix release/,$(BUILT)) build/; fi
 all: build
 
 deps: ## install the Debian packages that are missing
@@ -223,6 +228,29 @@ $(OUT)/libbench.a: $(call obj,$(BENCH) $(PROTOCOL))
 
 $(OUT)/libclient.a: $(call obj,$(CLIENT) $(L1) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^
+
+# libterrace: objects of its own, which are position independent and show nothing but what client/terrace.h asks to be shown.
+# The archive is one object in which all other names are local, so that none of ours meets one of an application's.
+lib_obj = $(patsubst %.c,$(OUT)/lib/%.o,$(1))
+$(OUT)/lib/%.o: %.c
+	@mkdir -p $(@D)
+	@echo '  CC    $(MODE) lib $<'
+	@$(CC) $(BASE) -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
+$(OUT)/lib/protocol/envelope.o: $(GENERATED)/protocol/envelope.pb-c.h
+$(OUT)/lib/protocol/native_codec.o: $(GENERATED)/protocol/terrace.pb-c.h
+$(OUT)/lib/below.a: $(call lib_obj,$(L1) $(PROTOCOL))
+	@rm -f $@; $(AR) rcs $@ $^
+$(OUT)/lib/terrace.o: $(call lib_obj,$(LIBTERRACE)) $(OUT)/lib/below.a
+	@$(CC) -r -nostdlib $^ -o $@
+	@objcopy --localize-hidden $@
+$(OUT)/libterrace.a: $(OUT)/lib/terrace.o
+	@rm -f $@; $(AR) rcs $@ $^
+$(OUT)/libterrace.so.$(VERSION): $(call lib_obj,$(LIBTERRACE)) $(OUT)/lib/below.a client/libterrace.map
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=client/libterrace.map -Wl,-z,defs,-z,relro,-z,now \
+	    $(filter %.o %.a,$^) -o $@ -Wl,--as-needed $(shell pkg-config --libs $(LIBTERRACE_LIBRARIES)) -lm -lpthread
+$(OUT)/$(SONAME) $(OUT)/libterrace.so: $(OUT)/libterrace.so.$(VERSION)
+	@ln -sf libterrace.so.$(VERSION) $@
 
 $(OUT)/terraced: $(call obj,server/main.c) $(OUT)/libnode.a
 	@echo '  LINK  $@'
