@@ -6,6 +6,7 @@
 #include "server/call.h"
 #include "server/commands.h"
 #include "server/conn.h"
+#include "server/machine.h"
 #include "server/memory_report.h"
 #include "server/node.h"
 #include "server/tracking.h"
@@ -75,6 +76,10 @@ static void info_server(struct info *info)
     (void)pthread_mutex_unlock(&node->options_lock);
     info_line(info, "io_threads_active:0");
     info_line(info, "worker_threads:%u", node->worker_count);
+    struct rlimit files = {0};
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    info_line(info, "max_open_files:%" PRIu64, (uint64_t)files.rlim_cur);
+    info_line(info, "usable_memory:%zu", machine_memory()); /* the cgroup's, or the machine's */
 }
 
 static void info_clients(struct info *info)

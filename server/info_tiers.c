@@ -84,6 +84,9 @@ static void info_rights(struct info *info)
     info_line(info, "l2_maxmemory:%" PRId64, seen.known ? seen.rights.maxmemory : -1);
     info_line(info, "l2_maxmemory_policy:%s", seen.rights.policy);
     info_line(info, "l2_may_evict_nodes_keys:%d", rights_may_evict(&seen.rights));
+    if (seen.clock_known) { /* as of the last look, 15 s ago at most */
+        info_line(info, "l2_clock_ahead_ms:%" PRId64, seen.clock_ahead_ms);
+    }
 }
 
 static void info_lines(struct info *info)

@@ -30,6 +30,7 @@ struct l2_rights {
     int64_t overdue_at_ms; /* of the answers */
     int64_t repeat_at_ms;  /* when all is to be asked again, if nothing is wanted before */
     struct rights rights;
+    int64_t clock_ahead_ms;                /* if rights.clock_us is known */
     char told[RIGHTS_TEXT_MAX];            /* the refusal that is in the log */
     char told_eviction[EVICTION_TEXT_MAX]; /* the policy that is; "": none that evicts our keys */
     struct buf scratch;
@@ -82,8 +83,11 @@ static void tell_eviction(struct l2_rights *rights)
 static void show(struct l2_rights *rights, const char *missing, bool suffices)
 {
     pthread_mutex_lock(&rights->lock);
-    rights->described = (struct l2_rights_description){
-        .known = true, .suffices = suffices, .rights = rights->rights};
+    rights->described = (struct l2_rights_description){.known = true,
+                                                       .suffices = suffices,
+                                                       .rights = rights->rights,
+                                                       .clock_known = rights->rights.clock_us != 0,
+                                                       .clock_ahead_ms = rights->clock_ahead_ms};
     (void)snprintf(rights->described.missing, sizeof rights->described.missing, "%s", missing);
     pthread_mutex_unlock(&rights->lock);
 }
@@ -155,7 +159,11 @@ static void on_reply(struct link *link, void *arg, struct slice reply)
         return; /* the bus goes on behind the last answer */
     }
     rights->now_ms = clock_now_ms(&rights->node->clock);
+    const bool was_known = rights->rights.clock_us != 0;
     const enum status status = rights_take(&rights->rights, reply);
+    if (!was_known && rights->rights.clock_us != 0) {
+        rights->clock_ahead_ms = (rights->rights.clock_us - clock_unix_us()) / 1000;
+    }
     if (status == OK) {
         conclude(rights);
     } else if (status != AGAIN) {

@@ -33,6 +33,8 @@ struct l2_rights_description {
     bool suffices; /* the node may do all that it must */
     char missing[RIGHTS_TEXT_MAX];
     struct rights rights;
+    bool clock_known;
+    int64_t clock_ahead_ms; /* L2's wall clock less this node's, when the rights were asked for */
 };
 void l2_rights_describe(struct l2_rights *rights,
                         struct l2_rights_description *ret); /* any thread */

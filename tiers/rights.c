@@ -28,6 +28,7 @@ enum step {
     STEP_KILL,
     STEP_COMMAND,
     STEP_INFO,
+    STEP_CLOCK,
     STEP_TRACKING,
     STEP_SUBSCRIBE,
     STEPS
@@ -56,6 +57,7 @@ static const struct {
     [STEP_KILL] = {"CLIENT KILL", {"CLIENT", "KILL", "ID", "9223372036854775807"}},
     [STEP_COMMAND] = {"COMMAND", {"COMMAND", "COUNT"}},
     [STEP_INFO] = {"INFO", {"INFO", "memory"}},
+    [STEP_CLOCK] = {"INFO server", {"INFO", "server"}},
     [STEP_TRACKING] = {"CLIENT TRACKING", {NULL}},
     [STEP_SUBSCRIBE] = {"SUBSCRIBE to " BUS_CHANNEL_KEYS " and " BUS_CHANNEL_FRAMES, {NULL}},
 };
@@ -161,6 +163,15 @@ static void take_memory(struct rights *rights, struct slice info)
     (void)snprintf(rights->policy, sizeof rights->policy, "%.*s", (int)policy.size, policy.data);
 }
 
+/* Redis since 6.2 tells its clock; TIME would need a right of its own. */
+static void take_clock(struct rights *rights, struct slice info)
+{
+    const struct slice clock = info_value(info, "\nserver_time_usec:");
+    if (clock.size == 0 || slice_to_i64(clock, &rights->clock_us) != OK) {
+        rights->clock_us = 0;
+    }
+}
+
 static enum status take_beat(struct rights *rights, struct slice reply)
 {
     struct beat_answer answer;
@@ -187,6 +198,8 @@ enum status rights_take(struct rights *rights, struct slice reply)
         take_error(rights, element.text);
     } else if (rights->step == STEP_INFO && element.type == REPLY_BULK) {
         take_memory(rights, element.text);
+    } else if (rights->step == STEP_CLOCK && element.type == REPLY_BULK) {
+        take_clock(rights, element.text);
     }
     enum status status = rights->step == STEP_BEAT ? take_beat(rights, reply) : AGAIN;
     rights->step++;

@@ -37,6 +37,7 @@ struct rights {
     uint64_t run;             /* of the process that answered the beat; 0: it answered an error */
     char policy[RIGHTS_POLICY_MAX]; /* maxmemory-policy, or "" */
     int64_t maxmemory;              /* 0: no limit; -1: not known */
+    int64_t clock_us;               /* Redis' wall clock when it was asked; 0: not known */
 };
 
 /* All requests in order, appended; `client_id` is the connection's. `rights` begins anew. */

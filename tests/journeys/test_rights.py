@@ -79,6 +79,13 @@ def test_a_lost_write_is_killed_with_these_rights(redis_server):
     assert user.execute_command("CLIENT", "KILL", "ID", 999999999) == 0
 
 
+def test_the_node_tells_how_the_clock_of_redis_stands_to_its_own(granted):
+    """Both are this machine's here; what a wrong one looks like is in test_cli_doctor.py."""
+    info = until(lambda: next(iter([seen for seen in [granted[0].info()] if "l2_clock_ahead_ms" in seen]), None), 5, "it was asked")
+    assert abs(int(info["l2_clock_ahead_ms"])) < 5000
+    assert int(info["usable_memory"]) > 0 and int(info["max_open_files"]) > 0
+
+
 # --- one is missing ---------------------------------------------------------------------------------------------------
 
 REFUSALS = {

@@ -28,6 +28,7 @@ static const char *const granted[] = {
     ":0\r\n",
     ":240\r\n",
     "$68\r\n# Memory\r\nused_memory:1\r\nmaxmemory:4096\r\nmaxmemory_policy:noeviction\r\n",
+    "$45\r\n# Server\r\nserver_time_usec:1700000000000001\r\n\r\n",
     "+OK\r\n",
     "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n",
 };
@@ -87,6 +88,7 @@ static void all_is_granted(void **state)
     assert_int_not_equal(rights.run, 0);
     assert_int_equal(rights.maxmemory, 4096);
     assert_string_equal(rights.policy, "noeviction");
+    assert_int_equal(rights.clock_us, 1700000000000001);
     rights_missing(&rights, missing);
     assert_string_equal(missing, "");
 }
