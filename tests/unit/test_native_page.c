@@ -152,11 +152,11 @@ static struct buf made(const char *name)
     MADE("fill-request", fill_request());
     MADE("fill-answer", answer(NATIVE_FILL, 7, NATIVE_OK, "", (struct native_reply){.seq = 4711}));
     MADE("invalidate-request",
-         request(NATIVE_INVALIDATE, 8, 2000, "doc:9doc:10", "",
+         request(NATIVE_INVALIDATE, 8, 5000, "doc:9doc:10", "",
                  (struct native_request){
-                     .key_sizes = tags, .key_count = 2, .target = 2, .sync_ms = 500}));
-    MADE("invalidate-answer", answer(NATIVE_INVALIDATE, 8, NATIVE_OK, "",
-                                     (struct native_reply){.seq = 4712, .count = 1}));
+                     .key_sizes = tags, .key_count = 2, .target = 2, .sync_ms = 2000}));
+    MADE("invalidate-answer",
+         answer(NATIVE_INVALIDATE, 8, NATIVE_OK, "", (struct native_reply){.seq = 4712}));
     MADE("watch-request", request(NATIVE_WATCH, 9, 0, "", "", plain));
     MADE("watch-answer", answer(NATIVE_WATCH, 9, NATIVE_OK, "", none));
     MADE("event", event("user:1user:22", (struct native_event){
@@ -172,7 +172,7 @@ static struct buf made(const char *name)
     MADE("call-answer", answer(NATIVE_CALL, 11, NATIVE_OK, ":2\r\n", none));
     MADE("error", answer(NATIVE_SET, 12, NATIVE_NOPERM,
                          "NOPERM this user has no permissions to run the 'set' command", none));
-    MADE("goodbye", goodbye("the node ends"));
+    MADE("goodbye", goodbye("this node ends"));
 #undef MADE
     return (struct buf){0};
 }
