@@ -55,7 +55,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
 # Bench, client and node have modules of the same name; a test links with one of them.
 BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
-CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge test_near test_cluster test_cluster_balance test_cluster_random test_flights
+CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge test_near test_wheel test_cluster test_cluster_balance test_cluster_random test_flights
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis

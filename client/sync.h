@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* sync.h -- the blocking face from inside: many threads, one loop.
+ *
+ * LEADER AND FOLLOWERS. At most one thread drives the loop. A caller that finds nobody driving drives it itself until its own
+ * request is done; then the next who waits does. So a lone thread's call is write, epoll_wait, read, on its own thread.
+ *
+ *      caller:  nobody drives ---> drives until its own is done ---> hands on: first waiter, or nobody
+ *               somebody does ---> waits: its own is done, or it is to drive
+ *      keeper:  nobody has driven for 10 ms ---> drives until a caller comes: beats, probes, changes
+ *
+ * The keeper looks every 10 ms while callers are busy and sleeps in the loop while they are not.
+ *
+ * Threads: as it says. Lock order: `lock`, and nothing else is taken under it. Nothing of the application's is called under it.
+ * Fork:    the child has the memory and not the threads: it may use no client of its parent's, nor close it. */
+#ifndef TERRACE_CLIENT_SYNC_H
+#define TERRACE_CLIENT_SYNC_H
+
+#include "client/face.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct flights;
+
+/* What a thread waits for; on its stack. */
+struct wait {
+    struct wait *next;                      /* of those to be begun */
+    struct wait *next_waiter, *prev_waiter; /* of those who sleep */
+    /* On the loop. wait_done, now or later. */
+    void (*begin)(struct wait *wait, struct core *core);
+    pthread_cond_t cond;
+    bool is_done;
+    bool is_to_drive;
+    bool sleeps;
+    struct terrace *terrace;
+};
+
+struct terrace {
+    uv_loop_t loop;
+    uv_async_t bell;
+    struct core *core;  /* NULL: closed. Only the driver looks */
+    struct core *whole; /* the same, to be freed when nobody is inside any more */
+    struct near *near;  /* stays the same while anybody is inside */
+    const struct terrace_options *options;
+    struct flights *flights; /* load.c */
+    struct tally *tally;
+
+    pthread_mutex_t lock;
+    struct wait *begun, **begun_last; /* to be begun, in order */
+    struct wait *waiters, *waiters_last;
+    bool is_driven;
+    bool is_asleep; /* the driver may be in epoll_wait */
+    bool is_stopping;
+    int64_t driven_ms; /* when somebody last let go */
+    pthread_t keeper;
+    pthread_cond_t keeper_cond;
+    struct terrace_watch *watches; /* watch.c */
+    struct terrace_watch *telling; /* whose on_change runs now */
+    pthread_cond_t told_cond;
+
+    _Atomic size_t inside;
+    _Atomic bool is_closing;
+};
+
+/* false: it is being closed. Then terrace_leave, last of all. */
+bool terrace_enter(struct terrace *terrace);
+void terrace_leave(struct terrace *terrace);
+
+/* Until wait_done was called for it. */
+void wait_for(struct terrace *terrace, struct wait *wait);
+/* On the loop's thread: the waiter goes, and its stack with it. */
+void wait_done(struct wait *wait);
+
+/* watch.c. Under the lock: */
+bool watch_has_news(const struct terrace *terrace);
+void watch_tell(struct terrace *terrace); /* leaves it and takes it again */
+
+#endif
