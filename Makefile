@@ -47,7 +47,7 @@ L1       := tiers/item.c tiers/base/rand.c $(wildcard tiers/l1*.c tiers/arena*.c
 LIBTERRACE := $(wildcard client/*.c)
 LIBTERRACE_LIBRARIES := libuv libprotobuf-c libxxhash openssl
 SONAME   := libterrace.so.0
-CLIENT   := $(filter-out client/cli/main.c,$(wildcard client/*.c client/*/*.c))
+CLIENT   := $(filter-out client/cli/main.c client/examples/%,$(wildcard client/*.c client/*/*.c))
 UNIT     := $(wildcard tests/unit/test_*.c)
 SIM      := $(wildcard tests/sim/*.c)
 obj       = $(patsubst %.c,$(OUT)/%.o,$(1))
@@ -226,6 +226,8 @@ $(OUT)/libnode.a: $(call obj,$(SERVER) $(TIERS) $(PROTOCOL))
 $(OUT)/libbench.a: $(call obj,$(BENCH) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^
 
+$(OUT)/libprotocol.a: $(call obj,$(PROTOCOL))
+	@rm -f $@; $(AR) rcs $@ $^
 $(OUT)/libclient.a: $(call obj,$(CLIENT) $(L1) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^
 
@@ -279,7 +281,7 @@ $(OUT)/bench_whatif: $(call obj,bench/core/whatif.c bench/core/sweep.c bench/tra
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
-$(OUT)/terrace: $(call obj,client/cli/main.c) $(OUT)/libclient.a
+$(OUT)/terrace: $(call obj,$(wildcard client/cli/*.c client/check/*.c)) $(OUT)/libterrace.a $(OUT)/libprotocol.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
