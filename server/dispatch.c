@@ -259,6 +259,9 @@ static bool call_writes(const struct call *call)
 static bool call_goes_behind(const struct call *call)
 {
     const struct conn *conn = call->conn;
+    if (conn->native != NULL) {
+        return false;
+    }
     return conn->writes_waiting > 0 || ((call->command->flags & COMMAND_OF_HASH) != 0 &&
                                         conn->foreign_waiting == 0 && call_keys_are_asked(call));
 }

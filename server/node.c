@@ -134,7 +134,9 @@ void node_apply(struct node *node, struct options *next)
 {
     struct namespace_spec specs[NAMESPACES_MAX];
     unsigned count = options_specs(next, specs);
-    namespaces_apply(node->namespaces, specs, count, clock_now_ms(&node->clock));
+    if (namespaces_apply(node->namespaces, specs, count, clock_now_ms(&node->clock))) {
+        tracking_flush(node->tracking); /* they keep what was read under another promise */
+    }
     node_keep(node, next);
 }
 
@@ -195,6 +197,7 @@ void node_rebuild(struct node *node, struct options *next)
     } else if (namespaces_rebuild(node->namespaces, specs, count, node->tiers == NULL, began_ms) ==
                OK) {
         node_keep(node, next);
+        tracking_flush(node->tracking);
         if (node->tiers != NULL) {
             bans_forget_verdicts(tiers_bans(node->tiers));
         }

@@ -416,19 +416,30 @@ bool namespaces_fit(const struct namespaces *spaces, const struct namespace_spec
     return fit;
 }
 
-void namespaces_apply(struct namespaces *spaces, const struct namespace_spec *specs, unsigned count,
+/* What is promised of values that were read already. */
+static bool is_same_mode(const struct namespace_mode *a, const struct namespace_mode *b)
+{
+    return a->kind == b->kind && a->bound_ms == b->bound_ms && a->grace_ms == b->grace_ms;
+}
+
+bool namespaces_apply(struct namespaces *spaces, const struct namespace_spec *specs, unsigned count,
                       int64_t now_ms)
 {
+    bool differs = false;
     for (unsigned i = 0; i < count; i++) {
         unsigned place = 0;
         struct namespace *ns = find(spaces, &specs[i], &place);
         CHECK(ns != NULL);
+        const struct namespace_mode before = namespace_mode(ns);
         namespace_apply(ns, &specs[i].settings, atomic_load(&spaces->untracked));
+        const struct namespace_mode after = namespace_mode(ns);
+        differs = differs || !is_same_mode(&before, &after);
         l1_set_policy(ns->l1, specs[i].settings.policy, now_ms);
         resize(ns, specs[i].settings.memory, now_ms);
         set_whatif(ns, specs[i].settings.whatif);
     }
     note_limits(spaces);
+    return differs;
 }
 
 static struct l1 *home_of(const void *arg, struct slice key)

@@ -173,8 +173,9 @@ struct namespaces *namespaces_new(const struct namespace_spec *specs, unsigned c
                                   uint64_t seed);
 void namespaces_free(struct namespaces *spaces);
 
-/* Changes settings in place; `specs` has the same names, prefixes and formats as at present (namespaces_fit). */
-void namespaces_apply(struct namespaces *spaces, const struct namespace_spec *specs, unsigned count,
+/* Changes settings in place; `specs` has the same names, prefixes and formats as at present (namespaces_fit). Whether some
+ * namespace promises its readers something else from now on. */
+bool namespaces_apply(struct namespaces *spaces, const struct namespace_spec *specs, unsigned count,
                       int64_t now_ms);
 bool namespaces_fit(const struct namespaces *spaces, const struct namespace_spec *specs,
                     unsigned count);
