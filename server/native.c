@@ -203,6 +203,11 @@ static void put_several(struct conn *conn, const struct native_frame *frame, str
 {
     struct native_conn *native = conn->native;
     const uint32_t count = asked->key_count > 0 ? (uint32_t)asked->key_count : 1;
+    const char *refusal = native_refuse_read(asked);
+    if (refusal != NULL) {
+        put_wordless(conn, frame, raw, refusal);
+        return;
+    }
     worker_execute(conn->worker); /* so that it is at the front */
     if (!may_go_on(conn)) {
         conn->parse_again = true;

@@ -60,6 +60,8 @@ struct native_words {
     uint32_t count;
     struct native_desk *desk; /* its digits */
 };
+/* What a read may not say, whatever its key is; NULL: it does not. */
+const char *native_refuse_read(const struct native_request *request);
 /* NULL: done; else why it is no request. */
 const char *native_write_words(struct native_words *words, const struct native_frame *frame,
                                const struct native_request *request);

@@ -49,17 +49,27 @@ static void word_keys(struct native_words *words, const struct native_frame *fra
 
 /* --- reads ------------------------------------------------------------------------------------------------------------ */
 
+enum {
+    CONTRACT_NONE,
+    CONTRACT_MAXSTALE,
+    CONTRACT_FRESH,
+    CONTRACT_ANY
+};
+
+const char *native_refuse_read(const struct native_request *request)
+{
+    return request->contract > CONTRACT_ANY ? "no such contract" : NULL;
+}
+
 static const char *read_words(struct native_words *words, const struct native_frame *frame,
                               const struct native_request *request)
 {
     word(words, SLICE_LITERAL("CACHE.FETCH"));
     word(words, frame->keys);
-    switch (request->contract) {
-    case 0: break;
-    case 1: word_pair(words, "MAXSTALE", request->max_stale_ms); break;
-    case 2: word_text(words, "FRESH"); break;
-    case 3: word_text(words, "ANY"); break;
-    default: return "no such contract";
+    if (request->contract == CONTRACT_MAXSTALE) {
+        word_pair(words, "MAXSTALE", request->max_stale_ms);
+    } else if (request->contract != CONTRACT_NONE) {
+        word_text(words, request->contract == CONTRACT_FRESH ? "FRESH" : "ANY");
     }
     if (request->atleast_seq > 0) {
         word_pair(words, "ATLEAST", request->atleast_seq);
@@ -70,7 +80,7 @@ static const char *read_words(struct native_words *words, const struct native_fr
     if (frame->header.op != NATIVE_FETCH) {
         word(words, SLICE_LITERAL("NOLOAD"));
     }
-    return NULL;
+    return native_refuse_read(request);
 }
 
 /* --- writes ----------------------------------------------------------------------------------------------------------- */

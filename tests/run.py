@@ -222,9 +222,9 @@ def main():
     # What tells most about memory and about threads; what reads bytes alone starts no thread.
     both = [f"tests/journeys/test_{name}.py" for name in
             ("transactions", "held_answers", "tracking", "pubsub", "barrier", "differential", "monitor", "coherence", "sessions",
-             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written")]
+             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written", "native_order", "native_watch")]
     memory = [f"tests/journeys/test_{name}.py" for name in ("bad_input", "acl", "tls", "relayed", "regressions", "policy", "managed_many", "tags",
-                                                         "large_managed", "behind")]
+                                                         "large_managed", "behind", "native", "native_random")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
     threads = ["tests/journeys/test_history.py"]
     every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "l2_faults", "check")

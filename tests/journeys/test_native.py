@@ -138,6 +138,8 @@ def test_what_is_no_request_is_refused_and_the_connection_lives_on(conn):
     conn.send_raw(native.frame("DELETE", conn.last_id, native.encode("Request", {"key_sizes": [1, 5]}), b"abc"))
     assert conn.answer(conn.last_id).status == "BAD"
     assert conn.ask("GET", "k", contract=9).status == "BAD"
+    assert conn.ask("MGET", ["a", "b", "c"], contract=9).status == "BAD"
+    assert [answer.status for answer in conn.mget("a", "b")] == ["NIL", "NIL"]
     assert conn.ask("GET", "ab", key_sizes=[1, 1]).status == "BAD"
     assert conn.ask("INVALIDATE", "k", target=9).status == "BAD"
     assert conn.ask("WATCH", "k", watch=2).status == "BAD"

@@ -316,6 +316,15 @@ MUTANTS = [
     Mutant("a subscriber of a lost L2 is left without a word", "section 6", [
         (PUBSUB_LINE, "        conn_close_after_reply(conn);\n", "")],
            ["journey pubsub dies"]),
+    Mutant("a beat of the native protocol does not empty the inbox first", "native.h", [
+        ("server/native_events.c", "        tracking_end_turn(worker);\n        if (!tracking_has_news(worker->node->tracking, worker->index)) {",
+         "        if (i == 0) {")],
+           ["journey native_watch stands_behind"]),
+    Mutant("a copy of a suspect may be kept", "native.h", [("server/fetched.c", " || !fetched->is_sound) {", ") {")],
+           ["journey native_watch suspect"]),
+    Mutant("a load that was won too late stays with nobody", "native.h", [
+        ("server/native_deadline.c", "    answer_abandon(answer);\n", "    answer_abandon(answer);\n    answer->conn = conn;\n")],
+           ["journey native won_too_late"]),
     Mutant("a read behind one that owes may hit", "I4", [
         (RELAY, "holds_back = writes || relay->owes ||", "holds_back = writes ||")],
            ["journey barrier"]),
