@@ -18,6 +18,8 @@ PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev l
 # Clients of others, for tests/clients: 19 MB to fetch, 90 MB on disk.
 PACKAGES += python3-hiredis python3-django-redis python3-rq python3-celery php-cli php-redis php-illuminate-redis php-predis \
             ruby-redis ruby-sidekiq libredis-perl prometheus-redis-exporter
+# Shells, whose completions are tried.
+PACKAGES += bash zsh
 LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson openssl libprotobuf-c liblz4
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wswitch-enum \
@@ -47,7 +49,8 @@ L1       := tiers/item.c tiers/base/rand.c $(wildcard tiers/l1*.c tiers/arena*.c
 LIBTERRACE := $(wildcard client/*.c)
 LIBTERRACE_LIBRARIES := libuv libprotobuf-c libxxhash openssl
 SONAME   := libterrace.so.0
-CLIENT   := $(filter-out client/cli/main.c client/examples/%,$(wildcard client/*.c client/*/*.c))
+CLIENT   := $(filter-out client/cli/% client/examples/%,$(wildcard client/*.c client/*/*.c))
+CLI      := $(filter-out client/cli/main.c,$(wildcard client/cli/*.c client/check/*.c))
 UNIT     := $(wildcard tests/unit/test_*.c)
 SIM      := $(wildcard tests/sim/*.c)
 obj       = $(patsubst %.c,$(OUT)/%.o,$(1))
@@ -56,6 +59,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 # Bench, client and node have modules of the same name; a test links with one of them.
 BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
 CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge test_near test_wheel test_cluster test_cluster_balance test_cluster_random test_flights
+CLI_TESTS    := test_cli_words test_cli_text test_cli_screen test_cli_doctor
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
@@ -281,10 +285,14 @@ $(OUT)/bench_whatif: $(call obj,bench/core/whatif.c bench/core/sweep.c bench/tra
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
-$(OUT)/terrace: $(call obj,$(wildcard client/cli/*.c client/check/*.c)) $(OUT)/libterrace.a $(OUT)/libprotocol.a
+$(OUT)/libcli.a: $(call obj,$(CLI))
+	@rm -f $@; $(AR) rcs $@ $^
+$(OUT)/terrace: $(call obj,client/cli/main.c) $(OUT)/libcli.a $(OUT)/libterrace.a $(OUT)/libprotocol.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
+$(addprefix $(OUT)/tests/unit/,$(CLI_TESTS)): $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libcli.a $(OUT)/libterrace.a $(OUT)/libprotocol.a
+	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 $(addprefix $(OUT)/tests/unit/,$(CLIENT_TESTS)): $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libclient.a
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 $(addprefix $(OUT)/tests/unit/,$(BENCH_TESTS)): $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libbench.a
