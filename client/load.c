@@ -159,6 +159,13 @@ static struct terrace_write_options write_options(const struct loading *loading,
     return write;
 }
 
+/* The cache can be asked, and will never take this: so the load is another one's. */
+static bool is_our_own_fault(enum terrace_status of_fill)
+{
+    return of_fill == TERRACE_REFUSED || of_fill == TERRACE_DENIED ||
+           of_fill == TERRACE_BAD_ARGUMENT || of_fill == TERRACE_NO_MEMORY;
+}
+
 /* OK: the cache has it. */
 static enum terrace_status keep(struct loading *loading, enum keeping keeping,
                                 const struct terrace_token *token, struct terrace_loaded *loaded)
@@ -169,7 +176,7 @@ static enum terrace_status keep(struct loading *loading, enum keeping keeping,
         enum terrace_status status =
             terrace_fill(loading->terrace, loading->key.data, loading->key.size, token, bytes.data,
                          bytes.size, &write, NULL);
-        if (status != TERRACE_OK && status != TERRACE_LOST) { /* the load is another one's, then */
+        if (is_our_own_fault(status)) {
             (void)terrace_fail(loading->terrace, loading->key.data, loading->key.size, token, 0);
         }
         return status;

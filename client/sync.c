@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "client/sync.h"
 
+#include "client/flights.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,6 +209,7 @@ static void free_terrace(struct terrace *terrace)
     (void)pthread_mutex_destroy(&terrace->lock);
     (void)pthread_cond_destroy(&terrace->keeper_cond);
     (void)pthread_cond_destroy(&terrace->told_cond);
+    flights_free(terrace->flights);
     free(terrace);
 }
 
@@ -253,8 +256,9 @@ struct terrace *terrace_open(const struct terrace_options *options, char *error,
     error_say(error, error_size, "no memory, or no descriptors");
     if (terrace != NULL) {
         init_locks(terrace);
+        terrace->flights = flights_new();
     }
-    if (terrace != NULL && used != NULL) {
+    if (terrace != NULL && terrace->flights != NULL && used != NULL) {
         terrace->begun_last = &terrace->begun;
         has_loop = open_loop(terrace);
         terrace->core = has_loop ? core_open(&terrace->loop, used, error, error_size) : NULL;
@@ -307,6 +311,7 @@ void terrace_close(struct terrace *terrace)
         return;
     }
     atomic_store(&terrace->is_closing, true);
+    flights_close(terrace->flights);
     wait_for(terrace, &closing.wait);
     /* Whoever waited was told; he has only to leave. */
     while (atomic_load(&terrace->inside) > 0) {
