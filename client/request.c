@@ -35,7 +35,7 @@ static void link_request(struct request *request)
         core->all->prev = request;
     }
     core->all = request;
-    core->inflight++;
+    core->inflight += !request->is_probe;
     core->queue_bytes += request->bytes.size;
 }
 
@@ -46,7 +46,7 @@ static void unlink_request(struct request *request)
     if (request->next != NULL) {
         request->next->prev = request->prev;
     }
-    core->inflight--;
+    core->inflight -= !request->is_probe;
     core->queue_bytes -= request->bytes.size;
 }
 
