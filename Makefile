@@ -58,7 +58,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
 # Bench, client and node have modules of the same name; a test links with one of them.
 BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
-CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge test_near test_wheel test_cluster test_cluster_balance test_cluster_random test_flights
+CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones test_check_judge test_near test_near_threads test_near_want test_wheel test_cluster test_cluster_balance test_cluster_random test_flights
 CLI_TESTS    := test_cli_words test_cli_text test_cli_screen test_cli_doctor
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -311,6 +311,8 @@ $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
 comma := ,
 $(OUT)/tests/unit/test_l1_want: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc aligned_alloc mmap arena_alloc \
                                           arena_alloc_line arena_alloc_pages arena_run_new)
+$(OUT)/tests/unit/test_near_want: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc aligned_alloc mmap arena_alloc \
+                                          arena_alloc_line arena_alloc_pages)
 
 $(OUT)/tests/unit/test_cluster: LIBS += -Wl,--wrap=calloc
 
