@@ -288,9 +288,13 @@ static bool stands_already(struct near *near, const struct l1_key *key, struct s
     return is_same;
 }
 
+/* NULL: it cannot be kept. */
 static struct item *item_of(struct near *near, const struct l1_key *key,
                             const struct near_ticket *ticket, const struct near_answer *answer)
 {
+    if (answer->near_ms == 0 || answer->value.size > near->value_max) {
+        return NULL;
+    }
     const struct head head = {
         .bound_ms = answer->near_ms < UINT32_MAX ? (uint32_t)answer->near_ms : UINT32_MAX,
         .age_ms = answer->age_ms < INT32_MAX ? (int32_t)answer->age_ms : INT32_MAX,
@@ -303,6 +307,9 @@ static struct item *item_of(struct near *near, const struct l1_key *key,
         .expire_at_ms = answer->ttl_ms < 0 ? ITEM_NEVER : ticket->sent_ms + answer->ttl_ms,
         .stamped_at_ms = ticket->sent_ms,
     };
+    if (key->bytes.size >= LIMIT_L1_KEY) {
+        return NULL;
+    }
     struct item *item = l1_item_new(near->l1, key->hash, &spec);
     if (item != NULL) {
         char *room = item_value_room(item);
@@ -314,25 +321,26 @@ static struct item *item_of(struct near *near, const struct l1_key *key,
     return item;
 }
 
-static bool land_kept(struct near *near, const struct l1_key *key, const struct near_ticket *ticket,
-                      const struct near_answer *answer, int64_t now_ms)
+/* False: nothing is kept, and what stood has gone (T3), but for a claim that may yet bring the same. */
+static bool land(struct near *near, const struct l1_key *key, const struct near_ticket *ticket,
+                 const struct near_answer *answer, int64_t now_ms)
 {
-    if (ticket->token == 0 || answer->near_ms == 0 || answer->value.size > near->value_max) {
-        return false;
-    }
     struct item *item = item_of(near, key, ticket, answer);
     if (item == NULL) {
+        l1_land(near->l1, key);
         return false;
     }
     const struct l1_landing landing = {
         .token = ticket->token,
         .generation = ticket->generation,
         .install = is_current(near, ticket->generation),
+        .spares_claims = true,
+        .about = sizeof(struct head),
         .now_ms = now_ms,
     };
-    const bool is_kept = l1_fill(near->l1, key, &landing, item) == OK;
+    const enum status status = l1_fill(near->l1, key, &landing, item);
     item_release(item);
-    return is_kept;
+    return status == OK;
 }
 
 void near_land(struct near *near, struct slice key, const struct near_ticket *ticket,
@@ -347,12 +355,9 @@ void near_land(struct near *near, struct slice key, const struct near_ticket *ti
     if (stands_already(near, &at, answer->value, now_ms)) {
         return;
     }
-    if (land_kept(near, &at, ticket, answer, now_ms)) {
+    if (land(near, &at, ticket, answer, now_ms)) {
         count_one(&counter->fills);
-        return;
-    }
-    l1_land(near->l1, &at);
-    if (answer->near_ms != 0) {
+    } else if (answer->near_ms != 0) {
         count_one(&counter->refused);
     }
 }

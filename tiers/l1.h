@@ -15,7 +15,8 @@
  *
  * While a claim stands, others who ask for the key get TAKEN with the owner's worker number, and wait for the owner
  * instead of asking L2 again. Any landing of a read whose own token has ended drops whatever stands for the key
- * (COHERENCE T3: without this rule reads go backwards; model-checked).
+ * (COHERENCE T3: without this rule reads go backwards; model-checked). A claim may be spared, if its fill must agree with
+ * what has landed: who saw the one has seen the other.
  *
  * A value read before the FLOOR is suspect: l1_ask treats it as a miss, keeps it aside in the claim, and puts it back
  * if L2 could not be asked (l1_unclaim): nothing is flushed blindly.
@@ -179,6 +180,10 @@ struct l1_landing {
     uint64_t generation; /* current one */
     bool install;        /* false: the bus is not confirmed; nothing may be kept */
     bool unused;         /* nobody asked for it: the policy's word of the suspect stays as it is */
+    /* Without a live token: a claim of somebody else's stands on, if in the end it brings the same value. For who has many
+     * reads of one key under way: each that lands late would end the claim of the next, for ever. */
+    bool spares_claims;
+    size_t about; /* with that: so many bytes in front of a value are about it, and may differ */
     int64_t now_ms;
 };
 enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing,

@@ -209,6 +209,50 @@ static bool token_stands(const struct item *entry, const struct l1_landing *land
     return body.token == landing->token && body.generation == landing->generation;
 }
 
+enum {
+    NOTED_MAX = 64 << 10, /* of longer values no note is taken: it is made under the lock */
+};
+
+/* What a value is, for comparing; 0: not noted. */
+static uint64_t note_of(const struct l1 *l1, const struct l1_landing *landing,
+                        const struct item *item)
+{
+    const struct slice value = item_value(item);
+    if (value.size < landing->about || value.size > NOTED_MAX) {
+        return 0;
+    }
+    const struct slice bytes = {.data = value.data + landing->about,
+                                .size = value.size - landing->about};
+    const uint64_t note = hash_key(&l1->secret, bytes) ^ item_is_hash(item);
+    return note != 0 ? note : 1;
+}
+
+/* Whether what landed while the claim stood is what its own read brings. */
+static bool agrees(const struct l1 *l1, const struct item *claim, const struct l1_landing *landing,
+                   const struct item *item)
+{
+    const uint64_t noted = l1_claim_read(claim).noted;
+    return noted == 0 || noted == note_of(l1, landing, item);
+}
+
+/* A landing without a live token spares the claim of another read. False: it must go. */
+static bool spare_claim(const struct l1 *l1, struct item *entry, const struct l1_landing *landing,
+                        const struct item *item)
+{
+    if (!landing->spares_claims || !l1_is_claim(entry)) {
+        return false;
+    }
+    struct l1_claim_body body = l1_claim_read(entry);
+    const uint64_t note = note_of(l1, landing, item);
+    if (body.token == landing->token || body.suspect != NULL || note == 0 ||
+        (body.noted != 0 && body.noted != note)) {
+        return false;
+    }
+    body.noted = note;
+    l1_claim_write(entry, &body);
+    return true;
+}
+
 /* A key that was in use before its value became suspect keeps its standing with the policy. */
 static uint32_t word_after(struct l1_shard *shard, const struct l1_key *key,
                            const struct l1_place *place, const struct l1_landing *landing,
@@ -259,7 +303,8 @@ enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_lan
     struct l1_shard *shard = l1_lock(l1, key->hash);
     CHECK(item_key(item).size == key->bytes.size);
     bool found = l1_find(l1, shard, key, &place);
-    bool stands = found && token_stands(l1_place_item(&place), landing);
+    bool stands = found && token_stands(l1_place_item(&place), landing) &&
+                  agrees(l1, l1_place_item(&place), landing, item);
     l1_note(l1, shard, key, event_of(stands, landing), item, landing->now_ms);
     if (stands && fits && !item_expired(item, landing->now_ms) &&
         fill_place(l1, shard, key, &place, landing, item)) {
@@ -269,7 +314,7 @@ enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_lan
     }
     /* T3: a landing without a live token drops the entry, whatever it is. What it carries may be older than what stands
      * there, and its reader has seen it; keeping the entry would let another reader of the same session see older. */
-    if (found) {
+    if (found && !spare_claim(l1, l1_place_item(&place), landing, item)) {
         l1_bury(shard, l1_remove(shard, &place));
     }
     shard->refused_fills += fits;

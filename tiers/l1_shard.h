@@ -43,6 +43,7 @@ struct l1_claim_body {
     uint64_t generation;
     int64_t issued_at_ms;
     struct item *suspect; /* kept aside, owned; or NULL */
+    uint64_t noted;       /* what landed meanwhile without a token: l1_claim.c; 0: nothing */
     uint32_t owner;
 };
 

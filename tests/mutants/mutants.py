@@ -88,12 +88,10 @@ MUTANTS = [
 
     # --- reads and tokens
     Mutant("a landing without a token keeps the entry", "T3", [
-        (CLAIM, "    if (found) {\n        l1_bury(shard, l1_remove", 
-         "    if (found && l1_is_claim(l1_place_item(&place))) {\n        l1_bury(shard, l1_remove")],
+        (CLAIM, "    if (found && !spare_claim(", "    if (found && l1_is_claim(l1_place_item(&place)) && !spare_claim(")],
            ["unit l1_tokens", "sim storm"]),
     Mutant("a landing does not end others' tokens", "T3", [
-        (CLAIM, "    if (found) {\n        l1_bury(shard, l1_remove", 
-         "    if (found && !l1_is_claim(l1_place_item(&place))) {\n        l1_bury(shard, l1_remove")],
+        (CLAIM, "    if (found && !spare_claim(", "    if (found && !l1_is_claim(l1_place_item(&place)) && !spare_claim(")],
            ["unit l1_tokens", "sim storm"]),
     Mutant("an install needs no token", "I5", [(CLAIM, "return body.token == landing->token &&", "return")],
            ["unit l1_tokens", "sim storm"]),

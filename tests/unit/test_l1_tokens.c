@@ -186,6 +186,81 @@ static void a_landing_without_a_live_token_drops_the_entry(void **state)
     l1_free(world.l1);
 }
 
+/* A read that asks for claims to be spared lands without a live token; the value's first byte is about it. */
+static enum status land_sparing(const struct world *world, uint64_t token, const char *value)
+{
+    const struct l1_landing landing = {.token = token,
+                                       .generation = GENERATION,
+                                       .install = true,
+                                       .spares_claims = true,
+                                       .about = 1,
+                                       .now_ms = T0};
+    return fill_with(world, landing, value, T0);
+}
+
+static void a_spared_claim_is_filled_with_what_has_landed(void **state)
+{
+    (void)state;
+    struct world world = world_new();
+    uint64_t token = claim_at(&world, T0);
+    assert_int_equal(land_sparing(&world, 0, "1v"), STALE);
+    assert_int_equal(land_sparing(&world, token + 1, "2v"), STALE);
+    assert_true(served(&world, NULL));
+    assert_int_equal(land_sparing(&world, token, "3v"), OK);
+    assert_true(served(&world, "3v"));
+    l1_free(world.l1);
+}
+
+static void a_spared_claim_is_not_filled_with_another_value(void **state)
+{
+    (void)state;
+    struct world world = world_new();
+    uint64_t token = claim_at(&world, T0);
+    assert_int_equal(land_sparing(&world, 0, "1newer"), STALE);
+    assert_int_equal(land_sparing(&world, token, "1older"), STALE);
+    assert_true(served(&world, NULL));
+    assert_int_equal(help_stats(world.l1).claims, 0);
+    l1_free(world.l1);
+}
+
+static void two_landings_that_differ_end_a_claim(void **state)
+{
+    (void)state;
+    struct world world = world_new();
+    uint64_t token = claim_at(&world, T0);
+    assert_int_equal(land_sparing(&world, 0, "1v1"), STALE);
+    assert_int_equal(land_sparing(&world, 0, "1v2"), STALE);
+    assert_int_equal(help_stats(world.l1).claims, 0);
+    assert_int_equal(land_sparing(&world, token, "1v2"), STALE);
+    assert_true(served(&world, NULL));
+    l1_free(world.l1);
+}
+
+static void a_claim_that_keeps_a_suspect_is_not_spared(void **state)
+{
+    (void)state;
+    struct world world = world_new();
+    value_put(&world, "0v");
+    struct l1_ask ask = ask_at(T0);
+    ask.floor_ms = INT64_MAX;
+    struct l1_claim claim;
+    assert_int_equal(ask_with(&world, ask, NULL, &claim), CLAIMED);
+    assert_int_equal(land_sparing(&world, 0, "1w"), STALE);
+    assert_true(served(&world, NULL)); /* nor is the suspect, which may be older than w */
+    assert_int_equal(help_stats(world.l1).claims, 0);
+    l1_free(world.l1);
+}
+
+static void a_landing_that_spares_claims_still_drops_values(void **state)
+{
+    (void)state;
+    struct world world = world_new();
+    value_put(&world, "1v");
+    assert_int_equal(land_sparing(&world, 0, "1w"), STALE);
+    assert_true(served(&world, NULL));
+    l1_free(world.l1);
+}
+
 static void a_landing_without_a_value_drops_entry_and_token(void **state)
 {
     (void)state;
@@ -516,6 +591,11 @@ int main(void)
         cmocka_unit_test(a_claim_of_an_earlier_generation_is_not_joined),
         cmocka_unit_test(any_landing_ends_other_tokens),
         cmocka_unit_test(a_landing_without_a_live_token_drops_the_entry),
+        cmocka_unit_test(a_spared_claim_is_filled_with_what_has_landed),
+        cmocka_unit_test(a_spared_claim_is_not_filled_with_another_value),
+        cmocka_unit_test(two_landings_that_differ_end_a_claim),
+        cmocka_unit_test(a_claim_that_keeps_a_suspect_is_not_spared),
+        cmocka_unit_test(a_landing_that_spares_claims_still_drops_values),
         cmocka_unit_test(a_landing_without_a_value_drops_entry_and_token),
         cmocka_unit_test(a_change_of_generation_refuses_the_fill),
         cmocka_unit_test(nothing_is_installed_while_the_bus_is_not_confirmed),

@@ -168,6 +168,54 @@ static void who_lands_with_another_value_ends_what_stands(void **state)
     near_free(near);
 }
 
+/* Each of a hundred threads asks again as soon as it is answered and not served; all had asked before the event. */
+static void a_key_that_many_ask_for_is_kept_again_after_an_event(void **state)
+{
+    (void)state;
+    enum {
+        ASKERS = 100
+    };
+    struct near *near = help_near(1 << 20);
+    struct near_stream stream = help_open(near, T0);
+    help_beat(near, &stream, T0 + 10, 0);
+    struct near_ticket tickets[ASKERS];
+    for (unsigned i = 0; i < ASKERS; i++) {
+        tickets[i] = help_begin(near, &stream, "k", T0 + 20);
+    }
+    help_event(near, &stream, "k", T0 + 30);
+    unsigned asked_again = 0;
+    for (unsigned i = 0; i < ASKERS; i++) {
+        help_land(near, "k", &tickets[i], "v", T0 + 40);
+        if (help_serves(near, "k", NULL, T0 + 40)) {
+            tickets[i] = help_begin(near, &stream, "k", T0 + 40);
+            asked_again++;
+        }
+    }
+    assert_int_equal(asked_again, ASKERS);
+    help_land(near, "k", &tickets[0], "v", T0 + 50);
+    assert_true(help_serves(near, "k", "v", T0 + 50));
+    for (unsigned i = 1; i < ASKERS; i++) {
+        help_land(near, "k", &tickets[i], "v", T0 + 60);
+    }
+    assert_true(help_serves(near, "k", "v", T0 + 60));
+    near_free(near);
+}
+
+static void who_landed_late_with_another_value_is_not_shown_the_older_one(void **state)
+{
+    (void)state;
+    struct near *near = help_near(1 << 20);
+    struct near_stream stream = help_open(near, T0);
+    help_beat(near, &stream, T0 + 10, 0);
+    const struct near_ticket late = help_begin(near, &stream, "k", T0 + 20);
+    help_event(near, &stream, "k", T0 + 30);
+    const struct near_ticket live = help_begin(near, &stream, "k", T0 + 30);
+    help_land(near, "k", &late, "newer", T0 + 40);
+    help_land(near, "k", &live, "older", T0 + 41);
+    assert_true(help_serves(near, "k", NULL, T0 + 41));
+    near_free(near);
+}
+
 static void an_own_write_ends_what_stands_and_what_is_under_way(void **state)
 {
     (void)state;
@@ -727,6 +775,8 @@ int main(void)
         cmocka_unit_test(without_a_stream_nothing_is_kept),
         cmocka_unit_test(several_who_ask_for_one_key_share_a_ticket),
         cmocka_unit_test(who_lands_with_another_value_ends_what_stands),
+        cmocka_unit_test(a_key_that_many_ask_for_is_kept_again_after_an_event),
+        cmocka_unit_test(who_landed_late_with_another_value_is_not_shown_the_older_one),
         cmocka_unit_test(an_own_write_ends_what_stands_and_what_is_under_way),
         cmocka_unit_test(an_own_invalidation_ends_everything),
         cmocka_unit_test(nothing_is_served_before_the_first_beat),
