@@ -9,12 +9,13 @@ CC     := gcc
 AR     := ar
 VERSION := 0.2.0
 PREFIX ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
 DESTDIR ?=
 
 PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev \
             libmicrohttpd-dev libjansson-dev libssl-dev libcmocka-dev openssl redis-server redis-tools \
             protobuf-c-compiler libprotobuf-c-dev liblz4-dev \
-            memcached python3 python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
+            mandoc g++ memcached python3 python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
 # Clients of others, for tests/clients: 19 MB to fetch, 90 MB on disk.
 PACKAGES += python3-hiredis python3-django-redis python3-rq python3-celery php-cli php-redis php-illuminate-redis php-predis \
             ruby-redis ruby-sidekiq libredis-perl prometheus-redis-exporter
@@ -189,11 +190,32 @@ lint: ## style and clang-tidy; prints what it finds
 	@clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 	@clang-tidy --quiet $$(git ls-files '*.c') -- $(BASE)
 
-install: build ## PREFIX=/usr/local DESTDIR=
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 build/release/terraced build/release/terrace-bench build/release/terrace $(DESTDIR)$(PREFIX)/bin
+# Man pages are made of what they are about; what a program cannot say of itself stands in docs/man/*.in.
+build/man/made: docs/man/make.py $(wildcard docs/man/*.in) client/terrace.h client/options.def server/options.def \
+                server/namespace_options.def build/release/terrace
+	@rm -rf build/man; mkdir -p build/man
+	@/usr/bin/python3 docs/man/make.py $(VERSION) build/release/terrace build/man
+	@touch $@
+
+PROGRAMS := terraced terrace-bench terrace
+SHARE    := $(PREFIX)/share
+install: build build/man/made ## PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=: programs, libterrace, terrace.pc, man pages, completions
+	install -d $(addprefix $(DESTDIR),$(PREFIX)/bin $(PREFIX)/include $(LIBDIR)/pkgconfig $(SHARE)/man/man1 $(SHARE)/man/man3 \
+	    $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions)
+	install -m 755 $(addprefix build/release/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 client/terrace.h $(DESTDIR)$(PREFIX)/include
+	install -m 644 build/release/libterrace.a build/release/libterrace.so.$(VERSION) $(DESTDIR)$(LIBDIR)
+	cp -dP build/release/$(SONAME) build/release/libterrace.so $(DESTDIR)$(LIBDIR)
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|; s|@REQUIRES@|$(LIBTERRACE_LIBRARIES)|' \
+	    client/terrace.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/terrace.pc
+	cp -dP --no-preserve=mode,ownership -r build/man/man? $(DESTDIR)$(SHARE)/man
+	build/release/terrace completions bash >$(DESTDIR)$(SHARE)/bash-completion/completions/terrace
+	build/release/terrace completions zsh >$(DESTDIR)$(SHARE)/zsh/site-functions/_terrace
 uninstall: ## take them away again
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,terraced terrace-bench terrace)
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/include/terrace.h $(DESTDIR)$(LIBDIR)/libterrace.a \
+	    $(DESTDIR)$(LIBDIR)/libterrace.so* $(DESTDIR)$(LIBDIR)/pkgconfig/terrace.pc
+	cd $(DESTDIR)$(SHARE) && rm -f man/man1/terrace.1 man/man3/libterrace.3 man/man3/terrace_*.3 man/man5/terrace-options.5 \
+	    man/man8/terraced.8 bash-completion/completions/terrace zsh/site-functions/_terrace
 dist: ## a source archive of what is committed
 	@mkdir -p build
 	git archive --prefix=terrace-$(VERSION)/ -o build/terrace-$(VERSION).tar.gz HEAD

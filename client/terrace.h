@@ -1,16 +1,42 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* terrace.h -- libterrace, the C client of Terrace. (DRAFT: signatures bind, prose is to be made the manual.)
+/* terrace.h -- libterrace, the C client of the Terrace cache. This header is the manual.
  *
- * Two faces of one client:
- *   struct terrace        blocking, thread-safe: any number of threads call it at the same time.
- *   struct terrace_async  on a uv_loop of the application's: one thread, callbacks.
+ * Two faces of one client. `struct terrace` blocks: any number of threads may call it at the same time. `struct terrace_async`
+ * runs on a uv_loop of the application's: one thread, and callbacks.
  *
- * Fail-open: a cache that cannot be reached is a miss with a reason, not an error, unless option `fail = closed`.
- * The library has no global state, never aborts, never writes to a log or a terminal, installs no signal handlers (writes use
- * MSG_NOSIGNAL), and closes on exec all it opens.
+ *      struct terrace_options *options = terrace_options_new();
+ *      char error[TERRACE_ERROR_SIZE];
+ *      terrace_options_parse(options, "terrace://10.0.0.1,10.0.0.2?timeout=250ms&near-memory=64mb", error, sizeof error);
+ *      struct terrace *terrace = terrace_open(options, error, sizeof error);
+ *      terrace_options_free(options);
+ *      struct terrace_value value = {0};
+ *      if (terrace_get(terrace, "user:1", 6, NULL, &value) == TERRACE_OK) {
+ *          use(value.data, value.size);
+ *      }
+ *      terrace_value_done(&value);
+ *      terrace_close(terrace);
  *
- * Bytes: keys and values are (pointer, size), any bytes. Sizes in bytes, times in ms (int64_t) unless the name says otherwise.
- * 0 in an option struct is its documented default. Text is UTF-8, ended by 0. */
+ * A cache is not in the way. One that cannot be reached is a MISS with a reason, not an error, unless the option `fail` says
+ * `closed`. Writes say what became of them in any case.
+ *
+ * What a read promises is what the namespace of its key promises (README, docs/semantics.md): so old at most, and no older
+ * because a copy lies in this process (option `near-memory`). One read may ask for more, or for less.
+ *
+ * The library has no global state, writes to no log and no terminal, installs no signal handler (it writes with MSG_NOSIGNAL),
+ * and closes on exec whatever it opens. What it does not understand from a node ends the connection. A bug in it, and nothing
+ * else, ends the process: it does not go on with a state that cannot be.
+ *
+ * Bytes are a pointer and a size, any bytes; text is UTF-8 and ends with 0. 0 in an option struct means what is said there, so
+ * a struct of zeros, or NULL in its place, is a request without wishes.
+ *
+ * Owns: what a function hands out is given back by the function that its comment names; all else that is passed in or out is
+ * borrowed until the call, or the callback, returns.
+ * Threads: of `struct terrace`, any, but for terrace_close; of `struct terrace_async`, the loop's. An option struct, a value,
+ * an invalidation belong to one thread at a time. After fork the child may not use a client of its parent's, nor close it.
+ * Units: sizes in bytes; times in milliseconds (int64_t), unless the name says otherwise.
+ * Limits: keys 64 MiB, values 512 MiB, 64 tags of 250 bytes for a value; requests under way by the options `max-inflight` and
+ * `max-queue-bytes`. What is over them is BAD_ARGUMENT or BUSY.
+ * Errors: enum terrace_status, from each call that may fail. Text for people goes where `error` points. */
 #ifndef TERRACE_H
 #define TERRACE_H
 
@@ -24,222 +50,458 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
+/* Of this header. Within one major version a program runs with each later library of the same soname. */
 #define TERRACE_VERSION_MAJOR 0
 #define TERRACE_VERSION_MINOR 2
 #define TERRACE_VERSION_PATCH 0
-const char *terrace_version(void); /* "0.2.0" of the library that runs */
+/* Of the library that runs, as "MAJOR.MINOR.PATCH".
+ *
+ *      printf("libterrace %s\n", terrace_version());
+ */
+const char *terrace_version(void);
 
+/* What became of a call. */
 enum terrace_status {
     TERRACE_OK = 0,
-    TERRACE_MISS, /* no value: see terrace_reason */
-    TERRACE_STALE, /* a value that is older than its contract, and the caller said that it takes such */
-    TERRACE_NEGATIVE,    /* known to be nothing */
-    TERRACE_LOAD,        /* fetch: you are to load it, and end with fill or fail */
-    TERRACE_LOST,        /* fill, fail: somebody invalidated the key meanwhile: nothing was kept */
-    TERRACE_UNMET,       /* set: its condition does not hold */
-    TERRACE_UNKNOWN,     /* a write was sent and its outcome is not known */
-    TERRACE_DEADLINE,    /* not done in time (a write: not sent) */
-    TERRACE_UNREACHABLE, /* no endpoint could be asked (a write: not done) */
-    TERRACE_BUSY,        /* a bounded queue is full, here or there */
-    TERRACE_DENIED,      /* NOAUTH, NOPERM */
-    TERRACE_REFUSED,     /* the node answered with another error: terrace_error_text */
+    /* No value: struct terrace_value says why. Of terrace_delete: there was none. */
+    TERRACE_MISS,
+    /* A value that is older than its contract, and the namespace or the caller takes such. */
+    TERRACE_STALE,
+    /* It is known that there is no such thing: somebody has looked, and said so. */
+    TERRACE_NEGATIVE,
+    /* terrace_fetch: the caller is to load the value, and to end with terrace_fill or terrace_fail. */
+    TERRACE_LOAD,
+    /* terrace_fill, terrace_fail: the key was invalidated or written meanwhile, so nothing was kept. */
+    TERRACE_LOST,
+    /* terrace_set: its condition does not hold. */
+    TERRACE_UNMET,
+    /* A write was sent and its outcome is not known: it may be done, now or later, or not at all. */
+    TERRACE_UNKNOWN,
+    /* Not done in time. A write was not done. */
+    TERRACE_DEADLINE,
+    /* No node could be asked, or the node could not ask Redis. A write was not done. */
+    TERRACE_UNREACHABLE,
+    /* A bounded queue is full, here or there, or a quota is used up. Nothing was done. */
+    TERRACE_BUSY,
+    /* The user or the password is wrong, or this user may not. */
+    TERRACE_DENIED,
+    /* The node answered with any other error, whose text is in `error`. */
+    TERRACE_REFUSED,
+    /* What was passed in cannot be. Nothing was done. */
     TERRACE_BAD_ARGUMENT,
+    /* Memory was refused, here. */
     TERRACE_NO_MEMORY,
-    TERRACE_CLOSED /* the client is being closed */
+    /* The client is being closed. A write that was under way may be done. */
+    TERRACE_CLOSED
 };
-const char *terrace_status_name(enum terrace_status status); /* "OK", "MISS" ... */
+/* "OK", "MISS" ... ; "?" of a number that is none.
+ *
+ *      printf("%s (%s)\n", terrace_status_name(status), terrace_reason_name(value.reason));
+ */
+const char *terrace_status_name(enum terrace_status status);
 
 /* Why a value is not there. */
 enum terrace_reason {
     TERRACE_REASON_NONE = 0,
-    TERRACE_REASON_ABSENT, /* L2 has no such key */
+    /* There is no such key. */
+    TERRACE_REASON_ABSENT,
+    /* No node could be asked, or the node could not ask Redis. */
     TERRACE_REASON_UNREACHABLE,
+    /* Nobody answered in time. */
     TERRACE_REASON_DEADLINE,
-    TERRACE_REASON_CONTRACT, /* the node cannot prove it fresh enough now */
+    /* There may be a value, but the node cannot prove now that it is as fresh as it has to be. */
+    TERRACE_REASON_CONTRACT,
+    /* A bounded queue is full, or a quota is used up. */
     TERRACE_REASON_BUSY,
+    /* The node answered with an error. */
     TERRACE_REASON_REFUSED
 };
+/* "NONE", "ABSENT" ... ; "?" of a number that is none. */
 const char *terrace_reason_name(enum terrace_reason reason);
+
+/* Room enough for any text of an error; shorter rooms get its beginning. A room that is passed in is always ended by 0, and
+ * empty if nothing was wrong. */
+#define TERRACE_ERROR_SIZE 256
 
 /* --- options ------------------------------------------------------------------------------------------------------- */
 
-/* By name, as text: "endpoints" = "10.0.0.1:7379,10.0.0.2:7379", "timeout" = "250ms", "near-memory" = "64mb" ...; the list with
- * defaults is in terrace-options(5), and in terrace_options_list. */
+/* Options have names, and values as text: `endpoints` = `10.0.0.1:7379,10.0.0.2:7379`, `timeout` = `250ms`. terrace-options(5)
+ * has them all, and so has terrace_options_list. A client copies what it is opened with: options may be changed or freed
+ * afterwards, and one set of them may open many clients. */
+
 struct terrace_options;
-struct terrace_options *terrace_options_new(void); /* NULL: no memory */
+/* All at their defaults. NULL: no memory. To be given back by terrace_options_free. */
+struct terrace_options *terrace_options_new(void);
+/* NULL is fine. */
 void terrace_options_free(struct terrace_options *options);
-/* BAD_ARGUMENT: error (if not NULL, error_size bytes) says which option and what was expected. */
+/* Sets one. BAD_ARGUMENT: there is no such option, or not with such a value; `error`, if it is not NULL, says what was
+ * expected, and nothing has changed.
+ *
+ *      status = terrace_options_set(options, "timeout", "250ms", error, sizeof error);
+ */
 enum terrace_status terrace_options_set(struct terrace_options *options, const char *name,
                                         const char *value, char *error, size_t error_size);
-/* "name=value&name=value", or a URL "terrace://[user:password@]host:port[,host:port]/db?name=value&..." ("terraces://": TLS) */
+/* Sets several: `name=value&name=value`, or a URL, `terrace://[user:password@]host[:port][,host[:port]]/db?name=value&...`
+ * (`terraces://`: by TLS). In values %26 is a byte in hexadecimal digits. BAD_ARGUMENT: `error` says what is wrong; what stands
+ * in front of it was set.
+ *
+ *      status = terrace_options_parse(options, "terraces://app:secret@cache.example:7379/0?hedge=20ms", error, sizeof error);
+ */
 enum terrace_status terrace_options_parse(struct terrace_options *options, const char *text,
                                           char *error, size_t error_size);
-/* The i-th option there is; 0: there is none. */
+/* One option that there is. All texts live as long as the library. */
 struct terrace_option_info {
     const char *name;
     const char *preset;
     const char *summary;
 };
+/* The i-th, from 0. Returns 0 if there are not so many.
+ *
+ *      struct terrace_option_info info;
+ *      for (size_t i = 0; terrace_options_list(i, &info); i++) {
+ *          printf("%s = %s\n", info.name, info.preset);
+ *      }
+ */
 int terrace_options_list(size_t i, struct terrace_option_info *ret_info);
 
-/* --- what is asked and answered ------------------------------------------------------------------------------------ */
+/* --- requests and values ------------------------------------------------------------------------------------------- */
 
+/* What a read takes. */
 enum terrace_contract {
+    /* What the mode of the key's namespace allows. */
     TERRACE_CONTRACT_NAMESPACE = 0,
+    /* What is at most max_stale_ms behind Redis. */
     TERRACE_CONTRACT_MAXSTALE,
+    /* What Redis has now: no memory is looked at. */
     TERRACE_CONTRACT_FRESH,
+    /* Whatever is there. */
     TERRACE_CONTRACT_ANY
 };
 
+/* The wishes of a read. */
 struct terrace_read_options {
-    int64_t timeout_ms; /* 0: the client's; for all tries together */
-    enum terrace_contract contract;
-    int64_t max_stale_ms; /* MAXSTALE */
-    uint64_t atleast_seq; /* 0: none */
-    int64_t
-        soft_ms; /* 0: none. What is older than the mode allows is served when L2 has not answered for so long */
-    int64_t
-        spare_ms; /* when nothing can be asked: hand out a near copy up to so old, as STALE. 0: none */
-    int no_near; /* neither read from L0 nor kept there */
-    int64_t
-        hedge_ms; /* 0: the client's; -1: not this one. Ask a second endpoint after so long; first answer wins */
-    const char *affinity; /* NULL: the key. What `sticky` and `hash` go by */
-    const char *traceparent;
-    char *
-        error; /* room for the text of an error, ended by 0; NULL: not wanted. Not used by terrace_async_* */
-    size_t error_size;
-};
-struct terrace_write_options {
+    /* For all tries together. 0: the option `timeout`. */
     int64_t timeout_ms;
-    int64_t ttl_ms; /* 0: the namespace's default */
-    int64_t swr_ms; /* 0: the namespace's; -1: none */
-    int64_t sie_ms;
-    const char *const *tags; /* tag_count of them */
-    size_t tag_count;
-    int condition; /* 0 always, 1 only if absent, 2 only if present */
-    int want_seq;
-    int retry_unknown; /* try again even if the outcome of a try is not known */
+    enum terrace_contract contract;
+    /* Of TERRACE_CONTRACT_MAXSTALE. */
+    int64_t max_stale_ms;
+    /* Nothing older than the write or invalidation with this number, on whatever node. 0: no such wish. */
+    uint64_t atleast_seq;
+    /* If Redis has not answered the node for so long, what is older than the contract will do, as STALE. 0: the node waits. */
+    int64_t soft_ms;
+    /* If nobody can be asked: a copy in this process that is at most so old will do, as STALE. 0: none will. */
+    int64_t spare_ms;
+    /* Not 0: no copy in this process is read, and none is kept. */
+    int no_near;
+    /* If nobody has answered for so long, a second node is asked, too, and the first answer counts. 0: the option `hedge`; -1:
+     * never. A fetch is never hedged. */
+    int64_t hedge_ms;
+    /* What the strategies `hash` and `sticky` choose the node by. NULL: the key. */
     const char *affinity;
+    /* W3C Trace Context, 55 characters: stands in the slow log of the node. NULL: none. */
     const char *traceparent;
-    char *error; /* as of struct terrace_read_options */
+    /* Room for the text of an error. NULL: not wanted. Not used by terrace_async_*, whose results have it. */
+    char *error;
     size_t error_size;
 };
 
+/* The wishes of a write. Those on the life of a value, and tags, are of managed namespaces (docs/semantics.md), but for ttl_ms. */
+struct terrace_write_options {
+    /* For all tries together. 0: the option `timeout`. */
+    int64_t timeout_ms;
+    /* How long the value is fresh. 0: as its namespace says. */
+    int64_t ttl_ms;
+    /* How long it may be served beyond that while somebody loads a new one, and if nobody can. 0: as its namespace says; -1:
+     * not at all. */
+    int64_t swr_ms;
+    int64_t sie_ms;
+    /* What it can be invalidated by: tag_count of them. */
+    const char *const *tags;
+    size_t tag_count;
+    /* Of terrace_set: 0: always; 1: only if there is no such key; 2: only if there is. Not together with tags, swr_ms, sie_ms
+     * or want_seq. */
+    int condition;
+    /* Not 0: the number that covers the write is wanted. */
+    int want_seq;
+    /* Not 0: what may have been done is tried again, since it does no harm twice. */
+    int retry_unknown;
+    /* As of struct terrace_read_options. */
+    const char *affinity;
+    const char *traceparent;
+    char *error;
+    size_t error_size;
+};
+
+/* What a load is ended with. To be copied as it is. */
 struct terrace_token {
     char bytes[16];
     size_t size;
     uint64_t private_;
 };
 
-/* A value; give it back with terrace_value_done. All zeros before first use; may be used again after done. */
+/* A value, or why there is none. All zeros before its first use; what a call fills in is given back by terrace_value_done,
+ * before it is filled in again. Bytes stay where they are until then, whatever happens to the client. */
 struct terrace_value {
-    const void *data; /* NULL: no value (an empty one is not NULL) */
+    /* NULL: no value. Of an empty one it is not NULL. */
+    const void *data;
     size_t size;
-    int64_t age_ms; /* how far it may be behind L2 at most; -1: not known */
-    int64_t ttl_ms; /* -1: no end; -2: no key */
+    /* How far it may be behind Redis at most; of managed keys, how old it is. -1: not known. */
+    int64_t age_ms;
+    /* -1: no end; -2: no key. */
+    int64_t ttl_ms;
     enum terrace_reason reason;
-    int from_near;              /* 1: from L0 */
-    struct terrace_token token; /* of LOAD */
+    /* 1: it is a copy in this process. */
+    int from_near;
+    /* Of status LOAD. */
+    struct terrace_token token;
     void *private_[2];
 };
-void terrace_value_done(struct terrace_value *value); /* zeros are fine */
+/* It is all zeros afterwards. Zeros, and NULL, are fine. */
+void terrace_value_done(struct terrace_value *value);
 
-/* Written by all calls that may fail: text for people, e.g. the node's error. */
-#define TERRACE_ERROR_SIZE 256
-
-/* --- blocking ------------------------------------------------------------------------------------------------------ */
+/* --- opening and closing ------------------------------------------------------------------------------------------- */
 
 struct terrace;
-/* Copies the options. Does not wait for a connection (terrace_ping does). NULL: error says why. */
+/* A client. Waits for nothing: connections are made as they are needed (terrace_ping waits for one). Starts one thread, which
+ * keeps connections and copies alive while nobody calls. NULL: `error` says why. To be given back by terrace_close.
+ *
+ *      struct terrace *opened = terrace_open(options, error, sizeof error);
+ */
 struct terrace *terrace_open(const struct terrace_options *options, char *error, size_t error_size);
-/* Ends what is under way with CLOSED, in whatever thread it waits; when it returns, no thread is inside any more and nothing runs. */
-void terrace_close(struct terrace *terrace); /* NULL is fine */
-/* The text of the last error of this thread's call on this client is in no hidden place: calls that need one take it. */
-
+/* Ends what is under way with CLOSED, in whatever thread it waits, and waits until no thread is inside (a loader, a callback of
+ * a watch). Then nothing of it runs any more. Nobody may call it with this client afterwards, nor from inside a loader or a
+ * callback. Values that were handed out stay. NULL is fine. */
+void terrace_close(struct terrace *terrace);
+/* Asks a node for a sign of life, over a connection that is made if need be. OK; else why not, in `error`, too.
+ *
+ *      status = terrace_ping(terrace, 1000, error, sizeof error);
+ */
 enum terrace_status terrace_ping(struct terrace *terrace, int64_t timeout_ms, char *error,
                                  size_t error_size);
+
+/* --- reading and writing ------------------------------------------------------------------------------------------- */
+
+/* Reads that fail are tried again as long as there is time: at once at another node, then after 0.5, 1, 2, 2 ... s with jitter.
+ * Writes only while it is known that they were not done, unless retry_unknown says more. */
+
+/* Reads the value of a key into `value`. OK, STALE; MISS, NEGATIVE. With the option `fail` at `closed` also UNREACHABLE,
+ * DEADLINE, BUSY, REFUSED. A copy in this process (option `near-memory`) is handed out without a copy of its bytes, and without
+ * a system call.
+ *
+ *      struct terrace_read_options half_a_second = {.contract = TERRACE_CONTRACT_MAXSTALE, .max_stale_ms = 500};
+ *      status = terrace_get(terrace, "user:1", 6, &half_a_second, &value);
+ *      if (status == TERRACE_OK) {
+ *          use(value.data, value.size);
+ *      }
+ *      terrace_value_done(&value);
+ */
 enum terrace_status terrace_get(struct terrace *terrace, const void *key, size_t key_size,
                                 const struct terrace_read_options *options,
                                 struct terrace_value *value);
+/* One key of terrace_mget. The caller fills in key and key_size, and gives each value back. */
 struct terrace_pair {
     const void *key;
     size_t key_size;
     enum terrace_status status;
     struct terrace_value value;
 };
-/* Each pair has its own status; OK: all were asked. */
+/* Reads several keys at once. OK: each pair has its own status, as of terrace_get; else it has the one that is returned, unless
+ * it was answered before. Values are overwritten.
+ *
+ *      struct terrace_pair pairs[] = {{.key = "user:1", .key_size = 6}, {.key = "user:2", .key_size = 6}};
+ *      status = terrace_mget(terrace, pairs, 2, NULL);
+ *      for (size_t i = 0; i < 2; i++) {
+ *          use(pairs[i].value.data, pairs[i].value.size);
+ *          terrace_value_done(&pairs[i].value);
+ *      }
+ */
 enum terrace_status terrace_mget(struct terrace *terrace, struct terrace_pair *pairs, size_t count,
                                  const struct terrace_read_options *options);
+/* Stores a value. OK, UNMET; UNKNOWN, DEADLINE, UNREACHABLE, BUSY, DENIED, REFUSED. `seq`: NULL, or where the number goes if
+ * want_seq is not 0; a read that says atleast_seq with it sees this write on any node.
+ *
+ *      static const char *const tags[] = {"users", "user:1"};
+ *      struct terrace_write_options minute = {.ttl_ms = 60000, .tags = tags, .tag_count = 2, .want_seq = 1};
+ *      uint64_t seq = 0;
+ *      status = terrace_set(terrace, "page:1", 6, "hello", 5, &minute, &seq);
+ */
 enum terrace_status terrace_set(struct terrace *terrace, const void *key, size_t key_size,
                                 const void *data, size_t size,
                                 const struct terrace_write_options *options, uint64_t *seq);
-enum terrace_status terrace_delete(
-    struct terrace *terrace, const void *key, size_t key_size,
-    const struct terrace_write_options *options); /* MISS: there was none */
+/* Deletes a key, in Redis and on all nodes. OK; MISS: there was none; as terrace_set. Of its options those on values are not
+ * looked at.
+ *
+ *      status = terrace_delete(terrace, "user:1", 6, NULL);
+ */
+enum terrace_status terrace_delete(struct terrace *terrace, const void *key, size_t key_size,
+                                   const struct terrace_write_options *options);
+
+/* --- loading ------------------------------------------------------------------------------------------------------- */
+
+/* In managed namespaces one client of the whole cluster is told to load what is not there, and the others wait for it, or get
+ * what is stale. terrace_get_or_load does all of it; terrace_fetch, terrace_fill and terrace_fail are its parts, for who cannot
+ * load within a call. */
+
+/* What a loader brings. It may set `write`, the wishes for keeping the value, and negative_ms if it is to say MISS. */
+struct terrace_loaded {
+    struct terrace_write_options write;
+    /* With MISS, in managed namespaces: for so long it is remembered that there is nothing. 0: one second; -1: it is not. */
+    int64_t negative_ms;
+    void *private_[4];
+};
+/* The value that a loader brings. Copies the bytes; the last one counts. OK, NO_MEMORY, BAD_ARGUMENT. */
+enum terrace_status terrace_loaded_set(struct terrace_loaded *loaded, const void *data,
+                                       size_t size);
+/* Loads the value of a key. deadline_ms is what is left of the caller's time; it is not interrupted, and what comes late is
+ * kept all the same. Returns OK after terrace_loaded_set; MISS: there is no such thing; anything else: it could not be loaded.
+ * Runs on the thread of a caller of terrace_get_or_load, under no lock of the library's, and may use the client; but not close
+ * it, nor load the same key.
+ *
+ *      enum terrace_status load_page(void *arg, const void *key, size_t key_size, int64_t deadline_ms,
+ *                                    struct terrace_loaded *loaded)
+ *      {
+ *          loaded->write.ttl_ms = 60000;
+ *          return terrace_loaded_set(loaded, "made", 4);
+ *      }
+ */
+typedef enum terrace_status terrace_loader(void *arg, const void *key, size_t key_size,
+                                           int64_t deadline_ms, struct terrace_loaded *loaded);
+/* Reads a value, or has it loaded, once: one thread of this process calls the loader, the others wait for what it brings, each
+ * within its own timeout; and in a managed namespace one process of the cluster.
+ *
+ * OK: the value. STALE: an older one, which all but the loader get at once while it is loaded anew, and all if it could not be
+ * loaded. NEGATIVE, MISS: there is nothing. Else what the loader returned (REFUSED in place of what would mean a value), or as
+ * terrace_get.
+ *
+ * What was loaded is kept as loaded->write says; in a plain namespace only if nobody has written the key meanwhile. If the
+ * cache did not take it (LOST: the key was invalidated meanwhile), its loader gets it all the same, with an age of -1, and the
+ * others ask again. If the cache cannot be asked one thread of the process loads, and nothing is kept; with `fail` at `closed`
+ * it is the error, and nobody loads.
+ *
+ *      status = terrace_get_or_load(terrace, "page:1", 6, NULL, load_page, arg, &value);
+ *      if (status == TERRACE_OK || status == TERRACE_STALE) {
+ *          use(value.data, value.size);
+ *      }
+ *      terrace_value_done(&value);
+ */
+enum terrace_status terrace_get_or_load(struct terrace *terrace, const void *key, size_t key_size,
+                                        const struct terrace_read_options *options,
+                                        terrace_loader *loader, void *arg,
+                                        struct terrace_value *value);
+/* Reads as terrace_get; or LOAD: the caller is to load the value, and value->token is for its end. If value->data is not NULL
+ * then, it is a stale value that may be used meanwhile. Whoever is told LOAD says terrace_fill or terrace_fail, or others wait
+ * until the load is given up for them (`load-timeout` of the namespace). In namespaces that are not managed nobody is told
+ * LOAD.
+ *
+ *      status = terrace_fetch(terrace, "page:1", 6, NULL, &value);
+ *      if (status == TERRACE_LOAD) {
+ *          struct terrace_token token = value.token;
+ *          status = terrace_fill(terrace, "page:1", 6, &token, "made", 4, NULL, NULL);
+ *      }
+ *      terrace_value_done(&value);
+ */
 enum terrace_status terrace_fetch(struct terrace *terrace, const void *key, size_t key_size,
                                   const struct terrace_read_options *options,
                                   struct terrace_value *value);
+/* Ends a load with its value. OK; LOST: nothing was kept, since the key was invalidated or written meanwhile, or the load was
+ * given up. As terrace_set besides, without condition. */
 enum terrace_status terrace_fill(struct terrace *terrace, const void *key, size_t key_size,
                                  const struct terrace_token *token, const void *data, size_t size,
                                  const struct terrace_write_options *options, uint64_t *seq);
+/* Ends a load without one: somebody else is told to load. With negative_ms above 0 all are told NEGATIVE for so long instead.
+ * OK, LOST; as terrace_set.
+ *
+ *      status = terrace_fail(terrace, "page:1", 6, &value.token, 5000);
+ */
 enum terrace_status terrace_fail(struct terrace *terrace, const void *key, size_t key_size,
                                  const struct terrace_token *token, int64_t negative_ms);
 
+/* --- invalidation and other commands ------------------------------------------------------------------------------- */
+
+/* What the words of an invalidation are. */
 enum terrace_target {
     TERRACE_KEY = 1,
     TERRACE_TAG,
     TERRACE_PREFIX,
     TERRACE_PATTERN,
+    /* There are no words. */
     TERRACE_ALL
 };
+/* What is invalid from now on (CACHE.INVALIDATE; docs/semantics.md). */
 struct terrace_invalidation {
     enum terrace_target target;
-    const char *const *words; /* count of them; none for ALL */
-    const size_t *word_sizes; /* NULL: they end with 0 */
+    /* count of them; word_sizes NULL: each ends with 0. */
+    const char *const *words;
+    const size_t *word_sizes;
     size_t count;
+    /* Not 0: tags: only values that carry all of them. */
     int match_all;
+    /* Not 0: not gone, but stale. */
     int soft;
+    /* Not 0: only counts. */
     int dry_run;
-    int64_t sync_ms; /* 0: does not wait for the other nodes */
-    const char *ns;  /* NULL: every */
+    /* Waits so long until no node serves the old values. 0: does not wait. */
+    int64_t sync_ms;
+    /* Of this namespace alone. NULL: of any. */
+    const char *ns;
+    /* 0: the option `timeout`. */
     int64_t timeout_ms;
 };
+/* The number that covers it, and how many entries its node dropped at once. */
 struct terrace_invalidated {
     uint64_t seq;
     uint64_t dropped;
 };
+/* Invalidates. OK; UNKNOWN: with sync_ms, done, but not known in time to be done on all nodes; as terrace_set. `result` may be
+ * NULL.
+ *
+ *      static const char *const changed[] = {"user:1", "user:2"};
+ *      struct terrace_invalidation what = {.target = TERRACE_TAG, .words = changed, .count = 2, .sync_ms = 500, .timeout_ms = 2000};
+ *      struct terrace_invalidated result;
+ *      status = terrace_invalidate(terrace, &what, &result, error, sizeof error);
+ */
 enum terrace_status terrace_invalidate(struct terrace *terrace,
                                        const struct terrace_invalidation *what,
                                        struct terrace_invalidated *result, char *error,
                                        size_t error_size);
-
-/* Loads what is not there, once: in this process (one thread calls the loader, the others wait or get what is stale) and in the
- * cluster (leases of managed namespaces). The loader runs on a calling thread, holds no lock of the library's, and may call it. */
-struct terrace_loaded { /* filled in by the loader, through the setters */
-    struct terrace_write_options write;
-    int64_t negative_ms; /* with MISS: remember so long that there is nothing */
-    void *private_[4];
-};
-/* Copies the bytes. */
-enum terrace_status terrace_loaded_set(struct terrace_loaded *loaded, const void *data,
-                                       size_t size);
-/* OK: terrace_loaded_set was called; MISS: there is no such thing; anything else: failed. `deadline_ms`: how long the loader may take. */
-typedef enum terrace_status terrace_loader(void *arg, const void *key, size_t key_size,
-                                           int64_t deadline_ms, struct terrace_loaded *loaded);
-/* STALE: the value is served while somebody loads a new one (stale-while-revalidate), or the loader failed and it may be
- * (stale-if-error). */
-enum terrace_status terrace_get_or_load(struct terrace *terrace, const void *key, size_t key_size,
-                                        const struct terrace_read_options *options,
-                                        terrace_loader *loader, void *arg,
-                                        struct terrace_value *value);
-
-/* Any other command, as RESP3 (docs/protocol.md says what is refused). The reply is borrowed from value. */
+/* Any other command, and its reply as the bytes of RESP3 in `reply`. `sizes` NULL: each word ends with 0. What changes a
+ * connection, or waits, is REFUSED (docs/protocol.md). An error of the command is REFUSED, DENIED, BUSY ..., with its text in
+ * `error`. Taken for a write: never tried again when its outcome is not known.
+ *
+ *      const void *words[] = {"HINCRBY", "visits", "user:1", "1"};
+ *      status = terrace_command(terrace, words, NULL, 4, 0, &value, error, sizeof error);
+ *      terrace_value_done(&value);
+ */
 enum terrace_status terrace_command(struct terrace *terrace, const void *const *words,
                                     const size_t *sizes, size_t count, int64_t timeout_ms,
                                     struct terrace_value *reply, char *error, size_t error_size);
 
+/* --- watching ------------------------------------------------------------------------------------------------------ */
+
+/* A key under the prefix has changed; key NULL: any of them may have, for something was missed. Runs on a thread of the
+ * library's, one call at a time for each client. May use the client, but neither end a watch nor close it. The key is borrowed
+ * until it returns. */
+typedef void terrace_watch_fn(void *arg, const void *key, size_t key_size);
+struct terrace_watch;
+/* Tells what changes under a prefix (a size of 0: everything), as a node hears of it, over a connection of its own that is made
+ * again whenever it is lost; then on_change is told that any key may have changed, when it is lost and when it stands again.
+ * Waits for nothing: what changes before the first connection stands is not told. A callback that is slow loses single keys
+ * (beyond 4096 of them it is told that any may have changed), and holds up no call. OK, NO_MEMORY, BAD_ARGUMENT, CLOSED. To be
+ * given back by terrace_watch_end, before the client is closed.
+ *
+ *      struct terrace_watch *watch = NULL;
+ *      status = terrace_watch_begin(terrace, "user:", 5, on_change, arg, &watch);
+ *      terrace_watch_end(watch);
+ */
+enum terrace_status terrace_watch_begin(struct terrace *terrace, const void *prefix,
+                                        size_t prefix_size, terrace_watch_fn *on_change, void *arg,
+                                        struct terrace_watch **ret_watch);
+/* When it returns, on_change runs no more. NULL is fine. */
+void terrace_watch_end(struct terrace_watch *watch);
+
 /* --- looking inside ------------------------------------------------------------------------------------------------ */
 
+/* What a client has done since it was opened; near_items and near_bytes are what it holds now. */
 struct terrace_counters {
     uint64_t near_hits, near_misses, near_stale, near_fills, near_refused, near_dropped,
         near_doubts, near_items, near_bytes;
@@ -247,14 +509,22 @@ struct terrace_counters {
         unreachable, connects, disconnects, bytes_in, bytes_out;
     uint64_t loads, loads_shared, loads_stale;
 };
+/* All of them, as they are now.
+ *
+ *      struct terrace_counters counters;
+ *      terrace_counters(terrace, &counters);
+ */
 void terrace_counters(struct terrace *terrace, struct terrace_counters *ret);
 
+/* How an endpoint is, as far as this client knows. */
 enum terrace_health {
     TERRACE_HEALTH_UNKNOWN = 0,
     TERRACE_HEALTH_UP,
     TERRACE_HEALTH_DOWN,
+    /* It says goodbye: no new requests go there. */
     TERRACE_HEALTH_DRAINING
 };
+/* One endpoint. */
 struct terrace_endpoint_info {
     char address[128];
     char region[64];
@@ -262,84 +532,142 @@ struct terrace_endpoint_info {
     int breaker_open;
     int is_current_region;
     double weight;
-    int64_t latency_us; /* EWMA */
+    /* A moving average, in microseconds. */
+    int64_t latency_us;
     unsigned inflight;
     unsigned connections;
     uint64_t requests, failures;
-    int64_t since_ms; /* in this health */
+    /* For so long it has been as it is. */
+    int64_t since_ms;
 };
-/* Copies up to `room`; returns how many there are. */
+/* Copies up to `room` of them; returns how many there are.
+ *
+ *      struct terrace_endpoint_info infos[16];
+ *      size_t there = terrace_endpoints(terrace, infos, 16);
+ */
 size_t terrace_endpoints(struct terrace *terrace, struct terrace_endpoint_info *infos, size_t room);
+/* Something that happened to an endpoint or a region. */
 struct terrace_health_event {
-    int64_t at_ms; /* Unix time */
+    /* Unix time. */
+    int64_t at_ms;
     char address[128];
     char region[64];
     char what[96];
 };
-/* The newest first: health changes, failovers, failbacks; at most 256 are kept. */
+/* Changes of health, failovers and failbacks, the newest first: copies up to `room`, returns how many are kept, 256 at most.
+ *
+ *      struct terrace_health_event events[16];
+ *      size_t kept = terrace_health_history(terrace, events, 16);
+ */
 size_t terrace_health_history(struct terrace *terrace, struct terrace_health_event *events,
                               size_t room);
-/* Manual failover: this region is used until it is called with NULL, or (unless `force`) the region is down. */
+/* Uses this region from now on, until it is called with NULL, or, unless `force` is not 0, the region is down. OK;
+ * BAD_ARGUMENT: no endpoint is there; UNREACHABLE: it is down, and force is 0.
+ *
+ *      status = terrace_use_region(terrace, "eu-west", 0);
+ *      status = terrace_use_region(terrace, NULL, 0);
+ */
 enum terrace_status terrace_use_region(struct terrace *terrace, const char *region, int force);
 
-/* --- watching ------------------------------------------------------------------------------------------------------ */
+/* --- on the application's own loop --------------------------------------------------------------------------------- */
 
-/* What changes, as the nodes hear of it: keys under a prefix. key NULL: any key may have changed. On the library's thread. */
-typedef void terrace_watch_fn(void *arg, const void *key, size_t key_size);
-struct terrace_watch;
-enum terrace_status terrace_watch_begin(struct terrace *terrace, const void *prefix,
-                                        size_t prefix_size, terrace_watch_fn *on_change, void *arg,
-                                        struct terrace_watch **ret_watch);
-void terrace_watch_end(struct terrace_watch *watch); /* when it returns, on_change runs no more */
-
-/* --- asynchronous -------------------------------------------------------------------------------------------------- */
+/* The same client without a thread: all is called, and called back, on the thread of a libuv loop. A call answers at once: OK,
+ * and then its callback comes exactly once, from the loop, never from inside the call; or BUSY, BAD_ARGUMENT, NO_MEMORY,
+ * CLOSED, and it will not come. Keys, values and words are copied. Options and statuses are those of the blocking calls of the
+ * same name. */
 
 struct uv_loop_s;
 struct terrace_async;
-/* All on the loop's thread. A callback comes exactly once, never from inside the call that registers it, and not after close. */
+/* NULL: `error` says why. To be given back by terrace_async_close, before the loop is.
+ *
+ *      struct terrace_async *opened = terrace_async_open(loop, options, error, sizeof error);
+ */
 struct terrace_async *terrace_async_open(struct uv_loop_s *loop,
                                          const struct terrace_options *options, char *error,
                                          size_t error_size);
+/* Nothing of the client is left in the loop. */
 typedef void terrace_closed_fn(void *arg);
-void terrace_async_close(struct terrace_async *client, terrace_closed_fn *on_closed,
-                         void *arg); /* pending ones end with CLOSED first */
+/* What is under way ends with CLOSED first, from the loop; then on_closed comes, if it is not NULL, and the client is gone. Of
+ * a client that is NULL nothing comes.
+ *
+ *      terrace_async_close(client, on_closed, arg);
+ */
+void terrace_async_close(struct terrace_async *client, terrace_closed_fn *on_closed, void *arg);
+/* What became of a call; borrowed until the callback returns. */
 struct terrace_result {
     enum terrace_status status;
-    const struct terrace_value *value; /* borrowed until the callback returns; NULL: of a write */
+    /* Of a read or a command; NULL: of a write. It is given back by the library. */
+    const struct terrace_value *value;
+    /* Of a write with want_seq, a fill, an invalidation. */
     uint64_t seq;
+    /* Of an invalidation: entries that its node dropped. */
     uint64_t count;
+    /* NULL, or text for people. */
     const char *error;
 };
 typedef void terrace_done_fn(void *arg, const struct terrace_result *result);
-/* BUSY, BAD_ARGUMENT, NO_MEMORY, CLOSED: the callback will not come. OK: it will. Keys and values are copied. */
+/* As terrace_get.
+ *
+ *      status = terrace_async_get(client, "user:1", 6, NULL, on_done, arg); */
 enum terrace_status terrace_async_get(struct terrace_async *client, const void *key,
                                       size_t key_size, const struct terrace_read_options *options,
                                       terrace_done_fn *on_done, void *arg);
+/* As terrace_set.
+ *
+ *      status = terrace_async_set(client, "user:1", 6, "Ada", 3, NULL, on_done, arg); */
 enum terrace_status terrace_async_set(struct terrace_async *client, const void *key,
                                       size_t key_size, const void *data, size_t size,
                                       const struct terrace_write_options *options,
                                       terrace_done_fn *on_done, void *arg);
+/* As terrace_delete.
+ *
+ *      status = terrace_async_delete(client, "user:1", 6, NULL, on_done, arg); */
 enum terrace_status terrace_async_delete(struct terrace_async *client, const void *key,
                                          size_t key_size,
                                          const struct terrace_write_options *options,
                                          terrace_done_fn *on_done, void *arg);
+/* As terrace_fetch. Status LOAD: result->value->token is to be copied.
+ *
+ *      status = terrace_async_fetch(client, "page:1", 6, NULL, on_done, arg);
+ */
 enum terrace_status terrace_async_fetch(struct terrace_async *client, const void *key,
                                         size_t key_size, const struct terrace_read_options *options,
                                         terrace_done_fn *on_done, void *arg);
+/* As terrace_fill.
+ *
+ *      status = terrace_async_fill(client, "page:1", 6, &value.token, "made", 4, NULL, on_done, arg); */
 enum terrace_status terrace_async_fill(struct terrace_async *client, const void *key,
                                        size_t key_size, const struct terrace_token *token,
                                        const void *data, size_t size,
                                        const struct terrace_write_options *options,
                                        terrace_done_fn *on_done, void *arg);
+/* As terrace_fail.
+ *
+ *      status = terrace_async_fail(client, "page:1", 6, &value.token, 0, on_done, arg); */
 enum terrace_status terrace_async_fail(struct terrace_async *client, const void *key,
                                        size_t key_size, const struct terrace_token *token,
                                        int64_t negative_ms, terrace_done_fn *on_done, void *arg);
+/* As terrace_invalidate.
+ *
+ *      struct terrace_invalidation everything = {.target = TERRACE_ALL, .ns = "pages"};
+ *      status = terrace_async_invalidate(client, &everything, on_done, arg);
+ */
 enum terrace_status terrace_async_invalidate(struct terrace_async *client,
                                              const struct terrace_invalidation *what,
                                              terrace_done_fn *on_done, void *arg);
+/* As terrace_command.
+ *
+ *      const void *words[] = {"DBSIZE"};
+ *      status = terrace_async_command(client, words, NULL, 1, 0, on_done, arg);
+ */
 enum terrace_status terrace_async_command(struct terrace_async *client, const void *const *words,
                                           const size_t *sizes, size_t count, int64_t timeout_ms,
                                           terrace_done_fn *on_done, void *arg);
+/* As terrace_counters.
+ *
+ *      struct terrace_counters counters;
+ *      terrace_async_counters(client, &counters);
+ */
 void terrace_async_counters(struct terrace_async *client, struct terrace_counters *ret);
 
 #if defined(__GNUC__)
