@@ -6,6 +6,7 @@
 #include "server/conn_inner.h"
 #include "server/conn_tls.h"
 #include "server/dispatch.h"
+#include "server/leases.h"
 #include "server/native.h"
 #include "server/node.h"
 #include "server/upload.h"
@@ -183,8 +184,10 @@ static bool conn_has_read(struct conn *conn, ssize_t got)
         }
         return false;
     }
-    if (got == 0) { /* it will send no more; what it asked for is still answered */
+    if (got ==
+        0) { /* it will send no more, so fill nothing in; what it asked for is still answered */
         conn_close_after_reply(conn);
+        leases_end(conn);
         conn_watch(conn);
         return false;
     }

@@ -132,7 +132,8 @@ static struct lease *lease_new(struct worker *worker, const struct load_result *
 
 void leases_add(struct worker *worker, struct conn *conn, const struct load_result *won, bool plain)
 {
-    struct leases *leases = conn == NULL ? NULL : leases_of(conn);
+    const bool may_fill = conn != NULL && conn->state == CONN_OPEN;
+    struct leases *leases = may_fill ? leases_of(conn) : NULL;
     struct lease *lease = leases == NULL ? NULL : find(conn, won->key);
     if (lease != NULL && memcmp(lease->token, won->token, LEASE_TOKEN_SIZE) == 0) {
         return; /* told once more */

@@ -41,7 +41,7 @@ struct lease {
 
 /* The lease of that key that the connection holds; NULL: none. Until the next call. */
 const struct lease *leases_find(struct conn *conn, const struct l1_key *key);
-/* The asker's connection has won. NULL, or no memory: the lease is given back. */
+/* The asker's connection has won. NULL, or it sends no more, or no memory: the lease is given back. */
 void leases_add(struct worker *worker, struct conn *conn, const struct load_result *won,
                 bool plain);
 /* It is to load some key. */
@@ -53,7 +53,7 @@ void leases_forget(struct conn *conn, const struct l1_key *key);
 bool leases_take(struct conn *conn, const struct l1_key *key, char ret_token[LEASE_TOKEN_SIZE]);
 /* Hands on all whose client knows no tokens: it has invalidated something, and what it sets from now on is new. */
 void leases_end_plain(struct conn *conn);
-/* The connection closes: all are handed on. */
+/* The connection closes, or will send no more: all are handed on. */
 void leases_end(struct conn *conn);
 
 #endif

@@ -259,7 +259,7 @@ void native_answer(struct conn *conn, const struct native_ticket *ticket, struct
     const bool is_error = first == REPLY_ERROR || first == REPLY_BULK_ERROR;
     if (first == (char)NATIVE_MAGIC) {
         answer_frame(conn, ticket, from);
-    } else if (ticket->op == NATIVE_HELLO && !is_error) {
+    } else if (ticket->op == NATIVE_HELLO && (!is_error || conn->worker->native->is_quiet)) {
         out_done(from); /* the welcome comes behind all that HELLO says */
     } else if (ticket->op == NATIVE_CALL && !is_error && from->size <= UINT32_MAX) {
         answer_call(conn, ticket, from);

@@ -3,7 +3,9 @@
  *
  *      HELLO 3 [AUTH user password] [SETNAME name] | SELECT db | CLIENT SETINFO lib-name | CLIENT SETINFO lib-ver
  *
- * None of them waits for anything. If one is held by a pause, all are tried again. */
+ * Names are decoration: one that cannot be, or that the user may not set, is left out. None of the commands waits for anything.
+ * If one is held by a pause, all are tried again. */
+#include "server/client_name.h"
 #include "server/dispatch.h"
 #include "server/native_inner.h"
 #include "server/node.h"
@@ -26,7 +28,7 @@ static uint32_t words_of(const struct native_hello *hello, unsigned step, struct
             words[count++] = hello->user.size > 0 ? hello->user : SLICE_LITERAL("default");
             words[count++] = hello->password;
         }
-        if (hello->client_name.size > 0) {
+        if (hello->client_name.size > 0 && client_name_is_valid(hello->client_name)) {
             words[count++] = SLICE_LITERAL("SETNAME");
             words[count++] = hello->client_name;
         }
@@ -39,13 +41,14 @@ static uint32_t words_of(const struct native_hello *hello, unsigned step, struct
         words[count++] = SLICE_LITERAL("SETINFO");
         words[count++] = slice_of(infos[step - 2]);
         words[count++] = value;
-        count = value.size > 0 ? count : 0;
+        count = value.size > 0 && client_name_is_valid(value) ? count : 0;
     }
     return count;
 }
 
 enum {
     STEPS = 4,
+    FIRST_DECORATION = 2,
     WORDS = 8
 };
 
@@ -69,7 +72,7 @@ static void put_welcome(struct conn *conn, const struct native_ticket *ticket)
     native_put_meta(conn, ticket, NATIVE_OK, buf_slice(meta), (struct slice){0});
 }
 
-/* Whether it went well; an error is answered. */
+/* Whether it went well; if not, and the desk is not quiet, that is answered. */
 static bool say(struct worker *worker, const struct request *frame, const struct slice words[],
                 uint32_t count, bool *ret_held)
 {
@@ -101,8 +104,10 @@ bool native_hello(struct worker *worker, const struct request *request)
     for (unsigned step = 0; step < STEPS && well; step++) {
         struct slice words[WORDS];
         const uint32_t count = words_of(&hello, step, worker->native, words);
-        well =
-            (count == 0 || say(worker, request, words, count, &held)) && conn->state == CONN_OPEN;
+        worker->native->is_quiet = step >= FIRST_DECORATION;
+        const bool is_done = count == 0 || say(worker, request, words, count, &held) ||
+                             (worker->native->is_quiet && !held);
+        well = is_done && conn->state == CONN_OPEN;
     }
     if (well) {
         put_welcome(conn, request->native);

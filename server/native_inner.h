@@ -36,6 +36,7 @@ void native_several_release(struct native_several *several); /* NULL is fine */
 
 struct native_desk {
     struct reply aside; /* an answer before it is a frame */
+    bool is_quiet;      /* of HELLO: what it says now is not answered */
     struct buf meta;    /* scratch */
     struct buf text;
     size_t digits_used;

@@ -241,6 +241,15 @@ def test_users_may_what_their_rules_say(guarded):
         assert conn.closes_within(5)
 
 
+def test_names_are_decoration(guarded):
+    """A user who may not set them logs in all the same."""
+    with guarded.native() as admin, guarded.native() as conn:
+        admin.hello(password="secret")
+        assert admin.call("ACL", "SETUSER", "plain", "on", ">pass", "~*", "+cache.fetch", "+client|id", "+hello").status == "OK"
+        assert conn.hello(user="plain", password="pass", lib_name="lib", lib_version="1", client_name="my name").status == "OK"
+        assert conn.get("nothing").status == "NIL" and conn.hello(db=1).status == "NOPERM"
+
+
 def test_quotas_are_those_of_resp(guarded):
     with guarded.native() as conn:
         conn.hello(password="secret")
@@ -380,6 +389,18 @@ def test_a_loader_that_leaves_hands_the_load_on(managed, loader):
         assert leaver.fetch("m:k").status == "LOAD"
         waiting = loader.send("FETCH", "m:k")
         assert loader.get("other").status == "NIL" and not loader.answered(waiting)
+    assert loader.answer(waiting).status == "LOAD"
+
+
+def test_a_loader_that_leaves_with_others_of_its_own_waiting_hands_the_load_on(managed, loader):
+    """What they win they could not fill in."""
+    with managed.native() as leaver:
+        assert leaver.fetch("m:k").status == "LOAD"
+        for _ in range(7):
+            leaver.send("FETCH", "m:k")
+        waiting = loader.send("FETCH", "m:k")
+        assert loader.get("other").status == "NIL" and not loader.answered(waiting)
+    loader.sock.settimeout(5)
     assert loader.answer(waiting).status == "LOAD"
 
 
