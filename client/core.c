@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/un.h>
+#include <time.h>
 
 enum {
     SWEEP_MS = 100,
@@ -472,7 +473,9 @@ size_t core_endpoints(struct core *core, struct terrace_endpoint_info *infos, si
 
 size_t core_history(struct core *core, struct terrace_health_event *events, size_t room)
 {
-    const int64_t unix_ms = (int64_t)time(NULL) * 1000 - clock_ms();
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    const int64_t unix_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000 - clock_ms();
     room = room < CLUSTER_EVENTS_MAX ? room : CLUSTER_EVENTS_MAX;
     struct cluster_event *found = calloc(room + 1, sizeof *found);
     const size_t count = found != NULL ? cluster_history(core->cluster, found, room) : 0;

@@ -136,7 +136,7 @@ struct watcher {
     struct timer again;
     uint64_t seq;
     struct slice prefix; /* owned by who made it */
-    bool had_lane;
+    bool is_ready;
     unsigned failed;
     const struct cluster_endpoint *failed_at; /* only to be compared */
     /* keys NULL: anything may have changed. */

@@ -2,7 +2,7 @@
 /* watcher.c -- a stream of changes under a prefix, over a connection of its own to any node.
  *
  * Lost, it is opened again, at another node if there is one. What changed meanwhile nobody tells, so whoever watches hears
- * `anything may have changed`: once when the stream is lost, and once when there is a new one. */
+ * `anything may have changed`: when the stream is lost, and when there is one, the first time, too: from there on he is told. */
 #include "client/backoff.h"
 #include "client/core.h"
 
@@ -75,10 +75,8 @@ void watcher_on_ready(struct watcher *watcher)
 {
     watcher->failed = 0;
     watcher->failed_at = NULL;
-    if (watcher->had_lane) {
-        say_anything(watcher);
-    }
-    watcher->had_lane = true;
+    watcher->is_ready = true;
+    say_anything(watcher);
 }
 
 bool watcher_on_event(struct watcher *watcher, const struct native_event *event, struct slice keys)
@@ -103,7 +101,8 @@ bool watcher_on_beat(struct watcher *watcher, const struct native_reply *reply)
 void watcher_on_lost(struct watcher *watcher)
 {
     watcher->lane = NULL;
-    if (watcher->had_lane) {
+    if (watcher->is_ready) {
+        watcher->is_ready = false;
         say_anything(watcher);
     }
     open_later(watcher);
