@@ -20,6 +20,8 @@ void info_l1(struct info *info)
     const struct l1_stats *l1 = &info->totals.l1;
     uint64_t hits = info->totals.metrics[M_L1_HITS];
     uint64_t misses = info->totals.metrics[M_L1_MISSES];
+    /* Reads that clients answered themselves, as they tell with their beats (docs/protocol.md). */
+    info_line(info, "near_hits:%" PRIu64, info->totals.metrics[M_NEAR_HITS]);
     info_line(info, "l1_hits:%" PRIu64, hits);
     info_line(info, "l1_misses:%" PRIu64, misses);
     info_line(info, "l1_hit_ratio:%.4f",

@@ -14,6 +14,7 @@ import pytest
 
 from cli import TERRACE, Terminal, address, ask, environment
 from harness import free_port, until
+from libterrace import Client
 
 pytestmark = pytest.mark.own
 
@@ -176,6 +177,33 @@ def test_rates_are_what_was_done(nodes):
     assert first["per_second"]["reads"]["p50_us"] <= first["per_second"]["reads"]["p99_us"]
     assert {one["address"] for one in first["nodes"]} == {address(node) for node in nodes}
     assert looks[-1]["namespaces"][0]["name"] == "default" and looks[-1]["namespaces"][0]["ops"] > 0
+
+
+def test_what_clients_answer_themselves_is_the_flow_of_l0(nodes):
+    """They tell with their beats; the screen has the share of each tier."""
+    nodes[0].client().set("near", "x")
+    with Client(f"endpoints={address(nodes[0])}", "near-memory=1mb", "timeout=5s") as client:
+        until(lambda: client.get("near").from_near, 10, "it is kept near")
+        stop = threading.Event()
+
+        def read():
+            while not stop.is_set():
+                client.get("near")
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            def look():
+                done = ask(nodes[0], "top", "--json", "--count", "1", "-i", "500ms")
+                one = done.object
+                return one if one["per_second"]["l0_hits"] > 100 else None
+            seen = until(look, 20, "the node has been told")
+            screen = ask(nodes[0], "top", "--once", "-i", "500ms").text
+        finally:
+            stop.set()
+            reader.join()
+    assert seen["per_second"]["l0_hits"] > 10 * seen["per_second"]["l2_reads"]
+    assert seen["nodes"][0]["tracking_clients"] >= 1
+    assert re.search(r"L0  in the clients +\S+ +(9\d|100)", screen), screen
 
 
 def test_nobody_there_is_told_in_the_object_and_the_exit_code():
