@@ -333,6 +333,7 @@ $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
 comma := ,
 $(OUT)/tests/unit/test_l1_want: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc aligned_alloc mmap arena_alloc \
                                           arena_alloc_line arena_alloc_pages arena_run_new)
+$(OUT)/tests/unit/test_native_codec: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc)
 $(OUT)/tests/unit/test_near_want: LIBS += $(addprefix -Wl$(comma)--wrap=,malloc calloc aligned_alloc mmap arena_alloc \
                                           arena_alloc_line arena_alloc_pages)
 

@@ -13,6 +13,38 @@
 
 #include <cmocka.h>
 
+/* --- memory that is refused ------------------------------------------------------------------------------------------ */
+
+/* The linker puts these in the place of malloc and its kin, as the code under test calls them (Makefile). */
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+
+static unsigned refused_at; /* the how manieth from now on; 0: none */
+
+static bool is_refused(void)
+{
+    return refused_at > 0 && --refused_at == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return is_refused() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return is_refused() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    return is_refused() ? NULL : __real_realloc(memory, size);
+}
+
 /* Metadata at an address of exactly its size, so that a step beyond it is seen; freed with free. */
 static struct slice exact(struct slice meta)
 {
@@ -441,6 +473,43 @@ static void sizes_that_do_not_add_up_fit_nothing(void **state)
     assert_int_equal(rest.size, 2);
 }
 
+/* Each allocation in turn fails: what was asked for is not there, and all else is as before (and freed, says the sanitizer). */
+static void refused_memory_is_said_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct native_node nodes[64];
+    struct native_reply from = everything(nodes);
+    for (size_t i = 2; i < 64; i++) { /* more than the stack has room for */
+        nodes[i] = nodes[0];
+    }
+    from.node_count = 64;
+    struct buf out = {0};
+    unsigned refused = 0;
+    enum status status = NO_MEMORY;
+    for (unsigned n = 1; status != OK; n++) {
+        refused_at = n;
+        status = native_reply_pack(&from, &out);
+        assert_true(status == OK || (status == NO_MEMORY && out.size == 0));
+        refused += status == OK ? 0 : 1;
+    }
+    assert_int_equal(refused, 3); /* nodes, pointers to them, the buf */
+    struct native_reply back;
+    refused = 0;
+    status = NO_MEMORY;
+    for (unsigned n = 1; status != OK; n++) {
+        refused_at = n;
+        status = native_reply_unpack(buf_slice(&out), &back);
+        assert_true(status == OK || (status == NO_MEMORY && back.memory == NULL));
+        refused += status == OK ? 0 : 1;
+    }
+    refused_at = 0;
+    assert_true(refused > 100); /* each node and its texts, and what is kept */
+    assert_int_equal(back.node_count, 64);
+    assert_true(slice_is(back.nodes[63].state, "SYNCED"));
+    native_reply_done(&back);
+    buf_done(&out);
+}
+
 /* xorshift64*, Vigna 2016. */
 static uint64_t draw(uint64_t *random)
 {
@@ -599,6 +668,7 @@ int main(void)
         cmocka_unit_test(more_tags_than_a_value_may_have_are_refused_both_ways),
         cmocka_unit_test(what_would_take_many_times_its_size_is_refused),
         cmocka_unit_test(as_many_sizes_as_the_limit_admits_come_back),
+        cmocka_unit_test(refused_memory_is_said_and_changes_nothing),
         cmocka_unit_test(keys_are_cut_by_their_sizes),
         cmocka_unit_test(without_sizes_the_key_part_is_one_key),
         cmocka_unit_test(sizes_that_do_not_add_up_fit_nothing),
