@@ -120,7 +120,7 @@ mutants: deps ## the rules of coherence, each broken once in the code: the suite
 	@tests/mutants/run.py $${MUTANTS:-} --report $${MUTANTS_REPORT:-build/mutants.md}
 
 # cmocka programs, what journeys need (one measures in process), the simulator
-unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/journeys/loaders $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
+unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/journeys/loaders $(OUT)/tests/soak/pound $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
 
 sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 	@$(OUT)/tests/sim/sim --seeds $${SEEDS:-1..10000}
@@ -347,7 +347,7 @@ $(OUT)/tests/journeys/hiredis_client: $(OUT)/tests/journeys/hiredis_client.o
 	@$(CC) $(BASE) $^ -o $@ $(shell pkg-config --libs hiredis)
 
 # Applications of libterrace, on orders of a test.
-$(addprefix $(OUT)/tests/journeys/,loaders): %: %.o $(OUT)/libterrace.a
+$(addprefix $(OUT)/tests/,journeys/loaders soak/pound): %: %.o $(OUT)/libterrace.a $(OUT)/libprotocol.a
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 $(OUT)/tests/clients/hiredis_flows: $(OUT)/tests/clients/hiredis_flows.o
