@@ -215,6 +215,18 @@ static void find_candidates(struct cluster *cluster, const struct cluster_endpoi
     }
 }
 
+/* When its next probe is due; INT64_MAX: one is under way. */
+static int64_t probe_at_ms_of(const struct cluster_endpoint *endpoint)
+{
+    const struct health *health = &endpoint->health;
+    if (health->is_probing) {
+        return INT64_MAX;
+    }
+    int64_t silent_ms = endpoint->heard_ms + CLUSTER_SILENCE_MS;
+    bool is_waited_for = endpoint->inflight > 0 && health->state != CLUSTER_DOWN;
+    return is_waited_for && silent_ms < health->probe_at_ms ? silent_ms : health->probe_at_ms;
+}
+
 static int64_t wait_for_a_probe_ms(const struct cluster *cluster, int64_t now_ms)
 {
     int64_t at_ms = now_ms + LOOK_AGAIN_MS;
@@ -275,14 +287,16 @@ static void end_one(struct cluster_endpoint *endpoint)
 void cluster_on_sent(struct cluster *cluster, struct cluster_endpoint *endpoint, int64_t now_ms)
 {
     (void)cluster;
-    (void)now_ms;
-    endpoint->inflight++;
+    if (endpoint->inflight++ == 0) {
+        endpoint->heard_ms = now_ms;
+    }
     endpoint->requests++;
 }
 
 void cluster_on_answered(struct cluster *cluster, struct cluster_endpoint *endpoint,
                          int64_t latency_us, int64_t now_ms)
 {
+    endpoint->heard_ms = now_ms;
     latency_add(&endpoint->latency, latency_us, now_ms);
     enum health_change change = health_on_answer(&endpoint->health, &cluster->rules, now_ms);
     note_change(cluster, endpoint, change, NULL, now_ms);
@@ -309,9 +323,10 @@ bool cluster_next_probe(struct cluster *cluster, int64_t now_ms,
                         struct cluster_endpoint **ret_endpoint)
 {
     for (size_t i = 0; i < cluster->count; i++) {
-        if (health_probe_is_due(&cluster->listed[i]->health, now_ms)) {
-            health_probe_begin(&cluster->listed[i]->health);
-            *ret_endpoint = cluster->listed[i];
+        struct cluster_endpoint *endpoint = cluster->listed[i];
+        if (now_ms >= probe_at_ms_of(endpoint)) {
+            health_probe_begin(&endpoint->health);
+            *ret_endpoint = endpoint;
             return true;
         }
     }
@@ -322,6 +337,7 @@ bool cluster_next_probe(struct cluster *cluster, int64_t now_ms,
 void cluster_on_probe(struct cluster *cluster, struct cluster_endpoint *endpoint, bool ok,
                       const char *why, int64_t now_ms)
 {
+    endpoint->heard_ms = now_ms;
     enum health_change change =
         health_on_probe(&endpoint->health, &cluster->rules, ok, &cluster->random, now_ms);
     note_change(cluster, endpoint, change, why, now_ms);
@@ -332,10 +348,8 @@ int64_t cluster_next_tick_ms(const struct cluster *cluster, int64_t now_ms)
 {
     int64_t at_ms = regions_settle_at_ms(&cluster->regions);
     for (size_t i = 0; i < cluster->count; i++) {
-        const struct health *health = &cluster->listed[i]->health;
-        if (!health->is_probing && health->probe_at_ms < at_ms) {
-            at_ms = health->probe_at_ms;
-        }
+        int64_t probe_at_ms = probe_at_ms_of(cluster->listed[i]);
+        at_ms = probe_at_ms < at_ms ? probe_at_ms : at_ms;
     }
     int64_t most_ms = now_ms + cluster->rules.probe_every_ms;
     at_ms = at_ms < most_ms ? at_ms : most_ms;

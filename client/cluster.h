@@ -23,7 +23,8 @@
  * hands are obeyed at once.)
  *
  * PROBES. Each endpoint of each region is probed once a second unless it answered something meanwhile, at once after a failure,
- * and when its breaker's time is over. There is at most one probe of an endpoint under way.
+ * when requests of it are under way and none was answered for CLUSTER_SILENCE_MS, and when its breaker's time is over. There is
+ * at most one probe of an endpoint under way.
  *
  * Owns:    endpoints. One that has left stays valid while requests or a probe of it are under way or it has a user
  *          (cluster_endpoint_set_user); the call that takes the last of these away frees it.
@@ -45,7 +46,8 @@ enum {
     CLUSTER_ADDRESS_MAX = 300, /* a host name has 255 characters at most */
     CLUSTER_REGION_NAME_MAX = 63,
     CLUSTER_EVENTS_MAX = 256,
-    CLUSTER_WHY_MAX = 96
+    CLUSTER_WHY_MAX = 96,
+    CLUSTER_SILENCE_MS = 250
 };
 
 struct cluster;

@@ -20,6 +20,7 @@ struct cluster_endpoint {
     struct health health;
     struct latency latency;
     unsigned inflight;
+    int64_t heard_ms; /* the last answer or probe, or the first request of those under way */
     uint64_t requests;
     uint64_t failures;
     double turn;        /* of smooth weighted round robin */

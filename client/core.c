@@ -159,6 +159,8 @@ static void on_probe_done(void *arg, const struct outcome *outcome)
         if (!is_good && is_late) {
             break_lanes(peer);
         }
+        core_tick_within(core,
+                         0); /* the next probe may be due sooner now, the region another one */
         core_feed(core);
     }
     free(probe);
@@ -185,12 +187,23 @@ static void begin_probe(struct core *core, struct cluster_endpoint *endpoint)
     cluster_on_probe(core->cluster, endpoint, false, "no memory", clock_ms());
 }
 
+static void hurry_after_a_move(struct core *core)
+{
+    struct cluster_counters counters;
+    cluster_counters(core->cluster, &counters);
+    if (counters.failovers + counters.failbacks != core->moves_seen) {
+        core->moves_seen = counters.failovers + counters.failbacks;
+        core_hurry(core);
+    }
+}
+
 static void on_tick(struct timer *timer)
 {
     struct core *core = core_of_tick(timer);
     const int64_t now_ms = clock_ms();
     struct cluster_endpoint *endpoint = NULL;
     cluster_tick(core->cluster, now_ms);
+    hurry_after_a_move(core);
     while (cluster_next_probe(core->cluster, now_ms, &endpoint)) {
         begin_probe(core, endpoint);
     }
@@ -205,6 +218,14 @@ static void on_tick(struct timer *timer)
         wait_ms = wait_ms > SWEEP_MS ? SWEEP_MS : wait_ms;
     }
     wheel_set(&core->wheel, timer, now_ms + wait_ms);
+}
+
+void core_tick_within(struct core *core, int64_t ms)
+{
+    const int64_t due_ms = clock_ms() + ms;
+    if (timer_is_set(&core->tick) && core->tick.due_ms > due_ms) {
+        wheel_set(&core->wheel, &core->tick, due_ms);
+    }
 }
 
 /* --- addresses --------------------------------------------------------------------------------------------------------------- */

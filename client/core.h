@@ -63,7 +63,8 @@ struct core {
     uv_timer_t timer;
     uv_prepare_t prepare;
     uv_idle_t idle;
-    struct timer tick; /* the cluster's */
+    struct timer tick;   /* the cluster's */
+    uint64_t moves_seen; /* of its regions */
     uint64_t chance;
     struct request *all, *ended, *ended_last, *starved;
     struct lane *lanes;
@@ -98,8 +99,12 @@ struct lane *core_lane(struct core *core, struct cluster_endpoint *endpoint, cha
                        size_t why_size);
 /* Where an address of the cluster is; false: it is none. */
 bool core_resolve(struct core *core, const char *address, struct peer *ret);
+/* The cluster is to be looked after within so long: a request was sent, or failed. */
+void core_tick_within(struct core *core, int64_t ms);
 /* The cluster has changed, or somebody is better: whoever starves tries again. */
 void core_feed(struct core *core);
+/* Another region is asked now: whoever waits for a second try tries again. */
+void core_hurry(struct core *core);
 
 void core_counters(struct core *core, struct terrace_counters *ret);
 size_t core_endpoints(struct core *core, struct terrace_endpoint_info *infos, size_t room);

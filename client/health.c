@@ -64,11 +64,6 @@ enum health_change health_on_failure(struct health *health, const struct health_
     return HEALTH_SAME;
 }
 
-bool health_probe_is_due(const struct health *health, int64_t now_ms)
-{
-    return !health->is_probing && now_ms >= health->probe_at_ms;
-}
-
 void health_probe_begin(struct health *health)
 {
     health->is_probing = true;

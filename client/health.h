@@ -43,7 +43,6 @@ enum health_change health_on_answer(struct health *health, const struct health_r
 enum health_change health_on_failure(struct health *health, const struct health_rules *rules,
                                      uint64_t *random_state, int64_t now_ms);
 
-bool health_probe_is_due(const struct health *health, int64_t now_ms);
 void health_probe_begin(struct health *health);
 enum health_change health_on_probe(struct health *health, const struct health_rules *rules, bool ok,
                                    uint64_t *random_state, int64_t now_ms);

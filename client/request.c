@@ -96,6 +96,7 @@ static void abandon(struct request *request, struct try *try, enum blame blame)
     }
     if (request->only == NULL && blame == NO_ANSWER && was_sent) {
         cluster_on_failed(core->cluster, try->endpoint, "no answer in time", clock_ms());
+        core_tick_within(core, 0);
     } else if (request->only == NULL) {
         cluster_on_left(core->cluster, try->endpoint);
     }
@@ -224,6 +225,7 @@ static void blame_endpoint(struct request *request, struct cluster_endpoint *end
     if (request->only == NULL) {
         cluster_on_sent(request->core->cluster, endpoint, now_ms);
         cluster_on_failed(request->core->cluster, endpoint, why, now_ms);
+        core_tick_within(request->core, 0);
     }
 }
 
@@ -266,6 +268,7 @@ static void begin_try(struct request *request, struct try *try, struct cluster_e
     *try = (struct try){.request = request, .endpoint = endpoint, .is_hedge = is_hedge};
     if (request->only == NULL) {
         cluster_on_sent(core->cluster, endpoint, clock_ms());
+        core_tick_within(core, CLUSTER_SILENCE_MS);
     }
     if (request->hedge_ms > 0 && !is_hedge) {
         request->hedge_at_ms = clock_ms() + request->hedge_ms;
@@ -488,6 +491,7 @@ void request_on_lost(struct call *call, struct lane *lane, enum terrace_status w
         lane->peer->blamed = lane->conn;
         cluster_on_failed(core->cluster, endpoint,
                           why == TERRACE_DENIED ? "denied" : "connection lost", clock_ms());
+        core_tick_within(core, 0);
     } else if (request->only == NULL) {
         cluster_on_left(core->cluster, endpoint);
     }
@@ -543,5 +547,16 @@ void core_feed(struct core *core)
          request = request->next_starved) {
         request->retry_at_ms = clock_ms();
         set_timer(request);
+    }
+}
+
+void core_hurry(struct core *core)
+{
+    const int64_t now_ms = clock_ms();
+    for (struct request *request = core->all; request != NULL; request = request->next) {
+        if (request->retry_at_ms > now_ms) {
+            request->retry_at_ms = now_ms;
+            set_timer(request);
+        }
     }
 }

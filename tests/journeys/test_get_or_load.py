@@ -158,6 +158,23 @@ def test_8_threads_of_3_processes_on_one_cold_key_are_one_load(nodes, start):
     assert sum(program.counters()["loads"] for program in programs) == 1
 
 
+def test_the_loader_is_killed_and_there_are_two_loads(nodes, start):
+    programs = [start([node]) for node in nodes]
+    doomed = programs[0]
+    doomed.want(8, "m:killed")
+    doomed.wait_loads(1)
+    for program in programs[1:]:
+        program.want(8, "m:killed")
+    began = time.monotonic()
+    doomed.kill()
+    until(lambda: begun(programs[1:], "m:killed") == 1, PATIENCE_S, "another one loads")
+    assert time.monotonic() - began < 2.5 + SLACK_S, "the lease would run out after three seconds"
+    where(programs[1:], "m:killed").order("ok", "second")
+    for program in programs[1:]:
+        assert {got.value for got in program.wait_got(8)} == {"second"}
+    assert begun(programs, "m:killed") == 2
+
+
 def test_what_is_stale_is_served_while_one_loads(nodes, start):
     programs = [start([node]) for node in nodes]
     first = programs[0]

@@ -63,7 +63,7 @@ class Pound:
                if name not in ("OK", "MISS", "STALE", "NEGATIVE")}
         stalls = sorted(said["stalls_ms"])
         run.count(calls=said["calls"], errors=sum(bad.values()), **counts, retries=said["retries"],
-                  stall_p50_ms=statistics.median(stalls), stall_p99_ms=stalls[int(0.99 * (len(stalls) - 1) + 0.5)], stall_max_ms=stalls[-1])
+                  call_p50_ms=said["p50_ms"], call_max_ms=said["max_ms"], stall_p50_ms=statistics.median(stalls), stall_p99_ms=stalls[int(0.99 * (len(stalls) - 1) + 0.5)], stall_max_ms=stalls[-1])
         assert bad == {} and said["wrong"] == 0, (bad, self.errors)
         assert all(stall > 0 for stall in stalls), "the application went on after each"
         return stalls
@@ -131,7 +131,7 @@ def test_r43_a_node_falls_silent_and_nobody_is_told(run):
             run.lasts(3.0)
             proxy.heal()
     stalls = pound.judged(run, holes=amount(3, 100))
-    assert stalls[-1] < 1000 * (TIMEOUT_S / 2 + LATE_S), stalls
+    assert stalls[-1] < 1000 * (1.5 + LATE_S), stalls
 
 
 # --- R44 ---

@@ -120,6 +120,26 @@ static void an_endpoint_that_answers_need_not_be_probed(void **state)
     cluster_free(cluster);
 }
 
+static void who_owes_answers_and_says_nothing_is_probed_soon(void **state)
+{
+    (void)state;
+    struct cluster *cluster = open_with(pair, 1);
+    help_probes(cluster, "", 0);
+    struct cluster_endpoint *a = help_find(cluster, "a:1");
+    cluster_on_sent(cluster, a, 100);
+    cluster_on_sent(cluster, a, 300);
+    assert_int_equal(cluster_next_tick_ms(cluster, 300), 50);
+    assert_int_equal(help_probes(cluster, "", 349), 0);
+    assert_int_equal(help_probes(cluster, "", 350), 1);
+    cluster_on_answered(cluster, a, 250000, 550);
+    assert_int_equal(help_probes(cluster, "", 799), 0);
+    assert_int_equal(help_probes(cluster, "", 800), 1);
+    cluster_on_left(cluster, a);
+    assert_int_equal(help_probes(cluster, "", 1799), 0); /* nothing is owed */
+    assert_int_equal(help_probes(cluster, "", 1800), 1);
+    cluster_free(cluster);
+}
+
 static void with_all_of_them_down_nothing_is_asked_until_a_probe_is_good(void **state)
 {
     (void)state;
@@ -418,6 +438,7 @@ int main(void)
             a_breaker_opens_for_half_a_second_then_one_then_two_and_one_good_probe_closes_it),
         cmocka_unit_test(what_was_sent_before_an_endpoint_went_down_does_not_bring_it_back),
         cmocka_unit_test(an_endpoint_that_answers_need_not_be_probed),
+        cmocka_unit_test(who_owes_answers_and_says_nothing_is_probed_soon),
         cmocka_unit_test(with_all_of_them_down_nothing_is_asked_until_a_probe_is_good),
         cmocka_unit_test(a_retry_goes_to_another_of_the_region_if_it_has_one),
         cmocka_unit_test(retries_wait_for_half_a_second_then_one_then_two_with_jitter),
