@@ -87,7 +87,7 @@ enum {
     KEYS_AT_ONCE = 64
 };
 
-/* In portions: the number of the frame counts once, with the last. */
+/* What cannot be read to its end may have been any key. */
 static bool near_event(struct lane *lane, const struct native_event *event, struct slice keys)
 {
     struct near *near = lane->core->near;
@@ -107,7 +107,7 @@ static bool near_event(struct lane *lane, const struct native_event *event, stru
         found++;
     }
     const enum status status = near_stream_event(near, &lane->stream, event->stream_seq, list,
-                                                 found, event->all, clock_ms());
+                                                 found, event->all || found < count, clock_ms());
     if (list != some) {
         free(list);
     }

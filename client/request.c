@@ -404,9 +404,7 @@ static void part_done(struct request *request, const struct try *try, struct out
     if (at >= request->key_count || request->seen[at]) {
         return; /* of an earlier try, or nonsense */
     }
-    if (try->is_near) {
-        request_near_land(request, at, outcome, clock_ms());
-    }
+    request_near_land(request, at, try->is_near, outcome, clock_ms());
     request->seen[at] = true;
     request->parts_left--;
     request_open(request, outcome);
@@ -419,8 +417,8 @@ static void answered(struct request *request, struct try *try, struct outcome *o
     if (try->is_hedge) {
         tally_add(&request->core->tally.hedges_won, 1);
     }
-    if (try->is_near && request->on_part == NULL) {
-        request_near_land(request, 0, outcome, clock_ms());
+    if (request->on_part == NULL) {
+        request_near_land(request, 0, try->is_near, outcome, clock_ms());
     } else if (try->is_near) {
         request_near_fail(request);
     }

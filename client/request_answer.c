@@ -155,12 +155,31 @@ void request_near_fail(struct request *request)
     }
 }
 
-void request_near_land(struct request *request, size_t at, const struct outcome *outcome,
-                       int64_t now_ms)
+/* What is asked past L0, or of a second node, may be newer than what stands, and nobody shall go back: it lands without a
+ * ticket, and the one that was taken for the first node ends. */
+static struct near_ticket ticket_for(struct request *request, size_t at, struct slice key,
+                                     bool has_ticket)
+{
+    if (has_ticket) {
+        return request->tickets[at];
+    }
+    if (request->tickets != NULL) {
+        near_fail(request->core->near, key, &request->tickets[at]);
+        request->tickets[at] = (struct near_ticket){0};
+    }
+    return (struct near_ticket){0};
+}
+
+void request_near_land(struct request *request, size_t at, bool has_ticket,
+                       const struct outcome *outcome, int64_t now_ms)
 {
     struct near *near = request->core->near;
+    if (near == NULL || !is_read(request)) {
+        return;
+    }
     const struct slice key = key_at(request, at);
     const struct native_reply *reply = outcome->reply;
+    const struct near_ticket ticket = ticket_for(request, at, key, has_ticket);
     if ((outcome->status == TERRACE_OK || outcome->status == TERRACE_STALE) &&
         outcome->body.data != NULL) {
         const struct near_answer answer = {.value = outcome->body,
@@ -168,12 +187,12 @@ void request_near_land(struct request *request, size_t at, const struct outcome 
                                            .age_ms = reply->age_ms,
                                            .near_ms =
                                                outcome->status == TERRACE_OK ? reply->near_ms : 0};
-        near_land(near, key, &request->tickets[at], &answer, now_ms);
-    } else if (outcome->status == TERRACE_MISS || outcome->status == TERRACE_NEGATIVE ||
-               outcome->status == TERRACE_LOAD) {
+        near_land(near, key, &ticket, &answer, now_ms);
+    } else if ((outcome->status == TERRACE_MISS && outcome->reason == TERRACE_REASON_ABSENT) ||
+               outcome->status == TERRACE_NEGATIVE || outcome->status == TERRACE_LOAD) {
         near_land_nothing(near, key);
     } else {
-        near_fail(near, key, &request->tickets[at]);
+        near_fail(near, key, &ticket);
     }
 }
 

@@ -77,8 +77,8 @@ void request_open(const struct request *request, struct outcome *outcome);
 /* L0. */
 void request_near_begin(struct request *request, struct near_stream *stream, int64_t now_ms);
 void request_near_fail(struct request *request);
-void request_near_land(struct request *request, size_t at, const struct outcome *outcome,
-                       int64_t now_ms);
+void request_near_land(struct request *request, size_t at, bool has_ticket,
+                       const struct outcome *outcome, int64_t now_ms);
 void request_near_write(struct request *request);
 
 #endif
