@@ -119,8 +119,11 @@ mutants: deps ## the rules of coherence, each broken once in the code: the suite
 	@$(MAKE) --no-print-directory -j2 build unit
 	@tests/mutants/run.py $${MUTANTS:-} --report $${MUTANTS_REPORT:-build/mutants.md}
 
+# Programs that use libterrace as any application, on orders of a test.
+APPLICATIONS := $(addprefix $(OUT)/tests/,journeys/loaders journeys/near_load soak/pound)
+
 # cmocka programs, what journeys need (one measures in process), the simulator
-unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(OUT)/tests/journeys/loaders $(OUT)/tests/soak/pound $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
+unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(APPLICATIONS) $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
 
 sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 	@$(OUT)/tests/sim/sim --seeds $${SEEDS:-1..10000}
@@ -346,8 +349,7 @@ $(OUT)/tests/sim/sim: $(call obj,$(SIM)) $(OUT)/libnode.a
 $(OUT)/tests/journeys/hiredis_client: $(OUT)/tests/journeys/hiredis_client.o
 	@$(CC) $(BASE) $^ -o $@ $(shell pkg-config --libs hiredis)
 
-# Applications of libterrace, on orders of a test.
-$(addprefix $(OUT)/tests/,journeys/loaders soak/pound): %: %.o $(OUT)/libterrace.a $(OUT)/libprotocol.a
+$(APPLICATIONS): %: %.o $(OUT)/libterrace.a $(OUT)/libprotocol.a
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 $(OUT)/tests/clients/hiredis_flows: $(OUT)/tests/clients/hiredis_flows.o

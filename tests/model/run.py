@@ -86,6 +86,16 @@ MODELS = {
                  "TOKENS_STAY", "FLOOR_STAYS"],
         "own bounds": {"ASK_BEFORE_SUBSCRIPTION FIRST_FRAME_UNSEEN": "WRITES=2 BEATS=1 LOSSES=0 CUTS=1 TRIMS=1"},
     },
+    "near": {
+        "short": ["T=0 END=2 CALLS=2"],
+        "full": ["T=1 END=3 CALLS=2", "T=0 END=2 CALLS=3", "T=0 END=2 CALLS=2 LOSSES=1", "T=0 END=2 CALLS=2 WRITES=1 OWN=1",
+                 "T=0 END=1 CALLS=3 WRITES=2"],
+        "variants": "T=0 END=2 CALLS=3",
+        "fail": ["NO_TICKET", "NO_LANDING_RULE", "H_AT_ANSWER", "H_BEFORE_EVENTS", "LOOK_BEFORE_PROOF", "INBOX_FIRST",
+                 "LOOKUP_BEFORE_TABLE", "NO_FLOOR", "OLD_TICKETS", "NO_DROP_AT_ANSWER", "CLAIM_NOT_NOTED"],
+        "own bounds": {"NO_FLOOR": "T=0 END=2 CALLS=2 LOSSES=1", "OLD_TICKETS": "T=0 END=2 CALLS=2 LOSSES=1",
+                       "NO_DROP_AT_ANSWER": "T=0 END=2 CALLS=2 WRITES=1 OWN=1", "CLAIM_NOT_NOTED": "T=0 END=1 CALLS=3 WRITES=2"},
+    },
     "strict": {
         "short": ["T_HOLDER=1 END=3"],
         "full": ["T_HOLDER=1 END=4"],
