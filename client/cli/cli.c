@@ -134,6 +134,13 @@ enum exit_code cli_fail_status(struct cli *cli, enum terrace_status status, cons
     return cli_fail(cli, cli_exit_of(status), "%s: %s", what, says_more ? text : words_of(status));
 }
 
+const char *cli_without_address(const char *text, const char *address)
+{
+    const size_t size = strlen(address);
+    const bool begins = strncmp(text, address, size) == 0 && strncmp(text + size, ": ", 2) == 0;
+    return begins ? text + size + 2 : text;
+}
+
 /* --- what all verbs take ------------------------------------------------------------------------------------------- */
 
 /* Cuts the addresses out of a URL: behind the scheme and what stands in front of @, up to the path. */
@@ -227,7 +234,8 @@ static enum terrace_status set_all(struct cli *cli, struct terrace_options *opti
     return status;
 }
 
-/* Every endpoint is asked once; nobody at a terminal waits for pauses between tries. */
+/* Every endpoint is asked once, each time it is asked for: nobody at a terminal waits for pauses between tries, and what it
+ * is told is how the node is now. */
 static struct terrace *open_client(struct cli *cli, const char *endpoints, size_t count,
                                    char error[TERRACE_ERROR_SIZE])
 {
@@ -235,9 +243,10 @@ static struct terrace *open_client(struct cli *cli, const char *endpoints, size_
     char retries[32];
     (void)snprintf(timeout, sizeof timeout, "%lldms", (long long)cli->timeout_ms);
     (void)snprintf(retries, sizeof retries, "%zu", count - 1);
-    const char *const own[][2] = {{"endpoints", endpoints},     {"timeout", timeout},
-                                  {"connect-timeout", timeout}, {"retries", retries},
-                                  {"fail", "closed"},           {"client-name", "terrace-cli"}};
+    const char *const own[][2] = {{"endpoints", endpoints},      {"timeout", timeout},
+                                  {"connect-timeout", timeout},  {"retries", retries},
+                                  {"failures-to-down", "1000"},  {"fail", "closed"},
+                                  {"client-name", "terrace-cli"}};
     struct terrace_options *options = terrace_options_new();
     if (options == NULL) {
         (void)snprintf(error, TERRACE_ERROR_SIZE, "out of memory");
@@ -282,7 +291,7 @@ enum exit_code cli_open(struct cli *cli)
         const enum terrace_status status =
             terrace_ping(cli->all, cli->timeout_ms, error, sizeof error);
         if (status != TERRACE_OK) {
-            code = cli_fail_status(cli, status, endpoints, error);
+            code = cli_fail_status(cli, status, endpoints, cli_without_address(error, endpoints));
         }
     }
     free(endpoints);

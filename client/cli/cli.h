@@ -52,6 +52,8 @@ enum exit_code cli_fail(struct cli *cli, enum exit_code code, const char *format
 /* The same for what the library answered; `text` "" or the node's own words. */
 enum exit_code cli_fail_status(struct cli *cli, enum terrace_status status, const char *what,
                                const char *text);
+/* What stands behind "ADDRESS: " if the text begins so, for those who say the address themselves. */
+const char *cli_without_address(const char *text, const char *address);
 enum exit_code cli_exit_of(enum terrace_status status);
 /* Takes the object, prints it with a newline. NULL: no memory. */
 enum exit_code cli_print_json(struct cli *cli, json_t *object, enum exit_code code);

@@ -17,6 +17,7 @@ enum {
 
 struct looking {
     struct cli *cli;
+    const char *address;
     struct terrace *client;
     struct facts facts;
     struct cli_reply info;
@@ -43,7 +44,7 @@ static int64_t least_round_trip(struct looking *it, const char *command,
         if (!answered) {
             (void)snprintf(error, TERRACE_ERROR_SIZE, "%s",
                            reply.error[0] == '\0' ? terrace_status_name(reply.status)
-                                                  : reply.error);
+                                                  : cli_without_address(reply.error, it->address));
         }
         cli_reply_done(&reply);
         if (!answered) {
@@ -200,6 +201,7 @@ static enum exit_code examine(struct cli *cli, size_t i, struct report *report)
         return cli_fail(cli, EXIT_FAILED, "out of memory");
     }
     it->cli = cli;
+    it->address = cli->addresses[i];
     it->client = cli_node(cli, i, it->error);
     if (it->client == NULL) {
         const enum exit_code code = cli_fail(cli, EXIT_USAGE, "%s", it->error);

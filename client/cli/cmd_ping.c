@@ -33,7 +33,8 @@ static void ping_once(struct cli *cli, size_t i, struct pings *pings)
         (void)printf("%s: %s\n", cli->addresses[i], text_duration(figure, (double)us / 1e6));
         (void)fflush(stdout);
     } else if (!cli->json) {
-        (void)cli_fail(cli, EXIT_UNREACHABLE, "%s: %s", cli->addresses[i], pings->error);
+        (void)cli_fail(cli, EXIT_UNREACHABLE, "%s: %s", cli->addresses[i],
+                       cli_without_address(pings->error, cli->addresses[i]));
     }
 }
 

@@ -38,11 +38,13 @@ struct top {
 
 /* --- looking ------------------------------------------------------------------------------------------------------- */
 
-static void look_failed(struct sample *sample, enum terrace_status status, const char *why)
+static void look_failed(const struct eye *eye, struct sample *sample, enum terrace_status status,
+                        const char *why)
 {
     *sample = (struct sample){.refused = status == TERRACE_DENIED || status == TERRACE_REFUSED};
     (void)snprintf(sample->error, sizeof sample->error, "%s",
-                   why[0] == '\0' ? terrace_status_name(status) : why);
+                   why[0] == '\0' ? terrace_status_name(status)
+                                  : cli_without_address(why, eye->cli->addresses[eye->node]));
 }
 
 /* The sections that a node tells without asking L2, so that a look costs L2 nothing. */
@@ -55,7 +57,7 @@ static void look(struct eye *eye, struct sample *sample)
     struct cli_reply nodes;
     if (!cli_ask(cli, client, &info, "INFO", "server", "clients", "stats", "cpu", "l1", "l2",
                  "coherence", "namespaces", NULL)) {
-        look_failed(sample, info.status, info.error);
+        look_failed(eye, sample, info.status, info.error);
         cli_reply_done(&info);
         return;
     }
@@ -66,7 +68,7 @@ static void look(struct eye *eye, struct sample *sample)
     const bool has_nodes = cli_ask(cli, client, &nodes, "CACHE.NODES", NULL);
     if (sample_read(sample, tree_text(&info.tree), has_durations ? &durations.tree : NULL,
                     has_nodes ? &nodes.tree : NULL) != OK) {
-        look_failed(sample, TERRACE_NO_MEMORY, "out of memory");
+        look_failed(eye, sample, TERRACE_NO_MEMORY, "out of memory");
     }
     sample->at_us = at_us;
     cli_reply_done(&info);
