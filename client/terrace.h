@@ -447,7 +447,8 @@ struct terrace_invalidation {
     /* 0: the option `timeout`. */
     int64_t timeout_ms;
 };
-/* The number that covers it, and how many entries its node dropped at once. */
+/* The number that covers it, and how many entries of its node's memory it ended: of many, those among the first that were
+ * looked at. */
 struct terrace_invalidated {
     uint64_t seq;
     uint64_t dropped;
@@ -600,7 +601,7 @@ struct terrace_result {
     const struct terrace_value *value;
     /* Of a write with want_seq, a fill, an invalidation. */
     uint64_t seq;
-    /* Of an invalidation: entries that its node dropped. */
+    /* Of an invalidation: entries that it ended (struct terrace_invalidated). */
     uint64_t count;
     /* NULL, or text for people. */
     const char *error;

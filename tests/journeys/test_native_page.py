@@ -58,6 +58,7 @@ def conn(node):
     with node.wire() as other:
         other.ask("DEL", "user:1", "user:22", "answer:7", "h")
     with node.native() as conn:
+        conn.last_id = 1000  # above those of the page
         conn.send_raw(SHOWN["hello-request"])
         alike(conn.read(), "hello-answer")
         yield conn
@@ -101,6 +102,7 @@ def test_the_load_of_the_page_and_its_end(conn):
     filled = conn.read()
     alike(filled, "fill-answer")
     assert filled.meta["seq"] > 0
+    assert conn.get("answer:7").body == b"42"  # so the node has it
     gone = ask(conn, "invalidate-request")
     alike(gone, "invalidate-answer")
     assert gone.meta["seq"] > filled.meta["seq"]

@@ -155,8 +155,8 @@ static struct buf made(const char *name)
          request(NATIVE_INVALIDATE, 8, 5000, "doc:9doc:10", "",
                  (struct native_request){
                      .key_sizes = tags, .key_count = 2, .target = 2, .sync_ms = 2000}));
-    MADE("invalidate-answer",
-         answer(NATIVE_INVALIDATE, 8, NATIVE_OK, "", (struct native_reply){.seq = 4712}));
+    MADE("invalidate-answer", answer(NATIVE_INVALIDATE, 8, NATIVE_OK, "",
+                                     (struct native_reply){.seq = 4712, .count = 1}));
     MADE("watch-request", request(NATIVE_WATCH, 9, 0, "", "", plain));
     MADE("watch-answer", answer(NATIVE_WATCH, 9, NATIVE_OK, "", none));
     MADE("event", event("user:1user:22", (struct native_event){
