@@ -479,16 +479,15 @@ enum terrace_status terrace_command(struct terrace *terrace, const void *const *
 
 /* --- watching ------------------------------------------------------------------------------------------------------ */
 
-/* A key under the prefix has changed; key NULL: any of them may have, for something was missed. Runs on a thread of the
- * library's, one call at a time for each client. May use the client, but neither end a watch nor close it. The key is borrowed
- * until it returns. */
+/* A key under the prefix has changed; key NULL: any of them may have, up to now. Runs on a thread of the library's, one call at
+ * a time for each client. May use the client, but neither end a watch nor close it. The key is borrowed until it returns. */
 typedef void terrace_watch_fn(void *arg, const void *key, size_t key_size);
 struct terrace_watch;
-/* Tells what changes under a prefix (a size of 0: everything), as a node hears of it, over a connection of its own that is made
- * again whenever it is lost; then on_change is told that any key may have changed, when it is lost and when it stands again.
- * Waits for nothing: what changes before the first connection stands is not told. A callback that is slow loses single keys
- * (beyond 4096 of them it is told that any may have changed), and holds up no call. OK, NO_MEMORY, BAD_ARGUMENT, CLOSED. To be
- * given back by terrace_watch_end, before the client is closed.
+/* Tells what changes under a prefix (a size of 0: everything), as a node hears of it. Waits for nothing. on_change is told first
+ * of all that any key may have changed: from there on nothing is missed. It is told so again when the connection, which is one
+ * of its own, is lost, and when it stands again. A callback that is slow loses single keys (beyond 4096 of them it is told that
+ * any may have changed), and holds up no call. OK, NO_MEMORY, BAD_ARGUMENT, CLOSED. To be given back by terrace_watch_end, before
+ * the client is closed.
  *
  *      struct terrace_watch *watch = NULL;
  *      status = terrace_watch_begin(terrace, "user:", 5, on_change, arg, &watch);
@@ -502,12 +501,25 @@ void terrace_watch_end(struct terrace_watch *watch);
 
 /* --- looking inside ------------------------------------------------------------------------------------------------ */
 
-/* What a client has done since it was opened; near_items and near_bytes are what it holds now. */
+/* What a client has done since it was opened. */
 struct terrace_counters {
-    uint64_t near_hits, near_misses, near_stale, near_fills, near_refused, near_dropped,
-        near_doubts, near_items, near_bytes;
-    uint64_t requests, answers, errors, retries, hedges, hedges_won, failovers, unknown, deadline,
-        unreachable, connects, disconnects, bytes_in, bytes_out;
+    /* Copies in this process: reads that were served from there, those that were not, and of these handed out as spare ones. */
+    uint64_t near_hits, near_misses, near_stale;
+    /* Answers kept as copies, and those that might have been and were not: the key was changed meanwhile, too large, no memory. */
+    uint64_t near_fills, near_refused;
+    /* Copies ended because they were changed, and how often any might have been: a connection was lost, a node in doubt. */
+    uint64_t near_dropped, near_doubts;
+    /* What is held now. */
+    uint64_t near_items, near_bytes;
+    /* Calls that asked nodes, and what nodes answered; calls that ended with an error that is not among those below. */
+    uint64_t requests, answers, errors;
+    /* Tries beyond the first; second nodes that were asked, and those that were quicker; changes of region. */
+    uint64_t retries, hedges, hedges_won, failovers;
+    /* Calls that ended so. */
+    uint64_t unknown, deadline, unreachable;
+    /* Connections made and lost, and what went over them. */
+    uint64_t connects, disconnects, bytes_in, bytes_out;
+    /* terrace_get_or_load: loaders called; callers who got what another one loaded; callers who got something stale. */
     uint64_t loads, loads_shared, loads_stale;
 };
 /* All of them, as they are now.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* watch -- prints what changes under a prefix, as the nodes hear of it, until it has printed so many.
+/* watch -- prints the keys under a prefix that change, as a node hears of it, until it has printed so many.
  *
  *      cc watch.c $(pkg-config --cflags --libs terrace) -pthread -o watch
  *      ./watch 'endpoints=127.0.0.1:7379' user: 10
@@ -21,15 +21,14 @@ static void on_change(void *arg, const void *key, size_t key_size)
 {
     struct watched *watched = arg;
     (void)pthread_mutex_lock(&watched->lock);
-    if (watched->left > 0) {
-        if (key == NULL) {
-            (void)printf("any key may have changed\n");
-        } else {
-            (void)printf("%.*s\n", (int)key_size, (const char *)key);
-        }
-        (void)fflush(stdout);
+    if (key == NULL) {
+        (void)printf(
+            "any key may have changed\n"); /* so it begins, too: from here on nothing is missed */
+    } else if (watched->left > 0) {
+        (void)printf("%.*s\n", (int)key_size, (const char *)key);
         watched->left--;
     }
+    (void)fflush(stdout);
     (void)pthread_cond_signal(&watched->changed);
     (void)pthread_mutex_unlock(&watched->lock);
 }

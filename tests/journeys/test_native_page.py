@@ -6,7 +6,7 @@ import signal
 import pytest
 
 import native
-from harness import ROOT, until
+from harness import ROOT, serves_hits, until
 
 pytestmark = pytest.mark.own
 
@@ -94,7 +94,7 @@ def test_several_keys_of_the_page(node, conn):
         alike(by_index[index], f"mget-answer-{index}")
 
 
-def test_the_load_of_the_page_and_its_end(conn):
+def test_the_load_of_the_page_and_its_end(node, conn):
     load = ask(conn, "fetch-request")
     alike(load, "fetch-load")
     assert len(load.meta["token"]) == 16
@@ -102,7 +102,8 @@ def test_the_load_of_the_page_and_its_end(conn):
     filled = conn.read()
     alike(filled, "fill-answer")
     assert filled.meta["seq"] > 0
-    assert conn.get("answer:7").body == b"42"  # so the node has it
+    with node.wire() as other:
+        until(lambda: serves_hits(node, other, "answer:7"), 5, "the node has it")
     gone = ask(conn, "invalidate-request")
     alike(gone, "invalidate-answer")
     assert gone.meta["seq"] > filled.meta["seq"]
