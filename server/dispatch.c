@@ -66,17 +66,17 @@ static void dispatch_rename(struct request *request, struct slice *name,
 }
 
 struct request *dispatch_add(struct conn *conn, struct slice *argv, struct slice *owned,
-                             uint32_t argc, struct slice raw)
+                             uint32_t argc, struct slice raw, const struct command *known)
 {
     struct worker *worker = conn->worker;
     struct batch *batch = &worker->batch;
     struct request *request = &batch->requests[batch->count++];
-    *request =
-        (struct request){.conn = conn, .argv = argv, .owned = owned, .argc = argc, .raw = raw};
+    *request = (struct request){
+        .conn = conn, .command = known, .argv = argv, .owned = owned, .argc = argc, .raw = raw};
     if (owned == NULL) {
         batch->arg_count += argc;
     }
-    if (request->argc > 0) {
+    if (request->argc > 0 && known == NULL) {
         if (worker->node->renames != NULL) {
             dispatch_rename(request, &argv[0], worker->node->renames);
         }
@@ -109,8 +109,8 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
         argv[conn->body.arg] =
             conn->body.item != NULL ? item_value(conn->body.item) : upload_text(conn->body.upload);
     }
-    struct request *request =
-        dispatch_add(conn, argv, owned, reader->argc, (struct slice){input.data, reader->used});
+    struct request *request = dispatch_add(conn, argv, owned, reader->argc,
+                                           (struct slice){input.data, reader->used}, NULL);
     request->is_inline = reader->is_inline;
     if (reader->elsewhere != 0) {
         request->has_body = true;

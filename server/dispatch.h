@@ -22,9 +22,9 @@ void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
  * batch. NULL: no memory. */
 struct slice *dispatch_room(struct worker *worker, uint32_t argc, struct slice **ret_owned);
 /* The request whose words were written there, at the end of the batch: its command is looked up, its key prefetched. `raw`: where
- * it lies in the region. */
+ * it lies in the region. `known`: the command, if it need not be looked up. */
 struct request *dispatch_add(struct conn *conn, struct slice *argv, struct slice *owned,
-                             uint32_t argc, struct slice raw);
+                             uint32_t argc, struct slice raw, const struct command *known);
 /* Adds the request just read from `input` to the batch; may execute the batch to make room. */
 void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input);
 /* Executes one. false: its connection must hold; the request stays where it is. */

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define MS_MAX (INT64_C(24) * 3600 * 1000)
 
@@ -74,18 +75,27 @@ static bool read_option(struct call *call, uint32_t *i, struct fetch_options *op
     if (slice_is_nocase(word, "atleast")) {
         return read_seq(call, ++*i, &wish->atleast_seq);
     }
-    if (slice_is_nocase(word, "noload")) {
-        options->no_load = true;
-        return true;
-    }
     fault_word(call, *i, "SOFT ms, HARD ms, MAXSTALE ms, FRESH, ANY, ATLEAST seq or NOLOAD");
     return false;
+}
+
+/* Each GET in frames says so (native.h), in these letters. */
+static bool is_no_load(struct slice word)
+{
+    static const char usual[] = "NOLOAD";
+    const size_t size = sizeof(usual) - 1;
+    return word.size == size &&
+           (memcmp(word.data, usual, size) == 0 || slice_is_nocase(word, usual));
 }
 
 bool fetch_read_options(struct call *call, struct fetch_options *options)
 {
     *options = (struct fetch_options){.soft_ms = FETCH_NO_BUDGET, .hard_ms = FETCH_NO_BUDGET};
     for (uint32_t i = 2; i < call->argc; i++) {
+        if (is_no_load(call->argv[i])) {
+            options->no_load = true;
+            continue;
+        }
         options->has_wish = true;
         if (!read_option(call, &i, options)) {
             return false;

@@ -12,7 +12,7 @@ enum {
 
 struct fetch_options {
     struct wish wish;
-    bool has_wish; /* some word was said */
+    bool has_wish; /* some word was said but NOLOAD */
     int64_t soft_ms;
     int64_t hard_ms;
     bool no_load;

@@ -16,6 +16,8 @@ static struct native_desk *desk_of(struct worker *worker)
         out_init(&desk->aside.out, &worker->pool);
         desk->aside.worker = worker;
         desk->aside.proto = 3;
+        desk->fetch =
+            worker->node->renames == NULL ? command_find(SLICE_LITERAL("cache.fetch")) : NULL;
         native_deadlines_open(desk, worker);
         worker->native = desk;
     }
@@ -112,20 +114,6 @@ static struct native_limits limits_of(const struct conn *conn)
     return (struct native_limits){LIMIT_UNAUTH_BULK, LIMIT_UNAUTH_BULK, LIMIT_UNAUTH_BULK};
 }
 
-/* For one more request. Room in the batch comes first. */
-static struct native_ticket *ticket_new(struct worker *worker, const struct native_frame *frame)
-{
-    struct batch *batch = &worker->batch;
-    if (batch->count == BATCH_REQUESTS) {
-        worker_execute(worker);
-    }
-    struct native_desk *desk = worker->native;
-    struct native_ticket *ticket = &desk->tickets[batch->count];
-    *ticket =
-        (struct native_ticket){.id = frame->header.id, .op = frame->header.op, .is_last = true};
-    return ticket;
-}
-
 static int64_t read_at(const struct conn *conn, struct slice raw)
 {
     const struct native_conn *native = conn->native;
@@ -133,20 +121,59 @@ static int64_t read_at(const struct conn *conn, struct slice raw)
     return waited ? native->since_ms : 0;
 }
 
+/* For the next request of the batch, in which there is room. */
+static struct native_ticket *ticket_new(const struct conn *conn, const struct native_frame *frame,
+                                        struct slice raw)
+{
+    struct worker *worker = conn->worker;
+    const struct batch *batch = &worker->batch;
+    struct native_ticket *ticket = &worker->native->tickets[batch->count];
+    *ticket = (struct native_ticket){.id = frame->header.id,
+                                     .op = frame->header.op,
+                                     .is_last = true,
+                                     .patience_ms = frame->header.word,
+                                     .read_at_ms = read_at(conn, raw)};
+    return ticket;
+}
+
 /* One that is executed in its turn, though it has no words: HELLO, BEAT, and what is refused. */
 static void put_wordless(struct conn *conn, const struct native_frame *frame, struct slice raw,
                          const char *refusal)
 {
-    struct native_ticket *ticket = ticket_new(conn->worker, frame);
-    ticket->refusal = refusal;
     struct batch *batch = &conn->worker->batch;
+    if (batch->count == BATCH_REQUESTS) {
+        worker_execute(conn->worker);
+    }
+    struct native_ticket *ticket = ticket_new(conn, frame, raw);
+    ticket->refusal = refusal;
     batch->requests[batch->count++] =
         (struct request){.conn = conn, .raw = raw, .native = ticket, .argv = batch->args};
 }
 
-/* One command. `request` is used up. */
+/* A read without metadata, as most are: no more is done than must be. */
+static void put_plain_read(struct conn *conn, const struct native_frame *frame, struct slice raw)
+{
+    struct worker *worker = conn->worker;
+    struct slice *owned = NULL;
+    struct slice *argv = dispatch_room(worker, 3, &owned);
+    argv[0] = SLICE_LITERAL("CACHE.FETCH");
+    argv[1] = frame->keys;
+    argv[2] = SLICE_LITERAL("NOLOAD");
+    struct native_ticket *ticket = ticket_new(conn, frame, raw);
+    const uint32_t argc = frame->header.op == NATIVE_GET ? 3 : 2;
+    dispatch_add(conn, argv, NULL, argc, raw, worker->native->fetch)->native = ticket;
+}
+
+/* One of the requests that a frame is made into. */
+struct part {
+    uint32_t index;
+    bool is_last;
+    struct native_several *several;
+};
+
+/* One command; the memory of `asked` goes with it. */
 static bool put_words(struct conn *conn, const struct native_frame *frame, struct slice raw,
-                      struct native_request *asked, const struct native_ticket *model)
+                      struct native_request *asked, const struct part *part)
 {
     struct worker *worker = conn->worker;
     struct native_desk *desk = worker->native;
@@ -169,13 +196,16 @@ static bool put_words(struct conn *conn, const struct native_frame *frame, struc
         put_wordless(conn, frame, raw, refusal);
         return true;
     }
-    struct native_ticket *ticket = ticket_new(worker, frame);
-    *ticket = *model;
+    struct native_ticket *ticket = ticket_new(conn, frame, raw);
+    if (part != NULL) {
+        ticket->index = part->index;
+        ticket->is_last = part->is_last;
+        ticket->several = part->several;
+    }
     ticket->traceparent = asked->traceparent;
     ticket->memory = asked->memory;
     asked->memory = NULL;
-    struct request *request = dispatch_add(conn, words.at, owned, words.count, raw);
-    request->native = ticket;
+    dispatch_add(conn, words.at, owned, words.count, raw, NULL)->native = ticket;
     if (owned != NULL) { /* its words do not outlive the next request */
         worker_execute(worker);
     }
@@ -199,7 +229,7 @@ static bool may_go_on(const struct conn *conn)
 /* MGET: a read for each key, and the frame is behind the last one. If the connection is held in the middle, the frame is taken
  * again, and begins with the first read that was not executed. */
 static void put_several(struct conn *conn, const struct native_frame *frame, struct slice raw,
-                        struct native_request *asked, struct native_ticket *model)
+                        const struct native_request *asked)
 {
     struct native_conn *native = conn->native;
     const uint32_t count = asked->key_count > 0 ? (uint32_t)asked->key_count : 1;
@@ -217,24 +247,18 @@ static void put_several(struct conn *conn, const struct native_frame *frame, str
     if (native->several == NULL) {
         native->several = several_new(count);
     }
+    struct native_frame one = *frame;
+    struct native_request of_one = *asked;
+    of_one.key_count = 0;
+    of_one.memory = NULL;
     struct slice rest = frame->keys;
-    struct slice key;
     size_t at = 0;
     while (may_go_on(conn) && native->several != NULL &&
-           native_next_key(&rest, asked->key_sizes, asked->key_count, &at, &key)) {
-        if (at <= begin) {
-            continue;
-        }
-        struct native_frame part = *frame;
-        struct native_request one = *asked;
-        part.keys = key;
-        one.key_count = 0;
-        one.memory = NULL;
-        model->index = (uint32_t)at - 1;
-        model->is_last = at == count;
-        model->several = native->several;
-        const struct slice place = {raw.data, at == count ? raw.size : 0};
-        if (!put_words(conn, &part, place, &one, model)) {
+           native_next_key(&rest, asked->key_sizes, asked->key_count, &at, &one.keys)) {
+        const struct part part = {
+            .index = (uint32_t)at - 1, .is_last = at == count, .several = native->several};
+        const struct slice place = {raw.data, part.is_last ? raw.size : 0};
+        if (at > begin && !put_words(conn, &one, place, &of_one, &part)) {
             return;
         }
     }
@@ -251,9 +275,13 @@ static bool is_request(uint8_t op)
 
 static void native_put_frame(struct conn *conn, const struct native_frame *frame, struct slice raw)
 {
-    struct native_request asked = {0};
+    struct native_request asked;
     const uint8_t op = frame->header.op;
     metrics_count(conn->worker->metrics, M_NATIVE_REQUESTS);
+    if ((op == NATIVE_GET || op == NATIVE_FETCH) && frame->meta.size == 0) {
+        put_plain_read(conn, frame, raw);
+        return;
+    }
     if (op == NATIVE_HELLO || op == NATIVE_BEAT) {
         put_wordless(conn, frame, raw, NULL);
         return;
@@ -269,19 +297,14 @@ static void native_put_frame(struct conn *conn, const struct native_frame *frame
                                          : "the metadata is malformed");
         return;
     }
-    struct native_ticket model = {.id = frame->header.id,
-                                  .op = op,
-                                  .is_last = true,
-                                  .patience_ms = frame->header.word,
-                                  .read_at_ms = read_at(conn, raw)};
     if (!native_keys_fit(frame->keys, asked.key_sizes, asked.key_count)) {
         put_wordless(conn, frame, raw, "the sizes of the keys do not add up");
     } else if (!conn->session.authenticated && asked.key_count > LIMIT_UNAUTH_ARGS) {
         put_wordless(conn, frame, raw, "too many keys before login");
     } else if (op == NATIVE_MGET) {
-        put_several(conn, frame, raw, &asked, &model);
+        put_several(conn, frame, raw, &asked);
     } else {
-        (void)put_words(conn, frame, raw, &asked, &model);
+        (void)put_words(conn, frame, raw, &asked, NULL);
     }
     native_request_done(&asked);
 }
@@ -398,7 +421,9 @@ bool native_execute(struct worker *worker, struct request *request)
 
 void native_done(struct request *request)
 {
-    struct native_request asked = {.memory = request->native->memory};
-    native_request_done(&asked);
-    request->native->memory = NULL;
+    if (request->native->memory != NULL) {
+        struct native_request asked = {.memory = request->native->memory};
+        native_request_done(&asked);
+        request->native->memory = NULL;
+    }
 }

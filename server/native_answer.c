@@ -254,8 +254,8 @@ void native_answer(struct conn *conn, const struct native_ticket *ticket, struct
         out_done(from);
         return;
     }
-    char room;
-    const char first = *out_peek(from, 1, &room).data;
+    const char *begin = out_head(from, 1); /* of RESP, or of a frame: text in any case */
+    const char first = begin == NULL ? '\0' : *begin;
     const bool is_error = first == REPLY_ERROR || first == REPLY_BULK_ERROR;
     if (first == (char)NATIVE_MAGIC) {
         answer_frame(conn, ticket, from);

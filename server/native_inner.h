@@ -35,9 +35,10 @@ struct native_several {
 void native_several_release(struct native_several *several); /* NULL is fine */
 
 struct native_desk {
-    struct reply aside; /* an answer before it is a frame */
-    bool is_quiet;      /* of HELLO: what it says now is not answered */
-    struct buf meta;    /* scratch */
+    struct reply aside;          /* an answer before it is a frame */
+    bool is_quiet;               /* of HELLO: what it says now is not answered */
+    const struct command *fetch; /* CACHE.FETCH; NULL: rename-command has a say in it */
+    struct buf meta;             /* scratch */
     struct buf text;
     size_t digits_used;
     char digits[NATIVE_TEXT]; /* of the requests in the batch */
