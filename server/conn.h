@@ -127,7 +127,7 @@ struct conn {
     size_t likely;                   /* what one of them may take */
     size_t kept;                     /* bytes of the answers in the queue that are here */
     struct download *download;       /* of the first answer, some of which is in `reply`; or NULL */
-    size_t pushed;                   /* bytes of pushes since nothing was unread (push.h) */
+    size_t pushed;                   /* bytes of pushes among what waits, at most (push.h) */
     size_t charged;                  /* of client_memory.h */
     struct asked asked;              /* keys of the reads that wait */
     struct monitor *monitor;         /* NULL: it does not (monitor.h) */

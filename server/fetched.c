@@ -125,7 +125,7 @@ static void reply_frame(struct reply *reply, const struct fetched *fetched)
 
 void reply_fetched(struct reply *reply, const struct fetched *fetched)
 {
-    if (reply->native != NULL) {
+    if (reply->native != NULL && reply->native->op != NATIVE_CALL) {
         reply_frame(reply, fetched);
     } else {
         reply_five(reply, fetched);

@@ -2,7 +2,8 @@
 /* fetched.h -- what CACHE.FETCH found, as its client reads it.
  *
  *      RESP      [state, value, age_ms, ttl_ms, token]
- *      native    a frame (native.h): status, metadata, and the raw value; also how long a copy may be served (near_ms)
+ *      native    a frame (native.h): status, metadata, and the raw value; also how long a copy may be served (near_ms). Of
+ *                CALL the five, as RESP3
  *
  * Threads: the worker's. */
 #ifndef TERRACE_SERVER_FETCHED_H

@@ -268,6 +268,15 @@ static void put_several(struct conn *conn, const struct native_frame *frame, str
     worker_execute(conn->worker); /* what the words borrow goes with the metadata */
 }
 
+/* A HELLO in front of it in this batch counts. */
+static bool has_too_many_keys(struct conn *conn, const struct native_request *asked)
+{
+    if (!conn->session.authenticated && asked->key_count > LIMIT_UNAUTH_ARGS) {
+        worker_execute(conn->worker);
+    }
+    return !conn->session.authenticated && asked->key_count > LIMIT_UNAUTH_ARGS;
+}
+
 static bool is_request(uint8_t op)
 {
     return op >= NATIVE_GET && op <= NATIVE_CALL;
@@ -299,7 +308,7 @@ static void native_put_frame(struct conn *conn, const struct native_frame *frame
     }
     if (!native_keys_fit(frame->keys, asked.key_sizes, asked.key_count)) {
         put_wordless(conn, frame, raw, "the sizes of the keys do not add up");
-    } else if (!conn->session.authenticated && asked.key_count > LIMIT_UNAUTH_ARGS) {
+    } else if (has_too_many_keys(conn, &asked)) {
         put_wordless(conn, frame, raw, "too many keys before login");
     } else if (op == NATIVE_MGET) {
         put_several(conn, frame, raw, &asked);

@@ -22,13 +22,11 @@ static size_t waiting_bytes(const struct conn *conn)
 }
 
 /* Of one that does not live by pushes, those that it leaves unread are limited by themselves: it may have asked for large
- * answers, but not for these (CLIENT TRACKING). */
+ * answers, but not for these (CLIENT TRACKING). No more of them can wait than waits at all. */
 static bool pushes_fit(struct conn *conn, size_t size)
 {
-    if (waiting_bytes(conn) == 0) {
-        conn->pushed = 0;
-    }
-    conn->pushed += size;
+    const size_t waiting = waiting_bytes(conn);
+    conn->pushed = (conn->pushed < waiting ? conn->pushed : waiting) + size;
     return conn->listens || conn->pushed <= LIMIT_PUSH_CLOSE;
 }
 

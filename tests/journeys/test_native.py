@@ -68,6 +68,13 @@ def test_calls_answer_as_resp3(conn):
     assert conn.call("NOSUCH").status == "ERROR"
 
 
+def test_a_read_by_call_is_answered_as_resp3_too(conn):
+    conn.set("k", "v")
+    assert conn.call("CACHE.FETCH", "k").body.startswith(b"*5\r\n$3\r\nHIT\r\n$1\r\nv\r\n")
+    missing = conn.call("CACHE.FETCH", "nothing")
+    assert missing.status == "OK" and missing.body.startswith(b"*5\r\n$4\r\nMISS\r\n_\r\n")
+
+
 def test_beat_answers(conn):
     assert conn.beat().meta["has_horizon"]
 
@@ -226,6 +233,18 @@ def test_login_counts_for_what_is_sent_with_it(guarded):
         hello = conn.send("HELLO", has_auth=True, password="secret")
         large = conn.send("SET", "k", b"x" * 20_000)
         assert conn.answer(hello).status == "OK" and conn.answer(large).status == "OK"
+
+
+def test_login_counts_for_how_many_keys_are_sent_with_it(guarded):
+    with guarded.native() as conn:
+        keys = [f"key{i}" for i in range(20)]
+        conn.send_raw(native.request_frame("HELLO", 1, has_auth=True, password="secret") +
+                      native.request_frame("DELETE", 2, keys) + native.request_frame("MGET", 3, keys))
+        assert conn.answer(1).status == "OK" and conn.answer(2).status == "OK"
+        assert {answer.status for answer in conn.answers(3)} == {"NIL"}
+    with guarded.native() as conn:
+        conn.send_raw(native.request_frame("HELLO", 1, has_auth=True, password="wrong") + native.request_frame("DELETE", 2, keys))
+        assert conn.answer(1).status == "NOAUTH" and conn.answer(2).status == "BAD"
 
 
 def test_users_may_what_their_rules_say(guarded):

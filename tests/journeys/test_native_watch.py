@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import native
 from harness import BOUND_S, SEED, SLACK_S, stand_still, until
 from proxy import FaultProxy
 
@@ -162,6 +163,22 @@ def test_a_flush_with_many_keys_kept(node_alone):
         gone = {key for event in conn.events for key in event.keys}
         assert gone == {key.encode() for key in keys} or any(event.meta["all"] for event in conn.events)
         assert beat.meta["stream_seq"] == len(conn.events)
+
+
+def test_who_reads_all_that_he_is_told_is_told_on(node_alone):
+    """40 MiB of events, each of them read before the next, while there is always an answer in front of them."""
+    key = b"k" * 60_000
+    with node_alone.native() as conn:
+        conn.watch()
+        conn.set("small", "1")
+        for i in range(700):
+            number = 10 + 3 * i
+            conn.send_raw(native.request_frame("GET", number, "small") + native.request_frame("GET", number + 1, key) +
+                          native.request_frame("SET", number + 2, key, str(i)))
+            assert [conn.answer(number + j).status for j in (0, 2)] == ["OK", "OK"]
+            conn.answer(number + 1)
+            conn.arrived.clear()
+        assert conn.beat().meta["stream_seq"] == 700
 
 
 def test_after_unwatch_nothing_is_told(node_alone):
