@@ -85,12 +85,12 @@ def near_hits(stage, size, node):
         progress(f"L0, round {turn + 1}, {words}")
         threads = 8 if words == "8 threads" else 1
         return client("terrace", ["sync", "--threads", threads], node.port, stage.own | stage.rest, "--requests",
-                      size.requests * 10, "--options", "near-memory=64mb")
+                      size.requests * 50, "--options", "near-memory=64mb")
     figures = alternating(size.rounds, ["1 thread", "8 threads"], run)
     rows = [[name, spread([one["per_s"] / 1e6 for one in figures[name]]), spread([one["p50_us"] * 1e3 for one in figures[name]], 0),
              spread([one["p99_us"] * 1e3 for one in figures[name]], 0)] for name in figures]
     table("GET with a near cache (L0)", ["", "million/s", "p50 ns", "p99 ns"], rows,
-          f"{size.requests * 10} requests per run in {KEYS} keys, so that all but the first of each are hits; all cores.")
+          f"{size.requests * 50} requests per run in {KEYS} keys, so that all but the first of each are hits; all cores.")
 
 
 def main():

@@ -25,6 +25,7 @@ LOAD, LOAD_WAIT, LEASE_SCRIPT, EDIT = "tiers/load.c", "tiers/load_wait.c", "tier
 MANAGED_WRITE, MANAGED_ANSWER, MANAGED_LUA = "tiers/managed_write.c", "tiers/managed_answer.c", "tiers/scripts/managed.lua"
 HEALTH, REGION, BALANCE, CLUSTER, UPDATE, STICKY = ("client/health.c", "client/region.c", "client/balance.c", "client/cluster.c",
                                                     "client/cluster_update.c", "client/sticky.c")
+GET_OR_LOAD = "client/load.c"
 PEERS, WAITERS, SCRIPT = "tiers/peers.c", "tiers/waiters.c", "tiers/scripts/beat.lua"
 
 MUTANTS = [
@@ -1068,4 +1069,15 @@ MUTANTS = [
            ["unit cluster_balance"]),
     Mutant("a new list makes all endpoints new", "cluster.h", [
         (UPDATE, "endpoint = endpoint != NULL ? endpoint : endpoint_new", "endpoint = endpoint_new")], ["unit cluster", "unit cluster_random"]),
+    Mutant("what was loaded before an invalidation is for all", "load.c", [
+        (GET_OR_LOAD, "bool is_for_all = keeping == KEEP_NOT ||", "bool is_for_all = keeping != KEEP_NOT || keeping == KEEP_NOT ||")],
+           ["journey get_or_load before_an_invalidation"]),
+    Mutant("a load that ends late overwrites what is newer", "load.c", [(GET_OR_LOAD, "write.condition = 1;", "write.condition = 0;")],
+           ["journey get_or_load meanwhile_is_not_overwritten"]),
+    Mutant("who waits for a load waits for its end, though something stale is there", "load.c", [
+        (GET_OR_LOAD, "    if (stale->data != NULL) {\n        flight_offer", "    if (stale->data == NULL) {\n        flight_offer")],
+           ["journey get_or_load stale_is_served"]),
+    Mutant("a load that failed is nobody's to end", "load.c", [
+        (GET_OR_LOAD, "    if (keeping == KEEP_BY_TOKEN) {\n        (void)terrace_fail", "    if (keeping == KEEP_BY_TOKEN && why == TERRACE_OK) {\n        (void)terrace_fail")],
+           ["journey get_or_load throws_its_value"]),
 ]

@@ -4,6 +4,7 @@ How long it is kept waiting each time stands in the table (stall: until every th
 
 import contextlib
 import json
+import pathlib
 import statistics
 import subprocess
 import threading
@@ -11,10 +12,10 @@ import time
 
 import pytest
 
-from harness import ROOT, SLACK_S, START_DEADLINE_S, until
+from harness import SLACK_S, START_DEADLINE_S, TERRACED, until
 from rig import SCALE, amount
 
-PROGRAM = ROOT / "build" / "release" / "tests" / "soak" / "pound"
+PROGRAM = pathlib.Path(TERRACED).parent / "tests" / "soak" / "pound"
 THREADS, KEYS, WRITE_PERCENT, PAUSE_US = 4, 500, 20, 1000
 TIMEOUT_S = 8.0
 LATE_S = SLACK_S if SCALE is None else 0.0

@@ -276,7 +276,7 @@ static void all_clients_agree_where_a_key_is_whatever_their_seed_and_the_order_o
     cluster_free(one);
 }
 
-/* The ring itself, as docs/client.md tells it to writers of other clients. */
+/* As ring.h and docs/decisions/021-endpoints-and-regions.md tell it to writers of other clients. */
 static void the_ring_is_the_documented_one(void **state)
 {
     (void)state;
