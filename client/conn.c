@@ -244,9 +244,39 @@ void conn_on_own_answer(struct conn *conn, const struct native_frame *frame)
     }
 }
 
+void conn_set_timer(struct conn *conn)
+{
+    wheel_set(conn->setting->wheel, &conn->timer,
+              clock_ms() + conn->setting->options->connect_timeout_ms);
+}
+
+static bool is_waited_for(const struct conn *conn)
+{
+    for (uint32_t i = 0; i < conn->slot_count; i++) {
+        if (conn->slots[i].call != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* It closes behind what it answers still; but answers that nobody waits for any more may never come. */
+static void leave(struct conn *conn)
+{
+    if (is_waited_for(conn)) {
+        conn_set_timer(conn);
+    } else {
+        conn_break(conn, TERRACE_UNREACHABLE, "the node said goodbye");
+    }
+}
+
 static void on_timer(struct timer *timer)
 {
     struct conn *conn = (struct conn *)((char *)timer - offsetof(struct conn, timer));
+    if (conn->state == CONN_LEAVING) {
+        leave(conn);
+        return;
+    }
     static const char *const doing[] = {[CONN_CONNECTING] = "connecting",
                                         [CONN_SHAKING] = "the TLS handshake",
                                         [CONN_GREETING] = "login",
@@ -332,7 +362,7 @@ struct conn *conn_open(struct conn_setting *setting, const struct conn_target *t
     } else {
         conn->poll.data = conn;
         conn_poll_for_more(conn);
-        wheel_set(setting->wheel, &conn->timer, clock_ms() + setting->options->connect_timeout_ms);
+        conn_set_timer(conn);
         return conn;
     }
     buf_done(&conn->in);

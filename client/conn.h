@@ -12,7 +12,7 @@
  * header is; its bytes are referred to where they are. A large answer is received where it stays.
  *
  * A call that is lost was `sent` if the socket took the last byte of its frame: then the node may have done it. A frame that the socket took
- * in part is none.
+ * in part is none. One that is cancelled counts as sent: it leaves with its turn, whoever waits for the answer.
  *
  * Owns:    the socket, buffers. Frees itself when libuv has let go of its handle: after conn_close, or once on_lost was called, nothing
  *          may be asked of it and nothing is called back.

@@ -47,8 +47,9 @@ static void on_goodbye(struct conn *conn, const struct native_frame *frame)
         conn_break(conn, TERRACE_UNREACHABLE, "%.*s",
                    (int)(frame->body.size < 120 ? frame->body.size : 120),
                    frame->body.size > 0 ? frame->body.data : "the node said goodbye");
-    } else {
+    } else if (conn->state == CONN_READY) {
         conn->state = CONN_LEAVING;
+        conn_set_timer(conn);
     }
 }
 

@@ -80,8 +80,13 @@ void conn_await(struct conn *conn, struct call *call)
 
 bool conn_was_sent(const struct call *call)
 {
-    return call->was_sent || (call->conn != NULL && call->id != 0 && call->payload == NULL &&
-                              call->conn->small_sent >= call->ends_at);
+    const struct conn *conn = call->conn;
+    if (conn == NULL || call->id == 0) {
+        return call->was_sent;
+    }
+    /* What waits in our buffer goes out all the same, asked for or not, as long as there is a connection. */
+    return conn->state != CONN_CLOSED || call->was_sent ||
+           (call->payload == NULL && conn->small_sent >= call->ends_at);
 }
 
 /* The payload may be half way through the socket: then its rest must follow. */

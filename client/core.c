@@ -410,12 +410,10 @@ static void close_peers(struct core *core)
     }
 }
 
-void core_close(struct core *core, void (*on_closed)(void *arg), void *arg)
+/* From the loop: nobody is told anything from inside core_close. */
+static void on_prepare_closed(uv_handle_t *handle)
 {
-    core->is_closing = true;
-    core->on_closed = on_closed;
-    core->on_closed_arg = arg;
-    discovery_stop(core->discovery);
+    struct core *core = handle->data;
     while (core->watchers != NULL) {
         watcher_end(core->watchers);
     }
@@ -424,8 +422,17 @@ void core_close(struct core *core, void (*on_closed)(void *arg), void *arg)
     tell_all(core);
     close_peers(core);
     uv_close((uv_handle_t *)&core->timer, on_handle_closed);
-    uv_close((uv_handle_t *)&core->prepare, on_handle_closed);
     uv_close((uv_handle_t *)&core->idle, on_handle_closed);
+    core_unref(core);
+}
+
+void core_close(struct core *core, void (*on_closed)(void *arg), void *arg)
+{
+    core->is_closing = true;
+    core->on_closed = on_closed;
+    core->on_closed_arg = arg;
+    discovery_stop(core->discovery);
+    uv_close((uv_handle_t *)&core->prepare, on_prepare_closed);
 }
 
 /* --- looking inside ----------------------------------------------------------------------------------------------------------- */

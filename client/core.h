@@ -39,6 +39,7 @@ struct lane {
     struct conn *conn;
     struct near_stream stream;
     struct timer beat;
+    bool is_blamed; /* its calls were lost, which counts once for all of them */
 };
 
 struct peer {
@@ -49,7 +50,6 @@ struct peer {
     socklen_t address_size;
     char tls_name[256];                 /* "": plain */
     struct lane *lanes[PEER_LANES_MAX]; /* NULL: none */
-    const struct conn *blamed;          /* its calls failed already: once for all of them */
 };
 
 struct core {

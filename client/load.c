@@ -376,7 +376,7 @@ enum terrace_status terrace_get_or_load(struct terrace *terrace, const void *key
     if (status == TERRACE_MISS) {
         int64_t timeout_ms = loading.read.timeout_ms;
         loading.deadline_ms =
-            clock_ms() + (timeout_ms > 0 ? timeout_ms : terrace->options->timeout_ms);
+            clock_ms() + request_ms(timeout_ms > 0 ? timeout_ms : terrace->options->timeout_ms);
         status = get_or_load(&loading);
     }
     terrace_leave(terrace);

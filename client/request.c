@@ -411,11 +411,22 @@ static void part_done(struct request *request, const struct try *try, struct out
     request->on_part(request->arg, at, outcome);
 }
 
+/* `Not done`, of this try: an earlier one may have done it. */
+static bool says_not_done(enum terrace_status status)
+{
+    return status == TERRACE_LOST || status == TERRACE_UNMET || status == TERRACE_DEADLINE ||
+           status == TERRACE_UNREACHABLE || status == TERRACE_BUSY || status == TERRACE_DENIED ||
+           status == TERRACE_REFUSED;
+}
+
 /* A good answer; or one that no other would better. */
 static void answered(struct request *request, struct try *try, struct outcome *outcome)
 {
     if (try->is_hedge) {
         tally_add(&request->core->tally.hedges_won, 1);
+    }
+    if (request->may_be_done && says_not_done(outcome->status)) {
+        outcome->status = TERRACE_UNKNOWN;
     }
     if (request->on_part == NULL) {
         request_near_land(request, 0, try->is_near, outcome, clock_ms());
@@ -445,6 +456,10 @@ void request_on_answer(struct call *call, struct lane *lane, struct conn_answer 
     struct core *core = request->core;
     struct outcome outcome;
     bool is_retriable = false;
+    if (!answer->is_last && request->on_part == NULL) { /* it loses this call, too */
+        conn_break(lane->conn, TERRACE_UNREACHABLE, "an answer in parts to a question of one");
+        return;
+    }
     request_judge(request, answer, &outcome, &is_retriable);
     outcome.at = outcome.status == TERRACE_LOAD && lane->peer != NULL ? lane->peer->at : 0;
     if (answer->is_last && request->only == NULL) {
@@ -455,6 +470,9 @@ void request_on_answer(struct call *call, struct lane *lane, struct conn_answer 
         (!answer->is_last || request->parts_left <= 1 || answer->header->word <= NATIVE_STALE)) {
         part_done(request, try, &outcome);
         if (answer->is_last) {
+            if (try->is_near) { /* keys that were left out */
+                request_near_fail(request);
+            }
             *try = (struct try){.request = request};
             end(request, request->parts_left == 0 ? TERRACE_OK : TERRACE_REFUSED, NULL);
         }
@@ -485,8 +503,8 @@ void request_on_lost(struct call *call, struct lane *lane, enum terrace_status w
     struct core *core = request->core;
     struct cluster_endpoint *endpoint = try->endpoint;
     const bool may_be_done = request->is_write && call->was_sent;
-    if (request->only == NULL && lane->peer->blamed != lane->conn) {
-        lane->peer->blamed = lane->conn;
+    if (request->only == NULL && !lane->is_blamed) {
+        lane->is_blamed = true;
         cluster_on_failed(core->cluster, endpoint,
                           why == TERRACE_DENIED ? "denied" : "connection lost", clock_ms());
         core_tick_within(core, 0);

@@ -20,6 +20,15 @@
 struct core;
 struct request;
 
+enum {
+    REQUEST_MS_MOST = INT32_MAX /* longer times are this: 24 days, and a word of a frame */
+};
+
+static inline int64_t request_ms(int64_t ms)
+{
+    return ms < REQUEST_MS_MOST ? ms : REQUEST_MS_MOST;
+}
+
 /* What came of it. Borrowed until on_done (on_part) returns. */
 struct outcome {
     enum terrace_status status;

@@ -69,12 +69,13 @@ void request_judge(const struct request *request, const struct conn_answer *answ
     const enum terrace_status status =
         answer->has_no_memory ? TERRACE_NO_MEMORY : judge_status(request, answer);
     const bool is_text = word != NATIVE_OK && word != NATIVE_NIL && word != NATIVE_LOAD;
-    *ret = (struct outcome){
-        .status = status, .reason = reason_of(request, answer, status), .reply = answer->reply};
+    *ret = (struct outcome){.status = status,
+                            .reason = reason_of(request, answer, status),
+                            .reply = answer->reply,
+                            .taken = answer->taken};
     if (!is_text && (is_read(request) || request->op == NATIVE_CALL)) { /* a write has no value */
         const bool has_value = word == NATIVE_OK || answer->reply->state == NATIVE_STATE_STALE;
         ret->body = has_value ? answer->body : (struct slice){0};
-        ret->taken = answer->taken;
     }
     *ret_is_retriable = word == NATIVE_BUSY || (word == NATIVE_UNKNOWN && request->retry_unknown);
 }

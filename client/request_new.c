@@ -99,8 +99,8 @@ static void describe(struct request *request, const struct terrace_options *opti
     request->drops_all = ask->drops_all;
     request->is_probe = ask->is_probe;
     request->hash = hash_of(ask);
-    request->timeout_ms = ask->timeout_ms > 0 ? ask->timeout_ms : options->timeout_ms;
-    request->hedge_ms = ask->hedge_ms != 0 ? ask->hedge_ms : options->hedge_ms;
+    request->timeout_ms = request_ms(ask->timeout_ms > 0 ? ask->timeout_ms : options->timeout_ms);
+    request->hedge_ms = request_ms(ask->hedge_ms != 0 ? ask->hedge_ms : options->hedge_ms);
     if (ask->is_write || ask->only != NULL || ask->on_part != NULL) {
         request->hedge_ms = -1;
     }

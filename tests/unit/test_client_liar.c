@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The client against a node that lies, breaks off, or does not read: what it is told is true all the same, and nothing leaks. */
+#include "client/core.h"
+#include "tests/unit/liar.h"
+
+/* --- answers that no node gives -------------------------------------------------------------------------------------------- */
+
+static bool more_twice(struct ear *ear, const struct native_frame *frame)
+{
+    const struct native_reply reply = {.state = NATIVE_STATE_HIT};
+    if (frame->header.op != NATIVE_GET) {
+        return false;
+    }
+    answer_with(ear, frame, NATIVE_MORE, NATIVE_OK, &reply, slice_of("one"));
+    answer_with(ear, frame, NATIVE_MORE, NATIVE_OK, &reply, slice_of("two"));
+    answer_with(ear, frame, 0, NATIVE_OK, &reply, slice_of("three"));
+    return true;
+}
+
+static void an_answer_in_parts_to_a_question_of_one_is_no_answer(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct told told = {0};
+    scene_open(&scene, "retries=0&fail=closed", more_twice);
+    get(&scene, "k", 2000, &told);
+    run_until(&scene, &told.times, 1);
+    run_for(&scene, 50);
+    assert_int_equal(told.times, 1);
+    assert_int_equal(told.status, TERRACE_UNREACHABLE);
+    scene_close(&scene);
+}
+
+static char long_text[200001];
+
+static bool long_error(struct ear *ear, const struct native_frame *frame)
+{
+    if (frame->header.op != NATIVE_GET) {
+        return false;
+    }
+    answer(ear, frame, NATIVE_ERROR, long_text);
+    return true;
+}
+
+static void a_long_error_text_is_given_back(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct told told = {0};
+    memset(long_text, 'x', sizeof long_text - 1);
+    scene_open(&scene, "fail=closed", long_error);
+    get(&scene, "k", 2000, &told);
+    run_until(&scene, &told.times, 1);
+    assert_int_equal(told.status, TERRACE_REFUSED);
+    scene_close(&scene); /* ASan tells of what is left */
+}
+
+/* --- what is known of a write --------------------------------------------------------------------------------------------- */
+
+struct deaf {
+    unsigned sets, heard;
+    bool reads;
+};
+
+static bool deaf_after_hello(struct ear *ear, const struct native_frame *frame)
+{
+    struct deaf *deaf = scene_of(ear)->own;
+    if (frame->header.op == NATIVE_GET) {
+        (void)uv_read_stop((uv_stream_t *)&ear->tcp);
+        answer(ear, frame, NATIVE_OK, "v");
+    } else if (frame->header.op == NATIVE_SET) {
+        deaf->sets++;
+        deaf->heard += frame->keys.size == 4 && memcmp(frame->keys.data, "last", 4) == 0;
+        answer(ear, frame, NATIVE_OK, "");
+    }
+    return frame->header.op == NATIVE_GET || frame->header.op == NATIVE_SET;
+}
+
+static void a_write_that_the_node_still_gets_was_not_refused_for_time(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct deaf deaf = {0};
+    struct told first = {0}, big = {0}, last = {0};
+    const struct terrace_write_options patient = {.timeout_ms = 20000};
+    const size_t size = 24 << 20; /* more than sockets take */
+    char *bytes = calloc(1, size);
+    assert_non_null(bytes);
+    scene_open(&scene, "connect-timeout=30s", deaf_after_hello);
+    scene.own = &deaf;
+    get(&scene, "k", 10000, &first);
+    run_until(&scene, &first.times, 1);
+    assert_int_equal(
+        terrace_async_set(scene.client, "big", 3, bytes, size, &patient, on_told, &big),
+        TERRACE_OK);
+    run_for(&scene, 50);
+    set(&scene, "last", 100, &last);
+    run_until(&scene, &last.times, 1);
+    assert_int_equal(deaf.heard, 0);
+    assert_int_equal(uv_read_start((uv_stream_t *)&scene.liar.ears->tcp, ear_room, hear), 0);
+    run_until(&scene, &big.times, 1);
+    run_for(&scene, 50);
+    /* DEADLINE says that it was not done. */
+    assert_int_equal(last.status, deaf.heard > 0 ? TERRACE_UNKNOWN : TERRACE_DEADLINE);
+    free(bytes);
+    scene_close(&scene);
+}
+
+static bool done_then_down(struct ear *ear, const struct native_frame *frame)
+{
+    if (frame->header.op != NATIVE_SET) {
+        return false;
+    }
+    if (ear->liar->frames[NATIVE_SET] == 1) {
+        ear_close(ear); /* it did it, and died */
+    } else {
+        answer(ear, frame, NATIVE_L2DOWN, "");
+    }
+    return true;
+}
+
+static void what_may_be_done_is_not_called_undone_by_a_second_try(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct told told = {0};
+    const struct terrace_write_options again = {.timeout_ms = 5000, .retry_unknown = 1};
+    scene_open(&scene, "retries=3", done_then_down);
+    assert_int_equal(terrace_async_set(scene.client, "k", 1, "v", 1, &again, on_told, &told),
+                     TERRACE_OK);
+    run_until(&scene, &told.times, 1);
+    assert_int_equal(scene.liar.frames[NATIVE_SET], 2);
+    assert_int_equal(told.status, TERRACE_UNKNOWN);
+    scene_close(&scene);
+}
+
+/* --- connections ------------------------------------------------------------------------------------------------------------ */
+
+static bool goodbye_without_end(struct ear *ear, const struct native_frame *frame)
+{
+    if (frame->header.op != NATIVE_GET) {
+        return false;
+    }
+    say_frame(ear, (struct native_header){.op = NATIVE_GOODBYE}, (struct slice){0},
+              (struct slice){0}, (struct slice){0});
+    return true;
+}
+
+static void a_node_that_says_goodbye_and_stays_is_left(void **state)
+{
+    (void)state;
+    struct scene scene;
+    scene_open(&scene, "connect-timeout=100ms&failures-to-down=1000", goodbye_without_end);
+    for (int i = 0; i < 5; i++) {
+        struct told told = {0};
+        get(&scene, "k", 50, &told);
+        run_until(&scene, &told.times, 1);
+    }
+    assert_true(scene.liar.accepted >= 5);
+    run_for(&scene, 1000);
+    assert_true(scene.liar.open <= 1); /* that of the probes */
+    scene_close(&scene);
+}
+
+static bool drops_each(struct ear *ear, const struct native_frame *frame)
+{
+    if (frame->header.op == NATIVE_GET) {
+        ear_close(ear);
+        return true;
+    }
+    return false;
+}
+
+static void on_outcome(void *arg, const struct outcome *outcome)
+{
+    struct told *told = arg;
+    told->times++;
+    told->status = outcome->status;
+}
+
+static void on_core_closed(void *arg)
+{
+    core_free(*(struct core **)arg);
+}
+
+/* Also one that lies in memory where another was before. */
+static void each_connection_that_is_lost_counts(void **state)
+{
+    (void)state;
+    enum {
+        TIMES = 60
+    };
+    struct scene scene;
+    struct terrace_endpoint_info info;
+    char error[TERRACE_ERROR_SIZE];
+    const struct slice key = slice_of("k");
+    scene_open(&scene, "", drops_each);
+    struct terrace_options *options =
+        scene_options(&scene.liar, "failures-to-down=1000&retries=0&fail=closed");
+    struct core *core = core_open(&scene.loop, options, error, sizeof error);
+    terrace_options_free(options);
+    assert_non_null(core);
+    for (int i = 0; i < TIMES; i++) {
+        struct told told = {0};
+        struct request *request = NULL;
+        const struct ask ask = {
+            .op = NATIVE_GET, .keys = &key, .key_count = 1, .on_done = on_outcome, .arg = &told};
+        assert_int_equal(request_new(core->options, &ask, &request), TERRACE_OK);
+        assert_int_equal(request_start(core, request), TERRACE_OK);
+        run_until(&scene, &told.times, 1);
+        assert_int_equal(told.status, TERRACE_UNREACHABLE);
+        run_for(&scene, 2); /* libuv lets go of it */
+    }
+    assert_int_equal(core_endpoints(core, &info, 1), 1);
+    assert_int_equal(info.failures, TIMES);
+    core_close(core, on_core_closed, &core);
+    scene_close(&scene);
+}
+
+/* --- time -------------------------------------------------------------------------------------------------------------------- */
+
+static bool hits(struct ear *ear, const struct native_frame *frame)
+{
+    if (frame->header.op != NATIVE_GET) {
+        return false;
+    }
+    *(uint32_t *)scene_of(ear)->own = frame->header.word;
+    answer(ear, frame, NATIVE_OK, "v");
+    return true;
+}
+
+static void a_timeout_without_end_is_one(void **state)
+{
+    (void)state;
+    struct scene scene;
+    uint32_t patience = 0;
+    const int64_t times[] = {INT64_MAX, INT64_MAX / 2, (INT64_C(1) << 32) + 1, INT64_C(1) << 32};
+    scene_open(&scene, "fail=closed", hits);
+    scene.own = &patience;
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        struct told told = {0};
+        get(&scene, "k", times[i], &told);
+        run_until(&scene, &told.times, 1);
+        assert_int_equal(told.status, TERRACE_OK);
+        assert_true(patience == 0 || patience > 86400000);
+    }
+    scene_close(&scene);
+}
+
+static void on_closing(void *arg, const struct terrace_result *result)
+{
+    on_told(arg, result);
+}
+
+static void what_ends_by_closing_is_told_from_the_loop(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct told told = {0};
+    scene_open(&scene, "", NULL);
+    assert_int_equal(terrace_async_get(scene.client, "k", 1, NULL, on_closing, &told), TERRACE_OK);
+    terrace_async_close(scene.client, NULL, NULL);
+    assert_int_equal(told.times, 0);
+    liar_close(&scene.liar);
+    assert_int_equal(uv_run(&scene.loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(told.times, 1);
+    assert_int_equal(told.status, TERRACE_CLOSED);
+    assert_int_equal(uv_loop_close(&scene.loop), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_in_parts_to_a_question_of_one_is_no_answer),
+        cmocka_unit_test(a_long_error_text_is_given_back),
+        cmocka_unit_test(a_write_that_the_node_still_gets_was_not_refused_for_time),
+        cmocka_unit_test(what_may_be_done_is_not_called_undone_by_a_second_try),
+        cmocka_unit_test(a_node_that_says_goodbye_and_stays_is_left),
+        cmocka_unit_test(each_connection_that_is_lost_counts),
+        cmocka_unit_test(a_timeout_without_end_is_one),
+        cmocka_unit_test(what_ends_by_closing_is_told_from_the_loop),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
