@@ -123,7 +123,7 @@ mutants: deps ## the rules of coherence, each broken once in the code: the suite
 APPLICATIONS := $(addprefix $(OUT)/tests/,journeys/loaders journeys/near_load soak/pound clients/terrace_threads clients/terrace_async)
 
 # cmocka programs, what journeys need (one measures in process), the simulator
-unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(APPLICATIONS) $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim
+unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(APPLICATIONS) $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim $(if $(filter release,$(MODE)),build/man/made)
 
 sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 	@$(OUT)/tests/sim/sim --seeds $${SEEDS:-1..10000}

@@ -42,6 +42,17 @@ def all_settings():
     yield from settings("server/namespace_options.def")
 
 
+def client_options():
+    yield "\n## Options of libterrace\n"
+    yield "Of a client in C ([client/terrace.h](../client/terrace.h): `terrace_options_set`, or a URL), and of `terrace --url`.\n"
+    yield "| name | default | what |\n|---|---|---|"
+    source = (ROOT / "client/options.def").read_text()
+    for name, default, choices, _, what in re.findall(
+            rf'^OPTION\({FIELD},\s*\w+,\s*\w+,\s*{FIELD},.*?(NULL|{FIELD}),\s*{FIELD}\)\s*$', source, re.M):
+        one_of = f"One of {choices[1:-1].replace('|', ', ')}. " if choices != "NULL" else ""
+        yield f"| `{name}` | {'`' + default + '`' if default else ''} | {one_of}{text(what)} |"
+
+
 def table_of_commands():
     """(name in upper case, road, what it does) of each command that is no container, in the table's order."""
     source = (ROOT / "server/commands.def").read_text()
@@ -144,9 +155,10 @@ def compatibility():
 
 
 def reference():
-    lines = ["# Reference", "", "Made from `server/options.def`, `server/namespace_options.def`, `server/commands.def` and `tiers/base/metrics.def` by "
+    lines = ["# Reference", "", "Made from `server/options.def`, `server/namespace_options.def`, `client/options.def`, `server/commands.def` and "
+             "`tiers/base/metrics.def` by "
              "`docs/generate.py`.", ""]
-    for part in all_settings(), commands(), metrics():
+    for part in all_settings(), client_options(), commands(), metrics():
         lines.extend(part)
     return "\n".join(lines) + "\n"
 

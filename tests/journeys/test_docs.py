@@ -10,7 +10,7 @@ def test_the_reference_page_is_made_from_the_tables():
     made = subprocess.run(["/usr/bin/python3", ROOT / "docs" / "generate.py", "--print"], capture_output=True, text=True,
                           check=True).stdout
     assert made == (ROOT / "docs" / "reference.md").read_text(), "run docs/generate.py"
-    for must in "| `listen` |", "| GET | L1, filled from L2 |", "| CLIENT LIST | the node |", "`terrace_beats_total`":
+    for must in "| `listen` |", "| `near-memory` |", "| GET | L1, filled from L2 |", "| CLIENT LIST | the node |", "`terrace_beats_total`":
         assert must in made, must
 
 
