@@ -31,7 +31,7 @@ def test_the_page_of_compatibility_is_made_from_the_tables(redis_server):
 def test_functions_named_in_the_readme_exist():
     readme = (ROOT / "README.md").read_text()
     journeys = readme[readme.index("## How a request goes"):readme.index("## The house")]
-    sources = "".join(path.read_text() for folder in ("server", "tiers", "protocol") for path in (ROOT / folder).rglob("*.c"))
+    sources = "".join(path.read_text() for folder in ("server", "tiers", "protocol", "client") for path in (ROOT / folder).rglob("*.c"))
     names = {name for name in re.findall(r"`([a-z][a-z0-9_]+)`", journeys) if "_" in name}
     missing = sorted(name for name in names if f"{name}(" not in sources)
     assert len(names) > 30 and not missing, missing
