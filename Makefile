@@ -365,7 +365,8 @@ $(OUT)/tests/fault/proxy: $(call obj,$(wildcard tests/fault/*.c)) $(OUT)/libnode
 # The fuzzers want clang's instrumentation in everything they reach.
 FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(WARNINGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=undefined
-FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(SERVER) $(wildcard client/check/*.c) bench/memcached.c)
+FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(SERVER) $(wildcard client/check/*.c) \
+                $(addprefix client/cli/,tree.c json.c info_text.c text.c sample.c) bench/memcached.c)
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	@echo '  CC    fuzz $<'

@@ -102,12 +102,12 @@ json_t *json_figure(struct slice text)
         return json_integer(whole);
     }
     char copy[64];
-    if (text.size > 0 && text.size < sizeof copy && strspn(text.data, "0123456789.") >= text.size) {
+    if (text.size > 0 && text.size < sizeof copy) {
         memcpy(copy, text.data, text.size);
         copy[text.size] = '\0';
         char *end = NULL;
         const double real = strtod(copy, &end);
-        if (*end == '\0') {
+        if (strspn(copy, "0123456789.") == text.size && *end == '\0') {
             return json_real(real);
         }
     }

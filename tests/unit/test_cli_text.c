@@ -113,6 +113,18 @@ static void lines_of_info_are_found(void **state)
     assert_int_equal(info_field(endpoint, "none").size, 0);
 }
 
+/* Found by fuzz_shown: the text does not end with a zero. */
+static void a_figure_is_read_no_further_than_it_goes(void **state)
+{
+    (void)state;
+    char *text = malloc(3); /* for the sanitizer */
+    memcpy(text, "1.5", 3);
+    assert_json(json_figure((struct slice){text, 3}), "1.5");
+    assert_json(json_figure((struct slice){text, 2}), "1.0");
+    assert_json(json_figure((struct slice){text, 1}), "1");
+    free(text);
+}
+
 static void info_becomes_objects(void **state)
 {
     (void)state;
@@ -217,6 +229,7 @@ int main(void)
         cmocka_unit_test(things_are_looked_up_by_name),
         cmocka_unit_test(what_is_no_reply_is_refused),
         cmocka_unit_test(lines_of_info_are_found),
+        cmocka_unit_test(a_figure_is_read_no_further_than_it_goes),
         cmocka_unit_test(info_becomes_objects),
         cmocka_unit_test(bytes_that_are_no_text_are_told_apart),
         cmocka_unit_test(no_bytes_of_a_key_reach_the_terminal_as_commands),
