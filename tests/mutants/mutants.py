@@ -26,6 +26,7 @@ MANAGED_WRITE, MANAGED_ANSWER, MANAGED_LUA = "tiers/managed_write.c", "tiers/man
 HEALTH, REGION, BALANCE, CLUSTER, UPDATE, STICKY = ("client/health.c", "client/region.c", "client/balance.c", "client/cluster.c",
                                                     "client/cluster_update.c", "client/sticky.c")
 GET_OR_LOAD = "client/load.c"
+NEAR, LANE, CLIENT_REQUEST, CLIENT_ANSWER = "client/near.c", "client/lane.c", "client/request.c", "client/request_answer.c"
 PEERS, WAITERS, SCRIPT = "tiers/peers.c", "tiers/waiters.c", "tiers/scripts/beat.lua"
 
 MUTANTS = [
@@ -78,6 +79,38 @@ MUTANTS = [
     Mutant("what a client reads enters no table", "T2", [
         ("server/tracking_call.c", "const bool rows = wants_rows(", "const bool rows = false && wants_rows(")],
            ["journey tracking alone_all"]),
+
+    # --- L0: what applications keep (client/near.h)
+    Mutant("L0 does not look at its fence", "L0", [(NEAR, ".is_open = horizon_ms != 0 && now_ms - horizon_ms <= (int64_t)head->bound_ms,", ".is_open = horizon_ms != 0,")],
+           ["unit near", "unit near_threads", "journey near frozen_bus"]),
+    Mutant("L0: a proof counts from the answer of its beat", "L0", [(NEAR, "beat->sent_ms - (int64_t)beat->horizon_age_ms - 1", "now_ms - (int64_t)beat->horizon_age_ms - 1")],
+           ["unit near", "journey near slow_stream"]),
+    Mutant("L0: a beat proves more than its node knew", "L0", [(NEAR, "beat->sent_ms - (int64_t)beat->horizon_age_ms - 1", "beat->sent_ms - 1")],
+           ["unit near", "unit near_threads", "journey near frozen_bus"]),
+    Mutant("L0: an entry lives by the proof of another stream", "L0", [(NEAR, "proofs.horizons_ms[head.slot] : 0", "proofs.horizons_ms[0] : 0")],
+           ["unit near"]),
+    Mutant("L0: a lost stream leaves its entries", "L0", [(NEAR, "        doubt(near, stream->slot, now_ms);\n        atomic_store", "        atomic_store")],
+           ["unit near", "journey near cut_stream"]),
+    Mutant("L0: a skipped number is not noticed", "L0", [(NEAR, "seq != stream->seq + 1", "seq <= stream->seq")],
+           ["unit near"]),
+    Mutant("L0: `all` means nothing", "L0", [(NEAR, "    if (all && stream->generation != 0) {", "    if (all && stream->generation == 0) {")],
+           ["unit near", "journey near flushed"]),
+    Mutant("L0: the floor is the clock of the loop", "L0", [(NEAR, "later(later(now_ms, newest_ms) + 1, floor_ms)", "later(now_ms + 1, floor_ms)")],
+           ["unit near"]),
+    Mutant("L0: events end no entries", "L0", [(LANE, "event->stream_seq, list,\n                                                 found, event->all", "event->stream_seq, list,\n                                                 0, event->all")],
+           ["journey near calm"]),
+    Mutant("L0: an own write ends nothing when it is answered", "L0", [(CLIENT_REQUEST, "    request_near_write(request);\n    unlink_request(request);", "    unlink_request(request);")],
+           ["journey near calm", "journey near slow_stream"]),
+    Mutant("L0: who lands with another value lets stand what stands", "L0", [(NEAR, "    item_release(item);\n    return is_same;", "    item_release(item);\n    return is_same || bytes.size > 0;")],
+           ["unit near"]),
+    Mutant("L0: a claim that was spared brings what it likes", "L0", [(CLAIM, "return noted == 0 || noted == note_of(l1, landing, item);", "return noted == 0 || noted != note_of(l1, landing, item) || item != NULL;")],
+           ["unit l1_tokens", "unit near"]),
+    Mutant("L0: a suspect is as young as the next proof", "L0", [(NEAR, "stamp_ms >= prior_ms ? later(proven_ms, read_ms) : read_ms", "stamp_ms >= 0 * prior_ms ? later(proven_ms, read_ms) : read_ms")],
+           ["unit near"]),
+    Mutant("L0: how old an answer was is forgotten", "L0", [(NEAR, "head->age_ms < 0 ? 0 : stamp_ms - head->age_ms", "head->age_ms < 0 ? 0 : stamp_ms")],
+           ["unit near"]),
+    Mutant("L0 does not hear what was read past it", "L0", [(CLIENT_ANSWER, "    if (near == NULL || !is_read(request)) {", "    if (near == NULL || !is_read(request) || !has_ticket) {")],
+           ["journey near_reads past"]),
 
     # --- hashes
     Mutant("a reader of a hash joins the read of a string", "T3", [

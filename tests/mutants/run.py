@@ -44,7 +44,7 @@ SIMS = {
 # What a journey needs besides the node.
 JOURNEY_TARGETS = ["build/release/terraced", "build/release/terrace", "build/release/terrace-bench",
                    "build/release/tests/journeys/hiredis_client", "build/release/tests/journeys/loaders",
-                   "build/release/tests/fault/proxy"]
+                   "build/release/tests/journeys/near_load", "build/release/libterrace.so", "build/release/tests/fault/proxy"]
 
 
 def environment():
