@@ -63,7 +63,7 @@ CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones 
 CLI_TESTS    := test_cli_words test_cli_text test_cli_screen test_cli_doctor
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
+.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -153,6 +153,9 @@ bench-large: deps ## how fast large values pass a node, and in how much memory; 
 bench-client: deps ## libterrace beside hiredis on the same node: one call at a time, batches, callbacks; BENCH_ARGS=--quick
 	@$(MAKE) --no-print-directory build $(OUT)/bench_client
 	@/usr/bin/python3 bench/client.py $${BENCH_ARGS:-}
+bench-near: deps ## L0, the near cache of libterrace: ns of a hit, staleness after a stranger's write; BENCH_ARGS=--quick
+	@$(MAKE) --no-print-directory build $(OUT)/bench_near
+	@/usr/bin/python3 bench/near.py $${BENCH_ARGS:-}
 bench-bans: deps ## what invalidations by tag and prefix cost: hits, memory, a check in process; BENCH_ARGS=--quick
 	@$(MAKE) --no-print-directory build $(OUT)/bench_bans
 	@/usr/bin/python3 bench/bans.py $${BENCH_ARGS:-}
@@ -302,6 +305,10 @@ $(OUT)/bench_envelope: $(call obj,bench/core/envelope.c bench/rng.c) $(OUT)/libn
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 $(OUT)/bench_client: $(call obj,$(wildcard bench/core/client*.c) bench/rng.c protocol/histogram.c) $(OUT)/libterrace.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
+
+$(OUT)/bench_near: $(call obj,bench/core/near.c bench/rng.c protocol/histogram.c) $(OUT)/libterrace.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
