@@ -153,7 +153,8 @@ static struct standing standing_of(struct near *near, const struct head *head, i
     const int64_t floor_ms = atomic_load_explicit(&slot->floor_ms, memory_order_acquire);
     const int64_t proven_ms = atomic_load_explicit(&slot->proven_ms, memory_order_acquire);
     const int64_t prior_ms = atomic_load_explicit(&slot->prior_floor_ms, memory_order_acquire);
-    const int64_t read_ms = head->age_ms < 0 ? 0 : stamp_ms - head->age_ms;
+    /* One for the milliseconds that the stamp and the age were cut by. */
+    const int64_t read_ms = head->age_ms < 0 ? 0 : stamp_ms - head->age_ms - 1;
     if (stamp_ms >= floor_ms) {
         return (struct standing){
             .is_open = horizon_ms != 0 && now_ms - horizon_ms <= (int64_t)head->bound_ms,

@@ -33,8 +33,8 @@
  *
  * FLOOR: an entry stamped before it is a SUSPECT: the stream was lost, skipped a number, or said `all`. Its stamp is the
  * moment its question was sent, and the floor is above all stamps given so far. A suspect is kept, not served, and handed
- * out as stale to who says that he takes such, with its age. Age: what has a stamp s was right a before it, by its answer;
- * then nothing was missed until H, or until what H was when it became a suspect.
+ * out as stale to who says that he takes such, with its age. Age: what has a stamp s was right a before it, by its answer (and
+ * a millisecond, for what both were cut by); then nothing was missed until H, or until what H was when it became a suspect.
  *
  * ORDER of memory. The loop's thread applies events under L1's locks, raises floors, and then stores H (release). A reader
  * loads every H (acquire), then looks up, then loads the floor: whatever H covers has happened to the table he looks into.

@@ -105,7 +105,7 @@ MUTANTS = [
            ["unit l1_tokens", "unit near"]),
     Mutant("L0: a suspect is as young as the next proof", "L0", [(NEAR, "stamp_ms >= prior_ms ? later(proven_ms, read_ms) : read_ms", "stamp_ms >= 0 * prior_ms ? later(proven_ms, read_ms) : read_ms")],
            ["unit near"]),
-    Mutant("L0: how old an answer was is forgotten", "L0", [(NEAR, "head->age_ms < 0 ? 0 : stamp_ms - head->age_ms", "head->age_ms < 0 ? 0 : stamp_ms")],
+    Mutant("L0: how old an answer was is forgotten", "L0", [(NEAR, "head->age_ms < 0 ? 0 : stamp_ms - head->age_ms - 1", "head->age_ms < 0 ? 0 : stamp_ms - 1")],
            ["unit near"]),
     Mutant("L0 does not hear what was read past it", "L0", [(CLIENT_ANSWER, "    if (near == NULL || !is_read(request)) {", "    if (near == NULL || !is_read(request) || !has_ticket) {")],
            ["journey near_reads past"]),

@@ -458,7 +458,7 @@ static void all_makes_suspect_what_was_read_and_what_is_under_way(void **state)
     help_beat(near, &stream, T0 + 50, 0);
     assert_true(help_serves(near, "k", NULL, T0 + 50));
     assert_true(help_serves(near, "l", NULL, T0 + 50));
-    assert_int_equal(help_age(near, "k", T0 + 50), 30);
+    assert_int_equal(help_age(near, "k", T0 + 50), 31);
     help_read(near, &stream, "k", "v2", T0 + 50);
     assert_true(help_serves(near, "k", "v2", T0 + 50));
     near_free(near);
@@ -474,7 +474,7 @@ static void doubt_upon_doubt_makes_nothing_look_younger(void **state)
     help_event_all(near, &stream, T0 + 30);
     help_beat(near, &stream, T0 + 500, 0); /* proves nothing of k */
     help_event_all(near, &stream, T0 + 600);
-    assert_int_equal(help_age(near, "k", T0 + 700), 680);
+    assert_int_equal(help_age(near, "k", T0 + 700), 681);
     near_free(near);
 }
 
@@ -492,7 +492,7 @@ static void a_suspect_is_aged_by_what_its_answer_said(void **state)
         .value = slice_of("v"), .ttl_ms = -1, .age_ms = -1, .near_ms = T};
     near_land(near, slice_of("l"), &blind, &unknown, T0 + 25);
     near_stream_lost(near, &stream, T0 + 30);
-    assert_int_equal(help_age(near, "k", T0 + 120), 400);
+    assert_int_equal(help_age(near, "k", T0 + 120), 401);
     assert_int_equal(help_age(near, "l", T0 + 120), -2); /* how old, nobody can say */
     near_free(near);
 }
