@@ -26,7 +26,7 @@ MANAGED_WRITE, MANAGED_ANSWER, MANAGED_LUA = "tiers/managed_write.c", "tiers/man
 HEALTH, REGION, BALANCE, CLUSTER, UPDATE, STICKY = ("client/health.c", "client/region.c", "client/balance.c", "client/cluster.c",
                                                     "client/cluster_update.c", "client/sticky.c")
 GET_OR_LOAD = "client/load.c"
-NEAR, LANE, CLIENT_REQUEST, CLIENT_ANSWER = "client/near.c", "client/lane.c", "client/request.c", "client/request_answer.c"
+NEAR, LANE, CLIENT_ANSWER = "client/near.c", "client/lane.c", "client/request_answer.c"
 PEERS, WAITERS, SCRIPT = "tiers/peers.c", "tiers/waiters.c", "tiers/scripts/beat.lua"
 
 MUTANTS = [
