@@ -61,7 +61,7 @@ static struct cluster_endpoint *pick_quick(struct cluster *cluster,
 
 /* Mirrokni, Thorup and Zadimoghaddam, Consistent Hashing with Bounded Loads (2016): of m requests under way, this one among
  * them, none takes more than ceil(c m share / shares); who is full passes on to the next on the ring. Somebody has room, since
- * the bounds add up to more than m. */
+ * the bounds add up to m at least. */
 static bool has_room(const struct cluster *cluster, const struct cluster_endpoint *one,
                      double shares, uint64_t inflight)
 {

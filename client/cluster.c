@@ -27,7 +27,7 @@ static struct cluster_options with_defaults(const struct cluster_options *given)
 
 static bool make_sense(const struct cluster_options *options)
 {
-    return isfinite(options->hash_load) && options->hash_load > 1 &&
+    return isfinite(options->hash_load) && options->hash_load >= 1 &&
            options->sticky_max <= 1u << 24 && options->strategy <= CLUSTER_STICKY;
 }
 

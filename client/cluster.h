@@ -72,7 +72,7 @@ struct cluster_options {
     int64_t probe_every_ms;  /* 1000 */
     int64_t hold_down_ms;    /* 10 s; -1: none */
     int64_t sticky_ttl_ms;   /* 10 min since it was last asked for */
-    double hash_load;        /* 1.25: no endpoint has more than so many times its share; above 1 */
+    double hash_load;        /* 1.25: no endpoint has more than so many times its share; 1 at least */
     unsigned sticky_max;     /* 65536 affinities: the one not asked for longest goes */
 };
 

@@ -379,6 +379,9 @@ enum terrace_status terrace_get_or_load(struct terrace *terrace, const void *key
             clock_ms() + request_ms(timeout_ms > 0 ? timeout_ms : terrace->options->timeout_ms);
         status = get_or_load(&loading);
     }
+    if (status == TERRACE_OK) { /* whatever was wrong on the way */
+        error_say(loading.read.error, loading.read.error_size, "%s", "");
+    }
     terrace_leave(terrace);
     return status;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "client/options.h"
 
+#include "client/cluster.h"
+
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +41,8 @@ static const struct row rows[] = {
 };
 
 enum {
-    ROW_COUNT = sizeof rows / sizeof rows[0]
+    ROW_COUNT = sizeof rows / sizeof rows[0],
+    REAL_DIGITS = 15 /* behind the point; a double has no more */
 };
 
 struct unit {
@@ -157,6 +159,10 @@ bool options_next_endpoint(struct slice *rest, struct endpoint_text *ret, const 
         ret->region = (struct slice){at + 1, item.size - (size_t)(at + 1 - item.data)};
         item.size = (size_t)(at - item.data);
     }
+    if (ret->region.size > CLUSTER_REGION_NAME_MAX) {
+        *ret_error = "regions with at most 63 characters";
+        return false;
+    }
     if (ret->is_unix) {
         ret->host = (struct slice){item.data + 5, item.size - 5};
         if (ret->host.size > 2 && starts_with(ret->host, "//")) { /* unix:///path */
@@ -168,8 +174,7 @@ bool options_next_endpoint(struct slice *rest, struct endpoint_text *ret, const 
         }
         return true;
     }
-    if (item.size == 0 || !read_host_port(item, ret) || ret->host.size > 253 ||
-        ret->region.size > 63) {
+    if (item.size == 0 || !read_host_port(item, ret) || ret->host.size > 253) {
         *ret_error =
             "host:port, [v6]:port or unix:/path, each with an optional @region, separated by commas";
         return false;
@@ -231,22 +236,53 @@ static enum terrace_status set_text(struct terrace_options *options, const struc
     return TERRACE_OK;
 }
 
+struct regions_seen {
+    struct slice names[CLUSTER_REGIONS_MAX];
+    size_t count; /* more than there is room for: too many */
+};
+
+static void see_region(struct regions_seen *seen, struct slice name)
+{
+    for (size_t i = 0; i < seen->count && i < CLUSTER_REGIONS_MAX; i++) {
+        if (slice_equal(seen->names[i], name)) {
+            return;
+        }
+    }
+    if (seen->count < CLUSTER_REGIONS_MAX) {
+        seen->names[seen->count] = name;
+    }
+    seen->count++;
+}
+
+/* What struct cluster would not take is refused here, where somebody is told. */
+static const char *endpoints_error(struct slice rest)
+{
+    struct regions_seen seen = {.count = 0};
+    struct endpoint_text endpoint;
+    const char *error = NULL;
+    size_t count = 0;
+    while (options_next_endpoint(&rest, &endpoint, &error)) {
+        see_region(&seen, endpoint.region);
+        count++;
+    }
+    return error != NULL                      ? error
+           : count == 0                       ? "at least one host:port, [v6]:port or unix:/path"
+           : count > CLUSTER_ENDPOINTS_MAX    ? "at most 256 endpoints"
+           : seen.count > CLUSTER_REGIONS_MAX ? "at most 16 regions"
+                                              : NULL;
+}
+
 static const char *list_error(const struct row *row, const char *value)
 {
     struct slice rest = slice_of(value);
-    struct endpoint_text endpoint;
     struct region_text region;
     const char *error = NULL;
-    size_t count = 0;
-    if (row->kind == REGIONS) {
-        while (options_next_region(&rest, &region, &error)) {
-        }
-        return error;
+    if (row->kind == ENDPOINTS) {
+        return endpoints_error(rest);
     }
-    while (options_next_endpoint(&rest, &endpoint, &error)) {
-        count++;
+    while (options_next_region(&rest, &region, &error)) {
     }
-    return error == NULL && count == 0 ? "at least one host:port, [v6]:port or unix:/path" : error;
+    return error;
 }
 
 static bool set_choice(struct terrace_options *options, const struct row *row, const char *value)
@@ -273,13 +309,31 @@ static bool set_switch(struct terrace_options *options, const struct row *row, c
     return false;
 }
 
+/* 12 or 12.5, whatever the locale of the application takes for a point. */
+static bool read_real(struct slice text, double *ret_number)
+{
+    const struct slice whole = cut_before(&text, '.');
+    int64_t units = 0, parts = 0;
+    if (slice_to_i64(whole, &units) != OK || text.size > REAL_DIGITS) {
+        return false;
+    }
+    double scale = 1;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return false;
+        }
+        parts = parts * 10 + (text.data[i] - '0');
+        scale *= 10;
+    }
+    *ret_number = (double)units + (double)parts / scale;
+    return true;
+}
+
 static bool set_real(struct terrace_options *options, const struct row *row, const char *value)
 {
-    char *end = NULL;
-    errno = 0;
-    const double number = strtod(value, &end);
-    if (errno != 0 || end == value || *end != '\0' || !isfinite(number) ||
-        number < (double)row->least || number > (double)row->most) {
+    double number = 0;
+    if (!read_real(slice_of(value), &number) || number < (double)row->least ||
+        number > (double)row->most) {
         return false;
     }
     *(double *)field_of(options, row) = number;
@@ -423,6 +477,7 @@ struct terrace_options *options_copy(const struct terrace_options *options)
 enum terrace_status terrace_options_set(struct terrace_options *options, const char *name,
                                         const char *value, char *error, size_t error_size)
 {
+    error_say(error, error_size, "%s", "");
     if (options == NULL || name == NULL || value == NULL) {
         error_say(error, error_size, "options, a name and a value are needed");
         return TERRACE_BAD_ARGUMENT;

@@ -136,6 +136,7 @@ enum terrace_status terrace_options_parse(struct terrace_options *options, const
                                           char *error, size_t error_size)
 {
     static const char plain[] = "terrace://", tls[] = "terraces://";
+    error_say(error, error_size, "%s", "");
     if (options == NULL || text == NULL) {
         error_say(error, error_size, "options and a text are needed");
         return TERRACE_BAD_ARGUMENT;

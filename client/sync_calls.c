@@ -111,10 +111,19 @@ static enum terrace_status opened(const struct terrace *terrace, enum terrace_st
     return status;
 }
 
+/* Where no request begins that would do it: a copy of L0, or nothing at all. */
+static void empty_room(const struct terrace_read_options *options)
+{
+    if (options != NULL) {
+        error_say(options->error, options->error_size, "%s", "");
+    }
+}
+
 static enum terrace_status read_value(struct terrace *terrace, uint8_t op, struct slice key,
                                       const struct terrace_read_options *options,
                                       struct terrace_value *value)
 {
+    empty_room(options);
     if (value == NULL) {
         return TERRACE_BAD_ARGUMENT;
     }
@@ -206,19 +215,30 @@ static enum terrace_status ask_pairs(struct terrace *terrace, struct errand *err
     return whole == TERRACE_MISS ? TERRACE_OK : whole; /* a miss of all, with its reason */
 }
 
+static enum terrace_status refuse_pairs(struct terrace_pair *pairs, size_t count,
+                                        enum terrace_status why)
+{
+    for (size_t i = 0; i < count; i++) {
+        pairs[i].status = why;
+        pairs[i].value = (struct terrace_value){.age_ms = -1, .ttl_ms = -2};
+    }
+    return why;
+}
+
 enum terrace_status terrace_mget(struct terrace *terrace, struct terrace_pair *pairs, size_t count,
                                  const struct terrace_read_options *options)
 {
+    empty_room(options);
     if (terrace == NULL || (pairs == NULL && count > 0) || count > UINT32_MAX / sizeof *pairs) {
         return TERRACE_BAD_ARGUMENT;
     }
     if (!terrace_enter(terrace)) {
-        return TERRACE_CLOSED;
+        return refuse_pairs(pairs, count, TERRACE_CLOSED);
     }
     enum terrace_status status = TERRACE_OK;
     size_t *which = malloc((count + 1) * sizeof *which);
     if (which == NULL) {
-        status = TERRACE_NO_MEMORY;
+        status = refuse_pairs(pairs, count, TERRACE_NO_MEMORY);
     } else {
         struct errand errand = {.pairs = pairs,
                                 .which = which,
@@ -241,6 +261,7 @@ static enum terrace_status run_write(struct terrace *terrace, struct face *face,
     struct errand errand = {.seq = seq,
                             .error = options != NULL ? options->error : NULL,
                             .error_size = options != NULL ? options->error_size : 0};
+    error_say(errand.error, errand.error_size, "%s", "");
     if (terrace == NULL || !terrace_enter(terrace)) {
         if (built == TERRACE_OK) {
             face_done(face);
@@ -294,6 +315,7 @@ enum terrace_status terrace_fail(struct terrace *terrace, const void *key, size_
 static enum terrace_status run_told(struct terrace *terrace, struct face *face,
                                     enum terrace_status built, struct errand *errand)
 {
+    error_say(errand->error, errand->error_size, "%s", "");
     if (terrace == NULL || !terrace_enter(terrace)) {
         if (built == TERRACE_OK) {
             face_done(face);

@@ -6,7 +6,7 @@
  *
  *      struct terrace_options *options = terrace_options_new();
  *      char error[TERRACE_ERROR_SIZE];
- *      terrace_options_parse(options, "terrace://10.0.0.1,10.0.0.2?timeout=250ms&near-memory=64mb", error, sizeof error);
+ *      terrace_options_parse(options, "terrace://10.0.0.1:7379,10.0.0.2:7379?timeout=250ms&near-memory=64mb", error, sizeof error);
  *      struct terrace *terrace = terrace_open(options, error, sizeof error);
  *      terrace_options_free(options);
  *      struct terrace_value value = {0};
@@ -141,7 +141,7 @@ void terrace_options_free(struct terrace_options *options);
  */
 enum terrace_status terrace_options_set(struct terrace_options *options, const char *name,
                                         const char *value, char *error, size_t error_size);
-/* Sets several: `name=value&name=value`, or a URL, `terrace://[user:password@]host[:port][,host[:port]]/db?name=value&...`
+/* Sets several: `name=value&name=value`, or a URL, `terrace://[user:password@]host:port[,host:port]/db?name=value&...`
  * (`terraces://`: by TLS). In values %26 is a byte in hexadecimal digits. BAD_ARGUMENT: `error` says what is wrong; what stands
  * in front of it was set.
  *
