@@ -287,7 +287,8 @@ static void native_put_frame(struct conn *conn, const struct native_frame *frame
     struct native_request asked;
     const uint8_t op = frame->header.op;
     metrics_count(conn->worker->metrics, M_NATIVE_REQUESTS);
-    if ((op == NATIVE_GET || op == NATIVE_FETCH) && frame->meta.size == 0) {
+    if ((op == NATIVE_GET || op == NATIVE_FETCH) && frame->meta.size == 0 &&
+        frame->keys.size < LIMIT_L1_KEY) {
         put_plain_read(conn, frame, raw);
         return;
     }

@@ -196,6 +196,16 @@ static bool put_words(struct conn *conn, const struct native_ticket *ticket, str
     }
     const bool is_number = first.type == REPLY_INTEGER;
     switch (ticket->op) {
+    case NATIVE_GET:
+    case NATIVE_FETCH:
+    case NATIVE_MGET: /* of a key too long for L1; how long it lives nobody asked */
+        status = first.type == REPLY_NULL ? NATIVE_NIL : NATIVE_OK;
+        reply.state = first.type == REPLY_NULL ? NATIVE_STATE_NONE : NATIVE_STATE_HIT;
+        reply.age_ms = first.type == REPLY_NULL ? -1 : 0;
+        reply.ttl_ms = first.type == REPLY_NULL ? -2 : -1;
+        reply.index = ticket->index;
+        body = first.text;
+        break;
     case NATIVE_SET:
         status = first.type == REPLY_NULL ? NATIVE_NIL : NATIVE_OK;
         reply.seq = is_number ? (uint64_t)first.number : 0;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* native_request.c -- the words of the command that a frame asks for.
  *
- *      GET, FETCH, each key of MGET    CACHE.FETCH key [MAXSTALE ms | FRESH | ANY] [ATLEAST seq] [SOFT ms] [NOLOAD]
+ *      GET, FETCH, each key of MGET    CACHE.FETCH key [MAXSTALE ms | FRESH | ANY] [ATLEAST seq] [SOFT ms] [NOLOAD]; of a key that
+ *                                      is too long for L1 GET
  *      SET                             SET key body [PX ms] [NX | XX], or CACHE.SET where more is said
  *      DELETE, FILL, FAIL, INVALIDATE  DEL, CACHE.FILL, CACHE.FAIL, CACHE.INVALIDATE
  *      WATCH, UNWATCH                  CLIENT TRACKING ON [BCAST [PREFIX p ...]], OFF
  *      STATS, TOPOLOGY, CALL           INFO, CACHE.NODES, the words themselves
  *
  * Words borrow from the frame, its metadata, and the digits of the desk. */
+#include "protocol/limits.h"
 #include "server/native_inner.h"
 
 static void word(struct native_words *words, struct slice text)
@@ -64,6 +66,11 @@ const char *native_refuse_read(const struct native_request *request)
 static const char *read_words(struct native_words *words, const struct native_frame *frame,
                               const struct native_request *request)
 {
+    if (frame->keys.size >= LIMIT_L1_KEY) { /* it passes by the cache: L2's own answer, always */
+        word_text(words, "GET");
+        word(words, frame->keys);
+        return native_refuse_read(request);
+    }
     word(words, SLICE_LITERAL("CACHE.FETCH"));
     word(words, frame->keys);
     if (request->contract == CONTRACT_MAXSTALE) {

@@ -106,6 +106,18 @@ def test_keys_and_values_of_any_bytes_and_sizes(conn):
         assert conn.get("k").body == b"x" * size
 
 
+def test_keys_too_long_for_l1_pass_by(node, conn):
+    long = "k" * 70_000
+    assert conn.get(long).status == "NIL" and conn.mget("no", long)[1].status == "NIL"
+    stored = conn.set(long, "v")
+    if not node.l2_url:
+        assert stored.status == "ERROR", "L1 is the only copy, and has no such keys"
+        return
+    assert stored.status == "OK"
+    for answer in (conn.get(long), conn.fetch(long, contract=2), conn.mget("no", long)[1]):
+        assert (answer.status, answer.body, answer.meta["near_ms"]) == ("OK", b"v", 0)
+
+
 def test_stats_and_topology(node, conn):
     text = conn.stats("server").body.decode()
     assert text.startswith("# Server") and f"tcp_port:{node.port}" in text
