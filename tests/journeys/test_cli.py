@@ -426,12 +426,12 @@ def test_watch_prints_what_changes_until_ctrl_c(nodes, node):
 
 
 def test_watch_ends_after_so_many(node):
-    with subprocess.Popen([TERRACE, "--node", address(node), "watch", "--count", "2"], stdout=subprocess.PIPE,
+    with subprocess.Popen([TERRACE, "--node", address(node), "watch", "--count", "2", "w2"], stdout=subprocess.PIPE,
                           env=environment()) as popen:
         with node.wire() as conn:
-            until(lambda: conn.ask("SET", "w", "x") and popen.poll() is not None, 20, "it ends", every_s=0.05)
+            until(lambda: conn.ask("SET", "w2", "x") and popen.poll() is not None, 20, "it ends", every_s=0.05)
         lines = popen.stdout.read().splitlines()
-    assert len(lines) == 2 and {line.split()[1] for line in lines} <= {b"w", b"*"}
+    assert len(lines) == 2 and {line.split()[1] for line in lines} <= {b"w2", b"*"}
 
 
 def test_ping_ends_with_ctrl_c_and_sums_up(node):
