@@ -23,8 +23,8 @@
  * because a copy lies in this process (option `near-memory`). One read may ask for more, or for less.
  *
  * The library has no global state, writes to no log and no terminal, installs no signal handler (it writes with MSG_NOSIGNAL),
- * and closes on exec whatever it opens. What it does not understand from a node ends the connection. A bug in it, and nothing
- * else, ends the process: it does not go on with a state that cannot be.
+ * and closes on exec whatever it opens. What it does not understand from a node ends the connection. It never ends the
+ * process.
  *
  * Bytes are a pointer and a size, any bytes; text is UTF-8 and ends with 0. 0 in an option struct means what is said there, so
  * a struct of zeros, or NULL in its place, is a request without wishes.

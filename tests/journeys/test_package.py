@@ -148,6 +148,14 @@ def test_the_archive_shows_the_same(package):
     assert {row[2] for row in rows if len(row) == 3} == FUNCTIONS
 
 
+def test_the_library_cannot_end_the_process_or_write_to_a_terminal(package):
+    rows = [line.split() for line in run("nm", "-D", "--undefined-only", package.lib / "libterrace.so").splitlines()]
+    used = {row[-1].split("@")[0] for row in rows}
+    assert "malloc" in used, "the list is what it seems"
+    assert not used & {"abort", "exit", "_exit", "__assert_fail", "raise", "kill", "stderr", "stdout", "printf", "fprintf", "puts",
+                       "perror", "syslog", "signal", "sigaction", "__printf_chk", "__fprintf_chk"}
+
+
 COLLIDING = """
 #include <terrace.h>
 #include <stdio.h>
