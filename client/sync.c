@@ -25,9 +25,16 @@ static void unlock(struct terrace *terrace)
     (void)pthread_mutex_unlock(&terrace->lock);
 }
 
+/* The same for a thread at all times. */
+static struct door *my_door(struct terrace *terrace)
+{
+    const uint64_t spread = (uint64_t)pthread_self() * UINT64_C(0x9e3779b97f4a7c15);
+    return &terrace->doors[spread >> 32 & (DOORS - 1)];
+}
+
 bool terrace_enter(struct terrace *terrace)
 {
-    (void)atomic_fetch_add(&terrace->inside, 1);
+    (void)atomic_fetch_add(&my_door(terrace)->inside, 1);
     if (atomic_load(&terrace->is_closing)) {
         terrace_leave(terrace);
         return false;
@@ -37,7 +44,7 @@ bool terrace_enter(struct terrace *terrace)
 
 void terrace_leave(struct terrace *terrace)
 {
-    (void)atomic_fetch_sub(&terrace->inside, 1);
+    (void)atomic_fetch_sub(&my_door(terrace)->inside, 1);
 }
 
 /* One turn of the loop, with the lock held before and after. `mine`: NULL, or whom not to wait for when it is done. */
@@ -314,9 +321,11 @@ void terrace_close(struct terrace *terrace)
     flights_close(terrace->flights);
     wait_for(terrace, &closing.wait);
     /* Whoever waited was told; he has only to leave. */
-    while (atomic_load(&terrace->inside) > 0) {
-        const struct timespec moment = {.tv_nsec = NS_PER_MS / 10};
-        (void)nanosleep(&moment, NULL);
+    for (size_t i = 0; i < DOORS; i++) {
+        while (atomic_load(&terrace->doors[i].inside) > 0) {
+            const struct timespec moment = {.tv_nsec = NS_PER_MS / 10};
+            (void)nanosleep(&moment, NULL);
+        }
     }
     lock(terrace);
     terrace->is_stopping = true;
