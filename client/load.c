@@ -238,7 +238,6 @@ static enum terrace_status bring_failure(struct loading *loading, struct flight 
                      &(struct flight_result){.status = (int)why});
         return give_nothing(loading, why, TERRACE_REASON_NONE);
     }
-    tally_add(&loading->terrace->tally->loads_stale, 1);
     flights_land(loading->terrace->flights, flight,
                  &(struct flight_result){.status = TERRACE_STALE,
                                          .value = {value->data, value->size},
@@ -378,6 +377,9 @@ enum terrace_status terrace_get_or_load(struct terrace *terrace, const void *key
         loading.deadline_ms =
             clock_ms() + request_ms(timeout_ms > 0 ? timeout_ms : terrace->options->timeout_ms);
         status = get_or_load(&loading);
+    }
+    if (status == TERRACE_STALE) {
+        tally_add(&terrace->tally->loads_stale, 1);
     }
     if (status == TERRACE_OK) { /* whatever was wrong on the way */
         error_say(loading.read.error, loading.read.error_size, "%s", "");

@@ -197,6 +197,7 @@ def test_what_is_stale_is_served_while_one_loads(nodes, start):
         before = len(program.got)
         program.want(8, "m:swr")
         assert set(program.wait_got(before + 8)[before:]) == {Got("STALE", "NONE", "0", "old")}
+        assert program.counters()["stale"] == 8
     first.order("ok", "new", 60000)
     until(lambda: first.got[-1] == Got("OK", "NONE", "0", "new"), PATIENCE_S, "the loader has the new one")
     assert begun(programs, "m:swr") == 2
