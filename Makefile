@@ -273,7 +273,7 @@ lib_obj = $(patsubst %.c,$(OUT)/lib/%.o,$(1))
 $(OUT)/lib/%.o: %.c
 	@mkdir -p $(@D)
 	@echo '  CC    $(MODE) lib $<'
-	@$(CC) $(BASE) $(if $(filter release,$(MODE)),-DTERRACE_GUEST) -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
+	@$(CC) $(BASE) $(if $(filter release,$(MODE)),-DTERRACE_GUEST -DNDEBUG) -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
 $(OUT)/lib/protocol/envelope.o: $(GENERATED)/protocol/envelope.pb-c.h
 $(OUT)/lib/protocol/native_codec.o: $(GENERATED)/protocol/terrace.pb-c.h
 $(OUT)/lib/below.a: $(call lib_obj,$(L1) $(PROTOCOL))
