@@ -505,6 +505,44 @@ static struct answer *relay_send(struct call *call, struct relay *relay, struct 
     return relay->answer;
 }
 
+/* SET of a large value that came in a frame: the words around the value are written, the value itself is not copied. */
+static bool relay_lies_in_pieces(const struct call *call)
+{
+    return call->native != NULL && call->command->run == cmd_set && call->raw.size == 0 &&
+           call->argc > 2 && call->argv[2].size >= LIMIT_BODY;
+}
+
+static enum status relay_append_word(struct buf *out, struct slice word)
+{
+    char head[RESP_HEAD_MAX];
+    enum status status = buf_append(out, head, resp_head_bulk(head, word.size));
+    if (status == OK) {
+        status = buf_append_slice(out, word);
+    }
+    return status == OK ? buf_append(out, "\r\n", 2) : status;
+}
+
+/* The words in front of the value, then those behind it; *ret_front of all are in front. */
+static enum status relay_write_around(const struct call *call, struct buf *out, size_t *ret_front)
+{
+    char head[RESP_HEAD_MAX];
+    enum status status = buf_append(out, head, resp_head_array(head, call->argc));
+    for (uint32_t i = 0; i < 2 && status == OK; i++) {
+        status = relay_append_word(out, call->argv[i]);
+    }
+    if (status == OK) {
+        status = buf_append(out, head, resp_head_bulk(head, call->argv[2].size));
+    }
+    *ret_front = out->size;
+    if (status == OK) {
+        status = buf_append(out, "\r\n", 2);
+    }
+    for (uint32_t i = 3; i < call->argc && status == OK; i++) {
+        status = relay_append_word(out, call->argv[i]);
+    }
+    return status;
+}
+
 void relay_call(struct call *call)
 {
     if (is_script_kill(call)) {
@@ -519,7 +557,10 @@ void relay_call(struct call *call)
         return;
     }
     struct buf made = {0};
-    const enum status status = relay_rewrite(call, effects_db_bit(call->db), &made);
+    size_t front = 0;
+    const bool in_pieces = relay_lies_in_pieces(call);
+    const enum status status = in_pieces ? relay_write_around(call, &made, &front)
+                                         : relay_rewrite(call, effects_db_bit(call->db), &made);
     struct relay *relay = status == OK ? relay_new(call, call, 1) : NULL;
     if (relay == NULL) {
         reply_out_of_memory(call->reply);
@@ -528,7 +569,13 @@ void relay_call(struct call *call)
                                   relay->tiers.key_count == 1 && download_speaks(call->conn);
         relay->tiers.takes_large = may_be_large ? relay_takes_large : NULL;
         relay->tiers.parts = call->blocking != NULL && blocking_is_wait(call->command);
-        (void)relay_send(call, relay, made.size > 0 ? buf_slice(&made) : call->raw);
+        struct slice bytes = made.size > 0 ? buf_slice(&made) : call->raw;
+        if (in_pieces) {
+            bytes.size = front;
+            relay->tiers.more[0] = call->argv[2];
+            relay->tiers.more[1] = (struct slice){made.data + front, made.size - front};
+        }
+        (void)relay_send(call, relay, bytes);
     }
     buf_done(&made);
 }

@@ -269,9 +269,15 @@ enum status line_take(struct tiers_window *window, int proto, enum line_kind kin
 
 enum status line_ask(struct line *line, struct link_request *request, int db, struct slice bytes)
 {
+    return line_ask_pieces(line, request, db, &(const struct link_pieces){{bytes}});
+}
+
+enum status line_ask_pieces(struct line *line, struct link_request *request, int db,
+                            const struct link_pieces *pieces)
+{
     CHECK_MAGIC(line, LINE_MAGIC);
     CHECK(line->state == LINE_USED && line->kind != LINE_SUBSCRIBER);
-    return line->lost ? L2_DOWN : link_ask(line->link, request, db, bytes);
+    return line->lost ? L2_DOWN : link_ask_pieces(line->link, request, db, pieces);
 }
 
 enum status line_say(struct line *line, struct slice bytes)

@@ -69,6 +69,8 @@ void line_give_back(struct line *line);
 void line_end(struct line *line);
 
 /* link_ask's rules, and L2_DOWN once the line is lost. */
+enum status line_ask_pieces(struct line *line, struct link_request *request, int db,
+                            const struct link_pieces *pieces) MUST_USE;
 enum status line_ask(struct line *line, struct link_request *request, int db,
                      struct slice bytes) MUST_USE;
 /* Of a subscriber. Kept until the line is READY; in order. */

@@ -329,30 +329,43 @@ enum status link_out_beat(struct link *link, struct slice check)
     return status;
 }
 
+static size_t pieces_size(const struct link_pieces *pieces)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < LINK_PIECES; i++) {
+        size += pieces->at[i].size;
+    }
+    return size;
+}
+
 /* All or nothing. */
 static enum status send_request(struct link *link, struct link_request *request, int db,
-                                struct slice bytes)
+                                const struct link_pieces *pieces)
 {
     const size_t before = out_size(link);
     enum status status = link_fifo_reserve(&link->sent, 2);
     if (status == OK) {
-        status = out_reserve(link, bytes.size + LINK_SELECT_MAX);
+        status = out_reserve(link, pieces_size(pieces) + LINK_SELECT_MAX);
     }
     if (status != OK) {
         return status;
     }
     char select[LINK_SELECT_MAX];
+    struct link_pieces error;
     unsigned parts = request->parts;
     if (db >= 0 && (link->databases & 1u << db) == 0) {
         parts = 0;
         /* Its error is the request's reply, in its place among the others. */
-        bytes = (struct slice){.data = select, .size = link_select_write(select, -1)};
+        error = (struct link_pieces){{{.data = select, .size = link_select_write(select, -1)}}};
+        pieces = &error;
     } else if (db >= 0 && db != link->selected) {
         out_append(link, (struct slice){.data = select, .size = link_select_write(select, db)});
         slot_push(link, NULL, SLOT_SELECT);
         link->selected = db;
     }
-    out_append(link, bytes);
+    for (size_t i = 0; i < LINK_PIECES; i++) {
+        out_append(link, pieces->at[i]);
+    }
     link->poured = false;
     slot_push_request(link, request, parts);
     link_out_announce(link, before);
@@ -360,36 +373,46 @@ static enum status send_request(struct link *link, struct link_request *request,
 }
 
 static enum status hold_request(struct link *link, struct link_request *request, int db,
-                                struct slice bytes)
+                                const struct link_pieces *pieces)
 {
+    const size_t size = pieces_size(pieces);
     enum status status = link_fifo_reserve(&link->waiting, 1);
     if (status == OK) {
-        status = buf_append_slice(&link->held, bytes);
+        status = buf_reserve(&link->held, size);
+    }
+    for (size_t i = 0; i < LINK_PIECES && status == OK; i++) {
+        status = buf_append_slice(&link->held, pieces->at[i]);
     }
     if (status == OK) {
         link_fifo_push(&link->waiting,
-                       (struct link_slot){.request = request, .ends_at = bytes.size, .db = db});
+                       (struct link_slot){.request = request, .ends_at = size, .db = db});
     }
     return status;
 }
 
 enum status link_ask(struct link *link, struct link_request *request, int db, struct slice bytes)
 {
+    return link_ask_pieces(link, request, db, &(const struct link_pieces){{bytes}});
+}
+
+enum status link_ask_pieces(struct link *link, struct link_request *request, int db,
+                            const struct link_pieces *pieces)
+{
     CHECK_MAGIC(link, LINK_MAGIC);
-    CHECK(bytes.size > 0 && db >= -1 && db < (int)LIMIT_DATABASES);
+    CHECK(pieces->at[0].size > 0 && db >= -1 && db < (int)LIMIT_DATABASES);
     if (link->freed || (link->down && link->state != LINK_READY)) {
         return L2_DOWN;
     }
     const size_t unwritten = out_size(link) + link->held.size;
     if (link->sent.count + link->waiting.count + link->fence.kept.count >= LIMIT_LINK_QUEUE ||
-        (unwritten > 0 && unwritten + bytes.size > LINK_OUTPUT_MAX)) {
+        (unwritten > 0 && unwritten + pieces_size(pieces) > LINK_OUTPUT_MAX)) {
         return BUSY;
     }
     if (request->fence_ms != 0) {
         link_fence_ask(link, request);
     }
-    const enum status status = link->state == LINK_READY ? send_request(link, request, db, bytes)
-                                                         : hold_request(link, request, db, bytes);
+    const enum status status = link->state == LINK_READY ? send_request(link, request, db, pieces)
+                                                         : hold_request(link, request, db, pieces);
     if (status == OK) {
         link_deadline_note(link, request);
     }
@@ -488,13 +511,14 @@ static void send_waiting(struct link *link)
                       out_reserve(link, held.size + waiting.count * LINK_SELECT_MAX) == OK;
     while (waiting.count > 0) {
         const struct link_slot slot = link_fifo_pop(&waiting);
-        const struct slice bytes = {.data = held.data + at, .size = (size_t)slot.ends_at};
-        at += bytes.size;
+        const struct link_pieces pieces = {
+            {{.data = held.data + at, .size = (size_t)slot.ends_at}}};
+        at += pieces.at[0].size;
         if (slot.request == NULL) {
             continue; /* its deadline passed */
         }
         if (!fits || link->state != LINK_READY ||
-            send_request(link, slot.request, slot.db, bytes) != OK) {
+            send_request(link, slot.request, slot.db, &pieces) != OK) {
             link_end_request(link, slot.request, L2_DOWN, (struct slice){0});
         }
     }

@@ -201,6 +201,16 @@ bool link_is_quiet(const struct link *link);
  * it will not, nothing was sent. */
 enum status link_ask(struct link *link, struct link_request *request, int db,
                      struct slice bytes) MUST_USE;
+/* The same of a request that lies in pieces: a large value that words stand around is copied no more often than one that came
+ * in a request of its own. The first is not empty. */
+enum {
+    LINK_PIECES = 3
+};
+struct link_pieces {
+    struct slice at[LINK_PIECES]; /* empty: no more */
+};
+enum status link_ask_pieces(struct link *link, struct link_request *request, int db,
+                            const struct link_pieces *pieces) MUST_USE;
 /* Bytes for which no request waits: SUBSCRIBE and CLIENT TRACKING on the bus, whose replies come to on_push. L2_DOWN
  * unless READY. */
 enum status link_say(struct link *link, struct slice bytes) MUST_USE;

@@ -310,6 +310,8 @@ struct tiers_relay {
     bool
         strays; /* a write may change keys that the table does not name: all nodes are told to suspect */
     uint8_t db;
+    struct slice more
+        [2]; /* of the request, behind its bytes: a large value, and what stands behind it. During the call */
     uint64_t run; /* when on_reply is called: the process that answered; 0: none did */
     bool
         is_block; /* it is `commands` requests, to run in one step: MULTI and EXEC are put around them */

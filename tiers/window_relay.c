@@ -269,13 +269,28 @@ static int64_t relay_deadline_ms(const struct tiers_relay *relay)
 
 static enum status relay_ask(struct tiers_relay *relay, int proto, struct slice bytes)
 {
+    const struct link_pieces pieces = {{bytes, relay->more[0], relay->more[1]}};
     if (relay->line != NULL) {
         relay->link = line_link(relay->line);
-        return line_ask(relay->line, &relay->request, relay->db, bytes);
+        return line_ask_pieces(relay->line, &relay->request, relay->db, &pieces);
     }
     struct link *link = window_link(relay->window, proto);
     relay->link = link;
-    return link == NULL ? NO_MEMORY : link_ask(link, &relay->request, relay->db, bytes);
+    return link == NULL ? NO_MEMORY : link_ask_pieces(link, &relay->request, relay->db, &pieces);
+}
+
+/* All of it in one. */
+static enum status relay_join(struct tiers_relay *relay, struct slice bytes, struct buf *whole)
+{
+    enum status status = buf_reserve(whole, bytes.size + relay->more[0].size + relay->more[1].size);
+    if (status == OK) {
+        status = buf_append_slice(whole, bytes);
+    }
+    for (size_t i = 0; i < 2 && status == OK; i++) {
+        status = buf_append_slice(whole, relay->more[i]);
+        relay->more[i] = (struct slice){0};
+    }
+    return status;
 }
 
 enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, int proto,
@@ -299,13 +314,21 @@ enum status tiers_relay(struct tiers_window *window, struct tiers_relay *relay, 
     relay->wrapped = false;
     relay->frames = 0;
     const bool announces = relay_announces(relay, &announced);
+    struct buf whole = {0};
     if (announces || relay->is_block) {
-        status = relay_wrap(relay, announces, announced, &bytes);
+        if (relay->more[0].size > 0) {
+            status = relay_join(relay, bytes, &whole);
+            bytes = buf_slice(&whole);
+        }
+        if (status == OK) {
+            status = relay_wrap(relay, announces, announced, &bytes);
+        }
     }
     relay_end_keys(relay);
     if (status == OK) {
         status = relay_ask(relay, proto, bytes);
     }
+    buf_done(&whole);
     if (relay->wrapped && window->scratch.capacity > WINDOW_SCRATCH_KEPT) {
         buf_done(&window->scratch);
     }

@@ -247,6 +247,24 @@ def test_a_value_larger_than_l1_keeps_goes_through_whole(slow, size):
         assert conn.call("STRLEN", "large").body == b":%d\r\n" % size
 
 
+def test_the_words_around_a_large_value(slow, stage):
+    """What stands in front of it and behind it is written apart; where the write carries its announcement, all of it together."""
+    redis_server, proxy, node = slow
+    proxy.heal()
+    node.wait_synced()
+    told = stage.node("--writers", "nodes", l2=redis_server)
+    value = random.Random(SEED).randbytes(200_000)
+    for one in (node, told):
+        redis_server.client().flushall()
+        one.wait_synced()
+        with one.native(timeout_s=60) as conn:
+            assert conn.set("k", value, px_ms=60_000, condition=1).status == "OK"
+            assert conn.set("k", value, condition=1).status == "NIL"
+            assert redis_server.client().get("k") == value and 0 < redis_server.client().pttl("k") <= 60_000
+            assert conn.set("k", value[::-1]).status == "OK"
+            assert conn.get("k").body == value[::-1] and redis_server.client().pttl("k") == -1
+
+
 # --- the end ----------------------------------------------------------------------------------------------------------------
 
 
