@@ -21,7 +21,6 @@ enum {
 static int run_command(const char *const *argv, struct buf *output, const char **ret_why)
 {
     int ends[2];
-    *ret_why = strerror(errno);
     if (pipe2(ends, O_CLOEXEC) != 0) {
         *ret_why = strerror(errno);
         return -1;
