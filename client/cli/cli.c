@@ -143,14 +143,15 @@ const char *cli_without_address(const char *text, const char *address)
 
 /* --- what all verbs take ------------------------------------------------------------------------------------------- */
 
-/* Cuts the addresses out of a URL: behind the scheme and what stands in front of @, up to the path. */
+/* Cuts the addresses out of a URL: behind the scheme and what stands in front of the first @ (others begin regions), up to
+ * the path. */
 static char *hosts_of_url(const char *url)
 {
     const char *at = strstr(url, "://");
     at = at == NULL ? url : at + 3;
     const size_t size = strcspn(at, "/?");
     char *hosts = strndup(at, size);
-    char *sign = hosts == NULL ? NULL : strrchr(hosts, '@');
+    char *sign = hosts == NULL ? NULL : strchr(hosts, '@');
     if (sign != NULL) {
         memmove(hosts, sign + 1, strlen(sign + 1) + 1);
     }
@@ -330,15 +331,15 @@ bool cli_ask_words(struct cli *cli, struct terrace *client, struct cli_reply *re
         return false;
     }
     const struct slice bytes = {reply->value.data, reply->value.size};
-    const enum status status = tree_read(bytes, &reply->tree);
-    if (status != OK || tree_is_error(&reply->tree)) {
-        const struct slice text = tree_text(&reply->tree);
+    const struct slice text = tree_read(bytes, &reply->tree) != OK
+                                  ? SLICE_LITERAL("an answer that is no RESP3")
+                              : tree_is_error(&reply->tree) ? tree_text(&reply->tree)
+                                                            : (struct slice){0};
+    if (text.size > 0) {
         reply->status = TERRACE_REFUSED;
-        (void)snprintf(reply->error, sizeof reply->error, "%.*s", (int)text.size,
-                       status == OK ? text.data : "an answer that is no RESP3");
-        return false;
+        (void)snprintf(reply->error, sizeof reply->error, "%.*s", (int)text.size, text.data);
     }
-    return true;
+    return text.size == 0;
 }
 
 bool cli_ask(struct cli *cli, struct terrace *client, struct cli_reply *reply, ...)
