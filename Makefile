@@ -121,9 +121,11 @@ mutants: deps ## the rules of coherence, each broken once in the code: the suite
 
 # Programs that use libterrace as any application, on orders of a test.
 APPLICATIONS := $(addprefix $(OUT)/tests/,journeys/loaders journeys/near_load soak/pound clients/terrace_threads clients/terrace_async)
+# Allocations of this one fail as it says.
+REFUSED := $(OUT)/tests/clients/terrace_memory
 
 # cmocka programs, what journeys need (one measures in process), the simulator
-unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(APPLICATIONS) $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim $(if $(filter release,$(MODE)),build/man/made)
+unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(APPLICATIONS) $(REFUSED) $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim $(if $(filter release,$(MODE)),build/man/made)
 
 sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 	@$(OUT)/tests/sim/sim --seeds $${SEEDS:-1..10000}
@@ -356,6 +358,9 @@ $(OUT)/tests/sim/sim: $(call obj,$(SIM)) $(OUT)/libnode.a
 
 $(OUT)/tests/journeys/hiredis_client: $(OUT)/tests/journeys/hiredis_client.o
 	@$(CC) $(BASE) $^ -o $@ $(shell pkg-config --libs hiredis)
+
+$(REFUSED): %: %.o $(OUT)/libclient.a
+	@$(CC) $(BASE) $^ -o $@ $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup) $(LIBS)
 
 $(APPLICATIONS): %: %.o $(OUT)/libterrace.a $(OUT)/libprotocol.a
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)

@@ -130,6 +130,7 @@ void discovery_stop(struct discovery *discovery);
 void discovery_free(struct discovery *discovery);
 /* The host that an address was found under; NULL: none. */
 const char *discovery_host(const struct discovery *discovery, const char *address);
+const char *discovery_why(const struct discovery *discovery); /* while it is pending */
 bool discovery_is_pending(
     const struct discovery *discovery); /* names were asked for, and nothing is known yet */
 

@@ -16,6 +16,7 @@
 enum {
     ADDRESS_SIZE = CLUSTER_ADDRESS_MAX + 1,
     ADDRESSES_OF_NAME = 32,
+    NO_MEMORY_MS = 50,
     AGAIN_MS = 1000 /* a name that stands for nothing yet */
 };
 
@@ -43,12 +44,14 @@ struct discovery {
     struct core *core;
     struct source *sources;
     size_t source_count;
-    struct timer ask_nodes;
+    struct timer ask_nodes, publish_again;
     struct told *told;
     size_t told_count;
     bool is_found; /* the cluster has something */
-    bool is_asking;
+    char why[320]; /* of the name that was looked up in vain last */
 };
+
+static void publish(struct discovery *discovery);
 
 /* --- to the cluster --------------------------------------------------------------------------------------------------------- */
 
@@ -90,6 +93,12 @@ static bool is_listed(const struct cluster_endpoint_spec *specs, size_t count, c
     return false;
 }
 
+static void publish_again(struct timer *timer)
+{
+    publish((struct discovery *)((char *)timer - offsetof(struct discovery, publish_again)));
+}
+
+/* What cannot be told now, for want of memory, is told later. */
 static void publish(struct discovery *discovery)
 {
     struct core *core = discovery->core;
@@ -105,15 +114,24 @@ static void publish(struct discovery *discovery)
                 (struct cluster_endpoint_spec){told->address, region, priority, 1, told->warmth};
         }
     }
-    if (count > 0 && cluster_update(core->cluster, specs, count, clock_ms()) == OK) {
+    const enum status status =
+        count > 0 ? cluster_update(core->cluster, specs, count, clock_ms()) : INVALID;
+    if (status == OK) {
         discovery->is_found = true;
         core_feed(core);
+    } else if (status == NO_MEMORY) {
+        wheel_set(&core->wheel, &discovery->publish_again, clock_ms() + NO_MEMORY_MS);
     }
 }
 
 bool discovery_is_pending(const struct discovery *discovery)
 {
     return !discovery->is_found;
+}
+
+const char *discovery_why(const struct discovery *discovery)
+{
+    return discovery->why[0] != '\0' ? discovery->why : "no endpoint was found yet";
 }
 
 const char *discovery_host(const struct discovery *discovery, const char *address)
@@ -162,6 +180,10 @@ static void on_looked_up(uv_getaddrinfo_t *lookup, int error, struct addrinfo *f
         publish(discovery);
     }
     uv_freeaddrinfo(found);
+    if (error != 0) {
+        error_say(discovery->why, sizeof discovery->why, "%s: %s", source->host,
+                  uv_strerror(error));
+    }
     if (!core->is_closing) {
         const int64_t wait_ms = source->count > 0 ? core->options->dns_refresh_ms : AGAIN_MS;
         wheel_set(&core->wheel, &source->again, clock_ms() + wait_ms);
@@ -212,7 +234,6 @@ static void on_told(void *arg, const struct outcome *outcome)
 {
     struct discovery *discovery = arg;
     struct core *core = discovery->core;
-    discovery->is_asking = false;
     if (core->is_closing) {
         return;
     }
@@ -232,8 +253,6 @@ static void ask_nodes(struct timer *timer)
     if (request_new(core->options, &ask, &request) != TERRACE_OK ||
         request_start(core, request) != TERRACE_OK) {
         wheel_set(&core->wheel, timer, clock_ms() + core->options->discover_every_ms);
-    } else {
-        discovery->is_asking = true;
     }
 }
 
@@ -276,6 +295,7 @@ struct discovery *discovery_new(struct core *core)
     if (discovery != NULL) {
         discovery->core = core;
         discovery->ask_nodes.on_due = ask_nodes;
+        discovery->publish_again.on_due = publish_again;
         discovery->sources = calloc(count, sizeof *discovery->sources);
     }
     if (discovery == NULL || discovery->sources == NULL) {
@@ -312,6 +332,7 @@ void discovery_stop(struct discovery *discovery)
         }
     }
     wheel_clear(&discovery->ask_nodes);
+    wheel_clear(&discovery->publish_again);
 }
 
 void discovery_free(struct discovery *discovery)

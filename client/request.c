@@ -292,8 +292,8 @@ static void on_nobody(struct request *request, int64_t wait_ms)
         give_up(request, TERRACE_UNREACHABLE);
         return;
     }
-    error_say(request->why, sizeof request->why,
-              is_early ? "no endpoint was found yet" : "all endpoints are down");
+    error_say(request->why, sizeof request->why, "%s",
+              is_early ? discovery_why(request->core->discovery) : "all endpoints are down");
     request->retry_at_ms = clock_ms() + (wait_ms > 0 ? wait_ms : 1);
     starve(request);
     set_timer(request);

@@ -225,7 +225,7 @@ def main():
              "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written", "native_order", "native_watch")]
     memory = [f"tests/journeys/test_{name}.py" for name in ("bad_input", "acl", "tls", "relayed", "regressions", "policy", "managed_many", "tags",
                                                          "large_managed", "behind", "native", "native_random", "cli",
-                                                         "client_threads", "client_async")]
+                                                         "client_threads", "client_async", "client_memory")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
     threads = ["tests/journeys/test_history.py", "tests/journeys/test_client_threads.py"]
     every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "l2_faults", "check")
