@@ -12,7 +12,6 @@ enum {
     UNIVERSE = 8,
     REGIONS = 4,
     STEPS = 400,
-    SEQUENCES = 4000,
     AFFINITIES = 4,
     UNDER_WAY_MAX = 24,
     LOG_MAX = 16 * STEPS,

@@ -16,6 +16,10 @@
 
 #include <math.h>
 
+enum {
+    SEQUENCES = 2000
+};
+
 /* --- what happens ------------------------------------------------------------------------------------------------------ */
 
 static int who_is(const struct world *world, const struct cluster_endpoint *endpoint)
