@@ -190,6 +190,22 @@ static void a_clock_is_wrong_by_what_the_round_trip_leaves(void **state)
     patient_done(&it);
 }
 
+static void an_l2_that_is_far_away_or_silent_is_told(void **state)
+{
+    (void)state;
+    struct patient it;
+    patient_open(&it);
+    it.facts.l2_round_trip_us = 9000;
+    assert_verdict(&it, "l2-latency", VERDICT_OK);
+    it.facts.l2_round_trip_us = 11000;
+    assert_verdict(&it, "l2-latency", VERDICT_WARN);
+    it.facts.l2_round_trip_us = 251000;
+    assert_verdict(&it, "l2-latency", VERDICT_FAIL);
+    it.facts.l2_round_trip_us = -1;
+    assert_verdict(&it, "l2-latency", VERDICT_FAIL);
+    patient_done(&it);
+}
+
 static void what_listens_to_all_wants_a_password_and_tls(void **state)
 {
     (void)state;
@@ -266,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_node_without_an_l2_is_not_asked_for_one),
         cmocka_unit_test(who_cannot_be_reached_has_one_finding),
         cmocka_unit_test(a_clock_is_wrong_by_what_the_round_trip_leaves),
+        cmocka_unit_test(an_l2_that_is_far_away_or_silent_is_told),
         cmocka_unit_test(what_listens_to_all_wants_a_password_and_tls),
         cmocka_unit_test(what_may_not_be_seen_is_a_warning),
         cmocka_unit_test(an_old_entry_of_the_slow_log_is_forgotten),
