@@ -321,6 +321,13 @@ static void on_poll(uv_poll_t *poll, int error, int events)
     }
 }
 
+void conn_look(struct conn *conn)
+{
+    if (conn->state >= CONN_GREETING && conn->state < CONN_CLOSED) {
+        conn_read(conn);
+    }
+}
+
 void conn_poll_for_more(struct conn *conn)
 {
     const bool connecting = conn->state == CONN_CONNECTING;

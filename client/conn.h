@@ -138,11 +138,16 @@ enum status conn_send(struct conn *conn, struct call *call,
                       const struct conn_frame *frame) MUST_USE;
 /* It is not under way any more, wherever it was. */
 void conn_cancel(struct call *call);
+/* Under way as `to` from now on; `from` is not any more. Only of one that was sent to conn_send. */
+void conn_move(struct call *from, struct call *to);
 /* Whether the node may have done it. */
 bool conn_was_sent(const struct call *call);
 
 /* Asks for a proof; false: one is under way, since *ret_since_ms. */
 bool conn_beat(struct conn *conn, uint64_t near_hits, int64_t *ret_since_ms);
+
+/* Reads what is there, without waiting to be told. */
+void conn_look(struct conn *conn);
 
 /* What calls and beats have put into buffers goes to the sockets. */
 void conn_flush_dirty(struct conn_setting *setting);

@@ -89,14 +89,23 @@ bool conn_was_sent(const struct call *call)
            (call->payload == NULL && conn->small_sent >= call->ends_at);
 }
 
-/* The payload may be half way through the socket: then its rest must follow. */
-static void leave_pieces(struct conn *conn, struct call *call)
+/* The payload may be half way through the socket: then its rest must follow, whosever it is. */
+static void give_pieces(struct conn *conn, const struct call *from, struct call *to)
 {
     for (struct piece *piece = conn->first; piece != NULL; piece = piece->next) {
-        if (piece->call == call) {
-            piece->call = NULL;
+        if (piece->call == from) {
+            piece->call = to;
         }
     }
+}
+
+void conn_move(struct call *from, struct call *to)
+{
+    struct conn *conn = from->conn;
+    *to = *from;
+    conn->slots[from->id - 1].call = to;
+    give_pieces(conn, from, to);
+    *from = (struct call){0};
 }
 
 void conn_cancel(struct call *call)
@@ -113,7 +122,7 @@ void conn_cancel(struct call *call)
     } else {
         conn->slots[call->id - 1].call = NULL;
         if (call->payload != NULL) {
-            leave_pieces(conn, call);
+            give_pieces(conn, call, NULL);
         }
     }
     *call = (struct call){.was_sent = was_sent};

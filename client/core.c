@@ -11,6 +11,7 @@
 
 enum {
     SWEEP_MS = 100,
+    LATE_MS = 5,
     TICK_MS_MAX = 1000
 };
 
@@ -93,11 +94,23 @@ static void on_earlier(struct wheel *wheel, int64_t due_ms)
     set_alarm(core_of_wheel(wheel), due_ms);
 }
 
+/* The loop stood still, and libuv looks at timers first: answers that are there are read before anybody is blamed. */
+static void read_first(struct core *core)
+{
+    for (struct lane *lane = core->lanes; lane != NULL && !core->is_closing; lane = lane->next) {
+        conn_look(lane->conn);
+    }
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     struct core *core = timer->data;
     struct timer *due;
+    const bool is_late = clock_ms() - core->wheel.alarm_ms > LATE_MS;
     core->wheel.alarm_ms = INT64_MAX;
+    if (is_late) {
+        read_first(core);
+    }
     while (!core->is_closing && (due = wheel_turn(&core->wheel, clock_ms())) != NULL) {
         due->on_due(due);
     }

@@ -89,7 +89,9 @@ static void abandon(struct request *request, struct try *try, enum blame blame)
     if (!is_under_way(try)) {
         return;
     }
-    conn_cancel(&try->call);
+    if (!orphan_of(request, &try->call)) {
+        conn_cancel(&try->call);
+    }
     request->may_be_done |= request->is_write && was_sent;
     if (try->is_near) {
         request_near_fail(request);
@@ -453,9 +455,13 @@ void request_on_answer(struct call *call, struct lane *lane, struct conn_answer 
 {
     struct request *request = request_of(call);
     struct try *try = (struct try *)(void *)call;
-    struct core *core = request->core;
+    struct core *core = lane->core;
     struct outcome outcome;
     bool is_retriable = false;
+    if (request == NULL) {
+        orphan_on_answer(call, lane, answer);
+        return;
+    }
     if (!answer->is_last && request->on_part == NULL) { /* it loses this call, too */
         conn_break(lane->conn, TERRACE_UNREACHABLE, "an answer in parts to a question of one");
         return;
@@ -500,7 +506,11 @@ void request_on_lost(struct call *call, struct lane *lane, enum terrace_status w
 {
     struct request *request = request_of(call);
     struct try *try = (struct try *)(void *)call;
-    struct core *core = request->core;
+    struct core *core = lane->core;
+    if (request == NULL) {
+        orphan_on_lost(call);
+        return;
+    }
     struct cluster_endpoint *endpoint = try->endpoint;
     const bool may_be_done = request->is_write && call->was_sent;
     if (request->only == NULL && !lane->is_blamed) {

@@ -68,6 +68,12 @@ static inline struct slice request_keys(const struct request *request)
     return (struct slice){request->bytes.data + request->meta_size, request->keys_size};
 }
 
+/* request_orphan.c. A call that is given up, of a FETCH: true: it has the call now. */
+bool orphan_of(const struct request *request, struct call *call);
+/* Of a call whose request is NULL. */
+void orphan_on_answer(struct call *call, struct lane *lane, const struct conn_answer *answer);
+void orphan_on_lost(struct call *call);
+
 /* What an answer to this request means; *ret_is_retriable: nothing was done, and somebody else may know better. */
 void request_judge(const struct request *request, const struct conn_answer *answer,
                    struct outcome *ret, bool *ret_is_retriable);

@@ -268,6 +268,112 @@ static void what_ends_by_closing_is_told_from_the_loop(void **state)
     assert_int_equal(uv_loop_close(&scene.loop), 0);
 }
 
+/* --- a loop that stood still --------------------------------------------------------------------------------------------------- */
+
+enum {
+    OWN_BEAT = (int)0xfffffff3u, /* the connection's own, not a probe's */
+    STALL_MS = 2600              /* more than a beat may take */
+};
+
+struct stall {
+    unsigned beats, sets;
+    struct native_frame kept;
+    bool is_kept;
+};
+
+/* Answers are there, behind a program that was busy with something else. */
+static bool stalls(struct ear *ear, const struct native_frame *frame)
+{
+    struct stall *stall = scene_of(ear)->own;
+    if (frame->header.op == NATIVE_BEAT && frame->header.id == (uint32_t)OWN_BEAT &&
+        ++stall->beats == 2) {
+        stall->kept = *frame;
+        stall->is_kept = true;
+        return true;
+    }
+    if (frame->header.op == NATIVE_SET) {
+        stall->sets++;
+        answer_with(ear, &stall->kept, 0, NATIVE_OK, &(struct native_reply){0}, (struct slice){0});
+        answer(ear, frame, NATIVE_OK, "");
+        uv_sleep(STALL_MS);
+        return true;
+    }
+    return false;
+}
+
+static void a_loop_that_stood_still_reads_before_it_judges(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct stall stall = {0};
+    struct told told = {0};
+    scene_open(&scene, "near-memory=1mb&connect-timeout=10s", stalls);
+    scene.own = &stall;
+    set(&scene, "first", 1, &told); /* opens the connection */
+    run_until(&scene, &stall.beats, 2);
+    told = (struct told){0};
+    stall.sets = 0;
+    set(&scene, "k", 20000, &told);
+    run_until(&scene, &told.times, 1);
+    assert_int_equal(told.status, TERRACE_OK);
+    scene_close(&scene);
+}
+
+/* --- loads that nobody waits for any more --------------------------------------------------------------------------------------- */
+
+struct late {
+    struct native_frame fetch;
+    unsigned fetches, fails;
+    char failed_key[8], failed_token[24];
+};
+
+static bool keeps_fetch(struct ear *ear, const struct native_frame *frame)
+{
+    struct late *late = scene_of(ear)->own;
+    struct native_request request;
+    if (frame->header.op == NATIVE_FETCH) {
+        late->fetch = *frame;
+        late->fetches++;
+        return true;
+    }
+    if (frame->header.op == NATIVE_FAIL) {
+        assert_int_equal(native_request_unpack(frame->meta, &request), OK);
+        (void)snprintf(late->failed_key, sizeof late->failed_key, "%.*s", (int)frame->keys.size,
+                       frame->keys.data);
+        (void)snprintf(late->failed_token, sizeof late->failed_token, "%.*s",
+                       (int)request.token.size, request.token.data);
+        native_request_done(&request);
+        answer(ear, frame, NATIVE_OK, "");
+        late->fails++;
+        return true;
+    }
+    return false;
+}
+
+static void a_load_that_comes_too_late_is_given_back(void **state)
+{
+    (void)state;
+    struct scene scene;
+    struct late late = {0};
+    struct told told = {0};
+    const struct native_reply load = {.token = SLICE_LITERAL("0123456789abcdef")};
+    const struct terrace_read_options brief = {.timeout_ms = 50};
+    scene_open(&scene, "connect-timeout=10s&retries=0", keeps_fetch);
+    scene.own = &late;
+    assert_int_equal(terrace_async_fetch(scene.client, "key", 3, &brief, on_told, &told),
+                     TERRACE_OK);
+    run_until(&scene, &told.times, 1);
+    assert_int_equal(told.status, TERRACE_MISS);
+    assert_int_equal(told.reason, TERRACE_REASON_DEADLINE);
+    assert_int_equal(late.fetches, 1);
+    answer_with(scene.liar.ears, &late.fetch, 0, NATIVE_LOAD, &load, (struct slice){0});
+    run_until(&scene, &late.fails, 1);
+    assert_string_equal(late.failed_key, "key");
+    assert_string_equal(late.failed_token, "0123456789abcdef");
+    assert_int_equal(told.times, 1);
+    scene_close(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +384,8 @@ int main(void)
         cmocka_unit_test(a_node_that_says_goodbye_and_stays_is_left),
         cmocka_unit_test(each_connection_that_is_lost_counts),
         cmocka_unit_test(a_timeout_without_end_is_one),
+        cmocka_unit_test(a_loop_that_stood_still_reads_before_it_judges),
+        cmocka_unit_test(a_load_that_comes_too_late_is_given_back),
         cmocka_unit_test(what_ends_by_closing_is_told_from_the_loop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
