@@ -3,10 +3,12 @@
 
 #include "client/conn_inner.h"
 
+#include <linux/sockios.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 int64_t clock_us(void)
 {
@@ -38,8 +40,21 @@ bool conn_is_closed(const struct conn *conn)
     return conn->state == CONN_CLOSED;
 }
 
-int64_t conn_heard_ms(const struct conn *conn)
+/* A machine that is gone acknowledges nothing; one whose node stands still takes what its socket has room for, and no more. */
+int64_t conn_heard_ms(struct conn *conn)
 {
+    int on_the_way = 0;
+    if (conn->state < CONN_GREETING || conn->state == CONN_CLOSED ||
+        ioctl(conn->link.fd, SIOCOUTQ, &on_the_way) != 0 || on_the_way < 0) {
+        return conn->heard_ms;
+    }
+    const uint64_t sent = conn->small_sent + conn->piece_bytes_sent;
+    const uint64_t taken = sent > (uint64_t)on_the_way ? sent - (uint64_t)on_the_way : 0;
+    if (conn->backlog_seen > BACKLOG_LARGE && taken > conn->taken_seen) {
+        conn->heard_ms = clock_ms();
+    }
+    conn->taken_seen = taken;
+    conn->backlog_seen = (uint64_t)on_the_way + conn_unsent(conn);
     return conn->heard_ms;
 }
 

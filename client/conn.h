@@ -115,9 +115,11 @@ void *conn_user(const struct conn *conn);
 bool conn_is_ready(const struct conn *conn);
 bool conn_is_opening(const struct conn *conn);
 bool conn_is_closed(const struct conn *conn);
-int64_t conn_heard_ms(const struct conn *conn); /* when the last bytes came; 0: none did */
-const char *conn_why(const struct conn *conn);  /* of one that is CLOSED: why it broke */
-size_t conn_load(const struct conn *conn);      /* calls that wait or are under way */
+/* When the last bytes came; 0: none did. Of a connection with much to send also when the node's machine took some of it: what is
+ * asked behind a large value is not answered before all of that is there. As of two calls of this: the first only notes. */
+int64_t conn_heard_ms(struct conn *conn);
+const char *conn_why(const struct conn *conn); /* of one that is CLOSED: why it broke */
+size_t conn_load(const struct conn *conn);     /* calls that wait or are under way */
 
 /* on_turn or on_call_lost follows, unless it is cancelled. Only of one that is opening. */
 void conn_await(struct conn *conn, struct call *call);

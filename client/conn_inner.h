@@ -20,7 +20,8 @@ enum {
     BODY_ALONE = 16 << 10,   /* a larger body of an answer is received where it stays */
     FRAME_COPIED = 16 << 10, /* a larger one is sent from where it is */
     READS_MAX = 16,          /* of one connection per wake-up: fair dealing */
-    PARTS_MAX = 32
+    PARTS_MAX = 32,
+    BACKLOG_LARGE = 256 << 10 /* more than that takes its time on a slow way */
 };
 
 /* Ids of what the connection itself asks; those of calls are below. */
@@ -77,6 +78,9 @@ struct conn {
 
     char why[192];
     int64_t heard_ms;
+    uint64_t piece_bytes_sent;
+    uint64_t taken_seen,
+        backlog_seen;     /* conn_heard_ms: by the node's machine, and what it had not taken */
     int64_t beat_sent_ms; /* 0: none is under way */
     struct conn *next_dirty, *prev_dirty;
     bool is_dirty;
@@ -87,6 +91,7 @@ void conn_set_timer(struct conn *conn); /* option connect-timeout from now */
 void conn_mark_dirty(struct conn *conn);
 void conn_unmark_dirty(struct conn *conn);
 bool conn_has_output(const struct conn *conn);
+uint64_t conn_unsent(const struct conn *conn); /* bytes that wait for the socket */
 
 /* A frame of its own: HELLO, WATCH, BEAT. */
 enum status conn_write_own(struct conn *conn, uint8_t op, uint32_t id, struct slice meta,

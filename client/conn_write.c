@@ -68,6 +68,15 @@ bool conn_has_output(const struct conn *conn)
     return conn->first != NULL || conn->out.size > conn->out_at;
 }
 
+uint64_t conn_unsent(const struct conn *conn)
+{
+    uint64_t bytes = conn->small_queued - conn->small_sent;
+    for (const struct piece *piece = conn->first; piece != NULL; piece = piece->next) {
+        bytes += piece->bytes.size - piece->sent;
+    }
+    return bytes;
+}
+
 /* --- calls ---------------------------------------------------------------------------------------------------------------- */
 
 void conn_await(struct conn *conn, struct call *call)
@@ -321,6 +330,7 @@ static void on_sent(struct conn *conn, size_t sent)
             const size_t left = piece->bytes.size - piece->sent;
             const size_t some = sent < left ? sent : left;
             piece->sent += some;
+            conn->piece_bytes_sent += some;
             sent -= some;
             if (piece->sent == piece->bytes.size) {
                 end_piece(conn);

@@ -136,13 +136,12 @@ static struct peer *peer_of(struct cluster_endpoint *endpoint)
 /* Bytes that came since then say that somebody lives there, even if the answer stands behind a large value. */
 static bool was_heard(const struct peer *peer, int64_t since_ms)
 {
+    bool was_heard = false;
     for (int i = 0; peer != NULL && i < PEER_LANES_MAX; i++) {
         const struct lane *lane = peer->lanes[i];
-        if (lane != NULL && conn_heard_ms(lane->conn) >= since_ms) {
-            return true;
-        }
+        was_heard |= lane != NULL && conn_heard_ms(lane->conn) >= since_ms;
     }
-    return false;
+    return was_heard;
 }
 
 static void break_lanes(struct peer *peer)
@@ -181,6 +180,7 @@ static void on_probe_done(void *arg, const struct outcome *outcome)
 
 static void begin_probe(struct core *core, struct cluster_endpoint *endpoint)
 {
+    (void)was_heard(peer_of(endpoint), 0); /* what is to be compared with */
     struct probe *probe = malloc(sizeof *probe);
     struct request *request = NULL;
     if (probe != NULL) {

@@ -8,6 +8,7 @@
  * What is listed stays, whatever nodes say. A name that cannot be resolved keeps what it stood for. */
 #include "client/core.h"
 
+#include <math.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,7 +221,7 @@ static void note_nodes(struct discovery *discovery, const struct native_reply *r
         if (node->is_live && node->address.size > 0 && node->address.size < ADDRESS_SIZE) {
             memcpy(told[count].address, node->address.data, node->address.size);
             told[count].address[node->address.size] = '\0';
-            told[count].warmth = node->weight;
+            told[count].warmth = isfinite(node->weight) && node->weight > 0 ? node->weight : 0;
             count += core_resolve(discovery->core, told[count].address, &where);
         }
     }

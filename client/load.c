@@ -317,7 +317,7 @@ static bool load_without_lease(struct loading *loading, uint64_t mark,
 }
 
 /* false: ask again. */
-static bool ask(struct loading *loading, enum terrace_status *ret_status)
+static bool ask(struct loading *loading, int64_t left_ms, enum terrace_status *ret_status)
 {
     struct flights *flights = loading->terrace->flights;
     struct flight *flight =
@@ -326,7 +326,7 @@ static bool ask(struct loading *loading, enum terrace_status *ret_status)
         return follow(loading, flight, ret_status);
     }
     uint64_t mark = flights_mark(flights, loading->key);
-    loading->read.timeout_ms = time_left_ms(loading);
+    loading->read.timeout_ms = left_ms;
     *ret_status = terrace_fetch(loading->terrace, loading->key.data, loading->key.size,
                                 &loading->read, loading->value);
     if (*ret_status == TERRACE_LOAD) {
@@ -342,8 +342,9 @@ static bool ask(struct loading *loading, enum terrace_status *ret_status)
 static enum terrace_status get_or_load(struct loading *loading)
 {
     enum terrace_status status = TERRACE_OK;
-    while (time_left_ms(loading) > 0) {
-        if (ask(loading, &status)) {
+    int64_t left_ms = 0; /* looked at once: 0 is no timeout, and less is none at all */
+    while ((left_ms = time_left_ms(loading)) > 0) {
+        if (ask(loading, left_ms, &status)) {
             return status;
         }
     }

@@ -46,8 +46,6 @@ static void unlink_request(struct request *request)
     if (request->next != NULL) {
         request->next->prev = request->prev;
     }
-    core->inflight -= !request->is_probe;
-    core->queue_bytes -= request->bytes.size;
 }
 
 static void starve(struct request *request)
@@ -140,8 +138,11 @@ static void defer(struct request *request, enum terrace_status status)
 
 static void announce(struct request *request, struct outcome *outcome)
 {
+    struct core *core = request->core; /* it counts until now: what fails at once is bounded, too */
+    core->inflight -= !request->is_probe;
+    core->queue_bytes -= request->bytes.size;
     if (!request->is_probe) {
-        count_outcome(request->core, outcome->status);
+        count_outcome(core, outcome->status);
     }
     request_open(request, outcome);
     request->on_done(request->arg, outcome);

@@ -83,7 +83,8 @@ static uint64_t hash_of(const struct ask *ask)
     if (ask->affinity != NULL) {
         return hash_checksum(slice_of(ask->affinity));
     }
-    return ask->key_count > 0 ? hash_checksum(ask->keys[0]) : 0;
+    const size_t at = ask->op == NATIVE_CALL && ask->key_count > 1; /* its first word is a verb */
+    return ask->key_count > at ? hash_checksum(ask->keys[at]) : 0;
 }
 
 static void describe(struct request *request, const struct terrace_options *options,

@@ -23,7 +23,8 @@ static struct orphan *orphan_at(struct call *call)
 bool orphan_of(const struct request *request, struct call *call)
 {
     const struct slice key = request_keys(request);
-    if (request->op != NATIVE_FETCH || request->core->is_closing || call->id == 0) {
+    if (request->op != NATIVE_FETCH || request->core->is_closing || call->id == 0 ||
+        conn_is_closed(call->conn)) {
         return false;
     }
     struct orphan *orphan = calloc(1, sizeof *orphan + key.size);

@@ -63,11 +63,20 @@ static void drive_once(struct terrace *terrace, const struct wait *mine)
     if (terrace->core != NULL) {
         core_turn(terrace->core);
     }
-    if (mine == NULL || !mine->is_done) {
-        (void)uv_run(&terrace->loop, UV_RUN_ONCE);
+    /* Who only has a look is done by now; but many of them may not stop the clock of the others. */
+    const bool is_done = mine != NULL && mine->is_done;
+    const bool turns = !is_done || clock_ms() - terrace->turned_ms >= KEEPER_MS;
+    if (turns) {
+        terrace->is_turning = true;
+        (void)uv_run(&terrace->loop, is_done ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+        terrace->is_turning = false;
     }
     lock(terrace);
     terrace->is_asleep = false;
+    if (turns) {
+        terrace->turned_ms = clock_ms();
+        terrace->driven_ms = mine != NULL ? terrace->turned_ms : terrace->driven_ms;
+    }
 }
 
 static void add_waiter(struct terrace *terrace, struct wait *wait)
@@ -98,7 +107,6 @@ static void hand_on(struct terrace *terrace)
         (void)pthread_cond_signal(&next->cond);
     } else {
         terrace->is_driven = false;
-        terrace->driven_ms = clock_ms();
     }
 }
 
@@ -111,8 +119,10 @@ void wait_done(struct wait *wait)
         remove_waiter(terrace, wait);
         (void)pthread_cond_signal(&wait->cond);
     }
-    unlock(terrace);         /* `wait` may be gone */
-    uv_stop(&terrace->loop); /* if it was the driver's own, or is about to sleep */
+    unlock(terrace); /* `wait` may be gone */
+    if (terrace->is_turning) {
+        uv_stop(&terrace->loop); /* if it was the driver's own */
+    }
 }
 
 void wait_for(struct terrace *terrace, struct wait *wait)
@@ -175,7 +185,7 @@ static void *keep(void *arg)
             if (terrace->waiters != NULL) {
                 hand_on(terrace);
             } else {
-                terrace->is_driven = false; /* not driven_ms: it goes on at once */
+                terrace->is_driven = false;
             }
         }
     }

@@ -61,7 +61,9 @@ struct terrace {
     bool is_driven;
     bool is_asleep; /* the driver may be in epoll_wait */
     bool is_stopping;
-    int64_t driven_ms; /* when somebody last let go */
+    bool is_turning;   /* in uv_run; the driver's */
+    int64_t turned_ms; /* when the loop last turned */
+    int64_t driven_ms; /* when a caller last had it turn */
     pthread_t keeper;
     pthread_cond_t keeper_cond;
     struct terrace_watch *watches; /* watch.c */

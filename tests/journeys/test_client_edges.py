@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -89,3 +90,25 @@ def test_so_it_is_of_options():
         error = room()
         assert call(error) == 0 and error.value == b""
     lib.terrace_options_free(options)
+
+
+# --- time ---
+
+def test_who_only_looks_does_not_stop_the_clock(stage):
+    node = stage.node()
+    with Client(f"endpoints=127.0.0.1:{node.port}", "connect-timeout=10s") as client:
+        deadline = time.monotonic() + 20
+        while client.endpoints()[0].health != "UP":  # without a pause: only the probe of the client itself can bring it up
+            assert time.monotonic() < deadline
+
+
+def test_who_asks_without_a_pause_is_served_again(stage):
+    node = stage.node()
+    with Client(f"endpoints=127.0.0.1:{node.port}", "failures-to-down=1&breaker-open=20ms&breaker-most=20ms&fail=closed&timeout=100ms") as client:
+        assert client.ping()[0] == "OK"
+        node.process.kill()
+        harness.until(lambda: client.get("k").status == "UNREACHABLE", 20, "the node is down")
+        node.launch()
+        deadline = time.monotonic() + 20
+        while client.get("k").status != "MISS":  # without a pause: it fails at once, and the probe is the client's own
+            assert time.monotonic() < deadline
