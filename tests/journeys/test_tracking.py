@@ -90,7 +90,7 @@ NOLOOP = {
     "noloop": [[tracking("on", "NOLOOP"), ["GET", "k"]], [["SET", "k", "1"], ["PING"]], [["MGET", "k", "a"]],
                [["EVAL", "return redis.call('SET', KEYS[1], '2')", "1", "k"], ["GET", "k"], ["DEL", "k"]],
                [["MULTI"], ["SET", "k", "1"], ["GET", "k"], ["EXEC"], ["INCR", "k"]],
-               [["SET", "n", "1", "PX", "1"], ["GET", "n"], ["GET", "l"]], [["LPUSH", "l", "1"], ["PING"]]],
+               [["SET", "n", "1", "PX", "500"], ["GET", "n"], ["GET", "l"]], [["LPUSH", "l", "1"], ["PING"]]],
     "noloop again": [[tracking("on"), ["GET", "k"]], [["SET", "k", "1"], ["GET", "k"]],
                      [tracking("on", "NOLOOP"), ["SET", "l", "1"], ["GET", "l"], ["SET", "l", "2"]],
                      [tracking("off"), tracking("on", "NOLOOP")], [["GET", "k"]], [["SET", "k", "2"]]],
