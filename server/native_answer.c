@@ -97,9 +97,6 @@ static struct slice take_text(struct native_desk *desk, struct out *from)
 {
     struct buf *text = &desk->text;
     text->size = 0;
-    if (text->capacity > KEPT) {
-        buf_done(text);
-    }
     if (buf_reserve(text, from->size) != OK) {
         from->broken = true;
         return (struct slice){0};
@@ -228,7 +225,8 @@ static bool put_words(struct conn *conn, const struct native_ticket *ticket, str
 
 static void answer_words(struct conn *conn, const struct native_ticket *ticket, struct out *from)
 {
-    const struct slice text = take_text(conn->worker->native, from);
+    struct native_desk *desk = conn->worker->native;
+    const struct slice text = take_text(desk, from);
     struct reply_cursor cursor = {text};
     struct reply_element element;
     if (reply_next(&cursor, &element) != OK) {
@@ -237,6 +235,9 @@ static void answer_words(struct conn *conn, const struct native_ticket *ticket, 
         native_put_error(conn, ticket, element.text);
     } else if (!put_words(conn, ticket, text)) {
         native_put_error(conn, ticket, SLICE_LITERAL("ERR the answer is none to this request"));
+    }
+    if (desk->text.capacity > KEPT) {
+        buf_done(&desk->text);
     }
 }
 
@@ -258,12 +259,8 @@ static void answer_frame(struct conn *conn, const struct native_ticket *ticket, 
     out_move(&conn->reply.out, from);
 }
 
-void native_answer(struct conn *conn, const struct native_ticket *ticket, struct out *from)
+static void put_answer(struct conn *conn, const struct native_ticket *ticket, struct out *from)
 {
-    if (from->size == 0 || conn->state == CONN_CLOSED) { /* deferred, held, or nobody reads it */
-        out_done(from);
-        return;
-    }
     const char *begin = out_head(from, 1); /* of RESP, or of a frame: text in any case */
     const char first = begin == NULL ? '\0' : *begin;
     const bool is_error = first == REPLY_ERROR || first == REPLY_BULK_ERROR;
@@ -276,9 +273,18 @@ void native_answer(struct conn *conn, const struct native_ticket *ticket, struct
     } else {
         answer_words(conn, ticket, from);
     }
+    worker_mark_dirty(conn->worker, conn);
+}
+
+void native_answer(struct conn *conn, const struct native_ticket *ticket, struct out *from)
+{
+    if (from->size > 0 && conn->state != CONN_CLOSED) { /* it is here, and somebody reads it */
+        put_answer(conn, ticket, from);
+    }
+    /* Without memory for an answer its connection ends; nothing of it stays for who writes there next. */
+    out_done(from);
     conn->reply.out.broken = conn->reply.out.broken || from->broken;
     from->broken = false;
-    worker_mark_dirty(conn->worker, conn);
 }
 
 struct reply *native_place(struct worker *worker, const struct native_ticket *ticket)

@@ -10,7 +10,7 @@ import time
 import pytest
 
 import native
-from harness import SEED, until
+from harness import SEED, until, vm_rss_bytes
 from proxy import FaultProxy
 
 pytestmark = pytest.mark.own
@@ -245,6 +245,21 @@ def test_a_value_larger_than_l1_keeps_goes_through_whole(slow, size):
         assert conn.answer(large).body == value
         assert conn.call("GET", "large").body[-size - 2:-2] == value
         assert conn.call("STRLEN", "large").body == b":%d\r\n" % size
+
+
+def test_memory_of_a_large_answer_is_given_back(stage):
+    """Of a key too long for L1, which is read past it."""
+    redis_server = stage.redis()
+    node = stage.node("--l2-timeout", "20s", "--l2-relay-timeout", "20s", l2=redis_server)
+    node.wait_synced()
+    key, size = b"k" * 70_000, 20 << 20
+    redis_server.client().set(key, b"v" * size)
+    with node.native(timeout_s=60) as conn:
+        assert conn.get("none").status == "NIL"
+        before = vm_rss_bytes(node.pid)
+        answer = conn.get(key)
+        assert answer.status == "OK" and len(answer.body) == size
+        until(lambda: vm_rss_bytes(node.pid) - before < size // 2, 10, "what the value took is given back")
 
 
 def test_the_words_around_a_large_value(slow, stage):
