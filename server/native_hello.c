@@ -14,9 +14,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Step `step` as words; their number, 0: there is nothing to say. */
-static uint32_t words_of(const struct native_hello *hello, unsigned step, struct native_desk *desk,
-                         struct slice words[])
+/* Step `step` as words; their number, 0: there is nothing to say. `digits` are theirs. */
+static uint32_t words_of(const struct native_hello *hello, const struct session *session,
+                         unsigned step, char digits[I64_DIGITS_MAX], struct slice words[])
 {
     static const char *const infos[] = {"LIB-NAME", "LIB-VER"};
     uint32_t count = 0;
@@ -32,9 +32,9 @@ static uint32_t words_of(const struct native_hello *hello, unsigned step, struct
             words[count++] = SLICE_LITERAL("SETNAME");
             words[count++] = hello->client_name;
         }
-    } else if (step == 1 && hello->db != 0) {
+    } else if (step == 1 && hello->db != session->db) {
         words[count++] = SLICE_LITERAL("SELECT");
-        words[count++] = (struct slice){desk->digits, i64_format(desk->digits, hello->db)};
+        words[count++] = (struct slice){digits, i64_format(digits, hello->db)};
     } else if (step >= 2) {
         const struct slice value = step == 2 ? hello->lib_name : hello->lib_version;
         words[count++] = SLICE_LITERAL("CLIENT");
@@ -102,8 +102,9 @@ bool native_hello(struct worker *worker, const struct request *request)
         return true;
     }
     for (unsigned step = 0; step < STEPS && well; step++) {
+        char digits[I64_DIGITS_MAX];
         struct slice words[WORDS];
-        const uint32_t count = words_of(&hello, step, worker->native, words);
+        const uint32_t count = words_of(&hello, &conn->session, step, digits, words);
         worker->native->is_quiet = step >= FIRST_DECORATION;
         const bool is_done = count == 0 || say(worker, request, words, count, &held) ||
                              (worker->native->is_quiet && !held);

@@ -95,6 +95,16 @@ def test_several_keys_are_answered_one_by_one(conn):
     assert [answer.status for answer in conn.mget("k0", "k0", "", "k1")] == ["OK", "OK", "NIL", "NIL"]
 
 
+def test_a_hello_leaves_what_comes_with_it_as_it_is(node):
+    """In one write; numbers of the requests behind it are not its own."""
+    with node.native() as conn:
+        conn.send_raw(native.request_frame("HELLO", 1, db=3) + native.request_frame("SET", 2, "k", "v", px_ms=80_000) +
+                      native.request_frame("SET", 3, "n", "v", px_ms=900_000))
+        assert [conn.answer(number).status for number in (1, 2, 3)] == ["OK"] * 3
+        assert 70_000 < conn.get("k").meta["ttl_ms"] <= 80_000 and 800_000 < conn.get("n").meta["ttl_ms"] <= 900_000
+        assert conn.hello(db=0).status == "OK" and conn.get("k").status == "NIL"
+
+
 def test_keys_and_values_of_any_bytes_and_sizes(conn):
     key, value = bytes(range(256)), bytes(range(256)) * 1000
     assert conn.set(key, value).status == "OK"
