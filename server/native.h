@@ -24,7 +24,7 @@
  * whatever it brings is dropped, and a load that it wins is handed on. One timer per worker looks every NATIVE_GRAIN_MS, while
  * some answer has a deadline.
  *
- * EVENTS (WATCH) are what CLIENT TRACKING tells, in frames numbered 1, 2, 3 ... of each connection. They go out at once, in
+ * EVENTS (WATCH) are what CLIENT TRACKING tells, never with NOLOOP, in frames numbered 1, 2, 3 ... of each connection. They go out at once, in
  * front of the answers that wait. Other clients may redirect theirs here (CLIENT TRACKING REDIRECT); that is a frame as any.
  *
  * BEAT tells how old the proof is: `horizon_age_ms` a says that everything that was acknowledged a ms before the node read its
@@ -41,7 +41,8 @@
  *   A doubt is told by 1 as well: the floor rises, "everything" is news, before H is stored again. News that did not fit becomes
  *   "everything" in the inbox once more (tracking_read_news): it is emptied until nothing is in it; if it does not end, there is
  *   no horizon in the answer. The 1 is for clocks that are cut to whole ms.
- *   Alone. L1 is the truth, and tells its listener of a change before the command is answered that made it, expiry and eviction
+ *   What a namespace with write = behind has not brought to L2 is told on the node that took it; elsewhere L2 counts, as for L1.
+   Alone. L1 is the truth, and tells its listener of a change before the command is answered that made it, expiry and eviction
  *   too. So H is the clock as read before the inbox is emptied.
  *
  * NEAR. near_ms: so long after its proof a client may serve a copy of the value, if it watches. What a client keeps is as good as

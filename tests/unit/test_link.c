@@ -480,6 +480,48 @@ static void select_is_sent_when_the_database_changes_and_its_reply_is_kept(void 
     help_done(&roof);
 }
 
+static enum status ask_in_pieces(struct question *question, int db)
+{
+    const struct link_pieces pieces = {
+        {SLICE_LITERAL("SET a "), SLICE_LITERAL("large"), SLICE_LITERAL(" PX 5\r\n")}};
+    return link_ask_pieces(question->roof->link, &question->request, db, &pieces);
+}
+
+static void a_request_in_pieces_is_written_as_one(void **state)
+{
+    (void)state;
+    struct roof roof = {0};
+    open_ready(&roof);
+    struct question a = help_question(&roof, true, 0);
+    struct question b = help_question(&roof, false, 0);
+    assert_int_equal(ask_in_pieces(&a, 3), OK);
+    help_ask(&b, 3, "GET a\r\n");
+    help_expect_written(&roof, SELECT_3 "SET a large PX 5\r\nGET a\r\n");
+    HELP_SAY(&roof, "+OK\r\n+OK\r\n$5\r\nlarge\r\n");
+    help_ended(&a, OK, "+OK\r\n");
+    help_ended(&b, OK, "$5\r\nlarge\r\n");
+    help_done(&roof);
+}
+
+static void a_request_in_pieces_waits_for_the_link_as_any_other(void **state)
+{
+    (void)state;
+    struct roof roof = {0};
+    const struct link_options options = help_options(&roof, &here);
+    help_open(&roof, &options);
+    link_tick(roof.link, HELP_NOW);
+    struct question a = help_question(&roof, true, 0);
+    struct question b = help_question(&roof, false, 0);
+    assert_int_equal(ask_in_pieces(&a, 0), OK);
+    help_ask(&b, 0, "GET a\r\n");
+    help_make_ready(&roof);
+    help_expect_written(&roof, "SET a large PX 5\r\nGET a\r\n");
+    HELP_SAY(&roof, "+OK\r\n$5\r\nlarge\r\n");
+    help_ended(&a, OK, "+OK\r\n");
+    help_ended(&b, OK, "$5\r\nlarge\r\n");
+    help_done(&roof);
+}
+
 static void a_database_that_l2_does_not_have_is_never_asked(void **state)
 {
     (void)state;
@@ -499,7 +541,7 @@ static void a_database_that_l2_does_not_have_is_never_asked(void **state)
     assert_int_equal(link_state(roof.link), LINK_READY);
     struct question a = help_question(&roof, true, 0);
     struct question b = help_question(&roof, false, 0);
-    help_ask(&a, 15, "DEL a\r\n");
+    assert_int_equal(ask_in_pieces(&a, 15), OK);
     help_ask(&b, 0, "GET b\r\n");
     help_expect_written(&roof, SELECT_NOTHING "GET b\r\n"); /* still in database 0 */
     HELP_SAY(&roof, "-ERR DB index is out of range\r\n$1\r\nB\r\n");
@@ -699,6 +741,8 @@ int main(void)
         cmocka_unit_test(a_link_that_swallows_reads_and_says_nothing_is_closed),
         cmocka_unit_test(one_byte_shows_that_the_link_lives),
         cmocka_unit_test(select_is_sent_when_the_database_changes_and_its_reply_is_kept),
+        cmocka_unit_test(a_request_in_pieces_is_written_as_one),
+        cmocka_unit_test(a_request_in_pieces_waits_for_the_link_as_any_other),
         cmocka_unit_test(a_database_that_l2_does_not_have_is_never_asked),
         cmocka_unit_test(without_the_right_to_select_database_0_still_works),
         cmocka_unit_test(a_select_that_fails_later_closes_the_link),
