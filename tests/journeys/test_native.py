@@ -386,23 +386,24 @@ def managed(module_stage, redis_server):
 
 
 @pytest.fixture
-def loader(managed):
-    managed.client().flushall()
+def loader(managed, request):
+    """With a managed key of the test's own."""
     managed.wait_synced()
     with managed.native() as conn:
+        conn.key = f"m:{request.node.name}"
         yield conn
 
 
 def test_a_load_is_won_filled_and_served(loader):
-    won = loader.fetch("m:k")
+    won = loader.fetch(loader.key)
     assert won.status == "LOAD" and len(won.meta["token"]) == 16 and won.meta["state"] == native.NONE
-    filled = loader.fill("m:k", won.meta["token"], "loaded", px_ms=5000, tags=["t", "u"])
+    filled = loader.fill(loader.key, won.meta["token"], "loaded", px_ms=5000, tags=["t", "u"])
     assert filled.status == "OK" and filled.meta["seq"] > 0
-    answer = loader.fetch("m:k")
+    answer = loader.fetch(loader.key)
     assert (answer.status, answer.body, answer.meta["state"]) == ("OK", b"loaded", native.HIT)
     assert 0 < answer.meta["ttl_ms"] <= 5000
-    assert loader.fill("m:k", won.meta["token"], "again").status == "LOST"
-    assert loader.call("CACHE.TAGS", "m:k").body == b"*2\r\n$1\r\nt\r\n$1\r\nu\r\n"
+    assert loader.fill(loader.key, won.meta["token"], "again").status == "LOST"
+    assert loader.call("CACHE.TAGS", loader.key).body == b"*2\r\n$1\r\nt\r\n$1\r\nu\r\n"
 
 
 def test_a_load_that_fails_or_finds_nothing(loader):
@@ -418,17 +419,17 @@ def test_a_load_that_fails_or_finds_nothing(loader):
 
 
 def test_another_who_fetches_on_the_same_connection_waits_for_the_first(loader):
-    first = loader.fetch("m:k")
-    second = loader.send("FETCH", "m:k")
+    first = loader.fetch(loader.key)
+    second = loader.send("FETCH", loader.key)
     assert loader.get("other").status == "NIL" and not loader.answered(second)
-    loader.fill("m:k", first.meta["token"], "v")
+    loader.fill(loader.key, first.meta["token"], "v")
     assert loader.answer(second).body == b"v"
 
 
 def test_a_loader_that_leaves_hands_the_load_on(managed, loader):
     with managed.native() as leaver:
-        assert leaver.fetch("m:k").status == "LOAD"
-        waiting = loader.send("FETCH", "m:k")
+        assert leaver.fetch(loader.key).status == "LOAD"
+        waiting = loader.send("FETCH", loader.key)
         assert loader.get("other").status == "NIL" and not loader.answered(waiting)
     assert loader.answer(waiting).status == "LOAD"
 
@@ -436,10 +437,10 @@ def test_a_loader_that_leaves_hands_the_load_on(managed, loader):
 def test_a_loader_that_leaves_with_others_of_its_own_waiting_hands_the_load_on(managed, loader):
     """What they win they could not fill in."""
     with managed.native() as leaver:
-        assert leaver.fetch("m:k").status == "LOAD"
+        assert leaver.fetch(loader.key).status == "LOAD"
         for _ in range(7):
-            leaver.send("FETCH", "m:k")
-        waiting = loader.send("FETCH", "m:k")
+            leaver.send("FETCH", loader.key)
+        waiting = loader.send("FETCH", loader.key)
         assert loader.get("other").status == "NIL" and not loader.answered(waiting)
     loader.sock.settimeout(5)
     assert loader.answer(waiting).status == "LOAD"
@@ -448,31 +449,31 @@ def test_a_loader_that_leaves_with_others_of_its_own_waiting_hands_the_load_on(m
 def test_a_load_won_too_late_is_handed_on(managed, loader):
     """Its client was told DEADLINE, and will not fill in."""
     with managed.native() as first, managed.native() as third:
-        assert first.fetch("m:k").status == "LOAD"
-        assert loader.ask("FETCH", "m:k", wait_ms=50).status == "DEADLINE"
-        last = third.send("FETCH", "m:k")
+        assert first.fetch(loader.key).status == "LOAD"
+        assert loader.ask("FETCH", loader.key, wait_ms=50).status == "DEADLINE"
+        last = third.send("FETCH", loader.key)
         assert third.get("other").status == "NIL" and not third.answered(last)
         first.close()
         assert third.answer(last).status == "LOAD"
 
 
 def test_stale_values_are_marked_and_come_with_a_load(loader):
-    assert loader.set("m:k", "v", px_ms=100, has_swr=True, swr_ms=60_000, has_sie=True, sie_ms=60_000).status == "OK"
-    until(lambda: loader.get("m:k").meta["state"] == native.STALE, 15, "its fresh life is over")
-    stale = loader.get("m:k")
+    assert loader.set(loader.key, "v", px_ms=100, has_swr=True, swr_ms=60_000, has_sie=True, sie_ms=60_000).status == "OK"
+    until(lambda: loader.get(loader.key).meta["state"] == native.STALE, 15, "its fresh life is over")
+    stale = loader.get(loader.key)
     assert (stale.status, stale.body, stale.meta["near_ms"]) == ("OK", b"v", 0)
-    won = loader.fetch("m:k")
+    won = loader.fetch(loader.key)
     assert (won.status, won.body, won.meta["state"]) == ("LOAD", b"v", native.STALE)
-    assert loader.fetch("m:k").status == "OK"
-    assert loader.fill("m:k", won.meta["token"], "new").status == "OK"
-    assert loader.fetch("m:k").body == b"new"
+    assert loader.fetch(loader.key).status == "OK"
+    assert loader.fill(loader.key, won.meta["token"], "new").status == "OK"
+    assert loader.fetch(loader.key).body == b"new"
 
 
 def test_a_write_tells_its_seq_if_asked(loader):
-    assert loader.set("m:k", "1").meta["seq"] == 0
-    first, second = loader.set("m:k", "1", want_seq=True).meta["seq"], loader.set("p", "2", want_seq=True).meta["seq"]
+    assert loader.set(loader.key, "1").meta["seq"] == 0
+    first, second = loader.set(loader.key, "1", want_seq=True).meta["seq"], loader.set("p", "2", want_seq=True).meta["seq"]
     assert 0 < first < second
-    until(lambda: loader.get("m:k", atleast_seq=second).status == "OK", 15, "it is applied")
+    until(lambda: loader.get(loader.key, atleast_seq=second).status == "OK", 15, "it is applied")
 
 
 def test_invalidations_by_key_tag_prefix_and_all(loader):
@@ -488,12 +489,12 @@ def test_invalidations_by_key_tag_prefix_and_all(loader):
 
 
 def test_how_long_a_copy_may_be_kept_follows_the_mode(managed, loader):
-    for key in ("m:k", "s:k", "f:k", "a:k", "k"):
+    for key in (loader.key, "s:k", "f:k", "a:k", "k"):
         loader.set(key, "v")
 
     def near(key):
         answer = until(lambda: (lambda got: got if got.meta["state"] == native.HIT else None)(loader.get(key)), 15, "a hit")
         return answer.meta["near_ms"]
-    assert near("k") == 1000 and near("m:k") == 1000 and near("s:k") == 0 and near("a:k") == 1000
+    assert near("k") == 1000 and near(loader.key) == 1000 and near("s:k") == 0 and near("a:k") == 1000
     assert 0 < near("f:k") <= 20_000
     assert loader.get("none").meta["near_ms"] == 0
