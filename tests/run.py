@@ -218,11 +218,12 @@ def main():
     build, wanted = sys.argv[1], sys.argv[2:]
     tally = Tally()
     env = {"TERRACED": f"{build}/release/terraced"}
-    short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_ROUNDS": "500", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1"}
+    short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_ROUNDS": "500", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1", "NEAR_SECONDS": "2"}
     # What tells most about memory and about threads; what reads bytes alone starts no thread.
     both = [f"tests/journeys/test_{name}.py" for name in
             ("transactions", "held_answers", "tracking", "pubsub", "barrier", "differential", "monitor", "coherence", "sessions",
-             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written", "native_order", "native_watch")]
+             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written", "native_order", "native_watch",
+             "near")]
     memory = [f"tests/journeys/test_{name}.py" for name in ("bad_input", "acl", "tls", "relayed", "regressions", "policy", "managed_many", "tags",
                                                          "large_managed", "behind", "native", "native_random", "cli",
                                                          "client_threads", "client_async", "client_memory")]
@@ -243,9 +244,9 @@ def main():
         "clients": lambda: pytest(tally, "flows of clients", ["tests/clients"], env, at_once=2),
         "runs": lambda: runs(tally, env),
         "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", [*both, *memory],
-                                        {**short, "TERRACED": f"{build}/asan/terraced"}, at_once=3),
+                                        {**short, "TERRACED": f"{build}/asan/terraced", "NEAR_MODE": "asan"}, at_once=3),
         "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*threads, *both],
-                                        {**short, "TERRACED": f"{build}/tsan/terraced"}, at_once=3),
+                                        {**short, "TERRACED": f"{build}/tsan/terraced", "NEAR_MODE": "tsan"}, at_once=3),
     }
     if wanted:
         for name in wanted:
