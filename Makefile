@@ -125,7 +125,7 @@ APPLICATIONS := $(addprefix $(OUT)/tests/,journeys/loaders journeys/near_load so
 REFUSED := $(OUT)/tests/clients/terrace_memory
 
 # cmocka programs, what journeys need (one measures in process), the simulator
-unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(APPLICATIONS) $(REFUSED) $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim $(if $(filter release,$(MODE)),build/man/made)
+unit: $(UNIT_BIN) $(OUT)/bench_l1 $(OUT)/tests/journeys/hiredis_client $(APPLICATIONS) $(REFUSED) $(OUT)/tests/clients/hiredis_flows $(OUT)/tests/journeys/slow_names.so $(OUT)/tests/journeys/wrong_clock.so $(OUT)/tests/journeys/asleep.so $(OUT)/tests/journeys/module.so $(OUT)/tests/fault/proxy $(OUT)/tests/sim/sim $(if $(filter release,$(MODE)),build/man/made)
 
 sim: $(OUT)/tests/sim/sim ## the simulator: SEEDS=A..B (1..10000)
 	@$(OUT)/tests/sim/sim --seeds $${SEEDS:-1..10000}

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 
 int64_t clock_us(void)
 {
@@ -17,7 +18,9 @@ int64_t clock_us(void)
 
 int64_t clock_ms(void)
 {
-    return (int64_t)(uv_hrtime() / 1000000);
+    struct timespec now = {0};
+    (void)clock_gettime(CLOCK_BOOTTIME, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 void *conn_user(const struct conn *conn)

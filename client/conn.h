@@ -32,6 +32,7 @@
 struct conn;
 
 int64_t clock_us(void); /* monotonic */
+/* It goes on while the machine sleeps: what a node had proved to L0 is as old as it looks. The one clock of calls and timers. */
 int64_t clock_ms(void);
 
 /* Bytes that are sent from where they are. */

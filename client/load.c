@@ -125,8 +125,9 @@ static bool follow(struct loading *loading, struct flight *flight, enum terrace_
     struct flight_result result = {0};
     bool is_over = true;
     tally_add(&terrace->tally->loads_shared, 1);
-    enum status status =
-        flight_wait(terrace->flights, flight, takes_stale, loading->deadline_ms, &result);
+    /* Conditions wait by the monotonic clock. */
+    const int64_t until_ms = clock_us() / 1000 + time_left_ms(loading);
+    enum status status = flight_wait(terrace->flights, flight, takes_stale, until_ms, &result);
     if (status == CLOSE) {
         *ret_status = give_nothing(loading, TERRACE_CLOSED, TERRACE_REASON_NONE);
     } else if (status != OK) {

@@ -201,14 +201,14 @@ void request_near_write(struct request *request)
 {
     struct key_walk walk = {.rest = request_keys(request)};
     struct slice key;
-    if (request->core->near == NULL || !request->is_write || request->op == NATIVE_CALL) {
-        return; /* what CALL changes is told by the node */
+    if (request->core->near == NULL || !request->is_write) {
+        return;
     }
     if (request->drops_all) {
         near_drop_all(request->core->near);
         return;
     }
-    while (next_key(request, &walk, &key)) {
+    while (next_key(request, &walk, &key)) { /* of a CALL, every word may be a key */
         near_drop(request->core->near, key);
     }
 }

@@ -20,7 +20,10 @@
  * `closed`. Writes say what became of them in any case.
  *
  * What a read promises is what the namespace of its key promises (README, docs/semantics.md): so old at most, and no older
- * because a copy lies in this process (option `near-memory`). One read may ask for more, or for less.
+ * because a copy lies in this process (option `near-memory`). One read may ask for more, or for less. As long as one endpoint is
+ * asked, what was written is seen by each later read of the same client, and no value of a key comes after a newer one. Two
+ * endpoints may be apart by as much as the namespace allows: who needs more keeps a key to one (the strategies `hash` and
+ * `sticky`), or asks with atleast_seq.
  *
  * The library has no global state, writes to no log and no terminal, installs no signal handler (it writes with MSG_NOSIGNAL),
  * and closes on exec whatever it opens. What it does not understand from a node ends the connection. It never ends the

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What one application sees of its near cache (L0): which reads it answers, what ends what it keeps, and that nobody goes back."""
 
+import os
+import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
-from harness import BOUND_S, SLACK_S, until
+from harness import BOUND_S, ROOT, SLACK_S, until
 from libterrace import Client
 from proxy import FaultProxy
 from test_managed import configured
@@ -74,6 +78,15 @@ def test_an_own_write_is_seen_by_the_next_read(pair):
             assert client.get("k").data == value
         assert client.delete("k").status == "OK"
         assert client.get("k").status == "MISS"
+
+
+def test_a_command_is_seen_by_the_next_read(pair):
+    with near(pair[0]) as client:
+        for i in range(100):
+            value = b"%d" % i
+            assert client.command("MSET", "other", "x", "k", value)[0] == "OK"
+            assert client.get("k").data == value
+            keep(client, "k", value)
 
 
 def test_a_life_ends_in_l0_too(pair, redis_of):
@@ -167,3 +180,25 @@ def test_a_node_that_stands_still_closes_its_own_entries_only(pair, redis_of):
             assert shares() > 0
         finally:
             a.process.signal(signal.SIGCONT)
+
+
+SLEEPER = """
+import os, pathlib, sys
+from harness import until
+from libterrace import Client
+with Client(sys.argv[1]) as client:
+    until(lambda: client.get("k").from_near, 20, "it is kept")
+    pathlib.Path(os.environ["ASLEEP"]).touch()
+    print(client.get("k").from_near)
+    until(lambda: client.get("k").data == b"v", 20, "it is read again")
+"""
+
+
+def test_what_was_proved_before_the_machine_slept_proves_nothing_after_it(stage):
+    node = stage.node()
+    node.client().set("k", "v")
+    env = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent), "ASLEEP": str(stage.folder / "asleep"),
+           "LD_PRELOAD": str(ROOT / "build" / "release" / "tests" / "journeys" / "asleep.so")}
+    done = subprocess.run([sys.executable, "-c", SLEEPER, f"terrace://127.0.0.1:{node.port}?near-memory=1mb&timeout=5s"], env=env,
+                          capture_output=True, text=True, timeout=90, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
