@@ -121,6 +121,12 @@ static void count_one(_Atomic uint64_t *number)
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
+/* Others never stand, and are not even hashed: they may be megabytes. */
+static bool can_stand(struct slice key)
+{
+    return key.size < LIMIT_L1_KEY;
+}
+
 /* Every H, before the table is looked into: which of them counts, only the entry says. */
 struct proofs {
     uint32_t count;
@@ -182,6 +188,10 @@ enum status near_get(struct near *near, struct slice key, int64_t now_ms, int64_
                      int64_t spare_ms, struct near_value *ret)
 {
     struct proofs proofs;
+    if (!can_stand(key)) {
+        count_one(&near->counters[0].misses);
+        return MISS;
+    }
     proofs_take(&proofs, near);
     const struct l1_key at = l1_key(near->l1, 0, key);
     struct counter *counter = counter_of(near, &at);
@@ -253,7 +263,7 @@ void near_begin(struct near *near, const struct near_stream *stream, struct slic
                 int64_t now_ms, struct near_ticket *ret)
 {
     *ret = (struct near_ticket){0};
-    if (stream == NULL || stream->generation == 0) {
+    if (stream == NULL || stream->generation == 0 || !can_stand(key)) {
         return;
     }
     raise_to(&near->newest_stamp_ms, now_ms);
@@ -308,9 +318,6 @@ static struct item *item_of(struct near *near, const struct l1_key *key,
         .expire_at_ms = answer->ttl_ms < 0 ? ITEM_NEVER : ticket->sent_ms + answer->ttl_ms,
         .stamped_at_ms = ticket->sent_ms,
     };
-    if (key->bytes.size >= LIMIT_L1_KEY) {
-        return NULL;
-    }
     struct item *item = l1_item_new(near->l1, key->hash, &spec);
     if (item != NULL) {
         char *room = item_value_room(item);
@@ -347,6 +354,9 @@ static bool land(struct near *near, const struct l1_key *key, const struct near_
 void near_land(struct near *near, struct slice key, const struct near_ticket *ticket,
                const struct near_answer *answer, int64_t now_ms)
 {
+    if (!can_stand(key)) {
+        return;
+    }
     const struct l1_key at = l1_key(near->l1, 0, key);
     struct counter *counter = counter_of(near, &at);
     if (answer->near_ms != 0) {
@@ -365,8 +375,10 @@ void near_land(struct near *near, struct slice key, const struct near_ticket *ti
 
 void near_land_nothing(struct near *near, struct slice key)
 {
-    const struct l1_key at = l1_key(near->l1, 0, key);
-    l1_land(near->l1, &at);
+    if (can_stand(key)) {
+        const struct l1_key at = l1_key(near->l1, 0, key);
+        l1_land(near->l1, &at);
+    }
 }
 
 void near_fail(struct near *near, struct slice key, const struct near_ticket *ticket)
@@ -381,6 +393,9 @@ void near_fail(struct near *near, struct slice key, const struct near_ticket *ti
 
 void near_drop(struct near *near, struct slice key)
 {
+    if (!can_stand(key)) {
+        return;
+    }
     const struct l1_key at = l1_key(near->l1, 0, key);
     if (l1_invalidate(near->l1, &at) > 0) {
         count_one(&counter_of(near, &at)->dropped);
