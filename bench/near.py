@@ -23,7 +23,7 @@ from measure import ROOT, Stage, alternating, fail, load_average, machine, progr
 
 NEAR = os.environ.get("NEAR", str(ROOT / "build" / "release" / "bench_near"))
 Size = collections.namedtuple("Size", "rounds hits writes")
-FULL = Size(rounds=7, hits=4_000_000, writes=1000)
+FULL = Size(rounds=5, hits=4_000_000, writes=600)
 QUICK = Size(rounds=1, hits=200_000, writes=100)
 KEYS = 10_000
 HITS = [(threads, size) for size in (64, 1024) for threads in (1, 2)]
