@@ -222,13 +222,12 @@ def main():
     # What tells most about memory and about threads; what reads bytes alone starts no thread.
     both = [f"tests/journeys/test_{name}.py" for name in
             ("transactions", "held_answers", "tracking", "pubsub", "barrier", "differential", "monitor", "coherence", "sessions",
-             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written", "native_order", "native_watch",
-             "near")]
+             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written", "native_order", "native_watch")]
     memory = [f"tests/journeys/test_{name}.py" for name in ("bad_input", "acl", "tls", "relayed", "regressions", "policy", "managed_many", "tags",
                                                          "large_managed", "behind", "native", "native_random", "cli",
                                                          "client_threads", "client_async", "client_memory")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
-    threads = ["tests/journeys/test_history.py", "tests/journeys/test_client_threads.py"]
+    threads = ["tests/journeys/test_history.py", "tests/journeys/test_near.py", "tests/journeys/test_client_threads.py"]
     every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "l2_faults", "check")
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
@@ -244,7 +243,7 @@ def main():
         "clients": lambda: pytest(tally, "flows of clients", ["tests/clients"], env, at_once=2),
         "runs": lambda: runs(tally, env),
         "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", [*both, *memory],
-                                        {**short, "TERRACED": f"{build}/asan/terraced", "NEAR_MODE": "asan"}, at_once=3),
+                                        {**short, "TERRACED": f"{build}/asan/terraced"}, at_once=3),
         "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*threads, *both],
                                         {**short, "TERRACED": f"{build}/tsan/terraced", "NEAR_MODE": "tsan"}, at_once=3),
     }

@@ -503,7 +503,6 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "near_load: no file, or no Redis\n");
         return 1;
     }
-    rest_ns(UINT64_C(1100000) * BOUND_MS);
     load.ends_at_ns = now_ns() + (uint64_t)(strtod(argv[3], NULL) * 1e9);
     const uint32_t count = clients * THREADS + STRANGERS;
     run(&load, applications, clients, threads, count);

@@ -4,7 +4,7 @@ application and its node, between a node and Redis, of a node, of Redis. near_lo
 they see; `terrace check` judges it with the bounds that nodes are held to (docs/history.md): a copy in the application's memory
 may be no older than what its node might have served.
 
-NEAR_SECONDS (4) is about how long each history lasts, TEST_SEED what the applications do. NEAR_MODE=asan or tsan: they run under a
+NEAR_SECONDS (2.5) is about how long each history lasts, TEST_SEED what the applications do. NEAR_MODE=asan or tsan: they run under a
 sanitizer (MODE=... unit must be built): they do less in the same time, and their memory or their locks are looked at."""
 
 import json
@@ -23,7 +23,7 @@ from proxy import FaultProxy
 
 pytestmark = pytest.mark.own
 
-SECONDS = float(os.environ.get("NEAR_SECONDS", "4"))
+SECONDS = float(os.environ.get("NEAR_SECONDS", "2.5"))
 LOAD = ROOT / "build" / os.environ.get("NEAR_MODE", "release") / "tests" / "journeys" / "near_load"
 KEYS = 300
 DEATHS = (1 << 24) - 1  # the writer of what a death leaves
