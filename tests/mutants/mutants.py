@@ -99,6 +99,8 @@ MUTANTS = [
            ["unit near"]),
     Mutant("L0: events end no entries", "L0", [(LANE, "event->stream_seq, list,\n                                                 found, event->all", "event->stream_seq, list,\n                                                 0, event->all")],
            ["journey near calm"]),
+    Mutant("L0: an own write ends nothing when it is answered", "L0", [("client/request.c", "    request_near_write(request);\n    unlink_request(request);", "    unlink_request(request);")],
+           ["unit client_near"]),
     Mutant("L0: who lands with another value lets stand what stands", "L0", [(NEAR, "    item_release(item);\n    return is_same;", "    item_release(item);\n    return is_same || bytes.size > 0;")],
            ["unit near"]),
     Mutant("L0: a claim that was spared brings what it likes", "L0", [(CLAIM, "return noted == 0 || noted == note_of(l1, landing, item);", "return noted == 0 || noted != note_of(l1, landing, item) || item != NULL;")],
@@ -108,7 +110,7 @@ MUTANTS = [
     Mutant("L0: how old an answer was is forgotten", "L0", [(NEAR, "head->age_ms < 0 ? 0 : stamp_ms - head->age_ms - 1", "head->age_ms < 0 ? 0 : stamp_ms - 1")],
            ["unit near"]),
     Mutant("L0 does not hear what was read past it", "L0", [(CLIENT_ANSWER, "    if (near == NULL || !is_read(request)) {", "    if (near == NULL || !is_read(request) || !has_ticket) {")],
-           ["journey near_reads past"]),
+           ["unit client_near", "journey near_reads past"]),
 
     # --- hashes
     Mutant("a reader of a hash joins the read of a string", "T3", [
