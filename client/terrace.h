@@ -206,6 +206,7 @@ struct terrace_read_options {
     /* Room for the text of an error. NULL: not wanted. Not used by terrace_async_*, whose results have it. */
     char *error;
     size_t error_size;
+    uint64_t reserved[4]; /* for later versions: 0 */
 };
 
 /* The wishes of a write. Those on the life of a value, and tags, are of managed namespaces (docs/semantics.md), but for ttl_ms. */
@@ -233,6 +234,7 @@ struct terrace_write_options {
     const char *traceparent;
     char *error;
     size_t error_size;
+    uint64_t reserved[4]; /* for later versions: 0 */
 };
 
 /* What a load is ended with. To be copied as it is. */
@@ -449,6 +451,7 @@ struct terrace_invalidation {
     const char *ns;
     /* 0: the option `timeout`. */
     int64_t timeout_ms;
+    uint64_t reserved[4]; /* for later versions: 0 */
 };
 /* The number that covers it, and how many entries of its node's memory it ended: of many, those among the first that were
  * looked at. */
@@ -524,6 +527,7 @@ struct terrace_counters {
     uint64_t connects, disconnects, bytes_in, bytes_out;
     /* terrace_get_or_load: loaders called; callers who got what another one loaded; callers who got something stale. */
     uint64_t loads, loads_shared, loads_stale;
+    uint64_t reserved[16]; /* for later versions: 0 */
 };
 /* All of them, as they are now.
  *
@@ -555,6 +559,7 @@ struct terrace_endpoint_info {
     uint64_t requests, failures;
     /* For so long it has been as it is. */
     int64_t since_ms;
+    uint64_t reserved[4]; /* for later versions: 0 */
 };
 /* Copies up to `room` of them; returns how many there are.
  *
@@ -569,6 +574,7 @@ struct terrace_health_event {
     char address[128];
     char region[64];
     char what[96];
+    uint64_t reserved[4]; /* for later versions: 0 */
 };
 /* Changes of health, failovers and failbacks, the newest first: copies up to `room`, returns how many are kept, 256 at most.
  *
@@ -620,6 +626,7 @@ struct terrace_result {
     uint64_t count;
     /* NULL, or text for people. */
     const char *error;
+    uint64_t reserved[4]; /* for later versions: 0 */
 };
 typedef void terrace_done_fn(void *arg, const struct terrace_result *result);
 /* As terrace_get.

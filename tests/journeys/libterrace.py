@@ -38,13 +38,13 @@ class Refused(Exception):
 class ReadOptions(ctypes.Structure):
     _fields_ = [("timeout_ms", c_int64), ("contract", c_int), ("max_stale_ms", c_int64), ("atleast_seq", c_uint64), ("soft_ms", c_int64),
                 ("spare_ms", c_int64), ("no_near", c_int), ("hedge_ms", c_int64), ("affinity", c_char_p), ("traceparent", c_char_p),
-                ("error", c_void_p), ("error_size", c_size_t)]
+                ("error", c_void_p), ("error_size", c_size_t), ("reserved", c_uint64 * 4)]
 
 
 class WriteOptions(ctypes.Structure):
     _fields_ = [("timeout_ms", c_int64), ("ttl_ms", c_int64), ("swr_ms", c_int64), ("sie_ms", c_int64), ("tags", POINTER(c_char_p)),
                 ("tag_count", c_size_t), ("condition", c_int), ("want_seq", c_int), ("retry_unknown", c_int), ("affinity", c_char_p),
-                ("traceparent", c_char_p), ("error", c_void_p), ("error_size", c_size_t)]
+                ("traceparent", c_char_p), ("error", c_void_p), ("error_size", c_size_t), ("reserved", c_uint64 * 4)]
 
 
 class Token(ctypes.Structure):
@@ -62,7 +62,7 @@ class Pair(ctypes.Structure):
 
 class Invalidation(ctypes.Structure):
     _fields_ = [("target", c_int), ("words", POINTER(c_char_p)), ("word_sizes", POINTER(c_size_t)), ("count", c_size_t), ("match_all", c_int),
-                ("soft", c_int), ("dry_run", c_int), ("sync_ms", c_int64), ("ns", c_char_p), ("timeout_ms", c_int64)]
+                ("soft", c_int), ("dry_run", c_int), ("sync_ms", c_int64), ("ns", c_char_p), ("timeout_ms", c_int64), ("reserved", c_uint64 * 4)]
 
 
 class Invalidated(ctypes.Structure):
@@ -72,11 +72,11 @@ class Invalidated(ctypes.Structure):
 class EndpointInfo(ctypes.Structure):
     _fields_ = [("address", c_char * 128), ("region", c_char * 64), ("health", c_int), ("breaker_open", c_int), ("is_current_region", c_int),
                 ("weight", c_double), ("latency_us", c_int64), ("inflight", c_uint), ("connections", c_uint), ("requests", c_uint64),
-                ("failures", c_uint64), ("since_ms", c_int64)]
+                ("failures", c_uint64), ("since_ms", c_int64), ("reserved", c_uint64 * 4)]
 
 
 class EventInfo(ctypes.Structure):
-    _fields_ = [("at_ms", c_int64), ("address", c_char * 128), ("region", c_char * 64), ("what", c_char * 96)]
+    _fields_ = [("at_ms", c_int64), ("address", c_char * 128), ("region", c_char * 64), ("what", c_char * 96), ("reserved", c_uint64 * 4)]
 
 
 COUNTERS = ("near_hits near_misses near_stale near_fills near_refused near_dropped near_doubts near_items near_bytes "
@@ -85,7 +85,7 @@ COUNTERS = ("near_hits near_misses near_stale near_fills near_refused near_dropp
 
 
 class Counters(ctypes.Structure):
-    _fields_ = [(name, c_uint64) for name in COUNTERS]
+    _fields_ = [(name, c_uint64) for name in COUNTERS] + [("reserved", c_uint64 * 16)]
 
 
 class OptionInfo(ctypes.Structure):
