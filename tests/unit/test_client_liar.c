@@ -374,6 +374,66 @@ static void a_load_that_comes_too_late_is_given_back(void **state)
     scene_close(&scene);
 }
 
+/* --- L0 --------------------------------------------------------------------------------------------------------------------- */
+
+/* It lets everything be kept, proves that nothing has changed, and tells of no change. */
+static bool keeps_all(struct ear *ear, const struct native_frame *frame)
+{
+    const struct native_reply kept = {
+        .state = NATIVE_STATE_HIT, .ttl_ms = -1, .near_ms = 3600 * 1000};
+    const struct native_reply proof = {.has_horizon = true};
+    if (frame->header.op == NATIVE_GET) {
+        answer_with(ear, frame, 0, NATIVE_OK, &kept, slice_of("v"));
+    } else if (frame->header.op == NATIVE_CALL) {
+        answer(ear, frame, NATIVE_OK, "+OK\r\n");
+    } else if (frame->header.op == NATIVE_BEAT) {
+        answer_with(ear, frame, 0, NATIVE_OK, &proof, (struct slice){0});
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* Whether the node was asked. */
+static bool asks(struct scene *scene, const char *key)
+{
+    const unsigned before = scene->liar.frames[NATIVE_GET];
+    struct told told = {0};
+    assert_int_equal(terrace_async_get(scene->client, key, strlen(key), NULL, on_told, &told),
+                     TERRACE_OK);
+    run_until(scene, &told.times, 1);
+    assert_int_equal(told.status, TERRACE_OK);
+    return scene->liar.frames[NATIVE_GET] > before;
+}
+
+static void keep(struct scene *scene, const char *key)
+{
+    for (int i = 0; i < 1000 && asks(scene, key); i++) {
+        run_for(scene, 5);
+    }
+    assert_false(asks(scene, key));
+}
+
+static void what_a_command_names_is_not_kept_behind_its_answer(void **state)
+{
+    (void)state;
+    struct scene scene;
+    const void *write[] = {"MSET", "one", "1", "two", "2"};
+    struct told told = {0};
+    scene_open(&scene, "near-memory=1mb", keeps_all);
+    keep(&scene, "one");
+    keep(&scene, "two");
+    keep(&scene, "three");
+    assert_int_equal(terrace_async_command(scene.client, write, NULL, 5, 0, on_told, &told),
+                     TERRACE_OK);
+    run_until(&scene, &told.times, 1);
+    assert_int_equal(told.status, TERRACE_OK);
+    assert_true(asks(&scene, "one"));
+    assert_true(asks(&scene, "two"));
+    assert_false(asks(&scene, "three"));
+    scene_close(&scene);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +447,7 @@ int main(void)
         cmocka_unit_test(a_loop_that_stood_still_reads_before_it_judges),
         cmocka_unit_test(a_load_that_comes_too_late_is_given_back),
         cmocka_unit_test(what_ends_by_closing_is_told_from_the_loop),
+        cmocka_unit_test(what_a_command_names_is_not_kept_behind_its_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
