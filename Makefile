@@ -271,18 +271,19 @@ $(OUT)/libclient.a: $(call obj,$(CLIENT) $(L1) $(PROTOCOL))
 # libterrace: objects of its own, which are position independent and show nothing but what client/terrace.h asks to be shown.
 # It is a guest in the process, so it never ends it: what is released has no CHECK (protocol/check.h).
 # The archive is one object in which all other names are local, so that none of ours meets one of an application's.
-lib_obj = $(patsubst %.c,$(OUT)/lib/%.o,$(1))
+# With sanitizers it is made of the objects that the tests have, too.
+lib_obj = $(if $(filter release,$(MODE)),$(patsubst %.c,$(OUT)/lib/%.o,$(1)),$(call obj,$(1)))
 $(OUT)/lib/%.o: %.c
 	@mkdir -p $(@D)
 	@echo '  CC    $(MODE) lib $<'
-	@$(CC) $(BASE) $(if $(filter release,$(MODE)),-DTERRACE_GUEST -DNDEBUG) -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
+	@$(CC) $(BASE) -DTERRACE_GUEST -DNDEBUG -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
 $(OUT)/lib/protocol/envelope.o: $(GENERATED)/protocol/envelope.pb-c.h
 $(OUT)/lib/protocol/native_codec.o: $(GENERATED)/protocol/terrace.pb-c.h
 $(OUT)/lib/below.a: $(call lib_obj,$(L1) $(PROTOCOL))
-	@rm -f $@; $(AR) rcs $@ $^
+	@mkdir -p $(@D); rm -f $@; $(AR) rcs $@ $^
 $(OUT)/lib/terrace.o: $(call lib_obj,$(LIBTERRACE)) $(OUT)/lib/below.a
 	@$(CC) -r -nostdlib $^ -o $@
-	@objcopy --localize-hidden $@
+	@objcopy $(if $(filter release,$(MODE)),--localize-hidden,--wildcard --keep-global-symbol='terrace_*') $@
 $(OUT)/libterrace.a: $(OUT)/lib/terrace.o
 	@rm -f $@; $(AR) rcs $@ $^
 $(OUT)/libterrace.so.$(VERSION): $(call lib_obj,$(LIBTERRACE)) $(OUT)/lib/below.a client/libterrace.map
