@@ -28,6 +28,7 @@ struct source {
     char host[256];
     char region[CLUSTER_REGION_NAME_MAX + 1];
     unsigned priority;
+    unsigned weight; /* of each of its addresses */
     uint16_t port;
     bool is_name;
     bool is_under_way;
@@ -77,7 +78,7 @@ static size_t list_sources(const struct discovery *discovery, struct cluster_end
                 (struct cluster_endpoint_spec){.address = source->addresses[j],
                                                .region = source->region,
                                                .priority = source->priority,
-                                               .weight = 1,
+                                               .weight = source->weight,
                                                .warmth = told != NULL ? told->warmth : 0};
         }
     }
@@ -265,6 +266,7 @@ static void note_source(struct discovery *discovery, const struct endpoint_text 
     struct sockaddr_storage room;
     source->discovery = discovery;
     source->port = text->port;
+    source->weight = text->weight;
     source->priority = options_region_priority(discovery->core->options, text->region);
     source->again.on_due = look_up;
     error_say(source->region, sizeof source->region, "%.*s", (int)text->region.size,

@@ -145,6 +145,24 @@ static bool read_host_port(struct slice text, struct endpoint_text *ret)
            read_port((struct slice){colon + 1, text.size - host_size - 1}, &ret->port);
 }
 
+/* Cuts `*number` off the end. What stands behind a star and is no number may be of a path. false: it is, of a host. */
+static bool cut_weight(struct slice *item, struct endpoint_text *ret)
+{
+    const char *star = memrchr(item->data, '*', item->size);
+    uint64_t weight = 0;
+    ret->weight = 1;
+    if (star == NULL) {
+        return true;
+    }
+    const struct slice number = {star + 1, item->size - (size_t)(star + 1 - item->data)};
+    if (slice_to_u64(number, &weight) != OK || weight > WEIGHT_MAX) {
+        return ret->is_unix;
+    }
+    ret->weight = (unsigned)weight;
+    item->size = (size_t)(star - item->data);
+    return true;
+}
+
 bool options_next_endpoint(struct slice *rest, struct endpoint_text *ret, const char **ret_error)
 {
     *ret = (struct endpoint_text){0};
@@ -154,6 +172,10 @@ bool options_next_endpoint(struct slice *rest, struct endpoint_text *ret, const 
         return false;
     }
     ret->is_unix = starts_with(item, "unix:");
+    if (!cut_weight(&item, ret)) {
+        *ret_error = "weights (host:port*weight) from 0 to 1000";
+        return false;
+    }
     const char *at = memrchr(item.data, '@', item.size);
     if (at != NULL) {
         ret->region = (struct slice){at + 1, item.size - (size_t)(at + 1 - item.data)};

@@ -41,6 +41,7 @@ struct endpoint_text {
     struct slice host; /* without the brackets of v6; of unix:/path the path */
     struct slice region;
     uint16_t port;
+    unsigned weight;
     bool is_unix;
 };
 /* The next of a list; false: there is none, or *ret_error says what is wrong with it (NULL: it is only the end). */
@@ -52,7 +53,8 @@ struct region_text {
 bool options_next_region(struct slice *rest, struct region_text *ret, const char **ret_error);
 
 enum {
-    REGION_PRIORITY = 100 /* of a region that `regions` does not name */
+    REGION_PRIORITY = 100, /* of a region that `regions` does not name */
+    WEIGHT_MAX = 1000
 };
 unsigned options_region_priority(const struct terrace_options *options, struct slice region);
 

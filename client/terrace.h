@@ -286,7 +286,8 @@ enum terrace_status terrace_ping(struct terrace *terrace, int64_t timeout_ms, ch
 
 /* --- reading and writing ------------------------------------------------------------------------------------------- */
 
-/* Reads that fail are tried again as long as there is time: at once at another node, then after 0.5, 1, 2, 2 ... s with jitter.
+/* Reads that no node answered are tried again as long as there is time: at once at another node, then after 0.5, 1, 2, 2 ... s
+ * with jitter. A node that answers that it cannot ask Redis is believed: the others would ask the same one.
  * Writes only while it is known that they were not done, unless retry_unknown says more. */
 
 /* Reads the value of a key into `value`. OK, STALE; MISS, NEGATIVE. With the option `fail` at `closed` also UNREACHABLE,

@@ -227,7 +227,7 @@ def main():
                                                          "large_managed", "behind", "native", "native_random", "cli",
                                                          "client_threads", "client_async", "client_memory")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
-    threads = ["tests/journeys/test_history.py", "tests/journeys/test_near.py", "tests/journeys/test_client_threads.py"]
+    threads = ["tests/journeys/test_history.py", "tests/journeys/test_client_threads.py"]
     every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "l2_faults", "check")
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
@@ -236,8 +236,8 @@ def main():
         "unit": lambda: unit(tally, build, "release"),
         "unit-asan": lambda: unit(tally, build, "asan"),
         "unit-tsan": lambda: unit(tally, build, "tsan"),
-        "sim": lambda: sim(tally, build, "release", 4000, 1000),
-        "sim-asan": lambda: sim(tally, build, "asan", 400, 100),
+        "sim": lambda: sim(tally, build, "release", 2500, 600),
+        "sim-asan": lambda: sim(tally, build, "asan", 250, 60),
         "fuzz": lambda: fuzz(tally, build, 10_000),
         "journeys": lambda: pytest(tally, "journeys", every, env, at_once=3),
         "clients": lambda: pytest(tally, "flows of clients", ["tests/clients"], env, at_once=2),

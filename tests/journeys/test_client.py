@@ -163,6 +163,8 @@ def test_a_write_that_wants_its_number_gets_it(manager):
     ("endpoints=", ["endpoints", "host:port"]),
     ("endpoints=localhost", ["endpoints", "host:port", "localhost"]),
     ("endpoints=::1:7379", ["endpoints", "[v6]:port"]),
+    ("endpoints=127.0.0.1:1*1001", ["endpoints", "weights", "0 to 1000"]),
+    ("endpoints=127.0.0.1:1*", ["endpoints", "weights"]),
     ("regions=eu", ["regions", "name:priority"]),
     ("strategy=best", ["strategy", "round-robin", "sticky", "best"]),
     ("tls=maybe", ["tls", "yes or no", "maybe"]),
@@ -288,6 +290,19 @@ def test_counters_and_endpoints_tell_what_was_done(node):
         assert (one.address, one.health, one.connections) == (f"127.0.0.1:{node.port}", "UP", 1)
         assert one.requests == 2 and one.latency_us > 0
         assert [(event.what, event.address) for event in client.history()] == [("up", one.address)]
+
+
+def test_endpoints_are_asked_by_their_weights(stage):
+    nodes = [stage.node() for _ in range(3)]
+    listed = ",".join(f"127.0.0.1:{node.port}{suffix}" for node, suffix in zip(nodes, ["@here*3", "@here", "@here*0"]))
+    with Client(f"endpoints={listed}", "timeout=10s&strategy=weighted") as client:
+        until(lambda: client.ping()[0] == "OK", 10)
+        before = {info.address: info.requests for info in client.endpoints()}
+        for _ in range(400):
+            client.get("k")
+        asked = {info.address: info.requests - before[info.address] for info in client.endpoints()}
+        heavy, light, none = (asked[f"127.0.0.1:{node.port}"] for node in nodes)
+        assert 290 <= heavy <= 315 and 90 <= light <= 115 and none <= 10, asked  # probes count, too
 
 
 def test_as_many_connections_as_were_asked_for_share_the_calls(node):

@@ -91,8 +91,9 @@ MODELS = {
         "full": ["T=1 END=3 CALLS=2", "T=0 END=2 CALLS=3", "T=0 END=2 CALLS=2 LOSSES=1", "T=0 END=2 CALLS=2 WRITES=1 OWN=1",
                  "T=0 END=1 CALLS=3 WRITES=2"],
         "variants": "T=0 END=2 CALLS=3",
-        "fail": ["NO_TICKET", "NO_LANDING_RULE", "NO_FLOOR", "OLD_TICKETS", "NO_DROP_AT_ANSWER", "CLAIM_NOT_NOTED"],
-        "fail in full": ["H_AT_ANSWER", "H_BEFORE_EVENTS", "LOOK_BEFORE_PROOF", "INBOX_FIRST", "LOOKUP_BEFORE_TABLE"],  # 20 s each
+        "fail": ["NO_TICKET", "NO_DROP_AT_ANSWER", "CLAIM_NOT_NOTED"],
+        "fail in full": ["NO_LANDING_RULE", "NO_FLOOR", "OLD_TICKETS", "H_AT_ANSWER", "H_BEFORE_EVENTS", "LOOK_BEFORE_PROOF", "INBOX_FIRST",
+                         "LOOKUP_BEFORE_TABLE"],  # 10 to 20 s each
         "own bounds": {"NO_FLOOR": "T=0 END=2 CALLS=2 LOSSES=1", "OLD_TICKETS": "T=0 END=2 CALLS=2 LOSSES=1",
                        "NO_DROP_AT_ANSWER": "T=0 END=2 CALLS=2 WRITES=1 OWN=1", "CLAIM_NOT_NOTED": "T=0 END=1 CALLS=3 WRITES=2"},
     },
