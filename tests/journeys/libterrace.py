@@ -98,18 +98,18 @@ WATCH_FN = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_size_t)
 def _load():
     if not pathlib.Path(PATH).exists():
         raise AssertionError(f"no libterrace at {PATH}: run make")
-    library = ctypes.CDLL(PATH)
-    library.terrace_options_new.restype = c_void_p
-    library.terrace_open.restype = c_void_p
-    library.terrace_status_name.restype = c_char_p
-    library.terrace_reason_name.restype = c_char_p
-    library.terrace_version.restype = c_char_p
-    library.terrace_endpoints.restype = c_size_t
-    library.terrace_health_history.restype = c_size_t
-    return library
+    functions = ctypes.CDLL(PATH)
+    functions.terrace_options_new.restype = c_void_p
+    functions.terrace_open.restype = c_void_p
+    functions.terrace_status_name.restype = c_char_p
+    functions.terrace_reason_name.restype = c_char_p
+    functions.terrace_version.restype = c_char_p
+    functions.terrace_endpoints.restype = c_size_t
+    functions.terrace_health_history.restype = c_size_t
+    return functions
 
 
-library = _load()
+functions = _load()
 
 
 def _bytes(word):
@@ -121,17 +121,17 @@ def _word(word):
 
 
 def status_name(number):
-    return library.terrace_status_name(number).decode()
+    return functions.terrace_status_name(number).decode()
 
 
 def reason_name(number):
-    return library.terrace_reason_name(number).decode()
+    return functions.terrace_reason_name(number).decode()
 
 
 def options_list():
     """[(name, preset, summary)]"""
     found, info = [], OptionInfo()
-    while library.terrace_options_list(c_size_t(len(found)), byref(info)):
+    while functions.terrace_options_list(c_size_t(len(found)), byref(info)):
         found.append((info.name.decode(), info.preset.decode(), info.summary.decode()))
     return found
 
@@ -140,12 +140,12 @@ class Options:
     """From texts as terrace_options_parse takes them; names that Python allows may also be keywords (near_memory="1mb")."""
 
     def __init__(self, *texts, **named):
-        self.pointer = c_void_p(library.terrace_options_new())
+        self.pointer = c_void_p(functions.terrace_options_new())
         try:
             for text in texts:
-                self._check(library.terrace_options_parse, _bytes(text))
+                self._check(functions.terrace_options_parse, _bytes(text))
             for name, value in named.items():
-                self._check(library.terrace_options_set, name.replace("_", "-").encode(), _bytes(str(value)))
+                self._check(functions.terrace_options_set, name.replace("_", "-").encode(), _bytes(str(value)))
         except Refused:
             self.free()
             raise
@@ -156,7 +156,7 @@ class Options:
             raise Refused(error.value.decode())
 
     def free(self):
-        library.terrace_options_free(self.pointer)
+        functions.terrace_options_free(self.pointer)
         self.pointer = None
 
 
@@ -166,7 +166,7 @@ class Client:
     def __init__(self, *texts, **named):
         options = Options(*texts, **named)
         error = ctypes.create_string_buffer(ERROR_SIZE)
-        self.pointer = c_void_p(library.terrace_open(options.pointer, error, c_size_t(ERROR_SIZE)))
+        self.pointer = c_void_p(functions.terrace_open(options.pointer, error, c_size_t(ERROR_SIZE)))
         options.free()
         if not self.pointer:
             raise Refused(error.value.decode())
@@ -180,7 +180,7 @@ class Client:
     def close(self):
         if self.pointer:
             pointer, self.pointer = self.pointer, None
-            library.terrace_close(pointer)
+            functions.terrace_close(pointer)
 
     # --- reads ---
 
@@ -189,7 +189,7 @@ class Client:
         data = None if value.data is None else ctypes.string_at(value.data, value.size)
         found = Found(status_name(status), data, value.age_ms, value.ttl_ms, reason_name(value.reason), bool(value.from_near),
                       Token.from_buffer_copy(value.token), error.value.decode(errors="replace") if error else "")
-        library.terrace_value_done(byref(value))
+        functions.terrace_value_done(byref(value))
         return found
 
     @staticmethod
@@ -203,10 +203,10 @@ class Client:
         return self._found(status, value, error)
 
     def get(self, key, **named):
-        return self._read(library.terrace_get, key, named)
+        return self._read(functions.terrace_get, key, named)
 
     def fetch(self, key, **named):
-        return self._read(library.terrace_fetch, key, named)
+        return self._read(functions.terrace_fetch, key, named)
 
     def mget(self, keys, **named):
         """(status, [Found])"""
@@ -214,7 +214,7 @@ class Client:
         for pair, key in zip(pairs, map(_bytes, keys)):
             pair.key, pair.key_size = key, len(key)
         error = ctypes.create_string_buffer(ERROR_SIZE)
-        status = library.terrace_mget(self.pointer, pairs, c_size_t(len(keys)), byref(self._read_options(error=error, **named)))
+        status = functions.terrace_mget(self.pointer, pairs, c_size_t(len(keys)), byref(self._read_options(error=error, **named)))
         return status_name(status), [self._found(pair.status, pair.value) for pair in pairs]
 
     # --- writes ---
@@ -233,19 +233,19 @@ class Client:
 
     def set(self, key, data, **named):
         key, data = _bytes(key), _bytes(data)
-        return self._write(library.terrace_set, (key, c_size_t(len(key)), data, c_size_t(len(data))), named)
+        return self._write(functions.terrace_set, (key, c_size_t(len(key)), data, c_size_t(len(data))), named)
 
     def delete(self, key, **named):
         key = _bytes(key)
-        return self._write(library.terrace_delete, (key, c_size_t(len(key))), named, has_seq=False)
+        return self._write(functions.terrace_delete, (key, c_size_t(len(key))), named, has_seq=False)
 
     def fill(self, key, token, data, **named):
         key, data = _bytes(key), _bytes(data)
-        return self._write(library.terrace_fill, (key, c_size_t(len(key)), byref(token), data, c_size_t(len(data))), named)
+        return self._write(functions.terrace_fill, (key, c_size_t(len(key)), byref(token), data, c_size_t(len(data))), named)
 
     def fail(self, key, token, negative_ms=0):
         key = _bytes(key)
-        return status_name(library.terrace_fail(self.pointer, key, c_size_t(len(key)), byref(token), c_int64(negative_ms)))
+        return status_name(functions.terrace_fail(self.pointer, key, c_size_t(len(key)), byref(token), c_int64(negative_ms)))
 
     def invalidate(self, target, *words, match_all=False, soft=False, dry_run=False, sync_ms=0, ns=None, timeout_ms=0):
         """(status, seq, dropped, error)"""
@@ -254,7 +254,7 @@ class Client:
                             word_sizes=(c_size_t * max(1, len(words)))(*map(len, words)), count=len(words), match_all=match_all, soft=soft,
                             dry_run=dry_run, sync_ms=sync_ms, ns=_word(ns), timeout_ms=timeout_ms)
         result, error = Invalidated(), ctypes.create_string_buffer(ERROR_SIZE)
-        status = library.terrace_invalidate(self.pointer, byref(what), byref(result), error, c_size_t(ERROR_SIZE))
+        status = functions.terrace_invalidate(self.pointer, byref(what), byref(result), error, c_size_t(ERROR_SIZE))
         return status_name(status), result.seq, result.dropped, error.value.decode(errors="replace")
 
     # --- the rest ---
@@ -262,7 +262,7 @@ class Client:
     def ping(self, timeout_ms=0):
         """(status, error)"""
         error = ctypes.create_string_buffer(ERROR_SIZE)
-        status = library.terrace_ping(self.pointer, c_int64(timeout_ms), error, c_size_t(ERROR_SIZE))
+        status = functions.terrace_ping(self.pointer, c_int64(timeout_ms), error, c_size_t(ERROR_SIZE))
         return status_name(status), error.value.decode(errors="replace")
 
     def command(self, *words, timeout_ms=0):
@@ -270,30 +270,30 @@ class Client:
         words = [_bytes(word) for word in words]
         texts, sizes = (c_char_p * max(1, len(words)))(*words), (c_size_t * max(1, len(words)))(*map(len, words))
         value, error = Value(), ctypes.create_string_buffer(ERROR_SIZE)
-        status = library.terrace_command(self.pointer, texts, sizes, c_size_t(len(words)), c_int64(timeout_ms), byref(value), error,
+        status = functions.terrace_command(self.pointer, texts, sizes, c_size_t(len(words)), c_int64(timeout_ms), byref(value), error,
                                          c_size_t(ERROR_SIZE))
         found = self._found(status, value, error)
         return found.status, found.data, found.error
 
     def counters(self):
         found = Counters()
-        library.terrace_counters(self.pointer, byref(found))
+        functions.terrace_counters(self.pointer, byref(found))
         return {name: getattr(found, name) for name in COUNTERS}
 
     def endpoints(self, room=256):
         infos = (EndpointInfo * room)()
-        count = library.terrace_endpoints(self.pointer, infos, c_size_t(room))
+        count = functions.terrace_endpoints(self.pointer, infos, c_size_t(room))
         return [Endpoint(info.address.decode(), info.region.decode(), HEALTH[info.health], bool(info.breaker_open),
                          bool(info.is_current_region), info.weight, info.latency_us, info.inflight, info.connections, info.requests,
                          info.failures, info.since_ms) for info in infos[:count]]
 
     def history(self, room=256):
         infos = (EventInfo * room)()
-        count = library.terrace_health_history(self.pointer, infos, c_size_t(room))
+        count = functions.terrace_health_history(self.pointer, infos, c_size_t(room))
         return [HealthEvent(info.at_ms, info.address.decode(), info.region.decode(), info.what.decode()) for info in infos[:count]]
 
     def use_region(self, region, force=False):
-        return status_name(library.terrace_use_region(self.pointer, _word(region), int(force)))
+        return status_name(functions.terrace_use_region(self.pointer, _word(region), int(force)))
 
     def watch(self, prefix, on_change):
         """`on_change` is called with a key, or None: any may have changed."""
@@ -304,10 +304,10 @@ class Watch:
     def __init__(self, client, prefix, on_change):
         self.function = WATCH_FN(lambda _, key, size: on_change(None if key is None else ctypes.string_at(key, size)))
         self.pointer = c_void_p()
-        self.status = status_name(library.terrace_watch_begin(client.pointer, prefix, c_size_t(len(prefix)), self.function, None,
+        self.status = status_name(functions.terrace_watch_begin(client.pointer, prefix, c_size_t(len(prefix)), self.function, None,
                                                               byref(self.pointer)))
 
     def end(self):
         if self.pointer:
-            library.terrace_watch_end(self.pointer)
+            functions.terrace_watch_end(self.pointer)
             self.pointer = c_void_p()

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from harness import free_port, stand_still, until
-from libterrace import Client, Options, Refused, library, options_list
+from libterrace import Client, Options, Refused, functions, options_list
 
 pytestmark = pytest.mark.own
 
@@ -380,4 +380,4 @@ def test_closing_ends_the_calls_of_all_threads(stage):
 
 
 def test_the_library_says_its_version():
-    assert library.terrace_version().count(b".") == 2
+    assert functions.terrace_version().count(b".") == 2

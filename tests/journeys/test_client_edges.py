@@ -76,13 +76,13 @@ def test_a_room_for_an_error_is_empty_when_nothing_was_wrong(stage):
         harness.until(lambda: client.get("k").from_near, what="a copy in L0")
         error, value = room(), libterrace.Value()
         options = libterrace.ReadOptions(error=ctypes.cast(error, ctypes.c_void_p), error_size=len(error))
-        assert libterrace.library.terrace_get(client.pointer, b"k", ctypes.c_size_t(1), ctypes.byref(options), ctypes.byref(value)) == 0
+        assert libterrace.functions.terrace_get(client.pointer, b"k", ctypes.c_size_t(1), ctypes.byref(options), ctypes.byref(value)) == 0
         assert value.from_near == 1 and error.value == b""
-        libterrace.library.terrace_value_done(ctypes.byref(value))
+        libterrace.functions.terrace_value_done(ctypes.byref(value))
 
 
 def test_so_it_is_of_options():
-    lib, size = libterrace.library, ctypes.c_size_t(libterrace.ERROR_SIZE)
+    lib, size = libterrace.functions, ctypes.c_size_t(libterrace.ERROR_SIZE)
     options = ctypes.c_void_p(lib.terrace_options_new())
     for call in (lambda error: lib.terrace_options_set(options, b"timeout", b"1s", error, size),
                  lambda error: lib.terrace_options_parse(options, b"terrace://h:1", error, size),
