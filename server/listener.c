@@ -192,16 +192,15 @@ static struct worker *least_loaded(const struct node *node)
     return least;
 }
 
-/* By TLS nothing can be said before the handshake. */
+/* By TLS nothing can be said before the handshake. Who hears of it finds it counted. */
 static void refuse_client(struct listener *listener, int fd)
 {
     static const char text[] = "-ERR max number of clients reached\r\n";
-    struct listeners *all = listener->all;
+    node_count_rejected(listener->all->node);
     if (!listener->tls) {
         (void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
     (void)close(fd);
-    node_count_rejected(all->node);
 }
 
 /* Out of descriptors: accept one on the reserve and close it, so that its client hears at once. */
