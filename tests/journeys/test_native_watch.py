@@ -61,16 +61,15 @@ def keep(conn, *keys):
 
 
 def settle(conn, *keys):
-    """The announcement of a write may still be under way: until nothing is told between two reads of them."""
-    def is_quiet():
-        keep(conn, *keys)
-        before = len(conn.events)
-        conn.beat()
-        began = time.monotonic()
-        while time.monotonic() - began < 0.1:
-            conn.beat()
-        return len(conn.events) == before
-    until(is_quiet, 10, "nothing is under way")
+    """Reads them when the announcement of no write before is under way any more: a key is told once for each read, and what
+    came behind the read would end it."""
+    began = time.monotonic()
+
+    def is_proven():
+        sent_at, meta = time.monotonic(), conn.beat().meta
+        return meta["has_horizon"] and sent_at - meta["horizon_age_ms"] / 1000 > began
+    until(is_proven, 15, "whatever was written before is told")
+    keep(conn, *keys)
 
 
 @pytest.mark.parametrize("who", ["a stranger", "the other node", "this node", "itself"])
