@@ -2,7 +2,6 @@
 #include "tiers/dictionary_desk.h"
 
 #include "protocol/check.h"
-#include "protocol/resp_write.h"
 #include "tiers/window.h"
 
 #include <stdlib.h>
@@ -83,22 +82,6 @@ static struct slice key_of(char dst[KEY_MAX], const struct dictionary_space *spa
 static struct slice digits_of(char dst[I64_DIGITS_MAX], uint64_t number)
 {
     return (struct slice){dst, number == 0 ? 0 : i64_format(dst, (int64_t)number)};
-}
-
-static enum status desk_ask(struct desk *desk, struct link_request *request,
-                            const struct slice *words, size_t count)
-{
-    struct tiers_window *window = desk->window;
-    struct link *link = window_link(window, 2);
-    if (link == NULL) {
-        return L2_DOWN;
-    }
-    request->deadline_ms = window->now_ms + window->read_timeout_ms;
-    window->scratch.size = 0;
-    const enum status status = resp_append_request(&window->scratch, count, words);
-    return status != OK ? status
-                        : link_ask(link, request, (int)tiers_coherence_db(window->options.tiers),
-                                   buf_slice(&window->scratch));
 }
 
 /* A bulk; nothing for whatever else it is. */
@@ -222,7 +205,7 @@ static void desk_read_next(struct desk *desk)
                                       digits_of(digits, what.number)};
         desk->reading = true;
         desk->read_request = (struct link_request){.on_reply = desk_on_read};
-        const enum status status = desk_ask(desk, &desk->read_request, words, 3);
+        const enum status status = tiers_ask(desk->window, &desk->read_request, words, 3);
         if (status != OK) {
             desk_read_done(desk, status);
             return; /* which went on with the others */
@@ -314,7 +297,7 @@ static void desk_bring(struct desk *desk)
                                   buf_slice(&desk->brings),
                                   digits_of(limit, DICTIONARIES_IN_L2)};
     desk->look_request = (struct link_request){.on_reply = desk_on_brought, .writes = true};
-    if (desk_ask(desk, &desk->look_request, words, 8) != OK) {
+    if (tiers_ask(desk->window, &desk->look_request, words, 8) != OK) {
         desk_look_done(desk);
     }
 }
@@ -357,7 +340,7 @@ static bool desk_remove_wrong(struct desk *desk)
     const struct slice words[] = {SLICE_LITERAL("HDEL"), key_of(key, desk->looked),
                                   digits_of(number, desk->current), SLICE_LITERAL("current")};
     desk->look_request = (struct link_request){.on_reply = desk_on_removed, .writes = true};
-    return desk_ask(desk, &desk->look_request, words, 4) == OK;
+    return tiers_ask(desk->window, &desk->look_request, words, 4) == OK;
 }
 
 static void desk_on_look(struct link_request *request, enum status status, struct slice reply)
@@ -391,7 +374,7 @@ static void desk_look(struct desk *desk, struct dictionary_space *space)
                                   SLICE_LITERAL("current")};
     desk->looked = space;
     desk->look_request = (struct link_request){.on_reply = desk_on_look};
-    if (desk_ask(desk, &desk->look_request, words, 3) != OK) {
+    if (tiers_ask(desk->window, &desk->look_request, words, 3) != OK) {
         desk_look_done(desk);
     }
 }

@@ -345,6 +345,10 @@ uint64_t tiers_relay_carrier(const struct tiers_relay *relay);
 enum status tiers_write_announced(struct tiers_window *window, const struct frame_flush *flush,
                                   const struct slice *words, size_t count,
                                   struct buf *out) MUST_USE;
+/* A request of the node's own about keys of coherence-db, over the window's link, with a read's deadline; on_reply and what
+ * else it needs is set by the asker. As link_ask. */
+enum status tiers_ask(struct tiers_window *window, struct link_request *request,
+                      const struct slice *words, size_t count) MUST_USE;
 /* Why L2 cannot be asked, for the message behind -L2DOWN. */
 const char *tiers_why_down(const struct tiers_window *window);
 

@@ -2,6 +2,7 @@
 #include "tiers/window.h"
 
 #include "protocol/check.h"
+#include "protocol/resp_write.h"
 #include "tiers/bans.h"
 #include "tiers/base/rand.h"
 #include "tiers/beat.h"
@@ -177,4 +178,19 @@ enum status tiers_write_announced(struct tiers_window *window, const struct fram
 const char *tiers_why_down(const struct tiers_window *window)
 {
     return window->links[0] == NULL ? "the node is ending" : link_why_down(window->links[0]);
+}
+
+enum status tiers_ask(struct tiers_window *window, struct link_request *request,
+                      const struct slice *words, size_t count)
+{
+    struct link *link = window_link(window, 2);
+    if (link == NULL) {
+        return L2_DOWN;
+    }
+    request->deadline_ms = window->now_ms + window->read_timeout_ms;
+    window->scratch.size = 0;
+    const enum status status = resp_append_request(&window->scratch, count, words);
+    return status != OK ? status
+                        : link_ask(link, request, (int)tiers_coherence_db(window->options.tiers),
+                                   buf_slice(&window->scratch));
 }
