@@ -8,7 +8,7 @@ code, which counts as one test. A step that ends without having run a test count
     tests/run.py BUILD_DIR [STEP ...]      steps by name, one after the other; none: all of them
 
 Of all steps, those that compute and look at no clock run beside those that mostly wait, at a lower priority; and what judges
-by the clock runs when everything else has ended.
+by the clock runs when everything else has ended. A journey that failed may be tried again, alone, after all (unsteady.py).
 """
 import contextlib
 import glob
@@ -21,6 +21,8 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+import unsteady
 
 PYTHON = "/usr/bin/python3"
 SEED = 1  # of what is random (tests/journeys/harness.py and tests/unit/seed_help.h have the same)
@@ -36,6 +38,7 @@ class Tally:
         self.passed = 0
         self.failed = 0
         self.broken = []
+        self.suspects = []  # failed journeys: (step, name, text, how to run it alone)
         self.lock = threading.Lock()
 
     def add(self, name, passed, failed, seconds, output):
@@ -89,17 +92,28 @@ def scratch():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def ask_pytest(arguments, env):
+    """What `run` gives, and what is noted of tests that failed."""
+    with scratch() as folder:
+        notes = f"{folder}/failed"
+        done = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "unsteady", "--rootdir=.", f"--basetemp={folder}/stages", *arguments],
+                   {**env, "UNSTEADY_NOTES": notes, "PYTHONPATH": os.path.dirname(os.path.abspath(unsteady.__file__))}, timeout=1200)
+        return *done, unsteady.noted(notes)
+
+
 def pytest(tally, name, arguments, env, at_once=1):
     """`at_once`: journeys mostly wait, so several files may run beside each other; a file stays in one process."""
-    if at_once > 1:
-        arguments = ["-n", str(at_once), "--dist", "loadfile", *arguments]
-    with scratch() as folder:
-        code, output, seconds = run([PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/stages", *arguments],
-                                    env, timeout=1200)
+    several = ["-n", str(at_once), "--dist", "loadfile"] if at_once > 1 else []
+    code, output, seconds, notes = ask_pytest([*several, *arguments], env)
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|errors?)", output.splitlines()[-1] if output else "")}
     failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
     if code not in (0, 1) and failed == 0:
         failed = 1
+    if code == 1 and at_once > 1 and failed and unsteady.may_be_tried_again(failed, notes):
+        for test, text in dict(notes).items():
+            print(f"late {name}: {test} is tried again when all has ended", flush=True)
+            tally.suspects.append((name, test, text, lambda test=test: ask_pytest([test], env)[0] == 0))
+        failed = 0
     tally.add(name, counts.get("passed", 0), failed, seconds, output)
     if not failed:  # what a run measured, line by line (tests/soak)
         print("".join(line + "\n" for line in output.splitlines() if line.startswith("| ")), end="", flush=True)
@@ -206,6 +220,18 @@ def side_by_side(steps, tally):
         attempt(steps[name], tally, name)
 
 
+def try_suspects(tally):
+    """Says what became of them: of all that are unsteady, the names."""
+    excused, failed = unsteady.judged(tally.suspects, lambda suspect: suspect[-1]())
+    for verdict, suspects in (("unsteady:", excused), ("FAILED", failed)):
+        for step, test, text, _ in suspects:
+            print(f"{verdict} {test} ({step})\n{text}", flush=True)
+    tally.passed += len(excused)
+    tally.failed += len(failed)
+    tally.broken += [f"{step}: {test}" for step, test, *_ in failed]
+    return [f"{step}: {test}" for step, test, *_ in excused]
+
+
 def attempt(step, tally, name):
     """A step that cannot be run has failed."""
     try:
@@ -252,6 +278,9 @@ def main():
             steps[name]()
     else:
         side_by_side(steps, tally)
+    names = try_suspects(tally)
+    if names:
+        print("unsteady: " + ", ".join(names))
     if tally.broken:
         print("failed: " + ", ".join(tally.broken))
     print(f"{tally.passed} passed, {tally.failed} failed")

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who may be tried again (tests/unsteady.py), and who may not. No process is started here."""
+
+import importlib.util
+
+import pytest
+
+from harness import ROOT
+
+_SPEC = importlib.util.spec_from_file_location("unsteady", ROOT / "tests" / "unsteady.py")
+unsteady = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(unsteady)
+
+LATE = "AssertionError: not within 5 s: it is kept\n--- log of node1 (pid 12, exit None) ---\nevent=started"
+KILLED = LATE + "\n--- log of node2 (pid 13, exit -9) ---\n"
+
+
+@pytest.mark.parametrize("text", [LATE, KILLED])
+def test_who_was_late_may_be_tried_again(text):
+    assert unsteady.is_excusable(text)
+
+
+@pytest.mark.parametrize("text", [
+    "==1==ERROR: AddressSanitizer: heap-use-after-free", "WARNING: ThreadSanitizer: data race", "x.c:3:1: runtime error: shift",
+    "terrace: CHECK failed: a == b (x.c:3)", "worker 'gw0' crashed while running 'test_x'", "assert verdict.code == 0, verdict.story()",
+    "2 violations", "log of node2 (pid 13, exit -6) ---", "log of node2 (pid 13, exit 1) ---",
+])
+def test_what_no_busy_machine_does_excuses_nobody(text):
+    assert not unsteady.is_excusable(LATE + "\n" + text)
+
+
+def test_what_nobody_noted_is_not_excused():
+    notes = [("test_a", LATE), ("test_b", LATE)]
+    assert unsteady.may_be_tried_again(2, notes)
+    assert not unsteady.may_be_tried_again(3, notes)
+    assert not unsteady.may_be_tried_again(2, [notes[0], ("test_b", "Sanitizer")])
+
+
+def test_alone_it_must_pass_every_time():
+    tries = {"steady now": [True] * 3, "falls once": [True, True, False], "falls": [False]}
+    assert unsteady.judged(list(tries), lambda name: tries[name].pop(0)) == (["steady now"], ["falls once", "falls"])
+    assert tries == {"steady now": [], "falls once": [], "falls": []}
+
+
+def test_many_are_not_tried():
+    five = list("abcde")
+    assert unsteady.judged(five, lambda name: pytest.fail(f"{name} is tried")) == ([], five)
+
+
+def test_what_fails_is_noted(tmp_path, monkeypatch):
+    class Report:
+        failed, nodeid, longreprtext, sections = True, "test_x.py::test_y", "late", [("logs", "event=started")]
+    notes = tmp_path / "notes"
+    monkeypatch.setenv("UNSTEADY_NOTES", str(notes))
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    unsteady.pytest_runtest_logreport(Report)
+    assert unsteady.noted(notes) == [("test_x.py::test_y", "late\n--- logs ---\nevent=started")]
+    assert unsteady.noted(tmp_path / "none") == []
