@@ -10,6 +10,8 @@ AR     := ar
 VERSION := 0.2.0
 PREFIX ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 
 PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev \
@@ -19,8 +21,8 @@ PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev l
 # Clients of others, for tests/clients: 19 MB to fetch, 90 MB on disk.
 PACKAGES += python3-hiredis python3-django-redis python3-rq python3-celery php-cli php-redis php-illuminate-redis php-predis \
             ruby-redis ruby-sidekiq libredis-perl prometheus-redis-exporter
-# Shells, whose completions are tried.
-PACKAGES += bash zsh
+# Shells, whose completions are tried; what looks at deploy/.
+PACKAGES += bash zsh systemd python3-yaml
 LIBRARIES := libuv hiredis libxxhash inih libmicrohttpd jansson openssl libprotobuf-c liblz4
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wswitch-enum \
@@ -207,9 +209,9 @@ build/man/made: docs/man/make.py $(wildcard docs/man/*.in) client/terrace.h clie
 
 PROGRAMS := terraced terrace-bench terrace
 SHARE    := $(PREFIX)/share
-install: build build/man/made ## PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=: programs, libterrace, terrace.pc, man pages, completions
+install: build build/man/made ## PREFIX=/usr/local LIBDIR=PREFIX/lib SYSCONFDIR=/etc UNITDIR=PREFIX/lib/systemd/system DESTDIR=: programs, libterrace, terrace.pc, man pages, completions, unit, example configuration
 	install -d $(addprefix $(DESTDIR),$(PREFIX)/bin $(PREFIX)/include $(LIBDIR)/pkgconfig $(SHARE)/man/man1 $(SHARE)/man/man3 \
-	    $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions)
+	    $(SHARE)/man/man5 $(SHARE)/man/man8 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(UNITDIR) $(SYSCONFDIR)/terrace)
 	install -m 755 $(addprefix build/release/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 client/terrace.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 build/release/libterrace.a build/release/libterrace.so.$(VERSION) $(DESTDIR)$(LIBDIR)
@@ -219,8 +221,12 @@ install: build build/man/made ## PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=: p
 	cp -dP --no-preserve=mode,ownership -r build/man/man? $(DESTDIR)$(SHARE)/man
 	build/release/terrace completions bash >$(DESTDIR)$(SHARE)/bash-completion/completions/terrace
 	build/release/terrace completions zsh >$(DESTDIR)$(SHARE)/zsh/site-functions/_terrace
-uninstall: ## take them away again
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/include/terrace.h $(DESTDIR)$(LIBDIR)/libterrace.a \
+	sed -e 's|/usr/local/bin|$(PREFIX)/bin|; s|/etc/terrace|$(SYSCONFDIR)/terrace|' deploy/systemd/terraced.service >$(DESTDIR)$(UNITDIR)/terraced.service
+	@# what somebody has written there stays
+	test -e $(DESTDIR)$(SYSCONFDIR)/terrace/terraced.conf || install -m 644 deploy/terraced.conf $(DESTDIR)$(SYSCONFDIR)/terrace
+uninstall: ## take them away again, but for a configuration that was changed
+	! cmp -s deploy/terraced.conf $(DESTDIR)$(SYSCONFDIR)/terrace/terraced.conf || rm $(DESTDIR)$(SYSCONFDIR)/terrace/terraced.conf
+	rm -f $(DESTDIR)$(UNITDIR)/terraced.service $(addprefix $(DESTDIR)$(PREFIX)/bin/,$(PROGRAMS)) $(DESTDIR)$(PREFIX)/include/terrace.h $(DESTDIR)$(LIBDIR)/libterrace.a \
 	    $(DESTDIR)$(LIBDIR)/libterrace.so* $(DESTDIR)$(LIBDIR)/pkgconfig/terrace.pc
 	cd $(DESTDIR)$(SHARE) && rm -f man/man1/terrace.1 man/man3/libterrace.3 man/man3/terrace_*.3 man/man5/terrace-options.5 \
 	    man/man8/terraced.8 bash-completion/completions/terrace zsh/site-functions/_terrace

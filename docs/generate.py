@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Writes docs/reference.md and docs/compatibility.md from the tables the code is made of, so that they say what the code
-does. Beside those tables: docs/differences.txt, what differs from Redis on purpose, and docs/redis-commands.txt.
+"""Writes docs/reference.md, docs/compatibility.md and deploy/terraced.conf from the tables the code is made of, so that they say
+what the code does. Beside those tables: docs/differences.txt, what differs from Redis on purpose, and docs/redis-commands.txt.
 
-    docs/generate.py                          writes both pages
+    docs/generate.py                          writes all of them
     docs/generate.py --print [compatibility]  prints one (a test compares)
 """
 import pathlib
 import re
 import sys
+import textwrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FIELD = r'"((?:[^"\\]|\\.)*)"'
@@ -163,11 +164,44 @@ def reference():
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"reference": reference, "compatibility": lambda: "\n".join(compatibility()) + "\n"}
+# Of deploy/terraced.conf: what the service has a place for (deploy/systemd/terraced.service), so that it is set ...
+SET = {"snapshot-dir": "/var/lib/terrace/snapshot"}
+# ... and what a setting without a default looks like.
+LIKE = {"l2": "redis://127.0.0.1:6379", "unixsocket": "/run/terrace/terrace.sock", "behind-dir": "/var/lib/terrace/behind",
+        "warm-dir": "/var/lib/terrace/warm", "prefix": "resp:"}
+
+
+def conf_lines(path):
+    source = (ROOT / path).read_text()
+    for name, default, when, what in re.findall(rf'OPTION\(\w+, \w+, {FIELD}, {FIELD}, [^,]+, [^,]+, (\w+), {FIELD}\)', source):
+        words = what.replace('\\"', '"') + ("" if when == "LIVE" else " (from the next start on)")
+        yield from textwrap.wrap(words, 116, initial_indent="; ", subsequent_indent=";   ", break_on_hyphens=False)
+        value = SET.get(name) or LIKE.get(name) or default
+        yield f"{'' if name in SET else ';'}{name} = {value}".rstrip() + "\n"
+
+
+def configuration():
+    yield "; terraced.conf -- the settings of a node (terraced FILE), made of server/options.def by docs/generate.py."
+    yield ";"
+    yield ";     terraced /etc/terrace/terraced.conf --check-config     is it right?"
+    yield ";     terraced /etc/terrace/terraced.conf --print-config     what it comes to"
+    yield ";     systemctl reload terraced                              read it again"
+    yield ";"
+    yield "; Each setting is here, in a comment with its default, or with an example if it has none. Flags and TERRACE_* variables win over"
+    yield "; this file. Passwords belong into /etc/terrace/secrets, which only root reads (deploy/systemd/terraced.service).\n"
+    yield from conf_lines("server/options.def")
+    yield "; Keys that begin alike may have settings of their own. deploy/namespaces.conf is an example with two such sections."
+    yield ";[namespace response]\n"
+    yield from conf_lines("server/namespace_options.def")
+
+
+PAGES = {"reference": reference, "compatibility": lambda: "\n".join(compatibility()) + "\n",
+         "terraced.conf": lambda: "\n".join(configuration())}
+FILES = {"reference": "docs/reference.md", "compatibility": "docs/compatibility.md", "terraced.conf": "deploy/terraced.conf"}
 
 if __name__ == "__main__":
     if "--print" in sys.argv[1:]:
         sys.stdout.write(PAGES[(sys.argv[2:] or ["reference"])[0]]())
     else:
         for name, make in PAGES.items():
-            (ROOT / f"docs/{name}.md").write_text(make())
+            (ROOT / FILES[name]).write_text(make())

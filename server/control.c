@@ -342,6 +342,9 @@ static void control_on_tick(uv_timer_t *timer)
     sampler_tick(control->node->sampler, control->node, control->now_ms);
     quota_watch_tick(control->node->quotas, control->node, control->now_ms);
     control_tick_end(control);
+    if (control->watcher.on_tick != NULL && atomic_load(&control->state) != CONTROL_ENDED) {
+        control->watcher.on_tick(control->watcher.arg, control->node, control->now_ms);
+    }
 }
 
 static void control_flush(struct control *control)

@@ -3,9 +3,10 @@
  *
  * SIGTERM or SIGINT: the node drains and the process ends with 0, also if a name is being looked up and no answer comes,
  * or a worker does not come to its end in time; the second one ends it at once. SIGHUP: settings are read again; a bad file
- * keeps the old ones and says so. Settings that are wrong, or with which the node cannot work at the L2 that they name: 78. */
+ * keeps the old ones and says so. A service manager that wants to know is told of all that (notify.h). Settings that are wrong, or with which the node cannot work at the L2 that they name: 78. */
 #include "protocol/limits.h"
 #include "server/node.h"
+#include "server/notify.h"
 #include "tiers/base/log.h"
 
 #include <uv.h>
@@ -23,6 +24,7 @@ enum {
     EXIT_CONFIG = 78,                        /* EX_CONFIG of sysexits.h */
     END_S = 2,                               /* from the last goodbye to the end of the process */
     GRACE_S = LIMIT_DRAIN_MS / 1000 + END_S, /* from the signal */
+    NOTIFY_MS = 100,
 };
 
 struct process {
@@ -30,6 +32,8 @@ struct process {
     uv_signal_t signals[3];
     uv_async_t ended;
     struct node *node;
+    struct notify *notify; /* NULL: nobody wants to know */
+    int64_t notified_at_ms;
     int argc;
     char **argv;
     bool stopping;
@@ -86,6 +90,26 @@ static void on_terminate(uv_signal_t *handle, int number)
     node_stop(process->node);
 }
 
+/* On the control thread; process->node may not be there yet. */
+static void on_node_tick(void *arg, const struct node *node, int64_t now_ms)
+{
+    struct process *process = arg;
+    struct buf reasons = {0};
+    if (now_ms - process->notified_at_ms < NOTIFY_MS) {
+        return;
+    }
+    process->notified_at_ms = now_ms;
+    const bool ready = node_ready(node, &reasons);
+    notify_tick(
+        process->notify,
+        &(struct notify_seen){.ready = ready,
+                              .stopping = atomic_load(&node->live.draining),
+                              .status = reasons.size > 0 ? buf_slice(&reasons) : slice_of("ready"),
+                              .turned_at_ms = node_turned_at_ms(node)},
+        now_ms);
+    buf_done(&reasons);
+}
+
 static void log_advice(void *arg, const char *text)
 {
     struct node *node = arg;
@@ -99,6 +123,9 @@ static void on_hangup(uv_signal_t *handle, int number)
     struct options next;
     char error[OPTIONS_ERROR_MAX];
     (void)number;
+    if (process->notify != NULL) {
+        notify_reload(process->notify, (int64_t)(uv_hrtime() / 1000));
+    }
     (void)pthread_mutex_lock(&node->options_lock);
     if (options_reload(&node->options, process->argc, process->argv, environ, &next, error) == OK) {
         options_advise(&next, log_advice, node);
@@ -107,6 +134,9 @@ static void on_hangup(uv_signal_t *handle, int number)
         log_write(&node->log, LOG_WARNING, "reload_refused", "%s; the old settings stay", error);
     }
     (void)pthread_mutex_unlock(&node->options_lock);
+    if (process->notify != NULL) {
+        notify_reloaded(process->notify);
+    }
 }
 
 static void on_node_ended(void *arg)
@@ -171,13 +201,19 @@ int main(int argc, char **argv)
     watch_signal(&process, 0, SIGTERM, on_terminate);
     watch_signal(&process, 1, SIGINT, on_terminate);
     watch_signal(&process, 2, SIGHUP, on_hangup);
-    const struct node_watcher watcher = {
-        .on_ending = on_node_ending, .on_ended = on_node_ended, .arg = &process};
+    process.notify = notify_new(&(struct notify_place){.socket = getenv("NOTIFY_SOCKET"),
+                                                       .watchdog_us = getenv("WATCHDOG_USEC"),
+                                                       .watchdog_pid = getenv("WATCHDOG_PID")});
+    const struct node_watcher watcher = {.on_tick = process.notify != NULL ? on_node_tick : NULL,
+                                         .on_ending = on_node_ending,
+                                         .on_ended = on_node_ended,
+                                         .arg = &process};
     if (node_start(&options, &watcher, &process.node, error) != OK) {
         (void)fprintf(stderr, "terraced: %s\n", error);
         on_ended(&process.ended);
         (void)uv_run(&process.loop, UV_RUN_DEFAULT);
         (void)uv_loop_close(&process.loop);
+        notify_free(process.notify);
         return EXIT_CONFIG;
     }
     /* The node may be answering already: CONFIG SET changes them. */
@@ -189,5 +225,6 @@ int main(int argc, char **argv)
     log_write(&process.node->log, LOG_NOTICE, "ended", "all is closed");
     int code = node_failed(process.node) ? EXIT_CONFIG : EXIT_SUCCESS;
     node_free(process.node);
+    notify_free(process.notify);
     return code;
 }

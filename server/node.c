@@ -538,6 +538,17 @@ bool node_ready(const struct node *node, struct buf *reasons)
     return control_ready(node->control, reasons);
 }
 
+int64_t node_turned_at_ms(const struct node *node)
+{
+    int64_t least_ms = INT64_MAX;
+    for (unsigned i = 0; i < node->worker_count; i++) {
+        const int64_t at_ms =
+            atomic_load_explicit(&node->workers[i]->turned_at_ms, memory_order_relaxed);
+        least_ms = at_ms < least_ms ? at_ms : least_ms;
+    }
+    return least_ms;
+}
+
 int node_port(const struct node *node)
 {
     return control_port(node->control);

@@ -136,8 +136,10 @@ enum {
     NODE_ERROR_MAX = TLS_ERROR_MAX + 16
 };
 
-/* Called once each, on the control thread, of a node that was stopped. */
+/* Called on the control thread: on_tick with each of its ticks until the node ends, and may be NULL; the others once each, of a
+ * node that was stopped. */
 struct node_watcher {
+    void (*on_tick)(void *arg, const struct node *node, int64_t now_ms);
     /* All is said and closed, and only memory is left to give back. That may take for ever: a name that is being looked
      * up cannot be cancelled, and its thread keeps a loop from ending. */
     void (*on_ending)(void *arg, bool failed);
@@ -169,6 +171,8 @@ void node_reload(struct node *node, struct options *next);
 void node_rebuild(struct node *node, struct options *next);
 /* Whether new work should come here; `reasons` gets one line for each thing that is missing. Any thread. */
 bool node_ready(const struct node *node, struct buf *reasons);
+/* When the worker that turned the longest ago did so, to the tenth of a second. Any thread. */
+int64_t node_turned_at_ms(const struct node *node);
 int node_port(const struct node *node);
 void node_count_rejected(struct node *node); /* a client beyond maxclients; control loop */
 

@@ -180,6 +180,7 @@ static void worker_on_tick(uv_timer_t *timer)
     struct worker *worker = timer->data;
     struct live *live = &worker->node->live;
     worker_read_clock(worker);
+    atomic_store_explicit(&worker->turned_at_ms, worker->now_ms, memory_order_relaxed);
     worker_follow_limits(worker);
     if (worker->window != NULL) {
         tiers_window_timeouts(worker->window, atomic_load(&live->l2_timeout_ms),

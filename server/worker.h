@@ -123,6 +123,7 @@ struct worker {
     struct metrics *metrics;
     struct command_counters *counters; /* by command index */
     _Atomic unsigned load;             /* connections */
+    _Atomic int64_t turned_at_ms;      /* its last tick, for who watches whether it hangs */
     unsigned handshakes;               /* of TLS, under way */
     unsigned handshake_steps;          /* of this turn */
     bool draining;

@@ -28,6 +28,12 @@ def test_the_page_of_compatibility_is_made_from_the_tables(redis_server):
     assert named - every <= {"*", "CLIENT SETINFO"}, named - every
 
 
+def test_the_example_configuration_is_made_from_the_tables():
+    made = subprocess.run(["/usr/bin/python3", ROOT / "docs" / "generate.py", "--print", "terraced.conf"], capture_output=True,
+                          text=True, check=True).stdout
+    assert made == (ROOT / "deploy" / "terraced.conf").read_text(), "run docs/generate.py"
+
+
 def test_functions_named_in_the_readme_exist():
     readme = (ROOT / "README.md").read_text()
     journeys = readme[readme.index("## How a request goes"):readme.index("## The house")]

@@ -284,3 +284,22 @@ def test_uninstall_leaves_no_file(tmp_path):
     assert len([path for path in package.destdir.rglob("*") if path.is_file()]) > 40
     make("uninstall", package.destdir)
     assert [path for path in package.destdir.rglob("*") if not path.is_dir() or path.is_symlink()] == []
+
+
+# --- the service ---
+
+def test_the_unit_starts_what_was_installed_with_the_configuration_that_was(package):
+    unit = (package.usr / "lib" / "systemd" / "system" / "terraced.service").read_text()
+    program, conf = re.search(r"^ExecStart=(\S+) (\S+)$", unit, re.M).groups()
+    assert os.access(f"{package.destdir}{program}", os.X_OK)
+    assert "good" in run(f"{package.destdir}{program}", f"{package.destdir}{conf}", "--check-config")
+    assert "/usr/local" not in unit
+
+
+def test_a_configuration_that_was_changed_is_kept(tmp_path):
+    package = Package(tmp_path / "root")
+    conf = package.destdir / "etc" / "terrace" / "terraced.conf"
+    conf.write_text("threads = 3\n")
+    make("install", package.destdir)
+    make("uninstall", package.destdir)
+    assert conf.read_text() == "threads = 3\n"
