@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/admin.h"
 
+#include "server/admin_json.h"
+#include "server/answer_json.h"
 #include "server/metrics_text.h"
 #include "server/node.h"
 
@@ -28,10 +30,82 @@ struct admin {
     uv_poll_t poll;
     uv_timer_t timer; /* when MHD wants to look at its clients again */
     unsigned port;
+    struct list requests;
+    unsigned waits;   /* requests that wait for another loop */
     int handles_open; /* poll and timer: the last one to close frees */
 };
 
-/* --- pages ------------------------------------------------------------------------------------------------------- */
+static void admin_on_timer(uv_timer_t *timer);
+
+/* --- requests ---------------------------------------------------------------------------------------------------- */
+
+struct slice admin_header(const struct admin_request *request, const char *name)
+{
+    const char *value = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+    return value == NULL ? (struct slice){0} : slice_of(value);
+}
+
+struct slice admin_argument(const struct admin_request *request, const char *name)
+{
+    const char *value =
+        MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+    return value == NULL ? (struct slice){0} : slice_of(value);
+}
+
+static void answered(struct admin_request *request, unsigned code)
+{
+    request->code = code;
+    if (request->wait != NULL) {
+        request->wait = NULL;
+        request->admin->waits--;
+    }
+    if (request->suspended) {
+        request->suspended = false;
+        MHD_resume_connection(request->connection);
+        /* Its epoll descriptor says nothing of that (0.9.75): the next turn runs it. */
+        (void)uv_timer_start(&request->admin->timer, admin_on_timer, 0, 0);
+    }
+}
+
+void admin_answer(struct admin_request *request, unsigned code, const json_t *json)
+{
+    static const char no_memory[] = "{\"error\":\"no memory for the answer\"}\n";
+    request->type = "application/json";
+    if (answer_json_write(json, &request->text) != OK) {
+        request->text.size = 0;
+        (void)!buf_append(&request->text, no_memory, sizeof(no_memory) - 1);
+        code = MHD_HTTP_INTERNAL_SERVER_ERROR;
+    }
+    answered(request, code);
+}
+
+void admin_refuse(struct admin_request *request, unsigned code, struct slice text, const char *path)
+{
+    json_t *json = json_pack("{s:o, s:s*}", "error", answer_json_text(text), "path", path);
+    admin_answer(request, code, json);
+    json_decref(json);
+}
+
+bool admin_wait(struct admin_request *request, struct admin_wait *wait)
+{
+    if (request->admin->waits == ADMIN_WAITS_MAX) {
+        admin_refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE,
+                     SLICE_LITERAL("too many requests wait here"), NULL);
+        return false;
+    }
+    request->admin->waits++;
+    request->wait = wait;
+    wait->request = request;
+    return true;
+}
+
+void admin_wait_not(struct admin_request *request)
+{
+    request->wait = NULL;
+    request->admin->waits--;
+}
+
+/* --- pages of text ----------------------------------------------------------------------------------------------- */
 
 static enum status page_ready(struct node *node, bool verbose, struct buf *text, unsigned *ret_code)
 {
@@ -61,80 +135,163 @@ static bool asked_for(struct MHD_Connection *connection, const char *argument)
                                          strlen(argument), &value, &value_size) == MHD_YES;
 }
 
-/* The body of a page and its code; `text` is empty before. */
-static enum status page_write(struct admin *admin, struct MHD_Connection *connection,
-                              const char *path, struct buf *text, unsigned *ret_code)
+static enum status page_write(struct admin_request *request, unsigned *ret_code)
 {
+    struct buf *text = &request->text;
     *ret_code = MHD_HTTP_OK;
-    if (strcmp(path, "/livez") == 0) {
+    if (strcmp(request->path, "/livez") == 0) {
         return buf_printf(text, "ok\n");
     }
-    if (strcmp(path, "/readyz") == 0) {
-        return page_ready(admin->node, asked_for(connection, "verbose"), text, ret_code);
+    if (strcmp(request->path, "/readyz") == 0) {
+        const bool verbose = asked_for(request->connection, "verbose");
+        return page_ready(request->node, verbose, text, ret_code);
     }
-    if (strcmp(path, "/metrics") == 0) {
-        return metrics_text(admin->node, text);
+    if (strcmp(request->path, "/metrics") == 0) {
+        request->type = "text/plain; version=0.0.4; charset=utf-8";
+        return metrics_text(request->node, text);
     }
     *ret_code = MHD_HTTP_NOT_FOUND;
-    return buf_printf(text, "not found; there are /livez, /readyz and /metrics\n");
+    return buf_printf(text, "not found; there are /livez, /readyz, /metrics and /v1\n");
 }
 
-/* --- requests ---------------------------------------------------------------------------------------------------- */
-
-static enum MHD_Result answer(struct MHD_Connection *connection, const char *path, unsigned code,
-                              struct buf *text)
+/* false: no memory. */
+static bool page_run(struct admin_request *request)
 {
-    const char *type = strcmp(path, "/metrics") == 0 && code == MHD_HTTP_OK
-                           ? "text/plain; version=0.0.4; charset=utf-8"
-                           : "text/plain; charset=utf-8";
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(text->size, text->data, MHD_RESPMEM_MUST_COPY);
+    request->type = "text/plain; charset=utf-8";
+    request->code = MHD_HTTP_METHOD_NOT_ALLOWED;
+    if (request->method != ADMIN_GET) {
+        request->allow = "GET, HEAD";
+        return buf_printf(&request->text, "only GET and HEAD\n") == OK;
+    }
+    return page_write(request, &request->code) == OK;
+}
+
+/* --- a request's life -------------------------------------------------------------------------------------------- */
+
+static enum MHD_Result send_answer(struct admin_request *request)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        request->text.size, request->text.data, MHD_RESPMEM_MUST_COPY);
     if (response == NULL) {
         return MHD_NO; /* closes */
     }
-    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->type);
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    if (code == MHD_HTTP_METHOD_NOT_ALLOWED) {
-        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (request->code == MHD_HTTP_METHOD_NOT_ALLOWED) {
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->allow);
     }
-    enum MHD_Result result = MHD_queue_response(connection, code, response);
+    if (request->code == MHD_HTTP_UNAUTHORIZED) {
+        (void)MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+    }
+    enum MHD_Result result = MHD_queue_response(request->connection, request->code, response);
     MHD_destroy_response(response);
     return result;
 }
 
-/* MHD calls once for the head, with *state NULL, and again for each piece of a body and at its end. */
+static enum admin_method method_of(const char *method)
+{
+    if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0) {
+        return ADMIN_GET;
+    }
+    return strcmp(method, MHD_HTTP_METHOD_POST) == 0     ? ADMIN_POST
+           : strcmp(method, MHD_HTTP_METHOD_DELETE) == 0 ? ADMIN_DELETE
+                                                         : ADMIN_OTHER;
+}
+
+static struct admin_request *request_new(struct admin *admin, struct MHD_Connection *connection,
+                                         const char *method)
+{
+    struct admin_request *request = calloc(1, sizeof(*request));
+    if (request != NULL) {
+        request->admin = admin;
+        request->node = admin->node;
+        request->connection = connection;
+        request->method = method_of(method);
+        list_push_back(&admin->requests, &request->link);
+    }
+    return request;
+}
+
+static void admin_on_completed(void *arg, struct MHD_Connection *connection, void **state,
+                               enum MHD_RequestTerminationCode why)
+{
+    struct admin_request *request = *state;
+    (void)arg;
+    (void)connection;
+    (void)why;
+    if (request == NULL) {
+        return;
+    }
+    if (request->wait != NULL) {
+        request->wait->request = NULL;
+        admin_wait_not(request);
+    }
+    list_remove(&request->link);
+    buf_done(&request->body);
+    buf_done(&request->text);
+    free(request);
+    *state = NULL;
+}
+
+/* What would send too long a body is told so at once. */
+static enum MHD_Result take_head(struct admin_request *request, const char *path)
+{
+    request->path = path;
+    if (admin_json_claims(path)) {
+        admin_json_begin(request);
+    }
+    return request->code == MHD_HTTP_CONTENT_TOO_LARGE ? send_answer(request) : MHD_YES;
+}
+
+/* A body that is too long for what the head said is refused here. What is refused already is read and dropped. */
+static void take_body(struct admin_request *request, const char *body, size_t size)
+{
+    if (request->code != 0 || request->method != ADMIN_POST) {
+        return;
+    }
+    if (request->body.size + size > ADMIN_BODY_MAX) {
+        buf_done(&request->body);
+        admin_refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, SLICE_LITERAL("a body has 1 MiB at most"),
+                     NULL);
+    } else if (buf_append(&request->body, body, size) != OK) {
+        admin_answer(request, MHD_HTTP_INTERNAL_SERVER_ERROR, NULL);
+    }
+}
+
+/* MHD calls once for the head, with *state NULL, again for each piece of a body, at its end, and when it is resumed. */
 static enum MHD_Result admin_on_request(void *arg, struct MHD_Connection *connection,
                                         const char *path, const char *method, const char *version,
                                         const char *body, size_t *body_size, void **state)
 {
-    struct admin *admin = arg;
-    struct buf text = {0};
-    unsigned code = MHD_HTTP_OK;
-    enum status status = OK;
+    struct admin_request *request = *state;
+    const bool is_json = admin_json_claims(path);
     (void)version;
-    (void)body;
-    if (*state == NULL) {
-        *state = admin;
-        return MHD_YES;
+    if (request == NULL) {
+        request = request_new(arg, connection, method);
+        *state = request;
+        return request == NULL ? MHD_NO : take_head(request, path);
     }
-    if (*body_size > 0) { /* nobody wants it */
+    request->path = path;
+    if (*body_size > 0) {
+        take_body(request, body, *body_size);
         *body_size = 0;
         return MHD_YES;
     }
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-        code = MHD_HTTP_METHOD_NOT_ALLOWED;
-        status = buf_printf(&text, "only GET and HEAD\n");
-    } else {
-        status = page_write(admin, connection, path, &text, &code);
+    if (request->code == 0 && is_json) {
+        admin_json_run(request);
+    } else if (request->code == 0 && !page_run(request)) {
+        return MHD_NO;
     }
-    enum MHD_Result result = status == OK ? answer(connection, path, code, &text) : MHD_NO;
-    buf_done(&text);
-    return result;
+    if (request->code == 0) {
+        request->suspended = true;
+        MHD_suspend_connection(connection);
+        return MHD_YES;
+    }
+    return send_answer(request);
 }
 
 /* --- the loop ---------------------------------------------------------------------------------------------------- */
-
-static void admin_on_timer(uv_timer_t *timer);
 
 static void admin_run(struct admin *admin)
 {
@@ -265,11 +422,13 @@ enum status admin_open(struct node *node, uv_loop_t *loop, const char *address,
     }
     admin->node = node;
     admin->port = port_of(fd);
-    admin->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, admin_on_request, admin,
-                                     MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-                                     (unsigned)ADMIN_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-                                     (unsigned)ADMIN_TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                                     (size_t)ADMIN_HEAD_BYTES, MHD_OPTION_END);
+    list_init(&admin->requests);
+    admin->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, admin_on_request, admin,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ADMIN_TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ADMIN_HEAD_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
+        admin_on_completed, NULL, MHD_OPTION_END);
     if (admin->daemon == NULL) {
         (void)close(fd);
         free(admin);
@@ -296,6 +455,16 @@ void admin_close(struct admin *admin)
     if (admin == NULL) {
         return;
     }
+    /* MHD does not stop while it has suspended requests. */
+    for (struct list *at = admin->requests.next; at != &admin->requests; at = at->next) {
+        struct admin_request *request = LIST_ENTRY(at, struct admin_request, link);
+        if (request->suspended) {
+            request->wait->request = NULL;
+            admin_refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, SLICE_LITERAL("this node ends"),
+                         NULL);
+        }
+    }
+    (void)MHD_run(admin->daemon);
     /* The descriptor is MHD's: the loop must let go of it first. */
     uv_close((uv_handle_t *)&admin->poll, admin_on_closed);
     uv_close((uv_handle_t *)&admin->timer, admin_on_closed);

@@ -4,16 +4,19 @@
  *      GET /livez     200 "ok" while the control loop turns
  *      GET /readyz    200 "ready", or 503 with a line per reason; ?verbose always tells more
  *      GET /metrics   Prometheus' text format
+ *      /v1/...        JSON (admin_json.h); who may is in admin_guard.h
  *
- * HEAD too. Anything else is 404, any other method 405. Nothing here changes state.
+ * HEAD too. Anything else is 404, any other method 405.
  *
  * libmicrohttpd serves; it has no thread of its own. Its epoll descriptor is watched by the loop that opened the admin:
  *
  *      socket ready -> MHD's epoll descriptor ready -> uv_poll -> MHD_run -> admin_on_request -> response
  *
+ * A request that waits for another loop is suspended meanwhile (admin_request.h).
+ *
  * Owns:    its listening socket and its clients.
  * Threads: the loop's it was opened on.
- * Limits:  64 connections, 10 s of silence, 16 KiB for a request's head; more is refused or closed. */
+ * Limits:  64 connections, 10 s of silence, 16 KiB for a request's head, 1 MiB for a body of /v1; more is refused or closed. */
 #ifndef TERRACE_SERVER_ADMIN_H
 #define TERRACE_SERVER_ADMIN_H
 

@@ -20,4 +20,9 @@ void cache_refuse(struct reply *reply, enum status status, const char *what, int
 /* A node's id as everywhere: 16 hex digits. */
 void reply_node_id(struct reply *reply, uint64_t node);
 
+/* What CACHE.NAMESPACES and CACHE.NODES answer, for whoever asks without a call (admin_json.h): the reply needs no worker. */
+void cache_reply_namespaces(struct reply *reply, const struct node *node);
+enum status cache_reply_nodes(struct reply *reply,
+                              const struct node *node) MUST_USE; /* control loop. NO_MEMORY */
+
 #endif

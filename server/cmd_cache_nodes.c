@@ -16,13 +16,18 @@ enum {
     PERMILLE = 1000
 };
 
-struct nodes_errand {
-    struct errand errand; /* first: it is cast back */
-    struct answer *answer;
+/* A copy of the table, by id. */
+struct seen_nodes {
     struct peer *at; /* NULL: no memory */
     size_t count;
     int64_t patience_ms;
     int64_t now_ms;
+};
+
+struct nodes_errand {
+    struct errand errand; /* first: it is cast back */
+    struct answer *answer;
+    struct seen_nodes seen;
 };
 
 static int peer_compare(const void *left, const void *right)
@@ -33,7 +38,7 @@ static int peer_compare(const void *left, const void *right)
 }
 
 /* This node is on the list even if its bus is down, and says how it is now, not how it was when it last beat. */
-static void correct_self(struct nodes_errand *nodes, const struct node *node)
+static void correct_self(struct seen_nodes *nodes, const struct node *node)
 {
     struct coherence_description seen;
     const struct coherence *coherence = tiers_coherence(node->tiers);
@@ -52,10 +57,9 @@ static void correct_self(struct nodes_errand *nodes, const struct node *node)
     memcpy(self->address, node->address, sizeof(self->address));
 }
 
-static void nodes_run(struct errand *errand)
+/* On the control loop. */
+static void nodes_see(struct seen_nodes *nodes, const struct node *node)
 {
-    struct nodes_errand *nodes = (struct nodes_errand *)(void *)errand;
-    const struct node *node = errand->home->node;
     const struct peers *peers = coherence_peers(tiers_coherence(node->tiers));
     nodes->now_ms = clock_now_ms(&node->clock);
     nodes->patience_ms = peers_patience_ms(peers, nodes->now_ms);
@@ -68,6 +72,12 @@ static void nodes_run(struct errand *errand)
         correct_self(nodes, node);
         qsort(nodes->at, nodes->count, sizeof(*nodes->at), peer_compare);
     }
+}
+
+static void nodes_run(struct errand *errand)
+{
+    struct nodes_errand *nodes = (struct nodes_errand *)(void *)errand;
+    nodes_see(&nodes->seen, errand->home->node);
     errand_back(errand);
 }
 
@@ -116,34 +126,61 @@ static const char *state_of(const struct peer *peer, bool is_self, int64_t age_m
     return !is_self && age_ms > patience_ms ? "GONE" : coherence_state_name(peer->state);
 }
 
-static void nodes_done(struct errand *errand)
+static void reply_nodes(struct reply *reply, const struct seen_nodes *nodes,
+                        const struct node *node)
 {
-    struct nodes_errand *nodes = (struct nodes_errand *)(void *)errand;
-    struct reply *reply = &nodes->answer->reply;
-    if (nodes->at == NULL) {
-        reply_out_of_memory(reply);
-    } else {
-        reply_array(reply, nodes->count);
-    }
+    reply_array(reply, nodes->count);
     for (size_t i = 0; i < nodes->count; i++) {
         const struct peer *peer = &nodes->at[i];
-        const bool is_self = peer->node == errand->home->node->id;
+        const bool is_self = peer->node == node->id;
         const int64_t age_ms = peer->beat_at_ms == 0 ? -1 : nodes->now_ms - peer->beat_at_ms;
         reply_peer(reply, peer, state_of(peer, is_self, age_ms, nodes->patience_ms), age_ms,
                    is_self);
     }
+}
+
+static void reply_alone(struct reply *reply, const struct node *node)
+{
+    struct peer self = {.node = node->id};
+    memcpy(self.address, node->address, sizeof(self.address));
+    reply_array(reply, 1);
+    reply_peer(reply, &self, "ALONE", -1, true);
+}
+
+enum status cache_reply_nodes(struct reply *reply, const struct node *node)
+{
+    if (node->tiers == NULL) {
+        reply_alone(reply, node);
+        return OK;
+    }
+    struct seen_nodes nodes = {0};
+    nodes_see(&nodes, node);
+    if (nodes.at == NULL) {
+        return NO_MEMORY;
+    }
+    reply_nodes(reply, &nodes, node);
+    free(nodes.at);
+    return OK;
+}
+
+static void nodes_done(struct errand *errand)
+{
+    struct nodes_errand *nodes = (struct nodes_errand *)(void *)errand;
+    struct reply *reply = &nodes->answer->reply;
+    if (nodes->seen.at == NULL) {
+        reply_out_of_memory(reply);
+    } else {
+        reply_nodes(reply, &nodes->seen, errand->home->node);
+    }
     cache_land(nodes->answer);
-    free(nodes->at);
+    free(nodes->seen.at);
     free(nodes);
 }
 
 void cmd_cache_nodes(struct call *call)
 {
     if (call->node->tiers == NULL) {
-        struct peer self = {.node = call->node->id};
-        memcpy(self.address, call->node->address, sizeof(self.address));
-        reply_array(call->reply, 1);
-        reply_peer(call->reply, &self, "ALONE", -1, true);
+        reply_alone(call->reply, call->node);
         return;
     }
     struct nodes_errand *nodes = malloc(sizeof(*nodes));

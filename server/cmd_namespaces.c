@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* CACHE.NAMESPACES: what each namespace is and holds, as maps. */
 #include "server/call.h"
+#include "server/cmd_cache.h"
 #include "server/commands.h"
 #include "server/namespace_report.h"
 #include "server/node.h"
@@ -63,12 +64,16 @@ static void reply_namespace(struct reply *reply, const struct node *node,
     reply_quotas(reply, &report);
 }
 
+void cache_reply_namespaces(struct reply *reply, const struct node *node)
+{
+    const struct namespace *ns;
+    reply_array(reply, node->namespaces->named + 1);
+    for (unsigned at = 0; (ns = namespaces_next(node->namespaces, &at)) != NULL;) {
+        reply_namespace(reply, node, ns);
+    }
+}
+
 void cmd_cache_namespaces(struct call *call)
 {
-    const struct namespaces *namespaces = call->node->namespaces;
-    const struct namespace *ns;
-    reply_array(call->reply, namespaces->named + 1);
-    for (unsigned at = 0; (ns = namespaces_next(namespaces, &at)) != NULL;) {
-        reply_namespace(call->reply, call->node, ns);
-    }
+    cache_reply_namespaces(call->reply, call->node);
 }

@@ -322,21 +322,20 @@ enum {
     SECTION_COUNT = sizeof(sections) / sizeof(sections[0])
 };
 
-/* Which sections the call asks for, as bits. */
-static uint32_t sections_wanted(const struct call *call)
+uint32_t info_sections(const struct slice *words, size_t count)
 {
     static const struct {
         const char *word;
         enum info_set set;
-    } words[] = {{"default", SET_DEFAULT}, {"all", SET_ALL}, {"everything", SET_EVERYTHING}};
+    } named[] = {{"default", SET_DEFAULT}, {"all", SET_ALL}, {"everything", SET_EVERYTHING}};
     uint32_t wanted = 0;
-    unsigned sets = call->argc == 1 ? SET_DEFAULT : 0;
-    for (uint32_t i = 1; i < call->argc; i++) {
-        for (size_t j = 0; j < sizeof(words) / sizeof(words[0]); j++) {
-            sets |= slice_is_nocase(call->argv[i], words[j].word) ? (unsigned)words[j].set : 0;
+    unsigned sets = count == 0 ? SET_DEFAULT : 0;
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; j < sizeof(named) / sizeof(named[0]); j++) {
+            sets |= slice_is_nocase(words[i], named[j].word) ? (unsigned)named[j].set : 0;
         }
         for (unsigned j = 0; j < SECTION_COUNT; j++) {
-            wanted |= slice_is_nocase(call->argv[i], sections[j].name) ? 1u << j : 0;
+            wanted |= slice_is_nocase(words[i], sections[j].name) ? 1u << j : 0;
         }
     }
     for (unsigned j = 0; j < SECTION_COUNT; j++) {
@@ -345,28 +344,22 @@ static uint32_t sections_wanted(const struct call *call)
     return wanted;
 }
 
-static void info_answer(struct node *node, struct reply *reply, uint32_t wanted,
-                        const struct info_of_l2 *l2)
+enum status info_write(struct node *node, uint32_t wanted, const struct info_of_l2 *l2,
+                       struct buf *text)
 {
-    struct buf text = {0};
     struct info info = {
-        .node = node, .now_ms = clock_now_ms(&node->clock), .text = &text, .l2 = *l2};
+        .node = node, .now_ms = clock_now_ms(&node->clock), .text = text, .l2 = *l2};
     totals_since_reset(node, &info.totals);
     for (unsigned i = 0; i < SECTION_COUNT; i++) {
         if ((wanted & 1u << i) != 0) {
-            if (text.size > 0) {
+            if (text->size > 0) {
                 info_line(&info, "%s", "");
             }
             info_line(&info, "# %s", sections[i].title);
             sections[i].write(&info);
         }
     }
-    if (info.failed) {
-        reply_out_of_memory(reply);
-    } else {
-        reply_verbatim(reply, buf_slice(&text));
-    }
-    buf_done(&text);
+    return info.failed ? NO_MEMORY : OK;
 }
 
 /* --- the data of L2 ----------------------------------------------------------------------------------------------- */
@@ -383,11 +376,14 @@ static const char data_script[] =
     "return {t,string.match(m,'maxmemory:(%d+)') or '',string.match(m,'maxmemory_policy:([%w-]+)') or '',"
     "string.match(redis.call('INFO','persistence'),'rdb_changes_since_last_save:(%d+)') or ''}";
 
-struct info_wait {
-    struct tiers_relay relay;
-    struct answer *answer;
-    uint32_t wanted;
-};
+enum status info_data_request(const struct node *node, struct buf *to)
+{
+    char db[8];
+    (void)snprintf(db, sizeof(db), "%u", tiers_coherence_db(node->tiers));
+    const struct slice words[] = {SLICE_LITERAL("EVAL"), SLICE_LITERAL(data_script),
+                                  SLICE_LITERAL("0"), slice_of(db)};
+    return resp_append_request(to, sizeof(words) / sizeof(words[0]), words);
+}
 
 static struct slice next_text(struct reply_cursor *cursor)
 {
@@ -396,18 +392,57 @@ static struct slice next_text(struct reply_cursor *cursor)
                                                                             : (struct slice){0};
 }
 
+void info_data_read(struct slice reply, struct info_of_l2 *ret)
+{
+    struct reply_cursor cursor = {reply};
+    struct reply_element list;
+    *ret = (struct info_of_l2){0};
+    if (reply_next(&cursor, &list) == OK && list.type == REPLY_ARRAY) {
+        ret->keyspace = next_text(&cursor);
+        ret->maxmemory = next_text(&cursor);
+        ret->policy = next_text(&cursor);
+        ret->dirty = next_text(&cursor);
+    }
+}
+
+bool info_asks_l2(const struct node *node, uint32_t wanted)
+{
+    bool asks = false;
+    for (unsigned i = 0; i < SECTION_COUNT && node->tiers != NULL; i++) {
+        asks = asks || ((wanted & 1u << i) != 0 && (sections[i].write == info_keyspace ||
+                                                    sections[i].write == info_persistence ||
+                                                    sections[i].write == info_memory));
+    }
+    return asks;
+}
+
+/* --- the command -------------------------------------------------------------------------------------------------- */
+
+struct info_wait {
+    struct tiers_relay relay;
+    struct answer *answer;
+    uint32_t wanted;
+};
+
+static void info_answer(struct node *node, struct reply *reply, uint32_t wanted,
+                        const struct info_of_l2 *l2)
+{
+    struct buf text = {0};
+    if (info_write(node, wanted, l2, &text) == OK) {
+        reply_verbatim(reply, buf_slice(&text));
+    } else {
+        reply_out_of_memory(reply);
+    }
+    buf_done(&text);
+}
+
 static void info_on_data(struct tiers_relay *relay, enum status status, struct slice bytes)
 {
     struct info_wait *wait = (struct info_wait *)(void *)relay;
     struct answer *answer = wait->answer;
-    struct reply_cursor cursor = {bytes};
-    struct reply_element list;
     struct info_of_l2 l2 = {0};
-    if (status == OK && reply_next(&cursor, &list) == OK && list.type == REPLY_ARRAY) {
-        l2.keyspace = next_text(&cursor);
-        l2.maxmemory = next_text(&cursor);
-        l2.policy = next_text(&cursor);
-        l2.dirty = next_text(&cursor);
+    if (status == OK) {
+        info_data_read(bytes, &l2);
     }
     info_answer(answer->worker->node, &answer->reply, wait->wanted, &l2);
     free(wait);
@@ -417,15 +452,10 @@ static void info_on_data(struct tiers_relay *relay, enum status status, struct s
 /* Whether L2 was asked, so that the answer comes later. */
 static bool info_ask_l2(struct call *call, uint32_t wanted)
 {
-    char db[8];
-    (void)snprintf(db, sizeof(db), "%u", tiers_coherence_db(call->node->tiers));
-    const struct slice words[] = {SLICE_LITERAL("EVAL"), SLICE_LITERAL(data_script),
-                                  SLICE_LITERAL("0"), slice_of(db)};
     struct buf request = {0};
     struct info_wait *wait = calloc(1, sizeof(*wait));
     bool asked = false;
-    if (wait != NULL &&
-        resp_append_request(&request, sizeof(words) / sizeof(words[0]), words) == OK) {
+    if (wait != NULL && info_data_request(call->node, &request) == OK) {
         wait->relay.on_reply = info_on_data;
         wait->wanted = wanted;
         asked = tiers_relay(call->worker->window, &wait->relay, call->conn->session.proto,
@@ -442,14 +472,8 @@ static bool info_ask_l2(struct call *call, uint32_t wanted)
 
 void cmd_info(struct call *call)
 {
-    uint32_t wanted = sections_wanted(call);
-    bool of_data = false;
-    for (unsigned i = 0; i < SECTION_COUNT; i++) {
-        of_data = of_data || ((wanted & 1u << i) != 0 && (sections[i].write == info_keyspace ||
-                                                          sections[i].write == info_persistence ||
-                                                          sections[i].write == info_memory));
-    }
-    if (!of_data || call->node->tiers == NULL || !info_ask_l2(call, wanted)) {
+    const uint32_t wanted = info_sections(call->argv + 1, call->argc - 1);
+    if (!info_asks_l2(call->node, wanted) || !info_ask_l2(call, wanted)) {
         info_answer(call->node, call->reply, wanted, &(struct info_of_l2){0});
     }
 }

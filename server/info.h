@@ -31,6 +31,17 @@ struct info {
     bool failed;             /* no memory: the rest is left out and the answer is an error */
 };
 
+/* The sections that these words name, as bits; without words those of a bare INFO. */
+uint32_t info_sections(const struct slice *words, size_t count);
+/* They tell of L2's data, and there is an L2: who writes them asks it first, by these bytes, and reads its reply, from which
+ * *ret borrows (zeros: it is no such reply). If it cannot be asked, zeros do. */
+bool info_asks_l2(const struct node *node, uint32_t sections);
+enum status info_data_request(const struct node *node, struct buf *to) MUST_USE;
+void info_data_read(struct slice reply, struct info_of_l2 *ret);
+/* The text of INFO. NO_MEMORY. */
+enum status info_write(struct node *node, uint32_t sections, const struct info_of_l2 *l2,
+                       struct buf *text) MUST_USE;
+
 /* One line; the line end is added. */
 void info_line(struct info *info, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -161,6 +161,7 @@ bool option_is_secret(const struct option *option)
 {
     return !option->of_namespace &&
            (option->offset == offsetof(struct options, requirepass) ||
+            option->offset == offsetof(struct options, admin_token) ||
             option->offset == offsetof(struct options, tls_key_file_pass) ||
             option->offset == offsetof(struct options, l2_tls_key_file_pass));
 }
