@@ -14,10 +14,11 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 
-PACKAGES := gcc clang libclang-rt-14-dev clang-format-14 pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev \
-            libmicrohttpd-dev libjansson-dev libssl-dev libcmocka-dev openssl redis-server redis-tools \
-            protobuf-c-compiler libprotobuf-c-dev liblz4-dev \
-            mandoc g++ memcached python3 python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
+# What `make build` and `make install` need; and what the tests need besides.
+BUILD_PACKAGES := gcc libc6-dev binutils make pkg-config libuv1-dev libhiredis-dev libxxhash-dev libinih-dev libmicrohttpd-dev \
+            libjansson-dev libssl-dev protobuf-c-compiler libprotobuf-c-dev liblz4-dev python3
+PACKAGES := $(BUILD_PACKAGES) clang libclang-rt-14-dev clang-format-14 libcmocka-dev openssl redis-server redis-tools \
+            mandoc g++ memcached python3-pytest python3-pytest-xdist python3-redis prometheus xz-utils procps spin
 # Clients of others, for tests/clients: 19 MB to fetch, 90 MB on disk.
 PACKAGES += python3-hiredis python3-django-redis python3-rq python3-celery php-cli php-redis php-illuminate-redis php-predis \
             ruby-redis ruby-sidekiq libredis-perl prometheus-redis-exporter
@@ -65,7 +66,7 @@ CLIENT_TESTS := test_history test_check_index test_check_order test_check_zones 
 CLI_TESTS    := test_cli_words test_cli_text test_cli_screen test_cli_doctor
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
+.PHONY: help all build deps build-deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -75,6 +76,9 @@ build: $(addprefix $(OUT)/,$(BUILT)) ## release binaries and libterrace in build
 all: build
 
 deps: ## install the Debian packages that are missing
+build-deps: PACKAGES := $(BUILD_PACKAGES)
+build-deps: # of these, the ones without which nothing can be built
+deps build-deps:
 	@missing=$$(for p in $(PACKAGES); do \
 	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \

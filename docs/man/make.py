@@ -14,6 +14,7 @@ import datetime
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -26,8 +27,8 @@ WIDTH = 78
 
 def date():
     """Of the last change of the tree, so that the same tree makes the same pages; without git, today."""
-    asked = os.environ.get("SOURCE_DATE_EPOCH")
-    if not asked:
+    asked = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not asked and shutil.which("git"):
         asked = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     day = datetime.datetime.fromtimestamp(int(asked), datetime.timezone.utc) if asked.strip() else datetime.datetime.now()
     return f"{day:%B} {day.day}, {day.year}"

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What deploy/ has for those who run nodes: the systemd unit and what the node says to a service manager, as far as this can
-be shown without being process 1."""
+be shown without being process 1; the image and the composition, as far as this can be shown without Docker."""
 
 import ctypes
+import functools
+import ipaddress
+import json
 import os
 import pathlib
 import re
@@ -12,6 +15,7 @@ import subprocess
 import time
 
 import pytest
+import yaml
 
 import harness
 from harness import ROOT, RedisServer, free_port, until
@@ -19,6 +23,7 @@ from harness import ROOT, RedisServer, free_port, until
 pytestmark = pytest.mark.own
 
 DEPLOY = ROOT / "deploy"
+DOCKER = DEPLOY / "docker"
 UNIT = DEPLOY / "systemd" / "terraced.service"
 OPTIONS = (ROOT / "server" / "options.def").read_text()
 
@@ -186,3 +191,150 @@ def test_every_setting_of_the_example_configuration_can_be_set(tmp_path):
     done = run(harness.TERRACED, every, "--check-config")
     assert (done.returncode, done.stdout) == (0, "configuration is good\n"), done.stderr
     assert all(place.startswith(f"/var/lib/{setting('StateDirectory')}/") for place in re.findall(r"^\S+-dir = (.+)$", text, re.M))
+
+
+# --- the image; Docker itself cannot be had where these tests run ---
+
+def instructions():
+    """(word, rest) of each instruction of the Dockerfile, in order."""
+    text = re.sub(r"\\\n\s*", "", re.sub(r"^#.*\n", "", (DOCKER / "Dockerfile").read_text(), flags=re.M))
+    return [tuple(line.split(None, 1)) for line in text.splitlines() if line.strip()]
+
+
+def stages():
+    """The instructions of each stage, FROM first."""
+    every = instructions()
+    begins = [at for at, (word, _) in enumerate(every) if word == "FROM"] + [len(every)]
+    return [every[begin:end] for begin, end in zip(begins, begins[1:])]
+
+
+def only(stage, word):
+    found, = (rest for each, rest in stage if each == word)
+    return found
+
+
+@functools.cache
+def packaged():
+    """The package that brought each file of this machine."""
+    lists = pathlib.Path("/var/lib/dpkg/info").glob("*.list")
+    return {path: each.stem.split(":")[0] for each in lists for path in each.read_text().splitlines()}
+
+
+def owner(path):
+    real = os.path.realpath(path)
+    return next(packaged()[name] for name in (path, real, real.removeprefix("/usr")) if name in packaged())
+
+
+def make_variable(name):
+    return run("make", "-s", "-f", "-", cwd=ROOT, input=f"include Makefile\nshow: ; @echo $({name})\n.DEFAULT_GOAL := show\n",
+               env={"PATH": os.environ["PATH"]}).stdout.split()
+
+
+def test_the_image_is_built_by_the_targets_of_the_makefile():
+    build, _ = stages()
+    targets = re.findall(r"^make (\S+)(.*)$", "\n".join(rest for word, rest in build if word == "RUN"), re.M)
+    assert [name for name, _ in targets] == ["build-deps", "build", "install"]
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"^(\w[\w-]* )*{name}( \w[\w-]*)*:", makefile, re.M) for name, _ in targets)
+    destdir = re.search(r"DESTDIR=(\S+)", targets[-1][1]).group(1)
+    copied = [rest.split()[1:] for word, rest in stages()[1] if word == "COPY"]
+    assert copied == [[f"{destdir}/usr/bin/", "/usr/bin/"], [f"{destdir}/etc/terrace/", "/etc/terrace/"]]
+
+
+def test_what_the_image_is_built_of_has_every_library_and_tool():
+    packages = make_variable("BUILD_PACKAGES")
+    for library in make_variable("LIBRARIES"):
+        folder = run("pkg-config", "--variable=pcfiledir", library).stdout.strip()
+        assert owner(f"{folder}/{library}.pc") in packages, library
+    for tool in ("gcc", "protoc-c", "objcopy", "make", "python3"):
+        there = os.path.realpath(run("which", "-a", tool, env={"PATH": "/usr/bin"}).stdout.split()[0])
+        brought = owner(there)
+        assert any(brought.startswith(name.removesuffix("-compiler")) for name in packages), (tool, brought)
+
+
+def test_the_image_has_the_packages_that_the_programs_need_and_no_other():
+    installed = re.search(r"--no-install-recommends ([a-z0-9. -]+)", only(stages()[1], "RUN")).group(1).split()
+    needed = set()
+    for program in ("terraced", "terrace", "terrace-bench"):
+        path = ROOT / "build" / "release" / program
+        direct = set(re.findall(r"NEEDED +(\S+)", run("objdump", "-p", path).stdout))
+        where = dict(re.findall(r"^\s*(\S+) => (/\S+)", run("ldd", path).stdout, re.M))
+        needed |= {owner(where[name]) for name in direct}
+    assert set(installed) - {"ca-certificates"} == needed - {"libc6"}
+
+
+def test_the_image_runs_as_nobody_and_ends_by_the_signal_that_drains():
+    _, image = stages()
+    user, group = only(image, "USER").split(":")
+    assert int(user) > 0 and int(group) > 0
+    assert f"-o {user} -g {group} -m 700 {only(image, 'VOLUME')}" in only(image, "RUN")
+    assert only(image, "STOPSIGNAL") == "SIGTERM"
+    assert json.loads(only(image, "ENTRYPOINT")) == ["/usr/bin/terraced"]
+    assert json.loads(only(image, "CMD")) == ["/etc/terrace/terraced.conf"]
+    assert {word.split(":")[1].split("-")[0] for word in (only(stage, "FROM") for stage in stages())} == {"bookworm"}
+
+
+def test_the_health_check_of_the_image_knows_a_node_that_answers_from_one_that_does_not(stage):
+    command = only(stages()[1], "HEALTHCHECK").split(" CMD ", 1)[1]
+    node = stage.node("--requirepass", "secret")
+    command = command.replace(":7379", f":{node.port}").replace("--timeout 2s", "--timeout 300ms")
+    env = {"PATH": f"{ROOT / 'build' / 'release'}:{os.environ['PATH']}", "TERRACE_REQUIREPASS": "secret"}
+    assert run("/bin/sh", "-c", command, env=env).returncode == 0
+    harness.stand_still(node.process)
+    assert run("/bin/sh", "-c", command, env=env).returncode != 0
+    harness.stand_still(node.process, False)
+    node.end()
+    assert run("/bin/sh", "-c", command, env=env).returncode != 0
+
+
+# --- the composition ---
+
+@pytest.fixture(scope="module")
+def composition():
+    return yaml.safe_load((DOCKER / "compose.yaml").read_text())
+
+
+def nodes_of(composition):
+    return {name: service for name, service in composition["services"].items() if service["image"] == "terrace"}
+
+
+def bytes_of(text):
+    number, unit = re.fullmatch(r"(\d+)([kmg])b?", text).groups()
+    return int(number) << {"k": 10, "m": 20, "g": 30}[unit]
+
+
+def test_each_node_of_the_composition_takes_its_settings(composition):
+    nodes = nodes_of(composition)
+    assert len(nodes) == 3
+    subnet = ipaddress.ip_network(composition["networks"]["terrace"]["ipam"]["config"][0]["subnet"])
+    for service in nodes.values():
+        settings = service["environment"]
+        done = run(harness.TERRACED, DEPLOY / "terraced.conf", "--check-config", env=settings)
+        assert (done.returncode, done.stdout) == (0, "configuration is good\n"), done.stderr
+        first, second = settings["TERRACE_LISTEN"].split()
+        address = service["networks"]["terrace"]["ipv4_address"]
+        assert (first, second) == (f"{address}:7379", "127.0.0.1:7379")  # what others are told; what the health check asks
+        assert ipaddress.ip_address(address) in subnet
+        assert bytes_of(settings["TERRACE_MEMORY"]) <= bytes_of(service["mem_limit"]) / 2
+        assert settings["TERRACE_L2"] == "redis://redis:6379" and "redis" in composition["services"]
+
+
+def test_the_parts_of_the_composition_fit_together(composition):
+    services, volume = composition["services"], only(stages()[1], "VOLUME")
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(set(published)) == len(published) == 6 and all(port.startswith("127.0.0.1:") for port in published)
+    for name, service in nodes_of(composition).items():
+        assert service["volumes"] == [f"{name}:{volume}"] and name in composition["volumes"]
+        assert (DOCKER / service["build"]["context"]).resolve() == ROOT and (ROOT / service["build"]["dockerfile"]).exists()
+        assert service["depends_on"] == {"redis": {"condition": "service_healthy"}} and services["redis"]["healthcheck"]["test"]
+        assert service["read_only"] and service["cap_drop"] == ["ALL"]
+        assert int(service["stop_grace_period"].removesuffix("s")) >= 2 * 7
+
+
+def test_the_redis_of_the_composition_keeps_what_the_nodes_write_there(stage, composition):
+    redis = stage.redis(*composition["services"]["redis"]["command"][1:])
+    node = stage.node(l2=redis)
+    assert redis.client().config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-lfu"}
+    assert node.info()["l2_may_evict_nodes_keys"] == "0"
+    check = composition["services"]["redis"]["healthcheck"]["test"]
+    assert run(*check[1:2], "-p", redis.port, *check[2:]).stdout == "PONG\n"
