@@ -83,6 +83,9 @@ static void node_apply_live(struct node *node, const struct options *options)
     if (options_rate(slice_of(options->revalidate_rate), &rate) == OK) {
         atomic_store(&live->revalidate_rate, rate);
     }
+    atomic_store(&live->warm_rate, options->warm_rate);
+    atomic_store(&live->warm_p99_target_us, options->warm_p99_target * 1000);
+    atomic_store(&live->warm_l2_target_us, options->warm_l2_target * 1000);
     atomic_store(&live->l1_hash_fields, options->l1_hash_fields);
     atomic_store(&live->sweep_rate, options->sweep_rate);
     atomic_store(&live->l2_return_load, options->l2_return_load);

@@ -56,6 +56,9 @@ struct live {
     _Atomic int64_t l2_timeout_ms;
     _Atomic int64_t l2_relay_timeout_ms;
     _Atomic int64_t revalidate_rate;
+    _Atomic int64_t warm_rate;
+    _Atomic int64_t warm_p99_target_us;
+    _Atomic int64_t warm_l2_target_us;
     _Atomic int64_t l1_hash_fields;
     _Atomic int64_t sweep_rate;
     _Atomic int64_t l2_return_load;

@@ -12,6 +12,7 @@
 #include "server/pubsub_order.h"
 #include "server/steps.h"
 #include "server/tracking.h"
+#include "server/warm_run.h"
 #include "tiers/managed_write.h"
 #include "tiers/tiers.h"
 
@@ -135,6 +136,8 @@ static void worker_on_check(uv_check_t *check)
     }
     list_splice_back(&worker->dirty, &worker->unsent);
     worker_flush(worker);
+    turns_end(&worker->turns, &worker->loop, worker->turn_requests);
+    worker->turn_requests = 0;
 }
 
 /* What timers made dirty leaves before the loop sleeps. */
@@ -191,6 +194,9 @@ static void worker_on_tick(uv_timer_t *timer)
         tiers_window_tick(worker->window, worker->now_ms);
         busy_tick(worker);
         waits_tick(worker);
+    }
+    if (worker->warm != NULL) {
+        warm_engine_tick(worker->warm);
     }
     tracking_tick(worker);
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
@@ -328,7 +334,11 @@ static enum status worker_open_window(struct worker *worker)
         .post = worker_post_tiers,
         .confirm = worker_confirm,
     });
-    return worker->window == NULL ? NO_MEMORY : OK;
+    if (worker->window == NULL) {
+        return NO_MEMORY;
+    }
+    worker->warm = worker->index == 0 ? warm_engine_new(worker) : NULL;
+    return worker->index == 0 && worker->warm == NULL ? NO_MEMORY : OK;
 }
 
 static void worker_open_loop(struct worker *worker)
@@ -399,6 +409,7 @@ static void worker_release(struct worker *worker)
     monitor_desk_close(&worker->monitor);
     tracking_desk_done(&worker->tracking);
     native_free_desk(worker);
+    warm_engine_free(worker->warm);
     free(worker->spare_read);
     free(worker->spare_managed);
     free(worker->spare_fetch);
@@ -475,6 +486,7 @@ void worker_end_links(struct worker *worker)
     }
     tracking_line_end_all(&worker->tracking.lines);
     sweep_desk_end(&worker->sweeps);
+    warm_engine_stop(worker->warm);
     if (worker->window != NULL) {
         tiers_window_end_links(worker->window);
     }
@@ -491,6 +503,7 @@ void worker_leave(struct worker *worker)
     uv_close((uv_handle_t *)&worker->timer, NULL);
     sweep_desk_close(&worker->sweeps);
     load_desk_close(worker);
+    warm_engine_close(worker->warm);
     native_close_desk(worker);
     tiers_window_free(worker->window);
     worker->window = NULL;

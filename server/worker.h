@@ -28,6 +28,7 @@
 #include "server/monitor.h"
 #include "server/sweep.h"
 #include "server/tracking_client.h"
+#include "server/turns.h"
 #include "tiers/base/metrics.h"
 #include "tiers/base/rand.h"
 
@@ -83,6 +84,7 @@ struct native_desk;
 struct read_wait;
 struct tiers_confirm;
 struct tiers_window;
+struct warm_engine;
 
 struct worker {
     struct node *node;
@@ -139,6 +141,9 @@ struct worker {
     struct tracking_desk tracking;
     struct native_desk *native; /* NULL: no connection was native so far */
     struct sweep_desk sweeps;
+    struct warm_engine *warm; /* warm_run.h: the first worker's, with an L2; else NULL */
+    unsigned turn_requests;   /* executed in this turn */
+    struct turns turns;
     struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
     int64_t confirm_deadline_ms;  /* the latest of theirs */
     unsigned confirm_waits;       /* under way */

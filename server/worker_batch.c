@@ -111,6 +111,7 @@ void worker_execute(struct worker *worker)
     }
     worker_share_time(worker, clock_monotonic_ns() - began_ns);
     solo_rise(worker->node->solo, worker->index);
+    worker->turn_requests += batch->count;
     batch->count = 0;
     batch->arg_count = 0;
 }

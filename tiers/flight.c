@@ -18,6 +18,7 @@
 #include "tiers/dictionary_desk.h"
 #include "tiers/flight_inner.h"
 #include "tiers/managed.h"
+#include "tiers/prefetch.h"
 #include "tiers/wrap.h"
 
 #include <stdlib.h>
@@ -143,7 +144,7 @@ void flight_tell_reader(struct tiers_window *window, const struct l1_key *key,
 
 static void flight_tell(struct flight *flight, enum status status, const struct tiers_value *answer)
 {
-    const struct tiers_value nothing = {.error = answer->error};
+    const struct tiers_value nothing = {.error = answer->error, .key = answer->key};
     const struct tiers_value *value = status == OK ? answer : &nothing;
     struct tiers_reader *reader = flight->readers;
     while (reader != NULL) {
@@ -213,9 +214,18 @@ bool flight_is_in_background(const struct flight *flight)
            flight->readers->next == NULL;
 }
 
+/* Somebody who reads for himself may not want it here at all. */
+static bool flight_admits(const struct flight *flight, const struct item *item)
+{
+    const struct ns_key key = window_key(flight->window, &flight->key);
+    return !flight_is_in_background(flight) || !flight->readers->prefetches ||
+           prefetch_admits(flight->readers, &key, item);
+}
+
 /* T3: keep the value iff the token stands, its life is known, and it came from the node's own Redis; whatever else lands
  * drops what stands. */
-static void flight_keep(struct flight *flight, enum status status, const struct tiers_value *value)
+static enum status flight_keep(struct flight *flight, enum status status,
+                               const struct tiers_value *value)
 {
     struct tiers_window *window = flight->window;
     struct namespace *ns = window_key(window, &flight->key).ns;
@@ -223,11 +233,15 @@ static void flight_keep(struct flight *flight, enum status status, const struct 
     struct item *item = value->item;
     if (is_no_answer(status, value->error)) {
         l1_unclaim(l1, &flight->key, flight->token);
-        return;
+        return status;
     }
     if (item == NULL || status != OK) {
         l1_land(l1, &flight->key);
-        return;
+        return status;
+    }
+    if (!flight_admits(flight, item)) {
+        l1_unclaim(l1, &flight->key, flight->token); /* nobody has seen what came */
+        return MISS;
     }
     struct l1_landing landing = {
         .token = flight->token,
@@ -237,15 +251,15 @@ static void flight_keep(struct flight *flight, enum status status, const struct 
         .unused = flight_is_in_background(flight),
         .now_ms = window->now_ms,
     };
-    (void)l1_fill(l1, &flight->key, &landing,
-                  item); /* STALE is an answer: the readers get the value anyway */
+    return l1_fill(l1, &flight->key, &landing, item);
 }
 
-static void flight_end(struct flight *flight, enum status status, const struct tiers_value *value)
+static void flight_end(struct flight *flight, enum status status, struct tiers_value *value)
 {
     struct metrics *metrics = flight->window->options.metrics;
     list_remove(&flight->in_window);
-    flight_keep(flight, status, value);
+    value->key = &flight->key;
+    value->kept = flight_keep(flight, status, value); /* STALE: the readers get it anyway */
     if (!flight_is_in_background(flight)) {
         metrics_count(metrics, status == TOO_BIG
                                    ? flight->of_hash ? M_HASHES_TOO_LARGE : M_LARGE_FOUND

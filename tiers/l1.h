@@ -166,11 +166,11 @@ struct l1_ask {
 enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
                    struct l1_value *value, struct l1_claim *ret_claim) MUST_USE;
 
-/* Claims a suspect that nobody asks for, to read it anew: CLAIMED with the suspect and a reference for the caller, or
- * MISS: no value stands for the key, or one that is no suspect, or somebody reads L2 for it. Not a use, and counted
- * nowhere. Of `ask` joining does not matter. NO_MEMORY. */
-enum status l1_claim_suspect(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
-                             struct item **ret_suspect, struct l1_claim *ret_claim) MUST_USE;
+/* Claims a key that nobody asks for, to read it for those who will. Not a use, and counted nowhere; of `ask` joining does not
+ * matter. OK: a value stands that is no suspect (stamped at floor_ms or later). CLAIMED: with what stood, if anything, and a
+ * reference for the caller. TAKEN: somebody reads L2 for it. MISS, NO_MEMORY as l1_ask. */
+enum status l1_claim_unasked(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
+                             struct item **ret_before, struct l1_claim *ret_claim) MUST_USE;
 
 /* A read landed with a value. OK: `item`, which must be new, stands in L1 (it takes a reference of its own). STALE: the
  * token had ended, its generation is not `generation`, install is false, or the value has expired; whatever stood for

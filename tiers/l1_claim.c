@@ -178,19 +178,32 @@ enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask 
     return status;
 }
 
-enum status l1_claim_suspect(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
-                             struct item **ret_suspect, struct l1_claim *ret_claim)
+static enum status claim_unasked(struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
+                                 const struct l1_ask *ask, struct item **ret_before,
+                                 struct l1_claim *ret_claim)
 {
     struct l1_place place;
-    enum status status = MISS;
-    struct l1_shard *shard = l1_lock(l1, key->hash);
-    if (l1_find_live(l1, shard, key, ask->now_ms, &place)) {
-        struct item *item = l1_place_item(&place);
-        if (!l1_is_claim(item) && item_stamped_at_ms(item) < ask->floor_ms) {
-            status = claim_install(l1, shard, key, &place, ask, ret_claim);
-            *ret_suspect = status == CLAIMED ? item_ref(item) : NULL;
-        }
+    if (!l1_find_live(l1, shard, key, ask->now_ms, &place)) {
+        return ask->claims_known_only ? MISS : claim_install(l1, shard, key, NULL, ask, ret_claim);
     }
+    struct item *item = l1_place_item(&place);
+    if (l1_is_claim(item)) {
+        return TAKEN;
+    }
+    if (item_stamped_at_ms(item) >= ask->floor_ms) {
+        return OK;
+    }
+    const enum status status = claim_install(l1, shard, key, &place, ask, ret_claim);
+    *ret_before = status == CLAIMED ? item_ref(item) : NULL;
+    return status;
+}
+
+enum status l1_claim_unasked(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
+                             struct item **ret_before, struct l1_claim *ret_claim)
+{
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    *ret_before = NULL;
+    const enum status status = claim_unasked(l1, shard, key, ask, ret_before, ret_claim);
     l1_unlock(l1, shard);
     if (status == CLAIMED) {
         l1_evict(l1, key->hash, NULL, claim_bytes(key), ask->now_ms);

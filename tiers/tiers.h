@@ -225,7 +225,8 @@ struct tiers_value {
     struct item *item;        /* borrowed; NULL: there is no such key */
     struct slice error;       /* L2_ERROR: Redis' text without '-' and line end */
     bool is_spare;            /* it is L1's, since L2 could not be asked */
-    const struct l1_key *key; /* with TOO_BIG of a string: whose; during the call */
+    enum status kept;         /* to one in the background: what l1_fill said of the item */
+    const struct l1_key *key; /* whose, with TOO_BIG of a string, or in the background; during the call */
 };
 
 struct tiers_reader {
@@ -239,6 +240,7 @@ struct tiers_reader {
     bool (*takes_large)(struct tiers_reader *reader);
     const struct wish *wish; /* borrowed; NULL: as the namespace says */
     bool in_background;      /* nobody asked: the read is no use of the key and not counted */
+    bool prefetches;         /* it is one of prefetch.h, in the background */
     bool of_hash;            /* it wants a field, or all, of a hash */
     bool managed; /* private from here: what it expects an item to be, and the flight's */
     struct tiers_reader *next;

@@ -248,8 +248,8 @@ enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key
                                 : l1_get(key->ns->l1, &key->at, window->now_ms, from_ms, value);
 }
 
-/* What landed now would be kept: otherwise it would end the suspect that it was to make fresh. */
-static bool window_may_keep(const struct tiers_window *window)
+/* Otherwise a landing would end the suspect that it was to make fresh. */
+bool window_may_keep(const struct tiers_window *window)
 {
     const struct coherence_view *view = window->view;
     const struct link *link = window->links[0];
@@ -270,12 +270,16 @@ enum status tiers_revalidate(struct tiers_window *window, const struct ns_key *k
         .floor_ms = window_proof(window, key->ns)->floor_ms,
         .worker = window->options.worker,
         .generation = window->generation,
+        .claims_known_only = true,
     };
     CHECK(reader->in_background);
     if (!window_may_keep(window)) {
         return BUSY;
     }
-    enum status status = l1_claim_suspect(key->ns->l1, &key->at, &ask, &suspect, &claim);
+    enum status status = l1_claim_unasked(key->ns->l1, &key->at, &ask, &suspect, &claim);
+    if (status == OK || status == TAKEN) {
+        return MISS;
+    }
     if (status == CLAIMED) {
         reader->of_hash = item_is_hash(suspect);
         reader->managed = key->ns->managed;

@@ -419,13 +419,14 @@ static inline void ops_claim_suspect(struct ops *ops)
     const struct l1_ask ask = {.now_ms = ops->now_ms,
                                .floor_ms = ops_floor(ops),
                                .generation = OPS_GENERATION,
-                               .join_ms = OPS_JOIN_MS};
+                               .join_ms = OPS_JOIN_MS,
+                               .claims_known_only = true};
     const bool is_suspect = key.known->token == 0 && key.known->stands &&
                             !ops_is_over(ops, key.known) && key.known->stamped_at_ms < ask.floor_ms;
     struct item *suspect = NULL;
     struct l1_claim claim;
-    const enum status status = l1_claim_suspect(key.at.ns->l1, &key.at.at, &ask, &suspect, &claim);
-    CHECK(status == (is_suspect ? CLAIMED : MISS));
+    const enum status status = l1_claim_unasked(key.at.ns->l1, &key.at.at, &ask, &suspect, &claim);
+    CHECK((status == CLAIMED) == is_suspect);
     if (status == CLAIMED) {
         ops_same(key.known, item_value(suspect), item_expire_at_ms(suspect),
                  item_stamped_at_ms(suspect));

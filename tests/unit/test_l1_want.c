@@ -186,7 +186,8 @@ static void read_through(struct story *story, unsigned k)
     struct l1_value value = {0};
     struct l1_claim claim;
     struct item *suspect = NULL;
-    enum status status = k % 4 == 3 ? l1_claim_suspect(key.ns->l1, &key.at, &ask, &suspect, &claim)
+    ask.claims_known_only = k % 4 == 3;
+    enum status status = k % 4 == 3 ? l1_claim_unasked(key.ns->l1, &key.at, &ask, &suspect, &claim)
                                     : l1_ask(key.ns->l1, &key.at, &ask, &value, &claim);
     item_release(suspect);
     if (status != CLAIMED) { /* what stood stands */
