@@ -267,6 +267,7 @@ $(OUT)/tiers/ban_script.o: tiers/scripts/ban.lua
 $(OUT)/tiers/managed_write.o: tiers/scripts/managed.lua
 $(OUT)/tiers/dictionary_desk.o: tiers/scripts/dictionary.lua
 $(OUT)/tiers/verdict.o: tiers/scripts/verdict.lua
+$(OUT)/server/hot_lists.o: tiers/scripts/hot.lua
 
 $(OUT)/libnode.a: $(call obj,$(SERVER) $(TIERS) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^
@@ -352,6 +353,7 @@ $(addprefix $(OUT)/tests/unit/,$(BENCH_TESTS)): $(OUT)/tests/unit/%: $(OUT)/test
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
 	@$(CC) $(BASE) $^ -o $@ -lcmocka $(LIBS)
+$(OUT)/tests/unit/test_hot: $(OUT)/bench/zipf.o $(OUT)/bench/rng.o # a load to count
 
 # Allocations of this one fail as it says.
 comma := ,

@@ -43,6 +43,9 @@ struct l1_several *call_get_several(struct call *call, bool uses)
     for (size_t i = 0; i < count; i++) {
         const struct ns_key key = call_key(call, (uint32_t)i + 1);
         keys[i] = (struct l1_several){.l1 = key.ns->l1, .key = key.at};
+        if (uses) {
+            worker_note_read(call->worker, &key);
+        }
     }
     l1_get_several(keys, count, uses, call->now_ms);
     return keys;

@@ -233,7 +233,10 @@ static void fetch_alone(struct call *call, const struct fetch_options *options)
     if (options->wish.atleast_seq > 0) {
         reply_error(call->reply, "STALE this node has no L2: nothing is numbered, and no seq but 0 "
                                  "is ever applied");
-    } else if (l1_get(key.ns->l1, &key.at, call->now_ms, 0, &found) == OK) {
+        return;
+    }
+    worker_note_read(call->worker, &key);
+    if (l1_get(key.ns->l1, &key.at, call->now_ms, 0, &found) == OK) {
         reply_from_l1(call->reply, call->worker, key.ns, &found, call->now_ms);
         item_release(found.item);
     } else {

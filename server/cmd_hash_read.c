@@ -127,6 +127,9 @@ static void hash_read(struct call *call, hash_finish_fn *finish)
     struct l1_value value = {.copy = call->worker->copy, .copy_room = sizeof call->worker->copy};
     enum status status = MISS;
     if (fits) {
+        if (!has_l2) {
+            worker_note_read(call->worker, &key);
+        }
         status = has_l2 ? hash_ask(call, &key, &value, finish)
                         : l1_get(key.ns->l1, &key.at, call->now_ms, 0, &value);
     }

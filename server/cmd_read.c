@@ -113,6 +113,7 @@ static enum status read_ask(struct call *call, const struct ns_key *key, struct 
 {
     struct worker *worker = call->worker;
     if (call->node->tiers == NULL) {
+        worker_note_read(call->worker, key);
         return l1_get(key->ns->l1, &key->at, call->now_ms, 0, value);
     }
     /* The reader is needed before it is known whether one must wait; a spare one saves the hit an allocation. */

@@ -124,6 +124,7 @@ static void get_only(struct call *call)
 {
     const struct ns_key key = call_key(call, 1);
     struct l1_value value = {.copy = call->worker->copy, .copy_room = sizeof call->worker->copy};
+    worker_note_read(call->worker, &key);
     const bool hit = key.at.bytes.size < LIMIT_L1_KEY &&
                      l1_get(key.ns->l1, &key.at, call->now_ms, 0, &value) == OK;
     call_count_lookup(call, hit);

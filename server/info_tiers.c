@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The sections of INFO that are our own: L1, L2, Coherence, Namespaces. */
 #include "server/control.h"
+#include "server/hot_desk.h"
 #include "server/info.h"
 #include "server/l2_finder.h"
 #include "server/l2_rights.h"
@@ -38,6 +39,13 @@ void info_l1(struct info *info)
     info_line(info, "l1_fills:%" PRIu64, l1->fills);
     info_line(info, "l1_refused_fills:%" PRIu64, l1->refused_fills);
     info_line(info, "l1_invalidations:%" PRIu64, l1->invalidations);
+    struct hot_description hot;
+    hot_desk_describe(info->node->hot, &hot);
+    info_line(info, "hot_keys:%zu", hot.keys);
+    info_line(info, "hot_reads_per_second:%.1f", hot.reads_per_s);
+    info_line(info, "hot_share_of_first:%.4f", hot.hottest);
+    info_line(info, "hot_share_of_all:%.4f", hot.known);
+    info_line(info, "hot_one_counted_of:%u", hot.every);
 }
 
 /* The current endpoint, then all of them by priority, then the last change. Times are how long ago, -1: never. */

@@ -2,6 +2,7 @@
 #include "server/metrics_text.h"
 
 #include "server/control.h"
+#include "server/hot_desk.h"
 #include "server/l2_finder.h"
 #include "server/memory_report.h"
 #include "server/namespace_report.h"
@@ -266,6 +267,21 @@ static void page_whatif(struct page *page, const struct node *node)
 
 /* --- gauges ------------------------------------------------------------------------------------------------------ */
 
+static void page_hot(struct page *page, const struct node *node)
+{
+    struct hot_description hot;
+    hot_desk_describe(node->hot, &hot);
+    page_integer(page, "terrace_hot_keys", "gauge", hot.keys, "Keys in the list of the hottest");
+    page_real(page, "terrace_hot_reads_per_second", "gauge", hot.reads_per_s,
+              "Reads of clients in the last minutes, later ones counting more");
+    page_real(page, "terrace_hot_first_share", "gauge", hot.hottest,
+              "Share of the hottest key in these reads, at least");
+    page_real(page, "terrace_hot_share", "gauge", hot.known,
+              "Share of all keys of the list in these reads, at least");
+    page_integer(page, "terrace_hot_one_of", "gauge", hot.every,
+                 "One of so many reads is counted at present, on the busiest worker");
+}
+
 static void page_memory(struct page *page, const struct memory_report *report)
 {
     page_family(page, "terrace_memory_bytes", "gauge",
@@ -428,6 +444,7 @@ enum status metrics_text(struct node *node, struct buf *text)
     page_l1(&page, &totals.l1);
     page_namespaces(&page, node);
     page_whatif(&page, node);
+    page_hot(&page, node);
     page_memory(&page, &report);
     page_loops(&page, node);
     page_tiers(&page, node);

@@ -9,6 +9,7 @@
 #include "server/client_limits.h"
 #include "server/control.h"
 #include "server/errorstats.h"
+#include "server/hot_desk.h"
 #include "server/l2_bans.h"
 #include "server/latency.h"
 #include "server/learned.h"
@@ -413,6 +414,7 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     node->sweeps = sweeps_new();
     node->sampler = sampler_new();
     node->quotas = quota_watch_new();
+    node->hot = hot_desk_new(node);
     struct namespace_spec specs[NAMESPACES_MAX];
     unsigned count = options_specs(&node->options, specs);
     node->namespaces = namespaces_new(specs, count, 0);
@@ -421,7 +423,7 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
         node->pubsub_order == NULL || node->latency == NULL || node->errorstats == NULL ||
         node->learned == NULL || node->scripts == NULL || node->read_scripts == NULL ||
         node->sweeps == NULL || node->sampler == NULL || node->quotas == NULL ||
-        node->namespaces == NULL || node->tracking == NULL) {
+        node->hot == NULL || node->namespaces == NULL || node->tracking == NULL) {
         return NO_MEMORY;
     }
     char why[TLS_ERROR_MAX];
@@ -514,6 +516,7 @@ void node_free(struct node *node)
     tracking_free(node->tracking);
     l2_urls_done(&node->urls);
     namespaces_free(node->namespaces);
+    hot_desk_free(node->hot);
     sampler_free(node->sampler);
     sweeps_free(node->sweeps);
     quota_watch_free(node->quotas);

@@ -25,6 +25,7 @@ struct channel_index;
 struct control;
 struct l2_bans;
 struct errorstats;
+struct hot_desk;
 struct learned;
 struct latency;
 struct metrics;
@@ -125,6 +126,7 @@ struct node {
     struct read_scripts *read_scripts;   /* that write nothing, with an L2 */
     struct quota_watch *quotas;          /* of namespaces: how much is used */
     struct sweeps *sweeps;               /* keys that are being deleted by pattern */
+    struct hot_desk *hot;                /* which keys are asked for most */
     struct sampler *sampler;             /* rates, peaks, and where CONFIG RESETSTAT set the zero */
     _Atomic uint64_t next_conn_id;
     _Atomic uint64_t conns_open;

@@ -294,6 +294,7 @@ bool tracking_is_own(struct slice key)
     return slice_is(key, "terrace:seq") || slice_is(key, "terrace:nodes") ||
            slice_is(key, "terrace:meta") || slice_is(key, "terrace:nothing") ||
            slice_is(key, "terrace:log") || slice_is(key, "terrace:tags") ||
+           slice_is(key, "terrace:hot") || slice_is(key, "terrace:hot:at") ||
            (key.size >= sizeof lease - 1 && memcmp(key.data, lease, sizeof lease - 1) == 0);
 }
 

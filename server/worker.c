@@ -5,6 +5,7 @@
 #include "server/acl.h"
 #include "server/client_memory.h"
 #include "server/conn_tls.h"
+#include "server/hot_desk.h"
 #include "server/l2_socket.h"
 #include "server/learned.h"
 #include "server/native.h"
@@ -198,6 +199,10 @@ static void worker_on_tick(uv_timer_t *timer)
     if (worker->warm != NULL) {
         warm_engine_tick(worker->warm);
     }
+    hot_tick(&worker->hot, worker->now_ms);
+    if (worker->index == 0) {
+        hot_desk_tick(worker->node->hot, worker);
+    }
     tracking_tick(worker);
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
         worker_tick_conns(worker);
@@ -331,6 +336,7 @@ static enum status worker_open_window(struct worker *worker)
         .io = l2_roof_io(worker->roof),
         .seed = rand_next(&worker->rand),
         .revalidates = worker->index == 0,
+        .hot = &worker->hot,
         .post = worker_post_tiers,
         .confirm = worker_confirm,
     });
@@ -410,6 +416,7 @@ static void worker_release(struct worker *worker)
     tracking_desk_done(&worker->tracking);
     native_free_desk(worker);
     warm_engine_free(worker->warm);
+    hot_close(&worker->hot);
     free(worker->spare_read);
     free(worker->spare_managed);
     free(worker->spare_fetch);
@@ -437,7 +444,14 @@ enum status worker_new(struct node *node, unsigned index, struct worker **ret_wo
     rand_secret(&seed, sizeof(seed));
     rand_seed(&worker->rand, seed);
     worker_init_replies(worker);
-    if (worker->read_memory == NULL || worker->metrics == NULL || worker->counters == NULL) {
+    const enum status counts = hot_open(&worker->hot, &(struct hot_options){
+                                                          .rows = (unsigned)node->options.hot_keys,
+                                                          .samples = HOT_SAMPLES,
+                                                          .seed = rand_next(&worker->rand),
+                                                          .now_ms = clock_now_ms(&node->clock),
+                                                      });
+    if (worker->read_memory == NULL || worker->metrics == NULL || worker->counters == NULL ||
+        counts != OK) {
         worker_release(worker);
         return NO_MEMORY;
     }
@@ -459,6 +473,9 @@ void worker_drain(struct worker *worker, int64_t until_ms)
     worker->draining = true;
     worker->drain_until_ms = until_ms;
     worker_read_clock(worker);
+    if (worker->index == 0) {
+        hot_desk_leave(worker->node->hot);
+    }
     sweep_desk_end(&worker->sweeps);
     worker_tick_conns(worker);
 }
@@ -487,6 +504,9 @@ void worker_end_links(struct worker *worker)
     tracking_line_end_all(&worker->tracking.lines);
     sweep_desk_end(&worker->sweeps);
     warm_engine_stop(worker->warm);
+    if (worker->index == 0) {
+        hot_desk_end(worker->node->hot);
+    }
     if (worker->window != NULL) {
         tiers_window_end_links(worker->window);
     }

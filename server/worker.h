@@ -31,6 +31,8 @@
 #include "server/turns.h"
 #include "tiers/base/metrics.h"
 #include "tiers/base/rand.h"
+#include "tiers/hot.h"
+#include "tiers/namespace.h"
 
 enum {
     BATCH_REQUESTS = 256,
@@ -136,6 +138,7 @@ struct worker {
     struct busy_watch busy;
     struct waits_desk waits;
     struct load_desk loads;
+    struct hot hot; /* which keys its clients read */
     struct monitor_desk monitor;
     struct channels channels; /* who of its clients listens to what */
     struct tracking_desk tracking;
@@ -187,6 +190,12 @@ void worker_free(struct worker *worker); /* waits for its thread, if it ever ran
 
 /* For what runs outside of a batch, and in front of it. */
 void worker_read_clock(struct worker *worker);
+
+/* Alone: a client reads the key. With an L2 the window is told by itself. */
+static inline void worker_note_read(struct worker *worker, const struct ns_key *key)
+{
+    hot_note(&worker->hot, key->at.hash, key->at.db, key->at.bytes);
+}
 
 /* Before the namespaces may change: nothing in its hands knows them any more (standstill.h). */
 void worker_stand_still(struct worker *worker);

@@ -60,6 +60,7 @@
 /* --- the node's ---------------------------------------------------------------------------------------------------- */
 
 struct bans;
+struct hot;
 struct sighting;
 struct behind;
 struct wakes;
@@ -177,6 +178,7 @@ struct tiers_window_options {
     struct metrics *metrics;
     struct link_io io; /* for its links */
     uint64_t seed;
+    struct hot *hot;  /* borrowed: told what clients read; NULL: nobody is */
     bool revalidates; /* suspects in the background, for the whole node: one window does */
     /* BUSY: not posted. With `must` only a worker that has ended refuses. */
     enum status (*post)(void *roof, unsigned worker, struct tiers_post *post, bool must);

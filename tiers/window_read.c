@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "tiers/bans.h"
 #include "tiers/behind_desk.h"
+#include "tiers/hot.h"
 #include "tiers/window.h"
 
 #include <stdlib.h>
@@ -177,11 +178,21 @@ static enum status spare_for(struct tiers_window *window, const struct ns_key *k
     return MISS;
 }
 
+/* Once for each of a client's: a question that is asked again has a time. */
+static inline void window_note_read(const struct tiers_window *window, const struct ns_key *key,
+                                    const struct tiers_reader *reader)
+{
+    if (window->options.hot != NULL && !reader->in_background && reader->asked_ms == 0) {
+        hot_note(window->options.hot, key->at.hash, key->at.db, key->at.bytes);
+    }
+}
+
 enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int proto,
                       struct l1_value *value, struct tiers_reader *reader, bool *ret_foreign)
 {
     struct l1_claim claim = {0};
     struct contract contract = window_contract(window, key->ns, reader->wish);
+    window_note_read(window, key, reader);
     reader->managed = key->ns->managed;
     if (reader->managed) {
         bans_prefetch(window->bans_memo, key->at.hash);

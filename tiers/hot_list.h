@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* hot_list.h -- the hottest keys of a node, or of several, as one list: made of the sketches of its workers (hot.h) or of the
+ * lists of other nodes, and written to L2 for them.
+ *
+ * A list is never changed once it is made; whoever wants it takes a reference. Hottest first.
+ *
+ * Of a key counts are bounds, as in hot.h: it was read `count` times at least and count + error at most. Lists merge as
+ * sketches do, but the list of another node ends somewhere, and what is not in it is taken for not read there: the
+ * upper bound is then that of those who tell of the key.
+ *
+ * HEAT is the rate on a logarithmic scale that is the same on every node, 0 to 255: 9 points for each doubling, 10 of a read
+ * per minute, 59 of one per second, 255 of a million. It says how a newcomer compares with what is there already.
+ *
+ * IN L2: a header and rows, LZ4 if that saves something:
+ *      "THL1"  u32 rows   u64 written_at_ms   u64 total   u64 window_ms   u32 size of the rows   u32 packed (0: they are not)
+ *      u64 XXH64 of the bytes above and those below | rows: u16 key_size, u8 db, u8 0, u64 count, u64 error, key
+ * Little endian; counts in 256ths. What is read may come from anybody who can write there: limits are checked before
+ * memory is taken, and a list is whole or none.
+ *
+ * Owns:    its rows and their keys.
+ * Threads: any; references are atomic.
+ * Limits:  HOT_LIST_BYTES of rows; 2^44 reads.
+ * Errors:  MALFORMED, NO_MEMORY. */
+#ifndef TERRACE_TIERS_HOT_LIST_H
+#define TERRACE_TIERS_HOT_LIST_H
+
+#include "tiers/hot.h"
+
+enum {
+    HOT_LIST_BYTES = 256 << 10,
+    HOT_LIST_HEADER = 48,
+    HOT_LIST_LIFE_MS = 3600 * 1000, /* an older one says nothing any more */
+};
+
+struct hot_row {
+    struct slice key; /* the list's */
+    double count;
+    double error;
+    uint8_t db;
+    uint8_t heat;
+};
+
+struct hot_list {
+    _Atomic unsigned references;
+    int64_t written_at_ms; /* of the wall clock */
+    double total;          /* reads of all keys, also of those that are not here */
+    double window_s;       /* in so many seconds: rates are counts divided by it */
+    size_t count;
+    struct hot_row *rows;
+    char *keys; /* private: their bytes */
+};
+
+/* Of all that the copies have, the hottest `rows_max`, as many as HOT_LIST_BYTES hold. */
+enum status hot_list_of_copies(const struct hot_copy *copies, size_t count, size_t rows_max,
+                               int64_t now_ms, struct hot_list **ret_list) MUST_USE;
+/* The same of lists: older ones count less, as reads fade, and those older than HOT_LIST_LIFE_MS not at all. NULLs are
+ * stepped over. `now_ms`: of the wall clock. */
+enum status hot_list_of_lists(struct hot_list *const *lists, size_t count, size_t rows_max,
+                              int64_t now_ms, struct hot_list **ret_list) MUST_USE;
+
+struct hot_list *hot_list_ref(struct hot_list *list);
+void hot_list_release(struct hot_list *list); /* NULL is fine */
+
+double hot_list_per_s(const struct hot_list *list, double count);
+uint8_t hot_heat(double per_s);
+
+enum status hot_list_write(const struct hot_list *list, struct buf *out) MUST_USE;
+enum status hot_list_read(struct slice bytes, struct hot_list **ret_list) MUST_USE;
+
+#endif

@@ -1,0 +1,21 @@
+-- SPDX-License-Identifier: BSD-3-Clause
+-- hot.lua -- puts a node's list of hot keys (hot_list.h) where the others find it, in one atomic step.
+--
+-- KEYS 1 terrace:hot: a field per node, its list   2 terrace:hot:at: when each was written, by L2's clock
+-- ARGV 1 node   2 list   3 for how many ms a list is of use   4 how many there may be
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('HLEN', KEYS[1]) ~= redis.call('ZCARD', KEYS[2]) then
+    redis.call('DEL', KEYS[1], KEYS[2]) -- somebody else wrote there: nobody would ever remove it
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+local over = redis.call('ZCOUNT', KEYS[2], '-inf', now - ARGV[3])
+over = math.max(over, redis.call('ZCARD', KEYS[2]) - ARGV[4])
+for _, node in ipairs(over > 0 and redis.call('ZRANGE', KEYS[2], 0, over - 1) or {}) do
+    redis.call('HDEL', KEYS[1], node)
+    redis.call('ZREM', KEYS[2], node)
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+return over
