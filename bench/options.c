@@ -406,11 +406,10 @@ static enum status check_whole(struct options *options)
         return INVALID;
     }
     bool is_trace = options->trace != NULL;
-    if (is_trace &&
-        (options->rate > 0 || options->duration_s > 0 || options->requests != 0 || options->fill)) {
+    if (is_trace && (options->duration_s > 0 || options->requests != 0 || options->fill)) {
         return refuse(
             options,
-            "--trace does not go with --rate, --duration, --requests or --fill; see --trace-limit");
+            "--trace does not go with --duration, --requests or --fill; see --trace-limit");
     }
     if (!is_trace && (options->preload || options->preload_target != NULL)) {
         return refuse(options, "--preload needs --trace; --fill is for made-up keys");

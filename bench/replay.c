@@ -13,7 +13,8 @@ enum {
     WINDOW = 4096
 };
 
-#define LOOK_NS (100 * NS_PER_MS)
+#define LOOK_NS  (100 * NS_PER_MS)
+#define SLEEP_NS (NS_PER_MS / 10) /* while requests are due at fixed times */
 
 enum kind {
     KIND_GET,
@@ -36,6 +37,8 @@ struct replay {
     struct buf value;
     uint32_t finished;
     uint32_t horizon; /* requests before this one may be sent */
+    uint64_t begin_ns;
+    double interval_ns; /* between requests that are due at fixed times; 0: they are not */
     bool out_of_memory;
 };
 
@@ -84,16 +87,25 @@ static bool is_under_way(const struct replay *replay, const struct conn *conn, u
     return false;
 }
 
+/* When a request of the trace is to be sent: at its time, or as soon as may be. */
+static uint64_t due_of(const struct replay *replay, uint32_t number, uint64_t now_ns)
+{
+    return replay->interval_ns > 0
+               ? replay->begin_ns + (uint64_t)((double)number * replay->interval_ns)
+               : now_ns;
+}
+
 static void send_more(struct replay *replay, struct conn *conn, uint64_t now_ns)
 {
     struct lane *lane = &replay->lanes[conn->id];
     while (conn->call_count < replay->options->pipeline && lane->next < lane->end) {
         uint32_t number = replay->order[lane->next];
         uint32_t key = replay->trace->requests[number].key;
-        if (number >= replay->horizon || is_under_way(replay, conn, key)) {
+        const uint64_t due_ns = due_of(replay, number, now_ns);
+        if (due_ns > now_ns || number >= replay->horizon || is_under_way(replay, conn, key)) {
             return;
         }
-        const struct call call = {.due_ns = now_ns, .number = number, .kind = KIND_GET};
+        const struct call call = {.due_ns = due_ns, .number = number, .kind = KIND_GET};
         const struct slice argv[2] = {SLICE_LITERAL("GET"), trace_key(replay->trace, key)};
         if (conn_send(conn, call, 2, argv) != OK) {
             replay->out_of_memory = true;
@@ -230,10 +242,12 @@ static void play(struct replay *replay)
                                       .on_ready = on_ready,
                                       .on_lost = on_lost});
     pool->now_ns = clock_ns();
+    replay->begin_ns = pool->now_ns;
+    replay->interval_ns = replay->options->rate > 0 ? 1e9 / replay->options->rate : 0;
     resume(replay);
     while (replay->finished < replay->trace->count && pool->failure == OK && !pool->interrupted &&
            !replay->out_of_memory) {
-        pool_poll(pool, LOOK_NS);
+        pool_poll(pool, replay->interval_ns > 0 ? SLEEP_NS : LOOK_NS);
         resume(replay);
         double part = (double)replay->finished / (double)replay->trace->count;
         progress_tick(&progress, pool->now_ns, part, replay->finished,

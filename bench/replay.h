@@ -7,6 +7,9 @@
  * never has two requests for one key under way, so the SET after a miss comes before the next GET of that key. Between
  * connections the order is kept within WINDOW requests: no connection runs further ahead of the slowest.
  *
+ * With --rate it is an open loop: each request is due at its place in the trace, and its latency begins then (a tenth of a
+ * millisecond of it may be ours). Without, requests are sent as replies come.
+ *
  * Values follow from the key and are always checked. A hit is a value seen by the client; what the tiers say comes from
  * INFO (tiers.h).
  *

@@ -76,7 +76,7 @@ static void text_latency(FILE *out, const struct options *options, const struct 
 {
     const char *from =
         "sending; closed loop: a stall is asked less, so tails look better than users find them";
-    if (!result->has_trace && options->rate > 0) {
+    if (options->rate > 0) {
         from = "the scheduled time: no coordinated omission";
     }
     (void)fprintf(out, "latency ms ");
@@ -127,7 +127,7 @@ void report_text(FILE *out, const struct options *options, const struct result *
     text_head(out, options, result);
     (void)fprintf(out, "requests    %" PRIu64 " in %.3f s, %.0f requests/s", tally->requests,
                   window->seconds, result_rate(result));
-    if (!result->has_trace && options->rate > 0) {
+    if (options->rate > 0) {
         (void)fprintf(out, " of %.0f asked for", options->rate);
     }
     (void)fprintf(out, ", %.1f MB in, %.1f MB out\n", (double)window->bytes_in / 1e6,
@@ -268,8 +268,7 @@ enum status report_json(FILE *out, const struct options *options, const struct r
     put(root, "tool", json_string("terrace-bench " TERRACE_VERSION));
     put(root, "target", json_string(options->target));
     put(root, "mode", json_string(mode_name(options, result)));
-    put(root, "latency_from",
-        json_string(!result->has_trace && options->rate > 0 ? "schedule" : "send"));
+    put(root, "latency_from", json_string(options->rate > 0 ? "schedule" : "send"));
     put(root, "interrupted", json_boolean(result->interrupted));
     put(root, "options", json_options(options, result));
     put(root, "seconds", json_real(window->seconds));

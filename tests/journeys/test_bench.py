@@ -164,3 +164,19 @@ def test_memcached_is_asked_for_nothing_that_it_does_not_know(stage, redis_serve
     assert "does not speak RESP" in bench("--target", f"127.0.0.1:{memcached.port}", "-n", 1, expect=3)
     assert "does not speak memcached" in bench("--target", f"127.0.0.1:{redis_server.port}", "--protocol", "memcached", "-n", 1,
                                                expect=3)
+
+
+# --- traces at a rate ---
+
+def test_a_trace_at_a_rate_is_sent_when_it_is_due_and_latency_begins_then(tmp_path, stage):
+    trace = tmp_path / "trace"
+    trace.write_text("".join(f"0 key{number % 50} 10 0\n" for number in range(400)))
+    node = stage.node()
+    words = ("--target", f"127.0.0.1:{node.port}", "--trace", trace)
+    result = bench(*words, "--rate", 1000)
+    assert result["seconds"] >= 0.399 and result["latency_from"] == "schedule"
+    assert (result["requests"], result["hits"]) == (400 + 50, 350)
+
+    # All due at once, and one after the other: half of them wait for half of the time.
+    result = bench(*words, "--rate", 1e9, "-c", 1, "--trace-mode", "load")
+    assert result["latency_ms"]["p50"] >= result["seconds"] * 1000 / 4
