@@ -247,12 +247,13 @@ $(OUT)/%.o: %.c
 	@echo '  CC    $(MODE) $<'
 	@$(CC) $(BASE) -MMD -MP -c $< -o $@
 
-# What protobuf-c makes of a .proto; its header is included by one file.
+# What protobuf-c makes of a .proto; its header is included by those that are named here.
 $(GENERATED)/%.pb-c.c $(GENERATED)/%.pb-c.h: %.proto
 	@mkdir -p $(GENERATED)
 	@protoc-c --c_out=$(GENERATED) $<
 $(OUT)/protocol/envelope.o build/fuzz/protocol/envelope.o: $(GENERATED)/protocol/envelope.pb-c.h
 $(OUT)/protocol/native_codec.o build/fuzz/protocol/native_codec.o: $(GENERATED)/protocol/terrace.pb-c.h
+$(OUT)/protocol/native_warm.o build/fuzz/protocol/native_warm.o: $(GENERATED)/protocol/terrace.pb-c.h
 # On the wire a string is bytes; of the strings of protobuf-c nobody would know what stands behind a zero.
 $(GENERATED)/protocol/terrace.pb-c.c $(GENERATED)/protocol/terrace.pb-c.h: protocol/terrace.proto
 	@mkdir -p $(GENERATED)/proto/protocol
@@ -289,7 +290,7 @@ $(OUT)/lib/%.o: %.c
 	@echo '  CC    $(MODE) lib $<'
 	@$(CC) $(BASE) -DTERRACE_GUEST -DNDEBUG -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
 $(OUT)/lib/protocol/envelope.o: $(GENERATED)/protocol/envelope.pb-c.h
-$(OUT)/lib/protocol/native_codec.o: $(GENERATED)/protocol/terrace.pb-c.h
+$(OUT)/lib/protocol/native_codec.o $(OUT)/lib/protocol/native_warm.o: $(GENERATED)/protocol/terrace.pb-c.h
 $(OUT)/lib/below.a: $(call lib_obj,$(L1) $(PROTOCOL))
 	@mkdir -p $(@D); rm -f $@; $(AR) rcs $@ $^
 $(OUT)/lib/terrace.o: $(call lib_obj,$(LIBTERRACE)) $(OUT)/lib/below.a

@@ -199,6 +199,10 @@ enum status native_request_pack(const struct native_request *from, struct buf *t
     message.ns = borrowed(from->ns);
     message.watch = from->watch;
     message.near_hits = from->near_hits;
+    message.warm = from->warm;
+    message.warm_id = from->warm_id;
+    message.warm_rate = from->warm_rate;
+    message.hot = from->hot;
     return pack(&message.base, most, to);
 }
 
@@ -258,6 +262,10 @@ static void request_numbers(const request_message *from, struct native_request *
     ret->sync_ms = from->sync_ms;
     ret->watch = from->watch;
     ret->near_hits = from->near_hits;
+    ret->warm = from->warm;
+    ret->warm_id = from->warm_id;
+    ret->warm_rate = from->warm_rate;
+    ret->hot = from->hot;
 }
 
 enum status native_request_unpack(struct slice meta, struct native_request *ret)
@@ -316,6 +324,7 @@ static void reply_message_of(const struct native_reply *from, reply_message *to)
     to->horizon_age_ms = from->horizon_age_ms;
     to->stream_seq = from->stream_seq;
     to->has_horizon = from->has_horizon;
+    to->warm_id = from->warm_id;
 }
 
 enum status native_reply_pack(const struct native_reply *from, struct buf *to)
@@ -402,6 +411,7 @@ static enum status reply_keep(const reply_message *from, struct native_reply *re
         .has_horizon = from->has_horizon,
         .nodes = nodes,
         .node_count = from->n_nodes,
+        .warm_id = from->warm_id,
         .memory = keep.memory,
     };
     return OK;

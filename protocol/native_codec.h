@@ -24,6 +24,18 @@ enum {
     NATIVE_UNPACK_SHARE = 24 /* protobuf-c notes 32 bytes of each field, in blocks that double */
 };
 
+/* Request.warm. */
+enum native_warm {
+    NATIVE_WARM_SUBMIT = 1,
+    NATIVE_WARM_REGISTER,
+    NATIVE_WARM_LIST,
+    NATIVE_WARM_STATUS,
+    NATIVE_WARM_PAUSE,
+    NATIVE_WARM_RESUME,
+    NATIVE_WARM_CANCEL,
+    NATIVE_WARM_SETRATE
+};
+
 struct native_hello {
     struct slice user;
     struct slice password;
@@ -71,6 +83,10 @@ struct native_request {
     struct slice ns;
     uint32_t watch;
     uint64_t near_hits;
+    uint32_t warm; /* enum native_warm */
+    uint64_t warm_id;
+    uint64_t warm_rate;
+    uint32_t hot;
     void *memory;
 };
 
@@ -100,6 +116,7 @@ struct native_reply {
     bool has_horizon;
     const struct native_node *nodes;
     size_t node_count;
+    uint64_t warm_id;
     void *memory;
 };
 

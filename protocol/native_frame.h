@@ -45,6 +45,8 @@ enum native_op {
     NATIVE_STATS,      /* body: the text of INFO; key: a section */
     NATIVE_TOPOLOGY,   /* the nodes */
     NATIVE_CALL,       /* any other command: its words are the keys; body: its reply as RESP3 */
+    NATIVE_WARM = 32,  /* warm jobs; body: the job as JSON; of the answer: WarmList */
+    NATIVE_HOT,        /* body of the answer: HotList */
     NATIVE_EVENT = 64, /* from the node: what has changed */
     NATIVE_GOODBYE     /* from the node, id 0: it closes behind what it answers still; body: why */
 };

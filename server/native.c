@@ -279,7 +279,7 @@ static bool has_too_many_keys(struct conn *conn, const struct native_request *as
 
 static bool is_request(uint8_t op)
 {
-    return op >= NATIVE_GET && op <= NATIVE_CALL;
+    return (op >= NATIVE_GET && op <= NATIVE_CALL) || op == NATIVE_WARM || op == NATIVE_HOT;
 }
 
 static void native_put_frame(struct conn *conn, const struct native_frame *frame, struct slice raw)

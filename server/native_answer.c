@@ -4,6 +4,7 @@
  * Reads have written theirs themselves (fetched.h), and CALL hands its reply on as it is: neither is copied. Of all others the
  * few words are read, and said anew. */
 #include "protocol/limits.h"
+#include "protocol/native_warm.h"
 #include "protocol/resp_read.h"
 #include "server/native_inner.h"
 
@@ -180,6 +181,26 @@ static bool topology_of(struct conn *conn, const struct native_ticket *ticket,
     return done;
 }
 
+/* A list goes into the body; of SUBMIT and REGISTER only the id comes, of the others nothing. */
+static bool warming_of(struct conn *conn, const struct native_ticket *ticket,
+                       const struct reply_element *first, struct slice text)
+{
+    struct buf body = {0};
+    struct native_reply reply = {0};
+    enum status status = OK;
+    if (first->type == REPLY_INTEGER) {
+        reply.warm_id = (uint64_t)first->number;
+    } else if (first->type == REPLY_ARRAY || first->type == REPLY_MAP) {
+        status = ticket->op == NATIVE_HOT ? native_hot_list_of(text, &body)
+                                          : native_warm_list_of(text, &body);
+    }
+    if (status == OK) {
+        native_put(conn, ticket, NATIVE_OK, &reply, buf_slice(&body));
+    }
+    buf_done(&body);
+    return status == OK;
+}
+
 /* What the few words say. false: they are not what this request is answered with. */
 static bool put_words(struct conn *conn, const struct native_ticket *ticket, struct slice text)
 {
@@ -217,6 +238,8 @@ static bool put_words(struct conn *conn, const struct native_ticket *ticket, str
         break;
     case NATIVE_STATS: body = first.text; break;
     case NATIVE_TOPOLOGY: return topology_of(conn, ticket, (struct reply_cursor){text});
+    case NATIVE_WARM:
+    case NATIVE_HOT: return warming_of(conn, ticket, &first, text);
     default: break;
     }
     native_put(conn, ticket, status, &reply, body);

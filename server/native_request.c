@@ -7,6 +7,7 @@
  *      DELETE, FILL, FAIL, INVALIDATE  DEL, CACHE.FILL, CACHE.FAIL, CACHE.INVALIDATE
  *      WATCH, UNWATCH                  CLIENT TRACKING ON [BCAST [PREFIX p ...]], OFF
  *      STATS, TOPOLOGY, CALL           INFO, CACHE.NODES, the words themselves
+ *      WARM, HOT                       CACHE.WARM verb [id | job] [rate], CACHE.HOT [n]
  *
  * Words borrow from the frame, its metadata, and the digits of the desk. */
 #include "protocol/limits.h"
@@ -252,6 +253,42 @@ static const char *call_words_of(struct native_words *words, const struct native
     return words->at[0].size == 0 ? "no command is named" : NULL;
 }
 
+/* --- warming ---------------------------------------------------------------------------------------------------------- */
+
+static const char *warm_words(struct native_words *words, const struct native_frame *frame,
+                              const struct native_request *request)
+{
+    static const char *const verbs[] = {
+        [NATIVE_WARM_SUBMIT] = "SUBMIT", [NATIVE_WARM_REGISTER] = "REGISTER",
+        [NATIVE_WARM_LIST] = "LIST",     [NATIVE_WARM_STATUS] = "STATUS",
+        [NATIVE_WARM_PAUSE] = "PAUSE",   [NATIVE_WARM_RESUME] = "RESUME",
+        [NATIVE_WARM_CANCEL] = "CANCEL", [NATIVE_WARM_SETRATE] = "SETRATE",
+    };
+    if (request->warm == 0 || request->warm >= sizeof(verbs) / sizeof(verbs[0])) {
+        return "no such thing is done with a warm job";
+    }
+    word_text(words, "CACHE.WARM");
+    word_text(words, verbs[request->warm]);
+    if (request->warm == NATIVE_WARM_SUBMIT || request->warm == NATIVE_WARM_REGISTER) {
+        word(words, frame->body);
+    } else if (request->warm != NATIVE_WARM_LIST) {
+        word_number(words, request->warm_id);
+    }
+    if (request->warm == NATIVE_WARM_SETRATE) {
+        word_number(words, request->warm_rate);
+    }
+    return NULL;
+}
+
+static const char *hot_words(struct native_words *words, const struct native_request *request)
+{
+    word_text(words, "CACHE.HOT");
+    if (request->hot > 0) {
+        word_number(words, request->hot);
+    }
+    return NULL;
+}
+
 static bool takes_several(uint8_t op)
 {
     return op == NATIVE_DELETE || op == NATIVE_INVALIDATE || op == NATIVE_WATCH ||
@@ -290,6 +327,8 @@ const char *native_write_words(struct native_words *words, const struct native_f
         return NULL;
     case NATIVE_TOPOLOGY: word_text(words, "CACHE.NODES"); return NULL;
     case NATIVE_CALL: return call_words_of(words, frame, request);
+    case NATIVE_WARM: return warm_words(words, frame, request);
+    case NATIVE_HOT: return hot_words(words, request);
     default: return "no such request";
     }
 }

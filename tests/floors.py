@@ -49,7 +49,7 @@ LIBRARIES = [
     ("openssl/*", ["server/*", "client/*"]),
     ("microhttpd.h", ["server/*"]),
     ("ini.h", ["server/*"]),
-    ("protobuf-c/*", ["protocol/envelope.c", "protocol/native_memory.[ch]"]),
+    ("protobuf-c/*", ["protocol/envelope.c", "protocol/native_memory.[ch]", "protocol/native_warm.c"]),
     ("lz4*.h", ["protocol/codec.c"]),
     ("pthread.h", ["server/*", "tiers/*", "bench/*", "client/*"]),
     ("sys/socket.h", ["server/*", "bench/*", "client/*"]),

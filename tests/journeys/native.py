@@ -22,7 +22,7 @@ import struct
 
 MAGIC, VERSION, HEADER = 0xF7, 1, struct.Struct("<BBBBIIIII")
 OPS = {"HELLO": 1, "GET": 2, "FETCH": 3, "MGET": 4, "SET": 5, "DELETE": 6, "FILL": 7, "FAIL": 8, "INVALIDATE": 9, "WATCH": 10,
-       "UNWATCH": 11, "BEAT": 12, "STATS": 13, "TOPOLOGY": 14, "CALL": 15, "EVENT": 64, "GOODBYE": 65}
+       "UNWATCH": 11, "BEAT": 12, "STATS": 13, "TOPOLOGY": 14, "CALL": 15, "WARM": 32, "HOT": 33, "EVENT": 64, "GOODBYE": 65}
 STATUSES = ["OK", "NIL", "LOAD", "STALE", "L2DOWN", "UNKNOWN", "LOST", "BUSY", "NOAUTH", "NOPERM", "WRONGTYPE", "DEADLINE", "BAD",
             "ERROR"]
 ANSWER, MORE = 1, 2

@@ -3,6 +3,7 @@
  * of a bar) is made anew here, and there are no others. Run from the root of the tree. */
 #include "protocol/native_codec.h"
 #include "protocol/native_frame.h"
+#include "protocol/native_warm.h"
 
 #include <ctype.h>
 #include <setjmp.h>
@@ -112,6 +113,46 @@ static struct buf fill_request(void)
             .token = {token, sizeof token - 1}, .px_ms = 60000, .tags = tags, .tag_count = 1});
 }
 
+/* What a command answers is the body; it may hold zeros. */
+static struct buf answer_body(enum native_op op, uint32_t id, const struct buf *body)
+{
+    struct buf meta = {0};
+    struct buf head = frame(
+        (struct native_header){.op = (uint8_t)op, .id = id, .flags = NATIVE_ANSWER}, &meta, "", "");
+    native_header_write(head.data, &(struct native_header){.version = NATIVE_VERSION,
+                                                           .op = (uint8_t)op,
+                                                           .flags = NATIVE_ANSWER,
+                                                           .id = id,
+                                                           .body_size = (uint32_t)body->size});
+    assert_int_equal(buf_append_slice(&head, buf_slice(body)), OK);
+    return head;
+}
+
+static struct buf warm_status(void)
+{
+    static const char resp[] =
+        "%13\r\n+id\r\n:7\r\n+state\r\n+done\r\n+source\r\n$11\r\npattern w:*\r\n+db\r\n:0\r\n"
+        "+mode\r\n+missing\r\n+target\r\n+all\r\n+priority\r\n:4\r\n+effective\r\n:4\r\n"
+        "+total\r\n:2\r\n+processed\r\n:2\r\n+loaded\r\n:2\r\n+bytes\r\n:9\r\n+eta_ms\r\n:-1\r\n";
+    struct buf body = {0};
+    assert_int_equal(native_warm_list_of((struct slice)SLICE_LITERAL(resp), &body), OK);
+    struct buf whole = answer_body(NATIVE_WARM, 14, &body);
+    buf_done(&body);
+    return whole;
+}
+
+static struct buf hot_answer(void)
+{
+    static const char resp[] =
+        "*1\r\n%6\r\n+key\r\n$6\r\nuser:1\r\n+ns\r\n+default\r\n+count\r\n:120\r\n"
+        "+per_s\r\n,2.5\r\n+heat\r\n:200\r\n+frequency\r\n_\r\n";
+    struct buf body = {0};
+    assert_int_equal(native_hot_list_of((struct slice)SLICE_LITERAL(resp), &body), OK);
+    struct buf whole = answer_body(NATIVE_HOT, 15, &body);
+    buf_done(&body);
+    return whole;
+}
+
 /* The frame of this name; empty: none is called so. */
 static struct buf made(const char *name)
 {
@@ -170,6 +211,16 @@ static struct buf made(const char *name)
     MADE("call-request", request(NATIVE_CALL, 11, 0, "HINCRBYhn2", "",
                                  (struct native_request){.key_sizes = words, .key_count = 4}));
     MADE("call-answer", answer(NATIVE_CALL, 11, NATIVE_OK, ":2\r\n", none));
+    MADE("warm-request", request(NATIVE_WARM, 13, 5000, "", "{\"source\":{\"pattern\":\"w:*\"}}",
+                                 (struct native_request){.warm = NATIVE_WARM_SUBMIT}));
+    MADE("warm-answer",
+         answer(NATIVE_WARM, 13, NATIVE_OK, "", (struct native_reply){.warm_id = 7}));
+    MADE("warm-status-request",
+         request(NATIVE_WARM, 14, 0, "", "",
+                 (struct native_request){.warm = NATIVE_WARM_STATUS, .warm_id = 7}));
+    MADE("warm-status", warm_status());
+    MADE("hot-request", request(NATIVE_HOT, 15, 0, "", "", (struct native_request){.hot = 1}));
+    MADE("hot-answer", hot_answer());
     MADE("error", answer(NATIVE_SET, 12, NATIVE_NOPERM,
                          "NOPERM this user has no permissions to run the 'set' command", none));
     MADE("goodbye", goodbye("this node ends"));
@@ -178,7 +229,7 @@ static struct buf made(const char *name)
 }
 
 enum {
-    FRAMES_SHOWN = 27
+    FRAMES_SHOWN = 33
 };
 
 /* --- the page -------------------------------------------------------------------------------------------------------- */
