@@ -39,7 +39,8 @@ struct source {
 
 struct told { /* by TOPOLOGY */
     char address[ADDRESS_SIZE];
-    double warmth;
+    double warmth; /* 0: nothing is said */
+    bool drains;   /* weight 0: not to be asked while another may be */
 };
 
 struct discovery {
@@ -74,12 +75,12 @@ static size_t list_sources(const struct discovery *discovery, struct cluster_end
         const struct source *source = &discovery->sources[i];
         for (size_t j = 0; j < source->count && count < CLUSTER_ENDPOINTS_MAX; j++) {
             const struct told *told = told_of(discovery, source->addresses[j]);
-            specs[count++] =
-                (struct cluster_endpoint_spec){.address = source->addresses[j],
-                                               .region = source->region,
-                                               .priority = source->priority,
-                                               .weight = source->weight,
-                                               .warmth = told != NULL ? told->warmth : 0};
+            specs[count++] = (struct cluster_endpoint_spec){
+                .address = source->addresses[j],
+                .region = source->region,
+                .priority = source->priority,
+                .weight = told != NULL && told->drains ? 0 : source->weight,
+                .warmth = told != NULL ? told->warmth : 0};
         }
     }
     return count;
@@ -112,8 +113,8 @@ static void publish(struct discovery *discovery)
     for (size_t i = 0; i < discovery->told_count && count < CLUSTER_ENDPOINTS_MAX; i++) {
         const struct told *told = &discovery->told[i];
         if (!is_listed(specs, count, told->address)) {
-            specs[count++] =
-                (struct cluster_endpoint_spec){told->address, region, priority, 1, told->warmth};
+            specs[count++] = (struct cluster_endpoint_spec){told->address, region, priority,
+                                                            told->drains ? 0 : 1, told->warmth};
         }
     }
     const enum status status =
@@ -223,6 +224,7 @@ static void note_nodes(struct discovery *discovery, const struct native_reply *r
             memcpy(told[count].address, node->address.data, node->address.size);
             told[count].address[node->address.size] = '\0';
             told[count].warmth = isfinite(node->weight) && node->weight > 0 ? node->weight : 0;
+            told[count].drains = node->has_weight && node->weight == 0;
             count += core_resolve(discovery->core, told[count].address, &where);
         }
     }

@@ -45,6 +45,13 @@ enum {
     BEAT_AT_HOMES = 48
 };
 
+/* In the row of a figure. */
+enum {
+    FIGURE_AT_WHICH = 0,
+    FIGURE_AT_VALUE = 4,
+    FIGURE_AT_MARK = 8
+};
+
 /* In front of every key of a keys body: u8 kind, u8 db, u16 size. */
 enum {
     KEY_KIND = 0,
@@ -172,7 +179,55 @@ void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *b
     put_u32le(dst + BEAT_AT_STATE, beat->state);
     put_u32le(dst + BEAT_AT_HIT, beat->hit_permille);
     put_u32le(dst + BEAT_AT_LOAD, beat->load);
-    put_u32le(dst + BEAT_AT_HOMES, (uint32_t)(beat->homes.size / FRAME_HOME_SIZE));
+    put_u32le(dst + BEAT_AT_HOMES,
+              (uint32_t)((beat->homes.size + beat->figures.size) / FRAME_HOME_SIZE));
+}
+
+size_t frame_figures_write(char *dst, size_t room, const struct frame_beat *beat)
+{
+    const struct {
+        uint32_t which;
+        uint32_t value;
+    } figures[FRAME_FIGURES_MAX] = {{FRAME_FIGURE_WEIGHT, beat->weight},
+                                    {FRAME_FIGURE_READS, beat->reads_per_s}};
+    size_t count = 0;
+    for (; count < FRAME_FIGURES_MAX && count < room; count++) {
+        char *row = dst + count * FRAME_HOME_SIZE;
+        put_u32le(row + FIGURE_AT_WHICH, figures[count].which);
+        put_u32le(row + FIGURE_AT_VALUE, figures[count].value);
+        put_u32le(row + FIGURE_AT_MARK, FRAME_FIGURE);
+    }
+    return count * FRAME_HOME_SIZE;
+}
+
+static bool is_figure(const char *row)
+{
+    return (get_u32le(row + FIGURE_AT_MARK) & FRAME_FIGURE) != 0;
+}
+
+/* Cuts the figures off the rows. false: a namespace stands behind one. */
+static bool split_figures(struct frame_beat *beat, struct slice rows)
+{
+    size_t at = 0;
+    while (at < rows.size && !is_figure(rows.data + at)) {
+        at += FRAME_HOME_SIZE;
+    }
+    beat->homes = (struct slice){rows.data, at};
+    beat->figures = (struct slice){rows.data + at, rows.size - at};
+    beat->weight = FRAME_WEIGHT_FULL;
+    for (; at < rows.size; at += FRAME_HOME_SIZE) {
+        const char *row = rows.data + at;
+        const uint32_t value = get_u32le(row + FIGURE_AT_VALUE);
+        if (!is_figure(row)) {
+            return false;
+        }
+        switch (get_u32le(row + FIGURE_AT_WHICH)) {
+        case FRAME_FIGURE_WEIGHT: beat->weight = value; break;
+        case FRAME_FIGURE_READS: beat->reads_per_s = value; break;
+        default: break; /* of a later version */
+        }
+    }
+    return true;
 }
 
 static bool is_printable(struct slice text)
@@ -195,7 +250,7 @@ enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
         return MALFORMED;
     }
     const char *homes = body.data + FRAME_BEAT_BODY_SIZE;
-    const struct frame_beat beat = {
+    struct frame_beat beat = {
         .applied_seq = get_u64le(body.data + BEAT_AT_APPLIED),
         .bound_ms = get_u32le(body.data + BEAT_AT_BOUND),
         .flags = get_u32le(body.data + BEAT_AT_FLAGS),
@@ -205,13 +260,13 @@ enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat)
         .state = get_u32le(body.data + BEAT_AT_STATE),
         .hit_permille = get_u32le(body.data + BEAT_AT_HIT),
         .load = get_u32le(body.data + BEAT_AT_LOAD),
-        .homes = {homes, homes_size},
         .address = {homes + homes_size, body.size - FRAME_BEAT_BODY_SIZE - homes_size},
     };
     const uint32_t known = FRAME_BEAT_ACK | FRAME_BEAT_UNTRACKED | FRAME_BEAT_LEAVING;
     if ((beat.flags & ~known) != 0 || beat.bound_ms > FRAME_BEAT_BOUND_MAX_MS ||
         beat.since_seq > beat.applied_seq || beat.hit_permille > PERMILLE ||
-        !is_printable(beat.address)) {
+        !split_figures(&beat, (struct slice){homes, homes_size}) ||
+        beat.weight > FRAME_WEIGHT_FULL || !is_printable(beat.address)) {
         return MALFORMED;
     }
     *ret_beat = beat;

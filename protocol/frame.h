@@ -21,9 +21,14 @@
  *      0  u64 applied seq             32  u32 mark of the epoch in which applied and since count
  *      8  u32 T in ms                 36  u32 state of coherence
  *     12  u32 flags of the beat       40  u32 hits per thousand reads
- *     16  u64 since seq               44  u32 load: clients      
- *     24  u64 stream hash             48  u32 how many rows follow, one for each of its namespaces (tiers/homes.h)
+ *     16  u64 since seq               44  u32 load: clients
+ *     24  u64 stream hash             48  u32 how many rows follow
  *                                     52  rows of 12 bytes; the address of its clients, printable, at most 63 bytes
+ *
+ * Rows: one for each of its namespaces (tiers/homes.h), whose third word has not the bit FRAME_FIGURE, and behind them its
+ * FIGURES { u32 which (enum frame_figure), u32 value, u32 FRAME_FIGURE }. Nodes of before 0.6 take those for namespaces
+ * that matter to nobody, and beats of such nodes have none; a reader skips figures that it does not know. A node with so many
+ * namespaces that no row is left says fewer figures, or none.
  *
  * The stream hash is over the announcements of (since, applied]; since == applied: nothing is reported. The body is
  * written before the script numbers the frame, so it may speak of an older epoch than the header: who uses applied or
@@ -46,7 +51,10 @@ enum {
     FRAME_CHECKSUM_SIZE = 8,
     FRAME_BEAT_BODY_SIZE = 52, /* without rows and address */
     FRAME_HOME_SIZE = 12,
-    FRAME_HOMES_MAX = 64,
+    FRAME_HOMES_MAX = 64, /* figures are among them */
+    FRAME_FIGURES_MAX = 2,
+    FRAME_FIGURE = 0x10000000,
+    FRAME_WEIGHT_FULL = 1000,
     FRAME_ADDRESS_MAX = 63,
     FRAME_FLUSH_NAME_MAX = 64,
     FRAME_FLUSH_BODY_MAX = 6 + FRAME_FLUSH_NAME_MAX,
@@ -97,6 +105,11 @@ enum {
     FRAME_BEAT_LEAVING = 4 /* its last one: the node serves nothing any more, and never will */
 };
 
+enum frame_figure {
+    FRAME_FIGURE_WEIGHT = 1,
+    FRAME_FIGURE_READS = 2,
+};
+
 struct frame_beat {
     uint64_t applied_seq;
     uint32_t bound_ms; /* T, at most FRAME_BEAT_BOUND_MAX_MS: others wait for so long */
@@ -107,7 +120,10 @@ struct frame_beat {
     uint32_t state;        /* enum coherence_state */
     uint32_t hit_permille; /* of the last reads here */
     uint32_t load;         /* connections of clients */
-    struct slice homes;    /* rows; these two borrow from the body, and who writes appends them */
+    uint32_t weight;      /* thousandths of a full share of the requests; if nothing is said, all */
+    uint32_t reads_per_s; /* that it answered of late; 0: none, or nothing is said */
+    struct slice homes;   /* rows; these three borrow from the body, and who writes appends them */
+    struct slice figures;
     struct slice address;
 };
 
@@ -130,9 +146,12 @@ enum status frame_read(struct slice input, struct frame *ret_frame) MUST_USE;
 /* A known type is one of enum frame_type; an unknown one parses only when flagged skippable. */
 bool frame_type_known(uint8_t type);
 
+/* The fixed part; weight and reads_per_s are in the figures. */
 void frame_beat_write(char dst[FRAME_BEAT_BODY_SIZE], const struct frame_beat *beat);
-/* MALFORMED: another size, too many rows, unknown flags, since above applied, more than 1000 of 1000, an address that
- * cannot be printed. */
+/* The rows of its figures, at most `room` and FRAME_FIGURES_MAX; how many bytes. */
+size_t frame_figures_write(char *dst, size_t room, const struct frame_beat *beat);
+/* MALFORMED: another size, too many rows, unknown flags, since above applied, more than 1000 of 1000, a namespace behind a
+ * figure, an address that cannot be printed. */
 enum status frame_beat_read(struct slice body, struct frame_beat *ret_beat) MUST_USE;
 uint32_t frame_epoch_mark(struct epoch epoch);
 

@@ -308,6 +308,7 @@ static void node_message_of(const struct native_node *from, node_message *to)
     to->hit_ratio = from->hit_ratio;
     to->connections = from->connections;
     to->weight = from->weight;
+    to->has_weight = from->has_weight;
 }
 
 static void reply_message_of(const struct native_reply *from, reply_message *to)
@@ -380,6 +381,7 @@ static struct native_node node_keep(struct keep *keep, const node_message *from)
         .hit_ratio = from->hit_ratio,
         .connections = from->connections,
         .weight = from->weight,
+        .has_weight = from->has_weight,
     };
 }
 

@@ -100,6 +100,7 @@ struct native_node {
     double hit_ratio;
     uint64_t connections;
     double weight;
+    bool has_weight; /* false: nothing is said of it */
 };
 
 struct native_reply {

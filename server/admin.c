@@ -113,7 +113,7 @@ static enum status page_ready(struct node *node, bool verbose, struct buf *text,
     bool ready = node_ready(node, &reasons);
     *ret_code = ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE;
     enum status status = buf_printf(text, ready ? "ready\n" : "not ready\n");
-    if (status == OK && (!ready || verbose) && reasons.size > 0) {
+    if (status == OK && reasons.size > 0) {
         status = buf_append_slice(text, buf_slice(&reasons));
         if (status == OK && text->data[text->size - 1] != '\n') {
             status = buf_append(text, "\n", 1);

@@ -128,7 +128,7 @@ static const struct {
     {"acl|log", 2},       {"config|set", 2},       {"config|resetstat", 0}, {"config|rewrite", 0},
     {"client|kill", 2},   {"client|pause", 2},     {"client|unpause", 0},   {"debug", 1},
     {"flushall", 0},      {"flushdb", 0},          {"swapdb", 1},           {"cache.failover", 1},
-    {"slowlog|reset", 0}, {"cache.invalidate", 1},
+    {"slowlog|reset", 0}, {"cache.invalidate", 1}, {"cache.drain", 0},
 };
 
 static bool is_of_keys(const struct call *call)

@@ -12,7 +12,7 @@
 #include <string.h>
 
 enum {
-    NODE_FIELDS = 10,
+    NODE_FIELDS = 11,
     PERMILLE = 1000
 };
 
@@ -54,6 +54,7 @@ static void correct_self(struct seen_nodes *nodes, const struct node *node)
     self->state = (uint32_t)seen.state;
     self->applied_seq = seen.seq;
     self->bound_ms = (uint32_t)namespaces_most_bound_ms(node->namespaces);
+    self->weight = join_weight(&node->join);
     memcpy(self->address, node->address, sizeof(self->address));
 }
 
@@ -108,6 +109,7 @@ static void reply_peer(struct reply *reply, const struct peer *peer, const char 
     reply_field(reply, "applied_seq", (int64_t)peer->applied_seq);
     reply_field(reply, "bound_ms", peer->bound_ms);
     reply_permille(reply, "hit_ratio", peer->hit_permille);
+    reply_permille(reply, "weight", peer->weight);
     reply_field(reply, "load", peer->load);
     reply_field(reply, "age_ms", age_ms);
     reply_bulk_text(reply, "disagreement");
@@ -141,7 +143,7 @@ static void reply_nodes(struct reply *reply, const struct seen_nodes *nodes,
 
 static void reply_alone(struct reply *reply, const struct node *node)
 {
-    struct peer self = {.node = node->id};
+    struct peer self = {.node = node->id, .weight = join_weight(&node->join)};
     memcpy(self.address, node->address, sizeof(self.address));
     reply_array(reply, 1);
     reply_peer(reply, &self, "ALONE", -1, true);

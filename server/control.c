@@ -51,6 +51,7 @@ struct control {
     struct listeners *listeners;
     struct admin *admin;
     int64_t now_ms;
+    int64_t listen_until_ms; /* drain-delay is over */
     int64_t drain_until_ms;
     struct control_l2 *l2; /* NULL: alone */
     struct standstill *standstill;
@@ -221,20 +222,33 @@ static bool control_is_drained(const struct node *node)
            (node->behind == NULL || behind_is_empty(node->behind));
 }
 
-/* Readiness goes off a tick before the listeners close, so that whoever balances load can see it first. */
+/* Readiness goes off, and the other nodes hear of weight 0, a tick before the listeners close, or drain-delay, so that
+ * whoever balances load can see it first. */
+static void control_begin_drain(struct control *control)
+{
+    struct node *node = control->node;
+    const int64_t delay_ms = atomic_load(&node->live.drain_delay_ms);
+    log_write(&node->log, LOG_NOTICE, "draining", "no new clients in %lld ms; then %d ms of grace",
+              (long long)delay_ms, (int)LIMIT_DRAIN_MS);
+    atomic_store(&node->live.draining, true);
+    if (control->l2 != NULL) {
+        control_l2_tell_weight(control->l2);
+    }
+    control->listen_until_ms = control->now_ms + delay_ms;
+    control->state = CONTROL_UNREADY;
+    control->watcher.on_draining(control->watcher.arg, delay_ms);
+}
+
 static void control_tick_end(struct control *control)
 {
     switch ((enum control_state)atomic_load(&control->state)) {
     case CONTROL_RUNNING:
         if (atomic_load(&control->stop_asked)) {
-            log_write(&control->node->log, LOG_NOTICE, "draining", "no new clients; %d ms of grace",
-                      (int)LIMIT_DRAIN_MS);
-            atomic_store(&control->node->live.draining, true);
-            control->state = CONTROL_UNREADY;
+            control_begin_drain(control);
         }
         break;
     case CONTROL_UNREADY:
-        if (control->round_waiting > 0) {
+        if (control->round_waiting > 0 || control->now_ms < control->listen_until_ms) {
             break;
         }
         listeners_close(control->listeners);
@@ -330,6 +344,34 @@ void control_rebuild(struct control *control, struct options *next)
     }
 }
 
+/* NULL: all is there that a node needs to be asked, but what is warm. */
+static const char *control_lacks(const struct control *control)
+{
+    if (control->l2 == NULL) {
+        return NULL;
+    }
+    return !control_l2_was_up(control->l2) ? "L2 has not told its commands yet\n"
+           : !l2_rights_granted(control_l2_rights(control->l2))
+               ? "L2 has not granted its rights yet\n"
+               : NULL;
+}
+
+static void control_tick_join(struct control *control)
+{
+    struct node *node = control->node;
+    struct join_rules rules;
+    const enum join_state before = join_state(&node->join);
+    node_join_rules(node, &rules);
+    if (join_tick(&node->join, &rules, control_lacks(control) == NULL, control->now_ms)) {
+        join_tell_nothing(&node->join, "no node has left a hot list in L2");
+    }
+    if (join_state(&node->join) != before && join_is_ready(&node->join)) {
+        char text[JOIN_TEXT_MAX];
+        join_describe(&node->join, &rules, control->now_ms, text);
+        log_write(&node->log, LOG_NOTICE, "ready", "%s", text);
+    }
+}
+
 static void control_on_tick(uv_timer_t *timer)
 {
     struct control *control = timer->data;
@@ -337,6 +379,7 @@ static void control_on_tick(uv_timer_t *timer)
     if (control->l2 != NULL) {
         control_l2_tick(control->l2, control->now_ms);
     }
+    control_tick_join(control);
     control_sweep(control);
     control_tick_rebuild(control);
     sampler_tick(control->node->sampler, control->node, control->now_ms);
@@ -505,22 +548,29 @@ static void control_tell_disagreement(const struct control *control, struct buf 
     }
 }
 
+static void control_tell_join(const struct control *control, struct buf *reasons)
+{
+    const struct node *node = control->node;
+    struct join_rules rules;
+    char text[JOIN_TEXT_MAX];
+    node_join_rules(node, &rules);
+    join_describe(&node->join, &rules, clock_now_ms(&node->clock), text);
+    (void)!buf_printf(reasons, "%s\n", text);
+}
+
 bool control_ready(const struct control *control, struct buf *reasons)
 {
-    const char *reason = NULL;
-    if (atomic_load(&control->state) != CONTROL_RUNNING ||
-        atomic_load(&control->node->live.draining)) {
-        reason = "draining\n";
-    } else if (control->l2 != NULL && !control_l2_was_up(control->l2)) {
-        reason = "L2 has not told its commands yet\n";
-    } else if (control->l2 != NULL && !l2_rights_granted(control_l2_rights(control->l2))) {
-        reason = "L2 has not granted its rights yet\n";
-    }
-    if (reason != NULL && reasons != NULL) {
-        (void)!buf_append(reasons, reason, strlen(reason));
-    }
+    const bool drains = atomic_load(&control->state) != CONTROL_RUNNING ||
+                        atomic_load(&control->node->live.draining);
+    const char *lacks = drains ? "draining\n" : control_lacks(control);
+    const bool is_warm = join_is_ready(&control->node->join);
     if (reasons != NULL) {
+        if (lacks != NULL) {
+            (void)!buf_append(reasons, lacks, strlen(lacks));
+        } else {
+            control_tell_join(control, reasons);
+        }
         control_tell_disagreement(control, reasons);
     }
-    return reason == NULL;
+    return lacks == NULL && is_warm;
 }

@@ -315,11 +315,12 @@ static enum status l2_open_links(struct control_l2 *l2, uv_loop_t *loop)
 
 /* --- what others hear of this node ------------------------------------------------------------------------------------------ */
 
-/* Once a second; without reads the hit ratio stays what it was. */
-static void l2_tell_figures(struct control_l2 *l2)
+/* Without reads the hit ratio stays what it was. */
+static void l2_read_figures(struct control_l2 *l2)
 {
     struct totals totals;
-    if (l2->figures_at_ms != 0 && l2->now_ms - l2->figures_at_ms < FIGURES_MS) {
+    const int64_t passed_ms = l2->now_ms - l2->figures_at_ms;
+    if (l2->figures_at_ms != 0 && passed_ms < FIGURES_MS) {
         return;
     }
     totals_read(l2->node, &totals);
@@ -332,7 +333,25 @@ static void l2_tell_figures(struct control_l2 *l2)
         l2->figures.hit_permille = (uint32_t)(hits * PERMILLE / reads);
     }
     l2->figures.load = (uint32_t)atomic_load(&l2->node->conns_open);
+    l2->figures.reads_per_s = (uint32_t)(reads * FIGURES_MS / (uint64_t)passed_ms);
+    join_note_reads(&l2->node->join, hits, reads);
+}
+
+void control_l2_tell_weight(struct control_l2 *l2)
+{
+    struct node *node = l2->node;
+    struct join_rules rules;
+    node_join_rules(node, &rules);
+    const int others = peers_hit_permille(coherence_peers(l2_coherence(l2)), l2->now_ms);
+    const bool drains = atomic_load(&node->live.draining);
+    l2->figures.weight = join_weigh(&node->join, &rules, others, drains, l2->now_ms);
     coherence_set_figures(l2_coherence(l2), &l2->figures);
+}
+
+static void l2_tell_figures(struct control_l2 *l2)
+{
+    l2_read_figures(l2);
+    control_l2_tell_weight(l2);
 }
 
 static void l2_log_tracking(struct control_l2 *l2, const struct coherence_description *seen)

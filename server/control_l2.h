@@ -28,6 +28,8 @@ struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop); /* NULL: 
 void control_l2_close(struct control_l2 *l2);
 /* This node serves nothing any more: the others are told. */
 void control_l2_leave(struct control_l2 *l2);
+/* The weight of this node has changed, and the others should hear it with the next beat, which goes out in this turn. */
+void control_l2_tell_weight(struct control_l2 *l2);
 bool control_l2_has_left(const struct control_l2 *l2); /* they were, or cannot be */
 void control_l2_free(struct control_l2 *l2); /* after its loop has run dry; NULL is fine */
 

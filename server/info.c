@@ -315,6 +315,7 @@ static const struct section {
     {"l2", "L2", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_l2},
     {"coherence", "Coherence", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_coherence},
     {"invalidation", "Invalidation", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_invalidation},
+    {"warming", "Warming", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_warming},
     {"namespaces", "Namespaces", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_namespaces},
 };
 

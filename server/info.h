@@ -56,6 +56,7 @@ void info_l1(struct info *info);
 void info_l2(struct info *info);
 void info_coherence(struct info *info);
 void info_namespaces(struct info *info);
+void info_warming(struct info *info);
 void info_invalidation(struct info *info);
 
 #endif

@@ -2,8 +2,9 @@
 /* main.c -- the process around one node: its settings, its signals, its exit code.
  *
  * SIGTERM or SIGINT: the node drains and the process ends with 0, also if a name is being looked up and no answer comes,
- * or a worker does not come to its end in time; the second one ends it at once. SIGHUP: settings are read again; a bad file
- * keeps the old ones and says so. A service manager that wants to know is told of all that (notify.h). Settings that are wrong, or with which the node cannot work at the L2 that they name: 78. */
+ * or a worker does not come to its end in time; the second one ends it at once. CACHE.DRAIN is no signal. SIGHUP: settings are
+ * read again; a bad file keeps the old ones and says so. A service manager that wants to know is told of all that (notify.h).
+ * Settings that are wrong, or with which the node cannot work at the L2 that they name: 78. */
 #include "protocol/limits.h"
 #include "server/node.h"
 #include "server/notify.h"
@@ -37,7 +38,8 @@ struct process {
     int argc;
     char **argv;
     bool stopping;
-    _Atomic int forced_code; /* of end_anyway */
+    _Atomic unsigned grace_s; /* of end_after_grace; 0: nobody has asked for the end */
+    _Atomic int forced_code;  /* of end_anyway */
 };
 
 /* A signal that a thread happens to take shortens its sleep. */
@@ -53,7 +55,7 @@ static void sleep_all(unsigned seconds)
 static void *end_after_grace(void *arg)
 {
     const struct process *process = arg;
-    sleep_all(GRACE_S);
+    sleep_all(atomic_load(&process->grace_s));
     _exit(atomic_load(&process->forced_code));
 }
 
@@ -72,6 +74,15 @@ static void end_anyway(struct process *process, void *(*after)(void *))
     }
 }
 
+/* On the loop of this process or on the node's; whoever is first. */
+static void on_node_draining(void *arg, int64_t delay_ms)
+{
+    struct process *process = arg;
+    if (atomic_exchange(&process->grace_s, GRACE_S + (unsigned)((delay_ms + 999) / 1000)) == 0) {
+        end_anyway(process, end_after_grace);
+    }
+}
+
 static void on_node_ending(void *arg, bool failed)
 {
     struct process *process = arg;
@@ -86,7 +97,7 @@ static void on_terminate(uv_signal_t *handle, int number)
         _exit(128 + number);
     }
     process->stopping = true;
-    end_anyway(process, end_after_grace);
+    on_node_draining(process, atomic_load(&process->node->live.drain_delay_ms));
     node_stop(process->node);
 }
 
@@ -205,6 +216,7 @@ int main(int argc, char **argv)
                                                        .watchdog_us = getenv("WATCHDOG_USEC"),
                                                        .watchdog_pid = getenv("WATCHDOG_PID")});
     const struct node_watcher watcher = {.on_tick = process.notify != NULL ? on_node_tick : NULL,
+                                         .on_draining = on_node_draining,
                                          .on_ending = on_node_ending,
                                          .on_ended = on_node_ended,
                                          .arg = &process};

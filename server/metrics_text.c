@@ -303,6 +303,13 @@ static void page_node(struct page *page, struct node *node)
     page_integer(page, "terrace_up", "gauge", 1, "The node answers");
     page_integer(page, "terrace_ready", "gauge", node_ready(node, &reasons),
                  "Clients may be sent here, as /readyz says");
+    page_real(page, "terrace_weight_ratio", "gauge", (double)join_weight(&node->join) / JOIN_FULL,
+              "Share of the requests that this node asks for, of a full one");
+    page_real(
+        page, "terrace_join_hot_mass_ratio", "gauge", (double)join_mass(&node->join) / JOIN_FULL,
+        "Of the reads that the others' hot lists counted when it joined, those of keys held here");
+    page_real(page, "terrace_join_seconds", "gauge", (double)join_ready_ms(&node->join) / 1000,
+              "From L2 was reached to ready; below 0: not ready");
     page_family(page, "terrace_build_info", "gauge", "Always 1; the version is in the labels");
     page_add(page, "terrace_build_info{version=\"" TERRACE_VERSION
                    "\",redis_version=\"" REDIS_VERSION "\"} 1\n");

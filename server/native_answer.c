@@ -124,11 +124,18 @@ static bool integer_of(struct reply_cursor *cursor, uint64_t *ret_number)
     return true;
 }
 
+static double ratio_of(struct slice number)
+{
+    char text[32] = {0};
+    memcpy(text, number.data, number.size < sizeof(text) - 1 ? number.size : sizeof(text) - 1);
+    return strtod(text, NULL);
+}
+
 /* One of CACHE.NODES: a map of names and values. */
 static bool node_of(struct reply_cursor *cursor, struct native_node *ret)
 {
     struct reply_element map;
-    *ret = (struct native_node){.weight = 1};
+    *ret = (struct native_node){.weight = 1, .has_weight = true};
     if (reply_next(cursor, &map) != OK || map.type != REPLY_MAP) {
         return false;
     }
@@ -146,10 +153,9 @@ static bool node_of(struct reply_cursor *cursor, struct native_node *ret)
             ret->state = value.text;
             ret->is_live = !slice_is(value.text, "LEFT") && !slice_is(value.text, "GONE");
         } else if (slice_is(name.text, "hit_ratio")) {
-            char text[32] = {0};
-            memcpy(text, value.text.data,
-                   value.text.size < sizeof(text) - 1 ? value.text.size : sizeof(text) - 1);
-            ret->hit_ratio = strtod(text, NULL);
+            ret->hit_ratio = ratio_of(value.text);
+        } else if (slice_is(name.text, "weight")) {
+            ret->weight = ratio_of(value.text);
         } else if (slice_is(name.text, "load")) {
             ret->connections = (uint64_t)value.number;
         } else if (slice_is(name.text, "age_ms")) {

@@ -101,6 +101,10 @@ static void node_apply_live(struct node *node, const struct options *options)
     atomic_store(&live->acl_scripts, options->acl_scripts);
     atomic_store(&live->latency_threshold_ms, options->latency_threshold_ms);
     atomic_store(&live->tracking_max_keys, options->tracking_table_max_keys);
+    atomic_store(&live->drain_delay_ms, options->drain_delay);
+    atomic_store(&live->warm_target, options->warm_target);
+    atomic_store(&live->warm_deadline_ms, options->warm_deadline);
+    atomic_store(&live->slow_start_ms, options->slow_start);
     atomic_store(&live->little, config_kept_little(&node->config_kept, options));
     atomic_store(&live->hash_packed_fields,
                  config_kept_number(&node->config_kept, "hash-max-listpack-entries"));
@@ -435,6 +439,7 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     status = node_open_l2(node, error);
     if (status == OK && node->tiers == NULL) {
         node->solo = solo_new(options_threads(&node->options) + 1); /* and the control loop's */
+        join_alone(&node->join);
         status = node->solo == NULL ? NO_MEMORY : OK;
     }
     if (status == OK) {
@@ -538,6 +543,14 @@ void node_free(struct node *node)
 }
 
 /* --- questions -------------------------------------------------------------------------------------------------------------- */
+
+void node_join_rules(const struct node *node, struct join_rules *ret_rules)
+{
+    const struct live *live = &node->live;
+    *ret_rules = (struct join_rules){.target_percent = (unsigned)atomic_load(&live->warm_target),
+                                     .deadline_ms = atomic_load(&live->warm_deadline_ms),
+                                     .slow_start_ms = atomic_load(&live->slow_start_ms)};
+}
 
 bool node_ready(const struct node *node, struct buf *reasons)
 {

@@ -6,6 +6,7 @@
 #define TERRACE_SERVER_NODE_H
 
 #include "server/config_names.h"
+#include "server/join.h"
 #include "server/module_waits.h"
 #include "server/options.h"
 #include "server/tls.h"
@@ -77,7 +78,11 @@ struct live {
     _Atomic int64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
     _Atomic bool pause_writes_only;
     _Atomic unsigned monitors; /* clients in MONITOR, of all workers */
-    _Atomic bool draining;     /* SIGTERM came */
+    _Atomic bool draining;     /* SIGTERM came, or CACHE.DRAIN */
+    _Atomic int64_t drain_delay_ms;
+    _Atomic int64_t warm_target;
+    _Atomic int64_t warm_deadline_ms;
+    _Atomic int64_t slow_start_ms;
     _Atomic size_t little;   /* alone: a maxmemory that is less than L1 can do with; 0: it is not */
     _Atomic bool sweeps_not; /* DEBUG SET-ACTIVE-EXPIRE 0 */
     _Atomic int64_t hash_packed_fields; /* hash-max-listpack-entries, alone */
@@ -114,6 +119,7 @@ struct node {
     char address[PEER_ADDRESS_MAX]; /* where its clients reach it, for the other nodes to show */
     int64_t started_at_ms;
     struct metrics *metrics; /* the control loop's */
+    struct join join;        /* how far it is on its way to a full share of the requests */
     struct acl *acl;         /* its users */
     struct renames *renames; /* NULL: every command has its own name */
     struct slowlog *slowlog;
@@ -145,6 +151,8 @@ enum {
  * node that was stopped. */
 struct node_watcher {
     void (*on_tick)(void *arg, const struct node *node, int64_t now_ms);
+    /* The drain has begun, whoever asked for it; drain-delay is a part of it. */
+    void (*on_draining)(void *arg, int64_t delay_ms);
     /* All is said and closed, and only memory is left to give back. That may take for ever: a name that is being looked
      * up cannot be cancelled, and its thread keeps a loop from ending. */
     void (*on_ending)(void *arg, bool failed);
@@ -174,6 +182,7 @@ void node_apply(struct node *node, struct options *next);
 void node_reload(struct node *node, struct options *next);
 /* That moment: on the control loop, nobody else looks at the namespaces. Takes `next` over. */
 void node_rebuild(struct node *node, struct options *next);
+void node_join_rules(const struct node *node, struct join_rules *ret_rules); /* any thread */
 /* Whether new work should come here; `reasons` gets one line for each thing that is missing. Any thread. */
 bool node_ready(const struct node *node, struct buf *reasons);
 /* When the worker that turned the longest ago did so, to the tenth of a second. Any thread. */

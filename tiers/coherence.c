@@ -236,6 +236,7 @@ struct coherence *coherence_new(const struct coherence_options *options)
     coherence->echo_ms = -1;
     coherence->tracks = true; /* until Redis says otherwise */
     coherence->hurry = true;
+    coherence->figures.weight = FRAME_WEIGHT_FULL;
     (void)snprintf(coherence->reason, sizeof coherence->reason, "the bus was not reached yet");
     coherence_show(coherence);
     return coherence;
@@ -371,6 +372,8 @@ static struct frame_beat compose(const struct coherence *coherence)
         .state = (uint32_t)coherence->state,
         .hit_permille = coherence->figures.hit_permille,
         .load = coherence->figures.load,
+        .weight = coherence->figures.weight,
+        .reads_per_s = coherence->figures.reads_per_s,
     };
     if (!stream_chain(&coherence->stream, beat.since_seq, beat.applied_seq, &beat.stream_hash)) {
         beat.since_seq = beat.applied_seq;
@@ -381,7 +384,8 @@ static struct frame_beat compose(const struct coherence *coherence)
 void coherence_set_figures(struct coherence *coherence, const struct coherence_figures *figures)
 {
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
-    CHECK(figures->hit_permille <= 1000);
+    CHECK(figures->hit_permille <= 1000 && figures->weight <= FRAME_WEIGHT_FULL);
+    coherence->hurry |= (figures->weight == 0) != (coherence->figures.weight == 0);
     coherence->figures = *figures;
 }
 
@@ -398,18 +402,22 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
     char *homes = body + FRAME_BEAT_BODY_SIZE;
     struct frame_beat beat = compose(coherence);
     beat.homes = (struct slice){homes, homes_write(coherence->options.namespaces, homes)};
+    char *figures = homes + beat.homes.size;
+    const size_t rows_left = FRAME_HOMES_MAX - beat.homes.size / FRAME_HOME_SIZE;
+    beat.figures = (struct slice){figures, frame_figures_write(figures, rows_left, &beat)};
     beat.flags = (need == NEED_ACK ? FRAME_BEAT_ACK : 0u) |
                  (coherence->tracks ? 0u : (uint32_t)FRAME_BEAT_UNTRACKED) |
                  (coherence->leaving ? (uint32_t)FRAME_BEAT_LEAVING : 0u);
     frame_beat_write(body, &beat);
-    memcpy(homes + beat.homes.size, coherence->address_room, coherence->address_size);
+    memcpy(figures + beat.figures.size, coherence->address_room, coherence->address_size);
     const struct frame frame = {
         .type = need == NEED_NOTHING ? FRAME_BEAT : FRAME_MARKER,
         .count = 1,
         .node = coherence->options.node,
         .nonce = rand_next(&coherence->rand),
         .body = {.data = body,
-                 .size = FRAME_BEAT_BODY_SIZE + beat.homes.size + coherence->address_size},
+                 .size = FRAME_BEAT_BODY_SIZE + beat.homes.size + beat.figures.size +
+                         coherence->address_size},
     };
     const struct beat_request request = {
         .coherence_db = coherence->options.coherence_db,

@@ -233,6 +233,8 @@ enum status coherence_beat(struct coherence *coherence, int64_t now_ms, struct b
 struct coherence_figures {
     uint32_t hit_permille; /* at most 1000 */
     uint32_t load;         /* connections of clients */
+    uint32_t weight;       /* at most FRAME_WEIGHT_FULL; to or from 0 it is told at once */
+    uint32_t reads_per_s;  /* that were answered of late */
 };
 void coherence_set_figures(struct coherence *coherence, const struct coherence_figures *figures);
 void coherence_on_beat_answer(struct coherence *coherence, const struct beat_answer *answer,

@@ -169,6 +169,8 @@ void coherence_hear_peer(struct coherence *coherence, const struct frame *frame,
         .state = beat->state,
         .hit_permille = beat->hit_permille,
         .load = beat->load,
+        .weight = beat->weight,
+        .reads_per_s = beat->reads_per_s,
         .has_left = (beat->flags & FRAME_BEAT_LEAVING) != 0,
     };
     _Static_assert((int)FRAME_ADDRESS_MAX < (int)PEER_ADDRESS_MAX, "the rest of it stays zero");

@@ -140,6 +140,22 @@ size_t peers_live(const struct peers *peers, int64_t now_ms)
     return live;
 }
 
+int peers_hit_permille(const struct peers *peers, int64_t now_ms)
+{
+    const int64_t patience_ms = peers_patience_ms(peers, now_ms);
+    uint64_t sum = 0;
+    uint64_t count = 0;
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct peer *peer = &peers->at[i];
+        if (peer->node != peers->self && peer->weight > 0 &&
+            !is_silent(peer, patience_ms, now_ms)) {
+            sum += (uint64_t)peer->hit_permille * peer->reads_per_s;
+            count += peer->reads_per_s;
+        }
+    }
+    return count > 0 ? (int)(sum / count) : -1;
+}
+
 size_t peers_disagreeing(const struct peers *peers, int64_t now_ms, const struct peer **ret_one)
 {
     const int64_t patience_ms = peers_patience_ms(peers, now_ms);

@@ -47,6 +47,8 @@ struct peer {
     uint32_t state;       /* enum coherence_state, as it said */
     uint32_t hit_permille;
     uint32_t load;                            /* connections of clients */
+    uint32_t weight;                          /* thousandths of a full share of the requests */
+    uint32_t reads_per_s;                     /* that it answered of late */
     bool has_left;                            /* it said goodbye */
     char address[PEER_ADDRESS_MAX];           /* where its clients reach it; "" if it did not say */
     char disagreement[PEER_DISAGREEMENT_MAX]; /* about namespaces (homes.h); "": none */
@@ -78,6 +80,9 @@ int64_t peers_patience_of(uint32_t bound_ms);
 int64_t peers_patience_ms(const struct peers *peers, int64_t now_ms);
 size_t peers_live(const struct peers *peers, int64_t now_ms);            /* how many */
 const struct peer *peers_find(const struct peers *peers, uint64_t node); /* NULL: not known */
+/* The hit ratio of the live others that have a share of the requests, all their reads together, in thousandths; -1: there
+ * are none, or nobody reads. */
+int peers_hit_permille(const struct peers *peers, int64_t now_ms);
 /* How many live ones disagree with this node, and one of them. */
 size_t peers_disagreeing(const struct peers *peers, int64_t now_ms, const struct peer **ret_one);
 /* Whether all nodes that can matter are in the table: the bus was whole for as long as `patience_ms`. */

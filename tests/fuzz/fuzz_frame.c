@@ -39,7 +39,8 @@ static void check_beat(struct slice body)
     if (frame_beat_read(body, &beat) == OK) {
         char again[FRAME_BEAT_BODY_SIZE];
         frame_beat_write(again, &beat);
-        CHECK(body.size == sizeof again + beat.homes.size + beat.address.size);
+        CHECK(body.size == sizeof again + beat.homes.size + beat.figures.size + beat.address.size);
+        CHECK(beat.weight <= FRAME_WEIGHT_FULL);
         CHECK(slice_equal((struct slice){body.data, sizeof again},
                           (struct slice){again, sizeof again}));
     }

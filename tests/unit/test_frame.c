@@ -258,6 +258,79 @@ static void a_beat_that_cannot_be_is_malformed(void **state)
     }
 }
 
+/* As before there were figures: rows of namespaces, then the address. */
+static void a_beat_without_figures_says_a_full_weight(void **state)
+{
+    (void)state;
+    char body[FRAME_BEAT_BODY_SIZE + FRAME_HOME_SIZE + 3] = {0};
+    const struct frame_beat beat = {.weight = 1, .homes = {body, FRAME_HOME_SIZE}};
+    struct frame_beat back;
+    frame_beat_write(body, &beat);
+    memcpy(body + sizeof body - 3, "a:1", 3);
+    assert_int_equal(frame_beat_read((struct slice){body, sizeof body}, &back), OK);
+    assert_int_equal(back.weight, FRAME_WEIGHT_FULL);
+    assert_int_equal(back.reads_per_s, 0);
+    assert_int_equal(back.homes.size, FRAME_HOME_SIZE);
+    assert_int_equal(back.figures.size, 0);
+    assert_true(slice_is(back.address, "a:1"));
+}
+
+/* One row of a namespace, the figures, one that no version has yet. Returns the size of it all. */
+static size_t body_with_figures(char body[FRAME_BEAT_BODY_SIZE + 8 * FRAME_HOME_SIZE],
+                                const struct frame_beat *beat)
+{
+    struct frame_beat told = *beat;
+    char *rows = body + FRAME_BEAT_BODY_SIZE;
+    memset(rows, 0, 8 * (size_t)FRAME_HOME_SIZE);
+    told.homes = (struct slice){rows, FRAME_HOME_SIZE};
+    char *figures = rows + FRAME_HOME_SIZE;
+    size_t size = frame_figures_write(figures, 7, beat);
+    assert_int_equal(size, FRAME_FIGURES_MAX * FRAME_HOME_SIZE);
+    put_u32le(figures + size, 77);
+    put_u32le(figures + size + 8, FRAME_FIGURE);
+    size += FRAME_HOME_SIZE;
+    told.figures = (struct slice){figures, size};
+    frame_beat_write(body, &told);
+    return FRAME_BEAT_BODY_SIZE + FRAME_HOME_SIZE + size;
+}
+
+static void figures_of_a_beat_are_read_back_and_strange_ones_skipped(void **state)
+{
+    (void)state;
+    char body[FRAME_BEAT_BODY_SIZE + 8 * FRAME_HOME_SIZE];
+    struct frame_beat back;
+    size_t size =
+        body_with_figures(body, &(struct frame_beat){.weight = 250, .reads_per_s = 4000000000u});
+    assert_int_equal(frame_beat_read((struct slice){body, size}, &back), OK);
+    assert_int_equal(back.weight, 250);
+    assert_int_equal(back.reads_per_s, 4000000000u);
+    assert_int_equal(back.homes.size, FRAME_HOME_SIZE);
+    assert_int_equal(back.figures.size, (FRAME_FIGURES_MAX + 1) * FRAME_HOME_SIZE);
+    assert_int_equal(back.address.size, 0);
+    size = body_with_figures(body, &(struct frame_beat){.weight = FRAME_WEIGHT_FULL + 1});
+    assert_int_equal(frame_beat_read((struct slice){body, size}, &back), MALFORMED);
+}
+
+static void a_namespace_behind_a_figure_is_malformed(void **state)
+{
+    (void)state;
+    char body[FRAME_BEAT_BODY_SIZE + 8 * FRAME_HOME_SIZE];
+    struct frame_beat back;
+    const size_t size = body_with_figures(body, &(struct frame_beat){.weight = 1});
+    put_u32le(body + size - 4, 0);
+    assert_int_equal(frame_beat_read((struct slice){body, size}, &back), MALFORMED);
+}
+
+static void where_no_row_is_left_fewer_figures_are_said(void **state)
+{
+    (void)state;
+    char rows[FRAME_HOME_SIZE];
+    const struct frame_beat beat = {.weight = 3};
+    assert_int_equal(frame_figures_write(rows, 1, &beat), FRAME_HOME_SIZE);
+    assert_int_equal(get_u32le(rows), FRAME_FIGURE_WEIGHT);
+    assert_int_equal(frame_figures_write(rows, 0, &beat), 0);
+}
+
 static void the_mark_of_an_epoch_depends_on_all_of_it(void **state)
 {
     (void)state;
@@ -453,6 +526,10 @@ int main(void)
         cmocka_unit_test(the_largest_frame_passes_and_one_byte_more_does_not),
         cmocka_unit_test(a_beat_is_read_back_the_same),
         cmocka_unit_test(a_beat_that_cannot_be_is_malformed),
+        cmocka_unit_test(a_beat_without_figures_says_a_full_weight),
+        cmocka_unit_test(figures_of_a_beat_are_read_back_and_strange_ones_skipped),
+        cmocka_unit_test(a_namespace_behind_a_figure_is_malformed),
+        cmocka_unit_test(where_no_row_is_left_fewer_figures_are_said),
         cmocka_unit_test(the_mark_of_an_epoch_depends_on_all_of_it),
         cmocka_unit_test(a_beat_may_end_with_an_address_that_can_be_printed),
         cmocka_unit_test(a_beat_may_tell_of_its_namespaces_in_front_of_the_address),

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/join.h"
+
+#include <stdio.h>
+
+enum {
+    PERCENT = JOIN_FULL / 100,
+    AS_THE_OTHERS = 950,
+    MS_PER_S = 1000
+};
+
+enum join_state join_state(const struct join *join)
+{
+    return (enum join_state)atomic_load(&join->state);
+}
+
+const char *join_state_name(enum join_state state)
+{
+    switch (state) {
+    case JOIN_APART: return "apart";
+    case JOIN_WARMING: return "warming";
+    case JOIN_WARM: return "warm";
+    case JOIN_LATE: return "late";
+    case JOIN_NOTHING: return "nothing";
+    }
+    return "?";
+}
+
+bool join_is_ready(const struct join *join)
+{
+    const enum join_state state = join_state(join);
+    return state != JOIN_APART && state != JOIN_WARMING;
+}
+
+unsigned join_weight(const struct join *join)
+{
+    return atomic_load(&join->weight);
+}
+
+unsigned join_mass(const struct join *join)
+{
+    return atomic_load(&join->mass);
+}
+
+int64_t join_ready_ms(const struct join *join)
+{
+    return join_is_ready(join) ? atomic_load(&join->took_ms) : -1;
+}
+
+/* --- readiness --------------------------------------------------------------------------------------------------- */
+
+void join_alone(struct join *join)
+{
+    atomic_store(&join->nothing, "this node is alone");
+    atomic_store(&join->state, JOIN_NOTHING);
+    atomic_store(&join->weight, JOIN_FULL);
+    join->is_full = true;
+}
+
+static enum join_state next_state(const struct join *join, const struct join_rules *rules,
+                                  int64_t took_ms)
+{
+    if (atomic_load(&join->nothing) != NULL) {
+        return JOIN_NOTHING;
+    }
+    if (atomic_load(&join->mass) >= rules->target_percent * PERCENT) {
+        return JOIN_WARM;
+    }
+    return took_ms >= rules->deadline_ms ? JOIN_LATE : JOIN_WARMING;
+}
+
+bool join_tick(struct join *join, const struct join_rules *rules, bool reached, int64_t now_ms)
+{
+    switch (join_state(join)) {
+    case JOIN_APART:
+        if (reached) {
+            atomic_store(&join->began_ms, now_ms);
+            atomic_store(&join->state, JOIN_WARMING);
+        }
+        return reached;
+    case JOIN_WARMING: {
+        const int64_t took_ms = now_ms - atomic_load(&join->began_ms);
+        atomic_store(&join->took_ms, took_ms); /* before the state that makes others look at it */
+        atomic_store(&join->mass_then, join_mass(join));
+        atomic_store(&join->state, (int)next_state(join, rules, took_ms));
+        return false;
+    }
+    case JOIN_WARM:
+    case JOIN_LATE:
+    case JOIN_NOTHING: break;
+    }
+    return false;
+}
+
+void join_tell_mass(struct join *join, double held, double all)
+{
+    const double share = all > 0 && held > 0 ? held / all : 0;
+    atomic_store(&join->mass, share < 1 ? (unsigned)(share * JOIN_FULL) : (unsigned)JOIN_FULL);
+}
+
+void join_tell_nothing(struct join *join, const char *why)
+{
+    atomic_store(&join->nothing, why);
+}
+
+/* --- weight ------------------------------------------------------------------------------------------------------ */
+
+void join_note_reads(struct join *join, uint64_t hits, uint64_t reads)
+{
+    if (join_is_ready(join)) {
+        join->hits = join->hits * 3 / 4 + hits;
+        join->reads = join->reads * 3 / 4 + reads;
+    }
+}
+
+/* How often this node hits, as a share of how often the others do; in thousandths, at most all. */
+static unsigned as_good_as_others(const struct join *join, unsigned others)
+{
+    const uint64_t own = join->reads >= JOIN_READS_ENOUGH ? join->hits * JOIN_FULL / join->reads
+                                                          : atomic_load(&join->mass);
+    const uint64_t share = own * JOIN_FULL / others;
+    return share < JOIN_FULL ? (unsigned)share : (unsigned)JOIN_FULL;
+}
+
+static unsigned slow_start(struct join *join, const struct join_rules *rules, int others,
+                           int64_t now_ms)
+{
+    const int64_t ready_ms = now_ms - atomic_load(&join->began_ms) - atomic_load(&join->took_ms);
+    join->is_full = join->is_full || ready_ms >= rules->slow_start_ms;
+    if (join->is_full || others <= 0) { /* of the others nothing may have been heard yet */
+        return JOIN_FULL;
+    }
+    const unsigned share = as_good_as_others(join, (unsigned)others);
+    join->is_full = share >= AS_THE_OTHERS && join->reads >= JOIN_READS_ENOUGH;
+    const unsigned by_hits = JOIN_START + (JOIN_FULL - JOIN_START) * share / JOIN_FULL;
+    const unsigned by_time = (unsigned)(ready_ms * JOIN_FULL / rules->slow_start_ms);
+    const unsigned weight = by_time > by_hits ? by_time : by_hits;
+    return join->is_full ? (unsigned)JOIN_FULL : weight;
+}
+
+unsigned join_weigh(struct join *join, const struct join_rules *rules, int others, bool drains,
+                    int64_t now_ms)
+{
+    const unsigned weight =
+        drains || !join_is_ready(join) ? 0 : slow_start(join, rules, others, now_ms);
+    atomic_store(&join->weight, weight);
+    return weight;
+}
+
+/* --- words ------------------------------------------------------------------------------------------------------- */
+
+static void describe_mass(const char *what, unsigned mass, int64_t ms, char text[JOIN_TEXT_MAX])
+{
+    (void)snprintf(text, JOIN_TEXT_MAX, "%s: %u %% of hot mass after %lld.%lld s", what,
+                   mass / PERCENT, (long long)(ms / MS_PER_S), (long long)(ms % MS_PER_S / 100));
+}
+
+void join_describe(const struct join *join, const struct join_rules *rules, int64_t now_ms,
+                   char text[JOIN_TEXT_MAX])
+{
+    const unsigned mass = join_mass(join);
+    const int64_t took_ms = atomic_load(&join->took_ms);
+    const char *nothing = atomic_load(&join->nothing);
+    switch (join_state(join)) {
+    case JOIN_APART:
+        (void)snprintf(text, JOIN_TEXT_MAX, "warming has not begun: L2 was not reached yet");
+        break;
+    case JOIN_WARMING:
+        (void)snprintf(text, JOIN_TEXT_MAX,
+                       "warming: %u %% of hot mass after %lld ms; ready at %u %%, or after %lld ms",
+                       mass / PERCENT, (long long)(now_ms - atomic_load(&join->began_ms)),
+                       rules->target_percent, (long long)rules->deadline_ms);
+        break;
+    case JOIN_WARM: describe_mass("warm", atomic_load(&join->mass_then), took_ms, text); break;
+    case JOIN_LATE: describe_mass("deadline", atomic_load(&join->mass_then), took_ms, text); break;
+    case JOIN_NOTHING:
+        (void)snprintf(text, JOIN_TEXT_MAX, "nothing to warm: %s", nothing != NULL ? nothing : "");
+        break;
+    }
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* join.h -- how a node that comes gets its share of the requests, and one that goes gives it back: pure, told the time.
+ *
+ * A node whose L1 is empty is no help: what it is asked it asks L2. So a node that finds hot lists in L2 (hot_desk.h) is
+ * not READY before it holds what they name, and then says with its beats that its WEIGHT is less than a full share until
+ * it hits as often as the others do.
+ *
+ *      APART --L2 was reached--> WARMING --warm-target of the hot mass is held--> WARM   \
+ *                                   |-----warm-deadline is over------------------> LATE    > ready
+ *                                   |-----there is nothing to warm from----------> NOTHING/
+ *
+ * HOT MASS: of all reads that the lists count, the share that is of keys which L1 holds and may serve. Keys that L2 does not
+ * have any more, or that L1 cannot keep, count for nothing (join_warm.h).
+ *
+ * WEIGHT: thousandths of a full share. 0: not ready yet, or draining; nothing is sent to such a node while another is there.
+ * Once ready: JOIN_START + the rest x own hit ratio / the others' (all reads of the others together). Before
+ * JOIN_READS_ENOUGH reads were answered the mass stands for the own ratio: it is what the lists promise. It never falls behind
+ * the time since ready / slow-start, so it is full by then, and it stays full once the own ratio is 95 % of the others'.
+ * A node without L2, or of whom nobody else reads anything, has a full share.
+ *
+ * What comes after ready is no longer a matter of readiness: a node that loses all it has stays ready, as one whose L2 is
+ * away does.
+ *
+ * Threads: the control loop's, but for join_tell_* (the first worker's) and what is marked: any.
+ * Units:   ms of clock.h; mass and weight in thousandths. */
+#ifndef TERRACE_SERVER_JOIN_H
+#define TERRACE_SERVER_JOIN_H
+
+#include "protocol/bytes.h"
+
+#include <stdatomic.h>
+
+enum {
+    JOIN_FULL = 1000,
+    JOIN_START = 100, /* a tenth: enough reads to measure a hit ratio by */
+    JOIN_READS_ENOUGH = 100,
+    JOIN_TEXT_MAX = 160
+};
+
+enum join_state {
+    JOIN_APART,
+    JOIN_WARMING,
+    JOIN_WARM,
+    JOIN_LATE,
+    JOIN_NOTHING
+};
+
+struct join_rules { /* options; zeros: ready at once, and full weight with that */
+    unsigned target_percent;
+    int64_t deadline_ms;
+    int64_t slow_start_ms;
+};
+
+struct join {
+    _Atomic int state; /* enum join_state */
+    _Atomic unsigned mass;
+    _Atomic unsigned mass_then; /* as it was when the node became ready */
+    _Atomic unsigned weight;
+    _Atomic int64_t began_ms; /* L2 was reached */
+    _Atomic int64_t took_ms;  /* from then to ready */
+    const char
+        *_Atomic nothing; /* why there is nothing to warm from; NULL: there may be something */
+    uint64_t hits;        /* since ready; the past counts less and less */
+    uint64_t reads;
+    bool is_full; /* it was once, after which it stays so */
+};
+
+/* All zeros is APART. This one has no L2: ready, with a full share. */
+void join_alone(struct join *join);
+/* 40 a second. `reached`: all else that a node must have to be ready is there. true: WARMING begins; somebody warms now, and
+ * tells. */
+bool join_tick(struct join *join, const struct join_rules *rules, bool reached, int64_t now_ms);
+/* Of `all` reads that the lists count, so many are of what L1 holds; any loop, again and again, also after ready. */
+void join_tell_mass(struct join *join, double held, double all);
+/* There is nothing to warm from; `why` is for good. */
+void join_tell_nothing(struct join *join, const char *why);
+
+/* What this node answered since the last call, about a second ago. */
+void join_note_reads(struct join *join, uint64_t hits, uint64_t reads);
+/* The weight now. `others`: their hit ratio in thousandths, -1: there are none or they read nothing. */
+unsigned join_weigh(struct join *join, const struct join_rules *rules, int others, bool drains,
+                    int64_t now_ms);
+
+bool join_is_ready(const struct join *join);         /* any thread */
+enum join_state join_state(const struct join *join); /* any thread */
+const char *join_state_name(
+    enum join_state state);                    /* "apart", "warming", "warm", "late", "nothing" */
+unsigned join_weight(const struct join *join); /* any thread: the last one */
+unsigned join_mass(const struct join *join);   /* any thread */
+/* How long it took from L2 was reached to ready; -1: it is not ready. Any thread. */
+int64_t join_ready_ms(const struct join *join);
+/* "warm: 83 % of hot mass after 4.1 s", for people; any thread. */
+void join_describe(const struct join *join, const struct join_rules *rules, int64_t now_ms,
+                   char text[JOIN_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* server/join.h: when a node that comes is ready, and what share of the requests it asks for. */
+#include "server/join.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+    START_MS = 5000,
+    NOBODY = -1
+};
+
+static const struct join_rules rules = {
+    .target_percent = 80, .deadline_ms = 30000, .slow_start_ms = 60000};
+
+static enum join_state tick(struct join *join, int64_t after_ms)
+{
+    assert_false(join_tick(join, &rules, true, START_MS + after_ms));
+    return join_state(join);
+}
+
+static void begin(struct join *join)
+{
+    *join = (struct join){0};
+    assert_false(join_tick(join, &rules, false, START_MS - 1000));
+    assert_int_equal(join_state(join), JOIN_APART);
+    assert_true(join_tick(join, &rules, true, START_MS));
+}
+
+static void says(const struct join *join, int64_t after_ms, const char *expected)
+{
+    char text[JOIN_TEXT_MAX];
+    join_describe(join, &rules, START_MS + after_ms, text);
+    assert_string_equal(text, expected);
+}
+
+static void a_node_is_ready_when_it_holds_the_target_of_the_hot_mass(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    assert_int_equal(tick(&join, 100), JOIN_WARMING);
+    join_tell_mass(&join, 799, 1000);
+    assert_int_equal(tick(&join, 2000), JOIN_WARMING);
+    assert_false(join_is_ready(&join));
+    says(&join, 2000, "warming: 79 % of hot mass after 2000 ms; ready at 80 %, or after 30000 ms");
+    join_tell_mass(&join, 831, 1000);
+    assert_int_equal(tick(&join, 4130), JOIN_WARM);
+    assert_true(join_is_ready(&join));
+    join_tell_mass(&join, 1000, 1000);
+    says(&join, 9000, "warm: 83 % of hot mass after 4.1 s");
+}
+
+static void a_node_that_gets_no_further_is_ready_at_the_deadline_and_says_so(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    join_tell_mass(&join, 41, 100);
+    assert_int_equal(tick(&join, 29999), JOIN_WARMING);
+    assert_int_equal(tick(&join, 30000), JOIN_LATE);
+    says(&join, 30000, "deadline: 41 % of hot mass after 30.0 s");
+    join_tell_mass(&join, 100, 100);
+    assert_int_equal(tick(&join, 40000), JOIN_LATE);
+}
+
+static void where_there_is_nothing_to_warm_from_a_node_is_ready_at_once(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    join_tell_nothing(&join, "no lists");
+    assert_int_equal(tick(&join, 25), JOIN_NOTHING);
+    assert_true(join_is_ready(&join));
+    says(&join, 25, "nothing to warm: no lists");
+}
+
+static void a_node_that_is_alone_is_ready_with_a_full_share(void **state)
+{
+    (void)state;
+    struct join join = {0};
+    join_alone(&join);
+    assert_true(join_is_ready(&join));
+    assert_int_equal(join_weight(&join), JOIN_FULL);
+}
+
+static void a_node_that_lost_all_stays_ready(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    join_tell_mass(&join, 1, 1);
+    assert_int_equal(tick(&join, 10), JOIN_WARM);
+    join_tell_mass(&join, 0, 1);
+    assert_false(join_tick(&join, &rules, false, START_MS + 60000));
+    assert_true(join_is_ready(&join));
+}
+
+static unsigned weigh(struct join *join, int others, int64_t after_ms)
+{
+    return join_weigh(join, &rules, others, false, START_MS + after_ms);
+}
+
+static void begin_at_mass(struct join *join, double mass)
+{
+    const struct join_rules any = {.target_percent = 1, .slow_start_ms = rules.slow_start_ms};
+    *join = (struct join){0};
+    assert_true(join_tick(join, &any, true, START_MS));
+    join_tell_mass(join, mass, 1);
+    assert_false(join_tick(join, &any, true, START_MS));
+    assert_true(join_is_ready(join));
+}
+
+static void a_node_that_is_not_ready_or_drains_has_no_share(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    assert_int_equal(weigh(&join, 900, 0), 0);
+    begin_at_mass(&join, 1);
+    assert_int_equal(weigh(&join, NOBODY, 0), JOIN_FULL);
+    assert_int_equal(join_weigh(&join, &rules, 900, true, START_MS), 0);
+    assert_int_equal(join_weight(&join), 0);
+}
+
+static void the_share_follows_the_hit_ratio_up_to_that_of_the_others(void **state)
+{
+    (void)state;
+    struct join join;
+    begin_at_mass(&join, 0.5);
+    assert_int_equal(weigh(&join, 1000, 0), 550); /* what the lists promise */
+    assert_int_equal(weigh(&join, 500, 0), JOIN_FULL);
+    join_note_reads(&join, 20, 99);
+    assert_int_equal(weigh(&join, 1000, 0), 550); /* too few reads to tell */
+    join_note_reads(&join, 85, 326);
+    assert_int_equal(weigh(&join, 1000, 0), 325); /* 100 of 400 */
+    assert_int_equal(weigh(&join, 500, 0), 550);
+    for (int i = 0; i < 20; i++) {
+        join_note_reads(&join, 930, 1000);
+    }
+    assert_in_range(weigh(&join, 980, 0), 945, 954);
+    assert_int_equal(weigh(&join, 960, 0), JOIN_FULL);
+}
+
+static void once_full_the_share_stays_full(void **state)
+{
+    (void)state;
+    struct join join;
+    begin_at_mass(&join, 0.1);
+    join_note_reads(&join, 950, 1000);
+    assert_int_equal(weigh(&join, 1000, 0), JOIN_FULL);
+    join_note_reads(&join, 0, 100000);
+    assert_int_equal(weigh(&join, 1000, 1), JOIN_FULL);
+}
+
+static void the_share_is_full_at_the_end_of_the_slow_start_whatever_the_hits(void **state)
+{
+    (void)state;
+    struct join join;
+    begin_at_mass(&join, 0.01);
+    assert_int_equal(weigh(&join, 900, 0), 109);
+    join_note_reads(&join, 0, 1000);
+    assert_int_equal(weigh(&join, 900, 1000), 100);
+    assert_int_equal(weigh(&join, 900, 30000), 500);
+    assert_int_equal(weigh(&join, 900, 60000), JOIN_FULL);
+}
+
+static void a_share_is_full_while_nothing_is_known_of_others_and_less_when_it_is(void **state)
+{
+    (void)state;
+    struct join join;
+    begin_at_mass(&join, 0.2);
+    assert_int_equal(weigh(&join, NOBODY, 0), JOIN_FULL);
+    assert_int_equal(weigh(&join, 0, 0), JOIN_FULL);
+    assert_int_equal(weigh(&join, 1000, 0), 280);
+}
+
+static void a_mass_that_is_no_number_is_none(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    join_tell_mass(&join, 1, 0);
+    assert_int_equal(join_mass(&join), 0);
+    join_tell_mass(&join, -1, 2);
+    assert_int_equal(join_mass(&join), 0);
+    join_tell_mass(&join, 0.0 / 0.0, 2);
+    assert_int_equal(join_mass(&join), 0);
+    join_tell_mass(&join, 3, 2);
+    assert_int_equal(join_mass(&join), JOIN_FULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_node_is_ready_when_it_holds_the_target_of_the_hot_mass),
+        cmocka_unit_test(a_node_that_gets_no_further_is_ready_at_the_deadline_and_says_so),
+        cmocka_unit_test(where_there_is_nothing_to_warm_from_a_node_is_ready_at_once),
+        cmocka_unit_test(a_node_that_is_alone_is_ready_with_a_full_share),
+        cmocka_unit_test(a_node_that_lost_all_stays_ready),
+        cmocka_unit_test(a_node_that_is_not_ready_or_drains_has_no_share),
+        cmocka_unit_test(the_share_follows_the_hit_ratio_up_to_that_of_the_others),
+        cmocka_unit_test(once_full_the_share_stays_full),
+        cmocka_unit_test(the_share_is_full_at_the_end_of_the_slow_start_whatever_the_hits),
+        cmocka_unit_test(a_share_is_full_while_nothing_is_known_of_others_and_less_when_it_is),
+        cmocka_unit_test(a_mass_that_is_no_number_is_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
