@@ -17,7 +17,7 @@ pytestmark = pytest.mark.own
 
 LIMIT_WAITERS = 4096  # protocol/limits.h
 
-NODE_FIELDS = [b"id", b"address", b"state", b"applied_seq", b"bound_ms", b"hit_ratio", b"load", b"age_ms", b"disagreement", b"self"]
+NODE_FIELDS = [b"id", b"address", b"state", b"applied_seq", b"bound_ms", b"hit_ratio", b"weight", b"load", b"age_ms", b"disagreement", b"self"]
 EXPLAIN_FIELDS = [b"key", b"namespace", b"format", b"mode", b"tier", b"state", b"type", b"age_ms", b"ttl_ms", b"stamp_age_ms",
                   b"version", b"written_ms_ago", b"load_ms", b"tags", b"why", b"invalidated_after_seq", b"invalidated_until_seq", b"invalidated_ms_ago", b"invalidated_by"]
 

@@ -9,6 +9,7 @@ import pytest
 import wire
 from harness import until
 from libterrace import Client
+from test_cache_commands import as_map
 
 pytestmark = pytest.mark.own
 
@@ -30,8 +31,9 @@ def seen(node, by):
     """What `by` knows of the node."""
     with by.wire(proto=3) as conn:
         for one in conn.ask("CACHE.NODES"):
-            if one[b"address"].decode().endswith(f":{node.port}"):
-                return one
+            fields = as_map(one)
+            if fields[b"address"].decode().endswith(f":{node.port}"):
+                return fields
     return None
 
 
@@ -109,7 +111,7 @@ def test_libterrace_sends_nothing_more_to_a_node_that_drains(pair):
 
 def test_a_load_that_a_draining_node_handed_out_goes_to_who_waits_for_it_elsewhere(stage, l2):
     path = stage.folder / "managed.conf"
-    path.write_text("load-timeout = 60s\n[namespace m]\nprefix = m:\nformat = managed\n")
+    path.write_text("[namespace m]\nprefix = m:\nformat = managed\nload-timeout = 60s\n")
     stays, goes = stage.node(str(path), l2=l2), stage.node(str(path), l2=l2)
     with goes.wire(proto=3) as holder, stays.wire(proto=3) as waiter:
         assert holder.ask("CACHE.FETCH", "m:k")[0] == b"LOAD"
