@@ -26,7 +26,7 @@
  *                                     52  rows of 12 bytes; the address of its clients, printable, at most 63 bytes
  *
  * Rows: one for each of its namespaces (tiers/homes.h), whose third word has not the bit FRAME_FIGURE, and behind them its
- * FIGURES { u32 which (enum frame_figure), u32 value, u32 FRAME_FIGURE }. Nodes of before 0.6 take those for namespaces
+ * FIGURES { u32 which (enum frame_figure), u32 value, u32 FRAME_FIGURE }. Nodes of before 0.7 take those for namespaces
  * that matter to nobody, and beats of such nodes have none; a reader skips figures that it does not know. A node with so many
  * namespaces that no row is left says fewer figures, or none.
  *
