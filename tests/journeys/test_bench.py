@@ -180,3 +180,17 @@ def test_a_trace_at_a_rate_is_sent_when_it_is_due_and_latency_begins_then(tmp_pa
     # All due at once, and one after the other: half of them wait for half of the time.
     result = bench(*words, "--rate", 1e9, "-c", 1, "--trace-mode", "load")
     assert result["latency_ms"]["p50"] >= result["seconds"] * 1000 / 4
+
+
+def test_starts_are_compared_second_by_second(tmp_path):
+    trace, svg = tmp_path / "trace", tmp_path / "starts.svg"
+    trace.write_text("".join(f"0 key{number * 7 % 900} 10 0\n" for number in range(5000)))
+    text = program("warm_start.py", "--smoke", "--memory", "4mb", "--svg", svg, "--only", "cold", trace)
+    assert "2,000 requests before, 3,000 then at 2,000/s (open loop), 900 keys in L2, 900 of them asked before" in text
+    ways, seconds = text.split("## ")[1:]
+    head, rows = rows_of(ways)
+    assert [row[:1] + row[2:3] for row in rows] == [["cold", "yes"]] and head[0] == "way"
+    head, rows = rows_of(seconds)
+    first, reads = numbers(rows[0][1:])[:2]
+    assert first < 60 and reads >= 900 / 2, rows  # each key once of L2, in the first half second
+    assert svg.read_text().count("<polyline") == 2
