@@ -16,7 +16,7 @@ enum {
     ROW_HEADER = 20,
     SUM_AT = HOT_LIST_HEADER - 8,
     ROWS_MOST = HOT_LIST_BYTES / ROW_HEADER,
-    HEAT_ONE_PER_S = 64, /* 1/64 a second is the first doubling */
+    HEAT_FIRST = 5,
     DATABASES = 16
 };
 #define COUNT_UNIT    256.0
@@ -65,18 +65,16 @@ double hot_list_per_s(const struct hot_list *list, double count)
     return list->window_s > 0 ? count / list->window_s : 0;
 }
 
-uint8_t hot_heat(double per_s)
+uint8_t hot_heat(double reads)
 {
-    const double doublings = log2(1 + per_s * HEAT_ONE_PER_S);
-    const double all = log2(1 + 1e6 * HEAT_ONE_PER_S);
-    const double heat = round(UINT8_MAX * doublings / all);
-    return heat < UINT8_MAX ? (uint8_t)heat : UINT8_MAX;
+    const double steps = floor((4 + sqrt(16 + 20 * reads)) / 10);
+    return steps < UINT8_MAX - HEAT_FIRST ? (uint8_t)(HEAT_FIRST + steps) : UINT8_MAX;
 }
 
 static void list_set_heats(struct hot_list *list)
 {
     for (size_t i = 0; i < list->count; i++) {
-        list->rows[i].heat = hot_heat(hot_list_per_s(list, list->rows[i].count));
+        list->rows[i].heat = hot_heat(list->rows[i].count);
     }
 }
 

@@ -8,8 +8,10 @@
  * sketches do, but the list of another node ends somewhere, and what is not in it is taken for not read there: the
  * upper bound is then that of those who tell of the key.
  *
- * HEAT is the rate on a logarithmic scale that is the same on every node, 0 to 255: 9 points for each doubling, 10 of a read
- * per minute, 59 of one per second, 255 of a million. It says how a newcomer compares with what is there already.
+ * HEAT is what OBJECT FREQ would say of so many reads under lfu, on average: its counter goes from k to k + 1 with a chance of
+ * 1 in 10(k - 5) + 1, so n steps above the 5 of a newcomer take 5n^2 - 4n reads. 8 stands for some 30 reads, 19 for 1,000, 255
+ * for 300,000 and more. It is the same on every node, and what a newcomer is compared by (prefetch.h). OBJECT FREQ itself is
+ * thrown by dice, falls by a point for a minute without a use, and counts since the value came, not in the last minutes.
  *
  * IN L2: a header and rows, LZ4 if that saves something:
  *      "THL1"  u32 rows   u64 written_at_ms   u64 total   u64 window_ms   u32 size of the rows   u32 packed (0: they are not)
@@ -62,7 +64,7 @@ struct hot_list *hot_list_ref(struct hot_list *list);
 void hot_list_release(struct hot_list *list); /* NULL is fine */
 
 double hot_list_per_s(const struct hot_list *list, double count);
-uint8_t hot_heat(double per_s);
+uint8_t hot_heat(double reads);
 
 enum status hot_list_write(const struct hot_list *list, struct buf *out) MUST_USE;
 enum status hot_list_read(struct slice bytes, struct hot_list **ret_list) MUST_USE;

@@ -104,8 +104,8 @@ def test_every_way_to_read_counts_and_no_way_to_look(stage):
 
 
 def test_object_freq_agrees_with_it(stage):
-    """Both are counts of reads; that of Redis is a logarithm with a dice (its square times 5 is the count), fades by the minute
-    and is kept only under lfu. What is in both is in the same order, and on the same level."""
+    """Both are counts of reads; that of Redis is thrown by dice, fades by the minute and is kept only under lfu. `heat` is what the
+    dice say on average: both are in the same order, and on the same level."""
     node = stage.node("--policy", "lfu", "--memory", "32mb")
     client = node.client()
     reads = {"seldom": 12, "often": 700, "always": 12000}
@@ -118,8 +118,7 @@ def test_object_freq_agrees_with_it(stage):
     assert shown == [client.object("freq", row["key"]) for row in rows]
     assert shown == sorted(shown, reverse=True) and len(set(shown)) == 3
     for row in rows:
-        level = 5 + (row["count"] / 5) ** 0.5
-        assert level * 0.5 - 2 < row["frequency"] < level * 1.6 + 2, row
+        assert row["heat"] * 0.6 - 2 < row["frequency"] < row["heat"] * 1.5 + 2, row
     client.config_set("policy", "lru")
     with pytest.raises(redis.ResponseError, match="LFU maxmemory policy is not selected"):
         client.object("freq", "always")
