@@ -272,6 +272,7 @@ $(OUT)/tiers/managed_write.o: tiers/scripts/managed.lua
 $(OUT)/tiers/dictionary_desk.o: tiers/scripts/dictionary.lua
 $(OUT)/tiers/verdict.o: tiers/scripts/verdict.lua
 $(OUT)/server/hot_lists.o: tiers/scripts/hot.lua
+$(OUT)/tiers/warm_script.o: tiers/scripts/warm.lua
 
 $(OUT)/libnode.a: $(call obj,$(SERVER) $(TIERS) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^

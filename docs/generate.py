@@ -59,7 +59,7 @@ def table_of_commands():
     source = (ROOT / "server/commands.def").read_text()
     container = ""
     for kind, name, road, what in re.findall(
-            rf'^(COMMAND|CONTAINER|SUBCOMMAND)\((?:\w+, )?{FIELD}, .*?(ROAD_\w+), {FIELD}, {FIELD}, {FIELD}, {FIELD}\)'.replace(
+            rf'^(COMMAND|CONTAINER|SUBCOMMAND)(?:_OF\(\w+, "[^"]*", |\((?:\w+, )?){FIELD}, .*?(ROAD_\w+), {FIELD}, {FIELD}, {FIELD}, {FIELD}\)'.replace(
                 FIELD + ", " + FIELD + ", " + FIELD + ", " + FIELD, r'"[^"]*", "[^"]*", "[^"]*", ' + FIELD), source, re.M):
         if kind == "CONTAINER":
             container = name

@@ -36,11 +36,12 @@ static const struct command table[PLACE_COUNT] = {
                  .subcommands = &table[AT_##id + 1],               \
                  .subcommand_count = AT_cmd_##id##_help - AT_##id, \
                  COMMON(__VA_ARGS__)},
-#define SUBCOMMAND(id, name_, run_, ...)       \
-    [AT_##run_] = {.name = (name_),            \
-                   .full_name = #id "|" name_, \
-                   .index = AT_##run_,         \
+#define SUBCOMMAND_OF(id, container, name_, run_, ...) \
+    [AT_##run_] = {.name = (name_),                    \
+                   .full_name = container "|" name_,   \
+                   .index = AT_##run_,                 \
                    COMMON(run_, __VA_ARGS__)},
+#define SUBCOMMAND(id, ...) SUBCOMMAND_OF(id, #id, __VA_ARGS__)
 #include "server/commands.def"
 };
 

@@ -19,7 +19,8 @@ static const struct {
 } hiding[] = {
     {"dbsize",
      "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes',"
-     "'terrace:log','terrace:tags','terrace:hot','terrace:hot:at')"},
+     "'terrace:log','terrace:tags','terrace:hot','terrace:hot:at','terrace:warm:meta','terrace:warm:nodes','terrace:warm:open',"
+     "'terrace:warm:due','terrace:warm:ended','terrace:warm:standing')"},
     {"keys", "local r={} for _,k in ipairs(redis.call('KEYS',ARGV[1])) do "
              "if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return r"},
     {"scan",

@@ -173,7 +173,8 @@ struct warm_call {
     char error[WARM_ERROR_MAX]; /* private from here */
     struct warm_status *statuses;
     size_t count;
-    struct buf memory; /* of what the statuses borrow */
+    struct buf memory; /* what the statuses borrow: failures, */
+    struct buf nodes;  /* and nodes */
 };
 /* BUSY: the first worker's mailbox is full. on_answer is never called from inside. */
 enum status warm_ask(struct node *node, struct warm_call *call) MUST_USE;

@@ -13,6 +13,7 @@
 #include "server/pubsub_order.h"
 #include "server/steps.h"
 #include "server/tracking.h"
+#include "server/warm_desk.h"
 #include "server/warm_run.h"
 #include "tiers/managed_write.h"
 #include "tiers/tiers.h"
@@ -203,6 +204,7 @@ static void worker_on_tick(uv_timer_t *timer)
     if (worker->index == 0) {
         hot_desk_tick(worker->node->hot, worker);
     }
+    warm_desk_tick(worker->warm_desk);
     tracking_tick(worker);
     if (worker->ticks++ % WORKER_CONN_TICKS == 0 || worker->draining) {
         worker_tick_conns(worker);
@@ -415,6 +417,7 @@ static void worker_release(struct worker *worker)
     monitor_desk_close(&worker->monitor);
     tracking_desk_done(&worker->tracking);
     native_free_desk(worker);
+    warm_desk_free(worker->warm_desk);
     warm_engine_free(worker->warm);
     hot_close(&worker->hot);
     free(worker->spare_read);
@@ -450,8 +453,9 @@ enum status worker_new(struct node *node, unsigned index, struct worker **ret_wo
                                                           .seed = rand_next(&worker->rand),
                                                           .now_ms = clock_now_ms(&node->clock),
                                                       });
+    worker->warm_desk = index == 0 ? warm_desk_new(worker) : NULL;
     if (worker->read_memory == NULL || worker->metrics == NULL || worker->counters == NULL ||
-        counts != OK) {
+        counts != OK || (index == 0 && worker->warm_desk == NULL)) {
         worker_release(worker);
         return NO_MEMORY;
     }
@@ -477,6 +481,7 @@ void worker_drain(struct worker *worker, int64_t until_ms)
         hot_desk_leave(worker->node->hot);
     }
     sweep_desk_end(&worker->sweeps);
+    warm_desk_leave(worker->warm_desk);
     worker_tick_conns(worker);
 }
 
@@ -503,6 +508,7 @@ void worker_end_links(struct worker *worker)
     }
     tracking_line_end_all(&worker->tracking.lines);
     sweep_desk_end(&worker->sweeps);
+    warm_desk_stop(worker->warm_desk);
     warm_engine_stop(worker->warm);
     if (worker->index == 0) {
         hot_desk_end(worker->node->hot);

@@ -86,6 +86,7 @@ struct native_desk;
 struct read_wait;
 struct tiers_confirm;
 struct tiers_window;
+struct warm_desk;
 struct warm_engine;
 
 struct worker {
@@ -145,6 +146,7 @@ struct worker {
     struct native_desk *native; /* NULL: no connection was native so far */
     struct sweep_desk sweeps;
     struct warm_engine *warm; /* warm_run.h: the first worker's, with an L2; else NULL */
+    struct warm_desk *warm_desk; /* warm_desk.h: the same one's, with an L2 or without */
     unsigned turn_requests;   /* executed in this turn */
     struct turns turns;
     struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* warm_desk.c -- the desk's life: beats, which jobs this node has a part in, questions to the script. */
+#include "protocol/check.h"
+#include "server/node.h"
+#include "server/warm_desk_inner.h"
+#include "server/warm_json.h"
+#include "server/worker.h"
+#include "tiers/tiers.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BEAT_IDLE_MS = 1000,
+    BEAT_BUSY_MS = 500, /* while there are jobs */
+    MEND_MS = 1000
+};
+
+/* --- questions ------------------------------------------------------------------------------------------------------- */
+
+static bool is_wrong_type(struct slice text)
+{
+    return memmem(text.data, text.size, "WRONGTYPE", 9) != NULL;
+}
+
+static void desk_on_mended(struct warm_question *question, enum status status,
+                           struct warm_answer *answer)
+{
+    struct warm_desk *desk = question->desk;
+    if (status == OK) {
+        log_write(&desk->worker->node->log, LOG_WARNING, "warm_mended",
+                  "somebody else wrote terrace:warm:*; keys that were removed: %" PRId64,
+                  warm_answer_number(answer));
+    }
+}
+
+/* Keys of the queue have types that others gave them: they go, or it would never work again. */
+static void desk_mend(struct warm_desk *desk)
+{
+    struct warm_words words;
+    if (desk->mend_question.is_asked || desk->worker->now_ms < desk->mended_at_ms + MEND_MS) {
+        return;
+    }
+    desk->mended_at_ms = desk->worker->now_ms;
+    desk->mend_question.on_answer = desk_on_mended;
+    warm_desk_words(desk, &words, "MEND");
+    (void)!warm_desk_ask(desk, &desk->mend_question, &words);
+}
+
+static void desk_note_trouble(struct warm_desk *desk, enum status status, struct slice text)
+{
+    if (status == OK) {
+        desk->told_trouble = false;
+    } else if (!desk->told_trouble && status != L2_DOWN) {
+        desk->told_trouble = true;
+        log_write(&desk->worker->node->log, LOG_WARNING, "warm_queue_trouble",
+                  "the queue of warm jobs in L2 answers: %.*s",
+                  (int)(text.size < 160 ? text.size : 160), text.data);
+    }
+}
+
+/* Another queue than the one that was known: what this node knew of jobs is void. */
+static void desk_is_born_again(struct warm_desk *desk, struct slice born)
+{
+    if (slice_is(born, desk->born) || born.size >= sizeof(desk->born)) {
+        return;
+    }
+    if (desk->born[0] != '\0') {
+        log_write(&desk->worker->node->log, LOG_WARNING, "warm_queue_lost",
+                  "L2 has lost the queue of warm jobs (a flush, or a restart without its data); "
+                  "what was in it is gone");
+    }
+    memcpy(desk->born, born.data, born.size);
+    desk->born[born.size] = '\0';
+    desk->version = -1;
+    while (!list_empty(&desk->rows)) {
+        warm_row_drop(LIST_ENTRY(desk->rows.next, struct warm_row, in_desk));
+    }
+}
+
+static void desk_on_reply(struct link_request *request, enum status status, struct slice reply)
+{
+    struct warm_question *question = (struct warm_question *)(void *)request;
+    struct warm_desk *desk = question->desk;
+    struct warm_answer answer = {0};
+    worker_read_clock(desk->worker);
+    question->is_asked = false;
+    if (status == OK) {
+        status = warm_answer_read(reply, &answer);
+    } else if (status != NO_MEMORY) {
+        status = L2_DOWN;
+    }
+    desk_note_trouble(desk, status, answer.word);
+    if (status == L2_ERROR && is_wrong_type(answer.word)) {
+        desk_mend(desk);
+    }
+    if (status == OK && slice_is(answer.word, "GONE") && answer.count == 1) {
+        struct warm_answer born = answer;
+        desk_is_born_again(desk, warm_answer_text(&born));
+    }
+    question->on_answer(question, status, &answer);
+}
+
+void warm_desk_words(struct warm_desk *desk, struct warm_words *words, const char *verb)
+{
+    const struct node *node = desk->worker->node;
+    if (desk->node[0] == '\0') {
+        (void)snprintf(desk->node, sizeof(desk->node), "%016" PRIx64 " %s", node->id,
+                       node->address);
+    }
+    warm_words_begin(words, tiers_coherence_db(node->tiers), verb, slice_of(desk->born),
+                     slice_of(desk->node));
+}
+
+enum status warm_desk_ask(struct warm_desk *desk, struct warm_question *question,
+                          struct warm_words *words)
+{
+    CHECK(!question->is_asked);
+    if (desk->stopped) {
+        return L2_DOWN;
+    }
+    question->desk = desk;
+    question->request = (struct link_request){.on_reply = desk_on_reply};
+    const enum status status =
+        tiers_ask(desk->worker->window, &question->request, words->at, words->count);
+    question->is_asked = status == OK;
+    return status;
+}
+
+/* --- rows ------------------------------------------------------------------------------------------------------------ */
+
+struct warm_row *warm_desk_find(struct warm_desk *desk, uint64_t id)
+{
+    for (struct list *node = desk->rows.next; node != &desk->rows; node = node->next) {
+        struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
+        if (row->entry.id == id) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+static void row_free(struct warm_row *row)
+{
+    list_remove(&row->in_desk);
+    warm_job_done(&row->job);
+    buf_done(&row->chunk);
+    buf_done(&row->done.failures);
+    buf_done(&row->batch.keys);
+    buf_done(&row->telling);
+    free(row);
+}
+
+bool warm_row_stays(struct warm_row *row)
+{
+    if (!row->is_dropped) {
+        return true;
+    }
+    if (!row->spec_question.is_asked && !row->lane_question.is_asked &&
+        !row->append_question.is_asked) {
+        row_free(row);
+    }
+    return false;
+}
+
+void warm_row_drop(struct warm_row *row)
+{
+    struct warm_desk *desk = row->desk;
+    if (row->is_dropped) {
+        return;
+    }
+    warm_work_end(row);
+    warm_produce_end(row);
+    row->is_dropped = true;
+    list_remove(&row->in_desk);
+    list_push_back(&desk->dropped, &row->in_desk);
+    (void)warm_row_stays(row);
+}
+
+/* What was dropped from inside of one of its own callbacks goes here. */
+static void desk_sweep_dropped(struct warm_desk *desk)
+{
+    struct list *next = NULL;
+    for (struct list *node = desk->dropped.next; node != &desk->dropped; node = next) {
+        next = node->next;
+        (void)warm_row_stays(LIST_ENTRY(node, struct warm_row, in_desk));
+    }
+}
+
+static void row_on_failed(struct warm_question *question, enum status status,
+                          struct warm_answer *answer)
+{
+    struct warm_row *row = LIST_ENTRY(question, struct warm_row, append_question);
+    (void)status;
+    (void)answer;
+    if (warm_row_stays(row)) {
+        warm_row_drop(row);
+    }
+}
+
+void warm_row_fail(struct warm_row *row, const char *why)
+{
+    struct warm_words words;
+    if (row->append_question.is_asked || row->is_dropped) {
+        return; /* the next look comes here again */
+    }
+    warm_desk_words(row->desk, &words, "FAIL");
+    warm_word_number(&words, (int64_t)row->entry.id);
+    warm_word(&words, slice_of(why));
+    row->append_question.on_answer = row_on_failed;
+    if (warm_desk_ask(row->desk, &row->append_question, &words) != OK) {
+        row->append_again_ms = row->desk->worker->now_ms + WARM_AGAIN_MS;
+    }
+}
+
+static void row_on_spec(struct warm_question *question, enum status status,
+                        struct warm_answer *answer)
+{
+    struct warm_row *row = LIST_ENTRY(question, struct warm_row, spec_question);
+    char error[WARM_ERROR_MAX];
+    if (!warm_row_stays(row)) {
+        return;
+    }
+    row->spec = WARM_SPEC_UNKNOWN;
+    if (status != OK) {
+        row->spec_again_ms = row->desk->worker->now_ms + WARM_AGAIN_MS;
+        return;
+    }
+    if (!slice_is(answer->word, "OK")) {
+        warm_row_drop(row);
+        return;
+    }
+    status = warm_job_parse(warm_answer_text(answer), &row->job, error);
+    if (status == INVALID) { /* of another version, or written by somebody else */
+        char why[WARM_ERROR_MAX];
+        (void)snprintf(why, sizeof(why), "a node cannot read the job: %.200s", error);
+        warm_row_fail(row, why);
+        return;
+    }
+    if (status == OK) {
+        row->spec = WARM_SPEC_KNOWN;
+        warm_work_rate(row);
+        warm_produce_go(row);
+        warm_work_wake(row);
+        warm_work_turn(row->desk);
+    }
+}
+
+bool warm_row_knows(struct warm_row *row)
+{
+    struct warm_words words;
+    if (row->spec != WARM_SPEC_UNKNOWN || row->spec_question.is_asked) {
+        return row->spec == WARM_SPEC_KNOWN;
+    }
+    if (row->desk->worker->now_ms >= row->spec_again_ms) {
+        warm_desk_words(row->desk, &words, "SPEC");
+        warm_word_number(&words, (int64_t)row->entry.id);
+        row->spec_question.on_answer = row_on_spec;
+        if (warm_desk_ask(row->desk, &row->spec_question, &words) == OK) {
+            row->spec = WARM_SPEC_ASKED;
+        }
+    }
+    return false;
+}
+
+/* --- which jobs this node has a part in ------------------------------------------------------------------------------ */
+
+static struct warm_row *row_new(struct warm_desk *desk, uint64_t id)
+{
+    struct warm_row *row = calloc(1, sizeof(*row));
+    if (row != NULL) {
+        row->entry.id = id;
+        row->desk = desk;
+        row->done.number = -1;
+        row->number = -1;
+        row->look_ms = WARM_LOOK_MS;
+        warm_pace_init(&row->pace, 0, 0, desk->worker->now_ms);
+        list_push_back(&desk->rows, &row->in_desk);
+    }
+    return row;
+}
+
+static void copy_word(char *dst, size_t size, struct slice text)
+{
+    const size_t used = text.size < size ? text.size : 0;
+    if (used > 0) {
+        memcpy(dst, text.data, used);
+    }
+    dst[used] = '\0';
+}
+
+/* id state priority submitted deadline rate lanes lane next produced complete producer cursor run total */
+static void desk_take_one(struct warm_desk *desk, struct warm_answer *job)
+{
+    const uint64_t id = (uint64_t)warm_answer_number(job);
+    struct warm_row *row = warm_desk_find(desk, id);
+    if (row == NULL && (row = row_new(desk, id)) == NULL) {
+        return; /* the next TAKE may find memory */
+    }
+    const bool was_paused = row->state == WARM_PAUSED;
+    if (!warm_state_read(warm_answer_text(job), &row->state)) {
+        row->state = WARM_QUEUED;
+    }
+    const int64_t now_ms = desk->worker->now_ms;
+    row->seen = desk->takes;
+    row->entry.priority = (int)warm_answer_number(job);
+    row->entry.submitted_ms = warm_answer_number(job);
+    row->entry.deadline_ms = warm_answer_number(job);
+    row->rate = (uint64_t)warm_answer_number(job);
+    row->lanes = (unsigned)warm_answer_number(job);
+    const bool has_lane = warm_answer_number(job) != 0;
+    const int64_t next = warm_answer_number(job);
+    const int64_t produced = warm_answer_number(job);
+    (void)warm_answer_number(job); /* complete */
+    const bool produces = warm_answer_number(job) != 0;
+    const struct slice cursor = warm_answer_text(job);
+    const struct slice run = warm_answer_text(job);
+    if (has_lane && row->step == WARM_LANE_NONE) {
+        row->step = WARM_LANE_IDLE;
+        row->entry.waited_ms = now_ms + desk->redis_ahead_ms > row->entry.submitted_ms
+                                   ? now_ms + desk->redis_ahead_ms - row->entry.submitted_ms
+                                   : 0;
+    } else if (!has_lane && row->step != WARM_LANE_NONE) {
+        warm_work_end(row);
+    }
+    warm_work_rate(row);
+    if (row->run != NULL && was_paused != (row->state == WARM_PAUSED)) {
+        warm_run_pause(row->run, row->state == WARM_PAUSED);
+    }
+    if (next < produced) {
+        warm_work_wake(row);
+    }
+    if (produces && !row->produces) {
+        row->produces = true;
+        row->next = (uint64_t)produced;
+        copy_word(row->cursor, sizeof(row->cursor), cursor);
+        copy_word(row->source_run, sizeof(row->source_run), run);
+        warm_produce_go(row);
+    } else if (!produces && row->produces) {
+        warm_produce_end(row);
+    }
+}
+
+static void desk_count_states(struct warm_desk *desk)
+{
+    unsigned counts[WARM_STANDING + 1] = {0};
+    for (struct list *node = desk->rows.next; node != &desk->rows; node = node->next) {
+        counts[LIST_ENTRY(node, struct warm_row, in_desk)->state]++;
+    }
+    atomic_store(&desk->shown[0], counts[WARM_QUEUED]);
+    atomic_store(&desk->shown[1], counts[WARM_RUNNING]);
+    atomic_store(&desk->shown[2], counts[WARM_PAUSED]);
+    atomic_store(&desk->shown[4], desk->slots);
+}
+
+static void desk_on_taken(struct warm_question *question, enum status status,
+                          struct warm_answer *answer)
+{
+    struct warm_desk *desk = question->desk;
+    struct warm_answer job;
+    if (status != OK || !slice_is(answer->word, "OK")) {
+        desk->version = -1; /* the next beat asks again */
+        return;
+    }
+    desk->takes++;
+    while (answer->count > 0) {
+        if (warm_answer_array(answer, &job)) {
+            desk_take_one(desk, &job);
+        }
+    }
+    struct list *next = NULL;
+    for (struct list *node = desk->rows.next; node != &desk->rows; node = next) {
+        struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
+        next = node->next;
+        if (row->seen != desk->takes) {
+            warm_row_drop(row);
+        }
+    }
+    warm_work_turn(desk);
+    desk_count_states(desk);
+    if (desk->takes_again) {
+        warm_desk_take(desk);
+    }
+}
+
+void warm_desk_take(struct warm_desk *desk)
+{
+    struct warm_words words;
+    desk->takes_again = desk->take_question.is_asked;
+    if (desk->take_question.is_asked || desk->has_left) {
+        return;
+    }
+    desk->take_question.on_answer = desk_on_taken;
+    warm_desk_words(desk, &words, "TAKE");
+    if (warm_desk_ask(desk, &desk->take_question, &words) != OK) {
+        desk->version = -1;
+    }
+}
+
+static void desk_on_beat(struct warm_question *question, enum status status,
+                         struct warm_answer *answer)
+{
+    struct warm_desk *desk = question->desk;
+    if (status != OK || !slice_is(answer->word, "OK")) {
+        return;
+    }
+    desk_is_born_again(desk, warm_answer_text(answer));
+    const int64_t version = warm_answer_number(answer);
+    const int64_t open = warm_answer_number(answer);
+    const int64_t redis_ms = warm_answer_number(answer);
+    desk->redis_ahead_ms = redis_ms - desk->worker->now_ms;
+    atomic_store(&desk->shown[3], (unsigned)open);
+    if (version != desk->version) {
+        desk->version = version;
+        warm_desk_take(desk);
+    }
+}
+
+static void desk_beat(struct warm_desk *desk)
+{
+    struct warm_words words;
+    const int64_t now_ms = desk->worker->now_ms;
+    const bool is_busy = !list_empty(&desk->rows) || atomic_load(&desk->shown[3]) > 0;
+    if (desk->beat_question.is_asked ||
+        now_ms < desk->beat_at_ms + (is_busy ? BEAT_BUSY_MS : BEAT_IDLE_MS)) {
+        return;
+    }
+    desk->beat_at_ms = now_ms;
+    desk->beat_question.on_answer = desk_on_beat;
+    warm_desk_words(desk, &words, "BEAT");
+    words.at[5] = (struct slice){0}; /* whatever queue there is */
+    (void)!warm_desk_ask(desk, &desk->beat_question, &words);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------------------ */
+
+static void desk_on_left(struct warm_question *question, enum status status,
+                         struct warm_answer *answer)
+{
+    (void)question;
+    (void)status;
+    (void)answer;
+}
+
+static void desk_give_back(struct warm_desk *desk)
+{
+    struct warm_words words;
+    while (!list_empty(&desk->rows)) {
+        warm_row_drop(LIST_ENTRY(desk->rows.next, struct warm_row, in_desk));
+    }
+    if (!desk->has_left && !desk->beat_question.is_asked) {
+        warm_desk_words(desk, &words, "LEAVE");
+        desk->beat_question.on_answer = desk_on_left;
+        desk->has_left = warm_desk_ask(desk, &desk->beat_question, &words) == OK;
+    }
+}
+
+void warm_desk_tick(struct warm_desk *desk)
+{
+    if (desk == NULL || desk->stopped || desk->worker->window == NULL) {
+        return;
+    }
+    const struct live *live = &desk->worker->node->live;
+    desk_sweep_dropped(desk);
+    if (desk->worker->draining || atomic_load(&live->warm_rate) == 0) {
+        desk_give_back(desk);
+        return;
+    }
+    if (desk->has_left) {
+        desk->has_left = false;
+        desk->version = -1;
+    }
+    desk_beat(desk);
+    struct list *next = NULL;
+    for (struct list *node = desk->rows.next; node != &desk->rows; node = next) {
+        struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
+        next = node->next;
+        warm_produce_tick(row);
+    }
+    for (struct list *node = desk->rows.next; node != &desk->rows; node = next) {
+        struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
+        next = node->next;
+        warm_work_tick(row);
+    }
+    warm_work_turn(desk);
+    desk_count_states(desk);
+}
+
+void warm_desk_leave(struct warm_desk *desk)
+{
+    if (desk != NULL && !desk->stopped && desk->worker->window != NULL) {
+        desk_give_back(desk);
+    }
+}
+
+void warm_desk_stop(struct warm_desk *desk)
+{
+    if (desk == NULL || desk->stopped) {
+        return;
+    }
+    desk->stopped = true;
+    while (!list_empty(&desk->rows)) {
+        warm_row_drop(LIST_ENTRY(desk->rows.next, struct warm_row, in_desk));
+    }
+}
+
+struct warm_desk *warm_desk_new(struct worker *worker)
+{
+    struct warm_desk *desk = calloc(1, sizeof(*desk));
+    if (desk != NULL) {
+        desk->worker = worker;
+        desk->version = -1;
+        list_init(&desk->rows);
+        list_init(&desk->dropped);
+    }
+    return desk;
+}
+
+void warm_desk_free(struct warm_desk *desk)
+{
+    if (desk == NULL) {
+        return;
+    }
+    desk_sweep_dropped(desk);
+    CHECK(list_empty(&desk->rows) && list_empty(&desk->dropped));
+    warm_queue_done(&desk->queue);
+    free(desk);
+}
+
+void warm_desk_describe(const struct warm_desk *desk, struct warm_description *ret)
+{
+    *ret = (struct warm_description){0};
+    if (desk != NULL) {
+        ret->queued = atomic_load(&desk->shown[0]);
+        ret->running = atomic_load(&desk->shown[1]);
+        ret->paused = atomic_load(&desk->shown[2]);
+        ret->open = atomic_load(&desk->shown[3]);
+        ret->slots = atomic_load(&desk->shown[4]);
+    }
+}

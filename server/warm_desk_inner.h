@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* warm_desk_inner.h -- what warm_desk.c (life, beats, rows), warm_work.c (lanes), warm_produce.c (producers), warm_ask.c (calls) and
+ * warm_show.c (what jobs look like) share. */
+#ifndef TERRACE_SERVER_WARM_DESK_INNER_H
+#define TERRACE_SERVER_WARM_DESK_INNER_H
+
+#include "server/warm_desk.h"
+#include "server/warm_run.h"
+#include "server/warm_source.h"
+#include "tiers/base/list.h"
+#include "tiers/warm_queue.h"
+#include "tiers/warm_script.h"
+
+enum {
+    WARM_NODE_TEXT = WARM_NODE_ID_MAX + WARM_ADDRESS_MAX + 1,
+    WARM_LOOK_MS = 100, /* between looks for a chunk that is not there, doubled up to */
+    WARM_LOOK_MAX_MS = 1000,
+    WARM_AGAIN_MS = 500 /* after L2 could not be asked */
+};
+
+/* A question to the script. Embedded by who asks; one at a time. */
+struct warm_question {
+    struct link_request request; /* first */
+    struct warm_desk *desk;
+    bool is_asked;
+    /* OK; L2_ERROR: the word is Redis' text; MALFORMED; L2_DOWN. */
+    void (*on_answer)(struct warm_question *question, enum status status,
+                      struct warm_answer *answer);
+};
+
+enum warm_lane_step {
+    WARM_LANE_NONE,
+    WARM_LANE_IDLE,   /* no chunk for it is known of */
+    WARM_LANE_QUEUED, /* in the heap */
+    WARM_LANE_ASKS,   /* has a slot; a question is under way, or is to be asked again */
+    WARM_LANE_RUNS    /* has a slot; its chunk is with the engine */
+};
+
+/* A chunk that was done, until that is told. */
+struct warm_done {
+    int64_t number; /* -1: none */
+    uint64_t loaded;
+    uint64_t skipped;
+    uint64_t absent;
+    uint64_t failed;
+    uint64_t bytes;
+    struct buf failures; /* attempts, NUL, why, NUL, key; one behind the other, of */
+    size_t failure_sizes[WARM_FAILURES_MAX];
+    size_t failure_count;
+};
+
+enum warm_spec {
+    WARM_SPEC_UNKNOWN,
+    WARM_SPEC_ASKED,
+    WARM_SPEC_KNOWN
+};
+
+/* What this node has to do with a job. */
+struct warm_row {
+    struct warm_entry entry; /* first */
+    struct warm_desk *desk;
+    struct list in_desk;
+    enum warm_state state;
+    bool is_dropped; /* it has nothing to do with it any more, and waits for its questions */
+    unsigned seen;   /* by the TAKE of this number */
+    uint64_t rate;
+    unsigned lanes;
+    enum warm_spec spec;
+    struct warm_job job;
+    struct warm_question spec_question;
+    int64_t spec_again_ms;
+    /* the lane: */
+    enum warm_lane_step step;
+    struct warm_question lane_question;
+    int64_t again_ms; /* when to ask again; 0: it is not due */
+    int64_t look_ms;
+    struct buf chunk;
+    struct warm_key keys[WARM_CHUNK_KEYS]; /* in the chunk */
+    size_t key_count;
+    int64_t number; /* of the chunk */
+    struct warm_done done;
+    struct warm_run *run;
+    struct warm_pace pace;
+    int64_t began_ms; /* the chunk */
+    double speed;     /* keys/s */
+    /* the producer: */
+    bool produces;
+    uint64_t next; /* number of the next chunk */
+    char cursor[WARM_CURSOR_MAX];
+    char source_run[WARM_RUN_MAX];
+    struct warm_feed *source;
+    bool pulls; /* a batch is under way */
+    struct warm_batch batch;
+    bool has_batch;
+    size_t batch_at;    /* bytes of it that were told */
+    struct buf telling; /* the chunk that is being told */
+    size_t telling_count;
+    size_t telling_at; /* batch_at behind it */
+    struct warm_question append_question;
+    int64_t append_again_ms;
+};
+
+struct warm_desk {
+    struct worker *worker;
+    bool stopped;
+    bool has_left;
+    char node[WARM_NODE_TEXT];
+    char born[WARM_BORN_MAX];
+    int64_t version;        /* as of the last TAKE */
+    int64_t redis_ahead_ms; /* Redis' clock less the worker's */
+    struct list rows;
+    struct list dropped;
+    struct warm_queue queue;
+    unsigned slots;
+    unsigned takes;
+    struct warm_question beat_question;
+    struct warm_question take_question;
+    struct warm_question mend_question;
+    int64_t beat_at_ms;
+    int64_t mended_at_ms;
+    bool takes_again;
+    unsigned calls;
+    bool told_trouble; /* in the log, since it was well */
+    _Atomic unsigned shown[5];
+};
+
+/* warm_desk.c */
+/* OK: on_answer will come. Else it was not asked. */
+enum status warm_desk_ask(struct warm_desk *desk, struct warm_question *question,
+                          struct warm_words *words) MUST_USE;
+/* A request with what every one begins with. */
+void warm_desk_words(struct warm_desk *desk, struct warm_words *words, const char *verb);
+/* Looks what there is for this node now. */
+void warm_desk_take(struct warm_desk *desk);
+/* It has nothing to do with the job any more; the memory goes when no question is under way. */
+void warm_row_drop(struct warm_row *row);
+/* The job is known from here on, or has failed, or will be asked for. True: it is known. */
+bool warm_row_knows(struct warm_row *row);
+/* After a question of it came back and it is dropped: false, and it may be gone. */
+bool warm_row_stays(struct warm_row *row);
+/* The job cannot be done: all nodes are told. */
+void warm_row_fail(struct warm_row *row, const char *why);
+struct warm_row *warm_desk_find(struct warm_desk *desk, uint64_t id);
+
+/* warm_work.c */
+void warm_work_turn(struct warm_desk *desk); /* slots that are free are given away */
+void warm_work_tick(struct warm_row *row);
+/* The row has changed, or there may be chunks for its lane. */
+void warm_work_wake(struct warm_row *row);
+void warm_work_end(struct warm_row *row);
+void warm_work_rate(struct warm_row *row); /* its rate, or how many share it, is another one */
+
+/* warm_produce.c */
+void warm_produce_go(struct warm_row *row);
+void warm_produce_tick(struct warm_row *row);
+void warm_produce_end(struct warm_row *row);
+
+/* warm_show.c: the reply of SHOW as what the call answers. */
+enum status warm_show_read(struct warm_desk *desk, struct warm_answer *answer,
+                           struct warm_call *call) MUST_USE;
+
+#endif
