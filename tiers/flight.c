@@ -214,12 +214,16 @@ bool flight_is_in_background(const struct flight *flight)
            flight->readers->next == NULL;
 }
 
-/* Somebody who reads for himself may not want it here at all. */
+static bool flight_prefetches(const struct flight *flight)
+{
+    return flight_is_in_background(flight) && flight->readers->prefetches;
+}
+
+/* Warming may not want it here at all. */
 static bool flight_admits(const struct flight *flight, const struct item *item)
 {
     const struct ns_key key = window_key(flight->window, &flight->key);
-    return !flight_is_in_background(flight) || !flight->readers->prefetches ||
-           prefetch_admits(flight->readers, &key, item);
+    return !flight_prefetches(flight) || prefetch_admits(flight->readers, &key, item);
 }
 
 /* T3: keep the value iff the token stands, its life is known, and it came from the node's own Redis; whatever else lands
@@ -249,6 +253,8 @@ static enum status flight_keep(struct flight *flight, enum status status,
         .install = flight->pttl_ms >= -1 && !flight->judged && flight_may_install(flight, ns) &&
                    flight_has_room(flight, ns, item),
         .unused = flight_is_in_background(flight),
+        .on_probation = flight_prefetches(flight),
+        .heat = flight_prefetches(flight) ? prefetch_heat(flight->readers) : 0,
         .now_ms = window->now_ms,
     };
     return l1_fill(l1, &flight->key, &landing, item);

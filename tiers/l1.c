@@ -325,6 +325,14 @@ uint32_t l1_word_first(struct l1_shard *shard, uint64_t hash, const struct item 
         &(struct policy_newcomer){.hash = hash, .size = item_footprint(item), .now_ms = now_ms});
 }
 
+uint32_t l1_word_probation(struct l1_shard *shard, uint64_t hash, size_t size, uint8_t heat,
+                           int64_t now_ms)
+{
+    return shard->policy->probation(
+        shard->memory, &(struct policy_newcomer){.hash = hash, .size = size, .now_ms = now_ms},
+        heat);
+}
+
 void l1_use(struct l1_shard *shard, const struct l1_place *place, int64_t now_ms)
 {
     uint32_t before = l1_place_word(place);

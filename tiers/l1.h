@@ -162,6 +162,7 @@ struct l1_ask {
     uint64_t generation; /* current one */
     int64_t join_ms;
     bool claims_known_only; /* MISS in place of CLAIMED where nothing stands for the key */
+    bool on_probation;      /* nothing leaves for the claim: its landing is that, too */
 };
 enum status l1_ask(struct l1 *l1, const struct l1_key *key, const struct l1_ask *ask,
                    struct l1_value *value, struct l1_claim *ret_claim) MUST_USE;
@@ -174,12 +175,15 @@ enum status l1_claim_unasked(struct l1 *l1, const struct l1_key *key, const stru
 
 /* A read landed with a value. OK: `item`, which must be new, stands in L1 (it takes a reference of its own). STALE: the
  * token had ended, its generation is not `generation`, install is false, or the value has expired; whatever stood for
- * the key is gone. TOO_BIG: as STALE; no room for it. */
+ * the key is gone. TOO_BIG: as STALE; no room for it. BUSY: as STALE; it was on probation, and there is no room but that of
+ * what is hotter. */
 struct l1_landing {
     uint64_t token;      /* 0: a read that never had one */
     uint64_t generation; /* current one */
     bool install;        /* false: the bus is not confirmed; nothing may be kept */
     bool unused;         /* nobody asked for it: the policy's word of the suspect stays as it is */
+    bool on_probation;   /* and if there was none, it enters so (policy.h), with: */
+    uint8_t heat;
     /* Without a live token: a claim of somebody else's stands on, if in the end it brings the same value. For who has many
      * reads of one key under way: each that lands late would end the claim of the next, for ever. */
     bool spares_claims;
@@ -188,6 +192,8 @@ struct l1_landing {
 };
 enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing,
                     struct item *item);
+/* Whether one on probation would be kept, as far as can be told without it: L1 is not full, or a sample has something colder. */
+bool l1_has_room_for(struct l1 *l1, const struct l1_key *key, uint8_t heat, int64_t now_ms);
 /* A read landed without a value (nil, wrong type): ends every token and drops the entry. */
 void l1_land(struct l1 *l1, const struct l1_key *key);
 /* L2 could not be asked: if the token stands, the claim goes and the suspect it kept aside stands again. */

@@ -205,7 +205,7 @@ enum status l1_claim_unasked(struct l1 *l1, const struct l1_key *key, const stru
     *ret_before = NULL;
     const enum status status = claim_unasked(l1, shard, key, ask, ret_before, ret_claim);
     l1_unlock(l1, shard);
-    if (status == CLAIMED) {
+    if (status == CLAIMED && !ask->on_probation) {
         l1_evict(l1, key->hash, NULL, claim_bytes(key), ask->now_ms);
     }
     return status;
@@ -273,7 +273,9 @@ static uint32_t word_after(struct l1_shard *shard, const struct l1_key *key,
 {
     const uint32_t word = l1_place_word(place);
     if (l1_claim_read(l1_place_item(place)).suspect == NULL) {
-        return l1_word_first(shard, key->hash, item, landing->now_ms);
+        return landing->on_probation ? l1_word_probation(shard, key->hash, item_footprint(item),
+                                                         landing->heat, landing->now_ms)
+                                     : l1_word_first(shard, key->hash, item, landing->now_ms);
     }
     return landing->unused ? word : l1_word_used(shard, word, item, landing->now_ms);
 }
@@ -311,7 +313,8 @@ enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_lan
     size_t footprint = item_footprint(item);
     bool fits =
         footprint <= atomic_load_explicit(&l1->bytes_max, memory_order_relaxed) &&
-        l1_make_room(l1, UINT64_C(1) << l1_shard_of(l1, key->hash), footprint, landing->now_ms);
+        (landing->on_probation ||
+         l1_make_room(l1, UINT64_C(1) << l1_shard_of(l1, key->hash), footprint, landing->now_ms));
     struct l1_place place;
     struct l1_shard *shard = l1_lock(l1, key->hash);
     CHECK(item_key(item).size == key->bytes.size);
@@ -319,9 +322,14 @@ enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_lan
     bool stands = found && token_stands(l1_place_item(&place), landing) &&
                   agrees(l1, l1_place_item(&place), landing, item);
     l1_note(l1, shard, key, event_of(stands, landing), item, landing->now_ms);
+    const bool had_suspect = stands && l1_claim_read(l1_place_item(&place)).suspect != NULL;
     if (stands && fits && !item_expired(item, landing->now_ms) &&
         fill_place(l1, shard, key, &place, landing, item)) {
+        const uint32_t word = l1_place_word(&place);
         l1_unlock(l1, shard);
+        if (landing->on_probation && !had_suspect) {
+            return l1_evict_colder(l1, key, word, footprint, landing->now_ms) ? OK : BUSY;
+        }
         l1_evict(l1, key->hash, item, footprint, landing->now_ms);
         return OK;
     }

@@ -20,6 +20,7 @@ enum {
     SMALLEST_ENTRY = 32,  /* bytes that any victim gives back at least */
     TRIM_MS = 1000,
     RETRY_MS = 10000,    /* then what was held may be held no longer */
+    FULL_LOG = 6,        /* L1 is full when it is but for a 64th */
     SLACK_SHARE_LOG = 4, /* a sweep moves items together while a 16th of the memory is not in use */
 };
 
@@ -29,7 +30,8 @@ struct sample {
     int64_t now_ms;
     uint64_t noise;
     unsigned count;
-    uint64_t best; /* score; what must stay scores 0 */
+    uint64_t best;        /* score; what must stay scores 0 */
+    uint64_t colder_than; /* 0: or what is hotter */
     struct l1_place best_place;
     unsigned look_count;
     struct l1_place looks[SAMPLES_ROOM];
@@ -43,6 +45,7 @@ static void sample_begin(struct sample *sample, struct l1_shard *shard, const st
     sample->noise = rand_next(&shard->rand);
     sample->count = 0;
     sample->best = 0;
+    sample->colder_than = 0;
     sample->look_count = 0;
 }
 
@@ -53,7 +56,9 @@ static void sample_score(struct sample *sample, const struct l1_shard *shard,
     const struct policy_candidate candidate = {
         .word = l1_place_word(place), .expire_at_ms = expire_at_ms, .noise = sample->noise};
     const uint64_t score = shard->policy->score(shard->memory, &candidate, sample->now_ms);
-    if (score > sample->best) {
+    if (score > sample->best && (sample->colder_than == 0 ||
+                                 shard->policy->coldness(shard->memory, candidate.word,
+                                                         sample->now_ms) > sample->colder_than)) {
         sample->best = score;
         sample->best_place = *place;
     }
@@ -136,6 +141,17 @@ static bool find_victim(struct l1_shard *shard, const struct item *keep, int64_t
     return false;
 }
 
+/* For an entry on probation one draw is enough: what is colder and rare may stay. */
+static bool find_colder(struct l1_shard *shard, uint64_t colder_than, int64_t now_ms,
+                        struct l1_place *ret_place)
+{
+    struct sample sample;
+    sample_begin(&sample, shard, NULL, now_ms);
+    sample.colder_than = colder_than;
+    sample_draw(&sample, shard);
+    return sample_best(&sample, shard, ret_place);
+}
+
 /* bytes_used as it will be when the shard publishes its count. */
 static bool still_over(const struct l1 *l1, const struct l1_shard *shard)
 {
@@ -209,10 +225,19 @@ void l1_tidy(struct l1 *l1, struct l1_shard *shard, int64_t now_ms)
 /* Who makes room, at what expense. */
 struct clearing {
     const struct item *keep;
+    uint64_t colder_than; /* 0: anything may go; `keep` then does not matter */
     int64_t now_ms;
     size_t most;  /* victims that may still go */
     size_t freed; /* bytes of those that went */
 };
+
+static bool clearing_find(const struct clearing *clearing, struct l1_shard *shard,
+                          struct l1_place *ret_place)
+{
+    return clearing->colder_than == 0
+               ? find_victim(shard, clearing->keep, clearing->now_ms, ret_place)
+               : find_colder(shard, clearing->colder_than, clearing->now_ms, ret_place);
+}
 
 static void evict_one(const struct l1 *l1, struct l1_shard *shard, struct l1_place *place,
                       struct clearing *clearing)
@@ -249,14 +274,16 @@ static size_t relieve(struct l1 *l1, struct l1_shard *shard, struct clearing *cl
     size_t moves = 0;
     size_t went = 0;
     l1_lock_shard(shard);
-    settle_ghost(shard); /* before the bytes are compared: ghosts take some */
+    if (clearing->colder_than == 0) { /* else nothing that is known leaves */
+        settle_ghost(shard);          /* before the bytes are compared: ghosts take some */
+    }
     while (still_over(l1, shard) && moves < MOVES_PER_LOCK) {
         if (arena_trim(shard->arena, ARENA_TRIM_ALL) > 0) {
             trims++;
         } else if (arena_compact(shard->arena, move_item, &mover, MOVES_PER_STEP)) {
             moves += MOVES_PER_STEP;
         } else if (went < clearing->most && went < VICTIMS_PER_LOCK &&
-                   find_victim(shard, clearing->keep, clearing->now_ms, &place)) {
+                   clearing_find(clearing, shard, &place)) {
             evict_one(l1, shard, &place, clearing);
             went++;
             l1_table_settle(&shard->table, 1);
@@ -318,6 +345,56 @@ void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t adde
         !l1_policy(l1)->refuses) {
         evict_last(l1, hash, keep);
     }
+}
+
+/* False: the entry is gone. */
+static bool stay_or_go(struct l1 *l1, const struct l1_key *key, uint32_t word)
+{
+    struct l1_place place;
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    const bool goes = still_over(l1, shard) && l1_find(l1, shard, key, &place) &&
+                      !l1_is_claim(l1_place_item(&place)) && l1_place_word(&place) == word;
+    if (goes) {
+        l1_bury(shard, l1_remove(shard, &place));
+        (void)arena_trim(shard->arena, ARENA_TRIM_ALL);
+    }
+    l1_unlock(l1, shard);
+    return !goes;
+}
+
+bool l1_evict_colder(struct l1 *l1, const struct l1_key *key, uint32_t word, size_t added_bytes,
+                     int64_t now_ms)
+{
+    struct l1_shard *shard = &l1->shards[l1_shard_of(l1, key->hash)];
+    struct clearing clearing = {.now_ms = now_ms, .most = victims_for(added_bytes)};
+    l1_lock_shard(shard);
+    clearing.colder_than = shard->policy->coldness(shard->memory, word, now_ms);
+    l1_unlock_unchanged(shard);
+    while (l1_over_budget(l1) && clearing.most > 0) {
+        const size_t done = relieve(l1, shard, &clearing);
+        clearing.most -= done < clearing.most ? done : clearing.most;
+        if (done == 0) {
+            break;
+        }
+    }
+    return !l1_over_budget(l1) || stay_or_go(l1, key, word);
+}
+
+bool l1_has_room_for(struct l1 *l1, const struct l1_key *key, uint8_t heat, int64_t now_ms)
+{
+    const size_t bytes_max = atomic_load_explicit(&l1->bytes_max, memory_order_relaxed);
+    if (atomic_load_explicit(&l1->bytes_used, memory_order_relaxed) <
+        bytes_max - (bytes_max >> FULL_LOG)) {
+        return true;
+    }
+    struct l1_place place;
+    struct l1_shard *shard = l1_lock(l1, key->hash);
+    const size_t mean = arena_bytes(shard->arena) / (shard->table.entries + 1);
+    const uint32_t word = l1_word_probation(shard, key->hash, mean, heat, now_ms);
+    const bool found =
+        find_colder(shard, shard->policy->coldness(shard->memory, word, now_ms), now_ms, &place);
+    l1_unlock_unchanged(shard);
+    return found;
 }
 
 /* The bytes as they stand, items that are to be put in among them: those count once their shard has published. */

@@ -164,6 +164,8 @@ uint32_t l1_word_used(struct l1_shard *shard, uint32_t word, const struct item *
                       int64_t now_ms);
 uint32_t l1_word_first(struct l1_shard *shard, uint64_t hash, const struct item *item,
                        int64_t now_ms);
+uint32_t l1_word_probation(struct l1_shard *shard, uint64_t hash, size_t size, uint8_t heat,
+                           int64_t now_ms);
 void l1_value_set(struct l1_value *value, struct item *item);
 
 /* --- l1_watch.c, under the lock ------------------------------------------------------------------------------------ */
@@ -259,6 +261,11 @@ static inline void l1_count_one(_Atomic uint64_t *counter)
  * then under a policy that refuses. Takes locks. */
 void l1_evict(struct l1 *l1, uint64_t hash, const struct item *keep, size_t added_bytes,
               int64_t now_ms);
+
+/* The same for one that was put in on probation with this word: in its shard only, and nothing but what is colder goes. If
+ * that is not enough the entry itself goes, unless it was used meanwhile: false. */
+bool l1_evict_colder(struct l1 *l1, const struct l1_key *key, uint32_t word, size_t added_bytes,
+                     int64_t now_ms);
 
 /* Under the lock, now and then: moves items together while much memory is not in use, gives back what is kept idly. */
 void l1_tidy(struct l1 *l1, struct l1_shard *shard, int64_t now_ms);

@@ -11,6 +11,8 @@
  *      score(memory, candidate, now)       larger leaves earlier; 0 stays whatever happens
  *      evicted(memory, hash, word)         it has left alive, to make room
  *      word = adopt(memory, size, idle, now)   an entry that came under another policy
+ *      word = probation(memory, newcomer, heat)    an entry that nobody here has asked for yet (prefetch.h)
+ *      coldness(memory, word, now)             larger is colder: what may leave for an entry on probation is colder than that
  *
  * density      learns what a place is worth: evicts the lowest expected hits per byte and time (policy_density.c)
  * s3fifo       newcomers prove themselves in a tenth of the room; after S3-FIFO (SOSP'23), sampled
@@ -24,6 +26,16 @@
  *
  * Expired entries leave before live ones under every policy; that is L1's rule, not the policy's. Where all that is left
  * must stay, a new value finds no room: alone the write is refused, behind an L2 nothing is kept of the read.
+ *
+ * PROBATION: such an entry counts as nothing that the policy learns from, and no clock that counts room goes on for it, until it
+ * is used: then it becomes an ordinary newcomer. Until then it stands
+ *      lfu                 at its heat, but not below 4, one less than a newcomer
+ *      lru, ttl, random    as if idle for as many minutes as its heat is below 255, by which lfu's counter would have fallen so far
+ *      density             last; from a heat of 8 on (30 uses) as a newcomer, from 20 on (1000 uses) as what was used often
+ *                          and seldom of late
+ *      s3fifo              last, behind newcomers that have failed; from a heat of 8 on as one that a ghost has shown to be main
+ * Coldness is the score, where that is all that the policy knows of use; under ttl, random and what is volatile it is idleness,
+ * or frequency, alone: what scores higher may be hotter.
  *
  * Switching at run time keeps the contents, and of what the former policy knew what all understand: how long an entry
  * was idle. What the new one would have counted or learned begins with the switch.
@@ -48,6 +60,13 @@ struct policy_newcomer {
     uint64_t hash; /* of its key */
     size_t size;   /* its footprint */
     int64_t now_ms;
+};
+
+/* What a heat of the source (OBJECT FREQ: a logarithmic counter) means to policies that keep none. */
+enum {
+    POLICY_HEAT_MAX = 255,
+    POLICY_HEAT_WARM = 8,
+    POLICY_HEAT_HOT = 20
 };
 
 struct policy_candidate {
@@ -79,6 +98,9 @@ struct policy {
     /* `size` as of a newcomer. */
     uint32_t (*adopt)(const struct policy_memory *memory, size_t size, int64_t idle_ms,
                       int64_t now_ms);
+    uint32_t (*probation)(struct policy_memory *memory, const struct policy_newcomer *newcomer,
+                          uint8_t heat);
+    uint64_t (*coldness)(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
     int64_t (*idle_ms)(const struct policy_memory *memory, uint32_t word,
                        int64_t now_ms);              /* -1: this policy does not keep it */
     int (*frequency)(uint32_t word, int64_t now_ms); /* 0..255; -1: this policy does not keep it */

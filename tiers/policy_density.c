@@ -1,12 +1,37 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Evicts what costs the most bytes and time for a hit, as policy_learn.h has learned it: the default.
  *
- * The size counts in full, so the policy aims at the most hits, not at the most bytes hit. */
+ * The size counts in full, so the policy aims at the most hits, not at the most bytes hit.
+ *
+ * Entries on probation are in groups that uses lead to never: of one use after a wait, of which there are three. */
 #include "tiers/policy.h"
 #include "tiers/policy_memory.h"
 #include "tiers/policy_tick.h"
 
 #include <string.h>
+
+enum {
+    PROBATION_COLD = 0,
+    PROBATION_WARM = LEARN_USES,
+    PROBATION_HOT = 2 * LEARN_USES,
+    PROBATION_HOT_AS = LEARN_GROUPS - 1, /* the most uses, the longest wait */
+};
+#define PROBATION_COST 1e20F /* above whatever is learned */
+
+static bool is_on_probation(uint8_t group)
+{
+    return group % LEARN_USES == 0 && group != LEARN_GROUP_NEW;
+}
+
+static uint32_t density_probation(struct policy_memory *memory,
+                                  const struct policy_newcomer *newcomer, uint8_t heat)
+{
+    const uint8_t group = heat >= POLICY_HEAT_HOT    ? PROBATION_HOT
+                          : heat >= POLICY_HEAT_WARM ? PROBATION_WARM
+                                                     : PROBATION_COLD;
+    return policy_word_make((struct policy_word){
+        .tick = memory->tick, .group = group, .size = policy_size_make(newcomer->size)});
+}
 
 static uint32_t density_first(struct policy_memory *memory, const struct policy_newcomer *newcomer)
 {
@@ -30,25 +55,48 @@ static uint32_t density_touch(struct policy_memory *memory, uint32_t word, size_
     (void)noise;
     policy_memory_note_use(memory, now_ms);
     struct policy_word entry = policy_word_read(word);
-    const uint16_t age = policy_age(memory->tick, entry.tick);
-    policy_learn_use(&memory->learn, entry.group, age);
-    entry.group = policy_learn_group_after(entry.group, age);
-    entry.tick = memory->tick;
     entry.size = size > 0 ? policy_size_make(size) : entry.size;
+    if (is_on_probation(entry.group)) {
+        policy_memory_advance(memory, (size_t)policy_size_read(entry.size), now_ms);
+        policy_learn_newcomer(&memory->learn);
+        entry.group = LEARN_GROUP_NEW;
+    } else {
+        const uint16_t age = policy_age(memory->tick, entry.tick);
+        policy_learn_use(&memory->learn, entry.group, age);
+        entry.group = policy_learn_group_after(entry.group, age);
+    }
+    entry.tick = memory->tick;
     return policy_word_make(entry);
+}
+
+/* The cost of a place per byte. */
+static float cost_of(const struct policy_memory *memory, uint8_t group, uint16_t age)
+{
+    if (!is_on_probation(group)) {
+        return policy_learn_cost(&memory->learn, group, age);
+    }
+    return group == PROBATION_COLD
+               ? PROBATION_COST * (float)(1 + age)
+               : policy_learn_cost(&memory->learn,
+                                   group == PROBATION_HOT ? PROBATION_HOT_AS : LEARN_GROUP_NEW,
+                                   age);
+}
+
+static uint64_t density_coldness(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)now_ms;
+    const struct policy_word entry = policy_word_read(word);
+    const uint16_t age = policy_age(memory->tick, entry.tick);
+    const float cost = cost_of(memory, entry.group, age) * policy_size_read(entry.size);
+    uint32_t bits; /* of floats that are not negative, the bits have the same order */
+    memcpy(&bits, &cost, sizeof bits);
+    return (uint64_t)bits + 1;
 }
 
 static uint64_t density_score(const struct policy_memory *memory,
                               const struct policy_candidate *candidate, int64_t now_ms)
 {
-    (void)now_ms;
-    const struct policy_word entry = policy_word_read(candidate->word);
-    const uint16_t age = policy_age(memory->tick, entry.tick);
-    const float cost =
-        policy_learn_cost(&memory->learn, entry.group, age) * policy_size_read(entry.size);
-    uint32_t bits; /* of floats that are not negative, the bits have the same order */
-    memcpy(&bits, &cost, sizeof bits);
-    return (uint64_t)bits + 1;
+    return density_coldness(memory, candidate->word, now_ms);
 }
 
 /* Ages are counted in bytes that came in, so what was idle under another policy is as young as a newcomer. */
@@ -64,8 +112,10 @@ static uint32_t density_adopt(const struct policy_memory *memory, size_t size, i
 static void density_evicted(struct policy_memory *memory, uint64_t hash, uint32_t word)
 {
     const struct policy_word entry = policy_word_read(word);
-    policy_ghost_put(&memory->ghost, hash,
-                     (struct policy_ghost_entry){.tick = entry.tick, .group = entry.group});
+    if (!is_on_probation(entry.group)) {
+        policy_ghost_put(&memory->ghost, hash,
+                         (struct policy_ghost_entry){.tick = entry.tick, .group = entry.group});
+    }
 }
 
 const struct policy policy_density = {
@@ -77,6 +127,8 @@ const struct policy policy_density = {
     .score = density_score,
     .evicted = density_evicted,
     .adopt = density_adopt,
+    .probation = density_probation,
+    .coldness = density_coldness,
     .idle_ms = policy_word_idle_ms,
     .frequency = policy_no_frequency,
 };

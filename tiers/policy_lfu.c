@@ -55,6 +55,21 @@ static uint32_t lfu_first(struct policy_memory *memory, const struct policy_newc
     return ((uint32_t)COUNTER_FIRST << TIME_BITS) | lfu_time(newcomer->now_ms);
 }
 
+static uint32_t lfu_probation(struct policy_memory *memory, const struct policy_newcomer *newcomer,
+                              uint8_t heat)
+{
+    (void)memory;
+    const uint32_t counter = heat < COUNTER_FIRST ? COUNTER_FIRST - 1 : heat;
+    return counter << TIME_BITS | lfu_time(newcomer->now_ms);
+}
+
+static uint64_t lfu_coldness(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)memory;
+    const uint64_t rareness = COUNTER_MAX - lfu_decayed(word, now_ms);
+    return (rareness << TIME_BITS | lfu_idle(word, now_ms)) + 1;
+}
+
 static uint32_t lfu_touch(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
                           uint64_t noise)
 {
@@ -123,6 +138,8 @@ const struct policy policy_lfu = {
     .settle = lfu_settle,
     .score = lfu_score,
     .adopt = lfu_adopt,
+    .probation = lfu_probation,
+    .coldness = lfu_coldness,
     .idle_ms = lfu_idle_ms,
     .frequency = lfu_frequency,
 };
@@ -135,6 +152,8 @@ const struct policy policy_volatile_lfu = {
     .settle = lfu_settle,
     .score = volatile_lfu_score,
     .adopt = lfu_adopt,
+    .probation = lfu_probation,
+    .coldness = lfu_coldness,
     .idle_ms = lfu_idle_ms,
     .frequency = lfu_frequency,
 };

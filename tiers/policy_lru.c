@@ -23,6 +23,8 @@ const struct policy policy_lru = {
     .settle = policy_tick_settle,
     .score = lru_score,
     .adopt = policy_tick_adopt,
+    .probation = policy_tick_probation,
+    .coldness = policy_tick_coldness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -35,6 +37,8 @@ const struct policy policy_volatile_lru = {
     .settle = policy_tick_settle,
     .score = volatile_lru_score,
     .adopt = policy_tick_adopt,
+    .probation = policy_tick_probation,
+    .coldness = policy_tick_coldness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };

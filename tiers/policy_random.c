@@ -33,6 +33,8 @@ const struct policy policy_random = {
     .settle = policy_tick_settle,
     .score = random_score,
     .adopt = policy_tick_adopt,
+    .probation = policy_tick_probation,
+    .coldness = policy_tick_coldness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -45,6 +47,8 @@ const struct policy policy_volatile_random = {
     .settle = policy_tick_settle,
     .score = volatile_random_score,
     .adopt = policy_tick_adopt,
+    .probation = policy_tick_probation,
+    .coldness = policy_tick_coldness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -57,6 +61,8 @@ const struct policy policy_noeviction = {
     .settle = policy_tick_settle,
     .score = noeviction_score,
     .adopt = policy_tick_adopt,
+    .probation = policy_tick_probation,
+    .coldness = policy_tick_coldness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };

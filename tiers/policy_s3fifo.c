@@ -6,7 +6,7 @@
  * order in which they came; each use (three count) is worth another round. How long a round takes is the mean age at
  * which main entries leave.
  *
- * The group in the word: bits 0..1 uses since it came, bit 2 main. The tick is that of coming in. */
+ * The group in the word: bits 0..1 uses since it came, bit 2 main, bit 3 on probation. The tick is that of coming in. */
 #include "tiers/policy.h"
 #include "tiers/policy_memory.h"
 #include "tiers/policy_tick.h"
@@ -15,6 +15,7 @@ enum {
     USES_MAX = 3,
     USES_MASK = 3,
     MAIN = 4,
+    PROBATION = 8,
     USES_PROVEN = 2,
     SMALL_TICKS = 6,
     BASE_MAIN = 1 << 16,
@@ -29,6 +30,14 @@ static uint32_t s3fifo_first(struct policy_memory *memory, const struct policy_n
     return policy_word_make((struct policy_word){.tick = memory->tick, .group = known ? MAIN : 0});
 }
 
+static uint32_t s3fifo_probation(struct policy_memory *memory,
+                                 const struct policy_newcomer *newcomer, uint8_t heat)
+{
+    const uint8_t group = heat >= POLICY_HEAT_WARM ? PROBATION | MAIN : PROBATION;
+    return policy_word_make((struct policy_word){
+        .tick = memory->tick, .group = group, .size = policy_size_make(newcomer->size)});
+}
+
 static uint32_t s3fifo_touch(struct policy_memory *memory, uint32_t word, size_t size,
                              int64_t now_ms, uint64_t noise)
 {
@@ -36,6 +45,11 @@ static uint32_t s3fifo_touch(struct policy_memory *memory, uint32_t word, size_t
     policy_memory_note_use(memory, now_ms);
     (void)noise;
     struct policy_word entry = policy_word_read(word);
+    if ((entry.group & PROBATION) != 0) {
+        policy_memory_advance(memory, (size_t)policy_size_read(entry.size), now_ms);
+        return policy_word_make(
+            (struct policy_word){.tick = memory->tick, .group = entry.group & MAIN});
+    }
     if ((entry.group & USES_MASK) < USES_MAX) {
         entry.group++;
     }
@@ -47,12 +61,14 @@ static bool is_small(uint8_t group)
     return (group & MAIN) == 0 && (group & USES_MASK) < USES_PROVEN;
 }
 
-static uint64_t s3fifo_score(const struct policy_memory *memory,
-                             const struct policy_candidate *candidate, int64_t now_ms)
+static uint64_t s3fifo_coldness(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
 {
     (void)now_ms;
-    const struct policy_word entry = policy_word_read(candidate->word);
+    const struct policy_word entry = policy_word_read(word);
     const int age = policy_age(memory->tick, entry.tick);
+    if (entry.group == PROBATION) {
+        return (uint64_t)(BASE_FAILED + POLICY_AGE_MAX + 1 + age);
+    }
     if (is_small(entry.group)) {
         return (uint64_t)(age < SMALL_TICKS ? 1 + age : BASE_FAILED + age);
     }
@@ -62,9 +78,18 @@ static uint64_t s3fifo_score(const struct policy_memory *memory,
     return (uint64_t)(BASE_MAIN + since - rounds * (int)memory->main_round);
 }
 
+static uint64_t s3fifo_score(const struct policy_memory *memory,
+                             const struct policy_candidate *candidate, int64_t now_ms)
+{
+    return s3fifo_coldness(memory, candidate->word, now_ms);
+}
+
 static void s3fifo_evicted(struct policy_memory *memory, uint64_t hash, uint32_t word)
 {
     const struct policy_word entry = policy_word_read(word);
+    if ((entry.group & PROBATION) != 0) {
+        return; /* nobody here knows it */
+    }
     if (is_small(entry.group)) {
         policy_ghost_put(&memory->ghost, hash,
                          (struct policy_ghost_entry){.tick = entry.tick, .group = entry.group});
@@ -102,6 +127,8 @@ const struct policy policy_s3fifo = {
     .score = s3fifo_score,
     .evicted = s3fifo_evicted,
     .adopt = s3fifo_adopt,
+    .probation = s3fifo_probation,
+    .coldness = s3fifo_coldness,
     .idle_ms = unknown_idle_ms,
     .frequency = policy_no_frequency,
 };

@@ -26,6 +26,22 @@ uint32_t policy_tick_touch(struct policy_memory *memory, uint32_t word, size_t s
     return policy_tick(now_ms);
 }
 
+uint32_t policy_tick_probation(struct policy_memory *memory, const struct policy_newcomer *newcomer,
+                               uint8_t heat)
+{
+    enum {
+        MINUTE_MS = 60 * 1000
+    };
+    const int64_t idle_ms = (int64_t)(POLICY_HEAT_MAX - heat) * MINUTE_MS;
+    return policy_tick_adopt(memory, newcomer->size, idle_ms, newcomer->now_ms);
+}
+
+uint64_t policy_tick_coldness(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)memory;
+    return (uint64_t)policy_tick_since_ms(word, now_ms) + 1;
+}
+
 int64_t policy_tick_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
 {
     (void)memory;

@@ -44,6 +44,8 @@ const struct policy policy_ttl = {
     .settle = policy_tick_settle,
     .score = ttl_score,
     .adopt = policy_tick_adopt,
+    .probation = policy_tick_probation,
+    .coldness = policy_tick_coldness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -56,6 +58,8 @@ const struct policy policy_ttl_strict = {
     .settle = policy_tick_settle,
     .score = strict_score,
     .adopt = policy_tick_adopt,
+    .probation = policy_tick_probation,
+    .coldness = policy_tick_coldness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };

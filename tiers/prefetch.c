@@ -70,6 +70,11 @@ static bool is_fresh(enum managed_state state)
     return state == MANAGED_FRESH || state == MANAGED_EAGER;
 }
 
+uint8_t prefetch_heat(const struct tiers_reader *reader)
+{
+    return ((const struct tiers_prefetch *)(const void *)reader)->heat;
+}
+
 bool prefetch_admits(const struct tiers_reader *reader, const struct ns_key *key,
                      const struct item *item)
 {
@@ -219,9 +224,14 @@ static bool prefetch_begin(struct tiers_window *window, const struct ns_key *key
         .floor_ms = prefetch_floor(window, key, prefetch->mode),
         .worker = window->options.worker,
         .generation = window->generation,
+        .on_probation = true,
     };
     enum status status = l1_claim_unasked(key->ns->l1, &key->at, &ask, &before, &claim);
-    if (status == CLAIMED) {
+    if (status == CLAIMED && before == NULL &&
+        !l1_has_room_for(key->ns->l1, &key->at, prefetch->heat, window->now_ms)) {
+        l1_unclaim(key->ns->l1, &key->at, claim.token);
+        status = prefetch_skip(ret_result, is_colder);
+    } else if (status == CLAIMED) {
         prefetch->replaces = before != NULL && prefetch->mode != PREFETCH_MISSING;
         prefetch->reader.managed = key->ns->managed;
         item_release(before);

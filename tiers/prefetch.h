@@ -81,7 +81,8 @@ enum status tiers_prefetch(struct tiers_window *window, const struct ns_key *key
                            struct tiers_prefetch *prefetch,
                            struct prefetch_result *ret_result) MUST_USE;
 
-/* For flight.c, of a reader that is one and waits alone: whether the value is to stand here. */
+/* For flight.c, of a reader that is one and waits alone: how hot the source said it is; whether the value is to stand here. */
+uint8_t prefetch_heat(const struct tiers_reader *reader);
 bool prefetch_admits(const struct tiers_reader *reader, const struct ns_key *key,
                      const struct item *item);
 
