@@ -19,7 +19,7 @@
 #if defined(__SANITIZE_ADDRESS__)
 #define HELP_ROUNDS(rounds) ((rounds) / 2)
 #elif defined(__SANITIZE_THREAD__)
-#define HELP_ROUNDS(rounds) ((rounds) / 5)
+#define HELP_ROUNDS(rounds) ((rounds) / 10)
 #else
 #define HELP_ROUNDS(rounds) (rounds)
 #endif

@@ -2,12 +2,13 @@
 /* Readers while the table grows, is cleaned and replaced: for ThreadSanitizer and AddressSanitizer, and that a reader who
  * was told of a ban finds it. */
 #include "tests/unit/bans_help.h"
+#include "tests/unit/seed_help.h"
 
 #include <pthread.h>
 
 enum {
     READERS = 3,
-    TURNS = 4000,
+    TURNS = HELP_ROUNDS(8000),
     LIFE_MS = 1500,
     STEP_MS = 8,
     LIVE = 1000 /* bans younger than that are there for sure */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The bus' connection and its announcements: COHERENCE T2, T8 and invariant I6. */
 #include "tests/unit/coherence_help.h"
+#include "tests/unit/seed_help.h"
 
 #include <pthread.h>
 
@@ -540,7 +541,7 @@ static void the_horizon_never_overtakes_an_announcement(void **state)
     struct watcher watcher = {.stage = &stage};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, watch, &watcher), 0);
-    for (int i = 0; i < 20000; i++) {
+    for (int i = 0; i < HELP_ROUNDS(20000); i++) {
         const struct l1_key key = l1_key(stage.l1, 0, slice_of("k"));
         struct item *item = help_item(&key, "v", ITEM_NEVER, stage.now_ms);
         const struct l1_change change = {.l1 = stage.l1, .key = key, .seen = L1_ANY, .item = item};

@@ -45,7 +45,7 @@ static void what_is_counted_is_resident_however_sizes_change(void **state)
         size_t most;
     } phases[] = {{10, 100},  {100, 1000},     {10, 100}, {1000, 20000},
                   {50, 3000}, {40000, 400000}, {10, 300}};
-    const size_t budget = HELP_ROUNDS(32 << 20);
+    const size_t budget = HELP_ROUNDS(16 << 20);
     uint64_t seed = help_seed();
     struct rand rand;
     rand_seed(&rand, seed);

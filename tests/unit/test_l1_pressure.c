@@ -176,7 +176,7 @@ static void *work(void *arg)
     struct worker *worker = arg;
     struct shared *shared = worker->shared;
     uint64_t cursor = 0;
-    for (int i = 0; i < STEPS; i++) {
+    for (int i = 0; i < HELP_ROUNDS(STEPS); i++) {
         char room[32];
         const unsigned n = below(worker, KEYS);
         struct l1 *l1 = shared->l1s[below(worker, 2)];

@@ -122,7 +122,7 @@ static void *stress_run(void *arg)
     rand_seed(&rand, stress->seed);
     uint64_t cursor = 0;
     size_t visited = 0;
-    for (int i = 0; i < THREAD_STEPS; i++) {
+    for (int i = 0; i < HELP_ROUNDS(THREAD_STEPS); i++) {
         char name[32];
         snprintf(name, sizeof name, "k:%u", (unsigned)rand_below(&rand, 3000));
         struct l1_key key = l1_key(stress->l1, 1, slice_of(name));
@@ -168,7 +168,8 @@ static void threads_share_l1_without_losing_an_update(void **state)
     for (unsigned i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
     }
-    l1_set_policy(l1, &policy_density, T0); /* the last one may have been one that lets nobody leave */
+    l1_set_policy(l1, &policy_density,
+                  T0); /* the last one may have been one that lets nobody leave */
     l1_resize(l1, 300 << 10, T0);
     HELP_CHECK(help_stats(l1).bytes_used <= 300 << 10, seed);
     for (unsigned counter = 0; counter < COUNTERS; counter++) {
@@ -233,7 +234,7 @@ static void items_are_given_up_while_others_are_moved(void **state)
     struct makers makers = {.l1 = help_new(1 << 20, NULL, 1)};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, make_in_vain, &makers), 0);
-    for (int64_t round = 0; round < ROUNDS; round++) {
+    for (int64_t round = 0; round < HELP_ROUNDS(ROUNDS); round++) {
         const int64_t now_ms = T0 + round * 10;
         for (unsigned n = 0; n < ENTRIES; n++) {
             char name[32];

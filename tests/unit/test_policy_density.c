@@ -225,8 +225,8 @@ static bool get(struct l1 *l1, uint64_t n, size_t value_size, int64_t now_ms)
 static double loop_hits(const struct policy *policy, unsigned length, unsigned room)
 {
     enum {
-        ROUNDS = 30,
-        WARM = 10
+        ROUNDS = 20,
+        WARM = 8
     };
     /* 84 bytes of item, 15 of table, 4 of ghost; and what an empty L1 has already. Pages make it coarse. */
     struct l1 *l1 = help_new(1 << 20, policy, 1);
@@ -255,15 +255,18 @@ static void of_a_loop_a_little_too_long_most_is_kept(void **state)
 static void a_scan_does_not_push_out_what_is_read_again(void **state)
 {
     (void)state;
+    enum {
+        COUNTED = HELP_ROUNDS(160000)
+    };
     struct l1 *l1 = help_new(4000 * 160, &policy_density, 1);
     unsigned hits = 0;
-    for (unsigned i = 0; i < 400000;
+    for (unsigned i = 0; i < 2 * COUNTED;
          i++) { /* 3000 keys read again and again, and one of a scan each time */
         const bool hit = get(l1, i * UINT64_C(7919) % 3000, 64, T0 + i);
-        hits += hit && i >= 200000;
+        hits += hit && i >= COUNTED;
         get(l1, 1000000 + i, 64, T0 + i);
     }
-    assert_true(hits > 200000 * 95 / 100);
+    assert_true(hits > COUNTED * 95 / 100);
     l1_free(l1);
 }
 
@@ -271,7 +274,7 @@ static void a_scan_does_not_push_out_what_is_read_again(void **state)
 static double small_hits(const struct policy *policy)
 {
     enum {
-        READS = 200000
+        READS = HELP_ROUNDS(200000)
     };
     struct l1 *l1 = help_new(2 << 20, policy, 1);
     unsigned hits = 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Being alone: nobody sits while somebody is. */
 #include "server/solo.h"
+#include "tests/unit/seed_help.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -14,7 +15,7 @@
 
 enum {
     SEATS = 3,
-    ROUNDS = 20000,
+    ROUNDS = HELP_ROUNDS(20000),
     PAIR = 2
 };
 

@@ -372,7 +372,7 @@ static void what_has_expired_leaves_first(void **state)
 static void policies_differ_as_they_should(void **state)
 {
     (void)state;
-    struct lab lab = lab_new(&policy_lru, SLOTS, 100);
+    struct lab lab = lab_new(&policy_lru, 2048, 100);
     uint64_t scanned = 1000;
     for (int round = 0; round < 40; round++) {
         for (int i = 0; i < 150; i++) {
@@ -386,7 +386,7 @@ static void policies_differ_as_they_should(void **state)
     assert_true(report.at_policy[place_of(&policy_random)] <
                 report.at_policy[place_of(&policy_density)]);
     lab_free(&lab);
-    lab = lab_new(&policy_lru, SLOTS, 100);
+    lab = lab_new(&policy_lru, 2048, 100);
     uint64_t hits = 0;
     scanned = 1000;
     for (int round = 0; round < 40; round++) { /* the same, with what exact LRU does as the truth */
@@ -453,7 +453,7 @@ static void counts_fade_to_what_was_last(void **state)
     struct lab lab = lab_new(&policy_lru, SLOTS, 100);
     whatif_free(lab.whatif);
     lab.whatif = whatif_new(&(struct whatif_options){
-        .policy = &policy_lru, .arena = lab.arena, .slots = SLOTS, .window = 1000, .seed = 1});
+        .policy = &policy_lru, .arena = lab.arena, .slots = 2048, .window = 1000, .seed = 1});
     assert_non_null(lab.whatif);
     for (uint64_t i = 0; i < 20000; i++) {
         fetch(&lab, i);
@@ -682,7 +682,7 @@ static void what_is_said_comes_true(void **state)
 {
     (void)state;
     enum {
-        REQUESTS = 150000,
+        REQUESTS = HELP_ROUNDS(150000),
         MEMORY = 2 << 20
     };
     struct l1 *l1 = watched_l1(MEMORY, &policy_lru, 4096);
