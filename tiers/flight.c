@@ -119,7 +119,7 @@ void flight_tell_reader(struct tiers_window *window, const struct l1_key *key,
         return;
     }
     if (reader->in_background) {
-        reader->on_value(reader, unanswered ? L2_DOWN : status, value);
+        reader->on_value(reader, unanswered && !reader->prefetches ? L2_DOWN : status, value);
         return;
     }
     const bool may_look = home.ns->managed == reader->managed;

@@ -111,6 +111,23 @@ static struct prefetch_result result_of_managed(const struct tiers_prefetch *pre
     return result;
 }
 
+static bool begins_with(struct slice text, const char *word)
+{
+    return text.size >= strlen(word) && memcmp(text.data, word, strlen(word)) == 0;
+}
+
+/* Redis answers all questions so at present, whatever they are about. */
+static bool is_passing(struct slice error)
+{
+    static const char *const words[] = {"BUSY ", "LOADING ", "MASTERDOWN ", "TRYAGAIN "};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (begins_with(error, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct prefetch_result result_of(const struct tiers_prefetch *prefetch, enum status status,
                                         const struct tiers_value *value)
 {
@@ -120,7 +137,7 @@ static struct prefetch_result result_of(const struct tiers_prefetch *prefetch, e
         return result;
     }
     if (status != OK) {
-        return prefetch_failed(status, value->error);
+        return prefetch_failed(is_passing(value->error) ? L2_DOWN : status, value->error);
     }
     if (value->item == NULL) {
         result.outcome = PREFETCH_ABSENT;
@@ -165,11 +182,6 @@ static bool prefetch_ask_as_hash(struct tiers_prefetch *prefetch, const struct l
     }
     prefetch->reader.of_hash = false; /* what is in *ret_result is the answer */
     return false;
-}
-
-static bool begins_with(struct slice text, const char *word)
-{
-    return text.size >= strlen(word) && memcmp(text.data, word, strlen(word)) == 0;
 }
 
 static void prefetch_on_value(struct tiers_reader *reader, enum status status,

@@ -242,7 +242,7 @@ MUTANTS = [
         (NAMESPACE, "wanted < told_ms ? wanted : told_ms;", "told_ms < 0 ? told_ms : wanted;")],
            ["unit namespace"]),
     Mutant("reading anew claims what is no suspect", "T3", [
-        (CLAIM, "if (!l1_is_claim(item) && item_stamped_at_ms(item) < ask->floor_ms) {", "if (!l1_is_claim(item)) {")],
+        (CLAIM, "    if (item_stamped_at_ms(item) >= ask->floor_ms) {\n        return OK;\n    }\n    const enum status", "    const enum status")],
            ["unit revalidate", "sim storm"]),
 
     # --- strict
