@@ -2,6 +2,9 @@
 /* The section Warming of INFO: what this node brings in before somebody asks for it. */
 #include "server/info.h"
 #include "server/node.h"
+#include "server/warm_desk.h"
+#include "server/warm_run.h"
+#include "server/worker.h"
 
 #include <inttypes.h>
 
@@ -24,7 +27,33 @@ static void info_join(struct info *info)
     info_line(info, "weight:%.3f", of_one(join_weight(join)));
 }
 
+static void info_jobs(struct info *info)
+{
+    const uint64_t *metrics = info->totals.metrics;
+    struct warm_description jobs;
+    struct warm_engine_description engine;
+    warm_desk_describe(info->node->workers[0]->warm_desk, &jobs);
+    warm_engine_describe(info->node->workers[0]->warm, &engine);
+    info_line(info, "warm_jobs_open:%u", jobs.open);
+    info_line(info, "warm_jobs_here:queued=%u,running=%u,paused=%u", jobs.queued, jobs.running,
+              jobs.paused);
+    info_line(info, "warm_slots:%u", jobs.slots);
+    info_line(info, "warm_keys_loaded:%" PRIu64, metrics[M_WARM_LOADED]);
+    info_line(info, "warm_keys_skipped:%" PRIu64, metrics[M_WARM_SKIPPED]);
+    info_line(info, "warm_keys_absent:%" PRIu64, metrics[M_WARM_ABSENT]);
+    info_line(info, "warm_keys_too_big:%" PRIu64, metrics[M_WARM_TOO_BIG]);
+    info_line(info, "warm_keys_failed:%" PRIu64, metrics[M_WARM_FAILED]);
+    info_line(info, "warm_bytes:%" PRIu64, metrics[M_WARM_BYTES]);
+    info_line(info, "warm_yield:%.3f", engine.factor);
+    info_line(info, "warm_p99_us:%" PRId64, engine.p99_us);
+    info_line(info, "warm_l2_us:%" PRId64, engine.l2_us);
+    info_line(info, "warm_runs:%u", engine.runs);
+    info_line(info, "warm_asks:%u", engine.asks);
+    info_line(info, "warm_halted:%d", engine.is_halted);
+}
+
 void info_warming(struct info *info)
 {
     info_join(info);
+    info_jobs(info);
 }

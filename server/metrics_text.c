@@ -9,6 +9,9 @@
 #include "server/node.h"
 #include "server/sampler.h"
 #include "server/version.h"
+#include "server/warm_desk.h"
+#include "server/warm_run.h"
+#include "server/worker.h"
 #include "tiers/bans.h"
 #include "tiers/behind.h"
 #include "tiers/line.h"
@@ -282,6 +285,22 @@ static void page_hot(struct page *page, const struct node *node)
                  "One of so many reads is counted at present, on the busiest worker");
 }
 
+static void page_warm(struct page *page, const struct node *node)
+{
+    struct warm_description jobs;
+    struct warm_engine_description engine;
+    warm_desk_describe(node->workers[0]->warm_desk, &jobs);
+    warm_engine_describe(node->workers[0]->warm, &engine);
+    page_family(page, "terrace_warm_jobs", "gauge", "Warm jobs in which this node has a part");
+    page_add(page, "terrace_warm_jobs{state=\"queued\"} %u\n", jobs.queued);
+    page_add(page, "terrace_warm_jobs{state=\"running\"} %u\n", jobs.running);
+    page_add(page, "terrace_warm_jobs{state=\"paused\"} %u\n", jobs.paused);
+    page_integer(page, "terrace_warm_jobs_open", "gauge", jobs.open,
+                 "Warm jobs of the cluster that have not ended");
+    page_real(page, "terrace_warm_yield_ratio", "gauge", engine.factor,
+              "What is left of warm-rate while warming yields to clients");
+}
+
 static void page_memory(struct page *page, const struct memory_report *report)
 {
     page_family(page, "terrace_memory_bytes", "gauge",
@@ -452,6 +471,7 @@ enum status metrics_text(struct node *node, struct buf *text)
     page_namespaces(&page, node);
     page_whatif(&page, node);
     page_hot(&page, node);
+    page_warm(&page, node);
     page_memory(&page, &report);
     page_loops(&page, node);
     page_tiers(&page, node);

@@ -6,6 +6,7 @@
 #include "server/warm_json.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
+#include "tiers/warm_schedule.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -226,7 +227,24 @@ static void ask_submit(struct warm_desk *desk, struct warm_call *call, const str
     pair_number(&words, "life", job->deadline_s);
     pair_number(&words, "db", job->db);
     pair_number(&words, "dry", job->dry);
+    pair_number(&words, "before", job->before_expiry_percent);
+    pair_number(&words, "n", (int64_t)job->n);
     ask(desk, call, &words);
+}
+
+static void ask_register(struct warm_desk *desk, struct warm_call *call, const struct warm_job *job)
+{
+    struct warm_schedule schedule;
+    char error[WARM_SCHEDULE_ERROR_MAX];
+    int64_t due_ms = 0;
+    if (job->schedule != NULL) {
+        if (warm_schedule_parse(slice_of(job->schedule), &schedule, error) != OK) {
+            call_fail(call, "ERR $.schedule: %s", error);
+            return;
+        }
+        due_ms = warm_schedule_next(&schedule, desk->worker->now_ms + desk->redis_ahead_ms);
+    }
+    ask_submit(desk, call, job, due_ms);
 }
 
 static void submit(struct warm_desk *desk, struct warm_call *call)
@@ -249,10 +267,10 @@ static void submit(struct warm_desk *desk, struct warm_call *call)
                   job.schedule != NULL ? "schedule" : "before_expiry");
     } else if (call->verb == WARM_REGISTER && !stands) {
         call_fail(call, "ERR $.schedule: a schedule as \"every 5m\", or $.before_expiry");
-    } else if (call->verb == WARM_REGISTER) {
-        call_fail(call, "ERR standing jobs are not supported by this version");
-    } else {
+    } else if (call->verb == WARM_SUBMIT) {
         ask_submit(desk, call, &job, -1);
+    } else {
+        ask_register(desk, call, &job);
     }
     warm_job_done(&job);
 }

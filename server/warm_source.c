@@ -3,9 +3,11 @@
 
 #include "protocol/limits.h"
 #include "server/node.h"
+#include "server/warm_file.h"
 #include "server/worker.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 /* NULL: this node has no such source. */
 static const struct warm_source_kind *kind_of(enum warm_source source)
@@ -16,10 +18,10 @@ static const struct warm_source_kind *kind_of(enum warm_source source)
     case WARM_ZSET:
     case WARM_PATTERN:
     case WARM_TAG: return &warm_source_l2;
-    case WARM_FILE:
-    case WARM_HOT:
-    case WARM_SNAPSHOT:
-    case WARM_LOG: return NULL;
+    case WARM_FILE: return &warm_source_file;
+    case WARM_LOG: return &warm_source_log;
+    case WARM_HOT: return &warm_source_hot;
+    case WARM_SNAPSHOT: return NULL;
     }
     return NULL;
 }
@@ -32,13 +34,22 @@ bool warm_source_is_bound(enum warm_source source)
 enum status warm_source_check(struct worker *worker, const struct warm_job *job,
                               char error[WARM_ERROR_MAX])
 {
-    (void)worker;
     if (kind_of(job->source) == NULL) {
         (void)snprintf(error, WARM_ERROR_MAX, "$.source.%s: not supported by this version",
                        warm_source_name(job->source));
         return INVALID;
     }
-    return OK;
+    if (job->source != WARM_FILE && job->source != WARM_LOG) {
+        return OK;
+    }
+    int fd = -1;
+    const enum status status =
+        warm_file_open(worker->node, job->source == WARM_FILE ? "$.source.file" : "$.source.log",
+                       job->text, &fd, error);
+    if (status == OK) {
+        (void)close(fd);
+    }
+    return status;
 }
 
 enum status warm_source_open(const struct warm_source_at *at, struct warm_feed **ret_source,
@@ -47,7 +58,7 @@ enum status warm_source_open(const struct warm_source_at *at, struct warm_feed *
     enum status status = warm_source_check(at->worker, at->job, error);
     if (status == OK) {
         const struct warm_source_kind *kind = kind_of(at->job->source);
-        status = kind->open(at, ret_source);
+        status = kind->open(at, ret_source, error);
         if (status == OK) {
             (*ret_source)->kind = kind;
             (*ret_source)->at = *at;

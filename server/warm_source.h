@@ -53,12 +53,16 @@ struct warm_feed {
     struct warm_batch *batch;            /* of the pull under way */
 };
 struct warm_source_kind {
-    enum status (*open)(const struct warm_source_at *at, struct warm_feed **ret_source);
+    enum status (*open)(const struct warm_source_at *at, struct warm_feed **ret_source,
+                        char error[WARM_ERROR_MAX]);
     enum status (*pull)(struct warm_feed *source);
     void (*close)(struct warm_feed *source);
 };
 extern const struct warm_source_kind warm_source_keys;
 extern const struct warm_source_kind warm_source_l2;
+extern const struct warm_source_kind warm_source_file;
+extern const struct warm_source_kind warm_source_log;
+extern const struct warm_source_kind warm_source_hot;
 
 /* NO_MEMORY; INVALID: `error` says why it cannot be had on this node. */
 enum status warm_source_open(const struct warm_source_at *at, struct warm_feed **ret_source,

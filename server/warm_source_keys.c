@@ -25,8 +25,10 @@ static bool keys_next(struct keys_source *keys, const struct warm_job *job, stru
     return true;
 }
 
-static enum status keys_open(const struct warm_source_at *at, struct warm_feed **ret_source)
+static enum status keys_open(const struct warm_source_at *at, struct warm_feed **ret_source,
+                             char error[WARM_ERROR_MAX])
 {
+    (void)error;
     struct keys_source *keys = calloc(1, sizeof(*keys));
     uint64_t given = 0;
     struct slice key;

@@ -42,8 +42,10 @@ static struct l2_source *l2_of(struct warm_feed *source)
     return LIST_ENTRY(source, struct l2_source, source);
 }
 
-static enum status l2_open(const struct warm_source_at *at, struct warm_feed **ret_source)
+static enum status l2_open(const struct warm_source_at *at, struct warm_feed **ret_source,
+                           char error[WARM_ERROR_MAX])
 {
+    (void)error;
     struct l2_source *l2 = calloc(1, sizeof(*l2));
     if (l2 == NULL) {
         return NO_MEMORY;

@@ -59,12 +59,3 @@ def joined(redis, count):
     """So many nodes take part in warming."""
     with redis.client(db=15) as client:
         until(lambda: client.zcard("terrace:warm:nodes") == count, 15, f"{count} nodes take part")
-
-
-def emptied(*nodes):
-    """Nothing is in their L1."""
-    for node in nodes:
-        with node.client() as client:
-            client.execute_command("CACHE.INVALIDATE", "ALL", "SYNC", 5000)
-    for node in nodes:
-        until(lambda node=node: node.l1_items() == 0, 10, "L1 is empty")

@@ -250,7 +250,7 @@ local function submit(json, fields, json_max, jobs_max, standing_due)
     remove(id)
     call('SET', key('json', id), json)
     set(id, 'id', id, 'home', me, 'submitted', digits(now), 'started', '0', 'ended', '0', 'error', '', 'base', '0',
-        'produced', '0', 'total', '0', 'complete', '0', 'cursor', '', 'run', '', 'producer', me, 'bytes', '0')
+        'produced', '0', 'total', '0', 'complete', '0', 'cursor', '', 'run', '', 'producer', lives(me) and me or '', 'bytes', '0')
     for i = 1, #fields, 2 do
         set(id, fields[i], fields[i + 1])
     end
@@ -269,15 +269,13 @@ local function submit(json, fields, json_max, jobs_max, standing_due)
         call('ZADD', DUE, digits(now + num(life) * 1000), id)
     end
     if target == 'l2' then
-        set(id, 'owner', me)
         lane_write(id, 'l2', lane_read(''))
-    elseif target == 'self' then
-        lane_write(id, me, lane_read(''))
     else -- those who live have a lane, before they know: so the job does not end without them
         for _, node in ipairs(call('ZRANGEBYSCORE', NODES, '(' .. digits(now), '+inf')) do
-            lane_write(id, node, lane_read(''))
+            if target == 'all' or node == me then
+                lane_write(id, node, lane_read(''))
+            end
         end
-        lane_write(id, me, lane_read(''))
     end
     news()
     return { 'OK', id }
@@ -290,7 +288,6 @@ function verbs.SUBMIT()
     for i = 9, #ARGV do
         fields[#fields + 1] = ARGV[i]
     end
-    call('ZADD', NODES, digits(now + LEASE_MS), me)
     return submit(ARGV[5], fields, ARGV[6], ARGV[7], ARGV[8] ~= '' and ARGV[8] or nil)
 end
 
