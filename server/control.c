@@ -5,6 +5,7 @@
 #include "server/admin.h"
 #include "server/behind_node.h"
 #include "server/control_l2.h"
+#include "server/hot_desk.h"
 #include "server/l2_rights.h"
 #include "server/listener.h"
 #include "server/mailbox.h"
@@ -215,10 +216,11 @@ static void control_end(struct control *control)
     uv_close((uv_handle_t *)&control->check, NULL);
 }
 
-/* No clients, and L2 has all that was answered; what it has not is in the log of write-behind. */
+/* No clients, and L2 has all that was answered, and what others may want to know; what it has not is in the log of
+ * write-behind. */
 static bool control_is_drained(const struct node *node)
 {
-    return atomic_load(&node->conns_open) == 0 &&
+    return atomic_load(&node->conns_open) == 0 && hot_desk_has_left(node->hot) &&
            (node->behind == NULL || behind_is_empty(node->behind));
 }
 
@@ -234,6 +236,7 @@ static void control_begin_drain(struct control *control)
     if (control->l2 != NULL) {
         control_l2_tell_weight(control->l2);
     }
+    hot_desk_want(node->hot); /* so that what it leaves is of now */
     control->listen_until_ms = control->now_ms + delay_ms;
     control->state = CONTROL_UNREADY;
     control->watcher.on_draining(control->watcher.arg, delay_ms);
@@ -362,9 +365,7 @@ static void control_tick_join(struct control *control)
     struct join_rules rules;
     const enum join_state before = join_state(&node->join);
     node_join_rules(node, &rules);
-    if (join_tick(&node->join, &rules, control_lacks(control) == NULL, control->now_ms)) {
-        join_tell_nothing(&node->join, "no node has left a hot list in L2");
-    }
+    join_tick(&node->join, &rules, control_lacks(control) == NULL, control->now_ms);
     if (join_state(&node->join) != before && join_is_ready(&node->join)) {
         char text[JOIN_TEXT_MAX];
         join_describe(&node->join, &rules, control->now_ms, text);

@@ -13,7 +13,7 @@
  * list is counted and stepped over.
  *
  * Owns:    its lists; what it hands out is the caller's reference, or borrowed where it says so.
- * Threads: hot_desk_newest, hot_desk_want, hot_desk_reads_per_s and hot_desk_describe any; the rest the first worker's.
+ * Threads: hot_desk_newest, hot_desk_want, hot_desk_has_left, hot_desk_reads_per_s and hot_desk_describe any; the rest the first worker's.
  * Limits:  as above; a list has `hot-keys` rows at most and HOT_LIST_BYTES. */
 #ifndef TERRACE_SERVER_HOT_DESK_H
 #define TERRACE_SERVER_HOT_DESK_H
@@ -36,7 +36,9 @@ struct hot_desk *hot_desk_new(struct node *node); /* NULL: no memory */
 void hot_desk_free(struct hot_desk *desk);        /* after all workers; NULL is fine */
 void hot_desk_tick(struct hot_desk *desk, struct worker *first);
 void hot_desk_leave(struct hot_desk *desk); /* the node drains: what is known now is left in L2 */
-void hot_desk_end(struct hot_desk *desk);   /* before the links end: nobody is asked any more */
+/* What hot_desk_leave wrote, L2 has, or will not. Any thread. */
+bool hot_desk_has_left(const struct hot_desk *desk);
+void hot_desk_end(struct hot_desk *desk); /* before the links end: nobody is asked any more */
 
 /* With a reference for the caller; NULL: there is none yet, or nothing is counted. */
 struct hot_list *hot_desk_newest(struct hot_desk *desk);

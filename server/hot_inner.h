@@ -19,7 +19,7 @@ enum {
 struct hot_lists {
     int64_t publish_due_ms;
     bool ended;
-    bool writes;
+    _Atomic bool writes;
     struct buf bytes; /* of the list that is written, or was */
     struct link_request write;
     /* a round: the names, then list after list */

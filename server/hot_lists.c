@@ -221,6 +221,11 @@ void hot_lists_tick(struct hot_desk *desk)
     }
 }
 
+bool hot_desk_has_left(const struct hot_desk *desk)
+{
+    return !desk->lists.writes;
+}
+
 void hot_desk_leave(struct hot_desk *desk)
 {
     if (desk->first != NULL && desk->first->window != NULL && !desk->lists.writes) {

@@ -37,6 +37,11 @@ unsigned join_weight(const struct join *join)
     return atomic_load(&join->weight);
 }
 
+unsigned join_fits(const struct join *join)
+{
+    return atomic_load(&join->fits);
+}
+
 unsigned join_mass(const struct join *join)
 {
     return atomic_load(&join->mass);
@@ -69,7 +74,7 @@ static enum join_state next_state(const struct join *join, const struct join_rul
     return took_ms >= rules->deadline_ms ? JOIN_LATE : JOIN_WARMING;
 }
 
-bool join_tick(struct join *join, const struct join_rules *rules, bool reached, int64_t now_ms)
+void join_tick(struct join *join, const struct join_rules *rules, bool reached, int64_t now_ms)
 {
     switch (join_state(join)) {
     case JOIN_APART:
@@ -77,25 +82,30 @@ bool join_tick(struct join *join, const struct join_rules *rules, bool reached, 
             atomic_store(&join->began_ms, now_ms);
             atomic_store(&join->state, JOIN_WARMING);
         }
-        return reached;
+        break;
     case JOIN_WARMING: {
         const int64_t took_ms = now_ms - atomic_load(&join->began_ms);
         atomic_store(&join->took_ms, took_ms); /* before the state that makes others look at it */
         atomic_store(&join->mass_then, join_mass(join));
         atomic_store(&join->state, (int)next_state(join, rules, took_ms));
-        return false;
+        break;
     }
     case JOIN_WARM:
     case JOIN_LATE:
     case JOIN_NOTHING: break;
     }
-    return false;
 }
 
-void join_tell_mass(struct join *join, double held, double all)
+static unsigned thousandths(double part, double whole)
 {
-    const double share = all > 0 && held > 0 ? held / all : 0;
-    atomic_store(&join->mass, share < 1 ? (unsigned)(share * JOIN_FULL) : (unsigned)JOIN_FULL);
+    const double share = whole > 0 && part > 0 ? part / whole : 0;
+    return share < 1 ? (unsigned)(share * JOIN_FULL) : (unsigned)JOIN_FULL;
+}
+
+void join_tell_mass(struct join *join, double held, double all, double listed)
+{
+    atomic_store(&join->fits, thousandths(all, listed));
+    atomic_store(&join->mass, thousandths(held, all));
 }
 
 void join_tell_nothing(struct join *join, const char *why)
@@ -149,17 +159,23 @@ unsigned join_weigh(struct join *join, const struct join_rules *rules, int other
 
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
-static void describe_mass(const char *what, unsigned mass, int64_t ms, char text[JOIN_TEXT_MAX])
+static void describe_mass(const struct join *join, const char *what, char text[JOIN_TEXT_MAX])
 {
-    (void)snprintf(text, JOIN_TEXT_MAX, "%s: %u %% of hot mass after %lld.%lld s", what,
-                   mass / PERCENT, (long long)(ms / MS_PER_S), (long long)(ms % MS_PER_S / 100));
+    const int64_t ms = atomic_load(&join->took_ms);
+    const unsigned fits = join_fits(join);
+    char part[48] = "";
+    if (fits < JOIN_FULL) {
+        (void)snprintf(part, sizeof part, " (of the %u %% that can be kept here)", fits / PERCENT);
+    }
+    (void)snprintf(text, JOIN_TEXT_MAX, "%s: %u %% of hot mass%s after %lld.%lld s", what,
+                   atomic_load(&join->mass_then) / PERCENT, part, (long long)(ms / MS_PER_S),
+                   (long long)(ms % MS_PER_S / 100));
 }
 
 void join_describe(const struct join *join, const struct join_rules *rules, int64_t now_ms,
                    char text[JOIN_TEXT_MAX])
 {
     const unsigned mass = join_mass(join);
-    const int64_t took_ms = atomic_load(&join->took_ms);
     const char *nothing = atomic_load(&join->nothing);
     switch (join_state(join)) {
     case JOIN_APART:
@@ -171,8 +187,8 @@ void join_describe(const struct join *join, const struct join_rules *rules, int6
                        mass / PERCENT, (long long)(now_ms - atomic_load(&join->began_ms)),
                        rules->target_percent, (long long)rules->deadline_ms);
         break;
-    case JOIN_WARM: describe_mass("warm", atomic_load(&join->mass_then), took_ms, text); break;
-    case JOIN_LATE: describe_mass("deadline", atomic_load(&join->mass_then), took_ms, text); break;
+    case JOIN_WARM: describe_mass(join, "warm", text); break;
+    case JOIN_LATE: describe_mass(join, "deadline", text); break;
     case JOIN_NOTHING:
         (void)snprintf(text, JOIN_TEXT_MAX, "nothing to warm: %s", nothing != NULL ? nothing : "");
         break;

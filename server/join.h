@@ -10,7 +10,7 @@
  *                                   |-----there is nothing to warm from----------> NOTHING/
  *
  * HOT MASS: of all reads that the lists count, the share that is of keys which L1 holds and may serve. Keys that L2 does not
- * have any more, or that L1 cannot keep, count for nothing (join_warm.h).
+ * have any more, or that L1 cannot keep, count for nothing (join_desk.h).
  *
  * WEIGHT: thousandths of a full share. 0: not ready yet, or draining; nothing is sent to such a node while another is there.
  * Once ready: JOIN_START + the rest x own hit ratio / the others' (all reads of the others together). Before
@@ -54,6 +54,7 @@ struct join_rules { /* options; zeros: ready at once, and full weight with that 
 struct join {
     _Atomic int state; /* enum join_state */
     _Atomic unsigned mass;
+    _Atomic unsigned fits;      /* what can be kept here, of all that the lists count */
     _Atomic unsigned mass_then; /* as it was when the node became ready */
     _Atomic unsigned weight;
     _Atomic int64_t began_ms; /* L2 was reached */
@@ -67,11 +68,11 @@ struct join {
 
 /* All zeros is APART. This one has no L2: ready, with a full share. */
 void join_alone(struct join *join);
-/* 40 a second. `reached`: all else that a node must have to be ready is there. true: WARMING begins; somebody warms now, and
- * tells. */
-bool join_tick(struct join *join, const struct join_rules *rules, bool reached, int64_t now_ms);
-/* Of `all` reads that the lists count, so many are of what L1 holds; any loop, again and again, also after ready. */
-void join_tell_mass(struct join *join, double held, double all);
+/* 40 a second. `reached`: all else that a node must have to be ready is there. */
+void join_tick(struct join *join, const struct join_rules *rules, bool reached, int64_t now_ms);
+/* Of the reads that the lists count, `listed`, so many are of keys that can be kept here, and of those so many of keys that L1
+ * holds. Again and again, also after ready. */
+void join_tell_mass(struct join *join, double held, double all, double listed);
 /* There is nothing to warm from; `why` is for good. */
 void join_tell_nothing(struct join *join, const char *why);
 
@@ -86,7 +87,8 @@ enum join_state join_state(const struct join *join); /* any thread */
 const char *join_state_name(
     enum join_state state);                    /* "apart", "warming", "warm", "late", "nothing" */
 unsigned join_weight(const struct join *join); /* any thread: the last one */
-unsigned join_mass(const struct join *join);   /* any thread */
+unsigned join_mass(const struct join *join);   /* any thread; as the next */
+unsigned join_fits(const struct join *join);
 /* How long it took from L2 was reached to ready; -1: it is not ready. Any thread. */
 int64_t join_ready_ms(const struct join *join);
 /* "warm: 83 % of hot mass after 4.1 s", for people; any thread. */

@@ -97,6 +97,8 @@ static void on_terminate(uv_signal_t *handle, int number)
         _exit(128 + number);
     }
     process->stopping = true;
+    log_write(&process->node->log, LOG_NOTICE, "terminate",
+              "signal %d: the node drains; another one ends it at once", number);
     on_node_draining(process, atomic_load(&process->node->live.drain_delay_ms));
     node_stop(process->node);
 }

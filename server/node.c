@@ -10,6 +10,7 @@
 #include "server/control.h"
 #include "server/errorstats.h"
 #include "server/hot_desk.h"
+#include "server/join_desk.h"
 #include "server/l2_bans.h"
 #include "server/latency.h"
 #include "server/learned.h"
@@ -439,8 +440,11 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
     status = node_open_l2(node, error);
     if (status == OK && node->tiers == NULL) {
         node->solo = solo_new(options_threads(&node->options) + 1); /* and the control loop's */
-        join_alone(&node->join);
         status = node->solo == NULL ? NO_MEMORY : OK;
+        join_alone(&node->join);
+    } else if (status == OK) {
+        node->join_desk = join_desk_new();
+        status = node->join_desk == NULL ? NO_MEMORY : OK;
     }
     if (status == OK) {
         status = node_open_users(node, error);
@@ -521,6 +525,7 @@ void node_free(struct node *node)
     tracking_free(node->tracking);
     l2_urls_done(&node->urls);
     namespaces_free(node->namespaces);
+    join_desk_free(node->join_desk);
     hot_desk_free(node->hot);
     sampler_free(node->sampler);
     sweeps_free(node->sweeps);

@@ -27,6 +27,7 @@ struct control;
 struct l2_bans;
 struct errorstats;
 struct hot_desk;
+struct join_desk;
 struct learned;
 struct latency;
 struct metrics;
@@ -118,10 +119,11 @@ struct node {
     uint64_t id;                    /* on the bus */
     char address[PEER_ADDRESS_MAX]; /* where its clients reach it, for the other nodes to show */
     int64_t started_at_ms;
-    struct metrics *metrics; /* the control loop's */
-    struct join join;        /* how far it is on its way to a full share of the requests */
-    struct acl *acl;         /* its users */
-    struct renames *renames; /* NULL: every command has its own name */
+    struct metrics *metrics;     /* the control loop's */
+    struct join_desk *join_desk; /* the first worker's; NULL: alone */
+    struct join join;            /* how far it is on its way to a full share of the requests */
+    struct acl *acl;             /* its users */
+    struct renames *renames;     /* NULL: every command has its own name */
     struct slowlog *slowlog;
     struct latency *latency;
     struct errorstats *errorstats;       /* errors by first word */

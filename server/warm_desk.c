@@ -464,7 +464,7 @@ void warm_desk_tick(struct warm_desk *desk)
     }
     const struct live *live = &desk->worker->node->live;
     desk_sweep_dropped(desk);
-    if (desk->worker->draining || atomic_load(&live->warm_rate) == 0) {
+    if (atomic_load(&live->draining) || atomic_load(&live->warm_rate) == 0) {
         desk_give_back(desk);
         return;
     }

@@ -6,6 +6,7 @@
 #include "server/client_memory.h"
 #include "server/conn_tls.h"
 #include "server/hot_desk.h"
+#include "server/join_desk.h"
 #include "server/l2_socket.h"
 #include "server/learned.h"
 #include "server/native.h"
@@ -202,6 +203,9 @@ static void worker_on_tick(uv_timer_t *timer)
     }
     hot_tick(&worker->hot, worker->now_ms);
     if (worker->index == 0) {
+        if (worker->node->join_desk != NULL) {
+            join_desk_tick(worker->node->join_desk, worker);
+        }
         hot_desk_tick(worker->node->hot, worker);
     }
     warm_desk_tick(worker->warm_desk);
@@ -478,6 +482,7 @@ void worker_drain(struct worker *worker, int64_t until_ms)
     worker->drain_until_ms = until_ms;
     worker_read_clock(worker);
     if (worker->index == 0) {
+        join_desk_end(worker->node->join_desk);
         hot_desk_leave(worker->node->hot);
     }
     sweep_desk_end(&worker->sweeps);
@@ -509,6 +514,9 @@ void worker_end_links(struct worker *worker)
     tracking_line_end_all(&worker->tracking.lines);
     sweep_desk_end(&worker->sweeps);
     warm_desk_stop(worker->warm_desk);
+    if (worker->index == 0) {
+        join_desk_end(worker->node->join_desk);
+    }
     warm_engine_stop(worker->warm);
     if (worker->index == 0) {
         hot_desk_end(worker->node->hot);

@@ -51,7 +51,7 @@ def test_the_documented_rights_are_enough(granted, redis_server):
     for node in granted:
         fields = node.info()
         assert fields["l2_rights"] == "granted" and fields["l2_rights_missing"] == ""
-        assert node.admin("/readyz")[0] == 200
+        until(lambda: node.admin("/readyz")[0] == 200, 5, "it is ready")
     with one.wire() as a, two.wire() as b, redis_server.wire() as stranger:
         for i in range(50):
             assert a.ask("SET", "k", i) == b"OK"
@@ -156,7 +156,7 @@ def test_a_node_that_waited_for_its_redis_does_not_end_but_says_so(stage):
     redis_server.client().execute_command("ACL", "SETUSER", "terrace", "&terrace:*", "&__redis__:invalidate")
     until(lambda: node.info()["l2_rights"] == "granted", 15, "what was granted meanwhile is noticed")
     node.wait_synced(10)
-    assert node.admin("/readyz")[0] == 200
+    until(lambda: node.admin("/readyz")[0] == 200, 5, "it is ready")
 
 
 def test_a_redis_that_comes_later_is_asked_too(stage):

@@ -152,7 +152,7 @@ def test_nothing_is_left_open_after_a_thousand_clients(stage, redis_server):
 @own
 def test_livez_and_readyz(node):
     assert node.admin("/livez")[0] == 200
-    assert node.admin("/readyz")[0] == 200
+    until(lambda: node.admin("/readyz")[0] == 200, 5, "it is ready")
     assert node.admin("/readyz?verbose")[0] == 200
     assert node.admin("/nothing/here")[0] == 404
 

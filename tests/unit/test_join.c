@@ -19,16 +19,16 @@ static const struct join_rules rules = {
 
 static enum join_state tick(struct join *join, int64_t after_ms)
 {
-    assert_false(join_tick(join, &rules, true, START_MS + after_ms));
+    join_tick(join, &rules, true, START_MS + after_ms);
     return join_state(join);
 }
 
 static void begin(struct join *join)
 {
     *join = (struct join){0};
-    assert_false(join_tick(join, &rules, false, START_MS - 1000));
+    join_tick(join, &rules, false, START_MS - 1000);
     assert_int_equal(join_state(join), JOIN_APART);
-    assert_true(join_tick(join, &rules, true, START_MS));
+    join_tick(join, &rules, true, START_MS);
 }
 
 static void says(const struct join *join, int64_t after_ms, const char *expected)
@@ -44,14 +44,14 @@ static void a_node_is_ready_when_it_holds_the_target_of_the_hot_mass(void **stat
     struct join join;
     begin(&join);
     assert_int_equal(tick(&join, 100), JOIN_WARMING);
-    join_tell_mass(&join, 799, 1000);
+    join_tell_mass(&join, 799, 1000, 1000);
     assert_int_equal(tick(&join, 2000), JOIN_WARMING);
     assert_false(join_is_ready(&join));
     says(&join, 2000, "warming: 79 % of hot mass after 2000 ms; ready at 80 %, or after 30000 ms");
-    join_tell_mass(&join, 831, 1000);
+    join_tell_mass(&join, 831, 1000, 1000);
     assert_int_equal(tick(&join, 4130), JOIN_WARM);
     assert_true(join_is_ready(&join));
-    join_tell_mass(&join, 1000, 1000);
+    join_tell_mass(&join, 1000, 1000, 1000);
     says(&join, 9000, "warm: 83 % of hot mass after 4.1 s");
 }
 
@@ -60,12 +60,23 @@ static void a_node_that_gets_no_further_is_ready_at_the_deadline_and_says_so(voi
     (void)state;
     struct join join;
     begin(&join);
-    join_tell_mass(&join, 41, 100);
+    join_tell_mass(&join, 41, 100, 100);
     assert_int_equal(tick(&join, 29999), JOIN_WARMING);
     assert_int_equal(tick(&join, 30000), JOIN_LATE);
     says(&join, 30000, "deadline: 41 % of hot mass after 30.0 s");
-    join_tell_mass(&join, 100, 100);
+    join_tell_mass(&join, 100, 100, 100);
     assert_int_equal(tick(&join, 40000), JOIN_LATE);
+}
+
+static void a_node_that_cannot_keep_all_says_of_how_much_the_mass_is(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    join_tell_mass(&join, 90, 100, 250);
+    assert_int_equal(tick(&join, 1200), JOIN_WARM);
+    assert_int_equal(join_fits(&join), 400);
+    says(&join, 1200, "warm: 90 % of hot mass (of the 40 % that can be kept here) after 1.2 s");
 }
 
 static void where_there_is_nothing_to_warm_from_a_node_is_ready_at_once(void **state)
@@ -93,10 +104,10 @@ static void a_node_that_lost_all_stays_ready(void **state)
     (void)state;
     struct join join;
     begin(&join);
-    join_tell_mass(&join, 1, 1);
+    join_tell_mass(&join, 1, 1, 1);
     assert_int_equal(tick(&join, 10), JOIN_WARM);
-    join_tell_mass(&join, 0, 1);
-    assert_false(join_tick(&join, &rules, false, START_MS + 60000));
+    join_tell_mass(&join, 0, 1, 1);
+    join_tick(&join, &rules, false, START_MS + 60000);
     assert_true(join_is_ready(&join));
 }
 
@@ -109,9 +120,9 @@ static void begin_at_mass(struct join *join, double mass)
 {
     const struct join_rules any = {.target_percent = 1, .slow_start_ms = rules.slow_start_ms};
     *join = (struct join){0};
-    assert_true(join_tick(join, &any, true, START_MS));
-    join_tell_mass(join, mass, 1);
-    assert_false(join_tick(join, &any, true, START_MS));
+    join_tick(join, &any, true, START_MS);
+    join_tell_mass(join, mass, 1, 1);
+    join_tick(join, &any, true, START_MS);
     assert_true(join_is_ready(join));
 }
 
@@ -184,13 +195,13 @@ static void a_mass_that_is_no_number_is_none(void **state)
     (void)state;
     struct join join;
     begin(&join);
-    join_tell_mass(&join, 1, 0);
+    join_tell_mass(&join, 1, 0, 0);
     assert_int_equal(join_mass(&join), 0);
-    join_tell_mass(&join, -1, 2);
+    join_tell_mass(&join, -1, 2, 2);
     assert_int_equal(join_mass(&join), 0);
-    join_tell_mass(&join, 0.0 / 0.0, 2);
+    join_tell_mass(&join, 0.0 / 0.0, 2, 2);
     assert_int_equal(join_mass(&join), 0);
-    join_tell_mass(&join, 3, 2);
+    join_tell_mass(&join, 3, 2, 2);
     assert_int_equal(join_mass(&join), JOIN_FULL);
 }
 
@@ -199,6 +210,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_is_ready_when_it_holds_the_target_of_the_hot_mass),
         cmocka_unit_test(a_node_that_gets_no_further_is_ready_at_the_deadline_and_says_so),
+        cmocka_unit_test(a_node_that_cannot_keep_all_says_of_how_much_the_mass_is),
         cmocka_unit_test(where_there_is_nothing_to_warm_from_a_node_is_ready_at_once),
         cmocka_unit_test(a_node_that_is_alone_is_ready_with_a_full_share),
         cmocka_unit_test(a_node_that_lost_all_stays_ready),
