@@ -16,6 +16,7 @@
 #include "tests/sim/node.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/redis.h"
+#include "tests/sim/warmer.h"
 #include "tiers/managed.h"
 
 #include <inttypes.h>
@@ -46,6 +47,7 @@ struct totals {
     uint64_t told;
     uint64_t replays_whole;
     uint64_t replays_short;
+    uint64_t warmed;
 };
 
 /* For the handler of SIGABRT, which gets no argument. */
@@ -157,6 +159,7 @@ static void world_free(struct world *world)
 {
     node_free_all(world);
     client_free(world->client);
+    warmer_free(world->warmer);
     nemesis_free(world->nemesis);
     redis_free_all(world);
     net_free_all(world);
@@ -179,6 +182,8 @@ static bool run_seed(const struct plan *plan, struct totals *totals)
     world.client = client_new(&world);
     client_start(&world);
     nemesis_start(&world);
+    world.warmer = warmer_new(&world);
+    warmer_start(&world);
     world_run(&world, (int64_t)plan->steps * STEP_US);
     if (!world.failed) {
         rest(&world);
@@ -191,6 +196,7 @@ static bool run_seed(const struct plan *plan, struct totals *totals)
     totals->hits += world.oracle->hits;
     totals->old_reads += world.oracle->old_reads;
     totals->writes += world.oracle->write_count;
+    totals->warmed += world.warmed;
     totals->told += world.oracle->told_count;
     totals->replays_whole += world.replays_whole;
     totals->replays_short += world.replays_short;
@@ -325,9 +331,10 @@ int main(int argc, char **argv)
     const double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
     printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64
            " reads (%" PRIu64 " hits, %" PRIu64 " of them or others not the newest), %" PRIu64
-           " writes, %" PRIu64 " strict answers, %" PRIu64 " gaps told by the log, %" PRIu64
-           " not; %.1f s\n",
+           " writes, %" PRIu64 " keys warmed, %" PRIu64 " strict answers, %" PRIu64
+           " gaps told by the log, %" PRIu64 " not; %.1f s\n",
            totals.seeds, totals.failed, totals.events, totals.reads, totals.hits, totals.old_reads,
-           totals.writes, totals.told, totals.replays_whole, totals.replays_short, seconds);
+           totals.writes, totals.warmed, totals.told, totals.replays_whole, totals.replays_short,
+           seconds);
     return totals.failed > 0 ? 1 : 0;
 }

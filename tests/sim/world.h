@@ -40,6 +40,7 @@ struct nemesis;
 struct node;
 struct oracle;
 struct redis;
+struct warmer;
 struct world;
 
 struct thread {
@@ -109,6 +110,8 @@ struct world {
     struct oracle *oracle;
     struct client *client;
     struct nemesis *nemesis;
+    struct warmer *warmer;
+    uint64_t warmed; /* keys that it brought in */
 };
 
 /* --- events --- */

@@ -222,6 +222,27 @@ static void a_write_between_its_claim_and_its_landing_ends_it(void **state)
     stage_done(&stage);
 }
 
+/* Nor does it take the claim of the read that came after the write: what that brings is newer. */
+static void what_was_read_before_a_write_does_not_land_on_a_claim_from_after_it(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct warmed warmed;
+    struct asked asked;
+    open_plain(&stage);
+    warm(&stage, &warmed, "k");
+    const struct ns_key key = namespaces_key(stage.namespaces, 0, slice_of("k"));
+    (void)l1_invalidate(key.ns->l1, &key.at);
+    assert_int_equal(ask(&stage, &asked, "k"), PENDING);
+    HELP_SAY(&stage.roof, VALUE("1"));
+    expect(&warmed, PREFETCH_FAILED, STALE, "changed meanwhile");
+    assert_true(stands(&stage, "k", NULL));
+    HELP_SAY(&stage.roof, VALUE("2"));
+    expect_ended(&asked, "2");
+    assert_false(stands(&stage, "k", "1"));
+    stage_done(&stage);
+}
+
 static void an_announcement_ends_it(void **state)
 {
     (void)state;
@@ -632,6 +653,7 @@ int main(void)
         cmocka_unit_test(a_client_who_asks_meanwhile_joins_it),
         cmocka_unit_test(it_stands_as_idle_as_its_source_says),
         cmocka_unit_test(a_write_between_its_claim_and_its_landing_ends_it),
+        cmocka_unit_test(what_was_read_before_a_write_does_not_land_on_a_claim_from_after_it),
         cmocka_unit_test(an_announcement_ends_it),
         cmocka_unit_test(a_flush_ends_it),
         cmocka_unit_test(a_change_of_the_namespaces_ends_it),
