@@ -250,14 +250,10 @@ MUTANTS = [
         (CLAIM, "    return body.token == landing->token && body.generation",
          "    return (landing->on_probation || body.token == landing->token) && body.generation")],
            ["unit prefetch", "sim storm"]),
-    Mutant("a prefetch lands with a token of before a change of the namespaces", "T2", [
-        (FLIGHT, "            flight->token = 0;\n", "            flight->token = flight->readers->prefetches ? flight->token : 0;\n"),
-        (FLIGHT, "            l1_unclaim(window_key(window, &flight->key).ns->l1, &flight->key, flight->token);\n", "")],
-           ["unit prefetch", "unit window"]),
     Mutant("a prefetch keeps what the bus does not confirm", "T4", [
         (FLIGHT, "!flight->judged && flight_may_install(flight, ns) &&",
          "!flight->judged && (flight_prefetches(flight) || flight_may_install(flight, ns)) &&")],
-           ["unit prefetch", "sim storm"]),
+           ["unit prefetch"]),
 
     # --- strict
     Mutant("a strict write is acknowledged before the marker", "section 7", [

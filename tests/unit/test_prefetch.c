@@ -336,6 +336,20 @@ static void while_nothing_could_be_kept_nothing_is_asked(void **state)
     stage_done(&stage);
 }
 
+static void what_lands_when_the_bus_does_not_confirm_any_more_is_not_kept(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct warmed warmed;
+    open_plain(&stage);
+    warm(&stage, &warmed, "k");
+    atomic_store(&stage.view->may_install, false);
+    HELP_SAY(&stage.roof, VALUE("v"));
+    expect(&warmed, PREFETCH_FAILED, STALE, "changed meanwhile");
+    assert_true(stands(&stage, "k", NULL));
+    stage_done(&stage);
+}
+
 static void a_node_that_ends_lets_go_of_what_is_under_way(void **state)
 {
     (void)state;
@@ -660,6 +674,7 @@ int main(void)
         cmocka_unit_test(what_has_expired_before_it_lands_is_not_kept),
         cmocka_unit_test(a_lost_link_gives_back_what_stood),
         cmocka_unit_test(while_nothing_could_be_kept_nothing_is_asked),
+        cmocka_unit_test(what_lands_when_the_bus_does_not_confirm_any_more_is_not_kept),
         cmocka_unit_test(a_node_that_ends_lets_go_of_what_is_under_way),
         cmocka_unit_test(an_error_of_l2_is_told_in_its_words),
         cmocka_unit_test(a_hash_is_brought_in_whole),
