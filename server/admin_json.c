@@ -5,6 +5,8 @@
 #include "server/answer_json.h"
 #include "server/cmd_cache.h"
 #include "server/control.h"
+#include "server/hot_desk.h"
+#include "server/hot_reply.h"
 #include "server/info.h"
 #include "server/node.h"
 #include "server/options.h"
@@ -75,6 +77,31 @@ static void get_namespaces(struct admin_request *request)
     struct admin_reply place;
     admin_reply_begin(&place);
     cache_reply_namespaces(&place.reply, request->node);
+    admin_reply_end(&place, request, OK);
+}
+
+static void get_hot(struct admin_request *request)
+{
+    struct node *node = request->node;
+    const struct slice wanted = admin_argument(request, "n");
+    uint64_t rows = HOT_REPLY_ROWS;
+    if (wanted.size > 0 &&
+        (slice_to_u64(wanted, &rows) != OK || rows == 0 || rows > HOT_ROWS_MAX)) {
+        admin_refuse(request, MHD_HTTP_BAD_REQUEST, SLICE_LITERAL("n: a number from 1 on"), NULL);
+        return;
+    }
+    if (node->options.hot_keys == 0) {
+        admin_refuse(request, MHD_HTTP_CONFLICT,
+                     SLICE_LITERAL("no reads are counted: this node was started with hot-keys 0"),
+                     NULL);
+        return;
+    }
+    struct admin_reply place;
+    admin_reply_begin(&place);
+    hot_desk_want(node->hot);
+    struct hot_list *list = hot_desk_newest(node->hot);
+    hot_reply(&place.reply, node, list, rows, clock_now_ms(&node->clock));
+    hot_list_release(list);
     admin_reply_end(&place, request, OK);
 }
 
@@ -175,6 +202,7 @@ static const struct route {
     {"/v1/stats", {get_stats}, "GET, HEAD"},
     {"/v1/nodes", {get_nodes}, "GET, HEAD"},
     {"/v1/namespaces", {get_namespaces}, "GET, HEAD"},
+    {"/v1/hot", {get_hot}, "GET, HEAD"},
 };
 
 static const struct route *route_of(const char *path)

@@ -5,6 +5,7 @@
  *                                     which has its own page
  *      GET /v1/nodes                  CACHE.NODES
  *      GET /v1/namespaces             CACHE.NAMESPACES
+ *      GET /v1/hot[?n=COUNT]          CACHE.HOT
  *
  * Figures and names are those of the commands, which write them (answer_json.h). Errors are {"error": "..."}, with "path" if
  * they are about a place in the request's own JSON.

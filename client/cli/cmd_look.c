@@ -181,6 +181,47 @@ enum exit_code cmd_namespaces(struct cli *cli)
     return code;
 }
 
+/* --- hot ----------------------------------------------------------------------------------------------------------- */
+
+static void add_hot(struct table *table, const struct tree *key)
+{
+    char figure[FIGURE_MAX];
+    table_add(table, tree_text(tree_find(key, "key")), TONE_BOLD);
+    table_addf(table, TONE_NONE, "%lld", (long long)tree_number(tree_find(key, "db"), 0));
+    table_add(table, tree_text(tree_find(key, "ns")), TONE_NONE);
+    table_addf(table, TONE_NONE, "%s", text_count(figure, tree_real(tree_find(key, "per_s"), 0)));
+    table_addf(table, TONE_DIM, "%s",
+               text_count(figure, tree_real(tree_find(key, "error_per_s"), 0)));
+    table_addf(table, TONE_NONE, "%lld", (long long)tree_number(tree_find(key, "heat"), 0));
+}
+
+enum exit_code cmd_hot(struct cli *cli)
+{
+    struct cli_reply reply;
+    enum exit_code code;
+    const char *count = cli->words.argument_count == 0 ? NULL : cli->words.arguments[0];
+    if (!ask(cli, &reply, "CACHE.HOT", count, &code)) {
+        return code;
+    }
+    if (cli->json) {
+        code = cli_print_json(cli, json_pack("{s:o}", "keys", tree_json(&reply.tree)), EXIT_FINE);
+    } else {
+        struct table table = {0};
+        table_column(&table, "KEY", false);
+        table_column(&table, "DB", true);
+        table_column(&table, "NAMESPACE", false);
+        table_column(&table, "READS/S", true);
+        table_column(&table, "AT MOST TOO HIGH", true);
+        table_column(&table, "HEAT", true);
+        for (size_t i = 0; i < reply.tree.count; i++) {
+            add_hot(&table, tree_at(&reply.tree, i));
+        }
+        code = cli_print_table(cli, &table, EXIT_FINE);
+    }
+    cli_reply_done(&reply);
+    return code;
+}
+
 /* --- explain, tags ------------------------------------------------------------------------------------------------- */
 
 /* A field of CACHE.EXPLAIN; times in people's units, -1 as what it means. */

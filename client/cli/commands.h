@@ -20,6 +20,9 @@ enum exit_code cmd_nodes(struct cli *cli);
 enum exit_code cmd_namespaces(struct cli *cli);
 enum exit_code cmd_explain(struct cli *cli);
 enum exit_code cmd_tags(struct cli *cli);
+enum exit_code cmd_hot(struct cli *cli);
+/* cmd_warm.c */
+enum exit_code cmd_warm(struct cli *cli);
 /* cmd_ping.c, cmd_watch.c, cmd_top.c, cmd_doctor.c */
 enum exit_code cmd_ping(struct cli *cli);
 enum exit_code cmd_watch(struct cli *cli);

@@ -30,6 +30,12 @@ void terminal_end(void)
     }
 }
 
+bool terminal_is_there(void)
+{
+    const char *kind = getenv("TERM");
+    return isatty(STDOUT_FILENO) == 1 && kind != NULL && strcmp(kind, "dumb") != 0;
+}
+
 bool terminal_begin(void)
 {
     if (isatty(STDOUT_FILENO) != 1) {

@@ -8,6 +8,8 @@
 
 #include "protocol/bytes.h"
 
+/* Standard output is one that can go back in its line. */
+bool terminal_is_there(void);
 /* false: standard output is no terminal, and nothing has changed. */
 bool terminal_begin(void);
 void terminal_end(void); /* again is fine */

@@ -83,6 +83,30 @@ static const struct option_spec top_options[] = {
     {"--sort", 's', OPTION_TEXT, "FIELD", "namespaces by ops, hits, bytes or name (ops)"},
     {0}};
 
+static const struct option_spec warm_options[] = {
+    {"--keys", 0, OPTION_FLAG, NULL, "these keys: the words behind submit"},
+    {"--pattern", 0, OPTION_TEXT, "GLOB", "keys of L2 that fit"},
+    {"--tag", 0, OPTION_TEXT, "TAG", "managed values that carry it"},
+    {"--hot", 0, OPTION_NUMBER, "N", "the N keys that all nodes are asked for most"},
+    {"--set", 0, OPTION_TEXT, "KEY", "the members of a set in L2"},
+    {"--zset", 0, OPTION_TEXT, "KEY", "of a sorted set, highest scores first; --top N of them"},
+    {"--file", 0, OPTION_TEXT, "NAME", "a key per line of a file in the node's warm-dir"},
+    {"--log", 0, OPTION_TEXT, "NAME", "an access log there; --top N of its keys"},
+    {"--snapshot", 0, OPTION_TEXT, "NAME", "keys of a snapshot; \"\": the newest"},
+    {"--top", 0, OPTION_NUMBER, "N", "of --zset and --log: so many"},
+    {"--priority", 'p', OPTION_NUMBER, "0..9", "9 first (4)"},
+    {"--rate", 'r', OPTION_NUMBER, "N", "keys per second over all nodes"},
+    {"--bytes", 0, OPTION_NUMBER, "N", "bytes per second over all nodes"},
+    {"--mode", 0, OPTION_TEXT, "MODE", "missing (what is not there), stale, force"},
+    {"--target", 0, OPTION_TEXT, "TARGET", "all nodes, self (the one that is asked), l2"},
+    {"--deadline", 0, OPTION_TIME, "TIME", "ended after so long, done or not"},
+    {"--dry-run", 0, OPTION_FLAG, NULL, "look what would be done"},
+    {"--schedule", 0, OPTION_TEXT, "WHEN", "register: every 5m; 08:55 mon-fri"},
+    {"--before-expiry", 0, OPTION_TEXT, "20%", "register, with --hot: when so much of a life is left"},
+    {"--wait", 'w', OPTION_FLAG, NULL, "submit: then watch it"},
+    {"--interval", 'i', OPTION_TIME, "TIME", "watch: between two looks (1s)"},
+    {0}};
+
 /* --- verbs --------------------------------------------------------------------------------------------------------- */
 
 static enum exit_code run_check(struct cli *cli)
@@ -142,6 +166,14 @@ static const struct verb verbs[] = {
      cmd_explain},
     {"tags", "KEY", 1, 1, ARGUMENT_TEXT, NULL, NULL, "The tags of a managed value", "Exit 1 if there are none.\n", false,
      cmd_tags},
+    {"warm", "submit|register|list|status|watch|pause|resume|cancel|setrate [WORD...]", 1,
+     ARGUMENTS_ANY, ARGUMENT_CHOICE,
+     "submit register list status watch pause resume cancel setrate", warm_options,
+     "Bring keys into memory before they are asked for",
+     "submit and register take the job as JSON (- is standard input) or as options, and print its number;\n"
+     "the others take that number. watch, and submit --wait, end with 0 when it is done, with 1 if it failed.\n",
+     false, cmd_warm},
+    {"hot", "[N]", 0, 1, ARGUMENT_TEXT, NULL, NULL, "The keys that are read most", "", false, cmd_hot},
     {"doctor", "", 0, 0, ARGUMENT_NONE, NULL, NULL, "Look for what is wrong, and say what to do",
      "Exit 1 if a check failed, 0 with warnings.\n", false, cmd_doctor},
     {"ping", "", 0, 0, ARGUMENT_NONE, NULL, ping_options, "How long nodes take to answer", "",

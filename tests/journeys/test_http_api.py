@@ -173,6 +173,18 @@ def test_probes_find_a_connection_while_many_wait(stage):
         sock.close()
 
 
+@own
+def test_hot_keys_are_told_with_their_bytes(house):
+    with house.wire() as conn:
+        conn.ask("SET", b"hot\xff", "v")
+        for _ in range(600):
+            conn.ask("GET", b"hot\xff")
+    named = {"base64": "aG90/w=="}
+    [row] = until(lambda: [row for row in ask(house, "/v1/hot").json if row["key"] == named], 20, "it was counted")
+    assert row["ns"] == "default" and row["count"] > 0 and isinstance(row["per_s"], float)
+    assert refused(ask(house, "/v1/hot?n=0"), 400, "number")
+
+
 # --- who may ---
 
 @own
