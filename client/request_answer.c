@@ -9,6 +9,13 @@ static bool is_read(const struct request *request)
     return request->op == NATIVE_GET || request->op == NATIVE_FETCH || request->op == NATIVE_MGET;
 }
 
+/* A write has no value. */
+static bool has_body(const struct request *request)
+{
+    return is_read(request) || request->op == NATIVE_CALL || request->op == NATIVE_WARM ||
+           request->op == NATIVE_HOT;
+}
+
 /* --- statuses ----------------------------------------------------------------------------------------------------------- */
 
 static enum terrace_status judge_ok(const struct request *request, const struct native_reply *reply)
@@ -73,7 +80,7 @@ void request_judge(const struct request *request, const struct conn_answer *answ
                             .reason = reason_of(request, answer, status),
                             .reply = answer->reply,
                             .taken = answer->taken};
-    if (!is_text && (is_read(request) || request->op == NATIVE_CALL)) { /* a write has no value */
+    if (!is_text && has_body(request)) {
         const bool has_value = word == NATIVE_OK || answer->reply->state == NATIVE_STATE_STALE;
         ret->body = has_value ? answer->body : (struct slice){0};
     }

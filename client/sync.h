@@ -78,6 +78,15 @@ struct terrace {
 bool terrace_enter(struct terrace *terrace);
 void terrace_leave(struct terrace *terrace);
 
+/* Where the results of a call go that has neither a key nor options of its own; NULL: not wanted. */
+struct sync_told {
+    struct terrace_value *body;
+    uint64_t *warm_id;
+};
+/* `face` as `built` says, and done with; not to be given back. */
+enum terrace_status sync_told(struct terrace *terrace, struct face *face, enum terrace_status built,
+                              const struct sync_told *where, char *error, size_t error_size);
+
 /* Until wait_done was called for it. */
 void wait_for(struct terrace *terrace, struct wait *wait);
 /* On the loop's thread: the waiter goes, and its stack with it. */

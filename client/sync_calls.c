@@ -11,7 +11,7 @@ struct errand {
     struct request *request;
     enum terrace_status status;
     struct terrace_value *value; /* NULL: not wanted */
-    uint64_t *seq, *count;
+    uint64_t *seq, *count, *warm_id;
     char *error;
     size_t error_size;
     struct terrace_pair *pairs; /* of MGET */
@@ -40,6 +40,9 @@ static void on_done(void *arg, const struct outcome *outcome)
     }
     if (outcome->reply != NULL && errand->count != NULL) {
         *errand->count = outcome->reply->count;
+    }
+    if (outcome->reply != NULL && errand->warm_id != NULL) {
+        *errand->warm_id = outcome->reply->warm_id;
     }
     error_say(errand->error, errand->error_size, "%s",
               outcome->error != NULL ? outcome->error : "");
@@ -325,6 +328,14 @@ static enum terrace_status run_told(struct terrace *terrace, struct face *face,
     const enum terrace_status status = run(terrace, face, built, errand);
     terrace_leave(terrace);
     return status;
+}
+
+enum terrace_status sync_told(struct terrace *terrace, struct face *face, enum terrace_status built,
+                              const struct sync_told *where, char *error, size_t error_size)
+{
+    struct errand errand = {
+        .value = where->body, .warm_id = where->warm_id, .error = error, .error_size = error_size};
+    return run_told(terrace, face, built, &errand);
 }
 
 enum terrace_status terrace_ping(struct terrace *terrace, int64_t timeout_ms, char *error,

@@ -484,6 +484,255 @@ enum terrace_status terrace_command(struct terrace *terrace, const void *const *
                                     const size_t *sizes, size_t count, int64_t timeout_ms,
                                     struct terrace_value *reply, char *error, size_t error_size);
 
+/* --- warming ------------------------------------------------------------------------------------------------------- */
+
+/* A warm job brings keys into the memory of the nodes before they are asked for (CACHE.WARM; README, "Warming"). The cluster has
+ * one queue, in Redis: a job outlives this client and the node that it was submitted at, and each node knows all jobs. */
+
+/* Where a job takes its keys from. */
+enum terrace_warm_source {
+    /* `keys`. */
+    TERRACE_WARM_KEYS = 1,
+    /* Keys of L2 that fit the glob `text`. */
+    TERRACE_WARM_PATTERN,
+    /* Managed values that carry the tag `text`. */
+    TERRACE_WARM_TAG,
+    /* The `n` keys that all nodes are asked for most. */
+    TERRACE_WARM_HOT,
+    /* The members of the set, in L2, whose key is `text`. */
+    TERRACE_WARM_SET,
+    /* The `n` members of the sorted set `text` with the highest scores. */
+    TERRACE_WARM_ZSET,
+    /* A key per line of the file `text` in the folder `warm-dir` of the node that is asked. */
+    TERRACE_WARM_FILE,
+    /* The `n` keys that the access log `text` in that folder names most. */
+    TERRACE_WARM_LOG,
+    /* The keys of the node's snapshot `text`; "": of the newest. */
+    TERRACE_WARM_SNAPSHOT
+};
+/* What is done with a key that is in memory already. */
+enum terrace_warm_mode {
+    /* Nothing. */
+    TERRACE_WARM_MISSING = 0,
+    /* It is read anew if it is in doubt or not fresh. */
+    TERRACE_WARM_STALE,
+    /* It is read anew. */
+    TERRACE_WARM_FORCE
+};
+/* Who gets them. */
+enum terrace_warm_target {
+    /* Every node all keys. */
+    TERRACE_WARM_ALL = 0,
+    /* The node that is asked. */
+    TERRACE_WARM_SELF,
+    /* No node: Redis is told that they are used. */
+    TERRACE_WARM_L2
+};
+/* A job. Only `source`, and what belongs to it, must be there. */
+struct terrace_warm_job {
+    enum terrace_warm_source source;
+    /* Ends with 0, UTF-8 as all text; so are keys: others are for a file. */
+    const char *text;
+    uint64_t n;
+    /* key_count of them; key_sizes NULL: each ends with 0. */
+    const char *const *keys;
+    const size_t *key_sizes;
+    size_t key_count;
+    int db;
+    /* 1 to 9, 9 first; 0: as usual, which is 4; -1: behind all others. */
+    int priority;
+    /* Keys and bytes per second, over all nodes. 0: as fast as the nodes allow. */
+    uint64_t rate, byte_rate;
+    enum terrace_warm_mode mode;
+    enum terrace_warm_target target;
+    /* It ends after so long, done or not. 0: it takes its time. */
+    int64_t deadline_ms;
+    /* Not 0: it looks what it would do. */
+    int dry_run;
+    /* terrace_warm_register: when, as `every 5m` or `08:55 mon-fri`; NULL: not by the clock. */
+    const char *schedule;
+    /* terrace_warm_register, with TERRACE_WARM_HOT: a key is read anew when so much of its life is left. 0: not so. */
+    int before_expiry_percent;
+    /* Not NULL: the job as JSON (docs/http.md), and of all the above nothing is looked at. */
+    const char *json;
+    /* 0: the option `timeout`. */
+    int64_t timeout_ms;
+    uint64_t reserved[8]; /* for later versions: 0 */
+};
+/* Submits a job; *ret_id, if that is not NULL, is its number. OK; BUSY: the queue is full; REFUSED: it cannot be, and `error` names
+ * the place in the job as JSON has it (`$.source.hot`); UNKNOWN: it may have been taken, terrace_warm_list tells; as terrace_set.
+ *
+ *      struct terrace_warm_job job = {.source = TERRACE_WARM_PATTERN, .text = "product:*", .rate = 5000};
+ *      uint64_t id = 0;
+ *      status = terrace_warm_submit(terrace, &job, &id, error, sizeof error);
+ */
+enum terrace_status terrace_warm_submit(struct terrace *terrace, const struct terrace_warm_job *job,
+                                        uint64_t *ret_id, char *error, size_t error_size);
+/* Registers a standing job, which submits another one whenever its time has come. As terrace_warm_submit.
+ *
+ *      struct terrace_warm_job standing = {.source = TERRACE_WARM_HOT, .n = 1000, .schedule = "08:55 mon-fri"};
+ *      status = terrace_warm_register(terrace, &standing, NULL, error, sizeof error);
+ */
+enum terrace_status terrace_warm_register(struct terrace *terrace,
+                                          const struct terrace_warm_job *job, uint64_t *ret_id,
+                                          char *error, size_t error_size);
+
+/* How far a job is. */
+enum terrace_warm_state {
+    /* One that this version does not know. */
+    TERRACE_WARM_OTHER = 0,
+    TERRACE_WARM_QUEUED,
+    TERRACE_WARM_RUNNING,
+    TERRACE_WARM_PAUSED,
+    /* From here on it has ended. */
+    TERRACE_WARM_DONE,
+    TERRACE_WARM_FAILED,
+    TERRACE_WARM_CANCELLED,
+    /* It was registered, and submits others. */
+    TERRACE_WARM_STANDING
+};
+/* "queued", "running" ... ; "?" of a number that is none.
+ *
+ *      printf("%s\n", terrace_warm_state_name(TERRACE_WARM_RUNNING));
+ */
+const char *terrace_warm_state_name(enum terrace_warm_state state);
+/* What one node did for it. */
+struct terrace_warm_node {
+    char node[17], address[64];
+    /* Its keys: loaded + skipped + absent + failed. */
+    uint64_t processed, loaded, skipped, absent, failed;
+    uint64_t bytes;
+    /* Keys per second. */
+    double rate;
+    /* By which it holds back for clients; 1: not at all. */
+    double yield;
+    uint64_t reserved[4]; /* for later versions: 0 */
+};
+/* A key that could not be loaded. */
+struct terrace_warm_failure {
+    const void *key;
+    size_t key_size;
+    const char *why;
+    unsigned attempts;
+    uint64_t reserved[2]; /* for later versions: 0 */
+};
+/* A job as it is. Keys count once for each node that takes part. Times are ms of Redis' wall clock; 0: not yet. */
+struct terrace_warm_status {
+    uint64_t id;
+    enum terrace_warm_state state;
+    /* For people: "pattern product:*". */
+    const char *source;
+    /* "missing", "stale", "force"; "all", "self", "l2". */
+    const char *mode, *target;
+    /* Why it failed; or "". */
+    const char *error;
+    /* Of a standing one; or "". */
+    const char *schedule;
+    int db, priority, effective_priority, dry_run, standing;
+    uint64_t rate_limit;
+    /* -1: the source has not told all. */
+    int64_t total;
+    uint64_t processed, loaded, skipped, absent, failed, bytes;
+    double rate;
+    /* -1: not known. */
+    int64_t eta_ms;
+    int64_t submitted_at_ms, started_at_ms, ended_at_ms, deadline_at_ms, next_at_ms;
+    /* Misses that a standing one has prevented. */
+    uint64_t prevented;
+    const struct terrace_warm_node *nodes;
+    size_t node_count;
+    const struct terrace_warm_failure *failures;
+    size_t failure_count;
+    uint64_t reserved[8]; /* for later versions: 0 */
+};
+/* Jobs, and the memory that they lie in. */
+struct terrace_warm_list {
+    const struct terrace_warm_status *jobs;
+    size_t count;
+    void *memory;
+};
+/* All jobs, the newest first, in *ret_list. To be given back by terrace_warm_list_done. timeout_ms 0: the option `timeout`. OK;
+ * otherwise the list is empty.
+ *
+ *      struct terrace_warm_list jobs;
+ *      status = terrace_warm_list(terrace, 0, &jobs, error, sizeof error);
+ *      terrace_warm_list_done(&jobs);
+ */
+enum terrace_status terrace_warm_list(struct terrace *terrace, int64_t timeout_ms,
+                                      struct terrace_warm_list *ret_list, char *error,
+                                      size_t error_size);
+/* One job, as a list of one. REFUSED: there is none of that number. As terrace_warm_list.
+ *
+ *      struct terrace_warm_list one;
+ *      status = terrace_warm_status(terrace, id, 0, &one, error, sizeof error);
+ *      if (status == TERRACE_OK) {
+ *          printf("%s: %llu keys\n", terrace_warm_state_name(one.jobs[0].state), (unsigned long long)one.jobs[0].processed);
+ *      }
+ *      terrace_warm_list_done(&one);
+ */
+enum terrace_status terrace_warm_status(struct terrace *terrace, uint64_t id, int64_t timeout_ms,
+                                        struct terrace_warm_list *ret_list, char *error,
+                                        size_t error_size);
+/* An empty one is fine; NULL, too. */
+void terrace_warm_list_done(struct terrace_warm_list *list);
+/* A job stops where it is. REFUSED: there is none of that number, or it has ended. To be done again when UNKNOWN.
+ *
+ *      status = terrace_warm_pause(terrace, id, 0, error, sizeof error);
+ */
+enum terrace_status terrace_warm_pause(struct terrace *terrace, uint64_t id, int64_t timeout_ms,
+                                       char *error, size_t error_size);
+/* A paused job goes on. As terrace_warm_pause.
+ *
+ *      status = terrace_warm_resume(terrace, id, 0, error, sizeof error);
+ */
+enum terrace_status terrace_warm_resume(struct terrace *terrace, uint64_t id, int64_t timeout_ms,
+                                        char *error, size_t error_size);
+/* A job ends, and what it has loaded stays. A standing one is no more. As terrace_warm_pause.
+ *
+ *      status = terrace_warm_cancel(terrace, id, 0, error, sizeof error);
+ */
+enum terrace_status terrace_warm_cancel(struct terrace *terrace, uint64_t id, int64_t timeout_ms,
+                                        char *error, size_t error_size);
+/* A job goes on with so many keys per second over all nodes; 0: as fast as they allow. As terrace_warm_pause.
+ *
+ *      status = terrace_warm_setrate(terrace, id, 20000, 0, error, sizeof error);
+ */
+enum terrace_status terrace_warm_setrate(struct terrace *terrace, uint64_t id, uint64_t rate,
+                                         int64_t timeout_ms, char *error, size_t error_size);
+
+/* A key that is read much. */
+struct terrace_hot_key {
+    const void *key;
+    size_t key_size;
+    int db;
+    /* The namespace. */
+    const char *ns;
+    /* Reads per second, of late; at most `error_per_s` too many. */
+    double per_s, error_per_s;
+    /* The same as counted; fading. */
+    uint64_t count, error;
+    /* 0 to 255. */
+    unsigned heat;
+    uint64_t reserved[4]; /* for later versions: 0 */
+};
+/* Keys, and the memory that they lie in. */
+struct terrace_hot_list {
+    const struct terrace_hot_key *keys;
+    size_t count;
+    void *memory;
+};
+/* The keys that the node which is asked reads most, hottest first; `count` of them, 0: ten. To be given back by terrace_hot_done.
+ * timeout_ms 0: the option `timeout`. OK; otherwise the list is empty.
+ *
+ *      struct terrace_hot_list hot;
+ *      status = terrace_hot(terrace, 100, 0, &hot, error, sizeof error);
+ *      terrace_hot_done(&hot);
+ */
+enum terrace_status terrace_hot(struct terrace *terrace, unsigned count, int64_t timeout_ms,
+                                struct terrace_hot_list *ret_list, char *error, size_t error_size);
+/* An empty one is fine; NULL, too. */
+void terrace_hot_done(struct terrace_hot_list *list);
+
 /* --- watching ------------------------------------------------------------------------------------------------------ */
 
 /* A key under the prefix has changed; key NULL: any of them may have, up to now. Runs on a thread of the library's, one call at

@@ -3,8 +3,8 @@
 #include "client/cli/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/terminal.h"
-#include "client/cli/warm_job.h"
 #include "client/cli/warm_view.h"
+#include "client/cli/warm_words.h"
 
 #include <string.h>
 
@@ -114,9 +114,9 @@ static enum exit_code submit(struct cli *cli, const char *verb)
 {
     struct buf job = {0};
     struct cli_reply reply;
-    char error[WARM_JOB_ERROR_MAX];
+    char error[WARM_WORDS_ERROR_MAX];
     char id[I64_DIGITS_MAX + 1] = "";
-    const enum status made = warm_job_json(&cli->words, &job, error);
+    const enum status made = warm_words_json(&cli->words, &job, error);
     if (made != OK) {
         buf_done(&job);
         return made == INVALID ? cli_fail(cli, EXIT_USAGE, "%s", error)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "client/cli/warm_job.h"
+#include "client/cli/warm_words.h"
 
 #include "client/cli/json.h"
 #include "client/cli/slurp.h"
@@ -54,7 +54,7 @@ static json_t *keys_of(const struct words *words)
 }
 
 /* NULL: `error` says why, or there is no memory. */
-static json_t *source_of(const struct words *words, char error[WARM_JOB_ERROR_MAX])
+static json_t *source_of(const struct words *words, char error[WARM_WORDS_ERROR_MAX])
 {
     json_t *source = json_object();
     for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
@@ -66,13 +66,13 @@ static json_t *source_of(const struct words *words, char error[WARM_JOB_ERROR_MA
             are_keys ? keys_of(words) : value_of(words, sources[i].option, sources[i].is_number);
         (void)json_object_set_new(source, sources[i].name, value);
         if (!are_keys && words->argument_count > 1) {
-            (void)snprintf(error, WARM_JOB_ERROR_MAX, "what is '%s'? Keys stand behind --keys",
+            (void)snprintf(error, WARM_WORDS_ERROR_MAX, "what is '%s'? Keys stand behind --keys",
                            words->arguments[1]);
         }
     }
     const size_t count = json_object_size(source);
     if (count != 1) {
-        (void)snprintf(error, WARM_JOB_ERROR_MAX,
+        (void)snprintf(error, WARM_WORDS_ERROR_MAX,
                        "expected the job as JSON, or one of --keys, --pattern, --tag, --hot, "
                        "--set, --zset, --file, --log, --snapshot");
     }
@@ -87,7 +87,7 @@ static json_t *source_of(const struct words *words, char error[WARM_JOB_ERROR_MA
 }
 
 static enum status from_options(const struct words *words, struct buf *to,
-                                char error[WARM_JOB_ERROR_MAX])
+                                char error[WARM_WORDS_ERROR_MAX])
 {
     json_t *source = source_of(words, error);
     if (source == NULL) {
@@ -114,7 +114,8 @@ static enum status from_options(const struct words *words, struct buf *to,
     return status;
 }
 
-enum status warm_job_json(const struct words *words, struct buf *to, char error[WARM_JOB_ERROR_MAX])
+enum status warm_words_json(const struct words *words, struct buf *to,
+                            char error[WARM_WORDS_ERROR_MAX])
 {
     error[0] = '\0';
     const bool has_text = words->argument_count == 2 && !words_has(words, "--keys");
@@ -123,7 +124,7 @@ enum status warm_job_json(const struct words *words, struct buf *to, char error[
     }
     for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
         if (words_has(words, sources[i].option)) {
-            (void)snprintf(error, WARM_JOB_ERROR_MAX, "either JSON or %s", sources[i].option);
+            (void)snprintf(error, WARM_WORDS_ERROR_MAX, "either JSON or %s", sources[i].option);
             return INVALID;
         }
     }
@@ -133,7 +134,7 @@ enum status warm_job_json(const struct words *words, struct buf *to, char error[
     }
     const enum status status = slurp(STDIN_FILENO, to);
     if (status != OK && status != NO_MEMORY) {
-        (void)snprintf(error, WARM_JOB_ERROR_MAX, "standard input cannot be read");
+        (void)snprintf(error, WARM_WORDS_ERROR_MAX, "standard input cannot be read");
         return INVALID;
     }
     return status;
