@@ -600,7 +600,7 @@ const char *terrace_warm_state_name(enum terrace_warm_state state);
 struct terrace_warm_node {
     char node[17], address[64];
     /* Its keys: loaded + skipped + absent + failed. */
-    uint64_t processed, loaded, skipped, absent, failed;
+    uint64_t done, loaded, skipped, absent, failed;
     uint64_t bytes;
     /* Keys per second. */
     double rate;
@@ -628,7 +628,7 @@ struct terrace_warm_status {
     const char *error;
     /* Of a standing one; or "". */
     const char *schedule;
-    int db, priority, effective_priority, dry_run, standing;
+    int db, priority, effective_priority, dry_run;
     uint64_t rate_limit;
     /* -1: the source has not told all. */
     int64_t total;

@@ -95,7 +95,7 @@ static void take_rows(struct room *room, const struct native_warm_job *from,
     for (size_t i = 0; i < from->node_count; i++) {
         const struct native_warm_node *node = &from->nodes[i];
         nodes[i] = (struct terrace_warm_node){
-            .processed = node->processed,
+            .done = node->done,
             .loaded = node->loaded,
             .skipped = node->skipped,
             .absent = node->absent,
@@ -140,7 +140,6 @@ static struct terrace_warm_status status_of(const struct native_warm_job *from)
         .priority = (int)from->priority,
         .effective_priority = (int)from->effective,
         .dry_run = from->dryrun,
-        .standing = from->standing,
         .rate_limit = from->rate_limit,
         .total = from->total,
         .processed = from->processed,

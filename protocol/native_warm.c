@@ -237,7 +237,7 @@ static struct native_warm_node node_of(struct keep *keep, const node_message *fr
     return (struct native_warm_node){
         .node = keep_bytes(keep, from->node),
         .address = keep_bytes(keep, from->address),
-        .processed = from->processed,
+        .done = from->done,
         .loaded = from->loaded,
         .skipped = from->skipped,
         .absent = from->absent,
@@ -300,7 +300,6 @@ static struct native_warm_job job_of(const job_message *from)
         .started_at_ms = from->started_at_ms,
         .ended_at_ms = from->ended_at_ms,
         .deadline_at_ms = from->deadline_at_ms,
-        .standing = from->standing,
         .next_at_ms = from->next_at_ms,
         .prevented = from->prevented,
     };

@@ -33,7 +33,7 @@ struct native_warm_failure {
 struct native_warm_node {
     struct slice node;
     struct slice address;
-    uint64_t processed;
+    uint64_t done;
     uint64_t loaded;
     uint64_t skipped;
     uint64_t absent;
@@ -72,7 +72,6 @@ struct native_warm_job {
     size_t failure_count;
     const struct native_warm_node *nodes;
     size_t node_count;
-    bool standing;
     struct slice schedule;
     uint64_t next_at_ms;
     uint64_t prevented;

@@ -2,6 +2,8 @@
 #include "server/admin_json.h"
 
 #include "server/admin_guard.h"
+#include "server/admin_reply.h"
+#include "server/admin_warm.h"
 #include "server/answer_json.h"
 #include "server/cmd_cache.h"
 #include "server/control.h"
@@ -17,52 +19,6 @@
 #include <string.h>
 
 /* --- what commands write ----------------------------------------------------------------------------------------- */
-
-/* A reply of no worker's: only what cannot be refused may be written there. */
-struct admin_reply {
-    struct out_pool pool;
-    struct reply reply;
-};
-
-static void admin_reply_begin(struct admin_reply *place)
-{
-    *place = (struct admin_reply){.reply = {.proto = 3}};
-    out_init(&place->reply.out, &place->pool);
-}
-
-static enum status take_bytes(struct out *from, struct buf *to)
-{
-    if (from->broken || buf_reserve(to, from->size) != OK) {
-        return NO_MEMORY;
-    }
-    while (from->size > 0) {
-        char *room = to->data + to->size;
-        const struct slice part = out_peek(from, to->capacity - to->size, room);
-        if (part.data != room) {
-            memcpy(room, part.data, part.size);
-        }
-        to->size += part.size;
-        out_take(from, part.size);
-    }
-    return OK;
-}
-
-/* Answers with what was written, unless `status` says that it was not. */
-static void admin_reply_end(struct admin_reply *place, struct admin_request *request,
-                            enum status status)
-{
-    struct buf bytes = {0};
-    json_t *json = NULL;
-    status = status == OK ? take_bytes(&place->reply.out, &bytes) : status;
-    if (status == OK) {
-        status = answer_json(buf_slice(&bytes), &json);
-    }
-    admin_answer(request, MHD_HTTP_OK, status == OK ? json : NULL);
-    json_decref(json);
-    buf_done(&bytes);
-    out_done(&place->reply.out);
-    out_pool_done(&place->pool);
-}
 
 static void get_nodes(struct admin_request *request)
 {
@@ -195,7 +151,7 @@ static void get_stats(struct admin_request *request)
 typedef void admin_page(struct admin_request *request);
 
 static const struct route {
-    const char *path;
+    const char *path;            /* one that ends with a slash goes on */
     admin_page *on[ADMIN_OTHER]; /* by method; NULL: not with this one */
     const char *allow;
 } routes[] = {
@@ -203,12 +159,19 @@ static const struct route {
     {"/v1/nodes", {get_nodes}, "GET, HEAD"},
     {"/v1/namespaces", {get_namespaces}, "GET, HEAD"},
     {"/v1/hot", {get_hot}, "GET, HEAD"},
+    {"/v1/warm", {admin_warm_list, admin_warm_submit}, "GET, HEAD, POST"},
+    {ADMIN_WARM_JOB,
+     {admin_warm_status, admin_warm_change, admin_warm_cancel},
+     "GET, HEAD, POST, DELETE"},
 };
 
 static const struct route *route_of(const char *path)
 {
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-        if (strcmp(path, routes[i].path) == 0) {
+        const size_t size = strlen(routes[i].path);
+        const bool goes_on = routes[i].path[size - 1] == '/';
+        if (goes_on ? strncmp(path, routes[i].path, size) == 0
+                    : strcmp(path, routes[i].path) == 0) {
             return &routes[i];
         }
     }

@@ -6,6 +6,7 @@
  *      GET /v1/nodes                  CACHE.NODES
  *      GET /v1/namespaces             CACHE.NAMESPACES
  *      GET /v1/hot[?n=COUNT]          CACHE.HOT
+ *      /v1/warm, /v1/warm/ID          CACHE.WARM (admin_warm.h)
  *
  * Figures and names are those of the commands, which write them (answer_json.h). Errors are {"error": "..."}, with "path" if
  * they are about a place in the request's own JSON.
@@ -20,6 +21,8 @@
 #define TERRACE_SERVER_ADMIN_JSON_H
 
 #include "server/admin_request.h"
+
+#define ADMIN_WARM_JOB "/v1/warm/" /* and the number of the job */
 
 /* Whether the path is one of these. */
 bool admin_json_claims(const char *path);

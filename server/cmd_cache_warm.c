@@ -30,7 +30,7 @@ static void warm_on_answer(struct warm_call *call, const char *error,
             warm_reply(reply, &statuses[i]);
         }
     } else if (count == 0) {
-        reply_error(reply, "ERR no such warm job");
+        reply_error(reply, WARM_ERROR_NO_JOB);
     } else if (call->verb == WARM_STATUS) {
         warm_reply(reply, &statuses[0]);
     } else if (call->verb == WARM_SUBMIT || call->verb == WARM_REGISTER) {
@@ -157,7 +157,7 @@ void cmd_cache_warm_help(struct call *call)
         "    skipped absent failed bytes rate eta_ms submitted_at_ms started_at_ms ended_at_ms",
         "    deadline_at_ms error dryrun schedule next_at_ms prevented",
         "    failures (maps: key why attempts)",
-        "    nodes (maps: node address done loaded skipped failed bytes rate yield)",
+        "    nodes (maps: node address done loaded skipped absent failed bytes rate yield)",
         "PAUSE <id> | RESUME <id> | CANCEL <id>",
         "    What is under way of a job that is paused goes on when it is resumed.",
         "SETRATE <id> <keys per second>",

@@ -159,6 +159,11 @@ struct warm_status {
     uint64_t prevented; /* misses, of a standing one */
 };
 
+/* Errors that are told apart by who shows them otherwise than in RESP: what they begin with. */
+#define WARM_ERROR_NO_JOB "ERR no such warm job"
+#define WARM_ERROR_ENDED  "ERR the job has ended"
+#define WARM_ERROR_ALONE  "ERR warming brings keys from L2, and this node has none"
+
 struct warm_call {
     struct letter letter; /* first; private */
     struct mailbox *home; /* of the loop that asks */

@@ -136,10 +136,10 @@ static void call_on_answer(struct warm_question *question, enum status status,
     } else if (slice_is(answer->word, "GONE") && call->verb == WARM_SUBMIT) {
         call_fail(call, "BUSY L2 has just lost the queue of warm jobs; submit it again");
     } else if (slice_is(answer->word, "GONE")) {
-        call_fail(call, "ERR no such warm job");
+        call_fail(call, WARM_ERROR_NO_JOB);
     } else if (slice_is(answer->word, "ENDED")) {
         const struct slice state = warm_answer_text(answer);
-        call_fail(call, "ERR the job has ended: %.*s", (int)(state.size < 20 ? state.size : 20),
+        call_fail(call, WARM_ERROR_ENDED ": %.*s", (int)(state.size < 20 ? state.size : 20),
                   state.data);
     } else {
         const bool changed = changes(call->verb);
@@ -309,7 +309,7 @@ static void call_on_desk(struct letter *letter, void *owner)
     call->memory = (struct buf){0};
     call->nodes = (struct buf){0};
     if (worker->node->tiers == NULL) {
-        call_fail(call, "ERR warming brings keys from L2, and this node has none");
+        call_fail(call, WARM_ERROR_ALONE);
         return;
     }
     if (desk->stopped || worker->draining) {

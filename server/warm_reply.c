@@ -6,7 +6,7 @@
 enum {
     JOB_FIELDS = 29,
     FAILURE_FIELDS = 3,
-    NODE_FIELDS = 9
+    NODE_FIELDS = 10
 };
 
 static void pair_double(struct reply *reply, const char *name, double number)
@@ -54,6 +54,7 @@ static void reply_nodes(struct reply *reply, const struct warm_status *status)
         pair_count(reply, "done", node->processed);
         pair_count(reply, "loaded", node->loaded);
         pair_count(reply, "skipped", node->skipped);
+        pair_count(reply, "absent", node->absent);
         pair_count(reply, "failed", node->failed);
         pair_count(reply, "bytes", node->bytes);
         pair_double(reply, "rate", node->rate);

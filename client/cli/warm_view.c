@@ -205,7 +205,7 @@ static void put_settings(struct pen *pen, const struct tree *job)
     }
     pen_line(pen);
     put_text(pen, "schedule", text(job, "schedule"));
-    if (number(job, "standing") != 0) {
+    if (text(job, "schedule").size > 0) {
         put_field(pen, "prevented");
         pen_put(pen, TONE_NONE, "%s misses", text_count(figure, (double)number(job, "prevented")));
         pen_line(pen);
@@ -214,7 +214,7 @@ static void put_settings(struct pen *pen, const struct tree *job)
 
 static enum status put_nodes(const struct tree *nodes, bool color, struct buf *to)
 {
-    static const char *const names[] = {"processed", "loaded", "skipped", "absent", "failed"};
+    static const char *const names[] = {"done", "loaded", "skipped", "absent", "failed"};
     struct table table = {0};
     char figure[FIGURE_MAX];
     table_column(&table, "NODE", false);

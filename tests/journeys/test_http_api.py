@@ -246,3 +246,127 @@ def test_nonsense_does_not_hurt(house):
         with socket.create_connection(("127.0.0.1", house.admin_port), timeout=20) as sock:
             sock.sendall(sent)
     assert ask(house, "/v1/nodes").status == 200
+
+
+# --- warm jobs ---
+
+def submit(node, **job):
+    answer = ask(node, "/v1/warm", "POST", job, token=TOKEN)
+    assert answer.status == 202, answer.body
+    return answer.json["id"]
+
+
+def job_of(node, number):
+    return ask(node, f"/v1/warm/{number}").json
+
+
+def fill(node, prefix, count):
+    with node.l2.client() as client:
+        pipe = client.pipeline(transaction=False)
+        for i in range(count):
+            pipe.set(f"{prefix}{i}", f"value {i}")
+        pipe.execute()
+
+
+@own
+def test_a_job_is_submitted_and_told_until_it_is_done(house):
+    fill(house, "w:", 300)
+    number = submit(house, source={"pattern": "w:*"}, priority=7)
+    until(lambda: job_of(house, number)["state"] == "done", 20, "it is done")
+    job = job_of(house, number)
+    assert (job["id"], job["source"], job["priority"], job["total"], job["processed"]) == (number, "pattern w:*", 7, 300, 300)
+    assert isinstance(job["rate"], float) and job["dryrun"] is False and job["failures"] == []
+    assert [node["done"] for node in job["nodes"]] == [300]
+    listed = {one["id"]: one for one in ask(house, "/v1/warm").json}
+    assert listed[number]["state"] == "done" and listed[number]["loaded"] == job["loaded"]
+    said = house.client().execute_command("CACHE.WARM", "STATUS", number)
+    assert set(map(bytes.decode, said[::2])) == set(job), "the fields of CACHE.WARM STATUS, and no others"
+
+
+@own
+def test_a_job_is_paused_goes_on_faster_and_is_cancelled(house):
+    fill(house, "slow:", 500)
+    number = submit(house, source={"pattern": "slow:*"}, rate=1)
+
+    def change(**what):
+        return ask(house, f"/v1/warm/{number}", "POST", what, token=TOKEN)
+    assert change(state="paused").json == {"id": number}
+    until(lambda: job_of(house, number)["state"] == "paused", 10, "it is paused")
+    assert change(rate=100000).status == 200 and job_of(house, number)["rate_limit"] == 100000
+    assert change(state="running").status == 200
+    until(lambda: job_of(house, number)["state"] == "done", 20, "it is done")
+    assert refused(change(state="paused"), 409, "ended")
+
+    number = submit(house, source={"keys": ["slow:1"]}, rate=1, deadline=600)
+    change(state="paused")
+    assert ask(house, f"/v1/warm/{number}", "DELETE", token=TOKEN).json == {"id": number}
+    assert job_of(house, number)["state"] == "cancelled"
+
+
+@own
+def test_what_is_no_job_is_told_by_its_place(house):
+    for body, path in [({"source": {"hot": "many"}}, "$.source.hot"), ({"source": {"pattern": "a"}, "rat": 5}, "$.rat"),
+                       ({"source": {"keys": [1]}}, "$.source.keys[0]"), ([], "$"), ({"source": {"keys": ["a"]}, "priority": 10}, "$.priority")]:
+        answer = ask(house, "/v1/warm", "POST", body, token=TOKEN)
+        assert refused(answer, 400, "") and answer.json["path"] == path, answer.json
+    for body in (b"", b"{", b"\xff", b"[" * 5000):
+        answer = ask(house, "/v1/warm", "POST", body, {"Content-Type": "application/json"}, token=TOKEN)
+        assert answer.status == 400 and answer.json["path"] == "$", answer.json
+    for body, path in [({}, "$"), ({"state": "done"}, "$.state"), ({"rate": -1}, "$.rate"), ({"rate": 1, "state": "paused"}, "$"), ([], "$")]:
+        answer = ask(house, "/v1/warm/1", "POST", body, token=TOKEN)
+        assert answer.status == 400 and answer.json["path"] == path, answer.json
+
+
+@own
+def test_jobs_that_are_not_there_are_404(house):
+    for number in ("999999", "0", "x", "-1", "99999999999999999999", ""):
+        assert refused(ask(house, f"/v1/warm/{number}"), 404, "no such warm job"), number
+    assert ask(house, "/v1/warm/999999", "DELETE", token=TOKEN).status == 404
+    assert ask(house, "/v1/warm/999999", "POST", {"state": "paused"}, token=TOKEN).status == 404
+
+
+@own
+def test_nobody_changes_without_the_token(house):
+    before = [job["id"] for job in ask(house, "/v1/warm").json]
+    assert refused(ask(house, "/v1/warm", "POST", {"source": {"keys": ["a"]}}), 401, "token")
+    assert refused(ask(house, "/v1/warm/1", "DELETE"), 401, "token")
+    assert refused(ask(house, "/v1/warm/1", "POST", {"rate": 1}, token="no"), 401, "token")
+    assert [job["id"] for job in ask(house, "/v1/warm").json] == before
+    with harness.Stage(house.stage.folder / "no token") as stage:
+        node = stage.node()
+        assert refused(ask(node, "/v1/warm", "POST", {"source": {"keys": ["a"]}}), 403, "set admin-token")
+        assert refused(ask(node, "/v1/warm", "POST", {}, token=""), 403, "set admin-token")
+        assert refused(ask(node, "/v1/warm"), 409, "L2")
+
+
+@own
+def test_a_body_must_be_json_and_not_too_long(house):
+    job = json.dumps({"source": {"keys": ["a"]}}).encode()
+    assert refused(ask(house, "/v1/warm", "POST", job, {"Content-Type": "text/plain"}, token=TOKEN), 415, "application/json")
+    assert refused(ask(house, "/v1/warm", "POST", job, token=TOKEN), 415, "application/json")
+    assert ask(house, "/v1/warm", "POST", job, {"Content-Type": "Application/JSON; charset=utf-8"}, token=TOKEN).status == 202
+    largest = json.dumps({"source": {"keys": ["a"]}}).encode().ljust(1 << 20)
+    assert ask(house, "/v1/warm", "POST", largest, {"Content-Type": "application/json"}, token=TOKEN).status == 202
+    with socket.create_connection(("127.0.0.1", house.admin_port), timeout=20) as sock:  # refused by its head
+        sock.sendall(f"POST /v1/warm HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
+                     f"Content-Length: {(1 << 20) + 1}\r\n\r\n".encode())
+        assert sock.recv(64).startswith(b"HTTP/1.1 413 ")
+    with socket.create_connection(("127.0.0.1", house.admin_port), timeout=20) as sock:  # one that does not say how long it is
+        sock.sendall(f"POST /v1/warm HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
+                     f"Transfer-Encoding: chunked\r\n\r\n".encode())
+        piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+        sock.sendall(piece * 17 + b"0\r\n\r\n")
+        assert sock.recv(64).startswith(b"HTTP/1.1 413 ")
+
+
+@own
+def test_jobs_are_refused_while_l2_is_away(stage):
+    l2 = stage.redis()
+    node = stage.node("--admin-token", TOKEN, "--l2-timeout", "300", l2=l2)
+    l2.process.signal(signal.SIGSTOP)
+    try:
+        until(lambda: ask(node, "/v1/warm").status == 503, 20, "L2 is missed")
+        assert ask(node, "/v1/warm", "POST", {"source": {"keys": ["a"]}}, token=TOKEN).status == 503
+    finally:
+        l2.process.signal(signal.SIGCONT)
+    until(lambda: ask(node, "/v1/warm").status == 200, 20, "it is back")
