@@ -95,6 +95,55 @@ class OptionInfo(ctypes.Structure):
 WATCH_FN = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_size_t)
 
 
+class WarmJob(ctypes.Structure):
+    _fields_ = [("source", c_int), ("text", c_char_p), ("n", c_uint64), ("keys", POINTER(c_char_p)), ("key_sizes", POINTER(c_size_t)),
+                ("key_count", c_size_t), ("db", c_int), ("priority", c_int), ("rate", c_uint64), ("byte_rate", c_uint64), ("mode", c_int),
+                ("target", c_int), ("deadline_ms", c_int64), ("dry_run", c_int), ("schedule", c_char_p), ("before_expiry_percent", c_int),
+                ("json", c_char_p), ("timeout_ms", c_int64), ("reserved", c_uint64 * 8)]
+
+
+class WarmNode(ctypes.Structure):
+    _fields_ = [("node", c_char * 17), ("address", c_char * 64)] + [(name, c_uint64) for name in "done loaded skipped absent failed bytes".split()] + [
+        ("rate", c_double), ("yield", c_double), ("reserved", c_uint64 * 4)]
+
+
+class WarmFailure(ctypes.Structure):
+    _fields_ = [("key", c_void_p), ("key_size", c_size_t), ("why", c_char_p), ("attempts", c_uint), ("reserved", c_uint64 * 2)]
+
+
+class WarmStatus(ctypes.Structure):
+    _fields_ = ([("id", c_uint64), ("state", c_int)] + [(name, c_char_p) for name in "source mode target error schedule".split()] +
+                [(name, c_int) for name in "db priority effective_priority dry_run".split()] + [("rate_limit", c_uint64), ("total", c_int64)] +
+                [(name, c_uint64) for name in "processed loaded skipped absent failed bytes".split()] + [("rate", c_double), ("eta_ms", c_int64)] +
+                [(f"{name}_at_ms", c_int64) for name in "submitted started ended deadline next".split()] +
+                [("prevented", c_uint64), ("nodes", POINTER(WarmNode)), ("node_count", c_size_t), ("failures", POINTER(WarmFailure)),
+                 ("failure_count", c_size_t), ("reserved", c_uint64 * 8)])
+
+
+class WarmList(ctypes.Structure):
+    _fields_ = [("jobs", POINTER(WarmStatus)), ("count", c_size_t), ("memory", c_void_p)]
+
+
+class HotKey(ctypes.Structure):
+    _fields_ = [("key", c_void_p), ("key_size", c_size_t), ("db", c_int), ("ns", c_char_p), ("per_s", c_double), ("error_per_s", c_double),
+                ("count", c_uint64), ("error", c_uint64), ("heat", c_uint), ("reserved", c_uint64 * 4)]
+
+
+class HotList(ctypes.Structure):
+    _fields_ = [("keys", POINTER(HotKey)), ("count", c_size_t), ("memory", c_void_p)]
+
+
+WARM_SOURCES = {name: i for i, name in enumerate("keys pattern tag hot set zset file log snapshot".split(), 1)}
+WARM_STATES = "other queued running paused done failed cancelled standing".split()
+
+
+def _fields(struct):
+    """{name: value} of a struct's numbers and texts."""
+    values = {name: getattr(struct, name) for name, *_ in struct._fields_}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()
+            if isinstance(value, (int, float, bytes))}
+
+
 def _load():
     if not pathlib.Path(PATH).exists():
         raise AssertionError(f"no libterrace at {PATH}: run make")
@@ -104,6 +153,7 @@ def _load():
     functions.terrace_status_name.restype = c_char_p
     functions.terrace_reason_name.restype = c_char_p
     functions.terrace_version.restype = c_char_p
+    functions.terrace_warm_state_name.restype = c_char_p
     functions.terrace_endpoints.restype = c_size_t
     functions.terrace_health_history.restype = c_size_t
     return functions
@@ -274,6 +324,54 @@ class Client:
                                          c_size_t(ERROR_SIZE))
         found = self._found(status, value, error)
         return found.status, found.data, found.error
+
+    def _warm(self, function, *words):
+        """(status, error)"""
+        error = ctypes.create_string_buffer(ERROR_SIZE)
+        status = function(self.pointer, *words, error, c_size_t(ERROR_SIZE))
+        return status_name(status), error.value.decode(errors="replace")
+
+    def warm_submit(self, source=None, text=None, keys=(), register=False, **named):
+        """(status, id, error)"""
+        keys = [_bytes(key) for key in keys]
+        job = WarmJob(source=WARM_SOURCES.get(source, 0), text=_word(text), keys=(c_char_p * max(1, len(keys)))(*keys),
+                      key_sizes=(c_size_t * max(1, len(keys)))(*map(len, keys)), key_count=len(keys),
+                      **{name: _bytes(value) if isinstance(value, str) else value for name, value in named.items()})
+        number = c_uint64(77)
+        function = functions.terrace_warm_register if register else functions.terrace_warm_submit
+        status, error = self._warm(function, byref(job), byref(number))
+        return status, number.value, error
+
+    def _jobs(self, function, *words):
+        """(status, jobs as dicts, error)"""
+        found = WarmList()
+        status, error = self._warm(function, *words, c_int64(0), byref(found))
+        jobs = []
+        for job in found.jobs[:found.count]:
+            nodes = [_fields(node) for node in job.nodes[:job.node_count]]
+            failures = [{**_fields(row), "key": ctypes.string_at(row.key, row.key_size)} for row in job.failures[:job.failure_count]]
+            jobs.append({**_fields(job), "state": WARM_STATES[job.state], "nodes": nodes, "failures": failures})
+        functions.terrace_warm_list_done(byref(found))
+        assert not found.memory and found.count == 0
+        return status, jobs, error
+
+    def warm_list(self):
+        return self._jobs(functions.terrace_warm_list)
+
+    def warm_status(self, number):
+        return self._jobs(functions.terrace_warm_status, c_uint64(number))
+
+    def warm_change(self, what, number, *words):
+        """pause, resume, cancel, setrate: (status, error)"""
+        return self._warm(getattr(functions, f"terrace_warm_{what}"), c_uint64(number), *map(c_uint64, words), c_int64(0))
+
+    def hot(self, count=0):
+        """(status, keys as dicts, error)"""
+        found = HotList()
+        status, error = self._warm(functions.terrace_hot, c_uint(count), c_int64(0), byref(found))
+        keys = [{**_fields(key), "key": ctypes.string_at(key.key, key.key_size)} for key in found.keys[:found.count]]
+        functions.terrace_hot_done(byref(found))
+        return status, keys, error
 
     def counters(self):
         found = Counters()

@@ -98,6 +98,7 @@ void example_%d(struct terrace *terrace, struct terrace_async *client, struct te
     char error[TERRACE_ERROR_SIZE];
     struct terrace_value value = {0};
     enum terrace_status status = TERRACE_OK;
+    uint64_t id = 0;
     {
 %s
     }
@@ -303,3 +304,10 @@ def test_a_configuration_that_was_changed_is_kept(tmp_path):
     make("install", package.destdir)
     make("uninstall", package.destdir)
     assert conf.read_text() == "threads = 3\n"
+
+
+def test_a_pattern_is_warmed_and_waited_for(examples, node):
+    with node.wire() as conn:
+        conn.ask("MSET", "example:1", "a", "example:2", "b")
+    said = examples("warm", endpoints(node), "example:*")
+    assert re.fullmatch(r"job \d+ done: [012] loaded, 0 failed\n", said), said
