@@ -281,6 +281,24 @@ enum status coherence_replay(struct coherence *coherence, int64_t now_ms, struct
 void coherence_on_replay_answer(struct coherence *coherence, struct slice reply, int64_t now_ms);
 void coherence_on_replay_failed(struct coherence *coherence, int64_t now_ms);
 
+/* --- what outlives the process (snapshot.h; docs/decisions/023) --- */
+/* What is known of the values in L1 at this moment. Whoever writes them down takes it BEFORE he looks at the first of them. */
+struct coherence_mark {
+    struct epoch epoch;
+    uint64_t run; /* of L2's process */
+    uint64_t
+        seq; /* managed values from their floor on hold all numbered writes up to here; 0: nothing is known */
+    int64_t horizon_ms;
+    int64_t floor_ms;
+    int64_t managed_floor_ms;
+};
+void coherence_mark(const struct coherence *coherence, struct coherence_mark *ret);
+/* A new coherence goes on where another process ended, as after a long cut: the values of then are in L1, and the times of
+ * the mark are this node's clock's. Plain ones are suspects from here on. Managed ones are what they were if the first epoch
+ * that is met is that of the mark and the log tells of all that came behind its seq; else suspects, too. */
+void coherence_resume(struct coherence *coherence, const struct coherence_mark *mark,
+                      int64_t now_ms);
+
 /* --- waiting for the bus (waiters.h) --- */
 /* on_done follows, perhaps from inside. BUSY: too many wait. L2_DOWN: the node ends. A beat may be due at once. The
  * clock must have been read after whatever the waiter is about was acknowledged. */

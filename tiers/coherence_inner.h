@@ -103,6 +103,7 @@ struct coherence {
     uint64_t seq; /* of the newest frame; how much is applied: view.applied_seq */
     struct unproved unproved;
     struct heard heard;
+    struct coherence_mark former; /* of a process that ended, until an epoch is met; seq 0: none */
     struct coherence_stream stream;
     uint64_t reported_seq; /* the next report begins here: the last one that came home ended here */
     uint64_t

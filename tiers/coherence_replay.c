@@ -117,9 +117,25 @@ static void give_up(struct coherence *coherence, int64_t now_ms)
     tell_whole(coherence, false);
 }
 
+/* The first epoch that this process meets is the one in which another left its values, and nothing else was decided: what
+ * was published since is asked for when the bus is confirmed. The mark is looked at once. */
+static bool take_up(struct coherence *coherence)
+{
+    const struct coherence_mark former = coherence->former;
+    coherence->former = (struct coherence_mark){0};
+    if (former.seq == 0 || !epoch_equal(former.epoch, coherence->epoch)) {
+        return false;
+    }
+    coherence->heard.whole = former.seq;
+    return true;
+}
+
 void coherence_managed_doubt(struct coherence *coherence, bool new_epoch, int64_t now_ms)
 {
     struct heard *heard = &coherence->heard;
+    if (new_epoch && take_up(coherence)) {
+        return;
+    }
     if (new_epoch) {
         heard->whole = 0;
         heard->until = 0;
@@ -155,6 +171,41 @@ void coherence_gap(struct coherence *coherence, int64_t now_ms)
     coherence_raise(floor, INT64_MAX, coherence->newest_horizon_ms);
     coherence_count(coherence, M_REPLAYS, 1);
     tell_gap(coherence);
+}
+
+/* --- what outlives the process ---------------------------------------------------------------------------------------- */
+
+void coherence_mark(const struct coherence *coherence, struct coherence_mark *ret)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    const struct heard *heard = &coherence->heard;
+    const struct coherence_view *view = &coherence->view;
+    if (coherence->former.seq != 0) {
+        *ret = coherence->former; /* no L2 was met: what it says is as good as it was */
+        return;
+    }
+    *ret = (struct coherence_mark){
+        .epoch = coherence->epoch,
+        .run = coherence->run,
+        .seq = heard->whole,
+        .horizon_ms = atomic_load_explicit(&view->horizon_ms, memory_order_relaxed),
+        .floor_ms = atomic_load_explicit(&view->plain.floor_ms, memory_order_relaxed),
+        .managed_floor_ms = heard->pending ? heard->resume_ms : managed_floor(coherence),
+    };
+}
+
+void coherence_resume(struct coherence *coherence, const struct coherence_mark *mark,
+                      int64_t now_ms)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    CHECK(coherence->epoch.counter == 0 && coherence->phase == BUS_DOWN);
+    struct coherence_view *view = &coherence->view;
+    coherence->former = *mark;
+    coherence->newest_horizon_ms = mark->horizon_ms;
+    coherence_raise(&view->plain, mark->floor_ms, 0);
+    coherence_raise(&view->plain, now_ms + 1, mark->horizon_ms);
+    coherence_raise(&view->managed, mark->seq != 0 ? mark->managed_floor_ms : now_ms + 1, 0);
+    coherence_show(coherence);
 }
 
 /* --- question and answer ------------------------------------------------------------------------------------------- */

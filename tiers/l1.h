@@ -285,6 +285,27 @@ void l1_swap(struct l1 *const *l1s, size_t count, uint8_t a, uint8_t b, int64_t 
 typedef struct l1 *l1_home_fn(const void *arg, struct slice key);
 void l1_move(struct l1 *l1, l1_home_fn *home, const void *arg, bool keep, int64_t now_ms);
 
+/* --- what outlives the process: l1_restore.c ---------------------------------------------------------------------- */
+
+/* A value, and what the policy knows of it. */
+struct l1_sight {
+    struct item *item; /* borrowed */
+    int64_t idle_ms;   /* as in l1_peek, as the next */
+    int frequency;
+};
+typedef void l1_sight_fn(void *arg,
+                         const struct l1_sight *sight); /* called without any lock held */
+/* Visits every value once that is there from beginning to end and has not expired, of all databases; one that comes, goes or
+ * changes meanwhile perhaps, or twice. Claims are passed over, and the suspects that they keep aside. Locks one chain at a
+ * time. NO_MEMORY: some were not visited. */
+enum status l1_survey(struct l1 *l1, int64_t now_ms, l1_sight_fn *visit, void *arg) MUST_USE;
+/* What clients call the database that an item has (item_db), since SWAPDB. */
+void l1_databases(const struct l1 *l1, uint8_t ret_shown[LIMIT_DATABASES]);
+/* Puts in what outlived a process, and was idle for so long: OK. TAKEN: something stands for the key. TOO_BIG: L1 is full;
+ * nothing leaves for it. NO_MEMORY. */
+enum status l1_restore(struct l1 *l1, uint64_t hash, const struct item_spec *spec,
+                       struct slice value, int64_t idle_ms, int64_t now_ms) MUST_USE;
+
 /* --- housekeeping ------------------------------------------------------------------------------------------------ */
 
 /* Drops expired entries, looking at no more than `steps` buckets from where the last sweep ended, and shrinks tables.

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Items never leave the node: as the machine writes it. */
+/* Items leave the node in snapshots alone, which it reads itself: as the machine writes it. */
 struct head {
     uint64_t version;
     int64_t fresh_until_ms;
@@ -238,6 +238,32 @@ enum status managed_open(struct slice bytes, int64_t expire_at_ms, struct manage
         memcpy(&ret_value->size, ret_value->value.data, sizeof(ret_value->size));
         ret_value->value = (struct slice){0};
     }
+    return OK;
+}
+
+/* Without end, or a time of this clock that nothing overflows by. */
+static int64_t moved(int64_t time_ms, int64_t by_ms)
+{
+    int64_t sum_ms = 0;
+    if (time_ms == INT64_MAX || __builtin_add_overflow(time_ms, by_ms, &sum_ms)) {
+        return time_ms == INT64_MAX || by_ms > 0 ? INT64_MAX : 0;
+    }
+    return larger(sum_ms, 0);
+}
+
+enum status managed_move_times(char *bytes, size_t size, int64_t by_ms)
+{
+    struct managed_value value;
+    struct head head;
+    if (managed_open((struct slice){bytes, size}, ITEM_NEVER, &value) != OK ||
+        (value.flags & ~MANAGED_SOFT) != 0 || value.tag_count > ENVELOPE_TAGS_MAX ||
+        value.version >= ENVELOPE_NUMBER_END || value.fresh_ms < 0) {
+        return MALFORMED;
+    }
+    memcpy(&head, bytes, sizeof(head));
+    head.fresh_until_ms = moved(head.fresh_until_ms, by_ms);
+    head.stale_until_ms = moved(head.stale_until_ms, by_ms);
+    memcpy(bytes, &head, sizeof(head));
     return OK;
 }
 

@@ -104,6 +104,9 @@ bool managed_is_large(struct slice bytes);
 /* `bytes`: an item's value. MALFORMED: it is no such item. */
 enum status managed_open(struct slice bytes, int64_t expire_at_ms,
                          struct managed_value *ret_value) MUST_USE;
+/* An item's value whose times are of another clock: they become those of this one, which shows `by_ms` more. MALFORMED: it is
+ * no such value, or one that is of this process alone. */
+enum status managed_move_times(char *bytes, size_t size, int64_t by_ms) MUST_USE;
 /* The hashes of an envelope's tags, 8 bytes each, at most ENVELOPE_TAGS_MAX of them; returns the end. */
 char *managed_write_tags(const struct envelope *envelope, char *to);
 /* L2 has said what it is worth; an item that nobody else has seen. BAN_UNKNOWN changes nothing. */
