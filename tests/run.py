@@ -181,6 +181,9 @@ def model(tally):
     tally.add("model", passed, failed, seconds, output)
 
 
+SAVED = ["--managed", "--faults", "save,kill,leave,pause,cut,slow,hole,trim,frames,reset"]
+
+
 def sim(tally, build, mode, storms, deaf):
     """Fixed seeds: the storm of everything, then what must fail nobody, then what only the comparison of nodes can find, then what is rare in
     the storm: a Redis that dies with its answers and announcements, and nodes that come and go in order."""
@@ -188,6 +191,7 @@ def sim(tally, build, mode, storms, deaf):
     worlds = [(f"{storms} seeds", [], storms),
               (f"{deaf} seeds with nodes that leave", ["--faults", "leave", "--nodes", "4"], deaf),
               (f"{storms // 4} seeds with managed keys, whose missed writes come out of the log", ["--managed"], storms // 4),
+              (f"{storms // 4} seeds with nodes that come back with what they wrote down", SAVED, storms // 4),
               (f"{deaf} seeds with nothing but flushes and nonsense, which fail nobody's request", ["--faults", "flush,meddle,forge"], deaf),
               (f"{deaf} seeds with lost announcements", ["--faults", "deaf", "--nodes", "3"], deaf),
               (f"{deaf} seeds with writes that nobody hears of", ["--faults", "unsaid", "--nodes", "3"], deaf)]

@@ -5,7 +5,8 @@
  * seq and have no entry; the log, which may be cut off in front; the bus, a FIFO on which any frame may be lost and which
  * may be cut, so that all that is on it is gone, and subscribed again; the control link, on which the log is asked and
  * answers some time later; a node that holds an entry and reads it anew when it has none, in three steps (the token is
- * taken, L2 answers, the answer lands) between which all of this may happen.
+ * taken, L2 answers, the answer lands) between which all of this may happen. With LIVES, the node dies at any moment and
+ * begins anew with what it had written down: how far it had heard, and a while later its entry (docs/decisions/023).
  *
  * Abstracted: a page is all of the log; time; a value is the seq of its write, 0 the one that stood before. Plain floors and
  * announcements (token.pml, fence.pml), epochs (epoch.pml).
@@ -19,7 +20,8 @@
  * NO_OLDEST (a log that was cut off counts as whole), STALE_PAGE_DECIDES (an answer to a question of before the last gap is
  * the last one), RUN_IS_WHOLE (what comes behind a hole closes it), FIRST_FRAME_UNSEEN (the first frame of a subscription
  * begins the numbering, whatever it is), TOKENS_STAY (what the log tells ends entries and no tokens), FLOOR_STAYS (what
- * the log cannot tell leaves the entry good). */
+ * the log cannot tell leaves the entry good), MARK_AFTER_WALK (how far it had heard is written down behind the entry),
+ * FILE_IS_FRESH (an entry that was suspect when it was written down is none afterwards). */
 #ifndef WRITES
 #define WRITES 2
 #endif
@@ -35,11 +37,14 @@
 #ifndef TRIMS
 #define TRIMS 1
 #endif
+#ifndef LIVES
+#define LIVES 0
+#endif
 #define SEQS 8
 #define NONE 255
 #define CONFIRMED 254
 
-byte writes = WRITES, beats = BEATS, losses = LOSSES, cuts = CUTS, trims = TRIMS;
+byte writes = WRITES, beats = BEATS, losses = LOSSES, cuts = CUTS, trims = TRIMS, lives = LIVES;
 
 /* --- Redis --- */
 byte seq;
@@ -72,6 +77,14 @@ bit token;
 byte read;               /* 1: asked; 2: L2 has answered */
 byte read_value;
 bit read_suspect;        /* it was asked before the floor */
+
+/* --- what is written down --- */
+byte file;               /* 1: one of both; 2: it is whole */
+byte file_whole;
+byte file_entry;
+bit file_suspect;
+bit was_suspect;         /* when the seq was written down: the entry that stands, */
+bit read_was_suspect;    /* and the one that is being read */
 
 inline gap()
 {
@@ -237,21 +250,66 @@ active proctype worker()
 {
 end:
     do
-    :: atomic { read == 0 && (entry == NONE || suspect) -> token = 1; read = 1; read_suspect = 0 }
+    :: atomic { read == 0 && (entry == NONE || suspect) -> token = 1; read = 1; read_suspect = 0; read_was_suspect = 0 }
     :: atomic { read == 1 -> read = 2; read_value = l2 }
     :: atomic { read == 2 ->
             if
-            :: token -> entry = read_value; suspect = read_suspect
+            :: token -> entry = read_value; suspect = read_suspect; was_suspect = read_was_suspect
             :: else -> entry = NONE /* a landing without a token */
             fi;
-            token = 0; read = 0; read_value = 0; read_suspect = 0 }
+            token = 0; read = 0; read_value = 0; read_suspect = 0; read_was_suspect = 0 }
+    od
+}
+
+inline write_whole()
+{
+    file_whole = whole; was_suspect = suspect; read_was_suspect = read_suspect
+}
+
+inline write_entry()
+{
+    file_entry = entry; file_suspect = was_suspect
+}
+
+/* A new process: nothing is left but what is written down. */
+inline begin_anew()
+{
+    byte lost;
+    do
+    :: bus ? lost
+    :: empty(bus) -> break
+    od;
+    lost = 0; subscribed = 0; listens = 0; has_seq = 0; newest = 0; first = 0;
+    pending = 0; asked = 0; stale = 0; knows_until = 0; until = 0; from = 0; question = 0; answer_now = 0; answer_oldest = 0;
+    token = 0; read = 0; read_value = 0; read_suspect = 0;
+    entry = file_entry; whole = file_whole;
+#ifdef FILE_IS_FRESH
+    suspect = 0;
+#else
+    suspect = file_suspect;
+#endif
+    file = 0; file_whole = 0; file_entry = 0; file_suspect = 0; was_suspect = 0; read_was_suspect = 0
+}
+
+active proctype disk()
+{
+end:
+    do
+#ifdef MARK_AFTER_WALK
+    :: atomic { lives > 0 && file == 0 -> was_suspect = suspect; write_entry(); file = 1 }
+    :: atomic { file == 1 -> file_whole = whole; file = 2 }
+#else
+    :: atomic { lives > 0 && file == 0 -> write_whole(); file = 1 }
+    :: atomic { file == 1 -> write_entry(); file = 2 }
+#endif
+    :: atomic { lives > 0 && file == 2 -> lives--; begin_anew() }
     od
 }
 
 /* The beat that comes home when all else is over: a hole in front of it shows. */
 active proctype last()
 {
-    atomic { writes == 0 && beats == 0 && cuts == 0 && subscribed && listens && empty(bus) -> losses = 0; seq++; bus ! seq };
+    atomic { writes == 0 && beats == 0 && cuts == 0 && lives == 0 && subscribed && listens && empty(bus) -> losses = 0; seq++; bus ! seq };
     atomic { empty(bus) && newest == seq && !pending && !asked && read == 0 ->
         assert(entry == NONE || suspect || entry == l2) }
 }

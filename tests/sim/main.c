@@ -16,6 +16,7 @@
 #include "tests/sim/node.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/redis.h"
+#include "tests/sim/saved.h"
 #include "tests/sim/warmer.h"
 #include "tiers/managed.h"
 
@@ -48,6 +49,9 @@ struct totals {
     uint64_t replays_whole;
     uint64_t replays_short;
     uint64_t warmed;
+    uint64_t saves;
+    uint64_t returns;
+    uint64_t returns_whole;
 };
 
 /* For the handler of SIGABRT, which gets no argument. */
@@ -162,6 +166,7 @@ static void world_free(struct world *world)
     warmer_free(world->warmer);
     nemesis_free(world->nemesis);
     redis_free_all(world);
+    saved_free(world);
     net_free_all(world);
     oracle_free(world->oracle);
     world_done(world);
@@ -200,6 +205,9 @@ static bool run_seed(const struct plan *plan, struct totals *totals)
     totals->told += world.oracle->told_count;
     totals->replays_whole += world.replays_whole;
     totals->replays_short += world.replays_short;
+    totals->saves += world.saves;
+    totals->returns += world.returns;
+    totals->returns_whole += world.returns_whole;
     const bool failed = world.failed;
     if (failed) {
         printf("sim: seed %" PRIu64 ": %s\n", plan->seed, world.failure);
@@ -332,9 +340,10 @@ int main(int argc, char **argv)
     printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " events, %" PRIu64
            " reads (%" PRIu64 " hits, %" PRIu64 " of them or others not the newest), %" PRIu64
            " writes, %" PRIu64 " keys warmed, %" PRIu64 " strict answers, %" PRIu64
-           " gaps told by the log, %" PRIu64 " not; %.1f s\n",
+           " gaps told by the log, %" PRIu64 " not; %" PRIu64 " snapshots, %" PRIu64
+           " nodes back with managed values, %" PRIu64 " of them proved; %.1f s\n",
            totals.seeds, totals.failed, totals.events, totals.reads, totals.hits, totals.old_reads,
            totals.writes, totals.warmed, totals.told, totals.replays_whole, totals.replays_short,
-           seconds);
+           totals.saves, totals.returns, totals.returns_whole, seconds);
     return totals.failed > 0 ? 1 : 0;
 }

@@ -7,6 +7,7 @@
 #include "tests/sim/node.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/redis.h"
+#include "tests/sim/saved.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -100,6 +101,14 @@ static void do_kill(struct world *world)
     (void)node_new(world, slot);
 }
 
+static void do_save(struct world *world)
+{
+    struct node *node = some_node(world);
+    if (!node->dying) {
+        saved_begin(node, false);
+    }
+}
+
 /* Its goodbye may overtake what it has not heard yet. */
 static void slow_down_bus(struct world *world, const struct node *node)
 {
@@ -133,6 +142,9 @@ static void do_leave(struct world *world)
     }
     client_node_dies(world, node);
     node_leave(node);
+    if ((world->plan.faults & UINT64_C(1) << FAULT_save) != 0) {
+        saved_begin(node, true);
+    }
     world_at(world, world_between(world, SIM_MS, bound_us(world)), NULL, on_left, node, 0);
 }
 

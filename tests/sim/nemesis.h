@@ -28,6 +28,7 @@
     FAULT(forge, "strangers publish nonsense on the channels")                                    \
     FAULT(kill, "a node is killed and another takes its place")                                   \
     FAULT(leave, "a node ends in order and another takes its place")                              \
+    FAULT(save, "a node writes down what is in L1; one that takes its place begins with it")      \
     FAULT(deaf, "announcements are lost inside a living connection")                              \
     FAULT(flip, "a byte on the bus is changed")                                                   \
     FAULT(trim, "the log of managed writes loses its oldest entries, or all")

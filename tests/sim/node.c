@@ -5,6 +5,7 @@
 #include "protocol/frame.h"
 #include "tests/sim/confirm.h"
 #include "tests/sim/oracle.h"
+#include "tests/sim/saved.h"
 #include "tiers/managed_write.h"
 
 #include <inttypes.h>
@@ -326,6 +327,8 @@ static void on_whole(void *arg, bool replayed)
                    floor_ms - node->managed_floor_ms);
     }
     node->managed_floor_ms = floor_ms;
+    node->world->returns_whole += replayed && node->resumes;
+    node->resumes = false;
     node->world->replays_whole += replayed;
     node->world->replays_short += !replayed;
 }
@@ -634,6 +637,7 @@ struct node *node_new(struct world *world, unsigned slot)
     for (unsigned i = 0; i <= world->worker_count; i++) {
         node->threads[i] = (struct thread){.node = node, .index = i};
     }
+    saved_restore(node);
     open_control(node, &url);
     for (unsigned i = 0; i < world->worker_count; i++) {
         open_worker(node, i);

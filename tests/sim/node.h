@@ -69,6 +69,7 @@ struct node {
     int64_t horizon_seen_ms;
     enum coherence_state state_seen; /* by the trace */
     bool replay_asked;
+    bool resumes;             /* what it found of a former life is not decided yet */
     int64_t managed_floor_ms; /* as it was when it was last known */
 };
 

@@ -12,6 +12,7 @@
 #ifndef TERRACE_TESTS_SIM_WORLD_H
 #define TERRACE_TESTS_SIM_WORLD_H
 
+#include "protocol/bytes.h"
 #include "tiers/base/rand.h"
 
 #include <stdbool.h>
@@ -84,6 +85,11 @@ struct world {
     uint64_t replays; /* of the log, that a node began */
     uint64_t replays_whole;
     uint64_t replays_short;
+    uint64_t saves;                  /* snapshots that nodes wrote, */
+    uint64_t returns;                /* nodes that began with managed values of one, */
+    uint64_t returns_whole;          /* and those of them whose values the log proved */
+    struct buf files[SIM_NODES_MAX]; /* the newest of each slot */
+    uint64_t boots[SIM_NODES_MAX];   /* of its machine */
 
     bool failed;
     char failure[SIM_FAILURE_MAX];
