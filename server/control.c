@@ -12,6 +12,7 @@
 #include "server/node.h"
 #include "server/quota_watch.h"
 #include "server/sampler.h"
+#include "server/snapshots.h"
 #include "server/solo.h"
 #include "server/standstill.h"
 #include "server/worker.h"
@@ -62,6 +63,7 @@ struct control {
     struct round_letter *round;
     unsigned round_waiting;
     unsigned round_step;
+    bool saves;             /* the last snapshot is being written */
     int64_t leave_until_ms; /* how long the goodbye is waited for; 0: it was not said yet */
     uint64_t retargets;     /* the run that the workers are being told of; 0: no such round */
     struct node_watcher watcher;
@@ -170,6 +172,17 @@ static bool control_takes_leave(struct control *control)
     return control->now_ms < control->leave_until_ms && !control_l2_has_left(control->l2);
 }
 
+/* L1 as it is now, that no worker is left. */
+static bool control_saves(struct control *control)
+{
+    control_read_clock(control);
+    control->saves = snapshots_end(control->node->snapshots, control->now_ms);
+    if (control->watcher.on_saving != NULL) {
+        control->watcher.on_saving(control->watcher.arg, control->saves);
+    }
+    return control->saves;
+}
+
 static void control_step_ending(struct control *control)
 {
     if (control_takes_leave(control)) {
@@ -177,6 +190,8 @@ static void control_step_ending(struct control *control)
     }
     if (control->round_step < ENDING_STEPS) {
         round_start(control, ending_steps[control->round_step++]);
+    } else if (control_saves(control)) {
+        return; /* as above */
     } else {
         control_end(control);
     }
@@ -268,6 +283,7 @@ static void control_tick_end(struct control *control)
         if (control->round_waiting == 0 &&
             (control_is_drained(control->node) || control->now_ms >= control->drain_until_ms)) {
             control->state = CONTROL_ENDING;
+            snapshots_end_waits(control->node->snapshots);
             if (control->l2 != NULL) {
                 coherence_end_waits(tiers_coherence(control->node->tiers));
             }
@@ -275,7 +291,7 @@ static void control_tick_end(struct control *control)
         }
         break;
     case CONTROL_ENDING:
-        if (control->round_waiting == 0 && control->leave_until_ms != 0) {
+        if (control->round_waiting == 0 && (control->leave_until_ms != 0 || control->saves)) {
             control_step_ending(control);
         }
         break;
@@ -323,12 +339,24 @@ static void control_tick_rebuild(struct control *control)
 {
     struct node *node = control->node;
     (void)pthread_mutex_lock(&node->options_lock);
-    const bool waits = control->rebuild != NULL &&
+    const bool waits = control->rebuild != NULL && !snapshots_is_busy(node->snapshots) &&
                        !behind_node_holds_back(node, control->rebuild, control->now_ms);
     (void)pthread_mutex_unlock(&node->options_lock);
     if (waits && atomic_load(&control->state) == CONTROL_RUNNING) {
         (void)!standstill_begin(control->standstill, control_on_standstill,
                                 control); /* BUSY: the one under way takes them */
+    }
+}
+
+static void control_tick_snapshots(struct control *control)
+{
+    struct node *node = control->node;
+    (void)pthread_mutex_lock(&node->options_lock);
+    const bool rebuilds = control->rebuild != NULL;
+    (void)pthread_mutex_unlock(&node->options_lock);
+    if (atomic_load(&control->state) == CONTROL_RUNNING) {
+        snapshots_tick(node->snapshots, !rebuilds && !standstill_is_under_way(control->standstill),
+                       control->now_ms);
     }
 }
 
@@ -383,6 +411,7 @@ static void control_on_tick(uv_timer_t *timer)
     control_tick_join(control);
     control_sweep(control);
     control_tick_rebuild(control);
+    control_tick_snapshots(control);
     sampler_tick(control->node->sampler, control->node, control->now_ms);
     quota_watch_tick(control->node->quotas, control->node, control->now_ms);
     control_tick_end(control);

@@ -7,6 +7,7 @@
 #include "server/l2_modules.h"
 #include "server/l2_rights.h"
 #include "server/node.h"
+#include "server/snapshots.h"
 #include "server/totals.h"
 #include "server/tracking.h"
 #include "tiers/base/list.h"
@@ -491,6 +492,7 @@ struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop)
     }
     CHECK(uv_timer_init(loop, &l2->wait_timer) == 0);
     l2->wait_timer.data = l2;
+    l2->confirmed_run = snapshots_run(node->snapshots); /* the process that they are of */
     return l2;
 }
 

@@ -314,8 +314,8 @@ static const struct section {
     {"l1", "L1", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_l1},
     {"l2", "L2", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_l2},
     {"coherence", "Coherence", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_coherence},
-    {"invalidation", "Invalidation", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_invalidation},
     {"warming", "Warming", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_warming},
+    {"invalidation", "Invalidation", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_invalidation},
     {"namespaces", "Namespaces", SET_DEFAULT | SET_ALL | SET_EVERYTHING, info_namespaces},
 };
 

@@ -55,8 +55,9 @@ void info_keyspace(struct info *info);
 void info_l1(struct info *info);
 void info_l2(struct info *info);
 void info_coherence(struct info *info);
-void info_namespaces(struct info *info);
 void info_warming(struct info *info);
+void info_snapshot(struct info *info);
+void info_namespaces(struct info *info);
 void info_invalidation(struct info *info);
 
 #endif

@@ -57,4 +57,5 @@ void info_warming(struct info *info)
 {
     info_join(info);
     info_jobs(info);
+    info_snapshot(info);
 }

@@ -25,6 +25,7 @@ enum {
     EXIT_CONFIG = 78,                        /* EX_CONFIG of sysexits.h */
     END_S = 2,                               /* from the last goodbye to the end of the process */
     GRACE_S = LIMIT_DRAIN_MS / 1000 + END_S, /* from the signal */
+    SAVE_S = 60,                             /* more, while the last snapshot is being written */
     NOTIFY_MS = 100,
 };
 
@@ -40,6 +41,7 @@ struct process {
     bool stopping;
     _Atomic unsigned grace_s; /* of end_after_grace; 0: nobody has asked for the end */
     _Atomic int forced_code;  /* of end_anyway */
+    _Atomic bool saving;      /* the last snapshot is being written */
 };
 
 /* A signal that a thread happens to take shortens its sleep. */
@@ -56,6 +58,9 @@ static void *end_after_grace(void *arg)
 {
     const struct process *process = arg;
     sleep_all(atomic_load(&process->grace_s));
+    for (unsigned i = 0; i < SAVE_S && atomic_load(&process->saving); i++) {
+        sleep_all(1);
+    }
     _exit(atomic_load(&process->forced_code));
 }
 
@@ -88,6 +93,12 @@ static void on_node_ending(void *arg, bool failed)
     struct process *process = arg;
     atomic_store(&process->forced_code, failed ? EXIT_CONFIG : EXIT_SUCCESS);
     end_anyway(process, end_after_goodbye);
+}
+
+static void on_node_saving(void *arg, bool saving)
+{
+    struct process *process = arg;
+    atomic_store(&process->saving, saving);
 }
 
 static void on_terminate(uv_signal_t *handle, int number)
@@ -206,6 +217,7 @@ int main(int argc, char **argv)
     case OPTIONS_WRONG: (void)fprintf(stderr, "terraced: %s\n", error); return EXIT_CONFIG;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a snapshot that is too large for the limit fails, no more */
     raise_descriptor_limit(options.maxclients);
     (void)uv_loop_init(&process.loop);
     (void)uv_async_init(&process.loop, &process.ended, on_ended);
@@ -219,6 +231,7 @@ int main(int argc, char **argv)
                                                        .watchdog_pid = getenv("WATCHDOG_PID")});
     const struct node_watcher watcher = {.on_tick = process.notify != NULL ? on_node_tick : NULL,
                                          .on_draining = on_node_draining,
+                                         .on_saving = on_node_saving,
                                          .on_ending = on_node_ending,
                                          .on_ended = on_node_ended,
                                          .arg = &process};

@@ -8,6 +8,7 @@
 #include "server/namespace_report.h"
 #include "server/node.h"
 #include "server/sampler.h"
+#include "server/snapshots.h"
 #include "server/version.h"
 #include "server/warm_desk.h"
 #include "server/warm_run.h"
@@ -402,6 +403,35 @@ static void page_behind(struct page *page, const struct node *node)
                  "Keys that L2 refused; each is tried again after 100 ms, 200 ms ... 30 s");
 }
 
+static void page_snapshots(struct page *page, const struct node *node)
+{
+    struct snapshots_description seen;
+    if (node->snapshots == NULL) {
+        return;
+    }
+    snapshots_describe(node->snapshots, &seen);
+    page_family(page, "terrace_snapshot_writes_total", "counter",
+                "Snapshots of L1: written, and not");
+    page_add(page, "terrace_snapshot_writes_total{result=\"ok\"} %" PRIu64 "\n", seen.written);
+    page_add(page, "terrace_snapshot_writes_total{result=\"failed\"} %" PRIu64 "\n", seen.failed);
+    page_integer(page, "terrace_snapshot_file_bytes", "gauge", seen.file_bytes,
+                 "Size of the last one");
+    page_integer(page, "terrace_snapshot_records", "gauge", seen.totals.records,
+                 "Values in the last one");
+    page_family(
+        page, "terrace_snapshot_restored", "gauge",
+        "Values that the node found in a snapshot when it started: managed ones that the log "
+        "may prove, suspects, and others");
+    page_add(page, "terrace_snapshot_restored{kind=\"managed\"} %" PRIu64 "\n",
+             seen.restored.managed);
+    page_add(page, "terrace_snapshot_restored{kind=\"suspect\"} %" PRIu64 "\n",
+             seen.restored.suspects);
+    page_add(page, "terrace_snapshot_restored{kind=\"value\"} %" PRIu64 "\n", seen.restored.values);
+    page_integer(page, "terrace_snapshot_suspects", "gauge",
+                 snapshots_suspects_left(node->snapshots),
+                 "Of these, keys that wait to be read anew");
+}
+
 static void page_breakers(struct page *page, const struct node *node)
 {
     struct l2_finder_description found;
@@ -476,5 +506,6 @@ enum status metrics_text(struct node *node, struct buf *text)
     page_loops(&page, node);
     page_tiers(&page, node);
     page_behind(&page, node);
+    page_snapshots(&page, node);
     return page.status;
 }

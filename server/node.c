@@ -22,6 +22,8 @@
 #include "server/sampler.h"
 #include "server/scripts.h"
 #include "server/slowlog.h"
+#include "server/snapshot_revive.h"
+#include "server/snapshots.h"
 #include "server/solo.h"
 #include "server/tls_options.h"
 #include "server/tracking.h"
@@ -88,6 +90,8 @@ static void node_apply_live(struct node *node, const struct options *options)
     atomic_store(&live->warm_rate, options->warm_rate);
     atomic_store(&live->warm_p99_target_us, options->warm_p99_target * 1000);
     atomic_store(&live->warm_l2_target_us, options->warm_l2_target * 1000);
+    atomic_store(&live->snapshot_interval_ms, options->snapshot_interval);
+    atomic_store(&live->snapshot_max, options->snapshot_max);
     atomic_store(&live->l1_hash_fields, options->l1_hash_fields);
     atomic_store(&live->sweep_rate, options->sweep_rate);
     atomic_store(&live->l2_return_load, options->l2_return_load);
@@ -353,6 +357,23 @@ static enum status node_open_l2(struct node *node, char error[NODE_ERROR_MAX])
     return OK;
 }
 
+/* What a former run left comes into L1 before anybody can ask for it, or L2 say anything about it. */
+static enum status node_open_snapshots(struct node *node, char error[NODE_ERROR_MAX])
+{
+    const enum status status = snapshots_open(node, &node->snapshots, error);
+    if (status != OK || node->snapshots == NULL) {
+        return status;
+    }
+    if (node->tiers != NULL) {
+        node->snapshot_revive = revive_new();
+        if (node->snapshot_revive == NULL) {
+            return NO_MEMORY;
+        }
+    }
+    snapshots_load(node->snapshots);
+    return OK;
+}
+
 /* requirepass first, then the file, which may say otherwise. */
 static enum status node_open_users(struct node *node, char error[NODE_ERROR_MAX])
 {
@@ -450,6 +471,9 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
         status = node_open_users(node, error);
     }
     if (status == OK) {
+        status = node_open_snapshots(node, error);
+    }
+    if (status == OK) {
         status = node_open_workers(node);
     }
     if (status == OK) {
@@ -514,6 +538,8 @@ void node_free(struct node *node)
     for (unsigned i = 0; i < node->worker_count; i++) {
         worker_free(node->workers[i]);
     }
+    snapshots_free(node->snapshots);
+    revive_free(node->snapshot_revive);
     control_free(node->control);
     free(node->workers);
     l2_bans_free(node->l2_bans);

@@ -35,7 +35,9 @@ struct pubsub_order;
 struct quota_watch;
 struct renames;
 struct sampler;
+struct revive;
 struct slowlog;
+struct snapshots;
 struct solo;
 struct sweeps;
 struct tiers;
@@ -62,6 +64,8 @@ struct live {
     _Atomic int64_t warm_rate;
     _Atomic int64_t warm_p99_target_us;
     _Atomic int64_t warm_l2_target_us;
+    _Atomic int64_t snapshot_interval_ms;
+    _Atomic int64_t snapshot_max;
     _Atomic int64_t l1_hash_fields;
     _Atomic int64_t sweep_rate;
     _Atomic int64_t l2_return_load;
@@ -112,6 +116,8 @@ struct node {
     struct behind_file *behind_file; /* their log */
     _Atomic int64_t
         behind_told_ms; /* when the log last told what L2 refuses of them (behind_node.c) */
+    struct snapshots *snapshots;     /* NULL: no snapshot-dir */
+    struct revive *snapshot_revive;  /* what of one is to be read anew; with both, and an L2 */
     struct worker **workers;
     unsigned worker_count;
     struct control *control;
@@ -155,6 +161,8 @@ struct node_watcher {
     void (*on_tick)(void *arg, const struct node *node, int64_t now_ms);
     /* The drain has begun, whoever asked for it; drain-delay is a part of it. */
     void (*on_draining)(void *arg, int64_t delay_ms);
+    /* The last snapshot is being written, again and again, then once that it is not; may be NULL, too. */
+    void (*on_saving)(void *arg, bool saving);
     /* All is said and closed, and only memory is left to give back. That may take for ever: a name that is being looked
      * up cannot be cancelled, and its thread keeps a loop from ending. */
     void (*on_ending)(void *arg, bool failed);

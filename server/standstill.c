@@ -75,6 +75,11 @@ struct standstill *standstill_new(struct node *node, struct mailbox *control)
     return standstill;
 }
 
+bool standstill_is_under_way(const struct standstill *standstill)
+{
+    return standstill->busy;
+}
+
 void standstill_free(struct standstill *standstill)
 {
     if (standstill != NULL) {

@@ -26,6 +26,7 @@ struct standstill;
 struct standstill *standstill_new(struct node *node, struct mailbox *control); /* NULL: no memory */
 void standstill_free(struct standstill *standstill);                           /* NULL is fine */
 /* `work` follows on the control loop. BUSY: one is under way. Only while no worker is leaving. */
+bool standstill_is_under_way(const struct standstill *standstill);
 enum status standstill_begin(struct standstill *standstill, void (*work)(void *arg),
                              void *arg) MUST_USE;
 

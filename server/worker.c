@@ -15,6 +15,7 @@
 #include "server/steps.h"
 #include "server/tracking.h"
 #include "server/warm_desk.h"
+#include "server/snapshot_revive.h"
 #include "server/warm_run.h"
 #include "tiers/managed_write.h"
 #include "tiers/tiers.h"
@@ -199,6 +200,7 @@ static void worker_on_tick(uv_timer_t *timer)
         waits_tick(worker);
     }
     if (worker->warm != NULL) {
+        revive_tick(worker->node->snapshot_revive, worker);
         warm_engine_tick(worker->warm);
     }
     hot_tick(&worker->hot, worker->now_ms);
@@ -516,6 +518,7 @@ void worker_end_links(struct worker *worker)
     warm_desk_stop(worker->warm_desk);
     if (worker->index == 0) {
         join_desk_end(worker->node->join_desk);
+        revive_stop(worker->node->snapshot_revive);
     }
     warm_engine_stop(worker->warm);
     if (worker->index == 0) {
