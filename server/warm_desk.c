@@ -153,16 +153,9 @@ static void row_free(struct warm_row *row)
     free(row);
 }
 
-bool warm_row_stays(struct warm_row *row)
+bool warm_row_stays(const struct warm_row *row)
 {
-    if (!row->is_dropped) {
-        return true;
-    }
-    if (!row->spec_question.is_asked && !row->lane_question.is_asked &&
-        !row->append_question.is_asked) {
-        row_free(row);
-    }
-    return false;
+    return !row->is_dropped;
 }
 
 void warm_row_drop(struct warm_row *row)
@@ -176,16 +169,19 @@ void warm_row_drop(struct warm_row *row)
     row->is_dropped = true;
     list_remove(&row->in_desk);
     list_push_back(&desk->dropped, &row->in_desk);
-    (void)warm_row_stays(row);
 }
 
-/* What was dropped from inside of one of its own callbacks goes here. */
+/* Here, and nowhere else: rows are dropped inside of their own callbacks, and of those of others. */
 static void desk_sweep_dropped(struct warm_desk *desk)
 {
     struct list *next = NULL;
     for (struct list *node = desk->dropped.next; node != &desk->dropped; node = next) {
+        struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
         next = node->next;
-        (void)warm_row_stays(LIST_ENTRY(node, struct warm_row, in_desk));
+        if (!row->spec_question.is_asked && !row->lane_question.is_asked &&
+            !row->append_question.is_asked) {
+            row_free(row);
+        }
     }
 }
 

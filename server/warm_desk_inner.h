@@ -132,12 +132,12 @@ enum status warm_desk_ask(struct warm_desk *desk, struct warm_question *question
 void warm_desk_words(struct warm_desk *desk, struct warm_words *words, const char *verb);
 /* Looks what there is for this node now. */
 void warm_desk_take(struct warm_desk *desk);
-/* It has nothing to do with the job any more; the memory goes when no question is under way. */
+/* It has nothing to do with the job any more; the memory goes with a later tick. */
 void warm_row_drop(struct warm_row *row);
 /* The job is known from here on, or has failed, or will be asked for. True: it is known. */
 bool warm_row_knows(struct warm_row *row);
-/* After a question of it came back and it is dropped: false, and it may be gone. */
-bool warm_row_stays(struct warm_row *row);
+/* After a question of it came back: it was not dropped meanwhile. */
+bool warm_row_stays(const struct warm_row *row);
 /* The job cannot be done: all nodes are told. */
 void warm_row_fail(struct warm_row *row, const char *why);
 struct warm_row *warm_desk_find(struct warm_desk *desk, uint64_t id);

@@ -12,12 +12,17 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    CHUNKS_PER_S = 4 /* of a job whose rate is less than as many whole ones */
+};
+
 static void produce_tell(struct warm_row *row);
 
-/* Chunks of a slow job are small: what is done is told about once a second, and little is done again when a node dies. */
+/* Chunks of a slow job are small: what is done is told soon, and little is done again when a node dies. */
 static size_t chunk_keys(const struct warm_row *row)
 {
-    return row->rate == 0 || row->rate > WARM_CHUNK_KEYS ? WARM_CHUNK_KEYS : (size_t)row->rate;
+    const uint64_t keys = row->rate / CHUNKS_PER_S > 0 ? row->rate / CHUNKS_PER_S : 1;
+    return row->rate == 0 || keys > WARM_CHUNK_KEYS ? WARM_CHUNK_KEYS : (size_t)keys;
 }
 
 static void produce_later(struct warm_row *row, int64_t ms)

@@ -310,6 +310,15 @@ static bool prefetch_stands(struct tiers_window *window, const struct ns_key *ke
            l1_peek(key->ns->l1, &key->at, window->now_ms, floor_ms, &peek) == OK;
 }
 
+/* Not window_may_keep: whether its link has met what L2 is now only a beat on it shows, and where no client reads none is sent
+ * but in front of this very question. */
+static bool prefetch_may_be_kept(const struct tiers_window *window)
+{
+    const struct coherence_view *view = window->view;
+    return atomic_load_explicit(&view->target, memory_order_acquire) != 0 &&
+           atomic_load_explicit(&view->may_install, memory_order_acquire);
+}
+
 enum status tiers_prefetch(struct tiers_window *window, const struct ns_key *key,
                            struct tiers_prefetch *prefetch, struct prefetch_result *ret_result)
 {
@@ -331,7 +340,7 @@ enum status tiers_prefetch(struct tiers_window *window, const struct ns_key *key
                    ? prefetch_skip(ret_result, stands_already)
                    : prefetch_count(window, key, prefetch);
     }
-    if (namespace_kind(key->ns) != NAMESPACE_TTL && !window_may_keep(window)) {
+    if (namespace_kind(key->ns) != NAMESPACE_TTL && !prefetch_may_be_kept(window)) {
         return BUSY;
     }
     (void)prefetch_begin(window, key, prefetch, &status, ret_result);
