@@ -17,7 +17,6 @@ Prints Markdown for bench/results; progress goes to standard error. From trigger
 """
 import argparse
 import collections
-import json
 import lzma
 import pathlib
 import shlex
@@ -29,6 +28,8 @@ import time
 
 import plot
 from measure import Stage, address, bench, fail, finish, load_average, machine, progress, start_bench, table, until
+
+import warm  # measure knows where the journeys lie
 
 READY_GOAL_S = 60
 COHERENCE_DB = 15
@@ -136,17 +137,9 @@ class Job(Start):
         began = time.monotonic()
         self.launch(self.stage.node_not_started(*self.flags("--warm-dir", self.folder, "--warm-rate", "1000000"),
                                                 l2=self.redis))
-        job = {"source": {"log": "log.txt", "n": self.arguments.hottest}, "target": "self", "priority": 9}
-        with self.node.wire(3) as conn:
-            number = conn.ask("CACHE.WARM", "SUBMIT", json.dumps(job))
-            if not isinstance(number, int):
-                fail(f"the job is refused: {number}")
-
-            def done():
-                status = {name.decode(): value for name, value in conn.ask("CACHE.WARM", "STATUS", str(number)).items()}
-                return status if status["state"] in (b"done", b"failed", b"cancelled") else None
-            status = until(done, 120, "the job ends", every_s=0.02)
-        if status["state"] != b"done":
+        job = warm.submit(self.node, {"log": "log.txt", "n": self.arguments.hottest}, target="self", priority=9)
+        status = warm.ended(self.node, job, deadline_s=120)
+        if status["state"] != "done":
             fail(f"the job: {status}")
         self.ready_s = time.monotonic() - began
         self.told = f"job: {status['loaded']} of {status['total']} keys loaded"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """floors -- includes point sideways or down only, every header compiles alone (docs: README.md, "Floors"), and the tests by
-which docs/semantics.md proves its promises exist.
+which docs/semantics.md and docs/warming.md prove their promises exist.
 
     tests/floors.py               checks the tree this file lies in; exit 1 names each violation
     tests/floors.py --self-test   plants violations in a small tree of its own and demands that each is found
@@ -126,7 +126,10 @@ def cells_of(line):
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
-def proof_problems(root, page="docs/semantics.md"):
+PROVEN_PAGES = ["docs/semantics.md", "docs/warming.md"]
+
+
+def proof_problems(root, page=PROVEN_PAGES[0]):
     """Rows of tables with a column "proved by": each promise has a proof, and each name in it is that of a test. A name without
     its file is of one that the table has named."""
     texts = {path.name: path.read_text(encoding="utf-8") for path in (root / "tests").rglob("*")
@@ -261,7 +264,7 @@ def main(argv):
         print(f"floors: self-test: {len(PLANTED) + len(UNPROVEN) + 1} planted violations found")
         return 0
     root = pathlib.Path(__file__).resolve().parents[1]
-    problems = include_problems(root) + header_problems(root) + proof_problems(root)
+    problems = include_problems(root) + header_problems(root) + [problem for page in PROVEN_PAGES for problem in proof_problems(root, page)]
     print(*problems, sep="\n", end="\n" if problems else "")
     print(f"floors: {sum(1 for _ in sources(root))} files, {len(problems)} problems")
     return 1 if problems else 0

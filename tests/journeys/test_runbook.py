@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""deploy/RUNBOOK.md says what is so: its commands are run against nodes in the state of each page and print what stands there;
-and every metric, setting, command, verb, field of INFO and event of the log that it names exists."""
+"""deploy/RUNBOOK.md and docs/warming.md say what is so: their commands are run, of the runbook against nodes in the state of each
+page, and print what stands there; and every metric, setting, command, verb, field of INFO and event of the log that they name
+exists."""
 
+import json
 import re
 import subprocess
 
@@ -9,19 +11,21 @@ import pytest
 
 import cli
 from cli import TERRACE
+import warm
 from harness import ROOT, free_port, stand_still, until
 
 pytestmark = pytest.mark.own
 
 PAGE = (ROOT / "deploy" / "RUNBOOK.md").read_text()
+WARMING = (ROOT / "docs" / "warming.md").read_text()
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S))
 MANAGED = "[namespace a]\nprefix = a:\nformat = managed\nttl = 1h\n"
 
 
-def sessions(section):
+def sessions(text):
     """[(command, the lines that it prints)] of a page, in order."""
     found = []
-    for block in re.findall(r"```console\n(.*?)```", SECTIONS[section], re.S):
+    for block in re.findall(r"```console\n(.*?)```", text, re.S):
         for line in block.splitlines():
             if line.startswith("$ "):
                 found.append((line[2:], []))
@@ -37,6 +41,20 @@ def pattern(lines):
     return re.compile("".join(parts))
 
 
+def check(state, text):
+    for command, expected in sessions(text):
+        wanted = pattern(expected)
+        shown = []
+
+        def says(command=command, wanted=wanted, shown=shown):
+            shown[:] = [state.run(command)]
+            return wanted.fullmatch(shown[0])
+        try:
+            until(says, 8, "as documented", every_s=0.2)  # beats, samplers and jobs take their time
+        except AssertionError:
+            raise AssertionError(f"$ {command}\n{shown[0]}\nis not\n" + "\n".join(expected)) from None
+
+
 # --- the states ---
 
 class State:
@@ -50,7 +68,7 @@ class State:
         words = re.sub(r"\b(7379|7380|6379)\b", lambda port: str(self.ports[port[0]]), command)
         words = re.sub(r"^terrace ", f"{TERRACE} --node 127.0.0.1:{self.node.port} ", words)
         done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, timeout=60, check=False, env=cli.environment())
-        return done.stdout + done.stderr + ("" if (done.stdout + done.stderr).endswith("\n") else "\n")
+        return (done.stdout + done.stderr).rstrip("\n") + "\n"
 
 
 def conf(stage, name, text):
@@ -126,7 +144,50 @@ def behind(stage):
     return State(node, redis)
 
 
+def that_was_asked(stage, redis, keys=200):
+    """A node whose clients read so many keys, and which has told the others."""
+    node = stage.node(l2=redis)
+    with node.client() as client:
+        client.mset({f"k:{number}": "v" * 100 for number in range(keys)})
+        for _ in range(3):
+            client.mget([f"k:{number}" for number in range(keys)])
+    until(lambda: redis.client(db=15).hlen("terrace:hot") == 1, 15, "its hot list is in L2")
+    return node
+
+
+def warms(stage):
+    redis = stage.redis()
+    that_was_asked(stage, redis)
+    node = stage.node_not_started("--warm-rate", "1", "--warm-deadline", "1h", l2=redis)
+    node.launch()
+    until(lambda: "warming:" in node.admin("/readyz")[1], 15, "it warms")
+    return State(node, redis)
+
+
+def with_a_slow_job(stage):
+    redis = stage.redis()
+    node = stage.node(l2=redis)
+    warm.joined(redis, 1)
+    assert warm.submit(node, {"keys": [f"k:{number}" for number in range(1000)]}, rate=1) == 1
+    until(lambda: warm.status(node, 1)["state"] == "running", 10, "it has begun")
+    return State(node, redis)
+
+
+def with_a_full_queue(stage):
+    redis = stage.redis()
+    node = stage.node("--warm-rate", "0", l2=redis)  # it takes no part: all of them wait
+    with node.client() as client:
+        pipe = client.pipeline(transaction=False)
+        for number in range(1000):
+            pipe.execute_command("CACHE.WARM", "SUBMIT", json.dumps({"source": {"keys": [f"k:{number}"]}}))
+        assert len(pipe.execute()) == 1000
+    return State(node, redis)
+
+
 STATES = {
+    "A new node is not ready, since it warms": warms,
+    "A warm job does not end": with_a_slow_job,
+    "Warm jobs are refused": with_a_full_queue,
     "A node is not ready, since it never reached its L2": never_reached,
     "L2 is away": away,
     "L2 answers nobody": stands_still,
@@ -143,7 +204,7 @@ STATES = {
 
 
 def test_every_page_with_commands_has_its_state():
-    assert {name for name in SECTIONS if sessions(name)} == set(STATES)
+    assert {name for name, text in SECTIONS.items() if sessions(text)} == set(STATES)
     for name, text in SECTIONS.items():
         parts = re.findall(r"^\*\*(\w+)\*\*", text, re.M)
         assert parts in ([], ["Seen", "Why", "Do"]), name
@@ -151,30 +212,30 @@ def test_every_page_with_commands_has_its_state():
 
 @pytest.mark.parametrize("section", STATES)
 def test_what_the_page_shows_is_what_a_node_in_that_state_says(stage, section):
-    state = STATES[section](stage)
     try:
-        for command, expected in sessions(section):
-            wanted = pattern(expected)
-            shown = []
-
-            def says():
-                shown[:] = [state.run(command)]
-                return wanted.fullmatch(shown[0])
-            try:
-                until(says, 8, "as documented", every_s=0.2)  # beats and samplers come in their time
-            except AssertionError:
-                raise AssertionError(f"$ {command}\n{shown[0]}\nis not\n" + "\n".join(expected)) from None
+        check(STATES[section](stage), SECTIONS[section])
     finally:
         for process in stage.processes:
             if process.alive():
                 stand_still(process, False)
 
 
+def test_what_the_page_of_warming_shows_is_so(stage):
+    redis = stage.redis()
+    (stage.folder / "warm").mkdir()
+    (stage.folder / "warm" / "requests.log").write_text("1 w:1 3 0\n2 w:2 3 0\n3 w:1 3 0\n")
+    nodes = [stage.node("--warm-dir", str(stage.folder / "warm"), "--admin-token", "secret", l2=redis) for _ in range(2)]
+    warm.joined(redis, 2)
+    assert len(sessions(WARMING)) > 3
+    check(State(nodes[0], redis), WARMING)
+
+
 # --- what is named exists ---
 
-def named(text=PAGE):
-    """What stands between backticks, outside of sessions."""
-    return set(re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S)))
+def named(text=PAGE + WARMING):
+    """What stands between backticks, outside of sessions and of proofs."""
+    text = re.sub(r"^\|.*`test_\w+\.\w+.*$", "", re.sub(r"```.*?```", "", text, flags=re.S), flags=re.M)
+    return set(re.findall(r"`([^`\n]+)`", text))
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +263,9 @@ def test_every_setting_command_and_verb_that_is_named_exists():
     with_dash = {word.split(" = ")[0] for word in named() if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+( = .*)?", word)}
     assert len(with_dash) > 8 and not with_dash - settings
     table = (ROOT / "server" / "commands.def").read_text()
-    known = {name.upper() for name in re.findall(r'^(?:COMMAND|CONTAINER)\((?:\w+, )?"([^"]+)"', table, re.M)}
+    known = {name.upper() for name in re.findall(r'^(?:COMMAND|CONTAINER|SUBCOMMAND)\w*\((?:\w+, )?(?:"[a-z.]+", (?="))?"([^"]+)"', table, re.M)}
     for words in (each.split() for each in named() if re.fullmatch(r"[A-Z][A-Z.]+( .*)?", each)):
         assert words[0] in known, words
     verbs = {line.split()[0] for line in cli.run("--help").text.split("\n\n")[1].splitlines()}
-    used = {each.split()[1] for each in named() | {command for name in STATES for command, _ in sessions(name)} if each.startswith("terrace ")}
+    used = {each.split()[1] for each in named() | {command for command, _ in sessions(PAGE + WARMING)} if each.startswith("terrace ")}
     assert used and not used - verbs
