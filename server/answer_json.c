@@ -43,11 +43,15 @@ static json_t *double_of(struct slice text)
     return isfinite(number) ? json_real(number) : json_null();
 }
 
-/* Puts `value`, which it takes over, under `name`. */
+/* Puts `value`, which it takes over, under `name`. A name with a NUL in it no reader could hand on. */
 static enum status put(json_t *object, struct slice name, json_t *value)
 {
     if (value == NULL) {
         return NO_MEMORY;
+    }
+    if (name.size > 0 && memchr(name.data, '\0', name.size) != NULL) {
+        json_decref(value);
+        return MALFORMED;
     }
     json_t *checked = json_stringn(name.size == 0 ? "" : name.data, name.size);
     if (checked == NULL) {

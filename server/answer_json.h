@@ -15,7 +15,7 @@
  * Owns:    *ret is the caller's (json_decref).
  * Threads: pure.
  * Limits:  ANSWER_JSON_DEPTH levels.
- * Errors:  MALFORMED (no whole answer, an error, deeper, the name of a field is no UTF-8), NO_MEMORY. */
+ * Errors:  MALFORMED (no whole answer, an error, deeper, the name of a field is no UTF-8 or has a NUL), NO_MEMORY. */
 #ifndef TERRACE_SERVER_ANSWER_JSON_H
 #define TERRACE_SERVER_ANSWER_JSON_H
 

@@ -79,6 +79,8 @@ static void what_is_no_whole_answer_is_refused(void **state)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         assert_int_equal(answer_json(slice_of(texts[i]), &json), MALFORMED);
     }
+    assert_int_equal(answer_json_info((struct slice)SLICE_LITERAL("# A\r\na\0b:1\r\n"), &json),
+                     MALFORMED);
     char deep[ANSWER_JSON_DEPTH * 4 + 8] = "";
     for (int i = 0; i < ANSWER_JSON_DEPTH; i++) {
         (void)strcat(deep, "*1\r\n");
