@@ -13,13 +13,14 @@ enum {
     SCRATCH_KEPT = 256 << 10
 };
 
-/* NULL: no memory; values then are as if there were no dictionaries. */
+/* NULL: no memory; values then are as if there were no dictionaries. Who finds it here may not have gone by the lock under which
+ * it was made: so it is released, and acquired, with the pointer. */
 static struct dictionary_space *space_of(struct tiers_window *window, struct namespace *ns)
 {
-    struct dictionary_space *space = atomic_load_explicit(&ns->dictionaries, memory_order_relaxed);
+    struct dictionary_space *space = atomic_load_explicit(&ns->dictionaries, memory_order_acquire);
     if (space == NULL) {
         space = dictionaries_at(tiers_dictionaries(window->options.tiers), slice_of(ns->name));
-        atomic_store_explicit(&ns->dictionaries, space, memory_order_relaxed);
+        atomic_store_explicit(&ns->dictionaries, space, memory_order_release);
     }
     return space;
 }

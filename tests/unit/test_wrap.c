@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Values into envelopes and out of them, and what a window asks L2 about dictionaries. */
+#include "protocol/check.h"
 #include "tests/unit/window_help.h"
 #include "tiers/dictionary_desk.h"
 #include "tiers/managed.h"
 #include "tiers/wrap.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 
 static const char row_dictionary[] =
     "{\"user\":12345,\"name\":\"somebody\",\"roles\":[\"reader\",\"writer\"]}";
@@ -143,6 +148,44 @@ static void what_got_no_smaller_is_remembered(void **state)
     }
     assert_int_equal(untried, DICTIONARY_TRY_EVERY - 1);
     assert_int_equal(kind_of(&stage, same), ENVELOPE_LZ4); /* and each again */
+    stage_done(&stage);
+}
+
+struct other {
+    struct tiers_window window; /* of another worker */
+    struct namespace *ns;
+    _Atomic bool may_begin;
+};
+
+static void *wrap_as_well(void *arg)
+{
+    struct other *other = arg;
+    while (!atomic_load_explicit(&other->may_begin, memory_order_relaxed)) {
+        sched_yield();
+    }
+    struct buf out = {0};
+    const struct envelope head = {.version = 8, .fresh_ms = 1000};
+    CHECK(wrap_value(&other->window, other->ns, &head, NULL, slice_of(row_value), &out) == OK);
+    buf_done(&out);
+    return NULL;
+}
+
+/* Nothing orders the two but the pointer that is found: says ThreadSanitizer. */
+static void what_another_worker_made_for_a_namespace_is_found_whole(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_managed(&stage, 64);
+    static struct other other;
+    other = (struct other){.window = {.options = stage.window->options}, .ns = managed(&stage)};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, wrap_as_well, &other), 0);
+    struct buf out = wrapped(&stage, slice_of(row_value));
+    atomic_store_explicit(&other.may_begin, true, memory_order_relaxed);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    comes_out(&stage, &out, slice_of(row_value));
+    buf_done(&out);
+    buf_done(&other.window.block);
     stage_done(&stage);
 }
 
@@ -535,6 +578,7 @@ int main(void)
         cmocka_unit_test(a_value_comes_out_as_it_went_in),
         cmocka_unit_test(with_a_least_size_of_nothing_values_stay_as_they_are),
         cmocka_unit_test(what_got_no_smaller_is_remembered),
+        cmocka_unit_test(what_another_worker_made_for_a_namespace_is_found_whole),
         cmocka_unit_test(a_negative_has_no_value),
         cmocka_unit_test(what_l2_claims_is_bounded_before_it_is_believed),
         cmocka_unit_test(a_dictionary_that_is_not_known_is_read_once_for_all_who_wait),
