@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "tiers/bans.h"
 #include "tiers/dictionary.h"
+#include "tiers/foreseen.h"
 #include "tiers/line.h"
 #include "tiers/sighting.h"
 #include "tiers/turnstile.h"
@@ -40,6 +41,7 @@ struct tiers {
     struct line_counts lines;
     struct wakes wakes;
     struct sighting sighting;
+    struct foreseen foreseen;
     /* struct tiers_revalidation, each by itself: */
     _Atomic bool revalidating;
     _Atomic uint64_t revalidate_rate;
@@ -67,6 +69,7 @@ struct tiers *tiers_new(const struct tiers_options *options)
         .bound_ms = (uint32_t)namespaces_least_bound_ms(options->namespaces),
     });
     sighting_init(&tiers->sighting);
+    foreseen_init(&tiers->foreseen);
     tiers->bans = bans_new();
     tiers->dictionaries = dictionaries_new();
     if (tiers->coherence == NULL || tiers->bans == NULL || tiers->dictionaries == NULL) {
@@ -74,6 +77,7 @@ struct tiers *tiers_new(const struct tiers_options *options)
         bans_free(tiers->bans);
         dictionaries_free(tiers->dictionaries);
         sighting_done(&tiers->sighting);
+        foreseen_done(&tiers->foreseen);
         free(tiers);
         return NULL;
     }
@@ -96,6 +100,7 @@ void tiers_free(struct tiers *tiers)
     bans_free(tiers->bans);
     dictionaries_free(tiers->dictionaries);
     sighting_done(&tiers->sighting);
+    foreseen_done(&tiers->foreseen);
     tiers->magic = 0;
     free(tiers);
 }
@@ -191,6 +196,11 @@ struct dictionaries *tiers_dictionaries(const struct tiers *tiers)
 uint64_t tiers_node(const struct tiers *tiers)
 {
     return tiers->options.node;
+}
+
+struct foreseen *tiers_foreseen(struct tiers *tiers)
+{
+    return &tiers->foreseen;
 }
 
 /* A table is kept for good: somebody may be reading it, and sessions name commands of it. One that was learned before comes

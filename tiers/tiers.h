@@ -60,6 +60,7 @@
 /* --- the node's ---------------------------------------------------------------------------------------------------- */
 
 struct bans;
+struct foreseen;
 struct hot;
 struct sighting;
 struct behind;
@@ -105,6 +106,7 @@ struct coherence *tiers_coherence(const struct tiers *tiers); /* the control loo
 struct wakes *tiers_wakes(struct tiers *tiers);               /* any thread (wakes.h) */
 struct bans *tiers_bans(const struct tiers *tiers);           /* the control loop writes (bans.h) */
 struct sighting *tiers_sighting(struct tiers *tiers);         /* any thread (sighting.h) */
+struct foreseen *tiers_foreseen(struct tiers *tiers);         /* any thread (foreseen.h) */
 /* Where L2 is now. Any thread reads, the control loop sets; links follow at their window's next tick. URLs that were
  * ever set live as long as the tiers. NULL: nobody knows yet. */
 const struct l2_url *tiers_url(const struct tiers *tiers);

@@ -8,6 +8,7 @@
 #include "tiers/beat.h"
 #include "tiers/behind_desk.h"
 #include "tiers/dictionary_desk.h"
+#include "tiers/foreseen.h"
 #include "tiers/load.h"
 #include "tiers/managed_write.h"
 #include "tiers/revalidate.h"
@@ -25,6 +26,7 @@ struct tiers_window *tiers_window_new(const struct tiers_window_options *options
     window->options = *options;
     window->namespaces = tiers_namespaces(options->tiers);
     window->view = coherence_view(tiers_coherence(options->tiers));
+    window->foreseen = tiers_foreseen(options->tiers);
     line_pool_open(&window->lines);
     stream_hall_open(&window->streams);
     list_init(&window->row);
@@ -193,4 +195,11 @@ enum status tiers_ask(struct tiers_window *window, struct link_request *request,
     return status != OK ? status
                         : link_ask(link, request, (int)tiers_coherence_db(window->options.tiers),
                                    buf_slice(&window->scratch));
+}
+
+void window_note_foreseen(struct tiers_window *window, const struct l1_key *key, bool is_hit)
+{
+    if (foreseen_on_read(window->foreseen, key, is_hit, window->now_ms)) {
+        metrics_count(window->options.metrics, M_WARM_PREVENTED);
+    }
 }

@@ -39,6 +39,7 @@ struct tiers_window {
     struct tiers_window_options options;
     struct namespaces *namespaces;
     const struct coherence_view *view;
+    struct foreseen *foreseen;
     struct link *links[2]; /* RESP2, RESP3; the second from its first use on */
     struct line_pool lines;
     struct stream_hall streams;
@@ -115,6 +116,9 @@ static inline struct ns_key window_key(const struct tiers_window *window, const 
 /* Waits until all live nodes have applied what L2 answered; as long as any of them may need, and then as a read. OK, or
  * why not: then on_confirmed will not be called. */
 enum status window_confirm(struct tiers_window *window, struct tiers_confirm *confirm) MUST_USE;
+
+/* What L1 had for a client's read of a key whose place is armed. */
+void window_note_foreseen(struct tiers_window *window, const struct l1_key *key, bool is_hit);
 
 /* The link for a protocol; NULL: no memory, or the window has ended. */
 struct link *window_link(struct tiers_window *window, int proto);

@@ -4,6 +4,7 @@
 #include "protocol/check.h"
 #include "tiers/bans.h"
 #include "tiers/behind_desk.h"
+#include "tiers/foreseen.h"
 #include "tiers/hot.h"
 #include "tiers/window.h"
 
@@ -210,6 +211,9 @@ enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int
     struct l1_ask ask = window_ask(window, key->ns, &contract);
     enum status status = reader->of_hash ? window_ask_for_hash(window, key, &ask, value, &claim)
                                          : l1_ask(key->ns->l1, &key->at, &ask, value, &claim);
+    if (foreseen_is_armed(window->foreseen, key->at.hash) && !reader->in_background) {
+        window_note_foreseen(window, &key->at, status == OK);
+    }
     if (status == OK) {
         metrics_count(window->options.metrics, M_L1_HITS);
         window_count_stale(window, key->ns, reader->wish, value->stamped_at_ms);
