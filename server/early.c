@@ -18,10 +18,10 @@ enum {
     EARLY_MAGIC = 0x3a4e0007,
     FEED_MAX = 256,  /* keys that are asked for together */
     PRIORITY = 9,    /* what is late is of no use */
-    AHEAD_MS = 150,  /* before its former end a key is armed: a tick, and half of one */
     RENEWED_MS = 20, /* two readings of one end differ by less, if L2 answers within that */
     AGAIN_MS = 100,  /* the soonest second try */
     LATER_FIRST_MS = 1000,
+    UNENDING_WATCH_MS = 3600 * 1000,
     UNENDING_MS = 10000, /* between looks at what has no end */
     LISTS_OUT = 60       /* a key that so many lists, one a second, do not name is left alone */
 };
@@ -37,8 +37,6 @@ struct early_key {
     int64_t due_ms;  /* when it is looked at */
     int64_t ends_ms; /* what stood when L2 was asked; 0: nothing did */
     int64_t later_ms;
-    int64_t arm_ms; /* 0: not to be armed; else its former end */
-    int64_t arm_until_ms;
 };
 
 struct early {
@@ -152,25 +150,25 @@ static void key_was_read(struct early *early, struct early_key *key)
         key_waits(early, key);
         return;
     }
-    const int64_t window_ms =
-        value.ends_ms == INT64_MAX ? 0 : value.life_ms / 100 * key->job->percent;
+    const bool is_unending = value.ends_ms == INT64_MAX;
+    const int64_t window_ms = is_unending ? 0 : value.life_ms / 100 * key->job->percent;
     if (key->ends_ms != 0 && value.ends_ms - key->ends_ms < RENEWED_MS) {
         const int64_t half_ms = (value.ends_ms - now_ms) / 2; /* L2 has no more than was here */
         key->due_ms = now_ms + (half_ms > AGAIN_MS ? half_ms : AGAIN_MS);
         return;
     }
     key->later_ms = 0;
-    key->arm_ms = key->ends_ms != 0 ? key->ends_ms : now_ms;
-    key->arm_until_ms = value.ends_ms;
-    key->due_ms = value.ends_ms == INT64_MAX ? now_ms + UNENDING_MS : value.ends_ms - window_ms;
-}
-
-static void key_arm(struct early *early, struct early_key *key)
-{
-    const struct ns_key at = key_of(early, key);
-    foreseen_arm(tiers_foreseen(early->worker->node->tiers), &at.at, key->arm_ms, key->arm_until_ms,
-                 key->job->id);
-    key->arm_ms = 0;
+    key->due_ms = is_unending ? now_ms + UNENDING_MS : value.ends_ms - window_ms;
+    const struct foreseen_life life = {
+        .from_ms = key->ends_ms != 0 ? key->ends_ms : now_ms,
+        .until_ms = is_unending ? now_ms + UNENDING_WATCH_MS : value.ends_ms,
+        .life_ms = is_unending ? UNENDING_WATCH_MS : value.life_ms,
+    };
+    struct foreseen *foreseen = tiers_foreseen(early->worker->node->tiers);
+    if (key->ends_ms == 0) { /* what was known of it ended with what stood there */
+        (void)foreseen_on_read(foreseen, &at.at, false, now_ms);
+    }
+    foreseen_watch(foreseen, &at.at, &life, key->job->id, now_ms);
 }
 
 /* --- the engine ----------------------------------------------------------------------------------------------------------- */
@@ -187,9 +185,6 @@ static void early_on_result(void *arg, size_t index, const struct warm_result *r
         key->due_ms = early->worker->now_ms + (half_ms > AGAIN_MS ? half_ms : AGAIN_MS);
     } else {
         key_waits(early, key);
-    }
-    if (key->arm_ms != 0 && key->arm_ms - early->worker->now_ms <= AHEAD_MS) {
-        key_arm(early, key);
     }
 }
 
@@ -328,18 +323,31 @@ static void early_follow(struct early *early)
     keys_leave(early);
 }
 
+static bool has_jobs(const struct early *early, const struct early_job *jobs, size_t count)
+{
+    bool same = count == early->job_count;
+    for (size_t i = 0; i < count && same; i++) {
+        const struct early_job *has = &early->jobs[i];
+        same = has->id == jobs[i].id && has->n == jobs[i].n && has->percent == jobs[i].percent &&
+               has->db == jobs[i].db;
+    }
+    return same;
+}
+
 void early_set_jobs(struct early *early, const struct early_job *jobs, size_t count)
 {
     CHECK_MAGIC(early, EARLY_MAGIC);
     count = count < EARLY_JOBS_MAX ? count : EARLY_JOBS_MAX;
-    if (count == early->job_count && memcmp(jobs, early->jobs, count * sizeof *jobs) == 0) {
+    if (has_jobs(early, jobs, count)) {
         return;
     }
     early_halt(early);
     while (early->count > 0) {
         keys_remove(early, early->count - 1);
     }
-    memcpy(early->jobs, jobs, count * sizeof *jobs);
+    for (size_t i = 0; i < count; i++) {
+        early->jobs[i] = jobs[i];
+    }
     early->job_count = count;
     early->list_at_ms = 0;
 }
@@ -354,13 +362,10 @@ void early_tick(struct early *early)
         return;
     }
     early_follow(early);
-    foreseen_sweep(tiers_foreseen(early->worker->node->tiers), now_ms);
+    foreseen_tick(tiers_foreseen(early->worker->node->tiers), now_ms);
     early->fed_count = early->is_fed ? early->fed_count : 0;
     for (size_t i = 0; i < early->count; i++) {
         struct early_key *key = early->keys[i];
-        if (key->arm_ms != 0 && key->arm_ms - now_ms <= AHEAD_MS) {
-            key_arm(early, key);
-        }
         if (!early->is_fed && early->fed_count < FEED_MAX && key->due_ms <= now_ms &&
             !key->is_asked && key_is_due(early, key)) {
             key->is_asked = true;

@@ -3,7 +3,7 @@
  *
  *      newest hot list (hot_desk.h), its first n keys -> what L1 has of each: when it ends, how long it lives
  *          in the last `percent` of its life -> the engine (warm_run.h): L2 is asked ~> it ends later than it did:
- *               shortly before its former end -> foreseen (tiers/foreseen.h), which counts the miss that does not come
+ *               -> foreseen (tiers/foreseen.h), which counts the miss that does not come
  *          L2 has no more than before -> again after half of what is left
  *          nothing is there -> L2 is asked at once, then ever later while it has nothing, EARLY_LATER_MS at most
  *

@@ -53,9 +53,20 @@ static void info_jobs(struct info *info)
     info_line(info, "warm_halted:%d", engine.is_halted);
 }
 
+static void info_standing(struct info *info)
+{
+    struct warm_description warm;
+    warm_desk_describe(info->node->workers[0]->warm_desk, &warm);
+    info_line(info, "standing_jobs:%u", warm.standing.jobs);
+    info_line(info, "standing_runs_submitted:%" PRIu64, warm.standing.fired);
+    info_line(info, "early_keys_watched:%u", warm.standing.early_keys);
+    info_line(info, "prevented_misses:%" PRIu64, info->totals.metrics[M_WARM_PREVENTED]);
+}
+
 void info_warming(struct info *info)
 {
     info_join(info);
     info_jobs(info);
     info_snapshot(info);
+    info_standing(info);
 }

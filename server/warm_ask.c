@@ -6,7 +6,6 @@
 #include "server/warm_json.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
-#include "tiers/warm_schedule.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -232,27 +231,12 @@ static void ask_submit(struct warm_desk *desk, struct warm_call *call, const str
     ask(desk, call, &words);
 }
 
-static void ask_register(struct warm_desk *desk, struct warm_call *call, const struct warm_job *job)
-{
-    struct warm_schedule schedule;
-    char error[WARM_SCHEDULE_ERROR_MAX];
-    int64_t due_ms = 0;
-    if (job->schedule != NULL) {
-        if (warm_schedule_parse(slice_of(job->schedule), &schedule, error) != OK) {
-            call_fail(call, "ERR $.schedule: %s", error);
-            return;
-        }
-        due_ms = warm_schedule_next(&schedule, desk->worker->now_ms + desk->redis_ahead_ms);
-    }
-    ask_submit(desk, call, job, due_ms);
-}
-
 static void submit(struct warm_desk *desk, struct warm_call *call)
 {
     struct warm_job job;
     char error[WARM_ERROR_MAX];
     enum status status = warm_job_parse(call->json, &job, error);
-    if (status == OK) {
+    if (status == OK && job.before_expiry_percent == 0) { /* else it has no run, and no source */
         status = warm_source_check(desk->worker, &job, error);
     }
     const bool stands = status == OK && (job.schedule != NULL || job.before_expiry_percent != 0);
@@ -270,7 +254,8 @@ static void submit(struct warm_desk *desk, struct warm_call *call)
     } else if (call->verb == WARM_SUBMIT) {
         ask_submit(desk, call, &job, -1);
     } else {
-        ask_register(desk, call, &job);
+        ask_submit(desk, call, &job,
+                   standing_first_ms(&job, desk->worker->now_ms + desk->redis_ahead_ms));
     }
     warm_job_done(&job);
 }

@@ -411,6 +411,7 @@ static void desk_on_beat(struct warm_question *question, enum status status,
     if (version != desk->version) {
         desk->version = version;
         warm_desk_take(desk);
+        standing_changed(desk->standing);
     }
 }
 
@@ -462,6 +463,7 @@ void warm_desk_tick(struct warm_desk *desk)
     desk_sweep_dropped(desk);
     if (atomic_load(&live->draining) || atomic_load(&live->warm_rate) == 0) {
         desk_give_back(desk);
+        standing_rest(desk->standing);
         return;
     }
     if (desk->has_left) {
@@ -482,6 +484,7 @@ void warm_desk_tick(struct warm_desk *desk)
     }
     warm_work_turn(desk);
     desk_count_states(desk);
+    standing_tick(desk->standing);
 }
 
 void warm_desk_leave(struct warm_desk *desk)
@@ -497,6 +500,7 @@ void warm_desk_stop(struct warm_desk *desk)
         return;
     }
     desk->stopped = true;
+    standing_stop(desk->standing);
     while (!list_empty(&desk->rows)) {
         warm_row_drop(LIST_ENTRY(desk->rows.next, struct warm_row, in_desk));
     }
@@ -505,11 +509,17 @@ void warm_desk_stop(struct warm_desk *desk)
 struct warm_desk *warm_desk_new(struct worker *worker)
 {
     struct warm_desk *desk = calloc(1, sizeof(*desk));
-    if (desk != NULL) {
-        desk->worker = worker;
-        desk->version = -1;
-        list_init(&desk->rows);
-        list_init(&desk->dropped);
+    if (desk == NULL) {
+        return NULL;
+    }
+    desk->worker = worker;
+    desk->version = -1;
+    list_init(&desk->rows);
+    list_init(&desk->dropped);
+    desk->standing = standing_new(desk);
+    if (desk->standing == NULL) {
+        free(desk);
+        return NULL;
     }
     return desk;
 }
@@ -522,6 +532,7 @@ void warm_desk_free(struct warm_desk *desk)
     desk_sweep_dropped(desk);
     CHECK(list_empty(&desk->rows) && list_empty(&desk->dropped));
     warm_queue_done(&desk->queue);
+    standing_free(desk->standing);
     free(desk);
 }
 
@@ -539,5 +550,6 @@ void warm_desk_describe(const struct warm_desk *desk, struct warm_description *r
         ret->paused = atomic_load(&desk->shown[2]);
         ret->open = atomic_load(&desk->shown[3]);
         ret->slots = atomic_load(&desk->shown[4]);
+        standing_describe(desk->standing, &ret->standing);
     }
 }

@@ -18,7 +18,7 @@
 #ifndef TERRACE_SERVER_WARM_DESK_H
 #define TERRACE_SERVER_WARM_DESK_H
 
-#include "server/warm.h"
+#include "server/standing.h"
 
 enum {
     WARM_SLOTS = 16,
@@ -45,6 +45,7 @@ struct warm_description {
     unsigned paused;
     unsigned open;  /* of the cluster, as of the last beat */
     unsigned slots; /* in use */
+    struct standing_description standing;
 };
 /* NULL: all zero. */
 void warm_desk_describe(const struct warm_desk *desk, struct warm_description *ret);

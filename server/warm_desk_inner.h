@@ -4,6 +4,7 @@
 #ifndef TERRACE_SERVER_WARM_DESK_INNER_H
 #define TERRACE_SERVER_WARM_DESK_INNER_H
 
+#include "server/standing.h"
 #include "server/warm_desk.h"
 #include "server/warm_run.h"
 #include "server/warm_source.h"
@@ -120,6 +121,7 @@ struct warm_desk {
     int64_t mended_at_ms;
     bool takes_again;
     unsigned calls;
+    struct standing *standing;
     bool told_trouble; /* in the log, since it was well */
     _Atomic unsigned shown[5];
 };

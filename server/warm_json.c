@@ -2,6 +2,7 @@
 #include "server/warm_json.h"
 
 #include "protocol/limits.h"
+#include "tiers/warm_schedule.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -328,6 +329,11 @@ static enum status field_schedule(struct parse *parse, const json_t *value)
         json_string_length(value) >= WARM_SOURCE_TEXT_MAX ||
         strlen(json_string_value(value)) != json_string_length(value)) {
         return wrong(parse, "$.schedule: a schedule as \"every 5m\" or \"08:55 mon-fri\"");
+    }
+    struct warm_schedule schedule;
+    char error[WARM_SCHEDULE_ERROR_MAX];
+    if (warm_schedule_parse(string_of(value), &schedule, error) != OK) {
+        return wrong(parse, "$.schedule: %s", error);
     }
     return copy_text(string_of(value), &parse->job->schedule);
 }

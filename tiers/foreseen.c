@@ -9,8 +9,8 @@
 struct foreseen_key {
     struct foreseen_key *next;
     uint64_t owner;
-    int64_t from_ms;
-    int64_t until_ms;
+    struct foreseen_life life;
+    bool is_armed;
     uint8_t db;
     size_t size;
     char bytes[];
@@ -28,16 +28,34 @@ static size_t place_of(const struct l1_key *key)
 }
 
 /* Under the lock, as all below. */
-static void disarm(struct foreseen *foreseen, size_t place, struct foreseen_key **link)
+static void set_armed(struct foreseen *foreseen, size_t place, struct foreseen_key *known,
+                      bool is_armed)
 {
-    struct foreseen_key *armed = *link;
-    *link = armed->next;
-    free(armed);
-    atomic_fetch_sub_explicit(&foreseen->places[place], 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&foreseen->armed, 1, memory_order_relaxed);
+    if (is_armed && !known->is_armed) {
+        atomic_fetch_add_explicit(&foreseen->places[place], 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&foreseen->armed, 1, memory_order_relaxed);
+    } else if (!is_armed && known->is_armed) {
+        atomic_fetch_sub_explicit(&foreseen->places[place], 1, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&foreseen->armed, 1, memory_order_relaxed);
+    }
+    known->is_armed = is_armed;
 }
 
-/* Where it hangs; *NULL: it is not armed. */
+static bool is_near(const struct foreseen_key *known, int64_t now_ms)
+{
+    return now_ms >= known->life.from_ms - FORESEEN_AHEAD_MS;
+}
+
+static void forget(struct foreseen *foreseen, size_t place, struct foreseen_key **link)
+{
+    struct foreseen_key *known = *link;
+    set_armed(foreseen, place, known, false);
+    *link = known->next;
+    free(known);
+    atomic_fetch_sub_explicit(&foreseen->known, 1, memory_order_relaxed);
+}
+
+/* Where it hangs; *NULL: it is not known. */
 static struct foreseen_key **find(struct foreseen *foreseen, const struct l1_key *key)
 {
     struct foreseen_key **link = &foreseen->chains[place_of(key)];
@@ -62,36 +80,45 @@ static void count(struct foreseen *foreseen, uint64_t owner)
 
 void foreseen_done(struct foreseen *foreseen)
 {
-    foreseen_sweep(foreseen, INT64_MAX);
+    foreseen_tick(foreseen, INT64_MAX);
     (void)pthread_mutex_destroy(&foreseen->lock);
 }
 
-void foreseen_arm(struct foreseen *foreseen, const struct l1_key *key, int64_t from_ms,
-                  int64_t until_ms, uint64_t owner)
+/* NULL: no memory. */
+static struct foreseen_key *add(struct foreseen *foreseen, const struct l1_key *key,
+                                int64_t from_ms)
+{
+    struct foreseen_key *known = calloc(1, sizeof *known + key->bytes.size);
+    if (known == NULL) {
+        return NULL;
+    }
+    known->life.from_ms = from_ms;
+    known->db = key->db;
+    known->size = key->bytes.size;
+    if (key->bytes.size > 0) {
+        memcpy(known->bytes, key->bytes.data, key->bytes.size);
+    }
+    known->next = foreseen->chains[place_of(key)];
+    foreseen->chains[place_of(key)] = known;
+    atomic_fetch_add_explicit(&foreseen->known, 1, memory_order_relaxed);
+    return known;
+}
+
+void foreseen_watch(struct foreseen *foreseen, const struct l1_key *key,
+                    const struct foreseen_life *life, uint64_t owner, int64_t now_ms)
 {
     CHECK(owner != 0);
     (void)pthread_mutex_lock(&foreseen->lock);
-    const size_t place = place_of(key);
-    struct foreseen_key *armed = *find(foreseen, key);
-    if (armed == NULL &&
-        atomic_load_explicit(&foreseen->armed, memory_order_relaxed) < FORESEEN_MAX) {
-        armed = malloc(sizeof *armed + key->bytes.size);
-        if (armed != NULL) {
-            armed->next = foreseen->chains[place];
-            armed->db = key->db;
-            armed->size = key->bytes.size;
-            if (key->bytes.size > 0) {
-                memcpy(armed->bytes, key->bytes.data, key->bytes.size);
-            }
-            foreseen->chains[place] = armed;
-            atomic_fetch_add_explicit(&foreseen->places[place], 1, memory_order_relaxed);
-            atomic_fetch_add_explicit(&foreseen->armed, 1, memory_order_relaxed);
-        }
+    struct foreseen_key *known = *find(foreseen, key);
+    if (known == NULL &&
+        atomic_load_explicit(&foreseen->known, memory_order_relaxed) < FORESEEN_MAX) {
+        known = add(foreseen, key, life->from_ms);
     }
-    if (armed != NULL) {
-        armed->from_ms = from_ms;
-        armed->until_ms = until_ms;
-        armed->owner = owner;
+    if (known != NULL) {
+        known->life.until_ms = life->until_ms;
+        known->life.life_ms = life->life_ms;
+        known->owner = owner;
+        set_armed(foreseen, place_of(key), known, is_near(known, now_ms));
     }
     (void)pthread_mutex_unlock(&foreseen->lock);
 }
@@ -102,30 +129,35 @@ bool foreseen_on_read(struct foreseen *foreseen, const struct l1_key *key, bool 
     bool counts = false;
     (void)pthread_mutex_lock(&foreseen->lock);
     struct foreseen_key **link = find(foreseen, key);
-    if (*link != NULL && (!is_hit || now_ms >= (*link)->from_ms)) {
-        counts = is_hit && now_ms < (*link)->until_ms;
-        if (counts) {
-            count(foreseen, (*link)->owner);
-        }
-        disarm(foreseen, place_of(key), link);
+    struct foreseen_key *known = *link;
+    if (known != NULL && !is_hit) {
+        forget(foreseen, place_of(key), link);
+    } else if (known != NULL && known->is_armed && now_ms >= known->life.from_ms &&
+               now_ms < known->life.until_ms) {
+        counts = true;
+        count(foreseen, known->owner);
+        set_armed(foreseen, place_of(key), known, false);
+        known->life.from_ms = now_ms + known->life.life_ms;
     }
     (void)pthread_mutex_unlock(&foreseen->lock);
     return counts;
 }
 
-void foreseen_sweep(struct foreseen *foreseen, int64_t now_ms)
+void foreseen_tick(struct foreseen *foreseen, int64_t now_ms)
 {
-    if (atomic_load_explicit(&foreseen->armed, memory_order_relaxed) == 0) {
+    if (atomic_load_explicit(&foreseen->known, memory_order_relaxed) == 0) {
         return;
     }
     (void)pthread_mutex_lock(&foreseen->lock);
     for (size_t place = 0; place < FORESEEN_PLACES; place++) {
         for (struct foreseen_key **link = &foreseen->chains[place]; *link != NULL;) {
-            if (now_ms >= (*link)->until_ms) {
-                disarm(foreseen, place, link);
-            } else {
-                link = &(*link)->next;
+            struct foreseen_key *known = *link;
+            if (now_ms >= known->life.until_ms) {
+                forget(foreseen, place, link);
+                continue;
             }
+            set_armed(foreseen, place, known, is_near(known, now_ms));
+            link = &known->next;
         }
     }
     (void)pthread_mutex_unlock(&foreseen->lock);

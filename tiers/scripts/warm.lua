@@ -222,15 +222,11 @@ end
 
 local verbs = {}
 
--- OK born version open now due... : standing jobs whose time has come
+-- OK born version open now
 function verbs.BEAT(born)
     call('ZADD', NODES, digits(now + LEASE_MS), me)
     reap()
-    local answer = { 'OK', born, num(call('HMGET', META, 'version')[1]), call('ZCARD', OPEN), now }
-    for _, id in ipairs(call('ZRANGEBYSCORE', STANDING, '(0', digits(now), 'LIMIT', 0, 16)) do
-        answer[#answer + 1] = id
-    end
-    return answer
+    return { 'OK', born, num(call('HMGET', META, 'version')[1]), call('ZCARD', OPEN), now }
 end
 
 -- It ends: what it holds is free at once.
@@ -289,6 +285,16 @@ function verbs.SUBMIT()
         fields[#fields + 1] = ARGV[i]
     end
     return submit(ARGV[5], fields, ARGV[6], ARGV[7], ARGV[8] ~= '' and ARGV[8] or nil)
+end
+
+-- OK { id due state schedule before n db } ... ; `due` is 0 of one that does not go by the clock, negative while it is paused
+function verbs.STANDING()
+    local answer = { 'OK' }
+    for _, id in ipairs(call('ZRANGE', STANDING, 0, -1)) do
+        local state, schedule, before, n, db = get(id, 'state', 'schedule', 'before', 'n', 'db')
+        answer[#answer + 1] = { id, num(call('ZSCORE', STANDING, id)), state or '', schedule or '', num(before), num(n), num(db) }
+    end
+    return answer
 end
 
 -- 5 standing job   6 due, as the node knows it   7 due next   8, 9 limits, as SUBMIT

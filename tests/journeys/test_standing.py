@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Standing warm jobs: by the clock, one run of the cluster each time; and before expiry, with each miss that does not come."""
+
+import json
+import time
+
+import pytest
+import redis as redis_py
+
+import warm
+from harness import until
+
+pytestmark = pytest.mark.own
+
+
+def register(node, source, **options):
+    with node.client() as client:
+        return client.execute_command("CACHE.WARM", "REGISTER", json.dumps({"source": source, **options}))
+
+
+def runs(node, job):
+    """What it has submitted so far, the oldest first."""
+    return sorted((each for each in warm.jobs(node) if each["id"] > job), key=lambda each: each["id"])
+
+
+def test_each_time_one_node_submits_one_run_whoever_is_there(stage):
+    redis_server = stage.redis()
+    nodes = [stage.node(l2=redis_server) for _ in range(2)]
+    warm.joined(redis_server, 2)
+    client = redis_server.client()
+    client.mset({f"k{i}": "value" for i in range(5)})
+    job = register(nodes[0], {"keys": [f"k{i}" for i in range(5)]}, schedule="every 1s", mode="force", priority=6)
+    seen = warm.status(nodes[1], job)
+    assert (seen["state"], seen["schedule"]) == ("standing", "every 1s")
+    assert seen["next_at_ms"] % 1000 == 0 and seen["next_at_ms"] > seen["submitted_at_ms"]
+
+    until(lambda: len(runs(nodes[1], job)) >= 2, 20, "two runs")
+    nodes[0].end()
+    before = len(runs(nodes[1], job))
+    until(lambda: len(runs(nodes[1], job)) >= before + 1, 30, "one more, by the other")
+
+    warm.say(nodes[1], "PAUSE", job)
+    until(lambda: warm.status(nodes[1], job)["state"] == "paused", 5, "paused")
+    paused = runs(nodes[1], job)
+    assert len({run["submitted_at_ms"] // 1000 for run in paused}) == len(paused), "no second has two"
+    assert all(run["source"] == "keys 5" and run["priority"] == 6 and run["schedule"] == "" for run in paused)
+    fired = int(nodes[1].info()["standing_runs_submitted"])
+    assert 1 <= fired <= len(paused)
+    last = warm.ended(nodes[1], paused[-1]["id"], 30)
+    assert last["state"] == "done" and last["loaded"] >= 5
+
+    warm.say(nodes[1], "RESUME", job)
+    assert warm.status(nodes[1], job)["state"] == "standing"
+    warm.say(nodes[1], "CANCEL", job)
+    assert warm.status(nodes[1], job)["state"] == "cancelled"
+    until(lambda: nodes[1].info()["standing_jobs"] == "0", 10, "nobody has it any more")
+
+
+def test_what_is_no_standing_job_is_refused(stage):
+    node = stage.node(l2=stage.redis())
+    node.wait_synced()
+    client = node.client()
+    hot, pattern = {"hot": 5}, {"pattern": "*"}
+    for source, options, error in (
+            (pattern, {"schedule": "every 5w"}, r"\$.schedule: '5w' where a span as 30s, 5m, 2h or 1d, of at most 366d, was expected"),
+            (pattern, {"schedule": "08:55 monday"}, r"\$.schedule: 'monday' where a day or days as mon, mon-fri or sat,sun was"),
+            (pattern, {}, r"\$.schedule: a schedule as"),
+            (hot, {"before_expiry": "20%", "schedule": "every 5m"}, r"\$.before_expiry: not with a schedule"),
+            (pattern, {"before_expiry": "20%"}, r"\$.before_expiry: only with the source hot")):
+        with pytest.raises(redis_py.ResponseError, match=error):
+            client.execute_command("CACHE.WARM", "REGISTER", json.dumps({"source": source, **options}))
+    for schedule in ("08:55 mon-fri", "23:30 sat,sun +02:00", "every 1d"):
+        job = client.execute_command("CACHE.WARM", "REGISTER", json.dumps({"source": {"pattern": "a:*"}, "schedule": schedule}))
+        shown = warm.status(node, job)
+        assert shown["schedule"] == schedule and 0 < shown["next_at_ms"] - shown["submitted_at_ms"] <= 7 * 24 * 3600 * 1000
+
+
+NAMES = [f"k{i}" for i in range(20)]
+LIFE_S = 3.0
+
+
+def read_all(conn):
+    assert all(reply == b"value" for reply in conn.pipeline([("GET", name) for name in NAMES]))
+
+
+def figures(node):
+    info = node.info()
+    return int(info["l1_misses"]), int(info["prevented_misses"])
+
+
+def test_misses_that_do_not_come_are_counted_one_by_one(stage):
+    """Values of L2 live for three seconds in L1. The hottest twenty are read anew in the last two thirds of that: so there
+    is no miss behind the first of each, and each one that there would have been is counted once."""
+    redis_server = stage.redis()
+    redis_server.client().mset({name: "value" for name in NAMES})
+    node = stage.node("--ttl", f"{int(LIFE_S * 1000)}ms", l2=redis_server)
+    node.wait_synced()
+    conn = node.wire()
+    job = register(node, {"hot": 20}, before_expiry="66%")
+    assert warm.status(node, job)["schedule"] == "before expiry 66%"
+    read_all(conn)
+    ends = time.monotonic() + LIFE_S  # at the latest
+    until(lambda: node.info()["early_keys_watched"] == "20", 5, "the list of hot keys was read", every_s=0.02)
+    assert figures(node) == (20, 0)
+
+    until(lambda: time.monotonic() > ends, 10, "without the job all would have ended")
+    read_all(conn)
+    read_all(conn)
+    assert figures(node) == (20, 20), "no miss more, and twenty less"
+    until(lambda: warm.status(node, job)["prevented"] == 20, 10, "STATUS has it, too")
+    assert "terrace_warm_prevented_misses_total 20" in node.admin("/metrics")[1]
+
+    # What was renewed in L2 ends here, and is read anew when the old one would have been: no later reader waits for it.
+    announced = int(node.info()["announced_keys"])
+    redis_server.client().mset({name: "other" for name in NAMES[:5]})
+    until(lambda: int(node.info()["announced_keys"]) >= announced + 5 and node.l1_items() == 20, 10, "they are here again")
+    assert conn.pipeline([("GET", name) for name in NAMES[:5]]) == [b"other"] * 5
+    assert figures(node) == (20, 25)
+
+    warm.say(node, "CANCEL", job)
+    until(lambda: node.info()["early_keys_watched"] == "0", 5, "nothing is watched")
