@@ -536,11 +536,6 @@ void warm_desk_free(struct warm_desk *desk)
     free(desk);
 }
 
-int64_t warm_desk_version(const struct warm_desk *desk)
-{
-    return desk->version;
-}
-
 void warm_desk_describe(const struct warm_desk *desk, struct warm_description *ret)
 {
     *ret = (struct warm_description){0};

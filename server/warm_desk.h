@@ -36,9 +36,6 @@ void warm_desk_leave(struct warm_desk *desk);
 void warm_desk_stop(struct warm_desk *desk);
 void warm_desk_free(struct warm_desk *desk); /* after the loop has run out; NULL is fine */
 
-/* Changes with every job that comes or ends, and what is done to one; -1: not known. */
-int64_t warm_desk_version(const struct warm_desk *desk);
-
 struct warm_description {
     unsigned queued; /* jobs in which this node has a part */
     unsigned running;
