@@ -23,8 +23,12 @@ local META, NODES, OPEN, DUE = PREFIX .. 'meta', PREFIX .. 'nodes', PREFIX .. 'o
 local ENDED, STANDING = PREFIX .. 'ended', PREFIX .. 'standing'
 local call, verb, me = redis.call, ARGV[2], ARGV[4]
 call('SELECT', ARGV[1])
-local time = call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local us = string.match(call('INFO', 'server'), 'server_time_usec:(%d+)') -- the documented user may not say TIME
+if not us then
+    local time = call('TIME')
+    us = string.format('%d%06d', time[1], time[2])
+end
+local now = math.floor(tonumber(us) / 1000)
 
 local function num(text)
     return tonumber(text) or 0
@@ -569,7 +573,7 @@ if verb == 'MEND' then
 end
 local born = call('HMGET', META, 'born')[1]
 if not born then
-    born = time[1] .. '.' .. time[2]
+    born = us
     call('HSET', META, 'born', born)
 end
 if ARGV[3] ~= '' and ARGV[3] ~= born then
