@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* NULL: this node has no such source. */
 static const struct warm_source_kind *kind_of(enum warm_source source)
 {
     switch (source) {
@@ -21,9 +20,9 @@ static const struct warm_source_kind *kind_of(enum warm_source source)
     case WARM_FILE: return &warm_source_file;
     case WARM_LOG: return &warm_source_log;
     case WARM_HOT: return &warm_source_hot;
-    case WARM_SNAPSHOT: return NULL;
+    case WARM_SNAPSHOT: return &warm_source_snapshot;
     }
-    return NULL;
+    return &warm_source_keys;
 }
 
 bool warm_source_is_bound(enum warm_source source)
@@ -34,9 +33,8 @@ bool warm_source_is_bound(enum warm_source source)
 enum status warm_source_check(struct worker *worker, const struct warm_job *job,
                               char error[WARM_ERROR_MAX])
 {
-    if (kind_of(job->source) == NULL) {
-        (void)snprintf(error, WARM_ERROR_MAX, "$.source.%s: not supported by this version",
-                       warm_source_name(job->source));
+    if (job->source == WARM_SNAPSHOT && worker->node->snapshots == NULL) {
+        (void)snprintf(error, WARM_ERROR_MAX, "$.source.snapshot: this node has no snapshot-dir");
         return INVALID;
     }
     if (job->source != WARM_FILE && job->source != WARM_LOG) {

@@ -8,7 +8,7 @@
  * source whose cursor is good for one process of L2 only says so by `run`, and begins anew in another.
  *
  * Which kinds there are: warm_source_keys.c (listed in the job), _l2.c (pattern, tag, set, zset), _file.c (file), _log.c (log),
- * _hot.c (hot).
+ * _hot.c (hot), _snapshot.c (snapshot).
  *
  * Threads: the first worker's.
  * Limits:  WARM_BATCH_BYTES a batch, and one key. */
@@ -63,6 +63,7 @@ extern const struct warm_source_kind warm_source_l2;
 extern const struct warm_source_kind warm_source_file;
 extern const struct warm_source_kind warm_source_log;
 extern const struct warm_source_kind warm_source_hot;
+extern const struct warm_source_kind warm_source_snapshot;
 
 /* NO_MEMORY; INVALID: `error` says why it cannot be had on this node. */
 enum status warm_source_open(const struct warm_source_at *at, struct warm_feed **ret_source,

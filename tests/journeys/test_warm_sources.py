@@ -148,3 +148,20 @@ def test_info_and_metrics_tell_what_was_warmed(cold, redis_server):
     page = cold[0].admin("/metrics")[1]
     assert 'terrace_warm_jobs{state="running"} 0' in page and "terrace_warm_jobs_open 0" in page
     assert 'terrace_warm_keys_total{result="loaded"}' in page and "terrace_warm_yield_ratio" in page
+
+
+def test_the_keys_of_a_snapshot_are_read_anew_from_l2(stage):
+    redis_server = stage.redis()
+    nodes = [stage.node("--warm-rate", "1000000", *flags, l2=redis_server)
+             for flags in (("--snapshot-dir", stage.folder / "snapshots"), ())]
+    warm.joined(redis_server, 2)
+    fill(redis_server, "k", 300)
+    assert warm.run(nodes[0], {"pattern": "k*"}, target="self")["loaded"] == 300
+    with nodes[0].client() as client:
+        client.execute_command("CACHE.SNAPSHOT")
+    done = warm.run(nodes[0], {"snapshot": ""})
+    assert (done["state"], done["loaded"], done["skipped"]) == ("done", 300, 300)
+    assert nodes[1].l1_items() == 300, "what the one had, the other has now"
+    assert "there is no such file" in warm.run(nodes[0], {"snapshot": "nosuch"})["error"]
+    with pytest.raises(redis_py.ResponseError, match="this node has no snapshot-dir"):
+        warm.submit(nodes[1], {"snapshot": ""})
