@@ -71,7 +71,7 @@ CLIENT_TESTS := test_client_warm_job test_history test_check_index test_check_or
 CLI_TESTS    := test_cli_warm test_cli_words test_cli_text test_cli_screen test_cli_doctor
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps build-deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif bench-warm-start install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
+.PHONY: help all build deps build-deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif bench-warm-start bench-scale install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -179,6 +179,9 @@ bench-near: deps ## L0, the near cache of libterrace: ns of a hit, staleness aft
 bench-bans: deps ## what invalidations by tag and prefix cost: hits, memory, a check in process; BENCH_ARGS=--quick
 	@$(MAKE) --no-print-directory build $(OUT)/bench_bans
 	@/usr/bin/python3 bench/bans.py $${BENCH_ARGS:-}
+bench-scale: deps ## from 2 to 4 nodes under load, with warming and without, second by second: BENCH_ARGS="--svg FILE --csv FILE"
+	@$(MAKE) --no-print-directory build $(OUT)/bench_scale
+	@/usr/bin/python3 bench/scale.py $${BENCH_ARGS:-}
 bench-warm-start: deps ## a node that starts cold beside ones that start warm, second by second: TRACE="FILE", BENCH_ARGS="--svg FILE"
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 bench/warm_start.py $${BENCH_ARGS:-} $${TRACE:?name a trace file: TRACE="FILE"}
@@ -337,6 +340,10 @@ $(OUT)/bench_envelope: $(call obj,bench/core/envelope.c bench/rng.c) $(OUT)/libn
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 $(OUT)/bench_client: $(call obj,$(wildcard bench/core/client*.c) bench/rng.c protocol/histogram.c) $(OUT)/libterrace.a
+	@echo '  LINK  $@'
+	@$(CC) $(BASE) $^ -o $@ $(LIBS)
+
+$(OUT)/bench_scale: $(call obj,bench/core/scale.c bench/rng.c bench/zipf.c protocol/histogram.c protocol/check.c) $(OUT)/libterrace.a
 	@echo '  LINK  $@'
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
