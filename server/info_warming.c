@@ -23,6 +23,7 @@ static void info_join(struct info *info)
     info_line(info, "join_state:%s", join_state_name(join_state(join)));
     info_line(info, "join_hot_mass:%.3f", of_one(join_mass(join)));
     info_line(info, "join_hot_fits:%.3f", of_one(join_fits(join)));
+    info_line(info, "join_promised_hits:%.3f", of_one(join_promise(join)));
     info_line(info, "join_ready_ms:%" PRId64, join_ready_ms(join));
     info_line(info, "join_why:%s", text);
     info_line(info, "weight:%.3f", of_one(join_weight(join)));

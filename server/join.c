@@ -37,6 +37,11 @@ unsigned join_weight(const struct join *join)
     return atomic_load(&join->weight);
 }
 
+unsigned join_promise(const struct join *join)
+{
+    return atomic_load(&join->promise);
+}
+
 unsigned join_fits(const struct join *join)
 {
     return atomic_load(&join->fits);
@@ -102,10 +107,11 @@ static unsigned thousandths(double part, double whole)
     return share < 1 ? (unsigned)(share * JOIN_FULL) : (unsigned)JOIN_FULL;
 }
 
-void join_tell_mass(struct join *join, double held, double all, double listed)
+void join_tell_mass(struct join *join, const struct join_mass *mass)
 {
-    atomic_store(&join->fits, thousandths(all, listed));
-    atomic_store(&join->mass, thousandths(held, all));
+    atomic_store(&join->promise, thousandths(mass->held, mass->total));
+    atomic_store(&join->fits, thousandths(mass->all, mass->listed));
+    atomic_store(&join->mass, thousandths(mass->held, mass->all));
 }
 
 void join_tell_nothing(struct join *join, const char *why)
@@ -127,7 +133,7 @@ void join_note_reads(struct join *join, uint64_t hits, uint64_t reads)
 static unsigned as_good_as_others(const struct join *join, unsigned others)
 {
     const uint64_t own = join->reads >= JOIN_READS_ENOUGH ? join->hits * JOIN_FULL / join->reads
-                                                          : atomic_load(&join->mass);
+                                                          : atomic_load(&join->promise);
     const uint64_t share = own * JOIN_FULL / others;
     return share < JOIN_FULL ? (unsigned)share : (unsigned)JOIN_FULL;
 }

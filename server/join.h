@@ -14,7 +14,8 @@
  *
  * WEIGHT: thousandths of a full share. 0: not ready yet, or draining; nothing is sent to such a node while another is there.
  * Once ready: JOIN_START + the rest x own hit ratio / the others' (all reads of the others together). Before
- * JOIN_READS_ENOUGH reads were answered the mass stands for the own ratio: it is what the lists promise. It never falls behind
+ * JOIN_READS_ENOUGH reads were answered, what the lists promise stands for the own ratio: the part of all reads that they count
+ * which is of keys held here. It never falls behind
  * the time since ready / slow-start, so it is full by then, and it stays full once the own ratio is 95 % of the others'.
  * A node without L2, or of whom nobody else reads anything, has a full share.
  *
@@ -51,10 +52,19 @@ struct join_rules { /* options; zeros: ready at once, and full weight with that 
     int64_t slow_start_ms;
 };
 
+/* Reads that the lists count, as they say. */
+struct join_mass {
+    double held;   /* of keys that L1 holds and may serve */
+    double all;    /* of keys that can be kept here */
+    double listed; /* of keys that the lists name */
+    double total;  /* of all keys */
+};
+
 struct join {
     _Atomic int state; /* enum join_state */
     _Atomic unsigned mass;
     _Atomic unsigned fits;      /* what can be kept here, of all that the lists count */
+    _Atomic unsigned promise;   /* the hit ratio that follows from what is held */
     _Atomic unsigned mass_then; /* as it was when the node became ready */
     _Atomic unsigned weight;
     _Atomic int64_t began_ms; /* L2 was reached */
@@ -70,9 +80,8 @@ struct join {
 void join_alone(struct join *join);
 /* 40 a second. `reached`: all else that a node must have to be ready is there. */
 void join_tick(struct join *join, const struct join_rules *rules, bool reached, int64_t now_ms);
-/* Of the reads that the lists count, `listed`, so many are of keys that can be kept here, and of those so many of keys that L1
- * holds. Again and again, also after ready. */
-void join_tell_mass(struct join *join, double held, double all, double listed);
+/* Again and again, also after ready. */
+void join_tell_mass(struct join *join, const struct join_mass *mass);
 /* There is nothing to warm from; `why` is for good. */
 void join_tell_nothing(struct join *join, const char *why);
 
@@ -89,6 +98,7 @@ const char *join_state_name(
 unsigned join_weight(const struct join *join); /* any thread: the last one */
 unsigned join_mass(const struct join *join);   /* any thread; as the next */
 unsigned join_fits(const struct join *join);
+unsigned join_promise(const struct join *join);
 /* How long it took from L2 was reached to ready; -1: it is not ready. Any thread. */
 int64_t join_ready_ms(const struct join *join);
 /* "warm: 83 % of hot mass after 4.1 s", for people; any thread. */

@@ -158,7 +158,10 @@ static void look_around(struct join_desk *desk)
         desk->looked = desk->looked + 1 < desk->count ? desk->looked + 1 : 0;
     }
     desk->unsure -= desk->unsure < count ? desk->unsure : count;
-    join_tell_mass(join_of(desk), desk->held, desk->all, desk->listed);
+    join_tell_mass(join_of(desk), &(struct join_mass){.held = desk->held,
+                                                      .all = desk->all,
+                                                      .listed = desk->listed,
+                                                      .total = desk->list->total});
 }
 
 /* --- the run ----------------------------------------------------------------------------------------------------- */

@@ -17,6 +17,11 @@ enum {
 static const struct join_rules rules = {
     .target_percent = 80, .deadline_ms = 30000, .slow_start_ms = 60000};
 
+static void tell(struct join *join, double held, double all, double listed)
+{
+    join_tell_mass(join, &(struct join_mass){held, all, listed, listed});
+}
+
 static enum join_state tick(struct join *join, int64_t after_ms)
 {
     join_tick(join, &rules, true, START_MS + after_ms);
@@ -44,14 +49,14 @@ static void a_node_is_ready_when_it_holds_the_target_of_the_hot_mass(void **stat
     struct join join;
     begin(&join);
     assert_int_equal(tick(&join, 100), JOIN_WARMING);
-    join_tell_mass(&join, 799, 1000, 1000);
+    tell(&join, 799, 1000, 1000);
     assert_int_equal(tick(&join, 2000), JOIN_WARMING);
     assert_false(join_is_ready(&join));
     says(&join, 2000, "warming: 79 % of hot mass after 2000 ms; ready at 80 %, or after 30000 ms");
-    join_tell_mass(&join, 831, 1000, 1000);
+    tell(&join, 831, 1000, 1000);
     assert_int_equal(tick(&join, 4130), JOIN_WARM);
     assert_true(join_is_ready(&join));
-    join_tell_mass(&join, 1000, 1000, 1000);
+    tell(&join, 1000, 1000, 1000);
     says(&join, 9000, "warm: 83 % of hot mass after 4.1 s");
 }
 
@@ -60,11 +65,11 @@ static void a_node_that_gets_no_further_is_ready_at_the_deadline_and_says_so(voi
     (void)state;
     struct join join;
     begin(&join);
-    join_tell_mass(&join, 41, 100, 100);
+    tell(&join, 41, 100, 100);
     assert_int_equal(tick(&join, 29999), JOIN_WARMING);
     assert_int_equal(tick(&join, 30000), JOIN_LATE);
     says(&join, 30000, "deadline: 41 % of hot mass after 30.0 s");
-    join_tell_mass(&join, 100, 100, 100);
+    tell(&join, 100, 100, 100);
     assert_int_equal(tick(&join, 40000), JOIN_LATE);
 }
 
@@ -73,7 +78,7 @@ static void a_node_that_cannot_keep_all_says_of_how_much_the_mass_is(void **stat
     (void)state;
     struct join join;
     begin(&join);
-    join_tell_mass(&join, 90, 100, 250);
+    tell(&join, 90, 100, 250);
     assert_int_equal(tick(&join, 1200), JOIN_WARM);
     assert_int_equal(join_fits(&join), 400);
     says(&join, 1200, "warm: 90 % of hot mass (of the 40 % that can be kept here) after 1.2 s");
@@ -104,9 +109,9 @@ static void a_node_that_lost_all_stays_ready(void **state)
     (void)state;
     struct join join;
     begin(&join);
-    join_tell_mass(&join, 1, 1, 1);
+    tell(&join, 1, 1, 1);
     assert_int_equal(tick(&join, 10), JOIN_WARM);
-    join_tell_mass(&join, 0, 1, 1);
+    tell(&join, 0, 1, 1);
     join_tick(&join, &rules, false, START_MS + 60000);
     assert_true(join_is_ready(&join));
 }
@@ -121,7 +126,7 @@ static void begin_at_mass(struct join *join, double mass)
     const struct join_rules any = {.target_percent = 1, .slow_start_ms = rules.slow_start_ms};
     *join = (struct join){0};
     join_tick(join, &any, true, START_MS);
-    join_tell_mass(join, mass, 1, 1);
+    tell(join, mass, 1, 1);
     join_tick(join, &any, true, START_MS);
     assert_true(join_is_ready(join));
 }
@@ -143,7 +148,11 @@ static void the_share_follows_the_hit_ratio_up_to_that_of_the_others(void **stat
     (void)state;
     struct join join;
     begin_at_mass(&join, 0.5);
-    assert_int_equal(weigh(&join, 1000, 0), 550); /* what the lists promise */
+    assert_int_equal(weigh(&join, 1000, 0),
+                     550); /* what the lists promise: all that is read is in them */
+    join_tell_mass(&join, &(struct join_mass){.held = 0.5, .all = 1, .listed = 1, .total = 2});
+    assert_int_equal(weigh(&join, 1000, 0), 325); /* half of what is read */
+    tell(&join, 0.5, 1, 1);
     assert_int_equal(weigh(&join, 500, 0), JOIN_FULL);
     join_note_reads(&join, 20, 99);
     assert_int_equal(weigh(&join, 1000, 0), 550); /* too few reads to tell */
@@ -195,13 +204,13 @@ static void a_mass_that_is_no_number_is_none(void **state)
     (void)state;
     struct join join;
     begin(&join);
-    join_tell_mass(&join, 1, 0, 0);
+    tell(&join, 1, 0, 0);
     assert_int_equal(join_mass(&join), 0);
-    join_tell_mass(&join, -1, 2, 2);
+    tell(&join, -1, 2, 2);
     assert_int_equal(join_mass(&join), 0);
-    join_tell_mass(&join, 0.0 / 0.0, 2, 2);
+    tell(&join, 0.0 / 0.0, 2, 2);
     assert_int_equal(join_mass(&join), 0);
-    join_tell_mass(&join, 3, 2, 2);
+    tell(&join, 3, 2, 2);
     assert_int_equal(join_mass(&join), JOIN_FULL);
 }
 
