@@ -139,7 +139,7 @@ APPLICATIONS := $(addprefix $(OUT)/tests/,journeys/loaders journeys/near_load so
 REFUSED := $(OUT)/tests/clients/terrace_memory
 
 # What stands beside nodes of every mode, and is made once (one measures in process); the simulator looks for no races.
-BESIDE := $(addprefix $(OUT)/,bench_l1 tests/fault/proxy tests/clients/hiredis_flows $(addprefix tests/journeys/,hiredis_client slow_names.so \
+BESIDE := $(addprefix $(OUT)/,bench_l1 bench_scale tests/fault/proxy tests/clients/hiredis_flows $(addprefix tests/journeys/,hiredis_client slow_names.so \
               wrong_clock.so asleep.so module.so)) build/man/made
 
 # cmocka programs, what journeys need, the simulator

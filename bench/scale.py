@@ -227,7 +227,7 @@ def main():
     parser.add_argument("--smoke", action="store_true", help="a few seconds of it, for a test")
     arguments = parser.parse_args()
     if arguments.smoke:
-        arguments.rate, arguments.keys, arguments.before, arguments.lead, arguments.seconds = 500, 2000, 20_000, 3, 4
+        arguments.rate, arguments.keys, arguments.before, arguments.lead, arguments.seconds = 500, 500, 10_000, 2, 3
     with tempfile.TemporaryDirectory() as folder:
         machine("From 2 to 4 nodes under load", " ".join(map(shlex.quote, ["bench/scale.py", *sys.argv[1:]])),
                 f"{arguments.rate:,} requests/s by libterrace (round robin by weight, discover-every 250 ms), {arguments.keys:,} keys in L2, Zipf {arguments.zipf}, "

@@ -194,3 +194,15 @@ def test_starts_are_compared_second_by_second(tmp_path):
     first, reads = numbers(rows[0][1:])[:2]
     assert first < 75 and reads >= 300, rows  # each key once of L2, in the first half second; the first sample may be late
     assert svg.read_text().count("<polyline") == 2
+
+
+def test_a_cluster_that_grows_is_watched_second_by_second(tmp_path):
+    svg, figures = tmp_path / "scale.svg", tmp_path / "scale.csv"
+    text = program("scale.py", "--smoke", "--only", "warm", "--svg", svg, "--csv", figures)
+    ways, seconds = text.split("## ")[1:]
+    head, rows = rows_of(ways)
+    [row] = [dict(zip(head, row)) for row in rows]
+    assert (row["two more nodes start"], row["below 60 s"], row["errors"]) == ("warm", "yes", "0")
+    assert row["/readyz says"].startswith("warm: ") and float(row["hits before, %"]) > 90
+    assert len(rows_of(seconds)[1]) >= 3 and svg.read_text().count("<polyline") >= 4
+    assert figures.read_text().startswith("way,second,hits,hits_new,l2_reads,")
