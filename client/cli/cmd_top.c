@@ -56,7 +56,7 @@ static void look(struct eye *eye, struct sample *sample)
     struct cli_reply durations;
     struct cli_reply nodes;
     if (!cli_ask(cli, client, &info, "INFO", "server", "clients", "stats", "cpu", "l1", "l2",
-                 "coherence", "namespaces", NULL)) {
+                 "coherence", "warming", "namespaces", NULL)) {
         look_failed(eye, sample, info.status, info.error);
         cli_reply_done(&info);
         return;
@@ -69,6 +69,12 @@ static void look(struct eye *eye, struct sample *sample)
     if (sample_read(sample, tree_text(&info.tree), has_durations ? &durations.tree : NULL,
                     has_nodes ? &nodes.tree : NULL) != OK) {
         look_failed(eye, sample, TERRACE_NO_MEMORY, "out of memory");
+    }
+    struct cli_reply hot;
+    const bool has_hot = sample->reachable && cli_ask(cli, client, &hot, "CACHE.HOT", "5", NULL);
+    sample_read_hot(sample, has_hot ? &hot.tree : NULL);
+    if (sample->reachable) {
+        cli_reply_done(&hot);
     }
     sample->at_us = at_us;
     cli_reply_done(&info);

@@ -2,6 +2,7 @@
 #include "client/cli/sample.h"
 
 #include "client/cli/info_text.h"
+#include "client/cli/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,8 @@ static const struct {
     {"connected_clients", offsetof(struct sample, clients)},
     {"tracking_clients", offsetof(struct sample, tracking_clients)},
     {"blocked_clients", offsetof(struct sample, blocked_clients)},
+    {"warm_jobs_open", offsetof(struct sample, warm_jobs)},
+    {"warm_keys_loaded", offsetof(struct sample, warmed)},
     {"tracking_total_keys", offsetof(struct sample, tracked_keys)},
 };
 
@@ -107,6 +110,8 @@ static enum status entry_read(struct sample *sample, const struct info_entry *en
     }
     if (slice_is(entry->name, "used_cpu_sys") || slice_is(entry->name, "used_cpu_user")) {
         sample->cpu_s += seconds_of(entry->value);
+    } else if (slice_is(entry->name, "warm_yield")) {
+        sample->warm_yield = seconds_of(entry->value);
     } else if (slice_is(entry->name, "uptime_in_seconds")) {
         sample->uptime_s = (int64_t)seconds_of(entry->value);
     } else if (slice_is(entry->name, "coherence_echo_ms")) {
@@ -198,7 +203,7 @@ static enum status peers_read(struct sample *sample, const struct tree *nodes)
 enum status sample_read(struct sample *sample, struct slice info, const struct tree *durations,
                         const struct tree *nodes)
 {
-    *sample = (struct sample){.reachable = true, .echo_ms = -1};
+    *sample = (struct sample){.reachable = true, .echo_ms = -1, .warm_yield = 1};
     struct info_entry entry = {.section = {"", 0}};
     enum status status = OK;
     while (status == OK && info_next(&info, &entry)) {
@@ -212,6 +217,33 @@ enum status sample_read(struct sample *sample, struct slice info, const struct t
         sample_done(sample);
     }
     return status;
+}
+
+/* Cut between characters. */
+static void copy_shown(char *dst, size_t room, struct slice text)
+{
+    size_t size = text.size < room ? text.size : room - 1;
+    while (size > 0 && size < text.size && ((unsigned char)text.data[size] & 0xc0) == 0x80) {
+        size--;
+    }
+    copy(dst, room, (struct slice){text.data, size});
+}
+
+void sample_read_hot(struct sample *sample, const struct tree *keys)
+{
+    struct buf shown = {0};
+    sample->hot_count = 0;
+    for (size_t i = 0; keys != NULL && i < keys->count && sample->hot_count < SAMPLE_HOT_MAX; i++) {
+        const struct tree *row = tree_at(keys, i);
+        struct sample_hot *hot = &sample->hot[sample->hot_count];
+        shown.size = 0;
+        if (text_append_shown(&shown, tree_text(tree_find(row, "key"))) == OK && shown.size > 0) {
+            copy_shown(hot->key, sizeof hot->key, buf_slice(&shown));
+            hot->per_s = tree_real(tree_find(row, "per_s"), 0);
+            sample->hot_count++;
+        }
+    }
+    buf_done(&shown);
 }
 
 void sample_done(struct sample *sample)
@@ -272,6 +304,7 @@ void flow_between(const struct sample *before, const struct sample *now, struct 
         .stale_served = rate(before->stale_served, now->stale_served, seconds),
         .invalidations = rate(before->invalidations, now->invalidations, seconds),
         .evictions = rate(before->evictions, now->evictions, seconds),
+        .warmed = rate(before->warmed, now->warmed, seconds),
         .cpu = (now->cpu_s - before->cpu_s) / seconds,
     };
     durations_between(&before->reads, &now->reads, &ret_flow->reads);

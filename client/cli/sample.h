@@ -15,6 +15,7 @@ enum {
     SAMPLE_TEXT_MAX = 256,
     SAMPLE_NAMESPACES_MAX = 256,
     SAMPLE_PEERS_MAX = 128,
+    SAMPLE_HOT_MAX = 5,
     SAMPLE_BUCKETS = 26, /* of durations: up to 1, 2, 4 ... us */
 };
 
@@ -34,6 +35,11 @@ struct sample_peer {
     double hit_ratio;
     int64_t clients;
     bool disagrees;
+};
+
+struct sample_hot {
+    char key[40]; /* as it can be shown, cut */
+    double per_s;
 };
 
 /* How long calls took: counts, each with all shorter ones. */
@@ -63,6 +69,8 @@ struct sample {
     uint64_t clients, tracking_clients, blocked_clients;
     uint64_t tracked_keys;
     uint64_t items, used, used_max;
+    uint64_t warm_jobs, warmed; /* of the cluster, not ended; keys that were loaded here */
+    double warm_yield;          /* by which it holds back; 1: not at all */
     double cpu_s;
 
     struct sample_durations reads;  /* GET, MGET, CACHE.FETCH */
@@ -71,11 +79,15 @@ struct sample {
     struct sample_namespace *namespaces;
     size_t peer_count;
     struct sample_peer *peers;
+    size_t hot_count;
+    struct sample_hot hot[SAMPLE_HOT_MAX]; /* hottest first */
 };
 
 /* From INFO, LATENCY HISTOGRAM and CACHE.NODES (NULL: not known). NO_MEMORY. */
 enum status sample_read(struct sample *sample, struct slice info, const struct tree *durations,
                         const struct tree *nodes) MUST_USE;
+/* Adds what CACHE.HOT answered; NULL: not known. */
+void sample_read_hot(struct sample *sample, const struct tree *keys);
 void sample_done(struct sample *sample);
 
 struct flow_rates {
@@ -84,6 +96,7 @@ struct flow_rates {
     double l1_hits, l1_misses;
     double l2_reads, coalesced, relayed, stale_served;
     double invalidations, evictions;
+    double warmed;
     double cpu; /* of one processor: 1 is all of it */
 };
 

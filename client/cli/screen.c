@@ -5,6 +5,7 @@
 #include "client/cli/rows.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -48,7 +49,9 @@ enum {
     FLOW_RATE_COLUMN = 28,
     FLOW_SHARE_COLUMN = 38,
     FLOW_BAR_COLUMN = 40,
-    FLOW_BAR_WIDTH = 24
+    FLOW_BAR_WIDTH = 24,
+    HOT_RATE = 53,
+    HOT_ROOM = 8 /* lines that hot keys leave for others */
 };
 
 static void draw_tier(struct pen *pen, const char *name, enum tone tone, double rate, double whole,
@@ -82,6 +85,28 @@ static void near_text(const struct screen *screen, char *dst, size_t room)
                    text_count(figure, (double)keys));
 }
 
+/* Nothing if nothing is warmed. Each node knows all jobs; they hold back each by itself. */
+static void draw_warming(struct pen *pen, const struct screen *screen, double warmed)
+{
+    uint64_t jobs = 0;
+    double yield = 1;
+    char figure[FIGURE_MAX];
+    for (size_t i = 0; i < screen->node_count; i++) {
+        const struct sample *now = screen->nodes[i].now;
+        jobs = now->warm_jobs > jobs ? now->warm_jobs : jobs;
+        yield = now->reachable && now->warm_yield < yield ? now->warm_yield : yield;
+    }
+    if (jobs == 0 && warmed <= 0) {
+        return;
+    }
+    pen_put(pen, TONE_NONE, " warming %llu %s, %s keys/s", (unsigned long long)jobs,
+            jobs == 1 ? "job" : "jobs", text_count(figure, warmed));
+    if (yield < 1) {
+        pen_put(pen, TONE_WARN, "   held back for clients by %.0f %%", 100 * (1 - yield));
+    }
+    pen_line(pen);
+}
+
 static void draw_flow(struct pen *pen, const struct screen *screen, const struct flow *flow)
 {
     const struct flow_rates *rates = &flow->rates;
@@ -113,6 +138,7 @@ static void draw_flow(struct pen *pen, const struct screen *screen, const struct
     pen_put(pen, TONE_NONE, "   invalidated %s/s", text_count(figure, rates->invalidations));
     pen_put(pen, TONE_NONE, "   evicted %s/s", text_count(figure, rates->evictions));
     pen_line(pen);
+    draw_warming(pen, screen, rates->warmed);
     pen_line(pen);
 }
 
@@ -273,6 +299,56 @@ static void draw_nodes(struct pen *pen, const struct screen *screen)
     pen_line(pen);
 }
 
+/* --- hot keys ------------------------------------------------------------------------------------------------------ */
+
+static int hot_compare(const void *left, const void *right)
+{
+    const struct sample_hot *a = left;
+    const struct sample_hot *b = right;
+    return a->per_s < b->per_s ? 1 : a->per_s > b->per_s ? -1 : strcmp(a->key, b->key);
+}
+
+size_t screen_hot(const struct screen *screen, struct sample_hot *hot)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < screen->node_count; i++) {
+        const struct sample *now = screen->nodes[i].now;
+        for (size_t j = 0; j < now->hot_count; j++) {
+            size_t at = 0;
+            while (at < count && strcmp(hot[at].key, now->hot[j].key) != 0) {
+                at++;
+            }
+            if (at < count) {
+                hot[at].per_s += now->hot[j].per_s;
+            } else if (count < SCREEN_HOT_MAX) {
+                hot[count++] = now->hot[j];
+            }
+        }
+    }
+    qsort(hot, count, sizeof *hot, hot_compare);
+    return count < SAMPLE_HOT_MAX ? count : SAMPLE_HOT_MAX;
+}
+
+/* Where there is room for namespaces, too. */
+static void draw_hot(struct pen *pen, const struct screen *screen)
+{
+    struct sample_hot hot[SCREEN_HOT_MAX];
+    char figure[FIGURE_MAX];
+    const size_t count = screen_hot(screen, hot);
+    if (count == 0 || pen_lines_left(pen) < count + HOT_ROOM) {
+        return;
+    }
+    pen_put(pen, TONE_BOLD, "HOT KEYS");
+    pen_right(pen, HOT_RATE, TONE_BOLD, "READS/S");
+    pen_line(pen);
+    for (size_t i = 0; i < count; i++) {
+        pen_put(pen, TONE_NONE, " %s", hot[i].key);
+        pen_right(pen, HOT_RATE, TONE_NONE, text_count(figure, hot[i].per_s));
+        pen_line(pen);
+    }
+    pen_line(pen);
+}
+
 /* --- namespaces ---------------------------------------------------------------------------------------------------- */
 
 static void draw_row(struct pen *pen, const struct row *row)
@@ -337,6 +413,7 @@ enum status screen_draw(const struct screen *screen, struct buf *to)
     draw_flow(&pen, screen, &sum);
     draw_latency(&pen, &sum);
     draw_nodes(&pen, screen);
+    draw_hot(&pen, screen);
     enum status status = draw_namespaces(&pen, screen);
     if (status == OK && screen->is_live) {
         status = buf_append(to, "\x1b[K\x1b[J", 6);

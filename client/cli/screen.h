@@ -39,6 +39,12 @@ struct screen {
     unsigned columns;
 };
 
+enum {
+    SCREEN_HOT_MAX = 160 /* keys of all nodes */
+};
+/* The hottest keys of all nodes together, into hot[SCREEN_HOT_MAX]; returns how many are worth showing. */
+size_t screen_hot(const struct screen *screen, struct sample_hot *hot);
+
 /* What all nodes did together. */
 void screen_sum(const struct screen *screen, struct flow *ret_sum);
 /* The whole screen, appended. NO_MEMORY. */

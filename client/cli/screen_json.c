@@ -26,6 +26,7 @@ static json_t *flow_json(const struct flow *flow)
         rates->l1_misses, "l2_reads", rates->l2_reads, "coalesced", rates->coalesced, "relayed",
         rates->relayed, "stale", rates->stale_served, "invalidations", rates->invalidations,
         "evictions", rates->evictions, "cpu", rates->cpu);
+    (void)json_object_set_new(object, "warmed", json_real(rates->warmed));
     (void)json_object_set_new(object, "bytes_in", json_real(rates->bytes_in));
     (void)json_object_set_new(object, "bytes_out", json_real(rates->bytes_out));
     (void)json_object_set_new(object, "reads", durations_json(&flow->reads));
@@ -63,6 +64,8 @@ static json_t *node_json(const struct screen_node *node)
                           "clients", (json_int_t)now->clients, "tracking_clients",
                           (json_int_t)now->tracking_clients, "items", (json_int_t)now->items,
                           "bytes", (json_int_t)now->used, "bytes_max", (json_int_t)now->used_max));
+    (void)json_object_set_new(object, "warm_jobs", json_integer((json_int_t)now->warm_jobs));
+    (void)json_object_set_new(object, "warm_yield", json_real(now->warm_yield));
     (void)json_object_set_new(object, "per_second", flow_json(&flow));
     (void)json_object_set_new(object, "nodes", peers_json(now));
     return object;
@@ -84,6 +87,18 @@ static json_t *namespaces_json(const struct screen *screen)
     return list;
 }
 
+static json_t *hot_json(const struct screen *screen)
+{
+    struct sample_hot hot[SCREEN_HOT_MAX];
+    const size_t count = screen_hot(screen, hot);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        (void)json_array_append_new(
+            list, json_pack("{s:s,s:f}", "key", hot[i].key, "per_second", hot[i].per_s));
+    }
+    return list;
+}
+
 json_t *screen_json(const struct screen *screen)
 {
     struct flow sum;
@@ -92,6 +107,7 @@ json_t *screen_json(const struct screen *screen)
     for (size_t i = 0; i < screen->node_count; i++) {
         (void)json_array_append_new(nodes, node_json(&screen->nodes[i]));
     }
-    return json_pack("{s:f,s:o,s:o,s:o}", "time", (double)screen->wall_us / 1e6, "per_second",
-                     flow_json(&sum), "nodes", nodes, "namespaces", namespaces_json(screen));
+    return json_pack("{s:f,s:o,s:o,s:o,s:o}", "time", (double)screen->wall_us / 1e6, "per_second",
+                     flow_json(&sum), "nodes", nodes, "hot", hot_json(screen), "namespaces",
+                     namespaces_json(screen));
 }

@@ -32,6 +32,10 @@ static void check_tree(struct slice bytes)
         check_json(tree_json(&tree));
         (void)tree_number(tree_find(&tree, "a"), 0);
         CHECK(sample_read(&sample, tree_text(&tree), &tree, &tree) == OK);
+        sample_read_hot(&sample, &tree);
+        for (size_t i = 0; i < sample.hot_count; i++) {
+            CHECK(json_is_text(slice_of(sample.hot[i].key)));
+        }
         sample_done(&sample);
         tree_done(&tree);
     }

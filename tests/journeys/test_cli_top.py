@@ -177,6 +177,15 @@ def test_rates_are_what_was_done(nodes):
     assert looks[-1]["namespaces"][0]["name"] == "default" and looks[-1]["namespaces"][0]["ops"] > 0
 
 
+def test_the_hottest_keys_are_shown(nodes):
+    def hottest():
+        rows = ask(nodes, "top", "--once", "-i", "100ms", "--json").object["hot"]
+        return rows and rows[0]["key"] == "hot" and rows[0]["per_second"] > 0
+    with Load(nodes[0]):
+        until(hottest, 20, "the key that is read most is first")
+        assert re.search(r"^HOT KEYS +READS/S\n hot +\S+\n", ask(nodes, "top", "--once", "-i", "100ms").text, re.M)
+
+
 def test_what_clients_answer_themselves_is_the_flow_of_l0(nodes):
     """They tell with their beats; the screen has the share of each tier."""
     nodes[0].client().set("near", "x")

@@ -309,9 +309,59 @@ static void a_bar_ends_within_its_width(void **state)
     }
 }
 
+static void what_is_warmed_and_what_is_hot_is_shown_once_for_all_nodes(void **state)
+{
+    (void)state;
+    struct sample before[2];
+    struct sample now[2];
+    struct tree keys[2];
+    fresh_tree(
+        "*2\r\n%2\r\n+key\r\n+user:1\r\n+per_s\r\n,30.5\r\n%2\r\n+key\r\n+cold\r\n+per_s\r\n,1\r\n",
+        &keys[0]);
+    fresh_tree(
+        "*2\r\n%2\r\n+key\r\n$3\r\na\x1b\xff\r\n+per_s\r\n,40\r\n%2\r\n+key\r\n+user:1\r\n+per_s\r\n,20.5\r\n",
+        &keys[1]);
+    for (int i = 0; i < 2; i++) {
+        look(&before[i], &(struct said){.uptime_s = 5}, 0, NULL, NULL);
+        look(&now[i], &(struct said){.uptime_s = 6}, 1000000, NULL, NULL);
+        sample_read_hot(&now[i], &keys[i]);
+        now[i].warm_jobs = 2;
+        now[i].warmed = 700;
+        now[i].warm_yield = i == 0 ? 1 : 0.25;
+    }
+    const struct screen_node nodes[] = {{"a:1", &before[0], &now[0]}, {"b:1", &before[1], &now[1]}};
+    struct screen screen = {.nodes = nodes, .node_count = 2};
+    const char *text = draw(&screen);
+    assert_non_null(strstr(text, " warming 2 jobs, 1.40k keys/s   held back for clients by 75 %\n"));
+    const char *hot = strstr(text, "HOT KEYS");
+    assert_non_null(hot);
+    const char *first = strstr(hot, " user:1 ");
+    const char *second = strstr(hot, " a\\x1b\\xff ");
+    const char *third = strstr(hot, " cold ");
+    assert_true(first != NULL && second > first && third > second);
+    assert_non_null(strstr(first, "51\n"));
+    screen.is_live = true; /* no room: the namespaces come first */
+    screen.rows = 24;
+    assert_null(strstr(draw(&screen), "HOT KEYS"));
+    for (int i = 0; i < 2; i++) {
+        now[i].warm_jobs = 0;
+        now[i].warmed = 0;
+        now[i].hot_count = 0;
+    }
+    screen.is_live = false;
+    text = draw(&screen);
+    assert_true(strstr(text, "warming") == NULL && strstr(text, "HOT KEYS") == NULL);
+    for (int i = 0; i < 2; i++) {
+        tree_done(&keys[i]);
+        sample_done(&before[i]);
+        sample_done(&now[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_warmed_and_what_is_hot_is_shown_once_for_all_nodes),
         cmocka_unit_test(rates_are_the_difference_over_the_time),
         cmocka_unit_test(a_node_that_began_anew_has_no_flow_yet),
         cmocka_unit_test(quantiles_are_those_of_the_time_between),
