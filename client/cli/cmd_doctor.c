@@ -26,6 +26,7 @@ struct looking {
     struct cli_reply settings;
     struct cli_reply default_user;
     struct cli_reply slow;
+    struct cli_reply warm;
     char error[TERRACE_ERROR_SIZE];
     char l2_error[TERRACE_ERROR_SIZE];
 };
@@ -102,14 +103,19 @@ static void look_at_node(struct looking *it)
     look_at_l2(it);
     facts->nodes =
         fact_of(cli_ask(it->cli, it->client, &it->nodes, "CACHE.NODES", NULL), &it->nodes);
-    facts->settings =
-        fact_of(cli_ask(it->cli, it->client, &it->settings, "CONFIG", "GET", "listen", NULL),
-                &it->settings);
+    facts->settings = fact_of(cli_ask(it->cli, it->client, &it->settings, "CONFIG", "GET", "listen",
+                                      "admin", "admin-token", NULL),
+                              &it->settings);
     facts->default_user =
         fact_of(cli_ask(it->cli, it->client, &it->default_user, "ACL", "GETUSER", "default", NULL),
                 &it->default_user);
     facts->slow =
         fact_of(cli_ask(it->cli, it->client, &it->slow, "SLOWLOG", "GET", "1", NULL), &it->slow);
+    const bool has_l2 = info_number(facts->info, "l2_configured", 0) != 0;
+    if (has_l2) {
+        facts->warm =
+            fact_of(cli_ask(it->cli, it->client, &it->warm, "CACHE.WARM", "LIST", NULL), &it->warm);
+    }
     if (cli_ask(it->cli, it->client, &count, "SLOWLOG", "LEN", NULL)) {
         facts->slow_count = tree_number(&count.tree, 0);
     }
@@ -145,6 +151,7 @@ static void looking_done(struct looking *it)
     cli_reply_done(&it->settings);
     cli_reply_done(&it->default_user);
     cli_reply_done(&it->slow);
+    cli_reply_done(&it->warm);
 }
 
 /* --- telling ------------------------------------------------------------------------------------------------------- */

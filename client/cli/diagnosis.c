@@ -40,7 +40,7 @@ void finding_advise(struct finding *finding, const char *format, ...)
     va_end(arguments);
 }
 
-static bool unseen(struct finding *finding, const struct fact *fact, const char *right)
+bool finding_unseen(struct finding *finding, const struct fact *fact, const char *right)
 {
     if (fact->tree != NULL) {
         return false;
@@ -138,7 +138,7 @@ static bool check_nodes(const struct facts *facts, struct finding *finding)
     size_t used = 0;
     size_t troubled = 0;
     size_t well = 0;
-    if (unseen(finding, &facts->nodes, "+cache.nodes")) {
+    if (finding_unseen(finding, &facts->nodes, "+cache.nodes")) {
         return true;
     }
     for (size_t i = 0; i < facts->nodes.tree->count; i++) {
@@ -256,7 +256,7 @@ static bool begins_with(struct slice text, const char *word)
     return text.size >= strlen(word) && memcmp(text.data, word, strlen(word)) == 0;
 }
 
-static bool is_loopback(struct slice address)
+bool finding_is_loopback(struct slice address)
 {
     return begins_with(address, "127.") || begins_with(address, "localhost:") ||
            begins_with(address, "[::1]");
@@ -276,8 +276,8 @@ static bool has_no_password(const struct tree *user)
 
 static bool check_exposure(const struct facts *facts, struct finding *finding)
 {
-    if (unseen(finding, &facts->settings, "+config|get") ||
-        unseen(finding, &facts->default_user, "+acl|getuser")) {
+    if (finding_unseen(finding, &facts->settings, "+config|get") ||
+        finding_unseen(finding, &facts->default_user, "+acl|getuser")) {
         return true;
     }
     const struct slice listens = tree_text(tree_find(facts->settings.tree, "listen"));
@@ -287,7 +287,7 @@ static bool check_exposure(const struct facts *facts, struct finding *finding)
     for (struct slice one; (one = slice_next_word(&rest, " ,")).size > 0;) {
         const bool by_tls = begins_with(one, "tls://");
         const struct slice address = by_tls ? (struct slice){one.data + 6, one.size - 6} : one;
-        const bool is_beyond = !is_loopback(address);
+        const bool is_beyond = !finding_is_loopback(address);
         is_open = is_open || is_beyond;
         is_plain = is_plain || (is_beyond && !by_tls);
     }
@@ -313,7 +313,7 @@ static bool check_exposure(const struct facts *facts, struct finding *finding)
 
 static bool check_slow(const struct facts *facts, struct finding *finding)
 {
-    if (unseen(finding, &facts->slow, "+slowlog")) {
+    if (finding_unseen(finding, &facts->slow, "+slowlog")) {
         return true;
     }
     const struct tree *newest = tree_at(facts->slow.tree, 0);
@@ -360,6 +360,8 @@ size_t diagnose(const struct facts *facts, struct finding findings[FINDINGS_MAX]
         {"namespaces", check_namespaces},
         {"nodes", check_nodes},
         {"exposure", check_exposure},
+        {"admin", check_admin},
+        {"warming", check_warming},
         {"slow-log", check_slow},
     };
     size_t count = 0;

@@ -48,7 +48,8 @@ struct facts {
     struct slice info;        /* sections that a node tells without L2 */
     struct slice memory;      /* section memory; empty: not known */
     struct fact nodes;        /* CACHE.NODES */
-    struct fact settings;     /* CONFIG GET listen */
+    struct fact settings;     /* CONFIG GET listen admin admin-token */
+    struct fact warm;         /* CACHE.WARM LIST; only asked with an L2 */
     struct fact default_user; /* ACL GETUSER default */
     struct fact slow;         /* SLOWLOG GET 1 */
     int64_t slow_count;
@@ -68,5 +69,10 @@ void finding_advise(struct finding *finding, const char *format, ...)
 typedef bool check_fn(const struct facts *facts, struct finding *finding);
 check_fn check_l2, check_l2_latency, check_l2_rights, check_l2_memory, check_l2_clock,
     check_tracking;
+/* Of diagnosis_warm.c: */
+check_fn check_admin, check_warming;
+/* For both: the fact is not there, and that is said, with the right that would show it. */
+bool finding_unseen(struct finding *finding, const struct fact *fact, const char *right);
+bool finding_is_loopback(struct slice address);
 
 #endif

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.own
 
 CLOCK = ROOT / "build" / "release" / "tests" / "journeys" / "wrong_clock.so"
 CHECKS = {"reachable", "version", "coherence", "l2", "l2-latency", "l2-rights", "l2-memory", "tracking", "clock", "l2-clock",
-          "clients", "memory", "namespaces", "nodes", "exposure", "slow-log"}
+          "clients", "memory", "namespaces", "nodes", "exposure", "admin", "warming", "slow-log"}
 
 
 def examine(node, *words, **options):
@@ -154,18 +154,20 @@ def test_what_listens_to_everybody_is_seen(stage):
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this machine allows no network of one's own")
 
-    def verdict(*flags, env=None):
-        node = stage.node_not_started("--listen", "0.0.0.0:7379", "--protected-mode", "no", "--admin", "", *flags)
+    def verdict(*flags, env=None, admin="", check="exposure"):
+        node = stage.node_not_started("--listen", "0.0.0.0:7379", "--protected-mode", "no", "--admin", admin, *flags)
         node.process = stage.run(node.name, [*inside, *node.argv()])
         until(lambda: "event=started" in node.process.log(), 15, "it runs")
         done = cli.run("--node", f"unix:{node.unixsocket}", "doctor", "--json", env=env)
         node.end()
-        return next(one for one in done.object["nodes"][0]["checks"] if one["check"] == "exposure")
+        return next(one for one in done.object["nodes"][0]["checks"] if one["check"] == check)
 
     finding = verdict()
     assert finding["verdict"] == "fail" and "needs no password" in finding["seen"] and "requirepass" in finding["advice"]
     finding = verdict("--requirepass", "secret", env={"TERRACE_PASSWORD": "secret"})
     assert finding["verdict"] == "warn" and "tls://" in finding["advice"] and "secret" not in str(finding)
+    finding = verdict("--admin-token", "secret", admin="0.0.0.0:7380", check="admin")
+    assert finding["verdict"] == "warn" and "no TLS" in finding["advice"] and "secret" not in str(finding)
 
 
 def test_what_this_user_may_not_see_is_said(stage):
@@ -176,6 +178,13 @@ def test_what_this_user_may_not_see_is_said(stage):
     for check in ("nodes", "exposure", "slow-log"):
         assert checks[check][0] == "warn" and "NOPERM" in checks[check][1], checks[check]
         assert "Ask as a user with +" in checks[check][2]
+
+
+def test_a_warm_job_that_failed_is_seen(redis, node):
+    redis.client().mset({f"w:{i}": "v" for i in range(100)})
+    job = ask(node, "warm", "submit", "--pattern", "w:*", "--rate", "1", "--deadline", "1s").text.strip()
+    checks = assert_finding(node, "warming", "warn", f"1 warm jobs with failures, last {job} (pattern w:*)")
+    assert f"terrace warm status {job}" in checks["warming"][2]
 
 
 # --- L2 ---------------------------------------------------------------------------------------------------------------

@@ -231,6 +231,46 @@ static void what_listens_to_all_wants_a_password_and_tls(void **state)
     }
 }
 
+static void a_token_beyond_loopback_is_a_warning(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *settings;
+        enum verdict verdict;
+    } cases[] = {
+        {"%3\r\n+listen\r\n+\r\n+admin\r\n+127.0.0.1:1\r\n+admin-token\r\n+x\r\n", VERDICT_OK},
+        {"%3\r\n+listen\r\n+\r\n+admin\r\n+0.0.0.0:1\r\n+admin-token\r\n+\r\n", VERDICT_OK},
+        {"%3\r\n+listen\r\n+\r\n+admin\r\n+0.0.0.0:1\r\n+admin-token\r\n+x\r\n", VERDICT_WARN},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct patient it;
+        patient_open(&it);
+        read_tree(cases[i].settings, &it.settings, &it.facts.settings);
+        assert_verdict(&it, "admin", cases[i].verdict);
+        patient_done(&it);
+    }
+}
+
+static void a_warm_job_that_failed_is_a_warning(void **state)
+{
+    (void)state;
+    struct patient it;
+    struct tree jobs = {0};
+    patient_open(&it);
+    assert_null(only(&it, "warming")); /* a node without an L2 */
+    read_tree("*1\r\n%2\r\n+state\r\n+running\r\n+failed\r\n:0\r\n", &jobs, &it.facts.warm);
+    assert_verdict(&it, "warming", VERDICT_OK);
+    read_tree(
+        "*2\r\n%2\r\n+id\r\n:7\r\n+state\r\n+failed\r\n%3\r\n+id\r\n:3\r\n+state\r\n+done\r\n+failed\r\n:2\r\n",
+        &jobs, &it.facts.warm);
+    assert_verdict(&it, "warming", VERDICT_WARN);
+    assert_non_null(strstr(only(&it, "warming")->seen, "2 warm jobs with failures, last 7"));
+    it.facts.warm = (struct fact){.error = "NOPERM no"};
+    assert_verdict(&it, "warming", VERDICT_WARN);
+    tree_done(&jobs);
+    patient_done(&it);
+}
+
 static void what_may_not_be_seen_is_a_warning(void **state)
 {
     (void)state;
@@ -284,6 +324,8 @@ int main(void)
         cmocka_unit_test(a_clock_is_wrong_by_what_the_round_trip_leaves),
         cmocka_unit_test(an_l2_that_is_far_away_or_silent_is_told),
         cmocka_unit_test(what_listens_to_all_wants_a_password_and_tls),
+        cmocka_unit_test(a_token_beyond_loopback_is_a_warning),
+        cmocka_unit_test(a_warm_job_that_failed_is_a_warning),
         cmocka_unit_test(what_may_not_be_seen_is_a_warning),
         cmocka_unit_test(an_old_entry_of_the_slow_log_is_forgotten),
         cmocka_unit_test(a_node_that_is_gone_is_named),
