@@ -105,7 +105,7 @@ def test_who_only_looks_does_not_stop_the_clock(stage):
 def test_who_asks_without_a_pause_is_served_again(stage):
     node = stage.node()
     with Client(f"endpoints=127.0.0.1:{node.port}", "failures-to-down=1&breaker-open=20ms&breaker-most=20ms&fail=closed&timeout=100ms") as client:
-        assert client.ping()[0] == "OK"
+        harness.until(lambda: client.ping()[0] == "OK", 20, "it is there")
         node.process.kill()
         harness.until(lambda: client.get("k").status == "UNREACHABLE", 20, "the node is down")
         node.launch()

@@ -137,7 +137,7 @@ def watch_and_check(node, writers, seconds):
             proved += beat.meta["has_horizon"]
             for key, (value, until_at) in copies.kept.items():
                 if beat.meta["has_horizon"] and asked_at < until_at:
-                    assert value >= keys[key].least(proof), (key, value, beat, asked_at - proof, keys[key].acknowledged[-5:])
+                    assert value >= keys[key].least(proof), ("a violation", key, value, beat, asked_at - proof, keys[key].acknowledged[-5:])
                     checked += 1
         assert [event.meta["stream_seq"] for event in conn.events] == list(range(1, len(conn.events) + 1))
     return proved, checked

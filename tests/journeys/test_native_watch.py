@@ -400,7 +400,7 @@ def watch_and_check(conn, writers, seconds):
             proof = t0 - beat.meta["horizon_age_ms"] / 1000
             proved += 1
             for key, value in near.kept.items():
-                assert value >= writers.newest(key, proof), (key, value, beat)
+                assert value >= writers.newest(key, proof), ("a violation", key, value, beat)
                 checked += 1
     numbers_follow(conn)
     return proved, checked

@@ -30,7 +30,7 @@ def keep(client, key, data):
         found = client.get(key)
         assert found.data == data, found
         return found.from_near
-    until(is_kept, 5, f"{key} is kept")
+    until(is_kept, 15, f"{key} is kept")
 
 
 @pytest.fixture
@@ -49,13 +49,19 @@ def pair(stage, redis_of):
 def test_a_second_read_asks_nobody(pair, redis_of):
     redis_of.client().set("k", "v")
     with near(pair[0]) as client:
-        keep(client, "k", b"v")
-        requests = client.counters()["requests"]
-        found = client.get("k")
-        assert found.from_near and 0 <= found.age_ms <= BOUND_S * 1000
-        assert client.counters()["requests"] == requests
-        status, pairs = client.mget(["k", "nothing"])
-        assert (status, pairs[0].from_near, pairs[1].status) == ("OK", True, "MISS")
+        def asks_nobody():
+            """Unless the announcement of the write came late, and ended what was kept."""
+            keep(client, "k", b"v")
+            requests = client.counters()["requests"]
+            found = client.get("k")
+            if not found.from_near:
+                return False
+            assert 0 <= found.age_ms <= BOUND_S * 1000
+            assert client.counters()["requests"] == requests
+            status, pairs = client.mget(["k", "nothing"])
+            assert (status, pairs[1].status) == ("OK", "MISS")
+            return pairs[0].from_near
+        until(asks_nobody, 15, "it is served from memory")
 
 
 def test_what_a_stranger_writes_ends_what_is_kept(pair, redis_of):
@@ -126,9 +132,8 @@ def test_contracts_that_l0_cannot_keep_are_asked_of_the_node(pair, redis_of):
         keep(client, "k", b"v")
         for options in ({"contract": "FRESH"}, {"no_near": True}, {"contract": "MAXSTALE", "max_stale_ms": 0}):
             assert not client.get("k", **options).from_near, options
-        keep(client, "k", b"v")
-        assert client.get("k", contract="MAXSTALE", max_stale_ms=int(BOUND_S * 1000)).from_near
-        assert client.get("k", contract="ANY").from_near
+        until(lambda: client.get("k", contract="MAXSTALE", max_stale_ms=int(BOUND_S * 1000)).from_near, 15, "as old as the bound it may be")
+        until(lambda: client.get("k", contract="ANY").from_near, 15, "as old as any")
 
 
 def test_strict_values_are_never_kept_and_ttl_values_are(stage, redis_of):
@@ -141,7 +146,7 @@ def test_strict_values_are_never_kept_and_ttl_values_are(stage, redis_of):
         keep(client, "t:k", b"v")
         for _ in range(20):
             assert not client.get("s:k").from_near
-        assert client.counters()["near_items"] == 1
+        until(lambda: keep(client, "t:k", b"v") or client.counters()["near_items"] == 1, 15, "the other is kept")
 
 
 @pytest.mark.parametrize("target, word", [("TAG", "red"), ("PREFIX", "m:a:"), ("PATTERN", "m:a:*"), ("KEY", "m:a:1"), ("ALL", None)])
