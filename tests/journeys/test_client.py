@@ -323,10 +323,11 @@ def test_more_bytes_than_may_be_under_way_are_busy(stage):
         assert client.set("k", "x" * 100_000).status == "OK"  # one alone may be larger
         with node.wire() as conn:
             conn.ask("CLIENT", "PAUSE", "60000", "WRITE")
-            stuck = [threading.Thread(target=client.set, args=("a", "x" * 900)) for _ in range(2)]
+            ended = []
+            stuck = [threading.Thread(target=lambda: ended.append(client.set("a", "x" * 900).status)) for _ in range(2)]
             for thread in stuck:
                 thread.start()
-            until(lambda: client.counters()["requests"] == 2, 10, "one is under way, the other was refused")
+            until(lambda: client.counters()["requests"] == 2 and ended == ["BUSY"], 10, "one is under way, the other was refused")
             assert client.set("b", "x" * 900).status == "BUSY"
             found = client.get("k" * 900)
             assert (found.status, found.reason) == ("MISS", "BUSY")
