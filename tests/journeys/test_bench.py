@@ -182,6 +182,16 @@ def test_a_trace_at_a_rate_is_sent_when_it_is_due_and_latency_begins_then(tmp_pa
     assert result["latency_ms"]["p50"] >= result["seconds"] * 1000 / 4
 
 
+def test_clients_with_and_without_a_warm_job_are_compared():
+    text = program("warm_foreground.py", "--smoke")
+    head, rows = rows_of(text.split("## ")[1])
+    assert [row[:2] for row in rows] == [["mixed", "without a job"], ["mixed", "with a job"]] and head[3] == "p99"
+    without, with_job = (float(row[3]) for row in rows)
+    assert without > 0 and with_job > 0 and float(rows[1][5]) > 0  # keys were warmed meanwhile
+    assert abs(float(rows[1][7]) - with_job / without) < 0.1
+    assert "Goal: p99 with a job differs by less than 20 %: mixed" in text
+
+
 def test_starts_are_compared_second_by_second(tmp_path):
     trace, svg = tmp_path / "trace", tmp_path / "starts.svg"
     trace.write_text("".join(f"0 key{number * 7 % 900} 10 0\n" for number in range(5000)))
