@@ -445,7 +445,9 @@ static void engine_pump(struct warm_engine *engine)
     }
     engine->pumping = false;
     atomic_store_explicit(&engine->shown_asks, engine->asks_busy, memory_order_relaxed);
-    if (engine->ticking && !engine_has_work(engine)) {
+    if (engine_has_work(engine)) { /* a key may just have failed that nobody waited for any more */
+        engine_wake(engine);
+    } else if (engine->ticking) {
         engine->ticking = false;
         (void)uv_timer_stop(&engine->timer);
     }

@@ -257,6 +257,10 @@ static enum status flight_keep(struct flight *flight, enum status status,
         .heat = flight_prefetches(flight) ? prefetch_heat(flight->readers) : 0,
         .now_ms = window->now_ms,
     };
+    if (landing.on_probation && !landing.install) {
+        l1_unclaim(l1, &flight->key, flight->token); /* what stood is no worse by it */
+        return STALE;
+    }
     return l1_fill(l1, &flight->key, &landing, item);
 }
 

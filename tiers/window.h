@@ -147,9 +147,6 @@ void window_refuse_hash(struct tiers_window *window, const struct l1_key *key);
 /* The bus was heard of late enough for managed values of this namespace to be judged by the bans that are known here. */
 bool window_hears_bans(const struct tiers_window *window, const struct namespace *ns);
 
-/* What landed now would be kept. */
-bool window_may_keep(const struct tiers_window *window);
-
 /* flight.c */
 struct flight;
 /* Those in the row go on, as far as they are let through; what waited for too long ends. */

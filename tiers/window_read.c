@@ -263,8 +263,8 @@ enum status tiers_get_here(struct tiers_window *window, const struct ns_key *key
                                 : l1_get(key->ns->l1, &key->at, window->now_ms, from_ms, value);
 }
 
-/* Otherwise a landing would end the suspect that it was to make fresh. */
-bool window_may_keep(const struct tiers_window *window)
+/* What landed now would be kept: otherwise it would end the suspect that it was to make fresh. */
+static bool window_may_keep(const struct tiers_window *window)
 {
     const struct coherence_view *view = window->view;
     const struct link *link = window->links[0];

@@ -249,8 +249,8 @@ static void other_writes_and_reads_of_l2_wait_until_it_has_the_key(void **state)
     struct desk desk;
     struct act put;
     struct act gone;
-    struct asked seen;
-    struct asked fresh;
+    struct reading seen;
+    struct reading fresh;
     desk_open(&desk);
     send(&desk, &put, MANAGED_PUT, "b:k", "the value");
     send(&desk, &gone, MANAGED_DELETE, "b:k", "");
@@ -258,7 +258,7 @@ static void other_writes_and_reads_of_l2_wait_until_it_has_the_key(void **state)
     char copy[64];
     bool foreign = false;
     struct l1_value value = {.copy = copy, .copy_room = sizeof copy};
-    seen = (struct asked){.reader = {.on_value = on_value}};
+    seen = (struct reading){.reader = {.on_value = on_value}};
     const struct ns_key key = namespaces_key(desk.stage.namespaces, 0, slice_of("b:k"));
     assert_int_equal(tiers_get(desk.stage.window, &key, 2, &value, &seen.reader, &foreign), OK);
     assert_non_null(memmem(value.bytes.data, value.bytes.size, "the value", 9));
@@ -285,7 +285,7 @@ static void who_waits_too_long_is_told_so(void **state)
     struct desk desk;
     struct act put;
     struct act gone;
-    struct asked fresh;
+    struct reading fresh;
     desk_open(&desk);
     send(&desk, &put, MANAGED_PUT, "b:k", "the value");
     send(&desk, &gone, MANAGED_DELETE, "b:k", "");
@@ -433,7 +433,7 @@ static void what_waits_outlives_the_loss_of_l2s_table(void **state)
     desk_open(&desk);
     send(&desk, &act, MANAGED_PUT, "b:k", "the value");
     ban(&desk, FRAME_BAN_LOST, "", BASE + 1000);
-    struct asked seen = {.reader = {.on_value = on_value}};
+    struct reading seen = {.reader = {.on_value = on_value}};
     struct l1_value value = {0};
     struct managed_value worth;
     enum ban_verdict bans = BAN_UNKNOWN;

@@ -318,12 +318,12 @@ static bool takes(struct tiers_reader *reader)
     return true;
 }
 
-static enum status ask_large(struct stage *stage, struct asked *asked,
+static enum status ask_large(struct stage *stage, struct reading *asked,
                              bool (*takes_large)(struct tiers_reader *reader))
 {
     bool foreign = false;
     struct l1_value value = {0};
-    *asked = (struct asked){.reader = {.on_value = on_value, .takes_large = takes_large}};
+    *asked = (struct reading){.reader = {.on_value = on_value, .takes_large = takes_large}};
     const struct ns_key key = namespaces_key(stage->namespaces, 0, slice_of("k"));
     return tiers_get(stage->window, &key, 2, &value, &asked->reader, &foreign);
 }
@@ -332,7 +332,7 @@ static void a_read_that_finds_it_is_told_at_its_head_and_the_next_at_once(void *
 {
     (void)state;
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     open_stage(&stage, 4, NAMESPACE_BOUNDED);
     assert_int_equal(ask_large(&stage, &asked, takes), PENDING);
     HELP_SAY(&stage.roof, ":-1\r\n" HEAD);
@@ -359,8 +359,8 @@ static void who_wants_it_whole_gets_it_so(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked first;
-    struct asked second;
+    struct reading first;
+    struct reading second;
     wholes = 0;
     open_stage(&stage, 4, NAMESPACE_BOUNDED);
     assert_int_equal(ask_large(&stage, &first, takes), PENDING);

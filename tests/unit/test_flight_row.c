@@ -22,7 +22,7 @@ static void open_returning(struct stage *stage, const struct namespace_spec *spe
     come_back(stage);
 }
 
-static void ask_all(struct stage *stage, struct asked *asked, unsigned from, unsigned to)
+static void ask_all(struct stage *stage, struct reading *asked, unsigned from, unsigned to)
 {
     for (unsigned i = from; i < to; i++) {
         char name[16];
@@ -56,7 +56,7 @@ static void so_many_go_at_once_and_the_others_with_the_next_tick(void **state)
     (void)state;
     const struct namespace_spec spec = spec_of("default", "", 1000);
     struct stage stage;
-    struct asked asked[ALL];
+    struct reading asked[ALL];
     open_returning(&stage, &spec);
     (void)sent(&stage);
     ask_all(&stage, asked, 0, ALL);
@@ -76,7 +76,7 @@ static void nobody_overtakes_who_waits(void **state)
     (void)state;
     const struct namespace_spec spec = spec_of("default", "", 1000);
     struct stage stage;
-    struct asked asked[3 * LEAST];
+    struct reading asked[3 * LEAST];
     open_returning(&stage, &spec);
     ask_all(&stage, asked, 0, 2 * LEAST + MORE);
     (void)sent(&stage);
@@ -99,7 +99,7 @@ static void who_waits_for_too_long_is_told_so_and_asks_nothing(void **state)
     (void)state;
     const struct namespace_spec spec = spec_of("default", "", 1000);
     struct stage stage;
-    struct asked asked[ALL];
+    struct reading asked[ALL];
     open_returning(&stage, &spec);
     ask_all(&stage, asked, 0, LEAST);
     tiers_window_timeouts(stage.window, TURNSTILE_TICK_MS, 2000);
@@ -122,7 +122,7 @@ static void what_may_be_older_is_served_in_place_of_waiting(void **state)
     spec.settings.mode =
         (struct namespace_mode){.kind = NAMESPACE_AVAILABLE, .bound_ms = 1000, .grace_ms = 60000};
     struct stage stage;
-    struct asked asked[ALL + 1];
+    struct reading asked[ALL + 1];
     stage_open(&stage, &spec, 1);
     assert_int_equal(ask(&stage, &asked[ALL], "kept"), PENDING);
     answer(&stage, 1);
@@ -143,8 +143,8 @@ static void reads_in_the_background_stand_back(void **state)
     (void)state;
     const struct namespace_spec spec = spec_of("default", "", 1000);
     struct stage stage;
-    struct asked asked[ALL];
-    struct asked quiet = {.reader = {.on_value = on_value, .in_background = true}};
+    struct reading asked[ALL];
+    struct reading quiet = {.reader = {.on_value = on_value, .in_background = true}};
     struct l1_value value = {0};
     bool foreign = false;
     open_returning(&stage, &spec);
@@ -162,7 +162,7 @@ static void all_are_let_through_when_l2_was_not_away_or_nothing_limits_it(void *
     const struct namespace_spec spec = spec_of("default", "", 1000);
     for (unsigned away = 0; away < 2; away++) {
         struct stage stage;
-        struct asked asked[ALL];
+        struct reading asked[ALL];
         stage_open(&stage, &spec, 1);
         if (away == 1) {
             come_back(&stage);

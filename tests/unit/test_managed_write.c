@@ -479,7 +479,7 @@ static void keys_end_when_sent_and_when_answered(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     open_stage(&stage);
     begin(&stage);
     struct act act = act_on(&stage, MANAGED_PUT, "a");

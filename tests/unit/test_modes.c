@@ -31,7 +31,7 @@ static void answer(struct stage *stage, const char *text)
 static void stage_with_value(struct stage *stage, enum namespace_kind kind)
 {
     const struct namespace_spec spec = spec_in(kind);
-    struct asked asked;
+    struct reading asked;
     stage_open(stage, &spec, 1);
     assert_int_equal(ask(stage, &asked, "k"), PENDING);
     answer(stage, ":-1\r\n$1\r\nv\r\n");
@@ -80,7 +80,7 @@ static void with_the_fence_closed_each_mode_serves_what_it_may(void **state)
                 {NAMESPACE_TTL, 3600000 - 1}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct stage stage;
-        struct asked asked;
+        struct reading asked;
         stage_with_value(&stage, rows[i].kind);
         tiers_window_begin(stage.window, HELP_NOW + rows[i].until_ms);
         assert_int_equal(ask(&stage, &asked, "k"), OK);
@@ -94,7 +94,7 @@ static void what_is_older_than_t_is_counted(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     stage_with_value(&stage, NAMESPACE_AVAILABLE);
     tiers_window_begin(stage.window, HELP_NOW + T_MS);
     assert_int_equal(ask(&stage, &asked, "k"), OK);
@@ -109,8 +109,8 @@ static void available_asks_l2_for_a_suspect_and_serves_it_when_l2_is_lost(void *
 {
     (void)state;
     struct stage stage;
-    struct asked first;
-    struct asked second;
+    struct reading first;
+    struct reading second;
     stage_with_value(&stage, NAMESPACE_AVAILABLE);
     suspect_all(&stage, HELP_NOW + 10);
     assert_int_equal(ask(&stage, &first, "k"), PENDING);
@@ -133,7 +133,7 @@ static void bounded_and_strict_serve_no_suspect_when_l2_is_lost(void **state)
     static const enum namespace_kind kinds[] = {NAMESPACE_BOUNDED, NAMESPACE_STRICT};
     for (size_t i = 0; i < 2; i++) {
         struct stage stage;
-        struct asked asked;
+        struct reading asked;
         stage_with_value(&stage, kinds[i]);
         suspect_all(&stage, HELP_NOW + 10);
         assert_int_equal(ask(&stage, &asked, "k"), PENDING);
@@ -151,7 +151,7 @@ static void an_invalidated_value_is_served_in_no_mode(void **state)
     static const struct wish any = {.kind = WISH_ANY};
     for (int kind = NAMESPACE_BOUNDED; kind <= NAMESPACE_TTL; kind++) {
         struct stage stage;
-        struct asked asked;
+        struct reading asked;
         stage_with_value(&stage, (enum namespace_kind)kind);
         (void)namespaces_forget(stage.namespaces, slice_of("k"));
         assert_int_equal(ask_with(&stage, &asked, "k", &any), PENDING);
@@ -168,7 +168,7 @@ static void an_expired_value_is_served_in_no_mode(void **state)
     for (int kind = NAMESPACE_BOUNDED; kind <= NAMESPACE_TTL; kind++) {
         const struct namespace_spec spec = spec_in((enum namespace_kind)kind);
         struct stage stage;
-        struct asked asked;
+        struct reading asked;
         stage_open(&stage, &spec, 1);
         assert_int_equal(ask(&stage, &asked, "k"), PENDING);
         answer(&stage, ":300\r\n$1\r\nv\r\n");
@@ -186,8 +186,8 @@ static void an_error_of_l2_ends_nothing(void **state)
     (void)state;
     static const struct wish any = {.kind = WISH_ANY, .patient = true};
     struct stage stage;
-    struct asked bounded;
-    struct asked lenient;
+    struct reading bounded;
+    struct reading lenient;
     stage_with_value(&stage, NAMESPACE_BOUNDED);
     suspect_all(&stage, HELP_NOW + 10);
     assert_int_equal(ask(&stage, &bounded, "k"), PENDING);
@@ -210,8 +210,8 @@ static void a_fresh_read_joins_none_and_installs(void **state)
     (void)state;
     static const struct wish fresh = {.kind = WISH_FRESH};
     struct stage stage;
-    struct asked first;
-    struct asked second;
+    struct reading first;
+    struct reading second;
     stage_with_value(&stage, NAMESPACE_BOUNDED);
     assert_int_equal(ask_with(&stage, &first, "k", &fresh), PENDING);
     assert_int_equal(ask_with(&stage, &second, "k", &fresh), PENDING);
@@ -233,8 +233,8 @@ static void a_seq_not_applied_here_is_asked_of_l2(void **state)
     (void)state;
     struct wish wish = {.atleast_seq = 5};
     struct stage stage;
-    struct asked asked;
-    struct asked other;
+    struct reading asked;
+    struct reading other;
     stage_with_value(&stage, NAMESPACE_TTL);
     atomic_store(&stage.view->applied_seq, 5);
     tiers_window_begin(stage.window, HELP_NOW + 1);
@@ -254,8 +254,8 @@ static void a_read_joins_none_whose_link_is_proved_less(void **state)
     (void)state;
     static const struct wish close = {.kind = WISH_MAXSTALE, .max_stale_ms = 400};
     struct stage stage;
-    struct asked wide;
-    struct asked narrow;
+    struct reading wide;
+    struct reading narrow;
     const struct namespace_spec spec = spec_in(NAMESPACE_BOUNDED);
     stage_open(&stage, &spec, 1);
     assert_int_equal(ask(&stage, &wide, "k"), PENDING);
@@ -274,7 +274,7 @@ static void ttl_installs_without_the_bus_and_the_others_do_not(void **state)
     for (int kind = NAMESPACE_BOUNDED; kind <= NAMESPACE_TTL; kind++) {
         const struct namespace_spec spec = spec_in((enum namespace_kind)kind);
         struct stage stage;
-        struct asked asked;
+        struct reading asked;
         stage_open(&stage, &spec, 1);
         atomic_store(&stage.view->may_install, false);
         assert_int_equal(ask(&stage, &asked, "k"), PENDING);
@@ -302,8 +302,8 @@ static void a_strict_read_is_told_and_kept_when_all_nodes_have_applied(void **st
 {
     (void)state;
     struct stage stage;
-    struct asked first;
-    struct asked second;
+    struct reading first;
+    struct reading second;
     strict_open(&stage);
     assert_int_equal(ask(&stage, &first, "s:k"), PENDING);
     HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
@@ -322,8 +322,8 @@ static void a_change_meanwhile_ends_what_would_be_kept(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked first;
-    struct asked second;
+    struct reading first;
+    struct reading second;
     strict_open(&stage);
     assert_int_equal(ask(&stage, &first, "s:k"), PENDING);
     HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
@@ -343,7 +343,7 @@ static void a_strict_read_that_cannot_be_confirmed_is_stale(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     strict_open(&stage);
     assert_int_equal(ask(&stage, &asked, "s:k"), PENDING);
     HELP_SAY(&stage.roof, ":-1\r\n$1\r\nv\r\n");
@@ -363,7 +363,7 @@ static void a_strict_error_about_the_key_waits_as_a_value_does(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     strict_open(&stage);
     assert_int_equal(ask(&stage, &asked, "s:k"), PENDING);
     HELP_SAY(&stage.roof, ":-1\r\n-WRONGTYPE x\r\n");
@@ -385,8 +385,8 @@ static void strict_reads_wait_up_to_so_many_bytes(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked first;
-    struct asked second;
+    struct reading first;
+    struct reading second;
     strict_open(&stage);
     assert_int_equal(ask(&stage, &first, "s:k"), PENDING);
     HELP_SAY(&stage.roof, ":-1\r\n$4\r\nfour\r\n");
@@ -406,8 +406,8 @@ static void strict_joins_none_while_its_fence_is_closed(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked first;
-    struct asked second;
+    struct reading first;
+    struct reading second;
     strict_open(&stage);
     tiers_window_begin(stage.window, HELP_NOW + T_MS + 1);
     assert_int_equal(ask(&stage, &first, "s:k"), PENDING);

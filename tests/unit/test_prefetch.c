@@ -136,7 +136,7 @@ static void the_modes_say_what_is_read_though_something_stands(void **state)
     (void)state;
     struct stage stage;
     struct warmed warmed;
-    struct asked asked;
+    struct reading asked;
     open_plain(&stage);
     warm(&stage, &warmed, "k");
     HELP_SAY(&stage.roof, VALUE("1"));
@@ -160,7 +160,7 @@ static void a_key_that_somebody_reads_is_left_to_him(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     open_plain(&stage);
     assert_int_equal(ask(&stage, &asked, "k"), PENDING);
     expect_skipped(&stage, "k", PREFETCH_FORCE, "is being read");
@@ -175,7 +175,7 @@ static void a_client_who_asks_meanwhile_joins_it(void **state)
     (void)state;
     struct stage stage;
     struct warmed warmed;
-    struct asked asked;
+    struct reading asked;
     struct l1_peek peek;
     open_plain(&stage);
     warm(&stage, &warmed, "k");
@@ -228,7 +228,7 @@ static void what_was_read_before_a_write_does_not_land_on_a_claim_from_after_it(
     (void)state;
     struct stage stage;
     struct warmed warmed;
-    struct asked asked;
+    struct reading asked;
     open_plain(&stage);
     warm(&stage, &warmed, "k");
     const struct ns_key key = namespaces_key(stage.namespaces, 0, slice_of("k"));
@@ -347,6 +347,14 @@ static void what_lands_when_the_bus_does_not_confirm_any_more_is_not_kept(void *
     HELP_SAY(&stage.roof, VALUE("v"));
     expect(&warmed, PREFETCH_FAILED, STALE, "changed meanwhile");
     assert_true(stands(&stage, "k", NULL));
+    atomic_store(&stage.view->may_install, true);
+    warm(&stage, &warmed, "k");
+    HELP_SAY(&stage.roof, VALUE("1"));
+    warm_as(&stage, &warmed, "k", PREFETCH_FORCE);
+    atomic_store(&stage.view->may_install, false);
+    HELP_SAY(&stage.roof, VALUE("2"));
+    expect(&warmed, PREFETCH_FAILED, STALE, "changed meanwhile");
+    assert_true(stands(&stage, "k", "1")); /* what stood stays */
     stage_done(&stage);
 }
 

@@ -15,8 +15,8 @@ static void each_key_has_the_bound_of_its_namespace(void **state)
     const struct namespace_spec specs[] = {spec_of("default", "", 1000),
                                            spec_of("fast", "fast:", 200)};
     struct stage stage;
-    struct asked slow;
-    struct asked fast;
+    struct reading slow;
+    struct reading fast;
     stage_open(&stage, specs, 2);
     assert_int_equal(ask(&stage, &slow, "k"), PENDING);
     assert_int_equal(ask(&stage, &fast, "fast:k"), PENDING);
@@ -49,7 +49,7 @@ static void a_namespaces_ttl_limits_what_l2_says(void **state)
                  {":10\r\n$1\r\nv\r\n", 10, false}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct stage stage;
-        struct asked asked;
+        struct reading asked;
         struct l1_peek peek;
         stage_open(&stage, specs, 2);
         assert_int_equal(ask(&stage, &asked, "s:k"), PENDING);
@@ -70,9 +70,9 @@ static void a_read_from_before_a_change_installs_nothing_after_it(void **state)
     (void)state;
     const struct namespace_spec specs[] = {spec_of("default", "", 1000), spec_of("a", "a:", 1000)};
     struct stage stage;
-    struct asked first;
-    struct asked second;
-    struct asked third;
+    struct reading first;
+    struct reading second;
+    struct reading third;
     stage_open(&stage, specs, 1);
     assert_int_equal(ask(&stage, &first, "a:k"), PENDING);
     change(&stage, specs, 2);
@@ -97,8 +97,8 @@ static void a_change_leaves_no_claims_behind(void **state)
     (void)state;
     const struct namespace_spec specs[] = {spec_of("default", "", 1000), spec_of("a", "a:", 1000)};
     struct stage stage;
-    struct asked moved;
-    struct asked stays;
+    struct reading moved;
+    struct reading stays;
     struct l1_stats stats;
     stage_open(&stage, specs, 1);
     assert_int_equal(ask(&stage, &moved, "a:k"), PENDING);
@@ -154,7 +154,7 @@ static void an_entry_is_as_old_as_the_question(void **state)
     (void)state;
     const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     stage_open(&stage, specs, 1);
     assert_int_equal(ask(&stage, &asked, "k"), PENDING);
     tiers_window_begin(stage.window, HELP_NOW + 50);
@@ -174,10 +174,10 @@ static void who_joins_after_a_life_is_over_asks_again(void **state)
     (void)state;
     const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
     struct stage stage;
-    struct asked first;
-    struct asked second;
-    struct asked third;
-    struct asked fourth;
+    struct reading first;
+    struct reading second;
+    struct reading third;
+    struct reading fourth;
     stage_open(&stage, specs, 1);
     assert_int_equal(ask(&stage, &first, "k"), PENDING);
     tiers_window_begin(stage.window, HELP_NOW + 29);
@@ -203,8 +203,8 @@ static void a_life_of_no_millisecond_is_told_to_all_who_asked_in_it(void **state
     (void)state;
     const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
     struct stage stage;
-    struct asked first;
-    struct asked second;
+    struct reading first;
+    struct reading second;
     stage_open(&stage, specs, 1);
     assert_int_equal(ask(&stage, &first, "k"), PENDING);
     assert_int_equal(ask(&stage, &second, "k"), PENDING);
@@ -220,7 +220,7 @@ static void only_what_came_from_the_nodes_target_is_kept(void **state)
     const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
     for (int i = 0; i < 4; i++) {
         struct stage stage;
-        struct asked asked;
+        struct reading asked;
         stage_open(&stage, specs, 1);
         const uint64_t target = link_target(stage.roof.link);
         assert_int_equal(ask(&stage, &asked, "k"), PENDING);
@@ -239,7 +239,7 @@ static void links_leave_another_process_before_the_worker_confirms(void **state)
     (void)state;
     const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     stage_open(&stage, specs, 1);
     const uint64_t run = link_run(stage.roof.link);
     assert_int_equal(ask(&stage, &asked, "k"), PENDING);
@@ -280,7 +280,7 @@ static void a_write_ends_entry_and_token_before_it_leaves(void **state)
     (void)state;
     const struct namespace_spec specs[] = {spec_of("default", "", 1000)};
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     stage_open(&stage, specs, 1);
     help_set(namespaces_default(stage.namespaces)->l1, 0, "old", "v", 0, HELP_NOW);
     assert_int_equal(ask(&stage, &asked, "asked"), PENDING);

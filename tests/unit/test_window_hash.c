@@ -18,7 +18,7 @@ static void open_stage(struct stage *stage)
 }
 
 struct hash_asked {
-    struct asked asked; /* first; its text: of field f, or nothing */
+    struct reading asked; /* first; its text: of field f, or nothing */
     bool is_hash;
 };
 
@@ -83,7 +83,7 @@ static void the_second_read_brings_all_of_it_and_the_third_hits(void **state)
     ended(&it, OK, true);
     assert_int_equal(ask_hash(&stage, &it, "k"), OK);
     assert_true(it.is_hash);
-    struct asked string;
+    struct reading string;
     assert_int_equal(ask(&stage, &string, "k"), OK); /* found, too: of the wrong type */
     stage_done(&stage);
 }
@@ -108,7 +108,7 @@ static void readers_of_one_kind_share_a_flight_and_those_of_the_other_do_not(voi
     struct stage stage;
     struct hash_asked first;
     struct hash_asked second;
-    struct asked string;
+    struct reading string;
     open_stage(&stage);
     ask_twice(&stage, &first, "k");
     assert_int_equal(ask_hash(&stage, &second, "k"), PENDING);
@@ -172,7 +172,7 @@ static void a_string_that_stands_is_found_by_a_reader_of_a_hash(void **state)
 {
     (void)state;
     struct stage stage;
-    struct asked string;
+    struct reading string;
     struct hash_asked it;
     open_stage(&stage);
     assert_int_equal(ask(&stage, &string, "k"), PENDING);

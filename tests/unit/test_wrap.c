@@ -465,7 +465,7 @@ static void of_windows_one_looks(void **state)
 static void on_item(struct tiers_reader *reader, enum status status,
                     const struct tiers_value *value)
 {
-    struct asked *asked = (struct asked *)(void *)reader;
+    struct reading *asked = (struct reading *)(void *)reader;
     asked->ends++;
     asked->status = status;
     if (value->item != NULL) {
@@ -477,9 +477,9 @@ static void on_item(struct tiers_reader *reader, enum status status,
 }
 
 /* Asks for m:k, and L2 answers with the row. */
-static void ask_for_row(struct stage *stage, struct asked *asked, const struct buf *envelope)
+static void ask_for_row(struct stage *stage, struct reading *asked, const struct buf *envelope)
 {
-    *asked = (struct asked){.reader = {.on_value = on_item}};
+    *asked = (struct reading){.reader = {.on_value = on_item}};
     const struct ns_key key = namespaces_key(stage->namespaces, 0, slice_of("m:k"));
     struct l1_value value = {0};
     bool foreign = false;
@@ -493,7 +493,7 @@ static void ask_for_row(struct stage *stage, struct asked *asked, const struct b
 }
 
 /* And then its dictionary is being read. */
-static void read_row(struct stage *stage, struct asked *asked, const struct buf *envelope)
+static void read_row(struct stage *stage, struct reading *asked, const struct buf *envelope)
 {
     open_managed(stage, 64);
     ask_for_row(stage, asked, envelope);
@@ -508,7 +508,7 @@ static void a_read_waits_for_the_dictionary_of_its_value(void **state)
     uint64_t number = 0;
     struct buf out = foreign_row(&number);
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     read_row(&stage, &asked, &out);
     say_bulk(&stage, row_dictionary);
     assert_int_equal(asked.ends, 1);
@@ -526,7 +526,7 @@ static void without_its_dictionary_a_value_is_a_miss(void **state)
     struct buf out = foreign_row(&number);
     for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
         struct stage stage;
-        struct asked asked;
+        struct reading asked;
         read_row(&stage, &asked, &out);
         help_feed(&stage.roof, slice_of(replies[i]), HELP_NOW);
         assert_int_equal(asked.ends, 1);
@@ -546,7 +546,7 @@ static void what_cannot_wait_for_its_dictionary_is_no_miss(void **state)
     uint64_t number = 0;
     struct buf out = foreign_row(&number);
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     open_managed(&stage, 64);
     stage.window->kept_bytes = WINDOW_KEPT_BYTES_MAX + 1; /* as if others were under way */
     ask_for_row(&stage, &asked, &out);
@@ -563,7 +563,7 @@ static void a_window_that_ends_ends_reads_that_wait_for_a_dictionary(void **stat
     uint64_t number = 0;
     struct buf out = foreign_row(&number);
     struct stage stage;
-    struct asked asked;
+    struct reading asked;
     read_row(&stage, &asked, &out);
     tiers_window_end_links(stage.window);
     assert_int_equal(asked.ends, 1);

@@ -127,7 +127,7 @@ static inline void stage_done(struct stage *stage)
     namespaces_free(stage->namespaces);
 }
 
-struct asked {
+struct reading {
     struct tiers_reader reader;
     unsigned ends;
     enum status status;
@@ -138,7 +138,7 @@ struct asked {
 static inline void on_value(struct tiers_reader *reader, enum status status,
                             const struct tiers_value *value)
 {
-    struct asked *asked = (struct asked *)(void *)reader;
+    struct reading *asked = (struct reading *)(void *)reader;
     asked->ends++;
     asked->status = status;
     asked->is_spare = value->is_spare;
@@ -149,23 +149,23 @@ static inline void on_value(struct tiers_reader *reader, enum status status,
 }
 
 /* OK: a hit. `wish` may be NULL. */
-static inline enum status ask_with(struct stage *stage, struct asked *asked, const char *name,
+static inline enum status ask_with(struct stage *stage, struct reading *asked, const char *name,
                                    const struct wish *wish)
 {
     char copy[64];
     bool foreign = false;
     struct l1_value value = {.copy = copy, .copy_room = sizeof copy};
-    *asked = (struct asked){.reader = {.on_value = on_value, .wish = wish}};
+    *asked = (struct reading){.reader = {.on_value = on_value, .wish = wish}};
     struct ns_key key = namespaces_key(stage->namespaces, 0, slice_of(name));
     return tiers_get(stage->window, &key, 2, &value, &asked->reader, &foreign);
 }
 
-static inline enum status ask(struct stage *stage, struct asked *asked, const char *name)
+static inline enum status ask(struct stage *stage, struct reading *asked, const char *name)
 {
     return ask_with(stage, asked, name, NULL);
 }
 
-static inline void expect_ended(const struct asked *asked, const char *text)
+static inline void expect_ended(const struct reading *asked, const char *text)
 {
     assert_int_equal(asked->ends, 1);
     assert_int_equal(asked->status, OK);
