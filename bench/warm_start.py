@@ -75,7 +75,7 @@ class Start:
         self.folder.mkdir()
 
     def flags(self, *more):
-        return ["--threads", "1", "--memory", self.arguments.memory, "--policy", "density", *more]
+        return ["--threads", "1", "--memory", self.arguments.memory, "--policy", "density", "--hot-keys", self.arguments.hot_keys, *more]
 
     def launch(self, node):
         """Starts it and waits for /readyz; sets ready_s."""
@@ -110,12 +110,12 @@ class Snapshot(Start):
     name = "snapshot"
 
     def run(self):
-        flags = ["--snapshot-dir", self.folder, "--snapshot-interval", "1h"]
-        node = self.former(*flags)
+        node = self.former("--snapshot-dir", self.folder, "--snapshot-interval", "1h")
         node.process.signal(signal.SIGTERM)
         node.process.wait(60)
         self.alone()
-        self.launch(self.stage.node_not_started(*self.flags(*flags), l2=self.redis))
+        self.launch(node)  # a snapshot is of an address
+        self.told = f"snapshot: {self.node.info()['snapshot_restored_suspects']} suspects"
 
 
 class Peers(Start):
@@ -234,6 +234,7 @@ def main():
     parser.add_argument("--memory", default="48mb")
     parser.add_argument("--before", type=float, default=0.4, help="part of the trace that was asked before")
     parser.add_argument("--hottest", type=int, default=100000, help="keys of the job's log that it loads")
+    parser.add_argument("--hot-keys", type=int, default=65536, help="of the nodes: what a peer may tell of")
     parser.add_argument("--svg")
     parser.add_argument("--smoke", action="store_true", help="a few seconds of it, for a test")
     parser.add_argument("--only", choices=[way.__name__.lower() for way in WAYS], action="append")
@@ -253,7 +254,7 @@ def main():
             before, then, keys = trace.counts
             machine("Cold start and warm start", " ".join(map(shlex.quote, ["bench/warm_start.py", *sys.argv[1:-1], trace.name])),
                     f"{trace.name}: {before:,} requests before, {then:,} then at {arguments.rate:,}/s (open loop), {keys:,} keys in L2, "
-                    f"{trace.before_keys:,} of them asked before, {ITEM} bytes each; node: one thread, {arguments.memory}, policy density")
+                    f"{trace.before_keys:,} of them asked before, {ITEM} bytes each; node: one thread, {arguments.memory}, policy density, hot-keys {arguments.hot_keys}")
             ways = [way for way in WAYS if not arguments.only or way.__name__.lower() in arguments.only]
             report([run_of(way, redis, trace, arguments, folder) for way in ways], arguments, arguments.svg)
             print(f"\nLoad average after {load_average()}.")

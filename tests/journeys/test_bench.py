@@ -195,15 +195,16 @@ def test_clients_with_and_without_a_warm_job_are_compared():
 def test_starts_are_compared_second_by_second(tmp_path):
     trace, svg = tmp_path / "trace", tmp_path / "starts.svg"
     trace.write_text("".join(f"0 key{number * 7 % 900} 10 0\n" for number in range(5000)))
-    text = program("warm_start.py", "--smoke", "--memory", "4mb", "--svg", svg, "--only", "cold", trace)
+    text = program("warm_start.py", "--smoke", "--memory", "4mb", "--svg", svg, "--only", "cold", "--only", "snapshot", trace)
     assert "2,000 requests before, 3,000 then at 2,000/s (open loop), 900 keys in L2, 900 of them asked before" in text
     ways, seconds = text.split("## ")[1:]
     head, rows = rows_of(ways)
-    assert [row[:1] + row[2:3] for row in rows] == [["cold", "yes"]] and head[0] == "way"
+    assert [row[:1] + row[2:3] for row in rows] == [["cold", "yes"], ["snapshot", "yes"]] and head[0] == "way"
     head, rows = rows_of(seconds)
-    first, reads = numbers(rows[0][1:])[:2]
+    first, reads, warm, _ = numbers(rows[0][1:])
     assert first < 75 and reads >= 300, rows  # each key once of L2, in the first half second; the first sample may be late
-    assert svg.read_text().count("<polyline") == 2
+    assert warm > first, rows
+    assert svg.read_text().count("<polyline") == 4
 
 
 def test_a_cluster_that_grows_is_watched_second_by_second(tmp_path):

@@ -164,6 +164,19 @@ def warms(stage):
     return State(node, redis)
 
 
+def with_a_damaged_snapshot(stage):
+    redis, folder = stage.redis(), stage.folder / "snapshots"
+    node = stage.node("--snapshot-dir", str(folder), l2=redis)
+    with node.client() as client:
+        client.set("k", "v")
+        client.get("k")
+    assert node.process.end() == 0
+    path, = folder.glob("*.snapshot")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert node.start()
+    return State(node, redis)
+
+
 def with_a_slow_job(stage):
     redis = stage.redis()
     node = stage.node(l2=redis)
@@ -186,6 +199,7 @@ def with_a_full_queue(stage):
 
 STATES = {
     "A new node is not ready, since it warms": warms,
+    "A snapshot was refused": with_a_damaged_snapshot,
     "A warm job does not end": with_a_slow_job,
     "Warm jobs are refused": with_a_full_queue,
     "A node is not ready, since it never reached its L2": never_reached,
@@ -224,7 +238,7 @@ def test_what_the_page_of_warming_shows_is_so(stage):
     redis = stage.redis()
     (stage.folder / "warm").mkdir()
     (stage.folder / "warm" / "requests.log").write_text("1 w:1 3 0\n2 w:2 3 0\n3 w:1 3 0\n")
-    nodes = [stage.node("--warm-dir", str(stage.folder / "warm"), "--admin-token", "secret", l2=redis) for _ in range(2)]
+    nodes = [stage.node("--snapshot-dir", str(stage.folder / "snapshots"), "--warm-dir", str(stage.folder / "warm"), "--admin-token", "secret", l2=redis) for _ in range(2)]
     warm.joined(redis, 2)
     assert len(sessions(WARMING)) > 3
     check(State(nodes[0], redis), WARMING)
@@ -240,7 +254,8 @@ def named(text=PAGE + WARMING):
 
 @pytest.fixture(scope="module")
 def node(module_stage):
-    return module_stage.node(conf(module_stage, "all.conf", MANAGED), "--behind-dir", str(module_stage.folder / "behind"), l2=module_stage.redis())
+    return module_stage.node(conf(module_stage, "all.conf", MANAGED), "--behind-dir", str(module_stage.folder / "behind"),
+                             "--snapshot-dir", str(module_stage.folder / "snapshots"), l2=module_stage.redis())
 
 
 def test_every_metric_that_is_named_exists(node):
@@ -264,7 +279,7 @@ def test_every_setting_command_and_verb_that_is_named_exists():
     assert len(with_dash) > 8 and not with_dash - settings
     table = (ROOT / "server" / "commands.def").read_text()
     known = {name.upper() for name in re.findall(r'^(?:COMMAND|CONTAINER|SUBCOMMAND)\w*\((?:\w+, )?(?:"[a-z.]+", (?="))?"([^"]+)"', table, re.M)}
-    for words in (each.split() for each in named() if re.fullmatch(r"[A-Z][A-Z.]+( .*)?", each)):
+    for words in (each.split() for each in named() if re.fullmatch(r"[A-Z][A-Z.]+( [^/].*)?", each)):
         assert words[0] in known, words
     verbs = {line.split()[0] for line in cli.run("--help").text.split("\n\n")[1].splitlines()}
     used = {each.split()[1] for each in named() | {command for command, _ in sessions(PAGE + WARMING)} if each.startswith("terrace ")}
