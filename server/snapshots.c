@@ -72,7 +72,7 @@ static void read_boot(unsigned char boot[SNAPSHOT_BOOT_SIZE])
         if (isxdigit((unsigned char)text[i])) {
             const char digit = (char)tolower((unsigned char)text[i]);
             const unsigned value = (unsigned)(digit >= 'a' ? digit - 'a' + 10 : digit - '0');
-            boot[digits / 2] = (unsigned char)(boot[digits / 2] << 4 | value);
+            boot[digits / 2] = (unsigned char)((unsigned)boot[digits / 2] << 4 | value);
             digits++;
         }
     }

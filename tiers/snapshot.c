@@ -87,7 +87,9 @@ static enum status emit_block(struct snapshot_writer *writer, unsigned band)
     char head[SNAPSHOT_BLOCK_HEAD] = {0};
     bool used = false;
     writer->packed.size = 0;
-    enum status status = codec_compress(&writer->packed, buf_slice(raw), NULL, &used);
+    enum status status = raw->size > LIMIT_BULK /* more than the codec takes back */
+                             ? MISS
+                             : codec_compress(&writer->packed, buf_slice(raw), NULL, &used);
     if (status != OK && status != MISS) {
         return status;
     }
@@ -338,7 +340,7 @@ static enum status look_at_block(struct snapshot_reader *reader, uint64_t offset
         !is_there(reader, block->offset, block->packed)) {
         return malformed(reader, "there is no block at offset %" PRIu64, offset);
     }
-    if (block->raw < SNAPSHOT_RECORD_HEAD || block->raw > reader->raw_max ||
+    if (block->raw < SNAPSHOT_RECORD_HEAD || block->raw > reader->raw_max || block->packed == 0 ||
         block->packed > block->raw ||
         (block->packed < block->raw && !codec_fits(block->packed, block->raw))) {
         return malformed(reader, "the block at offset %" PRIu64 " cannot be %" PRIu32 " bytes",
