@@ -4,13 +4,12 @@
 import pathlib
 import resource
 import signal
-import subprocess
 
 import pytest
 
 from harness import log_lines, until
 from test_managed import configured
-from wire import Error
+from wire import Error, encode
 
 pytestmark = pytest.mark.own
 
@@ -176,3 +175,172 @@ def test_managed_values_are_fresh_at_once_and_plain_ones_soon_whatever_changed(s
         assert ratio > 0.9, "managed values are served from L1 at once"
         until(lambda: found(node)["suspects_left"] == "0", 10, "suspects were read anew")
         assert hit_ratio(node, conn, plain, truth) > 0.9
+
+
+def test_what_was_invalidated_while_it_was_down_is_never_served(stage, l2):
+    """By key, tag and prefix (I11), also in a second life that finds the same file."""
+    node, other = started(stage, l2=l2), started(stage, "--snapshot-dir", "", l2=l2)
+    names = names_of("m:", 60)
+    with node.wire() as conn, other.wire() as elsewhere:
+        for i, name in enumerate(names):
+            elsewhere.ask("CACHE.SET", name, f"value of {name}", "TAGS", 1, f"tag{i % 3}")
+        in_l1(node, conn, names, {name: f"value of {name}" for name in names})
+        conn.ask("CACHE.SNAPSHOT")
+        node.process.kill()
+        elsewhere.ask("CACHE.INVALIDATE", "TAG", "tag0")
+        elsewhere.ask("CACHE.INVALIDATE", "PREFIX", "m:1")
+        elsewhere.ask("CACHE.INVALIDATE", "KEY", "m:2")
+    gone = {name for i, name in enumerate(names) if i % 3 == 0 or name.startswith("m:1") or name == "m:2"}
+    for _ in range(2):
+        again(node)
+        with node.wire() as conn:
+            hits, misses = reads(node)
+            shown = [conn.ask("CACHE.FETCH", name, "ANY", "NOLOAD")[1] for name in names]
+            assert [name for name, value in zip(names, shown) if isinstance(value, bytes)] == [n for n in names if n not in gone]
+            assert reads(node)[0] - hits >= len(names) - len(gone), "the others were in L1"
+        node.process.kill()
+
+
+def broken_by(l2, other, how):
+    """Managed values of before are not proved any more."""
+    if how == "log":
+        l2.client(db=15).xtrim("terrace:log", maxlen=0, approximate=False)
+        with other.wire() as conn:
+            conn.ask("SET", "m:other", "moves the log on")
+    else:
+        l2.client().execute_command("SELECT", 15)
+        l2.client(db=15).delete("terrace:meta")
+        other.wait_synced()
+
+
+@pytest.mark.parametrize("how", ["log", "epoch"])
+def test_without_a_proof_managed_values_are_suspects_and_read_anew(stage, l2, how):
+    node, other = started(stage, l2=l2), started(stage, "--snapshot-dir", "", l2=l2)
+    names = names_of("m:", 100)
+    truth = {name: f"first {name}" for name in names}
+    with node.wire() as conn, other.wire() as elsewhere:
+        set_all(elsewhere, truth)
+        in_l1(node, conn, names, truth)
+        ended(node)
+        for name in names[::7]:
+            truth[name] = f"second {name}"
+        set_all(elsewhere, {name: truth[name] for name in names[::7]})
+        broken_by(l2, other, how)
+    again(node)
+    with node.wire() as conn:
+        assert int(found(node)["restored_managed"]) == 100
+        assert get_all(conn, names) == [truth[name].encode() for name in names]
+        until(lambda: found(node)["suspects_left"] == "0", 10, "suspects were read anew")
+        assert hit_ratio(node, conn, names, truth) == 1
+
+
+def test_values_of_mode_ttl_come_back_from_an_end_in_order_alone(stage, l2):
+    node = started(stage, l2=l2)
+    l2.client().mset({"t:a": "1", "t:b": "2"})
+    with node.wire() as conn:
+        until(lambda: get_all(conn, ["t:a", "t:b"]) == [b"1", b"2"] and node.l1_items() == 2, 5)
+    ended(node)
+    l2.client().set("t:a", "changed meanwhile")
+    again(node)
+    with node.wire() as conn:
+        assert found(node)["restored_values"] == "2"
+        assert conn.ask("GET", "t:a") == b"1", "within its ttl, as the mode allows"
+        conn.ask("SET", "t:b", "3")
+    node.process.kill()
+    again(node)  # the same file, but of a node that did not end in order
+    with node.wire() as conn:
+        assert found(node)["restored_values"] == "0"
+        assert conn.ask("GET", "t:b") == b"3", "no acknowledged write is unmade"
+
+
+def test_without_l2_an_available_namespace_is_served_from_the_file_and_no_other(stage):
+    l2 = stage.redis()
+    node = started(stage, "--l2-timeout", "200ms", l2=l2)
+    l2.client().mset({"a:k": "kept", "p:k": "plain"})
+    with node.wire() as conn:
+        until(lambda: get_all(conn, ["a:k", "p:k"]) == [b"kept", b"plain"] and node.l1_items() == 2, 5)
+    ended(node)
+    l2.process.kill()
+    node.launch()
+    until(node.answers_ping, 10)
+    with node.wire() as conn:
+        assert conn.ask("GET", "a:k") == b"kept"
+        assert isinstance(conn.ask("GET", "p:k"), Error)
+
+
+# --- files --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_cannot_be_used_is_put_aside_with_a_reason(stage, l2):
+    node = started(stage, l2=l2)
+    l2.client().set("p:k", "1")
+    with node.wire() as conn:
+        until(lambda: get_all(conn, ["p:k"]) == [b"1"] and node.l1_items() == 1, 5)
+    path = file_of(node)
+    ended(node)
+    good = path.read_bytes()
+    spoiled = {
+        b"TERRSNP2" + good[8:]: "another version wrote it",
+        good[:-20]: "its end is broken, or cut off",
+        good[:-60] + bytes([good[-60] ^ 1]) + good[-59:]: "sum",
+        b"#!/bin/sh\n": "it is cut off in its head",
+    }
+    for text, why in spoiled.items():
+        path.write_bytes(text)
+        again(node)
+        seen = found(node)
+        assert seen["found"] == "refused" and why in seen["refused_why"]
+        assert path.with_name(path.name + ".refused").read_bytes() == text
+        assert why in log_lines(node, "snapshot_refused")[-1]
+        node.process.kill()
+    path.write_bytes(good)
+    other = stage.redis()
+    node.l2_url = other.url
+    again(node)
+    assert found(node)["refused_why"] == "it is of another L2"
+
+
+def test_a_snapshot_that_cannot_be_written_costs_nothing(stage):
+    node = started(stage)
+    with node.wire() as conn:
+        conn.ask("SET", "kept", "x")
+        conn.ask("CACHE.SNAPSHOT")
+        before = file_of(node).read_bytes()
+        conn.ask("MSET", *[word for i in range(2000) for word in (f"k{i}", f"{i * 7919:064x}")])
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (16384, resource.RLIM_INFINITY))
+        answer = conn.ask("CACHE.SNAPSHOT")
+        assert isinstance(answer, Error) and "File too large" in str(answer)
+        assert file_of(node).read_bytes() == before and found(node)["failed"] == "1"
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        folder = folder_of(stage)
+        folder.rename(folder.with_name("moved"))
+        assert conn.ask("GET", "k7") == f"{7 * 7919:064x}".encode()
+        folder.with_name("moved").rename(folder)
+        conn.ask("CACHE.SNAPSHOT")
+        assert found(node)["last_records"] == "2001" and found(node)["last_error"] == ""
+
+
+def test_a_node_killed_while_it_writes_leaves_the_former_file(stage):
+    node = started(stage, "--memory", "256mb")
+    names = names_of("k", 20_000)
+    with node.wire() as conn:
+        for at in range(0, len(names), 1000):
+            conn.ask("MSET", *[word for name in names[at:at + 1000] for word in (name, f"{name} {'x' * 1000}{name * 7}")])
+        conn.ask("CACHE.SNAPSHOT")
+        path = file_of(node)
+        conn.send(encode(["CACHE.SNAPSHOT"]))
+        fresh = path.with_name(path.name + ".new")
+        until(lambda: fresh.exists() or found(node)["written"] == "2", 10, "it is being written", every_s=0.0005)
+        node.process.kill()
+    again(node)
+    assert found(node)["restored_values"] == str(len(names))
+
+
+def test_a_folder_is_shared_by_nodes_of_different_addresses_only(stage):
+    node, other = started(stage), started(stage)
+    assert file_of(node) != file_of(other) and file_of(node).parent == file_of(other).parent
+    twin = stage.node_not_started("--snapshot-dir", str(folder_of(stage)))
+    twin.port = node.port
+    twin.launch()
+    assert twin.process.wait(10) == 78
+    assert "another node of this address" in twin.process.log()

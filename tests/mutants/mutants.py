@@ -20,6 +20,7 @@ FENCE, DOOM, GREETING = "tiers/link_fence.c", "tiers/link_doom.c", "tiers/link_g
 BANS, ROWS, TABLE, BAN_SCRIPT, L2_BANS = ("tiers/bans.c", "tiers/bans_rows.c", "tiers/bans_table.c", "tiers/scripts/ban.lua",
                                            "server/l2_bans.c")
 REPLAY, PAGE = "tiers/coherence_replay.c", "tiers/replay.c"
+SNAPSHOT, SNAPSHOT_L1 = "tiers/snapshot.c", "tiers/snapshot_l1.c"
 MANAGED, FORK = "tiers/managed.c", "server/managed.c"
 LOAD, LOAD_WAIT, LEASE_SCRIPT, EDIT = "tiers/load.c", "tiers/load_wait.c", "tiers/scripts/lease.lua", "server/managed_edit.c"
 MANAGED_WRITE, MANAGED_ANSWER, MANAGED_LUA = "tiers/managed_write.c", "tiers/managed_answer.c", "tiers/scripts/managed.lua"
@@ -693,6 +694,55 @@ MUTANTS = [
            ["journey beat_script log"]),
     Mutant("a flush is not logged", "section 5", [(SCRIPT, "if kind == 'F' then", "if string.sub(frame, 3, 3) == 'f' then")],
            ["journey beat_script log"]),
+
+    # --- what outlives the process (the mark in front of the walk: tests/model/replay.pml, MARK_AFTER_WALK)
+    Mutant("snapshot: its epoch is not compared", "section 4", [
+        (REPLAY, "former.seq == 0 || !epoch_equal(former.epoch, coherence->epoch)", "former.seq == 0")],
+           ["unit coherence_replay"]),
+    Mutant("snapshot: a frame behind it is not asked for", "section 5", [
+        (REPLAY, "coherence->heard.whole = former.seq;", "coherence->heard.whole = former.seq + 1;")],
+           ["unit coherence_replay", "sim saved"]),
+    Mutant("snapshot: what was suspect in it is proved", "section 5", [
+        (REPLAY, "mark->seq != 0 ? mark->managed_floor_ms : now_ms + 1", "mark->seq != 0 ? 1 : now_ms + 1")],
+           ["unit coherence_replay", "sim saved"]),
+    Mutant("snapshot: the mark of a gap is of behind it", "section 5", [
+        (REPLAY, "        .seq = heard->whole,", "        .seq = coherence->has_seq ? coherence->seq : heard->whole + 9,")],
+           ["unit coherence_replay", "sim saved"]),
+    Mutant("snapshot: plain values of before are no suspects", "T8", [
+        (REPLAY, "    coherence_raise(&view->plain, now_ms + 1, mark->horizon_ms);\n", "")],
+           ["unit coherence_replay"]),
+    Mutant("snapshot: lives begin anew", "I1", [
+        (SNAPSHOT_L1, ": moved(record->expire_at_ms, restoring->shift_ms);", ": record->expire_at_ms + restoring->shift_ms + restoring->restored->down_ms;")],
+           ["unit snapshot_l1", "sim saved"]),
+    Mutant("snapshot: the freshness of managed values begins anew", "section 5", [
+        (SNAPSHOT_L1, "managed_move_times(scratch->data, scratch->size, restoring->shift_ms)",
+         "managed_move_times(scratch->data, scratch->size, restoring->shift_ms + restoring->restored->down_ms)")],
+           ["unit snapshot_l1"]),
+    Mutant("snapshot: the wall clock proves", "I11", [
+        (SNAPSHOT_L1, "restoring->is_timed = same_boot && !wrong", "restoring->is_timed = !wrong")],
+           ["unit snapshot_l1"]),
+    Mutant("snapshot: mode ttl believes a node that did not end in order", "section 7", [
+        (SNAPSHOT_L1, "restoring->is_timed && restoring->reader->head.has_ended", "restoring->is_timed")],
+           ["unit snapshot_l1", "journey snapshot mode_ttl"]),
+    Mutant("snapshot: its word that the node ended in order holds for ever", "section 7", [
+        ("server/snapshots.c", "put_ended(file->fd, 0) == OK", "file->fd >= 0")],
+           ["journey snapshot mode_ttl"]),
+    Mutant("snapshot: a key is managed in whatever namespace it has now", "I12", [
+        (SNAPSHOT_L1, "slice_is(from->name, ns->name)", "from->name.size > 0")],
+           ["unit snapshot_l1"]),
+    Mutant("snapshot: of a broken file the beginning stays", "snapshot", [
+        (SNAPSHOT_L1, "        namespaces_flush_all(spaces);\n", "")],
+           ["unit snapshot_l1"]),
+    Mutant("snapshot: the sum of a block is not compared", "snapshot", [
+        (SNAPSHOT, "    if (hash_checksum_of_two((struct slice){head, 16}, buf_slice(&reader->packed)) !=\n        get_u64le(head + 16)) {",
+         "    if (hash_checksum_of_two((struct slice){head, 16}, buf_slice(&reader->packed)) == 0) {")],
+           ["unit snapshot"]),
+    Mutant("snapshot: a block may become whatever it says", "snapshot", [
+        (SNAPSHOT, "block->raw > reader->raw_max || block", "block")],
+           ["unit snapshot"]),
+    Mutant("snapshot: the file of another L2 is taken", "snapshot", [
+        ("server/snapshots.c", "file->reader.head.l2 != l2_of(node) &&", "file->reader.head.l2 == 0 &&")],
+           ["journey snapshot put_aside"]),
 
     # --- managed keys: writes
     Mutant("a group follows a call that may be refused", "order of a connection", [

@@ -39,6 +39,7 @@ SIMS = {
     "deaf": ["--faults", "deaf", "--nodes", "3", "--seeds", "1..500"],
     "unsaid": ["--faults", "unsaid", "--nodes", "3", "--seeds", "1..1000"],
     "managed": ["--managed", "--faults", "frames,reset,half,hole,cut,trim,kill,pause,stall,slow,restart,flush", "--seeds", "1..1500"],
+    "saved": ["--managed", "--faults", "save,kill,leave,pause,cut,slow,hole,trim,frames,reset", "--seeds", "1..1500"],
     "leave": ["--faults", "leave", "--nodes", "4", "--seeds", "1..500"],
 }
 # What a journey needs besides the node.
