@@ -83,12 +83,14 @@ static void add_node(struct table *table, const struct tree *node)
     const struct slice state = tree_text(tree_find(node, "state"));
     const int64_t age_ms = tree_number(tree_find(node, "age_ms"), -1);
     const double ratio = tree_real(tree_find(node, "hit_ratio"), 0);
+    const double weight = tree_real(tree_find(node, "weight"), 1);
     table_add(table, tree_text(tree_find(node, "id")), TONE_DIM);
     table_add(table, tree_text(tree_find(node, "address")),
               tree_number(tree_find(node, "self"), 0) != 0 ? TONE_BOLD : TONE_NONE);
     table_add(table, state, state_tone(state));
     table_addf(table, TONE_NONE, "%s", text_duration(ago, (double)age_ms / 1000));
     table_addf(table, TONE_NONE, "%.1f %%", ratio * 100);
+    table_addf(table, weight < 1 ? TONE_WARN : TONE_NONE, "%.0f %%", weight * 100);
     table_addf(table, TONE_NONE, "%lld", (long long)tree_number(tree_find(node, "load"), 0));
     table_addf(table, TONE_NONE, "%lld", (long long)tree_number(tree_find(node, "applied_seq"), 0));
     table_add(table, tree_text(tree_find(node, "disagreement")), TONE_WARN);
@@ -110,6 +112,7 @@ enum exit_code cmd_nodes(struct cli *cli)
         table_column(&table, "STATE", false);
         table_column(&table, "HEARD", true);
         table_column(&table, "HITS", true);
+        table_column(&table, "WEIGHT", true);
         table_column(&table, "CLIENTS", true);
         table_column(&table, "SEQ", true);
         table_column(&table, "DISAGREES", false);

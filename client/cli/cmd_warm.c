@@ -50,7 +50,7 @@ static enum exit_code show_line(struct cli *cli, const struct watch *watch, cons
                       .color = cli->color,
                       .utf8 = terminal_is_utf8()};
     warm_view_line(&pen, job, !watch->is_live ? 0 : spare < BAR_MOST ? spare : BAR_MOST);
-    const bool ends = !watch->is_live || warm_view_has_ended(job);
+    const bool ends = !watch->is_live || warm_view_has_ended(job) || warm_view_stands(job);
     const bool failed = pen.failed || (ends && buf_append(&line, "\n", 1) != OK);
     const enum exit_code code = failed ? cli_fail(cli, EXIT_FAILED, "out of memory")
                                        : cli_print(cli, buf_slice(&line), EXIT_FINE);
@@ -71,6 +71,10 @@ static enum exit_code watch_once(struct cli *cli, struct watch *watch, bool *ret
             cli->json ? cli_print_json(cli, tree_json(job), EXIT_FINE) : show_line(cli, watch, job);
         if (*ret_ended && code == EXIT_FINE) {
             code = warm_view_is_done(job) ? EXIT_FINE : EXIT_FAILED;
+        } else if (warm_view_stands(job) && code == EXIT_FINE) {
+            *ret_ended = true;
+            code = cli_fail(cli, EXIT_FAILED, "job %s is a standing one: watch what it submits",
+                            watch->id);
         }
     } else if (!is_fleeting(reply.status) ||
                clock_us() - watch->answered_at_us > WATCH_PATIENCE_S * INT64_C(1000000)) {

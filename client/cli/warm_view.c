@@ -28,6 +28,11 @@ bool warm_view_is_done(const struct tree *job)
     return slice_is(text(job, "state"), "done");
 }
 
+bool warm_view_stands(const struct tree *job)
+{
+    return slice_is(text(job, "state"), "standing");
+}
+
 bool warm_view_has_ended(const struct tree *job)
 {
     const struct slice state = text(job, "state");

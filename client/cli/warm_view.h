@@ -20,6 +20,7 @@ void warm_view_line(struct pen *pen, const struct tree *job, unsigned bar);
 
 /* "done", "failed" ... : it goes no further. */
 bool warm_view_has_ended(const struct tree *job);
+bool warm_view_stands(const struct tree *job); /* it submits others, and has no end of its own */
 bool warm_view_is_done(const struct tree *job);
 
 #endif

@@ -367,7 +367,6 @@ def test_help_and_version_are_no_errors():
     for words in (["--help"], ["-h"], ["get", "--help"], ["check", "--help"], ["--version"]):
         done = run(*words)
         assert done.code == 0 and done.out and not done.err, done
-    assert b"warm" not in run("--help").out  # not yet, so not pretended
 
 
 def test_colours_are_for_terminals_or_who_asks_for_them(node):

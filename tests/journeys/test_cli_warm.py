@@ -110,6 +110,17 @@ def test_watch_that_is_interrupted_leaves_the_job_alone(node):
     assert cli.ask(node, "warm", "cancel", job).code == 0
 
 
+def test_a_standing_job_is_registered_shown_and_cancelled(node):
+    done = cli.ask(node, "warm", "register", "--hot", "100", "--schedule", "08:55 mon-fri")
+    assert done.code == 0, done
+    job = done.text.strip()
+    text = cli.ask(node, "warm", "status", job).text
+    assert f"job {job} standing" in text and "08:55 mon-fri" in text and "next        in " in text and "misses" in text, text
+    watched = cli.ask(node, "warm", "watch", job)
+    assert watched.code == 1 and b"standing" in watched.err, watched
+    assert cli.ask(node, "warm", "cancel", job).code == 0
+
+
 def test_words_that_are_no_job_are_told(node):
     for words, code, said in [(("submit",), 2, "--pattern"), (("submit", "--pattern", "a", "--tag", "b"), 2, "--pattern"),
                               (("submit", "{}", "--tag", "b"), 2, "--tag"), (("submit", "{"), 1, "$:"), (("submit", "--hot", "0"), 1, "$.source.hot"),

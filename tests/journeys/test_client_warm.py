@@ -73,18 +73,32 @@ def test_json_of_the_application_is_taken_as_it_is(client):
     assert job["target"] == "self" and job["dry_run"] == 1
 
 
-def test_a_job_is_paused_made_faster_resumed_and_cancelled(client):
+def test_a_job_is_paused_goes_on_faster_and_another_is_cancelled(client):
     number = submit(client, "pattern", "w:*", rate=1, mode=2)
     assert client.warm_change("pause", number) == ("OK", "")
     until(lambda: job_of(client, number)["state"] == "paused", 10, "it is paused")
     assert client.warm_change("setrate", number, 50000) == ("OK", "")
     assert job_of(client, number)["rate_limit"] == 50000
     assert client.warm_change("resume", number) == ("OK", "")
-    assert job_of(client, number)["state"] != "paused"
+    done(client, number)
+    number = submit(client, "pattern", "w:*", rate=1, mode=2)
     assert client.warm_change("cancel", number) == ("OK", "")
     assert job_of(client, number)["state"] == "cancelled"
     status, error = client.warm_change("pause", number)
     assert status == "REFUSED" and "the job has ended: cancelled" in error
+
+
+def test_a_standing_job_is_registered_and_cancelled(client):
+    status, number, error = client.warm_submit("pattern", "w:*", schedule="08:55 mon-fri", register=True)
+    assert (status, error) == ("OK", "") and number > 0
+    job = job_of(client, number)
+    assert job["state"] == "standing" and "08:55" in job["schedule"] and job["next_at_ms"] > job["submitted_at_ms"]
+    status, hot, error = client.warm_submit("hot", n=100, before_expiry_percent=20, register=True)
+    assert (status, error) == ("OK", "") and "20" in job_of(client, hot)["schedule"]
+    for one in number, hot:
+        assert client.warm_change("cancel", one) == ("OK", "")
+        assert job_of(client, one)["state"] == "cancelled"
+    assert client.warm_submit("pattern", "w:*", schedule="sometimes", register=True)[0] == "REFUSED"
 
 
 def test_what_cannot_be_is_refused_with_its_place(client):

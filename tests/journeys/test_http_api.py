@@ -304,6 +304,17 @@ def test_a_job_is_paused_goes_on_faster_and_is_cancelled(house):
 
 
 @own
+def test_a_job_with_times_is_registered(house):
+    for wish in ({"schedule": "every 5m"}, {"before_expiry": "20%"}):
+        number = submit(house, source={"hot": 10}, **wish)
+        job = job_of(house, number)
+        assert job["state"] == "standing" and job["schedule"], job
+        assert ask(house, f"/v1/warm/{number}", "DELETE", token=TOKEN).status == 200
+    answer = ask(house, "/v1/warm", "POST", {"source": {"hot": 10}, "schedule": "sometimes"}, token=TOKEN)
+    assert refused(answer, 400, "") and answer.json["path"] == "$.schedule"
+
+
+@own
 def test_what_is_no_job_is_told_by_its_place(house):
     for body, path in [({"source": {"hot": "many"}}, "$.source.hot"), ({"source": {"pattern": "a"}, "rat": 5}, "$.rat"),
                        ({"source": {"keys": [1]}}, "$.source.keys[0]"), ([], "$"), ({"source": {"keys": ["a"]}, "priority": 10}, "$.priority")]:
