@@ -27,6 +27,7 @@ struct tiers_window *tiers_window_new(const struct tiers_window_options *options
     window->namespaces = tiers_namespaces(options->tiers);
     window->view = coherence_view(tiers_coherence(options->tiers));
     window->foreseen = tiers_foreseen(options->tiers);
+    window->hot = options->hot != NULL ? options->hot : &window->no_hot;
     line_pool_open(&window->lines);
     stream_hall_open(&window->streams);
     list_init(&window->row);

@@ -9,6 +9,7 @@
 #include "tiers/base/list.h"
 #include "tiers/base/rand.h"
 #include "tiers/contract.h"
+#include "tiers/hot.h"
 #include "tiers/promotion.h"
 #include "tiers/stream.h"
 #include "tiers/tiers.h"
@@ -40,6 +41,8 @@ struct tiers_window {
     struct namespaces *namespaces;
     const struct coherence_view *view;
     struct foreseen *foreseen;
+    struct hot *hot;       /* told what clients read */
+    struct hot no_hot;     /* if there is none: it counts nothing */
     struct link *links[2]; /* RESP2, RESP3; the second from its first use on */
     struct line_pool lines;
     struct stream_hall streams;
@@ -118,7 +121,8 @@ static inline struct ns_key window_key(const struct tiers_window *window, const 
 enum status window_confirm(struct tiers_window *window, struct tiers_confirm *confirm) MUST_USE;
 
 /* What L1 had for a client's read of a key whose place is armed. */
-void window_note_foreseen(struct tiers_window *window, const struct l1_key *key, bool is_hit);
+void window_note_foreseen(struct tiers_window *window, const struct l1_key *key, bool is_hit)
+    __attribute__((cold));
 
 /* The link for a protocol; NULL: no memory, or the window has ended. */
 struct link *window_link(struct tiers_window *window, int proto);

@@ -5,7 +5,6 @@
 #include "tiers/bans.h"
 #include "tiers/behind_desk.h"
 #include "tiers/foreseen.h"
-#include "tiers/hot.h"
 #include "tiers/window.h"
 
 #include <stdlib.h>
@@ -179,12 +178,15 @@ static enum status spare_for(struct tiers_window *window, const struct ns_key *k
     return MISS;
 }
 
-/* Once for each of a client's: a question that is asked again has a time. */
-static inline void window_note_read(const struct tiers_window *window, const struct ns_key *key,
-                                    const struct tiers_reader *reader)
+/* A client's read is counted once: a question that is asked again has a time. */
+static __attribute__((cold, noinline)) void window_count_read(struct tiers_window *window,
+                                                              const struct ns_key *key,
+                                                              const struct tiers_reader *reader)
 {
-    if (window->options.hot != NULL && !reader->in_background && reader->asked_ms == 0) {
-        hot_note(window->options.hot, key->at.hash, key->at.db, key->at.bytes);
+    if (reader->in_background || reader->asked_ms != 0) {
+        hot_put_off(window->hot);
+    } else {
+        hot_sample(window->hot, key->at.hash, key->at.db, key->at.bytes);
     }
 }
 
@@ -193,7 +195,9 @@ enum status tiers_get(struct tiers_window *window, const struct ns_key *key, int
 {
     struct l1_claim claim = {0};
     struct contract contract = window_contract(window, key->ns, reader->wish);
-    window_note_read(window, key, reader);
+    if (hot_is_due(window->hot)) {
+        window_count_read(window, key, reader);
+    }
     reader->managed = key->ns->managed;
     if (reader->managed) {
         bans_prefetch(window->bans_memo, key->at.hash);

@@ -273,7 +273,7 @@ static void a_busy_worker_counts_samples_that_stand_for_all(void **state)
         world->now_ms += 100;
         hot_tick(&world->hot, world->now_ms);
     }
-    assert_true(hot_every(&world->hot) >= 32 && hot_every(&world->hot) <= 256);
+    assert_true(hot_every(&world->hot) >= 64 && hot_every(&world->hot) <= 512);
     struct hot_copy copy = {0};
     assert_int_equal(hot_copy(&world->hot, &copy, world->now_ms), OK);
     const double samples = rounds * (HOT_SAMPLES / 4.0);
