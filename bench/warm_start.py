@@ -30,6 +30,7 @@ import plot
 from measure import Stage, address, bench, fail, finish, load_average, machine, progress, start_bench, table, until
 
 import warm  # measure knows where the journeys lie
+from harness import info_fields
 
 READY_GOAL_S = 60
 COHERENCE_DB = 15
@@ -88,7 +89,8 @@ class Start:
         self.told = ", ".join(line for line in node.admin("/readyz?verbose")[1].splitlines()[1:] if line.startswith("warm"))
 
     def former(self, *more):
-        """A node that has served what was asked before."""
+        """A node that has served what was asked before, and nothing of another way."""
+        self.alone()
         node = self.stage.node(*self.flags(*more), l2=self.redis)
         replay(node, self.trace.before)
         return node
@@ -122,7 +124,6 @@ class Peers(Start):
     name = "peers' hot lists"
 
     def run(self):
-        self.alone()
         self.former()
         until(lambda: self.redis.client(db=COHERENCE_DB).hlen("terrace:hot") > 0, 60, "the hot list is in L2", every_s=0.1)
         self.launch(self.stage.node_not_started(*self.flags(), l2=self.redis))
@@ -157,16 +158,16 @@ class Sampler(threading.Thread):
     def __init__(self, node, rate):
         super().__init__(daemon=True)
         self.node, self.rate, self.over = node, rate, threading.Event()
-        self.samples = [(0, *counts(node.info()))]  # before the load; its time is when the load begins
+        self.samples = [(0, *counts(node))]  # before the load; its time is when the load begins
 
     def has_begun(self):
-        return sum(counts(self.node.info())[:2]) > sum(self.samples[0][1:3])
+        return sum(counts(self.node)[:2]) > sum(self.samples[0][1:3])
 
     def run(self):
         began = time.monotonic()
         self.samples[0] = (began, *self.samples[0][1:])
         while not self.over.wait(max(0.0, began + SAMPLE_S * len(self.samples) - time.monotonic())):
-            self.samples.append((time.monotonic(), *counts(self.node.info())))
+            self.samples.append((time.monotonic(), *counts(self.node)))
 
     def seconds(self):
         """(hit ratio in percent, reads of L2 per second) of each second in which anything was asked."""
@@ -176,7 +177,10 @@ class Sampler(threading.Thread):
                 yield 100 * hits / (hits + misses), reads / (after[0] - before[0])
 
 
-def counts(info):
+def counts(node):
+    """Hits and misses of L1, reads of L2: of what the node says without asking L2."""
+    with node.wire() as conn:
+        info = info_fields(conn.ask("INFO", "l1", "l2"))
     return tuple(int(info[name]) for name in ("l1_hits", "l1_misses", "l2_reads"))
 
 
