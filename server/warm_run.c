@@ -12,12 +12,14 @@
 enum {
     ENGINE_MAGIC = 0x3a4e0001,
     RUN_MAGIC = 0x3a4e0002,
-    STEP_MS = 5, /* a tenth of a second's keys at once would be felt by the clients behind them */
+    STEP_MS = 1, /* what begins together lands together, and clients would feel it behind them */
+    ASKS_MIN = 8,
     KEYS_PER_STEP = 256, /* of those that need no answer of L2 there may be many */
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000,
     BACKOFF_DOUBLINGS = 6,
     FACTOR_MILLION = 1000000,
+    MICRO = 1000000,
     NS_PER_US = 1000,
 };
 #define P99 0.99
@@ -68,6 +70,7 @@ struct warm_engine {
     struct warm_pace pace;
     bool is_off; /* warm-rate is 0 */
     unsigned asks_busy;
+    unsigned asks_max;       /* twice what its rate takes at L2's round trip */
     unsigned halts;          /* in a row */
     int64_t halted_until_ms; /* 0: it is not */
     /* of the second that runs: */
@@ -410,7 +413,7 @@ static bool engine_may_ask(struct warm_engine *engine, int64_t now_ms)
     if (engine->halted_until_ms != 0 && now_ms >= engine->halted_until_ms) {
         engine->halted_until_ms = 0;
     }
-    const unsigned asks_max = engine->halts > 0 ? 1 : WARM_ASKS_MAX; /* is L2 back? */
+    const unsigned asks_max = engine->halts > 0 ? 1 : engine->asks_max; /* is L2 back? */
     return !engine->stopped && !engine->is_off && !engine->worker->draining &&
            engine->halted_until_ms == 0 && engine->asks_busy < asks_max &&
            warm_pace_room(&engine->pace, 1, now_ms) > 0;
@@ -467,6 +470,14 @@ static int64_t engine_p99_us(struct warm_engine *engine)
     return p99_us;
 }
 
+/* Little's law: as many are under way as begin in a round trip. */
+static unsigned engine_asks_for(const struct warm_engine *engine, int64_t l2_us)
+{
+    const double per_us = (double)engine->pace.keys.rate * warm_pace_factor(&engine->pace) / MICRO;
+    const double asks = 2 * per_us * (double)(l2_us > 0 ? l2_us : 0);
+    return asks < ASKS_MIN ? ASKS_MIN : asks > WARM_ASKS_MAX ? WARM_ASKS_MAX : (unsigned)asks;
+}
+
 static void engine_yield(struct warm_engine *engine, int64_t now_ms)
 {
     const struct live *live = &engine->worker->node->live;
@@ -482,6 +493,7 @@ static void engine_yield(struct warm_engine *engine, int64_t now_ms)
     engine->trips = 0;
     engine->trips_ns = 0;
     warm_pace_yield(&engine->pace, &load, now_ms);
+    engine->asks_max = engine_asks_for(engine, load.l2_us);
     atomic_store(&engine->shown_factor,
                  (unsigned)(warm_pace_factor(&engine->pace) * FACTOR_MILLION));
     atomic_store(&engine->shown_p99_us, load.p99_us);
@@ -514,6 +526,7 @@ struct warm_engine *warm_engine_new(struct worker *worker)
     }
     engine->magic = ENGINE_MAGIC;
     engine->worker = worker;
+    engine->asks_max = ASKS_MIN;
     list_init(&engine->runs);
     CHECK(uv_timer_init(&worker->loop, &engine->timer) == 0);
     engine->timer.data = engine;

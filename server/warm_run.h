@@ -3,7 +3,7 @@
  * warms: jobs of the queue, the join of a node, suspects of a snapshot, refreshes before expiry.
  *
  *      warm_run_new -> warm_run_feed (a list of keys)
- *          each 5 ms, and with each answer: paces say how many -> tiers_prefetch each ~> on_result ~> (all) on_hungry -> feed ...
+ *          each millisecond, and with each answer: paces say how many -> tiers_prefetch each ~> on_result ~> (all) on_hungry -> feed ...
  *
  * WHO GOES FIRST: of several runs the one of the highest priority; equals in turn, WARM_TURN keys each. What a run may not do by
  * its own pace is the next one's.
@@ -19,7 +19,8 @@
  * Owns:    runs; keys, tag and pace of a run are the feeder's, a key until its result.
  * Threads: the first worker's loop; warm_engine_describe any. Callbacks come from that loop's turns, never from inside
  *          warm_run_new or warm_run_feed; a callback may feed and end any run.
- * Limits:  WARM_ASKS_MAX prefetches under way over all runs, so that no queue builds up before the clients' reads. */
+ * Limits:  prefetches under way over all runs: twice as many as its rate takes at L2's round trip, 8 to WARM_ASKS_MAX, so that
+ *          no queue builds up before the clients' reads, and not much lands in one turn. */
 #ifndef TERRACE_SERVER_WARM_RUN_H
 #define TERRACE_SERVER_WARM_RUN_H
 

@@ -234,7 +234,7 @@ static void not_many_are_under_way_at_once(void **state)
     struct scene *scene = scene_open();
     struct list_of *list = begin(scene, 'a', LIST, 0, PREFETCH_MISSING, 0);
     until_results(scene, list, LIST);
-    assert_in_range(scene->most_open, WARM_ASKS_MAX / 2, WARM_ASKS_MAX);
+    assert_in_range(scene->most_open, 8, WARM_ASKS_MAX);
     end(list);
     scene_done(scene);
 }
