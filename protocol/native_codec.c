@@ -27,7 +27,7 @@ static ProtobufCBinaryData borrowed(struct slice bytes)
 enum {
     NUMBER_MOST = 12, /* a field with its number, or the head of a longer one */
     NUMBERS_MOST = 32 * NUMBER_MOST,
-    NODE_MOST = 10 * NUMBER_MOST,
+    NODE_MOST = 11 * NUMBER_MOST,
     SIZE_MOST = 5 /* a varint of 32 bits */
 };
 

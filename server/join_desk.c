@@ -16,6 +16,9 @@ enum {
     PRIORITY_READY = 9,
     AGAIN_MS = 1000,
     ASKS_MAX = 3,
+    RATE_LEAST = 1000, /* keys per second */
+    PART_OF_DEADLINE = 3,
+    MS_PER_S = 1000,
 };
 
 enum phase {
@@ -44,6 +47,7 @@ struct join_desk {
     struct warm_key *keys; /* fed, and */
     uint32_t *fed;         /* which rows they are */
     struct warm_run *run;
+    struct warm_pace pace;
     bool is_hungry;
     size_t looked;      /* the next row to look at */
     size_t unsure;      /* rows that were not looked at since the engine became hungry */
@@ -208,9 +212,19 @@ static size_t feed(struct join_desk *desk)
     return count;
 }
 
+/* All of the list in a third of the deadline: Redis is not to feel what clients do not wait for. A short list comes at once. */
+static uint64_t rate_of(const struct join_desk *desk)
+{
+    const int64_t deadline_ms = atomic_load(&desk->worker->node->live.warm_deadline_ms);
+    const uint64_t part_ms = (uint64_t)deadline_ms / PART_OF_DEADLINE;
+    const uint64_t rate = part_ms > 0 ? desk->count * MS_PER_S / part_ms : 0;
+    return part_ms > 0 && rate < RATE_LEAST ? RATE_LEAST : rate;
+}
+
 static enum status begin_run(struct join_desk *desk, struct hot_list *list)
 {
-    const struct warm_run_options options = {.mode = PREFETCH_STALE,
+    const struct warm_run_options options = {.pace = &desk->pace,
+                                             .mode = PREFETCH_STALE,
                                              .act = PREFETCH_LOAD,
                                              .priority = PRIORITY,
                                              .on_result = on_result,
@@ -221,6 +235,7 @@ static enum status begin_run(struct join_desk *desk, struct hot_list *list)
     desk->rows = calloc(desk->count, sizeof(*desk->rows));
     desk->keys = calloc(desk->count, sizeof(*desk->keys));
     desk->fed = calloc(desk->count, sizeof(*desk->fed));
+    warm_pace_init(&desk->pace, rate_of(desk), 0, desk->worker->now_ms);
     desk->run = warm_run_new(desk->worker, &options);
     if (desk->rows == NULL || desk->keys == NULL || desk->fed == NULL || desk->run == NULL) {
         return NO_MEMORY;

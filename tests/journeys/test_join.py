@@ -5,7 +5,7 @@ import re
 import threading
 
 import pytest
-from harness import log_lines, until
+from harness import log_lines, stand_still, until
 from libterrace import Client
 from test_drain import weight_of
 
@@ -168,6 +168,24 @@ def test_all_nodes_that_start_at_once_are_ready_and_warm(stage, l2):
     nodes = [start_at_once(stage, l2=l2) for _ in range(3)]
     for node in nodes:
         assert ready(node).startswith("warm: ")
+
+
+def test_a_node_whose_l2_hangs_while_it_warms_is_ready_at_the_deadline(stage):
+    l2 = stage.redis()
+    leave_a_list(stage, l2)
+    node = start_at_once(stage, "--warm-rate", "5", "--warm-deadline", "2s", l2=l2)
+    until(lambda: "warming: " in node.admin("/readyz")[1], 10, "it warms", every_s=0.02)
+    stand_still(l2.process)
+    assert ready(node).startswith("deadline: ")
+    stand_still(l2.process, False)
+    node.client().config_set("warm-rate", "10000")
+    until(lambda: float(node.info("warming")["join_hot_mass"]) == 1, 20, "the rest follows when it is back")
+
+
+def test_a_node_that_is_told_to_end_while_it_warms_ends(stage, l2):
+    node = start_at_once(stage, "--warm-rate", "5", "--warm-deadline", "60s", l2=l2)
+    until(lambda: "warming: " in node.admin("/readyz")[1], 10, "it warms", every_s=0.02)
+    assert node.process.end() == 0
 
 
 # --- weight ---

@@ -285,7 +285,8 @@ static struct native_reply everything(struct native_node nodes[2])
                                     .is_live = true,
                                     .hit_ratio = 0.75,
                                     .connections = 12,
-                                    .weight = 1};
+                                    .weight = 1,
+                                    .has_weight = true};
     nodes[1] = (struct native_node){.state = SLICE_LITERAL("SUSPECT"), .heard_ms = 1500};
     return (struct native_reply){.state = 2,
                                  .age_ms = 1000,
@@ -321,6 +322,7 @@ static void a_reply_with_everything_comes_back(void **state)
     assert_true(slice_is(back.nodes[0].state, "SYNCED"));
     assert_true(back.nodes[0].is_self && back.nodes[0].is_live && back.nodes[0].connections == 12);
     assert_true(back.nodes[0].hit_ratio == 0.75 && back.nodes[0].weight == 1);
+    assert_true(back.nodes[0].has_weight && !back.nodes[1].has_weight);
     assert_true(slice_is(back.nodes[1].state, "SUSPECT") && back.nodes[1].heard_ms == 1500);
     assert_true(!back.nodes[1].is_live && back.nodes[1].address.size == 0);
     native_reply_done(&back);
