@@ -16,7 +16,7 @@ enum {
     PRIORITY_READY = 9,
     AGAIN_MS = 1000,
     ASKS_MAX = 3,
-    RATE_LEAST = 1000, /* keys per second */
+    RATE_LEAST = 500, /* keys per second */
     PART_OF_DEADLINE = 3,
     MS_PER_S = 1000,
 };
@@ -310,6 +310,7 @@ static void warm(struct join_desk *desk)
     const bool is_ready = join_is_ready(join_of(desk));
     look_around(desk);
     warm_run_set_priority(desk->run, is_ready ? PRIORITY_READY : PRIORITY);
+    warm_pace_set(&desk->pace, is_ready ? (rate_of(desk) + 1) / 2 : rate_of(desk), 0);
     if (!desk->is_hungry || desk->unsure > 0 || desk->worker->now_ms < desk->again_ms) {
         return;
     }

@@ -11,8 +11,8 @@
  * target is of what fits; how much of the lists that is, is told, too. Suspects (of a snapshot, say) count when they were
  * read anew.
  *
- * The lists are read at `warm-rate` at most, and no faster than so that all is here in a third of warm-deadline (1,000 keys a
- * second at least): the hottest first, so the target is reached well before that.
+ * The lists are read at `warm-rate` at most, and no faster than so that all is here in a third of warm-deadline (500 keys a
+ * second at least), and half as fast once the node is ready: the hottest first, so the target is reached well before that.
  *
  * Lists come from L2, where anybody may have written them; hot_list.h says what is believed. At most JOIN_KEYS_MAX keys are
  * read, at most JOIN_LOOKS are looked at in a tick.
