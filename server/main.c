@@ -119,15 +119,16 @@ static void on_node_tick(void *arg, const struct node *node, int64_t now_ms)
 {
     struct process *process = arg;
     struct buf reasons = {0};
-    if (now_ms - process->notified_at_ms < NOTIFY_MS) {
-        return;
+    const bool stopping = atomic_load(&node->live.draining);
+    if (!stopping && now_ms - process->notified_at_ms < NOTIFY_MS) {
+        return; /* a node without clients has drained before that: then each tick counts */
     }
     process->notified_at_ms = now_ms;
     const bool ready = node_ready(node, &reasons);
     notify_tick(
         process->notify,
         &(struct notify_seen){.ready = ready,
-                              .stopping = atomic_load(&node->live.draining),
+                              .stopping = stopping,
                               .status = reasons.size > 0 ? buf_slice(&reasons) : slice_of("ready"),
                               .turned_at_ms = node_turned_at_ms(node)},
         now_ms);
