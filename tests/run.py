@@ -252,9 +252,10 @@ def main():
     # What tells most about memory and about threads; what reads bytes alone starts no thread.
     both = [f"tests/journeys/test_{name}.py" for name in
             ("transactions", "held_answers", "tracking", "pubsub", "barrier", "differential", "monitor", "coherence", "sessions",
-             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written", "native_order", "native_watch")]
+             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written", "native_order", "native_watch",
+             "warm_faults", "standing", "snapshot", "join", "hot")]
     memory = [f"tests/journeys/test_{name}.py" for name in ("bad_input", "acl", "tls", "relayed", "regressions", "policy", "managed_many", "tags",
-                                                         "large_managed", "behind", "native", "native_random", "cli",
+                                                         "large_managed", "behind", "native", "native_random", "cli", "warm", "native_warm",
                                                          "client_threads", "client_async", "client_memory")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
     threads = ["tests/journeys/test_history.py", "tests/journeys/test_client_threads.py"]
