@@ -71,7 +71,7 @@ CLIENT_TESTS := test_client_warm_job test_history test_check_index test_check_or
 CLI_TESTS    := test_cli_warm test_cli_words test_cli_text test_cli_screen test_cli_doctor
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps build-deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif bench-warm-start bench-scale bench-warm-foreground install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
+.PHONY: help all build deps build-deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif bench-warm-start bench-snapshot-restart bench-scale bench-warm-foreground install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -182,6 +182,9 @@ bench-bans: deps ## what invalidations by tag and prefix cost: hits, memory, a c
 bench-scale: deps ## from 2 to 4 nodes under load, with warming and without, second by second: BENCH_ARGS="--svg FILE --csv FILE"
 	@$(MAKE) --no-print-directory build $(OUT)/bench_scale
 	@/usr/bin/python3 bench/scale.py $${BENCH_ARGS:-}
+bench-snapshot-restart: deps ## a node that starts again with its snapshot, under load, judged; BENCH_ARGS="--svg FILE"
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 bench/snapshot_restart.py $${BENCH_ARGS:-}
 bench-warm-start: deps ## a node that starts cold beside ones that start warm, second by second: TRACE="FILE", BENCH_ARGS="--svg FILE"
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 bench/warm_start.py $${BENCH_ARGS:-} $${TRACE:?name a trace file: TRACE="FILE"}
