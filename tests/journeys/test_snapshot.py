@@ -208,8 +208,9 @@ def broken_by(l2, other, how):
         with other.wire() as conn:
             conn.ask("SET", "m:other", "moves the log on")
     else:
-        l2.client().execute_command("SELECT", 15)
+        before = other.info()["coherence_epoch"]
         l2.client(db=15).delete("terrace:meta")
+        until(lambda: other.info()["coherence_epoch"] != before, 5, "another epoch began")
         other.wait_synced()
 
 
