@@ -15,6 +15,7 @@ enum {
 
 /* One that is being written. */
 struct saving {
+    struct saving *next; /* of all that ever were */
     struct node *node;
     struct coherence_mark mark;
     struct snapshot_now now;
@@ -62,14 +63,14 @@ static void on_walk(struct world *world, void *arg, uint64_t number)
     if (!saving->node->ended) {
         save(saving);
     }
-    free(saving);
 }
 
 void saved_begin(struct node *node, bool ends)
 {
     struct world *world = node->world;
     struct saving *saving = sim_alloc(sizeof *saving);
-    *saving = (struct saving){.node = node, .now = clocks(node)};
+    *saving = (struct saving){.next = world->savings, .node = node, .now = clocks(node)};
+    world->savings = saving;
     coherence_mark(tiers_coherence(node->tiers), &saving->mark);
     world_at(world, ends ? 0 : world_between(world, 0, 200 * SIM_MS), NULL, on_walk, saving, 0);
 }
@@ -114,5 +115,10 @@ void saved_free(struct world *world)
 {
     for (unsigned i = 0; i < SIM_NODES_MAX; i++) {
         buf_done(&world->files[i]);
+    }
+    while (world->savings != NULL) {
+        struct saving *saving = world->savings;
+        world->savings = saving->next;
+        free(saving);
     }
 }

@@ -41,6 +41,7 @@ struct nemesis;
 struct node;
 struct oracle;
 struct redis;
+struct saving;
 struct warmer;
 struct world;
 
@@ -85,9 +86,10 @@ struct world {
     uint64_t replays; /* of the log, that a node began */
     uint64_t replays_whole;
     uint64_t replays_short;
-    uint64_t saves;                  /* snapshots that nodes wrote, */
-    uint64_t returns;                /* nodes that began with managed values of one, */
-    uint64_t returns_whole;          /* and those of them whose values the log proved */
+    uint64_t saves;         /* snapshots that nodes wrote, */
+    uint64_t returns;       /* nodes that began with managed values of one, */
+    uint64_t returns_whole; /* and those of them whose values the log proved */
+    struct saving *savings;
     struct buf files[SIM_NODES_MAX]; /* the newest of each slot */
     uint64_t boots[SIM_NODES_MAX];   /* of its machine */
 
