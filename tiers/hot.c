@@ -147,7 +147,9 @@ static uint32_t row_take(struct hot_sketch *sketch, uint64_t hash, uint8_t db, s
     if (is_full) {
         row_unchain(sketch, at);
     }
-    memcpy(row->key, key.data, key.size);
+    if (key.size > 0) { /* an empty key has no bytes to be copied, nor a place for them */
+        memcpy(row->key, key.data, key.size);
+    }
     row->key_size = (uint16_t)key.size;
     row->error = row->count;
     row->hash = hash;

@@ -145,6 +145,7 @@ static inline void stage_beat(struct stage *stage)
     assert_int_equal(frame.node, NODE);
     assert_int_equal(frame_beat_read(frame.body, &stage->beat), OK);
     stage->beat.homes = (struct slice){0}; /* they borrow from what is freed here */
+    stage->beat.figures = (struct slice){0};
     stage->beat.address = (struct slice){0};
     stage->nonce = frame.nonce;
     request_reader_done(&reader);
