@@ -199,11 +199,10 @@ def sim(tally, build, mode, storms, deaf):
 
 
 def runs(tally, env):
-    """R1 to R12, short. Some measure how long something takes: those run when nothing else does."""
+    """R1 to R12, short. Some measure how long something takes: those run when nothing but other runs, which mostly wait, does."""
     def some(names):
         pytest(tally, f"runs: {' '.join(names)}", [f"tests/soak/test_{name}.py" for name in names], env)
-    some(["crashes", "failover"])
-    two_at_once(some, [["bus"], ["load", "registers", "invalidated", "unknown"]])
+    two_at_once(some, [["crashes", "failover"], ["bus", "load", "registers", "invalidated", "unknown"]])
 
 
 def side_by_side(steps, tally):
@@ -251,12 +250,12 @@ def main():
     short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_ROUNDS": "500", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1", "NEAR_SECONDS": "2"}
     # What tells most about memory and about threads; what reads bytes alone starts no thread.
     both = [f"tests/journeys/test_{name}.py" for name in
-            ("transactions", "held_answers", "tracking", "pubsub", "barrier", "differential", "monitor", "coherence", "sessions",
-             "pressure", "hashes", "blocking", "managed", "single_flight", "large_streamed", "large_written", "native_order", "native_watch",
-             "warm_faults", "standing", "snapshot", "join", "hot")]
-    memory = [f"tests/journeys/test_{name}.py" for name in ("bad_input", "acl", "tls", "relayed", "regressions", "policy", "managed_many", "tags",
-                                                         "large_managed", "behind", "native", "native_random", "cli", "warm", "native_warm",
-                                                         "client_threads", "client_async", "client_memory")]
+            ("tracking", "pubsub", "barrier", "monitor", "coherence", "sessions", "managed", "single_flight", "native_order", "native_watch",
+             "large_written", "warm_faults", "standing", "snapshot", "join", "hot")]
+    memory = [f"tests/journeys/test_{name}.py" for name in
+              ("transactions", "held_answers", "differential", "pressure", "hashes", "blocking", "large_streamed", "bad_input", "acl", "tls",
+               "relayed", "regressions", "policy", "managed_many", "tags", "large_managed", "behind", "native", "native_random", "warm", "native_warm",
+               "client_async", "client_memory")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
     threads = ["tests/journeys/test_history.py", "tests/journeys/test_client_threads.py"]
     every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "l2_faults", "check")
@@ -267,8 +266,8 @@ def main():
         "unit": lambda: unit(tally, build, "release"),
         "unit-asan": lambda: unit(tally, build, "asan"),
         "unit-tsan": lambda: unit(tally, build, "tsan"),
-        "sim": lambda: sim(tally, build, "release", 2500, 600),
-        "sim-asan": lambda: sim(tally, build, "asan", 250, 60),
+        "sim": lambda: sim(tally, build, "release", 1600, 400),
+        "sim-asan": lambda: sim(tally, build, "asan", 160, 40),
         "fuzz": lambda: fuzz(tally, build, 10_000),
         "journeys": lambda: pytest(tally, "journeys", every, env, at_once=3),
         "clients": lambda: pytest(tally, "flows of clients", ["tests/clients"], env, at_once=2),

@@ -38,7 +38,6 @@ static enum status on_bytes(void *arg, struct slice bytes)
 
 static void save(struct saving *saving)
 {
-    coherence_mark(tiers_coherence(saving->node->tiers), &saving->mark);
     struct node *node = saving->node;
     struct buf *file = &node->world->files[node->slot];
     struct snapshot_head head;
