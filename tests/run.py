@@ -275,7 +275,7 @@ def main():
         "journeys-asan": lambda: pytest(tally, "journeys under ASan and UBSan", [*both, *memory],
                                         {**short, "TERRACED": f"{build}/asan/terraced"}, at_once=3),
         "journeys-tsan": lambda: pytest(tally, "journeys under TSan", [*threads, *both],
-                                        {**short, "TERRACED": f"{build}/tsan/terraced", "NEAR_MODE": "tsan"}, at_once=3),
+                                        {**short, "TERRACED": f"{build}/tsan/terraced", "NEAR_MODE": "tsan"}, at_once=4),
     }
     if wanted:
         for name in wanted:
