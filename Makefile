@@ -41,6 +41,8 @@ endif
 OUT      := build/$(MODE)
 GENERATED := build/generated
 BASE     := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(WARNINGS) $(CFLAGS_$(MODE))
+# What only tests is compiled sooner than it would run sooner.
+build/release/tests/unit/%.o: BASE += -O1 -g1
 LIBS      = $(shell pkg-config --libs $(LIBRARIES)) -lm -lpthread
 UNIT_LIBS = -fuse-ld=gold -lcmocka $(LIBS)
 
@@ -419,7 +421,7 @@ $(OUT)/tests/fault/proxy: $(call obj,$(wildcard tests/fault/*.c)) $(OUT)/libnode
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 # The fuzzers want clang's instrumentation in everything they reach.
-FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(WARNINGS) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(WARNINGS) -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=undefined
 # Of the server, what knows nothing of nodes, connections and calls, and so can be a parser; the rest comes as it is released: the table
 # of commands wants it, and nothing runs it.

@@ -166,7 +166,7 @@ def fuzz(tally, build, runs):
         scratch_of = f"{build}/fuzz/short/{kind}"
         shutil.rmtree(scratch_of, ignore_errors=True)
         os.makedirs(scratch_of)
-        whole(tally, f"fuzz/{kind}", [program, f"-runs={runs}", "-max_total_time=4", f"-seed={SEED}", "-timeout=60", "-rss_limit_mb=2048",
+        whole(tally, f"fuzz/{kind}", [program, f"-runs={runs}", "-max_total_time=3", f"-seed={SEED}", "-timeout=60", "-rss_limit_mb=2048",
                                       f"-artifact_prefix={scratch_of}/", scratch_of, f"tests/fuzz/corpus/{kind}"])
     two_at_once(one, programs_in(f"{build}/fuzz/tests/fuzz", "fuzz"))
 
@@ -250,15 +250,14 @@ def main():
     short = {**SANITIZER, "JOURNEY_COMMANDS": "6000", "JOURNEY_ROUNDS": "500", "JOURNEY_SLACK_S": "5", "JOURNEY_SANITIZED": "1", "NEAR_SECONDS": "2"}
     # What tells most about memory and about threads; what reads bytes alone starts no thread.
     both = [f"tests/journeys/test_{name}.py" for name in
-            ("tracking", "pubsub", "barrier", "monitor", "coherence", "sessions", "managed", "single_flight", "native_order", "native_watch",
-             "large_written", "warm_faults", "standing", "snapshot", "join", "hot")]
+            ("tracking", "pubsub", "coherence", "sessions", "managed", "single_flight", "native_order", "native_watch", "large_written",
+             "warm_faults", "snapshot", "join", "hot")]
     memory = [f"tests/journeys/test_{name}.py" for name in
-              ("transactions", "held_answers", "differential", "pressure", "hashes", "blocking", "large_streamed", "bad_input", "acl", "tls",
-               "relayed", "regressions", "policy", "managed_many", "tags", "large_managed", "behind", "native", "native_random", "warm", "native_warm",
-               "client_async", "client_memory")]
+              ("transactions", "held_answers", "large_streamed", "bad_input", "acl", "tls", "blocking", "regressions", "managed_many",
+               "large_managed", "behind", "native", "native_random", "warm", "native_warm", "client_async", "client_memory")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
-    threads = ["tests/journeys/test_history.py", "tests/journeys/test_client_threads.py"]
-    every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "l2_faults", "check")
+    threads = [f"tests/journeys/test_{name}.py" for name in ("history", "client_threads", "barrier", "monitor", "standing")]
+    every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "warm", "warm_faults", "runbook", "l2_faults", "check")
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
         "model": lambda: model(tally),
