@@ -238,7 +238,9 @@ def test_the_nodes_own_database_exchanged_is_a_new_epoch(rig, by):
         nine.ask("SELECT", "9")
         assert own.ask("DBSIZE") == 0 and own.ask("KEYS", "*") == []
         left = ["terrace:log", "terrace:meta", "terrace:nodes", "terrace:seq"]
-        assert sorted(nine.ask("KEYS", "*")) == [key.encode() for key in left]
+        # Lists of hot keys and the queue of warm jobs are there as well if their turn came meanwhile.
+        assert sorted(key for key in nine.ask("KEYS", "*")
+                      if not key.startswith((b"terrace:hot", b"terrace:warm:"))) == [key.encode() for key in left]
         before = int(node.info()["coherence_epoch"])
         assert nine.ask("DEL", *left) == 4
         hold(conn)

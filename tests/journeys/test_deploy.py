@@ -150,7 +150,8 @@ def test_a_loop_that_hangs_is_not_hidden_from_the_watchdog_by_those_that_turn(st
 
 def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
     unit = tmp_path / "terraced.service"
-    unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={harness.TERRACED}", UNIT.read_text(), flags=re.M))
+    program = pathlib.Path(harness.TERRACED).resolve()  # systemd wants the whole path, make test says that from the root
+    unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={program}", UNIT.read_text(), flags=re.M))
     done = run("systemd-analyze", "verify", "--man=no", unit)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     bad = tmp_path / "bad.service"
