@@ -231,11 +231,18 @@ static void control_end(struct control *control)
     uv_close((uv_handle_t *)&control->check, NULL);
 }
 
-/* No clients, and L2 has all that was answered, and what others may want to know; what it has not is in the log of
- * write-behind. */
-static bool control_is_drained(const struct node *node)
+/* L2 has what others may want to know, or cannot be reached. */
+static bool control_has_told(const struct control *control)
 {
-    return atomic_load(&node->conns_open) == 0 && hot_desk_has_left(node->hot) &&
+    return control->l2 == NULL || !control_l2_is_reached(control->l2) ||
+           hot_desk_has_left(control->node->hot);
+}
+
+/* No clients, and L2 has all that was answered; what it has not is in the log of write-behind. */
+static bool control_is_drained(const struct control *control)
+{
+    const struct node *node = control->node;
+    return atomic_load(&node->conns_open) == 0 && control_has_told(control) &&
            (node->behind == NULL || behind_is_empty(node->behind));
 }
 
@@ -281,7 +288,7 @@ static void control_tick_end(struct control *control)
         break;
     case CONTROL_DRAINING:
         if (control->round_waiting == 0 &&
-            (control_is_drained(control->node) || control->now_ms >= control->drain_until_ms)) {
+            (control_is_drained(control) || control->now_ms >= control->drain_until_ms)) {
             control->state = CONTROL_ENDING;
             snapshots_end_waits(control->node->snapshots);
             if (control->l2 != NULL) {

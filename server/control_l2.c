@@ -516,6 +516,11 @@ void control_l2_close(struct control_l2 *l2)
     }
 }
 
+bool control_l2_is_reached(const struct control_l2 *l2)
+{
+    return link_state(l2->control) == LINK_READY;
+}
+
 void control_l2_leave(struct control_l2 *l2)
 {
     coherence_leave(l2_coherence(l2)); /* the beat goes out at the end of this turn */
@@ -523,7 +528,7 @@ void control_l2_leave(struct control_l2 *l2)
 
 bool control_l2_has_left(const struct control_l2 *l2)
 {
-    return link_state(l2->control) != LINK_READY || coherence_has_left(l2_coherence(l2));
+    return !control_l2_is_reached(l2) || coherence_has_left(l2_coherence(l2));
 }
 
 void control_l2_free(struct control_l2 *l2)

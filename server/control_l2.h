@@ -26,6 +26,8 @@ struct node;
 struct control_l2 *control_l2_new(struct node *node, uv_loop_t *loop); /* NULL: no memory */
 /* On the loop: the links end, the sockets close. Nothing may be asked of it afterwards but to be freed. */
 void control_l2_close(struct control_l2 *l2);
+/* The control link is up. While it is not, the end of the node waits for no answer of L2. */
+bool control_l2_is_reached(const struct control_l2 *l2);
 /* This node serves nothing any more: the others are told. */
 void control_l2_leave(struct control_l2 *l2);
 /* The weight of this node has changed, and the others should hear it with the next beat, which goes out in this turn. */
