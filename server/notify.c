@@ -13,8 +13,10 @@
 
 enum {
     WATCHDOG_PARTS = 4,
-    MESSAGE_MAX = NOTIFY_STATUS_MAX + 64,
+    EXTEND_EVERY_MS = 15000,
+    MESSAGE_MAX = NOTIFY_STATUS_MAX + 96,
 };
+#define EXTEND "EXTEND_TIMEOUT_USEC=60000000\n"
 
 struct notify {
     int fd;
@@ -22,6 +24,7 @@ struct notify {
     socklen_t address_size;
     int64_t watchdog_ms; /* 0: none */
     int64_t watched_at_ms;
+    int64_t extended_at_ms;  /* 0: not looked at yet */
     _Atomic bool told_ready; /* cleared by a reload */
     bool told_stopping;
     char told_status[NOTIFY_STATUS_MAX];
@@ -119,6 +122,16 @@ static bool watchdog_is_due(const struct notify *notify, const struct notify_see
            seen->turned_at_ms > notify->watched_at_ms;
 }
 
+/* The first tick is within the time that the unit gives. */
+static bool time_is_short(struct notify *notify, const struct notify_seen *seen, int64_t now_ms)
+{
+    if (notify->extended_at_ms == 0) {
+        notify->extended_at_ms = now_ms;
+    }
+    return (seen->stopping || !atomic_load(&notify->told_ready)) &&
+           now_ms - notify->extended_at_ms >= EXTEND_EVERY_MS;
+}
+
 void notify_tick(struct notify *notify, const struct notify_seen *seen, int64_t now_ms)
 {
     char status[NOTIFY_STATUS_MAX];
@@ -128,12 +141,14 @@ void notify_tick(struct notify *notify, const struct notify_seen *seen, int64_t 
     const bool stopping = seen->stopping && !notify->told_stopping;
     const bool changed = strcmp(status, notify->told_status) != 0;
     const bool watched = watchdog_is_due(notify, seen, now_ms);
-    if (!ready && !stopping && !changed && !watched) {
+    const bool extends = time_is_short(notify, seen, now_ms);
+    if (!ready && !stopping && !changed && !watched && !extends) {
         return;
     }
-    const int size = snprintf(message, sizeof(message), "%s%s%s%s%s%s", ready ? "READY=1\n" : "",
-                              stopping ? "STOPPING=1\n" : "", watched ? "WATCHDOG=1\n" : "",
-                              changed ? "STATUS=" : "", changed ? status : "", changed ? "\n" : "");
+    const int size = snprintf(message, sizeof(message), "%s%s%s%s%s%s%s", ready ? "READY=1\n" : "",
+                              stopping ? "STOPPING=1\n" : "", extends ? EXTEND : "",
+                              watched ? "WATCHDOG=1\n" : "", changed ? "STATUS=" : "",
+                              changed ? status : "", changed ? "\n" : "");
     if (!say(notify, message, (size_t)size)) {
         return;
     }
@@ -142,6 +157,7 @@ void notify_tick(struct notify *notify, const struct notify_seen *seen, int64_t 
     }
     notify->told_stopping = notify->told_stopping || stopping;
     notify->watched_at_ms = watched ? now_ms : notify->watched_at_ms;
+    notify->extended_at_ms = extends ? now_ms : notify->extended_at_ms;
     memcpy(notify->told_status, status, sizeof(status));
 }
 

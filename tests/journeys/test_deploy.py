@@ -166,6 +166,13 @@ def test_the_unit_may_do_little():
     assert f"systemd-analyze security says {said}" in UNIT.read_text()
 
 
+def test_the_unit_hides_nothing_of_proc_that_the_node_reads():
+    sources = [path.read_text() for folder in ("server", "tiers") for path in (ROOT / folder).rglob("*.c")]
+    read = {name for text in sources for name in re.findall(r'"/proc/(\w+)', text)}
+    assert "sys" in read, "which boot this is"
+    assert read <= {"self"} or not re.search("^ProcSubset=pid", UNIT.read_text(), re.M)
+
+
 def test_the_times_of_the_unit_fit_those_of_the_node():
     drain_ms = int(re.search(r"LIMIT_DRAIN_MS +(\d+)", (ROOT / "protocol" / "limits.h").read_text()).group(1))
     assert int(setting("TimeoutStopSec")) >= 2 * (drain_ms / 1000 + 2)

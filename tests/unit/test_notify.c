@@ -119,6 +119,34 @@ static void the_watchdog_is_fed_only_when_every_worker_has_turned_since(void **s
     notify_free(notify);
 }
 
+static void a_long_start_and_a_long_end_ask_for_more_time(void **state)
+{
+    static const char more[] = "EXTEND_TIMEOUT_USEC=60000000\n";
+    struct manager *manager = *state;
+    struct notify *notify = opened(manager, NULL);
+    struct notify_seen end = seen(false, "", 0);
+    end.stopping = true;
+    int asked = 0;
+    for (int64_t now_ms = 1000; now_ms <= 61000; now_ms += 100) {
+        tick(notify, seen(false, "", 0), now_ms);
+        asked += strcmp(heard(manager), more) == 0;
+    }
+    assert_int_equal(asked, 4);
+    tick(notify, seen(true, "", 0), 61100);
+    assert_string_equal(heard(manager), "READY=1\n");
+    for (int64_t now_ms = 61200; now_ms <= 161200; now_ms += 100) {
+        tick(notify, seen(true, "", 0), now_ms);
+        assert_string_equal(heard(manager), "");
+    }
+    tick(notify, end, 161300);
+    assert_string_equal(heard(manager), "STOPPING=1\nEXTEND_TIMEOUT_USEC=60000000\n");
+    tick(notify, end, 176200);
+    assert_string_equal(heard(manager), "");
+    tick(notify, end, 176300);
+    assert_string_equal(heard(manager), more);
+    notify_free(notify);
+}
+
 static void the_watchdog_of_another_process_is_not_fed(void **state)
 {
     struct manager *manager = *state;
@@ -205,6 +233,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_said_twice, manager_open, manager_close),
         cmocka_unit_test_setup_teardown(the_watchdog_is_fed_only_when_every_worker_has_turned_since,
                                         manager_open, manager_close),
+        cmocka_unit_test_setup_teardown(a_long_start_and_a_long_end_ask_for_more_time, manager_open,
+                                        manager_close),
         cmocka_unit_test_setup_teardown(the_watchdog_of_another_process_is_not_fed, manager_open,
                                         manager_close),
         cmocka_unit_test_setup_teardown(a_reload_is_told_and_then_readiness_again, manager_open,
