@@ -226,7 +226,11 @@ static void frame_came(struct coherence *coherence, struct slice text, int64_t n
     const bool is_hole = coherence->has_seq && !follows; /* missing, repeated, or out of order */
     coherence->seq = frame.seq_first;
     coherence->has_seq = true;
-    coherence_heard(coherence, frame.seq_first, follows, now_ms);
+    coherence_heard(coherence, frame.seq_first,
+                    follows   ? HEARD_IN_ORDER
+                    : is_hole ? HEARD_BEHIND_A_HOLE
+                              : HEARD_FIRST,
+                    now_ms);
     stream_end(&coherence->stream, coherence->seq, follows);
     coherence->unproved.seq = coherence->seq;
     if ((beat.flags & FRAME_BEAT_ACK) != 0 && frame.node != coherence->options.node) {

@@ -209,7 +209,14 @@ void coherence_raise(struct coherence_floor *floor, int64_t floor_ms, int64_t ne
 void coherence_gap(struct coherence *coherence, int64_t now_ms);
 /* All of their values are suspects, whatever the log may say. `new_epoch`: seqs of before mean nothing. */
 void coherence_managed_doubt(struct coherence *coherence, bool new_epoch, int64_t now_ms);
-/* A numbered frame of the present epoch came on the bus. */
-void coherence_heard(struct coherence *coherence, uint64_t seq, bool follows, int64_t now_ms);
+/* A numbered frame of the present epoch came on the bus: as the first of a subscription, or behind the one before it, or
+ * anywhere else; then a doubt follows (frame_came). */
+enum heard_after {
+    HEARD_FIRST,
+    HEARD_IN_ORDER,
+    HEARD_BEHIND_A_HOLE
+};
+void coherence_heard(struct coherence *coherence, uint64_t seq, enum heard_after after,
+                     int64_t now_ms);
 
 #endif

@@ -72,17 +72,22 @@ static void join_run(struct coherence *coherence)
     }
 }
 
-/* The first frame of a subscription may be missing as well as any other: then no hole shows it. */
-void coherence_heard(struct coherence *coherence, uint64_t seq, bool follows, int64_t now_ms)
+/* The first frame of a subscription may be missing as well as any other: then no hole shows it. Where nothing is known the
+ * numbering does not begin behind a hole: the floor is of before it. The doubt that follows raises that, and the next frame
+ * begins. */
+void coherence_heard(struct coherence *coherence, uint64_t seq, enum heard_after after,
+                     int64_t now_ms)
 {
     struct heard *heard = &coherence->heard;
-    if (!follows) {
+    if (after != HEARD_IN_ORDER) {
         heard->run = seq;
         if (heard->whole != 0 && seq > heard->whole + 1) {
             coherence_gap(coherence, now_ms);
         }
     }
-    join_run(coherence);
+    if (after != HEARD_BEHIND_A_HOLE || heard->whole != 0) {
+        join_run(coherence);
+    }
 }
 
 /* --- the decision -------------------------------------------------------------------------------------------------- */

@@ -723,6 +723,33 @@ static void an_error_is_asked_again_and_three_decide(void **state)
     play_done(&play);
 }
 
+/* What is missing in it is older than the numbering that would begin behind it. */
+static void a_hole_behind_three_errors_hides_nothing(void **state)
+{
+    (void)state;
+    static const char error[] = "-BUSY Redis is busy running a script.\r\n";
+    struct play play;
+    play_open(&play);
+    struct stage *stage = &play.stage;
+    cut(&play, 50);
+    stage_sync(stage); /* 51 */
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(asks(&play), 42);
+        coherence_on_replay_answer(stage->coherence, slice_of(error), stage->now_ms);
+        stage->now_ms += 100;
+    }
+    assert_int_equal(stage_fill(stage, "m:late", stage_claim(stage, "m:late"), stage->now_ms), OK);
+    assert_true(serves(&play, "m:late"));
+    stage->now_ms += 10;
+    stage->seq = 52; /* the lost one ends the key */
+    stage_peer(stage);
+    assert_int_equal(managed_floor(&play), stage->now_ms + 1);
+    assert_int_equal(asks(&play), 0);
+    stage_sync(stage);
+    assert_false(serves(&play, "m:late"));
+    play_done(&play);
+}
+
 static void a_lost_question_is_asked_again(void **state)
 {
     (void)state;
@@ -1059,6 +1086,7 @@ int main(void)
         cmocka_unit_test(a_flush_that_makes_suspect_does_so_out_of_the_log),
         cmocka_unit_test(what_is_not_ours_in_the_log_makes_all_suspect),
         cmocka_unit_test(an_error_is_asked_again_and_three_decide),
+        cmocka_unit_test(a_hole_behind_three_errors_hides_nothing),
         cmocka_unit_test(a_lost_question_is_asked_again),
         cmocka_unit_test(another_epoch_in_the_answer_is_waited_for),
         cmocka_unit_test(a_suspect_counts_as_proved_until_the_gap),
