@@ -290,6 +290,7 @@ void l1_move(struct l1 *l1, l1_home_fn *home, const void *arg, bool keep, int64_
 /* A value, and what the policy knows of it. */
 struct l1_sight {
     struct item *item; /* borrowed */
+    uint8_t db;        /* as clients called it at that moment */
     int64_t idle_ms;   /* as in l1_peek, as the next */
     int frequency;
 };
@@ -299,8 +300,6 @@ typedef void l1_sight_fn(void *arg,
  * changes meanwhile perhaps, or twice. Claims are passed over, and the suspects that they keep aside. Locks one chain at a
  * time. NO_MEMORY: some were not visited. */
 enum status l1_survey(struct l1 *l1, int64_t now_ms, l1_sight_fn *visit, void *arg) MUST_USE;
-/* What clients call the database that an item has (item_db), since SWAPDB. */
-void l1_databases(const struct l1 *l1, uint8_t ret_shown[LIMIT_DATABASES]);
 /* Puts in what outlived a process, and was idle for so long: OK. TAKEN: something stands for the key. TOO_BIG: L1 is full;
  * nothing leaves for it. NO_MEMORY. */
 enum status l1_restore(struct l1 *l1, uint64_t hash, const struct item_spec *spec,

@@ -29,15 +29,26 @@ static bool sights_reserve(struct sights *sights, struct l1_place place)
     return sights->all != NULL;
 }
 
-static void sights_take(struct sights *sights, const struct l1_shard *shard, struct l1_place place,
-                        int64_t now_ms)
+/* What clients call each database that an item may have (item_db), since SWAPDB. */
+static void read_databases(const struct l1 *l1, uint8_t ret_shown[LIMIT_DATABASES])
+{
+    for (uint8_t db = 0; db < LIMIT_DATABASES; db++) {
+        ret_shown[l1_db_stored(l1, db)] = db;
+    }
+}
+
+static void sights_take(struct sights *sights, const struct l1 *l1, const struct l1_shard *shard,
+                        struct l1_place place, int64_t now_ms)
 {
     struct item *item;
+    uint8_t shown[LIMIT_DATABASES];
+    read_databases(l1, shown);
     for (; (item = l1_place_item(&place)) != NULL; l1_place_next(&place)) {
         if (!l1_is_claim(item) && !item_expired(item, now_ms)) {
             const uint32_t word = l1_place_word(&place);
             sights->all[sights->count++] = (struct l1_sight){
                 .item = item_ref(item),
+                .db = shown[item_db(item)],
                 .idle_ms = shard->policy->idle_ms(shard->memory, word, now_ms),
                 .frequency = shard->policy->frequency(word, now_ms),
             };
@@ -66,7 +77,7 @@ static enum status survey_shard(struct l1 *l1, struct l1_shard *shard, int64_t n
         const struct l1_place place = l1_table_chain(&shard->table, cursor);
         const bool has_room = sights_reserve(&sights, place);
         if (has_room) {
-            sights_take(&sights, shard, place, now_ms);
+            sights_take(&sights, l1, shard, place, now_ms);
             cursor = l1_table_cursor_next(&shard->table, cursor);
         }
         l1_unlock_unchanged(shard);
@@ -75,7 +86,6 @@ static enum status survey_shard(struct l1 *l1, struct l1_shard *shard, int64_t n
         }
         sights_show(&sights, visit, arg);
     } while (cursor != 0);
-    (void)l1;
     return OK;
 }
 
@@ -87,14 +97,6 @@ enum status l1_survey(struct l1 *l1, int64_t now_ms, l1_sight_fn *visit, void *a
         status = survey_shard(l1, &l1->shards[i], now_ms, visit, arg);
     }
     return status;
-}
-
-void l1_databases(const struct l1 *l1, uint8_t ret_shown[LIMIT_DATABASES])
-{
-    CHECK_MAGIC(l1, L1_MAGIC);
-    for (uint8_t db = 0; db < LIMIT_DATABASES; db++) {
-        ret_shown[l1_db_stored(l1, db)] = db;
-    }
 }
 
 /* --- and back ------------------------------------------------------------------------------------------------------- */

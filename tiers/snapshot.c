@@ -385,7 +385,7 @@ enum status snapshot_open(struct snapshot_reader *reader, const struct snapshot_
     enum status status = read_head(reader);
     uint64_t offset = reader->head_bytes.size;
     while (status == OK && is_there(reader, offset, SNAPSHOT_END_SIZE + 1)) {
-        struct snapshot_block block;
+        struct snapshot_block block = {0};
         status = look_at_block(reader, offset, &block);
         offset = block.offset + block.packed;
     }

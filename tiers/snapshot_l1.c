@@ -48,7 +48,6 @@ struct taking {
     struct snapshot_writer *writer; /* NULL: it only counts */
     const struct namespace *ns;
     uint8_t place;
-    uint8_t databases[LIMIT_DATABASES];
     struct buf pairs; /* of a hash */
     enum status status;
     unsigned coldest;         /* heat; what is colder stays out, */
@@ -109,7 +108,7 @@ static enum status take_one(struct taking *taking, const struct l1_sight *sight,
 {
     const struct item *item = sight->item;
     struct snapshot_record record = {
-        .db = taking->databases[item_db(item)],
+        .db = sight->db,
         .place = taking->place,
         .look = item_look(item),
         .capped = item_is_capped(item),
@@ -184,7 +183,6 @@ enum status snapshot_take(struct snapshot_writer *writer, struct namespaces *spa
     struct taking taking = {.coldest_left = UINT64_MAX};
     struct l1_stats stats;
     enum status status = OK;
-    l1_databases(namespaces_default(spaces)->l1, taking.databases);
     namespaces_stats(spaces, &stats);
     if (stats.bytes_live + stats.items * SNAPSHOT_RECORD_HEAD > bytes_max) {
         status = walk(&taking, spaces, now_ms);
@@ -246,18 +244,21 @@ static void tell_time(struct restoring *restoring, const struct snapshot_now *no
     }
 }
 
+/* A floor that is still to come would not come down before that day: it says that all were suspects. */
 static void tell_mark(const struct restoring *restoring)
 {
     const struct snapshot_head *head = &restoring->reader->head;
+    const int64_t floor_ms = moved(head->floor_ms, restoring->shift_ms);
+    const int64_t managed_ms = moved(head->managed_floor_ms, restoring->shift_ms);
     struct coherence_mark *mark = &restoring->restored->mark;
     *mark = (struct coherence_mark){.epoch = head->epoch, .run = head->run};
     if (restoring->is_timed) {
         mark->horizon_ms = head->horizon_ms > 0 ? past(restoring, head->horizon_ms) : 0;
-        mark->floor_ms = moved(head->floor_ms, restoring->shift_ms);
+        mark->floor_ms = floor_ms <= restoring->now_ms ? floor_ms : restoring->now_ms;
         if (head->epoch.counter != 0 && head->epoch.counter <= EPOCH_COUNTER_MAX &&
-            head->seq < ENVELOPE_NUMBER_END && head->managed_floor_ms != INT64_MAX) {
+            head->seq < ENVELOPE_NUMBER_END && managed_ms <= restoring->now_ms) {
             mark->seq = head->seq;
-            mark->managed_floor_ms = moved(head->managed_floor_ms, restoring->shift_ms);
+            mark->managed_floor_ms = managed_ms;
         }
     }
 }

@@ -183,11 +183,16 @@ static struct item *standing(const struct world *world, uint8_t db, const char *
     return l1_hold(key.ns->l1, &key.at, NOW_MS);
 }
 
-static bool stands(const struct world *world, const char *name)
+static bool stands_in(const struct world *world, uint8_t db, const char *name)
 {
-    struct item *item = standing(world, 0, name);
+    struct item *item = standing(world, db, name);
     item_release(item);
     return item != NULL;
+}
+
+static bool stands(const struct world *world, const char *name)
+{
+    return stands_in(world, 0, name);
 }
 
 /* From the clock of then to that of now. */
@@ -299,6 +304,25 @@ static void managed_values_keep_version_tags_and_the_rest_of_their_lives(void **
     close_world(&world);
 }
 
+static void floors_that_are_still_to_come_prove_nothing_and_last_no_longer_than_now(void **state)
+{
+    static const int64_t later_ms[] = {THEN_MS + DOWN_MS + 1000, INT64_MAX / 2, INT64_MAX};
+    const struct namespace_spec managed = named("managed", "m:", true);
+    (void)state;
+    for (size_t i = 0; i < sizeof later_ms / sizeof later_ms[0]; i++) {
+        struct world world;
+        open_world(&world, &managed, 1);
+        world.mark.floor_ms = later_ms[i];
+        world.mark.managed_floor_ms = later_ms[i];
+        save(&world, false, true);
+        begin_process(&world, &managed, 1);
+        assert_int_equal(load(&world, false), OK);
+        assert_int_equal(world.restored.mark.floor_ms, NOW_MS);
+        assert_int_equal(world.restored.mark.seq, 0);
+        close_world(&world);
+    }
+}
+
 static void after_another_boot_nothing_is_proved_and_no_age_is_known(void **state)
 {
     const struct namespace_spec managed = named("managed", "m:", true);
@@ -406,6 +430,62 @@ static void of_more_than_was_allowed_the_hottest_are_written(void **state)
     }
     assert_int_equal(hot, COUNT / 4);
     assert_in_range(world.restored.values, COUNT * 4 / 10, COUNT / 2);
+    close_world(&world);
+}
+
+/* A sink behind which somebody swaps databases and goes on writing, as soon as the walk has got somewhere. */
+struct meddler {
+    struct world *world;
+    bool has_swapped;
+};
+
+static enum status swap_once(void *arg, struct slice bytes)
+{
+    struct meddler *meddler = arg;
+    if (!meddler->has_swapped && meddler->world->file.size > 0) {
+        meddler->has_swapped = true;
+        namespaces_swap(meddler->world->spaces, 0, 1, THEN_MS);
+        for (unsigned i = 0; i < 200; i++) {
+            char name[16];
+            (void)snprintf(name, sizeof name, "new%u", i);
+            put(meddler->world, 0, name, slice_of("v"), ITEM_NEVER, 0, ITEM_LOOK_PLAIN);
+        }
+    }
+    return buf_append_slice(&meddler->world->file, bytes);
+}
+
+static void what_is_written_behind_a_swap_in_the_walk_is_where_it_was_written(void **state)
+{
+    static char value[1000];
+    struct world world;
+    struct snapshot_writer writer;
+    struct snapshot_head head;
+    unsigned came = 0;
+    (void)state;
+    open_world(&world, NULL, 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "k%u", i);
+        put(&world, 0, name, (struct slice){value, sizeof value}, ITEM_NEVER, 0, ITEM_LOOK_PLAIN);
+    }
+    struct meddler meddler = {.world = &world};
+    snapshot_head_fill(&head, world.spaces, NULL, &world.then);
+    assert_int_equal(
+        snapshot_begin(&writer, (struct snapshot_sink){.write = swap_once, .arg = &meddler}, &head),
+        OK);
+    assert_int_equal(snapshot_take(&writer, world.spaces, UINT64_MAX, THEN_MS), OK);
+    assert_int_equal(snapshot_end(&writer), OK);
+    snapshot_writer_done(&writer);
+    assert_true(meddler.has_swapped);
+    begin_process(&world, NULL, 0);
+    assert_int_equal(load(&world, true), OK);
+    for (unsigned i = 0; i < 200; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "new%u", i);
+        came += stands(&world, name);
+        assert_false(stands_in(&world, 1, name));
+    }
+    assert_true(came > 50);
     close_world(&world);
 }
 
@@ -521,10 +601,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_hash_lies_as_the_new_process_wants_it),
         cmocka_unit_test(plain_values_are_suspects_with_their_stamps),
         cmocka_unit_test(managed_values_keep_version_tags_and_the_rest_of_their_lives),
+        cmocka_unit_test(floors_that_are_still_to_come_prove_nothing_and_last_no_longer_than_now),
         cmocka_unit_test(after_another_boot_nothing_is_proved_and_no_age_is_known),
         cmocka_unit_test(values_of_mode_ttl_come_back_only_from_a_node_that_ended_in_order),
         cmocka_unit_test(keys_go_where_their_prefixes_are_now),
         cmocka_unit_test(of_more_than_was_allowed_the_hottest_are_written),
+        cmocka_unit_test(what_is_written_behind_a_swap_in_the_walk_is_where_it_was_written),
         cmocka_unit_test(a_smaller_l1_takes_what_it_has_room_for),
         cmocka_unit_test(a_file_of_a_node_of_the_other_kind_is_refused),
         cmocka_unit_test(what_is_wrong_behind_right_sums_takes_all_back),
