@@ -8,6 +8,7 @@ enum {
     AS_THE_OTHERS = 950,
     MS_PER_S = 1000
 };
+#define ROUNDING 1e-9
 
 enum join_state join_state(const struct join *join)
 {
@@ -101,9 +102,10 @@ void join_tick(struct join *join, const struct join_rules *rules, bool reached, 
     }
 }
 
+/* Counts have faded, so that sums of the same in two orders differ by a little: that must not look like a key that is missing. */
 static unsigned thousandths(double part, double whole)
 {
-    const double share = whole > 0 && part > 0 ? part / whole : 0;
+    const double share = whole > 0 && part > 0 ? part / whole + ROUNDING : 0;
     return share < 1 ? (unsigned)(share * JOIN_FULL) : (unsigned)JOIN_FULL;
 }
 
@@ -130,23 +132,22 @@ void join_note_reads(struct join *join, uint64_t hits, uint64_t reads)
 }
 
 /* How often this node hits, as a share of how often the others do; in thousandths, at most all. */
-static unsigned as_good_as_others(const struct join *join, unsigned others)
+static unsigned as_good_as_others(const struct join *join)
 {
     const uint64_t own = join->reads >= JOIN_READS_ENOUGH ? join->hits * JOIN_FULL / join->reads
                                                           : atomic_load(&join->promise);
-    const uint64_t share = own * JOIN_FULL / others;
+    const uint64_t share = own * JOIN_FULL / join->others;
     return share < JOIN_FULL ? (unsigned)share : (unsigned)JOIN_FULL;
 }
 
-static unsigned slow_start(struct join *join, const struct join_rules *rules, int others,
-                           int64_t now_ms)
+static unsigned slow_start(struct join *join, const struct join_rules *rules, int64_t now_ms)
 {
     const int64_t ready_ms = now_ms - atomic_load(&join->began_ms) - atomic_load(&join->took_ms);
     join->is_full = join->is_full || ready_ms >= rules->slow_start_ms;
-    if (join->is_full || others <= 0) { /* of the others nothing may have been heard yet */
+    if (join->is_full || join->others == 0) { /* of the others nothing may have been heard yet */
         return JOIN_FULL;
     }
-    const unsigned share = as_good_as_others(join, (unsigned)others);
+    const unsigned share = as_good_as_others(join);
     join->is_full = share >= AS_THE_OTHERS && join->reads >= JOIN_READS_ENOUGH;
     const unsigned by_hits = JOIN_START + (JOIN_FULL - JOIN_START) * share / JOIN_FULL;
     const unsigned by_time = (unsigned)(ready_ms * JOIN_FULL / rules->slow_start_ms);
@@ -157,8 +158,8 @@ static unsigned slow_start(struct join *join, const struct join_rules *rules, in
 unsigned join_weigh(struct join *join, const struct join_rules *rules, int others, bool drains,
                     int64_t now_ms)
 {
-    const unsigned weight =
-        drains || !join_is_ready(join) ? 0 : slow_start(join, rules, others, now_ms);
+    join->others = others >= 0 ? (unsigned)others : join->others;
+    const unsigned weight = drains || !join_is_ready(join) ? 0 : slow_start(join, rules, now_ms);
     atomic_store(&join->weight, weight);
     return weight;
 }

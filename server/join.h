@@ -73,6 +73,8 @@ struct join {
         *_Atomic nothing; /* why there is nothing to warm from; NULL: there may be something */
     uint64_t hits;        /* since ready; the past counts less and less */
     uint64_t reads;
+    unsigned
+        others; /* as said last: beats may be late for a moment, and that is no reason to take all; 0: never */
     bool is_full; /* it was once, after which it stays so */
 };
 

@@ -59,6 +59,8 @@ struct join_desk {
     bool is_full;
 };
 
+static const char is_off[] = "warm-rate is 0";
+
 struct join_desk *join_desk_new(void)
 {
     return calloc(1, sizeof(struct join_desk));
@@ -281,7 +283,7 @@ static void ask(struct join_desk *desk)
 {
     const struct node *node = desk->worker->node;
     if (atomic_load(&node->live.warm_rate) == 0) {
-        give_up(desk, "warm-rate is 0");
+        give_up(desk, is_off);
         return;
     }
     desk->fetch = (struct hot_fetch){.on_list = on_list, .rows_max = JOIN_KEYS_MAX};
@@ -308,6 +310,10 @@ static void tell_end(struct join_desk *desk)
 static void warm(struct join_desk *desk)
 {
     const bool is_ready = join_is_ready(join_of(desk));
+    if (!is_ready && atomic_load(&desk->worker->node->live.warm_rate) == 0) {
+        give_up(desk, is_off);
+        return;
+    }
     look_around(desk);
     warm_run_set_priority(desk->run, is_ready ? PRIORITY_READY : PRIORITY);
     warm_pace_set(&desk->pace, is_ready ? (rate_of(desk) + 1) / 2 : rate_of(desk), 0);

@@ -111,6 +111,13 @@ def test_a_node_that_warms_is_not_ready_and_has_no_share(stage, l2):
     assert said.startswith("deadline: ") and mass(said) < 80
 
 
+def test_who_turns_warming_off_does_not_wait_for_the_deadline(stage, l2):
+    node = start_at_once(stage, "--warm-rate", "1", "--warm-deadline", "1h", l2=l2)
+    until(lambda: re.search(r"warming: [1-9]", node.admin("/readyz")[1]), 10, "it warms", every_s=0.02)
+    node.client().config_set("warm-rate", "0")
+    assert ready(node) == "nothing to warm: warm-rate is 0"
+
+
 def test_at_the_deadline_a_node_is_ready_and_says_how_far_it_came(stage, l2):
     node = start_at_once(stage, "--warm-rate", "20", "--warm-deadline", "700ms", l2=l2)
     said = ready(node)

@@ -60,6 +60,20 @@ static void a_node_is_ready_when_it_holds_the_target_of_the_hot_mass(void **stat
     says(&join, 9000, "warm: 83 % of hot mass after 4.1 s");
 }
 
+static void all_is_all_in_whatever_order_it_was_counted(void **state)
+{
+    (void)state;
+    struct join join;
+    struct join_rules strict_rules = rules;
+    strict_rules.target_percent = 100;
+    begin(&join);
+    const struct join_mass mass = {.held = 0.3, .all = 0.1 + 0.2, .listed = 0.1 + 0.2, .total = 1};
+    assert_true(mass.held < mass.all);
+    join_tell_mass(&join, &mass);
+    join_tick(&join, &strict_rules, true, START_MS + 25);
+    assert_int_equal(join_state(&join), JOIN_WARM);
+}
+
 static void a_node_that_gets_no_further_is_ready_at_the_deadline_and_says_so(void **state)
 {
     (void)state;
@@ -199,6 +213,18 @@ static void a_share_is_full_while_nothing_is_known_of_others_and_less_when_it_is
     assert_int_equal(weigh(&join, 1000, 0), 280);
 }
 
+static void while_nothing_is_heard_of_the_others_what_was_known_counts(void **state)
+{
+    (void)state;
+    struct join join;
+    begin_at_mass(&join, 0.2);
+    assert_int_equal(weigh(&join, 1000, 0), 280);
+    assert_int_equal(weigh(&join, NOBODY, 10), 280);
+    assert_int_equal(weigh(&join, 500, 20), 460);
+    assert_int_equal(weigh(&join, NOBODY, 30), 460);
+    assert_int_equal(weigh(&join, NOBODY, rules.slow_start_ms), JOIN_FULL);
+}
+
 static void a_mass_that_is_no_number_is_none(void **state)
 {
     (void)state;
@@ -218,6 +244,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_is_ready_when_it_holds_the_target_of_the_hot_mass),
+        cmocka_unit_test(all_is_all_in_whatever_order_it_was_counted),
         cmocka_unit_test(a_node_that_gets_no_further_is_ready_at_the_deadline_and_says_so),
         cmocka_unit_test(a_node_that_cannot_keep_all_says_of_how_much_the_mass_is),
         cmocka_unit_test(where_there_is_nothing_to_warm_from_a_node_is_ready_at_once),
@@ -228,6 +255,7 @@ int main(void)
         cmocka_unit_test(once_full_the_share_stays_full),
         cmocka_unit_test(the_share_is_full_at_the_end_of_the_slow_start_whatever_the_hits),
         cmocka_unit_test(a_share_is_full_while_nothing_is_known_of_others_and_less_when_it_is),
+        cmocka_unit_test(while_nothing_is_heard_of_the_others_what_was_known_counts),
         cmocka_unit_test(a_mass_that_is_no_number_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
