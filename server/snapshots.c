@@ -46,6 +46,7 @@ struct snapshots {
     char path[PATH_ROOM];
     /* the control loop's: */
     bool is_busy;
+    bool has_thread;
     pthread_t thread;
     struct writing writing;
     struct snapshot_wait *waits; /* for the one under way */
@@ -57,13 +58,15 @@ struct snapshots {
     struct snapshots_description shown; /* under it */
 };
 
+static const char boot_file[] = "/proc/sys/kernel/random/boot_id";
+
 /* --- clocks and names ------------------------------------------------------------------------------------------------ */
 
-/* Which boot of which machine this is. Where that cannot be told it is no other's. */
-static void read_boot(unsigned char boot[SNAPSHOT_BOOT_SIZE])
+/* Which boot of which machine this is. False: that cannot be told, and so it is no other's. */
+static bool read_boot(unsigned char boot[SNAPSHOT_BOOT_SIZE])
 {
     char text[64] = "";
-    const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    const int fd = open(boot_file, O_RDONLY | O_CLOEXEC);
     ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
     unsigned digits = 0;
     (void)(fd >= 0 && close(fd) != 0);
@@ -79,6 +82,7 @@ static void read_boot(unsigned char boot[SNAPSHOT_BOOT_SIZE])
     if (digits < 2 * SNAPSHOT_BOOT_SIZE) {
         rand_secret(boot, SNAPSHOT_BOOT_SIZE);
     }
+    return digits == 2 * SNAPSHOT_BOOT_SIZE;
 }
 
 static struct snapshot_now clocks(const struct node *node)
@@ -86,7 +90,7 @@ static struct snapshot_now clocks(const struct node *node)
     struct snapshot_now now = {.now_ms = clock_now_ms(&node->clock),
                                .unix_ms = clock_unix_us() / 1000};
     now.boot_ms = now.now_ms - node->clock.offset_ns / 1000000;
-    read_boot(now.boot);
+    (void)read_boot(now.boot);
     return now;
 }
 
@@ -299,8 +303,11 @@ static void begin(struct snapshots *snapshots, bool ends, int64_t now_ms)
     snapshots->is_busy = true;
     show(snapshots)->is_busy = true;
     shown(snapshots);
-    if (pthread_create(&snapshots->thread, NULL, run, snapshots) != 0) {
-        CHECK(false); /* as of a worker */
+    const int why = pthread_create(&snapshots->thread, NULL, run, snapshots);
+    snapshots->has_thread = why == 0;
+    if (why != 0) {
+        (void)snprintf(writing->error, sizeof(writing->error), "no thread: %s", strerror(why));
+        atomic_store(&writing->done, true);
     }
 }
 
@@ -340,7 +347,7 @@ static void log_written(const struct snapshots *snapshots)
 static void collect(struct snapshots *snapshots, int64_t now_ms)
 {
     struct writing *writing = &snapshots->writing;
-    CHECK(pthread_join(snapshots->thread, NULL) == 0);
+    CHECK(!snapshots->has_thread || pthread_join(snapshots->thread, NULL) == 0);
     note_written(snapshots, now_ms);
     log_written(snapshots);
     snapshots->is_busy = false;
@@ -554,11 +561,22 @@ static void put_aside(struct snapshots *snapshots, const char *why)
               refused);
 }
 
+static void warn_of_boot(const struct snapshots *snapshots)
+{
+    unsigned char boot[SNAPSHOT_BOOT_SIZE];
+    if (snapshots->node->tiers != NULL && !read_boot(boot)) {
+        log_write(&snapshots->node->log, LOG_WARNING, "snapshot_boot",
+                  "%s cannot be read: of what a snapshot has nothing will count as fresh",
+                  boot_file);
+    }
+}
+
 void snapshots_load(struct snapshots *snapshots)
 {
     struct snapshot_file file;
     struct snapshot_restored restored = {0};
     const uint64_t began_ns = clock_monotonic_ns();
+    warn_of_boot(snapshots);
     enum status status = open_file(snapshots, snapshots->name, O_RDWR, &file);
     if (status == OK) {
         status = restore(snapshots, &file, &restored);

@@ -321,6 +321,20 @@ def test_a_snapshot_that_cannot_be_written_costs_nothing(stage):
         assert found(node)["last_records"] == "2001" and found(node)["last_error"] == ""
 
 
+def test_a_snapshot_for_which_there_is_no_thread_costs_nothing(stage):
+    node = started(stage)
+    with node.wire() as conn:
+        conn.ask("SET", "kept", "x")
+        size = int(pathlib.Path(f"/proc/{node.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(node.pid, resource.RLIMIT_AS, (size + (1 << 20), resource.RLIM_INFINITY))
+        answer = conn.ask("CACHE.SNAPSHOT")
+        resource.prlimit(node.pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert isinstance(answer, Error) and "no thread" in str(answer)
+        assert found(node)["failed"] == "1" and conn.ask("GET", "kept") == b"x"
+        conn.ask("CACHE.SNAPSHOT")
+        assert found(node)["last_records"] == "1" and found(node)["last_error"] == ""
+
+
 def test_a_node_killed_while_it_writes_leaves_the_former_file(stage):
     node = started(stage, "--memory", "256mb")
     names = names_of("k", 20_000)

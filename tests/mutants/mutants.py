@@ -613,7 +613,8 @@ MUTANTS = [
         (PEERS, "peer->applied_seq < seq &&", "peer->applied_seq > seq &&")],
            ["unit peers", "unit waiters", "unit coherence_wait", "sim storm"]),
     Mutant("SYNC waits for nobody that is alive", "section 7", [
-        (PEERS, "            !is_silent(peer, patience_ms, now_ms)) {", "            is_silent(peer, patience_ms, now_ms)) {")],
+        (PEERS, "peer->applied_seq < seq &&\n            !is_silent(peer, patience_ms, now_ms)) {",
+         "peer->applied_seq < seq &&\n            is_silent(peer, patience_ms, now_ms)) {")],
            ["unit peers", "unit waiters", "unit coherence_wait", "sim storm"]),
     Mutant("SYNC believes to know all nodes at once", "section 7", [
         (PEERS, "return now_ms - peers->whole_since_ms > patience_ms;", "return now_ms >= peers->whole_since_ms || patience_ms == 0;")],
