@@ -281,7 +281,8 @@ $(OUT)/protocol/envelope.o build/fuzz/protocol/envelope.o: $(GENERATED)/protocol
 $(OUT)/protocol/native_codec.o build/fuzz/protocol/native_codec.o: $(GENERATED)/protocol/terrace.pb-c.h
 $(OUT)/protocol/native_warm.o build/fuzz/protocol/native_warm.o: $(GENERATED)/protocol/terrace.pb-c.h
 # On the wire a string is bytes; of the strings of protobuf-c nobody would know what stands behind a zero.
-$(GENERATED)/protocol/terrace.pb-c.c $(GENERATED)/protocol/terrace.pb-c.h: protocol/terrace.proto
+# Both at once (&:): made twice, the header would be newer than what was built with it, and an install would build anew.
+$(GENERATED)/protocol/terrace.pb-c.c $(GENERATED)/protocol/terrace.pb-c.h &: protocol/terrace.proto
 	@mkdir -p $(GENERATED)/proto/protocol
 	@sed -E 's/^( *)string /\1bytes /' $< >$(GENERATED)/proto/$<
 	@protoc-c --proto_path=$(GENERATED)/proto --c_out=$(GENERATED) $(GENERATED)/proto/$<

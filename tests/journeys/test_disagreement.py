@@ -44,8 +44,8 @@ def test_nodes_that_disagree_say_so_and_agree_again_after_a_change_node_by_node(
     for node in (knows, plain):
         until(lambda node=node: node.info("coherence")["coherence_nodes_disagreeing"] == "1", 5, "INFO counts it")
         assert re.search(r"^terrace_nodes_disagreeing 1$", node.admin("/metrics")[1], re.M)
-        code, text = node.admin("/readyz?verbose")
-        assert code == 200 and "namespaces differ: node " in text
+        code, text = until(lambda node=node: (lambda found: found[0] == 200 and found)(node.admin("/readyz?verbose")), 5, "it is ready")
+        assert "namespaces differ: node " in text
     assert f"at 127.0.0.1:{plain.port}: namespace sessions: missing there" in \
         knows.info("coherence")["coherence_disagreement"]
     until(lambda: re.search(r'event=namespaces_disagree msg="node=[0-9a-f]{16} address=127.0.0.1:%d namespace sessions: '

@@ -168,7 +168,7 @@ def one_worker(module_stage, redis_server):
     if REHEARSAL:
         pytest.skip("rehearsal: redis-server has no L1")
     if not hasattr(module_stage, "one_worker"):
-        module_stage.one_worker = module_stage.node("--threads", "1", l2=redis_server)
+        module_stage.one_worker = module_stage.node("--threads", "1", "--warm-rate", "0", l2=redis_server)
     redis_server.client().config_resetstat()
     return module_stage.one_worker, redis_server
 

@@ -86,12 +86,12 @@ def test_a_second_signal_ends_at_once(stage):
     redis_server = stage.redis()
     node = stage.node(l2=redis_server)
     with node.wire() as conn:
-        conn.ask("PING")
+        until(lambda: node.admin("/readyz")[0] == 200, 5, "it is ready")
         redis_server.client().execute_command("CLIENT", "PAUSE", "8000", "ALL")
         conn.send(wire.encode(["GET", "waits"]))
         conn_is_waiting(node)
         node.process.signal(signal.SIGTERM)
-        until(lambda: node.admin("/readyz")[0] != 200, 3, "draining began")
+        until(lambda: "draining" in node.admin("/readyz")[1], 3, "draining began")
         began = time.monotonic()
         node.process.signal(signal.SIGTERM)
         node.process.wait(5)
@@ -167,7 +167,7 @@ def test_readiness_goes_off_before_the_listener_closes(stage):
         conn.send(wire.encode(["GET", "k"]))
         conn_is_waiting(node)
         node.process.signal(signal.SIGTERM)
-        until(lambda: node.admin("/readyz")[0] == 503, 2, "readyz says 503 while draining", every_s=0.001)
+        until(lambda: node.admin("/readyz") == (503, "not ready\ndraining\n"), 2, "readyz says 503 while draining", every_s=0.001)
     node.process.wait(8)
 
 

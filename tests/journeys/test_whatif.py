@@ -87,9 +87,15 @@ def test_the_curve_of_a_node_alone(stage):
     assert report["at_policy"]["lru"] == report["hit_ratio"]
     assert all(0 <= ratio <= 1 for ratio in report["at_policy"].values())
 
-    # What is said of twice the memory comes true.
+    # What is said of twice the memory comes true. A node looks at one key in 16, drawn by a secret of its own: what one of them
+    # says is off by 0.022 +- 0.011 here, where few keys are asked for most; what three say on average, by +- 0.006.
+    said = [report["at_memory"]["2"]]
+    for _ in range(2):
+        another = stage.node("--memory", "8mb", "--policy", "lru")
+        browse(another.client(), "k:")
+        said.append(asked(another.wire())["at_memory"]["2"])
     larger = stage.node("--memory", "16mb", "--policy", "lru")
-    assert abs(browse(larger.client(), "k:") - report["at_memory"]["2"]) < 0.05
+    assert abs(browse(larger.client(), "k:") - sum(said) / len(said)) < 0.05, said
 
 
 def test_resp3_has_maps_and_doubles(stage):
