@@ -6,7 +6,7 @@ import os
 import pytest
 import redis
 
-from harness import until
+from harness import documented_rules, until
 from test_whatif import flat
 from wire import Double, Map
 
@@ -162,6 +162,16 @@ def test_each_node_leaves_its_list_in_l2(stage):
     after = lists(redis_server)
     assert sum(after[name] != before[name] for name in before) >= 1 and len(after) == 2
     assert any(b"at last" in text for text in after.values()), "short lists are not packed, so it can be seen"
+
+
+def test_a_node_with_no_more_than_the_documented_rights_leaves_its_list(stage):
+    redis_server = stage.redis()
+    redis_server.client().execute_command("ACL", "SETUSER", "terrace", "reset", "on", ">secret", *documented_rules())
+    node = stage.node(l2=f"redis://terrace:secret@127.0.0.1:{redis_server.port}")
+    with node.wire() as conn:
+        read(conn, {"a": 30})
+    until(lambda: lists(redis_server), 20, "it is there")
+    assert redis_server.client(db=15).zcard("terrace:hot:at") == 1
 
 
 def test_what_strangers_wrote_in_its_place_and_what_is_old_is_removed(stage):

@@ -3,8 +3,12 @@
 --
 -- KEYS 1 terrace:hot: a field per node, its list   2 terrace:hot:at: when each was written, by L2's clock
 -- ARGV 1 node   2 list   3 for how many ms a list is of use   4 how many there may be
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local us = string.match(redis.call('INFO', 'server'), 'server_time_usec:(%d+)') -- the documented user may not say TIME
+if not us then
+    local time = redis.call('TIME')
+    us = string.format('%d%06d', time[1], time[2])
+end
+local now = math.floor(tonumber(us) / 1000)
 if redis.call('HLEN', KEYS[1]) ~= redis.call('ZCARD', KEYS[2]) then
     redis.call('DEL', KEYS[1], KEYS[2]) -- somebody else wrote there: nobody would ever remove it
 end
