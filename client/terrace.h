@@ -486,8 +486,10 @@ enum terrace_status terrace_command(struct terrace *terrace, const void *const *
 
 /* --- warming ------------------------------------------------------------------------------------------------------- */
 
-/* A warm job brings keys into the memory of the nodes before they are asked for (CACHE.WARM; README, "Warming"). The cluster has
- * one queue, in Redis: a job outlives this client and the node that it was submitted at, and each node knows all jobs. */
+/* A warm job brings keys into the memory of the nodes before they are asked for (CACHE.WARM; docs/warming.md). The cluster has
+ * one queue, in Redis: a job outlives this client and the node that it was submitted at, and each node knows all jobs. These calls,
+ * and terrace_hot, are of the blocking face alone; on its own loop an application says CACHE.WARM and CACHE.HOT by
+ * terrace_async_command. */
 
 /* Where a job takes its keys from. */
 enum terrace_warm_source {
@@ -661,7 +663,7 @@ struct terrace_warm_list {
 enum terrace_status terrace_warm_list(struct terrace *terrace, int64_t timeout_ms,
                                       struct terrace_warm_list *ret_list, char *error,
                                       size_t error_size);
-/* One job, as a list of one. REFUSED: there is none of that number. As terrace_warm_list.
+/* One job: after OK, and only then, a list of exactly one. REFUSED: there is none of that number. As terrace_warm_list.
  *
  *      struct terrace_warm_list one;
  *      status = terrace_warm_status(terrace, id, 0, &one, error, sizeof error);

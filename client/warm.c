@@ -252,8 +252,10 @@ static enum terrace_status look(struct terrace *terrace, enum native_warm verb, 
         sync_told(terrace, &face, timeout_ms < 0 ? TERRACE_BAD_ARGUMENT : TERRACE_OK,
                   &(struct sync_told){.body = &body}, error, error_size);
     if (status == TERRACE_OK) {
-        const enum status read =
-            native_warm_list_unpack((struct slice){body.data, body.size}, &list);
+        enum status read = native_warm_list_unpack((struct slice){body.data, body.size}, &list);
+        if (read == OK && verb == NATIVE_WARM_STATUS && list.count != 1) {
+            read = MALFORMED; /* who asks for one looks at the first without counting */
+        }
         status = read == OK ? take_jobs(&list, ret_list) : refuse_body(read, error, error_size);
     }
     native_warm_list_done(&list);

@@ -140,7 +140,7 @@ WARM_STATES = "other queued running paused done failed cancelled standing".split
 def _fields(struct):
     """{name: value} of a struct's numbers and texts."""
     values = {name: getattr(struct, name) for name, *_ in struct._fields_}
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()
+    return {name: value.decode(errors="replace") if isinstance(value, bytes) else value for name, value in values.items()
             if isinstance(value, (int, float, bytes))}
 
 

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Warm jobs and hot keys through libterrace."""
+import random
+import socketserver
+import threading
+
+import native
 import pytest
-from harness import until
+from harness import SEED, until
 from libterrace import WARM_STATES, Client, functions
 
 pytestmark = pytest.mark.own
@@ -126,6 +131,58 @@ def test_hot_keys_come_with_their_bytes(nodes):
 def test_states_have_names():
     assert [functions.terrace_warm_state_name(i).decode() for i in range(len(WARM_STATES))] == WARM_STATES
     assert functions.terrace_warm_state_name(len(WARM_STATES)) == b"?"
+
+
+class Liar(socketserver.ThreadingTCPServer):
+    """A node that answers everything with OK and `body`."""
+    allow_reuse_address = daemon_threads = True
+    body = b""
+
+    class RequestHandlerClass(socketserver.BaseRequestHandler):
+        def handle(self):
+            heard = b""
+            while piece := self.request.recv(65536):
+                heard += piece
+                while len(heard) >= native.HEADER.size:
+                    _, _, op, _, number, *sizes, _ = native.HEADER.unpack_from(heard)
+                    if len(heard) < native.HEADER.size + sum(sizes):
+                        break
+                    heard = heard[native.HEADER.size + sum(sizes):]
+                    body = self.server.body if op in (native.OPS["WARM"], native.OPS["HOT"]) else b""
+                    self.request.sendall(native.frame(op, number, body=body, flags=native.ANSWER))
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.RequestHandlerClass)
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self.shutdown()
+        self.server_close()
+
+
+def test_lists_of_a_node_that_lies_hurt_nobody():
+    job = {"id": 7, "state": "running", "source": b"pattern w:*", "total": -1, "rate": float("nan"), "eta_ms": -(1 << 63), "error": b"\0\xff",
+           "failures": [{"key": b"\xff", "why": b"", "attempts": 3}], "nodes": [{"node": "f" * 100, "address": "a" * 1000, "yield": float("inf")}]}
+    one, key = native.encode("WarmList", {"jobs": [job]}), native.encode("HotList", {"keys": [{"key": b"k" * 300, "ns": "n", "per_s": 1.0}]})
+    rng = random.Random(SEED)
+    with Liar() as liar, Client(f"endpoints=127.0.0.1:{liar.server_address[1]}", "timeout=10s", "retries=0") as client:
+        liar.body = one
+        status, jobs, _ = client.warm_status(7)
+        assert status == "OK" and [(job["id"], job["state"]) for job in jobs] == [(7, "running")]
+        assert len(jobs[0]["nodes"][0]["address"]) == 63 and jobs[0]["failures"][0]["key"] == b"\xff"
+        for lie in b"", one * 2, b"\x0a\x00" * 200_000, b"\x0a\xff\xff\xff\xff\x0f", b"no list":
+            liar.body = lie
+            assert client.warm_status(7)[:2] == ("REFUSED", []), "who asks for one gets one, or none"
+        for _ in range(300):
+            lie = bytearray(rng.choice([one, one * 3, key, key * 3]))
+            for _ in range(rng.randrange(1, 4)):
+                lie[rng.randrange(len(lie))] = rng.randrange(256)
+            liar.body = bytes(lie[:rng.randrange(len(lie) + 1)])
+            for told in client.warm_status(7), client.warm_list(), client.hot():
+                assert told[0] in ("OK", "REFUSED"), told
 
 
 def test_calls_on_a_node_that_is_not_there_say_so():
