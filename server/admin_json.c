@@ -183,6 +183,17 @@ bool admin_json_claims(const char *path)
     return strcmp(path, "/v1") == 0 || strncmp(path, "/v1/", strlen("/v1/")) == 0;
 }
 
+/* By a proxy: then the connection's address is the proxy's, and who asks is not known. */
+static bool is_handed_on(const struct admin_request *request)
+{
+    static const char *const names[] = {"Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && !found; i++) {
+        found = admin_header(request, names[i]).size > 0;
+    }
+    return found;
+}
+
 /* What the guard asks, with the settings of now. false: refused. */
 static bool passes_guard(struct admin_request *request)
 {
@@ -192,7 +203,7 @@ static bool passes_guard(struct admin_request *request)
     const char *why = NULL;
     struct admin_ask ask = {
         .changes = request->method != ADMIN_GET,
-        .client = client == NULL ? NULL : client->client_addr,
+        .client = client == NULL || is_handed_on(request) ? NULL : client->client_addr,
         .host = admin_header(request, MHD_HTTP_HEADER_HOST),
         .authorization = admin_header(request, MHD_HTTP_HEADER_AUTHORIZATION),
     };

@@ -33,14 +33,15 @@ static bool begins_with(struct slice text, const char *word)
 
 static unsigned code_of(struct slice error)
 {
-    return begins_with(error, WARM_ERROR_NO_JOB)  ? MHD_HTTP_NOT_FOUND
-           : begins_with(error, WARM_ERROR_ENDED) ? MHD_HTTP_CONFLICT
-           : begins_with(error, WARM_ERROR_ALONE) ? MHD_HTTP_CONFLICT
-           : begins_with(error, "ERR L2 ")        ? MHD_HTTP_SERVICE_UNAVAILABLE
-           : begins_with(error, "ERR ")           ? MHD_HTTP_BAD_REQUEST
-           : begins_with(error, "BUSY ")          ? MHD_HTTP_TOO_MANY_REQUESTS
-           : begins_with(error, "OOM ")           ? MHD_HTTP_INTERNAL_SERVER_ERROR
-                                                  : MHD_HTTP_SERVICE_UNAVAILABLE;
+    return begins_with(error, WARM_ERROR_NO_JOB)   ? MHD_HTTP_NOT_FOUND
+           : begins_with(error, WARM_ERROR_ENDED)  ? MHD_HTTP_CONFLICT
+           : begins_with(error, WARM_ERROR_ALONE)  ? MHD_HTTP_CONFLICT
+           : begins_with(error, WARM_ERROR_SPOILT) ? MHD_HTTP_SERVICE_UNAVAILABLE
+           : begins_with(error, "ERR L2 ")         ? MHD_HTTP_SERVICE_UNAVAILABLE
+           : begins_with(error, "ERR ")            ? MHD_HTTP_BAD_REQUEST
+           : begins_with(error, "BUSY ")           ? MHD_HTTP_TOO_MANY_REQUESTS
+           : begins_with(error, "OOM ")            ? MHD_HTTP_INTERNAL_SERVER_ERROR
+                                                   : MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 
 /* "ERR $.source.hot: a number": the path apart from the text, and no "ERR". What else a word says (UNKNOWN) is of use. */

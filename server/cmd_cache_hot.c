@@ -6,16 +6,6 @@
 #include "server/hot_reply.h"
 #include "server/node.h"
 
-#include <stdio.h>
-
-static void pair_double(struct reply *reply, const char *name, double number)
-{
-    char digits[32];
-    const int size = snprintf(digits, sizeof digits, "%.3f", number);
-    reply_bulk_text(reply, name);
-    reply_double_text(reply, (struct slice){digits, (size_t)size});
-}
-
 static void reply_row(struct reply *reply, const struct node *node, const struct hot_list *list,
                       const struct hot_row *row, int64_t now_ms)
 {
@@ -29,8 +19,8 @@ static void reply_row(struct reply *reply, const struct node *node, const struct
     reply_pair_text(reply, "ns", key.ns->name);
     reply_pair_integer(reply, "count", (int64_t)row->count);
     reply_pair_integer(reply, "error", (int64_t)row->error);
-    pair_double(reply, "per_s", hot_list_per_s(list, row->count));
-    pair_double(reply, "error_per_s", hot_list_per_s(list, row->error));
+    reply_pair_double(reply, "per_s", hot_list_per_s(list, row->count));
+    reply_pair_double(reply, "error_per_s", hot_list_per_s(list, row->error));
     reply_pair_integer(reply, "heat", row->heat);
     reply_bulk_text(reply, "frequency");
     if (peek.frequency >= 0) {

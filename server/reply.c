@@ -12,7 +12,8 @@
 #include <string.h>
 
 enum {
-    ERROR_TEXT_MAX = 1024
+    ERROR_TEXT_MAX = 1024,
+    DOUBLE_DIGITS_MAX = 330 /* of any double, with 3 decimals */
 };
 
 /* One short line, made in place by a function of resp_write. */
@@ -165,6 +166,14 @@ void reply_pair_integer(struct reply *reply, const char *name, int64_t number)
 {
     reply_bulk_text(reply, name);
     reply_integer(reply, number);
+}
+
+void reply_pair_double(struct reply *reply, const char *name, double number)
+{
+    char digits[DOUBLE_DIGITS_MAX];
+    (void)snprintf(digits, sizeof(digits), "%.3f", number);
+    reply_bulk_text(reply, name);
+    reply_double_text(reply, slice_of(digits));
 }
 
 void reply_set(struct reply *reply, size_t count)

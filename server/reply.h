@@ -48,6 +48,7 @@ void reply_push(struct reply *reply, size_t count); /* RESP3 push, RESP2 array *
 /* A pair of a map. */
 void reply_pair_text(struct reply *reply, const char *name, const char *text);
 void reply_pair_integer(struct reply *reply, const char *name, int64_t number);
+void reply_pair_double(struct reply *reply, const char *name, double number); /* to thousandths */
 void reply_set(struct reply *reply, size_t count);
 void reply_verbatim(struct reply *reply, struct slice text); /* RESP3 "txt", RESP2 bulk */
 void reply_raw(struct reply *reply,

@@ -163,6 +163,7 @@ struct warm_status {
 #define WARM_ERROR_NO_JOB "ERR no such warm job"
 #define WARM_ERROR_ENDED  "ERR the job has ended"
 #define WARM_ERROR_ALONE  "ERR warming brings keys from L2, and this node has none"
+#define WARM_ERROR_SPOILT "ERR terrace:warm:* in L2 is not what nodes wrote there"
 
 struct warm_call {
     struct letter letter; /* first; private */

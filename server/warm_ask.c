@@ -72,8 +72,7 @@ static void fail_by_status(struct warm_desk *desk, struct warm_call *call, enum 
     if (status == L2_ERROR && text.size > 5 && memcmp(text.data, "BUSY ", 5) == 0) {
         call_fail(call, "%.*s", size, text.data);
     } else if (status == L2_ERROR && memmem(text.data, text.size, "WRONGTYPE", 9) != NULL) {
-        call_fail(call, "ERR terrace:warm:* in L2 is not what nodes wrote there; what is wrong is "
-                        "removed now");
+        call_fail(call, WARM_ERROR_SPOILT "; what is wrong is removed now");
     } else if (status == L2_ERROR) {
         call_fail(call, "ERR L2 says: %.*s", size, text.data);
     } else if (status == L2_DOWN && changes(call->verb)) {

@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/warm_reply.h"
 
-#include <stdio.h>
-
 enum {
     JOB_FIELDS = 29,
     FAILURE_FIELDS = 3,
     NODE_FIELDS = 10
 };
-
-static void pair_double(struct reply *reply, const char *name, double number)
-{
-    char text[32];
-    const int size = snprintf(text, sizeof(text), "%.3f", number);
-    reply_bulk_text(reply, name);
-    reply_double_text(reply, (struct slice){text, (size_t)size});
-}
 
 static void pair_boolean(struct reply *reply, const char *name, bool value)
 {
@@ -57,8 +47,8 @@ static void reply_nodes(struct reply *reply, const struct warm_status *status)
         pair_count(reply, "absent", node->absent);
         pair_count(reply, "failed", node->failed);
         pair_count(reply, "bytes", node->bytes);
-        pair_double(reply, "rate", node->rate);
-        pair_double(reply, "yield", node->yield);
+        reply_pair_double(reply, "rate", node->rate);
+        reply_pair_double(reply, "yield", node->yield);
     }
 }
 
@@ -81,7 +71,7 @@ void warm_reply(struct reply *reply, const struct warm_status *status)
     pair_count(reply, "absent", status->absent);
     pair_count(reply, "failed", status->failed);
     pair_count(reply, "bytes", status->bytes);
-    pair_double(reply, "rate", status->rate);
+    reply_pair_double(reply, "rate", status->rate);
     reply_pair_integer(reply, "eta_ms", status->eta_ms);
     reply_pair_integer(reply, "submitted_at_ms", status->submitted_at_ms);
     reply_pair_integer(reply, "started_at_ms", status->started_at_ms);

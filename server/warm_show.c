@@ -283,7 +283,8 @@ enum status warm_show_read(struct warm_desk *desk, struct warm_answer *answer,
                            struct warm_call *call)
 {
     struct show show = {.desk = desk, .now_ms = warm_answer_number(answer)};
-    const size_t most = answer->count / 2;
+    const size_t told = answer->count / 2;
+    const size_t most = call->verb == WARM_STATUS && told > 1 ? 1 : told; /* failures are of one */
     enum status status = OK;
     call->statuses = calloc(most + 1, sizeof(*call->statuses));
     if (call->statuses == NULL) {

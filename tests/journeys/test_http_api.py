@@ -2,6 +2,7 @@
 """/v1 on the admin listener: figures, nodes and namespaces as JSON, who may ask, and what is refused."""
 import http.client
 import json
+import re
 import signal
 import socket
 
@@ -154,6 +155,34 @@ def test_who_waits_is_answered_when_the_node_ends_or_its_l2_does(stage):
 
 
 @own
+def test_requests_behind_one_that_waits_are_answered_in_their_order(house):
+    pages = [b"GET /v1/warm", b"HEAD /v1/stats", b"GET /livez", b"GET /v1/warm/999999", b"OPTIONS /v1/warm", b"GET /v1/nodes"]
+    with socket.create_connection(("127.0.0.1", house.admin_port), timeout=20) as sock:
+        sock.sendall(b"".join(page + b" HTTP/1.1\r\nHost: localhost\r\n\r\n" for page in pages) + b"GET /livez HTTP/1.0\r\n\r\n")
+        told = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d+)", told)] == [200, 200, 200, 404, 401, 200, 200], told
+
+
+@own
+def test_a_node_ends_in_order_while_requests_wait_behind_each_other_and_clients_leave(stage):
+    node = stage.node("--admin-token", TOKEN, l2=stage.redis())
+    asked = (b"GET /v1/warm HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"GET /v1/stats HTTP/1.1\r\nHost: localhost\r\n\r\n") * 10
+    stay = []
+    for i in range(24):
+        sock = socket.create_connection(("127.0.0.1", node.admin_port), timeout=20)
+        sock.sendall(asked)
+        if i % 3 == 0:
+            sock.close()  # with answers on their way
+        else:
+            stay.append(sock)
+    assert stay[0].recv(64).startswith(b"HTTP/1.1 ")
+    node.process.signal(signal.SIGTERM)
+    assert node.process.wait(20) == 0
+    for sock in stay:
+        sock.close()
+
+
+@own
 def test_probes_find_a_connection_while_many_wait(stage):
     l2 = stage.redis()
     node = stage.node("--l2-timeout", "60s", l2=l2)
@@ -213,6 +242,22 @@ def test_a_page_whose_name_leads_here_reads_nothing(house):
         assert ask(house, "/v1/nodes", headers={"Host": host}).status == 200, host
     for path in ("/livez", "/metrics"):
         assert ask(house, path, headers={"Host": "node-7.cluster.local"}).status == 200, "as Prometheus asks"
+
+
+@own
+def test_what_a_proxy_hands_on_is_from_elsewhere(house):
+    for name, value in (("X-Forwarded-For", "10.1.2.3"), ("x-real-ip", "10.1.2.3"), ("Forwarded", "for=10.1.2.3"), ("Via", "1.1 proxy")):
+        assert refused(ask(house, "/v1/nodes", headers={name: value}), 401, "token"), name
+        assert ask(house, "/v1/nodes", headers={name: value}, token=TOKEN).status == 200, name
+        assert ask(house, "/livez", headers={name: value}).status == 200, name
+
+
+@own
+def test_a_body_that_no_page_reads_is_not_kept(house):
+    with socket.create_connection(("127.0.0.1", house.admin_port), timeout=20) as sock:
+        sock.sendall(b"POST /livez HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sock.sendall((b"10000\r\n" + b" " * 65536 + b"\r\n") * 17 + b"0\r\n\r\n")
+        assert sock.recv(64).startswith(b"HTTP/1.1 405 "), "as with a short one"
 
 
 @own
