@@ -52,7 +52,10 @@ bool clock_is_ended(void)
 
 bool clock_wait(int64_t until_us, int fd)
 {
+    static const struct timespec at_once = {0};
     struct pollfd one = {.fd = fd, .events = POLLIN};
+    (void)ppoll(NULL, 0, &at_once,
+                &while_waiting); /* where `fd` can always be read no signal ends the other one */
     const int64_t left_us = until_us - clock_us();
     const struct timespec left = {.tv_sec = left_us > 0 ? left_us / 1000000 : 0,
                                   .tv_nsec = left_us > 0 ? left_us % 1000000 * 1000 : 0};

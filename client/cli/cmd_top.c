@@ -159,19 +159,20 @@ static void take_key(struct top *top, int key)
 /* Until the next look is due. A key, or another size of the terminal, draws anew. */
 static enum exit_code wait_for_next(struct top *top, int64_t began_us)
 {
+    const struct screen *screen = &top->screen;
     enum exit_code code = EXIT_FINE;
-    while (code == EXIT_FINE && !top->is_over && !clock_is_ended()) {
-        const int64_t due_us = began_us + top->screen.interval_ms * 1000;
-        if (!top->screen.held && clock_us() >= due_us) {
-            break;
-        }
+    bool is_due = false;
+    while (!is_due && code == EXIT_FINE && !top->is_over && !clock_is_ended()) {
+        const int64_t due_us = began_us + screen->interval_ms * 1000;
         const int64_t until_us =
-            top->screen.held ? clock_us() + INTERVAL_MOST_MS * INT64_C(1000) : due_us;
+            screen->held ? clock_us() + INTERVAL_MOST_MS * INT64_C(1000) : due_us;
+        /* Also when it is late, as a node that hangs makes it each time: keys and signals are seen here. */
         const bool has_key = clock_wait(until_us, terminal_keys());
         for (int key; has_key && (key = terminal_key()) >= 0;) {
             take_key(top, key);
         }
-        if (top->screen.is_live && !top->is_over && (top->screen.held || clock_us() < due_us)) {
+        is_due = !screen->held && clock_us() >= began_us + screen->interval_ms * 1000;
+        if (screen->is_live && !top->is_over && !is_due) {
             code = show(top);
         }
     }

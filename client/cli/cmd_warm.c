@@ -12,7 +12,8 @@ enum {
     WATCH_PATIENCE_S = 10, /* no node answers: it is asked on for so long */
     BAR_MOST = 30,
     BAR_LEAST = 10,
-    LINE_TEXT = 70 /* columns that the words around the bar want */
+    LINE_TEXT = 70,  /* columns that the words around the bar want */
+    LINE_NARROW = 48 /* fewer than these: what is said is worth more than a bar */
 };
 
 static enum exit_code fail_reply(struct cli *cli, const struct cli_reply *reply, const char *what)
@@ -43,7 +44,9 @@ static enum exit_code show_line(struct cli *cli, const struct watch *watch, cons
         terminal_size(&rows, &columns);
         (void)!buf_append(&line, "\r\x1b[K", 4);
     }
-    const unsigned spare = columns > LINE_TEXT + BAR_LEAST ? columns - LINE_TEXT : BAR_LEAST;
+    const unsigned spare = columns > LINE_TEXT + BAR_LEAST ? columns - LINE_TEXT
+                           : columns >= LINE_NARROW        ? BAR_LEAST
+                                                           : 0;
     struct pen pen = {.to = &line,
                       .columns = columns,
                       .is_live = watch->is_live,
@@ -89,18 +92,18 @@ static enum exit_code watch_once(struct cli *cli, struct watch *watch, bool *ret
 static enum exit_code watch_job(struct cli *cli, const char *id)
 {
     const int64_t every_us = 1000 * words_number(&cli->words, "--interval", 1000);
-    unsigned rows = 0;
-    unsigned columns = 0;
     struct watch watch = {.id = id, .answered_at_us = clock_us()};
     watch.is_live = !cli->json && terminal_is_there();
-    terminal_size(&rows, &columns);
     enum exit_code code = EXIT_FINE;
     bool ended = false;
     while (!ended && code == EXIT_FINE && !clock_is_ended()) {
         const int64_t next_us = clock_us() + every_us;
         code = watch_once(cli, &watch, &ended);
-        while (!ended && code == EXIT_FINE && clock_us() < next_us && !clock_is_ended()) {
-            (void)clock_wait(next_us, -1);
+        while (!ended && code == EXIT_FINE && !clock_is_ended()) {
+            (void)clock_wait(next_us, -1); /* also when it is late: signals are seen there */
+            if (clock_us() >= next_us) {
+                break;
+            }
         }
     }
     if (!ended && code == EXIT_FINE) {
@@ -114,35 +117,56 @@ static enum exit_code watch_job(struct cli *cli, const char *id)
 
 /* --- submit -------------------------------------------------------------------------------------------------------- */
 
-static enum exit_code submit(struct cli *cli, const char *verb)
+enum {
+    ID_MAX = I64_DIGITS_MAX + 1
+};
+
+static enum exit_code send_job(struct cli *cli, const char *verb, struct slice job, bool is_told,
+                               char ret_id[ID_MAX])
 {
-    struct buf job = {0};
+    const struct slice words[] = {SLICE_LITERAL("CACHE.WARM"), slice_of(verb), job};
     struct cli_reply reply;
-    char error[WARM_WORDS_ERROR_MAX];
-    char id[I64_DIGITS_MAX + 1] = "";
-    const enum status made = warm_words_json(&cli->words, &job, error);
-    if (made != OK) {
-        buf_done(&job);
-        return made == INVALID ? cli_fail(cli, EXIT_USAGE, "%s", error)
-                               : cli_fail(cli, EXIT_FAILED, "out of memory");
-    }
-    const bool waits = words_has(&cli->words, "--wait");
-    const struct slice words[] = {SLICE_LITERAL("CACHE.WARM"), slice_of(verb), buf_slice(&job)};
     enum exit_code code = EXIT_FINE;
     if (cli_ask_words(cli, cli->all, &reply, words, 3)) {
         const int64_t number = tree_number(&reply.tree, 0);
-        id[i64_format(id, number)] = '\0';
-        if (!waits && cli->json) {
+        ret_id[i64_format(ret_id, number)] = '\0';
+        if (is_told && cli->json) {
             code = cli_print_json(cli, json_pack("{s:I}", "id", (json_int_t)number), EXIT_FINE);
-        } else if (!waits) {
-            char line[sizeof id + 1];
-            (void)snprintf(line, sizeof line, "%s\n", id);
+        } else if (is_told) {
+            char line[ID_MAX + 1];
+            (void)snprintf(line, sizeof line, "%s\n", ret_id);
             code = cli_print(cli, slice_of(line), EXIT_FINE);
         }
     } else {
         code = fail_reply(cli, &reply, verb);
     }
     cli_reply_done(&reply);
+    return code;
+}
+
+/* For who watches: they are caught before there is a client, and not while a job is typed. */
+static enum exit_code open_to_watch(struct cli *cli, bool watches)
+{
+    if (watches) {
+        clock_catch_signals();
+    }
+    return cli_open(cli);
+}
+
+/* What is no job is told before a node is looked for. */
+static enum exit_code submit(struct cli *cli, const char *verb)
+{
+    struct buf job = {0};
+    char error[WARM_WORDS_ERROR_MAX];
+    char id[ID_MAX] = "";
+    const bool waits = words_has(&cli->words, "--wait");
+    const enum status made = warm_words_json(&cli->words, &job, error);
+    enum exit_code code = made == OK        ? open_to_watch(cli, waits)
+                          : made == INVALID ? cli_fail(cli, EXIT_USAGE, "%s", error)
+                                            : cli_fail(cli, EXIT_FAILED, "out of memory");
+    if (code == EXIT_FINE) {
+        code = send_job(cli, verb, buf_slice(&job), !waits, id);
+    }
     buf_done(&job);
     return code == EXIT_FINE && waits ? watch_job(cli, id) : code;
 }
@@ -231,10 +255,19 @@ static enum exit_code act(struct cli *cli, const char *name, const char *verb)
     if (strcmp(verb, "SUBMIT") == 0 || strcmp(verb, "REGISTER") == 0) {
         return submit(cli, verb);
     }
+    const char *option = warm_words_option(&cli->words);
+    if (option != NULL) {
+        return cli_fail(cli, EXIT_USAGE, "%s: %s is of submit and register", name, option);
+    }
+    const bool watches = strcmp(name, "watch") == 0;
+    const enum exit_code code = open_to_watch(cli, watches);
+    if (code != EXIT_FINE) {
+        return code;
+    }
     if (strcmp(verb, "LIST") == 0) {
         return list(cli);
     }
-    if (strcmp(name, "watch") == 0) {
+    if (watches) {
         return watch_job(cli, arguments[1]);
     }
     return strcmp(verb, "STATUS") == 0
@@ -254,9 +287,7 @@ enum exit_code cmd_warm(struct cli *cli)
         if (count < actions[i].least || count > actions[i].most) {
             return cli_fail(cli, EXIT_USAGE, "%s: expected %s", name, actions[i].expected);
         }
-        clock_catch_signals();
-        const enum exit_code code = cli_open(cli);
-        return code == EXIT_FINE ? act(cli, name, actions[i].verb) : code;
+        return act(cli, name, actions[i].verb);
     }
     return cli_fail(cli, EXIT_USAGE,
                     "expected submit, register, list, status, watch, pause, resume, cancel or "

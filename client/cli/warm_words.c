@@ -37,6 +37,25 @@ static const struct {
     {"--before-expiry", "before_expiry", false},
 };
 
+/* Those that are changed on their way. */
+static const char *const others[] = {"--top", "--deadline", "--dry-run"};
+
+const char *warm_words_option(const struct words *words)
+{
+    const char *found = NULL;
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0] && found == NULL; i++) {
+        found = words_has(words, sources[i].option) ? sources[i].option : NULL;
+    }
+    for (size_t i = 0; i < sizeof rest / sizeof rest[0] && found == NULL; i++) {
+        const bool is_of_all = strcmp(rest[i].option, "--db") == 0;
+        found = !is_of_all && words_has(words, rest[i].option) ? rest[i].option : NULL;
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0] && found == NULL; i++) {
+        found = words_has(words, others[i]) ? others[i] : NULL;
+    }
+    return found;
+}
+
 static json_t *value_of(const struct words *words, const char *option, bool is_number)
 {
     return is_number ? json_integer(words_number(words, option, 0))
@@ -122,11 +141,10 @@ enum status warm_words_json(const struct words *words, struct buf *to,
     if (!has_text) {
         return from_options(words, to, error);
     }
-    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
-        if (words_has(words, sources[i].option)) {
-            (void)snprintf(error, WARM_WORDS_ERROR_MAX, "either JSON or %s", sources[i].option);
-            return INVALID;
-        }
+    const char *option = words_has(words, "--db") ? "--db" : warm_words_option(words);
+    if (option != NULL) { /* it would not be in the job, and nobody would be told */
+        (void)snprintf(error, WARM_WORDS_ERROR_MAX, "either JSON or %s", option);
+        return INVALID;
     }
     const char *text = words->arguments[1];
     if (strcmp(text, "-") != 0) {

@@ -17,5 +17,7 @@ enum {
 /* `words`: of the verb, whose first argument is `submit` or `register`. INVALID: `error` says what was expected; NO_MEMORY. */
 enum status warm_words_json(const struct words *words, struct buf *to,
                             char error[WARM_WORDS_ERROR_MAX]) MUST_USE;
+/* The first that is given of the options that belong to a job and to nothing else; NULL: none is. */
+const char *warm_words_option(const struct words *words);
 
 #endif

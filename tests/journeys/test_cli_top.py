@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from cli import TERRACE, Terminal, address, ask, environment
-from harness import free_port, until
+from harness import free_port, stand_still, until
 from libterrace import Client
 
 pytestmark = pytest.mark.own
@@ -142,6 +142,20 @@ def test_a_node_that_goes_is_shown_as_unreachable_and_comes_back(stage):
         terminal.read_until(frame_has(b"2 of 2 nodes"))
         terminal.type(b"q")
         assert terminal.wait() == 0
+
+
+def test_keys_are_heard_while_a_node_hangs(stage):
+    """Each look takes longer then than the pause between two."""
+    node = stage.node()
+    with top([node], "--timeout", "500ms") as terminal:
+        terminal.read_until(lambda shown: FRAME in shown, what="a screen")
+        stand_still(node.process)
+        try:
+            terminal.read_until(lambda shown: shown.count(FRAME) >= 3, what="screens without it")
+            terminal.type(b"q")
+            assert terminal.wait() == 0
+        finally:
+            stand_still(node.process, False)
 
 
 def test_no_colours_if_the_environment_says_so(nodes):

@@ -3,6 +3,7 @@
 ends."""
 import json
 import os
+import pathlib
 import re
 import signal
 
@@ -106,6 +107,10 @@ def test_watch_that_is_interrupted_leaves_the_job_alone(node):
         os.kill(terminal.pid, signal.SIGINT)
         assert terminal.wait() == 1
         assert f"job {job} goes on".encode() in terminal.shown
+    with Terminal("--node", address(node), "warm", "watch", job, "-i", "0") as terminal:  # it never waits
+        terminal.read_until(lambda seen: b"job" in seen, what="a line")
+        os.kill(terminal.pid, signal.SIGINT)
+        assert terminal.wait() == 1
     assert status(node, job)["state"] in ("queued", "running")
     assert cli.ask(node, "warm", "cancel", job).code == 0
 
@@ -123,13 +128,43 @@ def test_a_standing_job_is_registered_shown_and_cancelled(node):
 
 def test_words_that_are_no_job_are_told(node):
     for words, code, said in [(("submit",), 2, "--pattern"), (("submit", "--pattern", "a", "--tag", "b"), 2, "--pattern"),
-                              (("submit", "{}", "--tag", "b"), 2, "--tag"), (("submit", "{"), 1, "$:"), (("submit", "--hot", "0"), 1, "$.source.hot"),
+                              (("submit", "{}", "--tag", "b"), 2, "--tag"), (("submit", "{}", "--priority", "9"), 2, "--priority"),
+                              (("submit", "{}", "--dry-run"), 2, "--dry-run"), (("submit", "{}", "--db", "3"), 2, "--db"),
+                              (("cancel", "1", "--dry-run"), 2, "--dry-run"), (("submit", "{"), 1, "$:"), (("submit", "--hot", "0"), 1, "$.source.hot"),
                               (("watch",), 2, "number of a job"), (("watch", "99999"), 1, "no such warm job"), (("setrate", "1"), 2, "keys per second"),
                               (("list", "1"), 2, "nothing more"), (("stop", "1"), 2, "expected submit"), (("status", "x"), 1, "integer")]:
         done = cli.ask(node, "warm", *words)
         assert done.code == code and said in done.err.decode(), (words, done)
         as_json = cli.ask(node, "warm", *words, "--json")
         assert as_json.code == code and as_json.object["exit"] == code, as_json
+
+
+def test_what_is_no_job_is_told_before_a_node_is_looked_for():
+    done = cli.run("--node", "127.0.0.1:1", "warm", "submit")
+    assert done.code == 2 and b"--pattern" in done.err, done
+    assert cli.run("--node", "127.0.0.1:1", "warm", "submit", "--tag", "a").code == 3
+
+
+def test_who_types_a_job_can_leave(node):
+    with Terminal("--node", address(node), "warm", "submit", "-") as terminal:
+        until(lambda: os.readlink(f"/proc/{terminal.pid}/exe") == cli.TERRACE, 20, "it is the program")
+        until(lambda: pathlib.Path(f"/proc/{terminal.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S", 20, "it reads")
+        terminal.type(b"\x03")
+        assert terminal.wait() == -signal.SIGINT
+
+
+def test_a_narrow_terminal_is_told_figures_in_place_of_a_bar(node):
+    job = submit(node, "--keys", *(f"w:{i}" for i in range(100)), "--mode", "force", "--rate", "1")
+    until(lambda: status(node, job)["state"] == "running", 10, "it runs")
+
+    def fits(seen):
+        line = re.sub(rb"\x1b\[\d*m", b"", seen.split(b"\r\x1b[K")[-1]).decode(errors="replace")
+        return re.search(r"running \d", line) and len(line) <= 20
+    with Terminal("--node", address(node), "warm", "watch", job, "-i", "50ms", columns=20) as terminal:
+        terminal.read_until(fits, what="a line of 20 columns")
+        os.kill(terminal.pid, signal.SIGINT)
+        assert terminal.wait() == 1
+    assert cli.ask(node, "warm", "cancel", job).code == 0
 
 
 def test_a_node_alone_has_no_jobs(module_stage):

@@ -73,6 +73,11 @@ static void what_is_no_one_job_is_told(void **state)
     expect_refusal(WORDS("--rate", "5"), "--pattern");
     expect_refusal(WORDS("--tag", "t", "--hot", "5"), "--pattern");
     expect_refusal(WORDS("{}", "--tag", "t"), "--tag");
+    expect_refusal(WORDS("{}", "--priority", "9"), "--priority");
+    expect_refusal(WORDS("{}", "--dry-run"), "--dry-run");
+    expect_refusal(WORDS("{}", "--deadline", "5s"), "--deadline");
+    expect_refusal(WORDS("{}", "--db", "3"), "--db");
+    expect_job(WORDS("{}", "--wait", "--interval", "1s"), "{}");
     expect_refusal(WORDS("--tag", "t", "a", "b"), "--keys");
 }
 
