@@ -254,7 +254,7 @@ def main():
              "warm_faults", "snapshot", "join", "hot")]
     memory = [f"tests/journeys/test_{name}.py" for name in
               ("transactions", "held_answers", "large_streamed", "bad_input", "acl", "tls", "blocking", "regressions", "managed_many",
-               "large_managed", "behind", "native", "native_random", "warm", "native_warm", "client_async", "client_memory")]
+               "large_managed", "behind", "native", "native_random", "warm", "native_warm", "http_api", "client_async", "client_memory")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
     threads = [f"tests/journeys/test_{name}.py" for name in ("history", "client_threads", "barrier", "monitor", "standing")]
     every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "warm", "warm_faults", "runbook", "l2_faults", "check")

@@ -17,7 +17,9 @@ AT_MOST = 4   # in a run
 TRIES = 3     # alone, and each must pass
 ENDED_AS_ASKED = {"None", "0", "-9", "-15"}  # the exits of processes that a journey ends itself
 NEVER = re.compile(r"Sanitizer|runtime error:|CHECK failed|Segmentation fault|core dumped|Aborted|crashed while running"
-                   r"|violation|verdict|oracle", re.IGNORECASE)
+                   r"|violation|verdict|oracle"
+                   r"|(?:returncode[=:] ?|exit |assert \(?)-(?:4|6|7|8|11)\b",  # a program that crashed: a signal that nobody sends
+                   re.IGNORECASE)
 
 
 def pytest_runtest_logreport(report):

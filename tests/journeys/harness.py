@@ -46,6 +46,9 @@ START_DEADLINE_S = 15.0
 BOUND_S = 1.0  # T, the default bound on staleness
 # What a test may be late by when the machine is busy: two cores, shared with builds.
 SLACK_S = float(os.environ.get("JOURNEY_SLACK_S", "1.0"))
+# What a process says, and how it ends, when it finds itself broken. It may do so when its test has long passed: at its end, above all.
+REPORT = re.compile(r"ERROR: (?:Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error: |CHECK failed: ")
+CRASHES = {-signal.SIGILL, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGSEGV}
 _ASKED_SEED = os.environ.get("TEST_SEED", "1")
 SEED = random.SystemRandom().randrange(1, 1 << 40) if _ASKED_SEED == "random" else int(_ASKED_SEED)
 
@@ -172,6 +175,10 @@ class Process:
     def log(self, tail_bytes=8000):
         data = pathlib.Path(self.log_path).read_bytes()
         return data[-tail_bytes:].decode("utf-8", "replace")
+
+    def is_broken(self):
+        """Of one that has ended, and is ours."""
+        return os.path.basename(self.argv[0]) != "redis-server" and (self.popen.returncode in CRASHES or REPORT.search(self.log(100_000)))
 
     def signal(self, number):
         if self.alive():
@@ -424,5 +431,7 @@ class Stage:
                          for p in self.processes if os.path.basename(p.argv[0]) != "redis-server")
 
     def end(self):
+        """AssertionError: one of ours crashed, or said that it is broken."""
         for process in reversed(self.processes):
             process.end()
+        assert not any(process.is_broken() for process in self.processes), self.logs()

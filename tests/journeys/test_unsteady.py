@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Who may be tried again (tests/unsteady.py), and who may not. No process is started here."""
+"""Who may be tried again (tests/unsteady.py), and who may not; and that no report of a process is lost."""
 
 import importlib.util
 
 import pytest
 
-from harness import ROOT
+from harness import ROOT, Stage
 
 _SPEC = importlib.util.spec_from_file_location("unsteady", ROOT / "tests" / "unsteady.py")
 unsteady = importlib.util.module_from_spec(_SPEC)
@@ -24,6 +24,8 @@ def test_who_was_late_may_be_tried_again(text):
     "==1==ERROR: AddressSanitizer: heap-use-after-free", "WARNING: ThreadSanitizer: data race", "x.c:3:1: runtime error: shift",
     "terrace: CHECK failed: a == b (x.c:3)", "worker 'gw0' crashed while running 'test_x'", "assert verdict.code == 0, verdict.story()",
     "2 violations", "log of node2 (pid 13, exit -6) ---", "log of node2 (pid 13, exit 1) ---",
+    "assert -11 == 0", "assert (-6, '') == (0, '')", "where -11 = CompletedProcess(args=['x'], returncode=-11, stdout=b'')",
+    "<Popen: returncode: -11 args: ['x']>", "terrace get k: exit -11",
 ])
 def test_what_no_busy_machine_does_excuses_nobody(text):
     assert not unsteady.is_excusable(LATE + "\n" + text)
@@ -34,6 +36,23 @@ def test_what_nobody_noted_is_not_excused():
     assert unsteady.may_be_tried_again(2, notes)
     assert not unsteady.may_be_tried_again(3, notes)
     assert not unsteady.may_be_tried_again(2, [notes[0], ("test_b", "Sanitizer")])
+
+
+@pytest.mark.parametrize("says, is_broken", [
+    ("echo 'x.c:3:1: runtime error: shift' >&2", True), ("echo '==1==ERROR: LeakSanitizer: detected memory leaks'; exit 23", True),
+    ("kill -SEGV $$", True), ("exec sleep 60", False), ("echo 'error: no such file'; exit 1", False),
+])
+def test_a_process_that_says_at_its_end_that_it_is_broken_fails_its_test(tmp_path, says, is_broken):
+    stage = Stage(tmp_path)
+    process = stage.run("one", ["/bin/sh", "-c", says])
+    if "sleep" not in says:
+        process.wait()
+    if not is_broken:
+        stage.end()
+        return
+    with pytest.raises(AssertionError) as raised:
+        stage.end()
+    assert not unsteady.is_excusable(str(raised.value)), "and it is not tried again"
 
 
 def test_alone_it_must_pass_every_time():
