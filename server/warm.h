@@ -38,7 +38,7 @@ enum {
 #define WARM_KEYS_MAX     UINT64_C(100000)            /* listed in the job itself */
 #define WARM_JSON_MAX     (8u << 20)                  /* bytes of a job's JSON */
 #define WARM_JOBS_MAX     1000                        /* not ended, of the cluster */
-#define WARM_QUEUE_BYTES  (UINT64_C(64) << 20)        /* of their JSON and chunks in L2 */
+#define WARM_QUEUE_BYTES  (UINT64_C(64) << 20)        /* of JSON and chunks; and a chunk each */
 #define WARM_DEADLINE_MAX (UINT64_C(366) * 24 * 3600) /* s */
 
 enum warm_verb {

@@ -15,8 +15,8 @@
 --
 -- A job's keys become CHUNKS 0, 1, 2 ... by its PRODUCER; its LANES, `lane:<node>`, or `lane:l2` which belongs to `owner`, go
 -- through them: "next from loaded skipped absent failed bytes rate yield". Chunks that all lanes have done go when there are more
--- than KEPT, so a node that comes late begins with the oldest that is there (`from`). Some lane always began with chunk 0: when
--- the last such has died the job begins again.
+-- than KEPT, or no room in the queue, so a node that comes late begins with the oldest that is there (`from`). Some lane always
+-- began with chunk 0: when the last such has died the job begins again.
 local KEPT, LEASE_MS, MISSED_MS, ENDED_MS, ENDED_MAX, FAILURES_MAX = 64, 10000, 600000, 3600000, 100, 100
 local PREFIX = 'terrace:warm:'
 local META, NODES, OPEN, DUE = PREFIX .. 'meta', PREFIX .. 'nodes', PREFIX .. 'open', PREFIX .. 'due'
@@ -153,6 +153,11 @@ local function settle(id)
     end
 end
 
+-- The only node that can go on with it is not there.
+local function miss(id)
+    set(id, 'missed', '1')
+    call('ZADD', DUE, 'LT', digits(now + MISSED_MS), id)
+end
 -- What dead nodes had: lanes of their own go, others become free when somebody looks.
 local function drop_nodes(nodes)
     local dead = {}
@@ -168,8 +173,7 @@ local function drop_nodes(nodes)
             end
         end
         if dead[home] and (target == 'self' or (bound == '1' and complete ~= '1')) then
-            set(id, 'missed', '1')
-            call('ZADD', DUE, 'LT', digits(now + MISSED_MS), id)
+            miss(id)
         end
         check_lanes(id)
         settle(id)
@@ -177,6 +181,9 @@ local function drop_nodes(nodes)
     news()
 end
 local function reap()
+    for _, node in ipairs(call('ZRANGEBYSCORE', NODES, '(' .. digits(now + LEASE_MS), '+inf')) do
+        call('ZADD', NODES, digits(now + LEASE_MS), node) -- Redis' clock has gone back: no lease is good for longer by that
+    end
     local dead = call('ZRANGEBYSCORE', NODES, '-inf', digits(now))
     if #dead > 0 then
         drop_nodes(dead)
@@ -263,10 +270,13 @@ local function submit(json, fields, json_max, jobs_max, standing_due)
     end
     set(id, 'state', 'queued')
     call('ZADD', OPEN, digits(now), id)
-    local target, life = get(id, 'target', 'life')
+    local target, life, bound = get(id, 'target', 'life', 'bound')
     if num(life) > 0 then
         set(id, 'deadline', digits(now + num(life) * 1000))
         call('ZADD', DUE, digits(now + num(life) * 1000), id)
+    end
+    if (target == 'self' or bound == '1') and not lives(me) then -- it takes no part at present
+        miss(id)
     end
     if target == 'l2' then
         lane_write(id, 'l2', lane_read(''))
@@ -346,7 +356,8 @@ function verbs.TAKE()
     local answer = { 'OK' }
     for _, id in ipairs(call('ZRANGE', OPEN, 0, -1)) do
         local target, home, bound, missed, deadline = get(id, 'target', 'home', 'bound', 'missed', 'deadline')
-        if home ~= me and not lives(home) and address_of(home) == address_of(me) then -- the process after that one
+        local is_next = home ~= me and not lives(home) and address_of(home) == address_of(me) -- the process after that one
+        if is_next or (home == me and missed == '1') then
             set(id, 'home', me, 'missed', '0')
             home = me
             call('ZREM', DUE, id)
@@ -367,14 +378,20 @@ function verbs.TAKE()
     return answer
 end
 
--- 5 job: OK json
-function verbs.SPEC()
-    local json = call('GETRANGE', key('json', ARGV[5]), 0, -1)
-    return #json > 0 and { 'OK', json } or { 'GONE' }
-end
-
 local function is_open(id)
     return call('ZSCORE', OPEN, id)
+end
+
+-- 5 job: OK json
+function verbs.SPEC()
+    local id = ARGV[5]
+    local json = call('GETRANGE', key('json', id), 0, -1)
+    if #json > 0 then
+        return { 'OK', json }
+    elseif is_open(id) then
+        close(id, 'failed', 'its text in L2 is gone')
+    end
+    return { 'GONE' }
 end
 
 -- 5 job   6 number of the chunk that is done, or -1   7... loaded, skipped, absent, failed, bytes, rate, yield   14... failures
@@ -430,15 +447,15 @@ end
 
 -- 5 job   6 number   7 cursor behind it   8 the run that the cursor is good for   9 count of keys   10 keys; empty: the cursor only
 -- 11 1: that was the last   12 bytes of all jobs
--- OK | WAIT: no room yet | LOST: another one is the producer | AGAIN number cursor run total: what comes next is this
+-- OK | WAIT: no room yet | LOST: another one is the producer, or there is nothing left to produce | AGAIN number cursor run total: what comes next is this
 function verbs.APPEND()
     local id, chunk = ARGV[5], ARGV[10]
     if not is_open(id) then
         return { 'GONE' }
     end
-    local producer, produced, cursor, run, base, total, state =
-        get(id, 'producer', 'produced', 'cursor', 'run', 'base', 'total', 'state')
-    if producer ~= me then
+    local producer, produced, cursor, run, base, total, state, complete =
+        get(id, 'producer', 'produced', 'cursor', 'run', 'base', 'total', 'state', 'complete')
+    if producer ~= me or complete == '1' then -- it was the last, and that was not heard
         return { 'LOST' }
     elseif num(ARGV[6]) ~= num(produced) then
         return { 'AGAIN', num(produced), cursor or '', run or '', num(total) }
@@ -449,21 +466,22 @@ function verbs.APPEND()
         for _, lane in ipairs(lanes) do
             slowest = math.min(slowest, lane[2][1])
         end
-        if state == 'paused' or num(produced) - slowest >= KEPT or
-            num(call('HMGET', META, 'bytes')[1]) + #chunk > num(ARGV[12]) then
+        produced, base = num(produced), num(base)
+        local room = num(ARGV[12]) - num(call('HMGET', META, 'bytes')[1]) - #chunk
+        while base < slowest and produced - base >= (room < 0 and 0 or KEPT) do
+            local bytes = call('HSTRLEN', key('chunks', id), digits(base))
+            call('HDEL', key('chunks', id), digits(base))
+            charge(id, -bytes)
+            base, room = base + 1, room + bytes
+        end
+        set(id, 'base', digits(base))
+        -- A job that has nothing to do gets a chunk all the same: else those that wait for room could wait for each other.
+        if state == 'paused' or produced - slowest >= KEPT or (room < 0 and slowest < produced) then
             return { 'WAIT' }
         end
-        call('HSET', key('chunks', id), produced, chunk)
-        local bytes = #chunk
-        produced = num(produced) + 1
-        base = num(base)
-        while produced - base > KEPT and base < slowest do
-            bytes = bytes - call('HSTRLEN', key('chunks', id), digits(base))
-            call('HDEL', key('chunks', id), digits(base))
-            base = base + 1
-        end
-        charge(id, bytes)
-        set(id, 'produced', digits(produced), 'base', digits(base), 'total', digits(num(total) + num(ARGV[9])))
+        call('HSET', key('chunks', id), digits(produced), chunk)
+        charge(id, #chunk)
+        set(id, 'produced', digits(produced + 1), 'total', digits(num(total) + num(ARGV[9])))
     end
     set(id, 'cursor', ARGV[7], 'run', ARGV[8], 'complete', ARGV[11])
     settle(id)
