@@ -101,12 +101,10 @@ static void tour_done(struct tour *tour)
 void hot_desk_tick(struct hot_desk *desk, struct worker *first)
 {
     desk->first = first;
-    if (desk->rows_max == 0) {
-        return;
-    }
-    hot_lists_tick(desk);
-    if (desk->busy || (first->now_ms - desk->merged_at_ms < HOT_MERGE_MS &&
-                       !atomic_exchange(&desk->wanted, false))) {
+    hot_lists_tick(desk); /* those of others are read, even if nothing is counted here */
+    if (desk->rows_max == 0 || desk->busy ||
+        (first->now_ms - desk->merged_at_ms < HOT_MERGE_MS &&
+         !atomic_exchange(&desk->wanted, false))) {
         return;
     }
     desk->busy = true;

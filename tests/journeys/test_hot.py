@@ -6,6 +6,7 @@ import os
 import pytest
 import redis
 
+import warm
 from harness import documented_rules, until
 from test_whatif import flat
 from wire import Double, Map
@@ -141,6 +142,20 @@ def lists(redis_server):
     return redis_server.client(db=15).hgetall("terrace:hot")
 
 
+def test_a_node_that_counts_no_reads_warms_by_the_lists_of_others(stage):
+    redis_server = stage.redis()
+    redis_server.client().mset({"a": 1, "b": 2})
+    first = stage.node(l2=redis_server)
+    with first.wire() as conn:
+        read(conn, {"a": 30, "b": 20})
+    until(lambda: len(lists(redis_server)) == 1, 20, "its list is there")
+    blind = stage.node("--hot-keys", "0", "--warm-deadline", "300s", l2=redis_server)
+    until(lambda: blind.info()["join_state"] == "warm", 20, "it comes, and is warm")
+    warm.joined(redis_server, 2)
+    done = warm.run(blind, {"hot": 10}, target="self", mode="force")
+    assert done["state"] == "done" and done["loaded"] == 2
+
+
 def test_each_node_leaves_its_list_in_l2(stage):
     redis_server = stage.redis()
     nodes = [stage.node(l2=redis_server) for _ in range(2)]
@@ -187,3 +202,14 @@ def test_what_strangers_wrote_in_its_place_and_what_is_old_is_removed(stage):
             read(conn, {"a": 5})
         until(lambda: own.hlen("terrace:hot") == 1 and own.zcard("terrace:hot:at") == 1, 20, "one list is there")
         assert not set(ids) & {name.decode() for name in own.hkeys("terrace:hot")}
+
+
+def test_keys_of_another_type_in_its_place_are_removed(stage):
+    redis_server = stage.redis()
+    with redis_server.client(db=15) as own:
+        own.set("terrace:hot", "mine")
+        own.rpush("terrace:hot:at", "mine")
+        node = stage.node(l2=redis_server)
+        with node.wire() as conn:
+            read(conn, {"a": 5})
+        until(lambda: own.type("terrace:hot") == b"hash" and own.zcard("terrace:hot:at") == 1, 20, "its list is there")

@@ -9,6 +9,12 @@ if not us then
     us = string.format('%d%06d', time[1], time[2])
 end
 local now = math.floor(tonumber(us) / 1000)
+for i, kind in ipairs({ 'hash', 'zset' }) do
+    local is = redis.call('TYPE', KEYS[i]).ok
+    if is ~= kind and is ~= 'none' then
+        redis.call('DEL', KEYS[i])
+    end
+end
 if redis.call('HLEN', KEYS[1]) ~= redis.call('ZCARD', KEYS[2]) then
     redis.call('DEL', KEYS[1], KEYS[2]) -- somebody else wrote there: nobody would ever remove it
 end
