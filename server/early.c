@@ -334,6 +334,14 @@ static bool has_jobs(const struct early *early, const struct early_job *jobs, si
     return same;
 }
 
+static bool is_among(uint64_t id, const struct early_job *jobs, size_t count)
+{
+    while (count > 0 && jobs[count - 1].id != id) {
+        count--;
+    }
+    return count > 0;
+}
+
 void early_set_jobs(struct early *early, const struct early_job *jobs, size_t count)
 {
     CHECK_MAGIC(early, EARLY_MAGIC);
@@ -344,6 +352,11 @@ void early_set_jobs(struct early *early, const struct early_job *jobs, size_t co
     early_halt(early);
     while (early->count > 0) {
         keys_remove(early, early->count - 1);
+    }
+    for (size_t i = 0; i < early->job_count; i++) {
+        if (!is_among(early->jobs[i].id, jobs, count)) {
+            foreseen_drop(tiers_foreseen(early->worker->node->tiers), early->jobs[i].id);
+        }
     }
     for (size_t i = 0; i < count; i++) {
         early->jobs[i] = jobs[i];

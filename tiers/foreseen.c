@@ -67,14 +67,25 @@ static struct foreseen_key **find(struct foreseen *foreseen, const struct l1_key
     return link;
 }
 
+/* FORESEEN_OWNERS: nowhere. */
+static unsigned place_of_owner(const struct foreseen *foreseen, uint64_t owner)
+{
+    unsigned i = 0;
+    while (i < FORESEEN_OWNERS && foreseen->counts[i].owner != owner) {
+        i++;
+    }
+    return i;
+}
+
 static void count(struct foreseen *foreseen, uint64_t owner)
 {
-    for (unsigned i = 0; i < FORESEEN_OWNERS; i++) {
-        if (foreseen->counts[i].owner == owner || foreseen->counts[i].owner == 0) {
-            foreseen->counts[i].owner = owner;
-            foreseen->counts[i].count++;
-            return;
-        }
+    unsigned at = place_of_owner(foreseen, owner);
+    if (at == FORESEEN_OWNERS) {
+        at = place_of_owner(foreseen, 0);
+    }
+    if (at < FORESEEN_OWNERS) {
+        foreseen->counts[at].owner = owner;
+        foreseen->counts[at].count++;
     }
 }
 
@@ -163,16 +174,39 @@ void foreseen_tick(struct foreseen *foreseen, int64_t now_ms)
     (void)pthread_mutex_unlock(&foreseen->lock);
 }
 
+/* Of nobody nothing is counted. */
+static uint64_t take(struct foreseen *foreseen, uint64_t owner, uint64_t owner_after)
+{
+    const unsigned at = place_of_owner(foreseen, owner);
+    if (at == FORESEEN_OWNERS) {
+        return 0;
+    }
+    const uint64_t taken = foreseen->counts[at].count;
+    foreseen->counts[at].owner = owner_after;
+    foreseen->counts[at].count = 0;
+    return taken;
+}
+
 uint64_t foreseen_take(struct foreseen *foreseen, uint64_t owner)
 {
-    uint64_t taken = 0;
     (void)pthread_mutex_lock(&foreseen->lock);
-    for (unsigned i = 0; i < FORESEEN_OWNERS; i++) {
-        if (foreseen->counts[i].owner == owner) {
-            taken = foreseen->counts[i].count;
-            foreseen->counts[i].count = 0;
-        }
-    }
+    const uint64_t taken = take(foreseen, owner, owner);
     (void)pthread_mutex_unlock(&foreseen->lock);
     return taken;
+}
+
+void foreseen_drop(struct foreseen *foreseen, uint64_t owner)
+{
+    (void)pthread_mutex_lock(&foreseen->lock);
+    for (size_t place = 0; place < FORESEEN_PLACES; place++) {
+        for (struct foreseen_key **link = &foreseen->chains[place]; *link != NULL;) {
+            if ((*link)->owner == owner) {
+                forget(foreseen, place, link);
+            } else {
+                link = &(*link)->next;
+            }
+        }
+    }
+    (void)take(foreseen, owner, 0);
+    (void)pthread_mutex_unlock(&foreseen->lock);
 }

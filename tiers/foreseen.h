@@ -16,7 +16,7 @@
  * Owns:    copies of the keys.
  * Threads: any; foreseen_tick one.
  * Units:   milliseconds of clock.h.
- * Limits:  FORESEEN_MAX keys, FORESEEN_OWNERS owners; beyond that they are not counted. */
+ * Limits:  FORESEEN_MAX keys, FORESEEN_OWNERS owners that were not dropped; beyond that they are not counted. */
 #ifndef TERRACE_TIERS_FORESEEN_H
 #define TERRACE_TIERS_FORESEEN_H
 
@@ -72,5 +72,7 @@ bool foreseen_on_read(struct foreseen *foreseen, const struct l1_key *key, bool 
 void foreseen_tick(struct foreseen *foreseen, int64_t now_ms);
 /* Misses less since it was taken last. */
 uint64_t foreseen_take(struct foreseen *foreseen, uint64_t owner);
+/* The owner has gone: its keys are not counted any more, its figure is lost, and its place is another's. */
+void foreseen_drop(struct foreseen *foreseen, uint64_t owner);
 
 #endif

@@ -149,6 +149,26 @@ static void beyond_its_limits_nothing_is_counted(void **state)
     drop(foreseen);
 }
 
+/* Jobs come and go for as long as the node lives. */
+static void who_was_dropped_leaves_his_place_to_another(void **state)
+{
+    (void)state;
+    struct foreseen *foreseen = fresh();
+    const struct l1_key key = key_of("k", 5);
+    const struct l1_key left = key_of("left", 6);
+    for (uint64_t owner = 1; owner <= 3 * FORESEEN_OWNERS; owner++) {
+        foreseen_watch(foreseen, &key, &life, owner, FROM);
+        foreseen_watch(foreseen, &left, &life, owner, FROM);
+        assert_true(foreseen_on_read(foreseen, &key, true, FROM));
+        assert_int_equal(foreseen_take(foreseen, owner), 1);
+        assert_true(foreseen_on_read(foreseen, &left, true, FROM)); /* nobody takes that one */
+        foreseen_drop(foreseen, owner);
+        assert_int_equal(foreseen_take(foreseen, owner), 0);
+        assert_false(foreseen_on_read(foreseen, &left, true, UNTIL - 1));
+    }
+    drop(foreseen);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +177,7 @@ int main(void)
         cmocka_unit_test(keys_of_one_place_and_of_two_databases_are_told_apart),
         cmocka_unit_test(misses_less_are_those_that_would_have_been),
         cmocka_unit_test(beyond_its_limits_nothing_is_counted),
+        cmocka_unit_test(who_was_dropped_leaves_his_place_to_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
