@@ -53,12 +53,14 @@ static void forget(struct warm_log *log, struct counted *one)
 
 void warm_log_free(struct warm_log *log)
 {
-    struct counted *one;
     if (log == NULL) {
         return;
     }
-    while ((one = next_of(log, NULL)) != NULL) {
-        forget(log, one);
+    struct counted *next = NULL;
+    for (struct counted *one = next_of(log, NULL); one != NULL; one = next) {
+        next = next_of(
+            log, one); /* whoever takes them out one by one looks for the first of all each time */
+        free(one);
     }
     map_done(&log->keys);
     buf_done(&log->word);

@@ -21,8 +21,9 @@ struct log_source {
     struct warm_feed source; /* first */
     uv_work_t work;
     int fd;
-    struct warm_log *log;
+    struct warm_log *log;      /* NULL: it was counted */
     struct warm_log_row *rows; /* NULL: not counted yet */
+    struct buf keys;           /* theirs */
     size_t count;
     size_t given;
     bool works;
@@ -64,6 +65,7 @@ static void log_free(struct log_source *log)
 {
     (void)close(log->fd);
     warm_log_free(log->log);
+    buf_done(&log->keys);
     free(log->rows);
     free(log);
 }
@@ -101,6 +103,29 @@ static enum status log_cut(struct log_source *log, size_t size, bool is_last)
     return status;
 }
 
+/* The hottest, with copies of their keys: the others may be a million. */
+static enum status log_keep_hottest(struct log_source *log)
+{
+    size_t size = 0;
+    enum status status = warm_log_take(log->log, log->want, &log->rows, &log->count);
+    for (size_t i = 0; i < log->count && status == OK; i++) {
+        size += log->rows[i].key.size;
+    }
+    if (status == OK) {
+        status = buf_reserve(&log->keys, size + 1);
+    }
+    for (size_t i = 0; i < log->count && status == OK; i++) {
+        struct slice *key = &log->rows[i].key;
+        const char *copy = log->keys.data + log->keys.size;
+        status = buf_append_slice(&log->keys, *key); /* there is room: nothing moves */
+        key->data = copy;
+    }
+    struct warm_log_row *fewer =
+        status == OK ? realloc(log->rows, (log->count + 1) * sizeof(*fewer)) : NULL;
+    log->rows = fewer != NULL ? fewer : log->rows;
+    return status;
+}
+
 static void log_on_work(uv_work_t *work)
 {
     struct log_source *log = work->data;
@@ -114,9 +139,12 @@ static void log_on_work(uv_work_t *work)
             log->trouble = ENOMEM;
         }
     }
-    if (log->trouble == 0 && warm_log_take(log->log, log->want, &log->rows, &log->count) != OK) {
+    if (log->trouble == 0 && !atomic_load(&log->closed) && log_keep_hottest(log) != OK) {
         log->trouble = ENOMEM;
+        log->count = 0;
     }
+    warm_log_free(log->log); /* here, where nobody waits for it */
+    log->log = NULL;
 }
 
 /* --- and back -------------------------------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -106,6 +107,24 @@ static void a_frequent_key_outlives_any_number_of_rare_ones(void **state)
     warm_log_free(log);
 }
 
+/* A log may name a million. Time of the processor, so that a busy machine does not matter. */
+static void many_keys_are_given_back_in_as_many_steps(void **state)
+{
+    (void)state;
+    enum {
+        KEYS = 150000
+    };
+    struct warm_log *log = warm_log_new(WARM_LOG_KEYS, 0);
+    for (unsigned i = 0; i < KEYS; i++) {
+        char line[24];
+        const int size = snprintf(line, sizeof line, "1 k%u", i);
+        assert_int_equal(warm_log_line(log, (struct slice){line, (size_t)size}), OK);
+    }
+    const clock_t begun = clock();
+    warm_log_free(log);
+    assert_true(clock() - begun < 2 * CLOCKS_PER_SEC);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +133,7 @@ int main(void)
         cmocka_unit_test(reads_that_monitor_shows_are_counted_in_their_database),
         cmocka_unit_test(what_monitor_escapes_is_the_byte_again),
         cmocka_unit_test(a_frequent_key_outlives_any_number_of_rare_ones),
+        cmocka_unit_test(many_keys_are_given_back_in_as_many_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
