@@ -12,7 +12,8 @@
 #include <string.h>
 
 enum {
-    PERCENT_MAX = 90 /* of before_expiry: a value would be read again as soon as it is here */
+    PERCENT_MAX = 90,  /* of before_expiry: a value would be read again as soon as it is here */
+    VALUES_BESIDE = 64 /* of a job, beside its keys */
 };
 
 /* What the values are read into, and where the first error is noted. */
@@ -416,6 +417,24 @@ static enum status read_job(struct parse *parse, const json_t *root)
     return read_sense(parse);
 }
 
+/* Of each value a reader of JSON makes a hundred bytes and more: of eight million brackets nearly a gigabyte. */
+static bool has_too_many_values(struct slice json)
+{
+    size_t values = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < json.size; i++) {
+        const char c = json.data[i];
+        if (in_string && c == '\\') {
+            i++;
+        } else if (c == '"') {
+            in_string = !in_string;
+        } else if (!in_string && (c == ',' || c == '[' || c == '{')) {
+            values++;
+        }
+    }
+    return values > WARM_KEYS_MAX + VALUES_BESIDE;
+}
+
 enum status warm_job_parse(struct slice json, struct warm_job *ret_job, char error[WARM_ERROR_MAX])
 {
     struct parse parse = {.job = ret_job, .error = error};
@@ -424,6 +443,9 @@ enum status warm_job_parse(struct slice json, struct warm_job *ret_job, char err
     error[0] = '\0';
     if (json.size > WARM_JSON_MAX) {
         return wrong(&parse, "$: at most %u bytes", WARM_JSON_MAX);
+    }
+    if (has_too_many_values(json)) {
+        return wrong(&parse, "$: at most %" PRIu64 " keys", WARM_KEYS_MAX);
     }
     json_t *root =
         json_loadb(json.data, json.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);

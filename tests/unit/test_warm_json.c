@@ -168,6 +168,37 @@ static void a_source_is_described_in_one_printable_line(void **state)
     }
 }
 
+/* A list of as many `items`, as the keys of a job. */
+static char *job_of(const char *item, size_t count)
+{
+    static const char head[] = "{\"source\":{\"keys\":[";
+    const size_t size = strlen(item);
+    char *json = malloc(sizeof head + count * (size + 1) + 4);
+    assert_non_null(json);
+    memcpy(json, head, sizeof head - 1);
+    char *at = json + sizeof head - 1;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(at, item, size);
+        at += size;
+        *at++ = ',';
+    }
+    memcpy(at - 1, "]}}", sizeof "]}}");
+    return json;
+}
+
+static void more_values_than_a_job_can_have_are_refused_before_they_are_made(void **state)
+{
+    (void)state;
+    char *json = job_of("[]", 2 * WARM_KEYS_MAX);
+    bad(json, "$: at most 100000 keys");
+    free(json);
+    json = job_of("\"a,[{\\\",\"", WARM_KEYS_MAX); /* signs in strings are none */
+    struct warm_job job = good(json);
+    assert_int_equal(job.key_count, WARM_KEYS_MAX);
+    warm_job_done(&job);
+    free(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +209,7 @@ int main(void)
         cmocka_unit_test(a_name_of_a_file_leads_nowhere_else),
         cmocka_unit_test(nothing_is_parsed_that_nests_without_end),
         cmocka_unit_test(a_source_is_described_in_one_printable_line),
+        cmocka_unit_test(more_values_than_a_job_can_have_are_refused_before_they_are_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
