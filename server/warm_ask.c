@@ -131,7 +131,8 @@ static void call_on_answer(struct warm_question *question, enum status status,
     desk->calls--;
     if (status != OK) {
         fail_by_status(desk, call, status, answer->word);
-    } else if (slice_is(answer->word, "GONE") && call->verb == WARM_SUBMIT) {
+    } else if (slice_is(answer->word, "GONE") &&
+               (call->verb == WARM_SUBMIT || call->verb == WARM_REGISTER)) {
         call_fail(call, "BUSY L2 has just lost the queue of warm jobs; submit it again");
     } else if (slice_is(answer->word, "GONE")) {
         call_fail(call, WARM_ERROR_NO_JOB);

@@ -131,15 +131,11 @@ enum status warm_desk_ask(struct warm_desk *desk, struct warm_question *question
 
 /* --- rows ------------------------------------------------------------------------------------------------------------ */
 
+/* A number that Redis counts up: nobody chooses what it hashes to. */
 struct warm_row *warm_desk_find(struct warm_desk *desk, uint64_t id)
 {
-    for (struct list *node = desk->rows.next; node != &desk->rows; node = node->next) {
-        struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
-        if (row->entry.id == id) {
-            return row;
-        }
-    }
-    return NULL;
+    struct map_node *node = map_find(&desk->ids, id);
+    return node == NULL ? NULL : MAP_ENTRY(node, struct warm_row, by_id);
 }
 
 static void row_free(struct warm_row *row)
@@ -167,6 +163,7 @@ void warm_row_drop(struct warm_row *row)
     warm_work_end(row);
     warm_produce_end(row);
     row->is_dropped = true;
+    map_remove(&desk->ids, &row->by_id);
     list_remove(&row->in_desk);
     list_push_back(&desk->dropped, &row->in_desk);
 }
@@ -189,8 +186,10 @@ static void row_on_failed(struct warm_question *question, enum status status,
                           struct warm_answer *answer)
 {
     struct warm_row *row = LIST_ENTRY(question, struct warm_row, append_question);
-    (void)status;
     (void)answer;
+    if (status != OK) {
+        question->desk->version = -1; /* it may not have been heard: then it comes back */
+    }
     if (warm_row_stays(row)) {
         warm_row_drop(row);
     }
@@ -266,15 +265,17 @@ bool warm_row_knows(struct warm_row *row)
 static struct warm_row *row_new(struct warm_desk *desk, uint64_t id)
 {
     struct warm_row *row = calloc(1, sizeof(*row));
-    if (row != NULL) {
-        row->entry.id = id;
-        row->desk = desk;
-        row->done.number = -1;
-        row->number = -1;
-        row->look_ms = WARM_LOOK_MS;
-        warm_pace_init(&row->pace, 0, 0, desk->worker->now_ms);
-        list_push_back(&desk->rows, &row->in_desk);
+    if (row == NULL || map_add(&desk->ids, &row->by_id, id) != OK) {
+        free(row);
+        return NULL;
     }
+    row->entry.id = id;
+    row->desk = desk;
+    row->done.number = -1;
+    row->number = -1;
+    row->look_ms = WARM_LOOK_MS;
+    warm_pace_init(&row->pace, 0, 0, desk->worker->now_ms);
+    list_push_back(&desk->rows, &row->in_desk);
     return row;
 }
 
@@ -295,7 +296,6 @@ static void desk_take_one(struct warm_desk *desk, struct warm_answer *job)
     if (row == NULL && (row = row_new(desk, id)) == NULL) {
         return; /* the next TAKE may find memory */
     }
-    const bool was_paused = row->state == WARM_PAUSED;
     if (!warm_state_read(warm_answer_text(job), &row->state)) {
         row->state = WARM_QUEUED;
     }
@@ -322,9 +322,7 @@ static void desk_take_one(struct warm_desk *desk, struct warm_answer *job)
         warm_work_end(row);
     }
     warm_work_rate(row);
-    if (row->run != NULL && was_paused != (row->state == WARM_PAUSED)) {
-        warm_run_pause(row->run, row->state == WARM_PAUSED);
-    }
+    warm_work_pause(row);
     if (next < produced) {
         warm_work_wake(row);
     }
@@ -531,6 +529,7 @@ void warm_desk_free(struct warm_desk *desk)
     }
     desk_sweep_dropped(desk);
     CHECK(list_empty(&desk->rows) && list_empty(&desk->dropped));
+    map_done(&desk->ids);
     warm_queue_done(&desk->queue);
     standing_free(desk->standing);
     free(desk);

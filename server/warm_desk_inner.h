@@ -9,6 +9,7 @@
 #include "server/warm_run.h"
 #include "server/warm_source.h"
 #include "tiers/base/list.h"
+#include "tiers/base/map.h"
 #include "tiers/warm_queue.h"
 #include "tiers/warm_script.h"
 
@@ -34,7 +35,7 @@ enum warm_lane_step {
     WARM_LANE_IDLE,   /* no chunk for it is known of */
     WARM_LANE_QUEUED, /* in the heap */
     WARM_LANE_ASKS,   /* has a slot; a question is under way, or is to be asked again */
-    WARM_LANE_RUNS    /* has a slot; its chunk is with the engine */
+    WARM_LANE_RUNS    /* has a slot, unless it rests; its chunk is with the engine */
 };
 
 /* A chunk that was done, until that is told. */
@@ -61,6 +62,7 @@ struct warm_row {
     struct warm_entry entry; /* first */
     struct warm_desk *desk;
     struct list in_desk;
+    struct map_node by_id; /* until it is dropped */
     enum warm_state state;
     bool is_dropped; /* it has nothing to do with it any more, and waits for its questions */
     unsigned seen;   /* by the TAKE of this number */
@@ -73,7 +75,9 @@ struct warm_row {
     /* the lane: */
     enum warm_lane_step step;
     struct warm_question lane_question;
-    int64_t again_ms; /* when to ask again; 0: it is not due */
+    bool rests; /* its job is paused: others have the slot, and when it goes on there is one more */
+    int64_t
+        again_ms; /* when it is asked for again; 0: of an idle one, at once; else it is not due */
     int64_t look_ms;
     struct buf chunk;
     struct warm_key keys[WARM_CHUNK_KEYS]; /* in the chunk */
@@ -97,6 +101,7 @@ struct warm_row {
     struct buf telling; /* the chunk that is being told */
     size_t telling_count;
     size_t telling_at; /* batch_at behind it */
+    int64_t wait_ms;   /* until there is room, the last time */
     struct warm_question append_question;
     int64_t append_again_ms;
 };
@@ -110,9 +115,13 @@ struct warm_desk {
     int64_t version;        /* as of the last TAKE */
     int64_t redis_ahead_ms; /* Redis' clock less the worker's */
     struct list rows;
+    struct map ids; /* of them */
     struct list dropped;
     struct warm_queue queue;
     unsigned slots;
+    double
+        walked; /* keys of L2 that sources have looked at, and sweep-rate has not paid for as of */
+    int64_t walked_at_ms;
     unsigned takes;
     struct warm_question beat_question;
     struct warm_question take_question;
@@ -150,7 +159,8 @@ void warm_work_tick(struct warm_row *row);
 /* The row has changed, or there may be chunks for its lane. */
 void warm_work_wake(struct warm_row *row);
 void warm_work_end(struct warm_row *row);
-void warm_work_rate(struct warm_row *row); /* its rate, or how many share it, is another one */
+void warm_work_pause(struct warm_row *row); /* its job was paused, or goes on */
+void warm_work_rate(struct warm_row *row);  /* its rate, or how many share it, is another one */
 
 /* warm_produce.c */
 void warm_produce_go(struct warm_row *row);

@@ -99,6 +99,7 @@ static void produce_told(struct warm_row *row)
     row->next += had_keys;
     row->batch_at = row->telling_at;
     row->telling.size = 0;
+    row->wait_ms = 0;
     if (row->batch_at < row->batch.keys.size) {
         produce_tell(row);
     } else {
@@ -134,7 +135,9 @@ static void on_appended(struct warm_question *question, enum status status,
     } else if (slice_is(answer->word, "OK")) {
         produce_told(row);
     } else if (slice_is(answer->word, "WAIT")) {
-        produce_later(row, WARM_LOOK_MS);
+        row->wait_ms = row->wait_ms == 0 ? WARM_LOOK_MS : 2 * row->wait_ms;
+        row->wait_ms = row->wait_ms < WARM_LOOK_MAX_MS ? row->wait_ms : WARM_LOOK_MAX_MS;
+        produce_later(row, row->wait_ms);
     } else if (slice_is(answer->word, "AGAIN")) {
         produce_from(row, answer);
     } else if (slice_is(answer->word, "LOST")) {
@@ -199,7 +202,8 @@ static void produce_tell(struct warm_row *row)
 
 void warm_produce_go(struct warm_row *row)
 {
-    if (!row->produces || row->append_question.is_asked || row->pulls || !warm_row_knows(row)) {
+    if (!row->produces || row->state == WARM_PAUSED || row->append_question.is_asked ||
+        row->pulls || !warm_row_knows(row)) {
         return;
     }
     if (row->has_batch) {

@@ -5,16 +5,17 @@
  * only those whose value has the tag.
  *
  * The cursor is L2's, or the rank in a sorted set. SCAN's is good for one process of L2; in another the walk begins anew. One
- * question at a time, and not more keys per second than `sweep-rate` says are looked at. */
+ * question at a time, and of all sources of the node together not more keys per second than `sweep-rate` says are looked at. */
 #include "protocol/check.h"
 #include "protocol/resp_write.h"
 #include "server/node.h"
 #include "server/sweep.h"
-#include "server/warm_source.h"
+#include "server/warm_desk_inner.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ struct l2_source {
     uint64_t cursor;
     char run[WARM_RUN_MAX]; /* that the cursor is good for; "": any */
     unsigned pages;
-    uint64_t looked; /* keys, since the last pause */
+    uint64_t looked; /* keys, in this batch */
     bool asks;
     bool closed;
 };
@@ -70,18 +71,30 @@ static void l2_close(struct warm_feed *source)
 
 /* --- the batch ------------------------------------------------------------------------------------------------------- */
 
+/* What all sources have looked at is owed by whichever comes; time pays for it. */
+static int64_t l2_owes_ms(struct l2_source *l2)
+{
+    const struct worker *worker = l2->source.at.worker;
+    struct warm_desk *desk = worker->warm_desk;
+    const int64_t rate = atomic_load(&worker->node->live.sweep_rate);
+    const double keys_per_ms = (double)(rate > 0 ? rate : 1) / 1000;
+    const double passed_ms = (double)(worker->now_ms - desk->walked_at_ms);
+    desk->walked = fmax(0, desk->walked - passed_ms * keys_per_ms) + (double)l2->looked;
+    desk->walked_at_ms = worker->now_ms;
+    l2->looked = 0;
+    return (int64_t)(desk->walked / keys_per_ms);
+}
+
 static void l2_finish(struct l2_source *l2, bool is_last)
 {
     struct warm_feed *source = &l2->source;
     struct warm_batch *batch = source->batch;
-    const int64_t rate = atomic_load(&source->at.worker->node->live.sweep_rate);
-    const int64_t owed_ms = (int64_t)l2->looked * 1000 / (rate > 0 ? rate : 1);
+    const int64_t owed_ms = l2_owes_ms(l2);
     (void)snprintf(batch->cursor, sizeof(batch->cursor), "%" PRIu64, l2->cursor);
     memcpy(batch->run, l2->run, sizeof(batch->run));
     batch->is_last = is_last;
     if (owed_ms >= PAUSE_MS) {
         batch->pause_ms = owed_ms;
-        l2->looked = 0;
     }
     source->at.on_batch(source->at.arg);
 }

@@ -19,7 +19,7 @@ static void lane_ask(struct warm_row *row);
 
 static bool has_slot(const struct warm_row *row)
 {
-    return row->step == WARM_LANE_ASKS || row->step == WARM_LANE_RUNS;
+    return row->step == WARM_LANE_ASKS || (row->step == WARM_LANE_RUNS && !row->rests);
 }
 
 static void lane_forget_chunk(struct warm_row *row)
@@ -38,6 +38,7 @@ static void lane_rest(struct warm_row *row, enum warm_lane_step step)
     }
     warm_queue_remove(&desk->queue, &row->entry, desk->worker->now_ms);
     row->step = step;
+    row->rests = false;
 }
 
 static void lane_idle(struct warm_row *row)
@@ -117,6 +118,10 @@ static void lane_on_hungry(void *arg)
     row->entry.served += row->key_count;
     row->done.number = row->number;
     row->step = WARM_LANE_ASKS;
+    if (row->rests) { /* what was under way was the last of it */
+        row->rests = false;
+        row->desk->slots++;
+    }
     lane_forget_chunk(row);
     lane_ask(row);
 }
@@ -158,7 +163,7 @@ static void lane_run(struct warm_row *row)
         lane_idle(row);
         return;
     }
-    warm_run_pause(row->run, row->state == WARM_PAUSED);
+    warm_work_pause(row);
 }
 
 /* --- asking for the next --------------------------------------------------------------------------------------------- */
@@ -230,12 +235,15 @@ static void lane_on_answer(struct warm_question *question, enum status status,
         row->again_ms = desk->worker->now_ms + WARM_AGAIN_MS;
     } else if (slice_is(answer->word, "OK")) {
         lane_take(row, answer);
-        if (row->produces) {
+        if (row->produces && row->has_batch) {
             warm_produce_go(row); /* there may be room now */
         }
-    } else { /* the job has ended, or the lane is another's: what there is now the queue says */
+    } else { /* the job has ended, which the next beat tells of, or the lane is another's */
+        const bool is_lost = slice_is(answer->word, "LOST");
         warm_row_drop(row);
-        warm_desk_take(desk);
+        if (is_lost) {
+            warm_desk_take(desk);
+        }
         warm_work_turn(desk);
     }
 }
@@ -299,13 +307,26 @@ void warm_work_wake(struct warm_row *row)
     }
 }
 
+/* A lane that was never asked for, since its job was paused, is due at once. */
 void warm_work_tick(struct warm_row *row)
 {
-    const bool is_due = row->again_ms != 0 && row->desk->worker->now_ms >= row->again_ms;
+    const bool is_due = row->desk->worker->now_ms >= row->again_ms;
     if (row->step == WARM_LANE_IDLE && is_due) {
         warm_work_wake(row);
-    } else if (row->step == WARM_LANE_ASKS && is_due) {
+    } else if (row->step == WARM_LANE_ASKS && row->again_ms != 0 && is_due) {
         lane_ask(row);
+    }
+}
+
+void warm_work_pause(struct warm_row *row)
+{
+    const bool paused = row->state == WARM_PAUSED;
+    if (row->run != NULL) {
+        warm_run_pause(row->run, paused);
+    }
+    if (row->step == WARM_LANE_RUNS && row->rests != paused) {
+        row->rests = paused;
+        row->desk->slots = paused ? row->desk->slots - 1 : row->desk->slots + 1;
     }
 }
 

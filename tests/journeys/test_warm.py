@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Warm jobs: two nodes and a Redis. What dies, and what is hostile, is in test_warm_faults.py."""
 
+import json
+import time
+
 import pytest
 import redis as redis_py
 
 import warm
 import wire
-from harness import until
+from harness import stand_still, until
 
 pytestmark = pytest.mark.own
 
@@ -204,6 +207,63 @@ def test_the_urgent_job_goes_before_those_that_wait(cold, redis_server):
         warm.say(cold[0], "CANCEL", job)
     ends = [warm.ended(cold[0], job)["started_at_ms"] for job in order]
     assert ends[1] <= ends[2] <= ends[0]
+
+
+def test_paused_jobs_leave_their_slots_to_others(cold, redis_server):
+    fill(redis_server, "k", 40)
+    keys = {"keys": [f"k{i}" for i in range(40)]}
+    slow = [warm.submit(cold[0], keys, target="self", rate=1, mode="force") for _ in range(16)]
+    until(lambda: all(warm.status(cold[0], job)["started_at_ms"] for job in slow), 20, "all slots are taken")
+    for job in slow:
+        warm.say(cold[0], "PAUSE", job)
+    assert warm.run(cold[0], keys, target="self", mode="force")["loaded"] == 40
+    for job in slow:
+        warm.say(cold[0], "RESUME", job)
+        warm.say(cold[0], "SETRATE", job, 0)
+    assert {(done["state"], done["processed"]) for done in (warm.ended(cold[0], job) for job in slow)} == {("done", 40)}
+    until(lambda: cold[0].info()["warm_slots"] == "0", 10, "and all slots are free again")
+
+
+def test_paused_jobs_ask_l2_for_nothing(cold, redis_server):
+    fill(redis_server, "k", 40)
+    paused = []
+    for _ in range(20):
+        paused.append(warm.submit(cold[0], {"pattern": "k*"}, target="self", rate=1, mode="force"))
+        warm.say(cold[0], "PAUSE", paused[-1])
+    until(lambda: cold[0].info()["warm_jobs_here"].endswith("paused=20"), 10, "it knows of all")
+    begun = time.monotonic()
+    redis_server.client().config_resetstat()
+    until(lambda: time.monotonic() > begun + 1.5, 10, "a while has passed")
+    assert redis_server.calls("eval") < 100, "two nodes' beats; each job that asked ten times a second would make 300"
+    for job in paused:
+        warm.say(cold[0], "CANCEL", job)
+
+
+def beat_twice(raw, node):
+    """Behind that it has looked at all there was before."""
+    name = next(name for name in raw.zrange("terrace:warm:nodes", 0, -1) if name.decode().endswith(f":{node.port}"))
+    for _ in range(2):
+        before = raw.zscore("terrace:warm:nodes", name)
+        until(lambda before=before: raw.zscore("terrace:warm:nodes", name) > before, 5, "it beats")
+
+
+def test_a_job_that_was_paused_before_it_began_goes_on_at_every_node(cold, redis_server):
+    """The first node runs the source, and stands still when the job is resumed: so the second sees that it goes on, but no chunk of
+    it; and when there is one, nothing more is told."""
+    fill(redis_server, "k", 50)
+    redis_server.client().execute_command("DEBUG", "POPULATE", 20_000, "z", 5)
+    with redis_server.client(db=15) as raw, cold[0].wire() as conn:
+        job = int(raw.hget("terrace:warm:meta", "last") or 0) + 1
+        submit = ("CACHE.WARM", "SUBMIT", json.dumps({"source": {"pattern": "k*"}, "mode": "force"}))
+        assert conn.pipeline([submit, ("CACHE.WARM", "PAUSE", str(job))]) == [job, b"OK"]
+        until(lambda: cold[1].info()["warm_jobs_here"].endswith("paused=1"), 10, "the second has heard of it")
+        beat_twice(raw, cold[1])
+        stand_still(cold[0].process)
+        warm.say(cold[1], "RESUME", job)
+        beat_twice(raw, cold[1])
+        stand_still(cold[0].process, False)
+        done = warm.ended(cold[1], job)
+        assert done["state"] == "done" and len(done["nodes"]) == 2 and all(one["loaded"] >= 50 for one in done["nodes"])
 
 
 def test_a_job_that_is_late_fails_at_its_deadline(cold, redis_server):

@@ -165,3 +165,16 @@ def test_the_keys_of_a_snapshot_are_read_anew_from_l2(stage):
     assert "there is no such file" in warm.run(nodes[0], {"snapshot": "nosuch"})["error"]
     with pytest.raises(redis_py.ResponseError, match="this node has no snapshot-dir"):
         warm.submit(nodes[1], {"snapshot": ""})
+
+
+def test_all_walks_of_a_node_together_keep_to_sweep_rate(stage):
+    """Three jobs look at 12,000 keys each, all of which fit; 12,000 a second may be looked at."""
+    redis_server = stage.redis()
+    node = stage.node("--warm-rate", "1000000", "--sweep-rate", "12000", l2=redis_server)
+    warm.joined(redis_server, 1)
+    redis_server.client().execute_command("DEBUG", "POPULATE", 12_000, "k", 5)
+    jobs = [warm.submit(node, {"pattern": "k*"}, dryrun=True) for _ in range(3)]
+    done = [warm.ended(node, job) for job in jobs]
+    assert all(one["state"] == "done" and one["total"] >= 12_000 for one in done)
+    took_s = (max(one["ended_at_ms"] for one in done) - min(one["submitted_at_ms"] for one in done)) / 1000
+    assert took_s > 2, "36,000 keys, but for the last pages"
