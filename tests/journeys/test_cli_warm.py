@@ -147,7 +147,7 @@ def test_what_is_no_job_is_told_before_a_node_is_looked_for():
 
 def test_who_types_a_job_can_leave(node):
     with Terminal("--node", address(node), "warm", "submit", "-") as terminal:
-        until(lambda: os.readlink(f"/proc/{terminal.pid}/exe") == cli.TERRACE, 20, "it is the program")
+        until(lambda: os.readlink(f"/proc/{terminal.pid}/exe") == os.path.realpath(cli.TERRACE), 20, "it is the program")
         until(lambda: pathlib.Path(f"/proc/{terminal.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S", 20, "it reads")
         terminal.type(b"\x03")
         assert terminal.wait() == -signal.SIGINT
