@@ -536,6 +536,9 @@ void node_free(struct node *node)
     control_join(node->control);
     behind_file_close(node->behind_file);
     for (unsigned i = 0; i < node->worker_count; i++) {
+        worker_join(node->workers[i]);
+    }
+    for (unsigned i = 0; i < node->worker_count; i++) {
         worker_free(node->workers[i]);
     }
     snapshots_free(node->snapshots);

@@ -549,14 +549,21 @@ void worker_leave(struct worker *worker)
     }
 }
 
+void worker_join(struct worker *worker)
+{
+    if (worker != NULL && worker->started && !worker->joined) {
+        CHECK(uv_thread_join(&worker->thread) == 0);
+        worker->joined = true;
+    }
+}
+
 void worker_free(struct worker *worker)
 {
     if (worker == NULL) {
         return;
     }
-    if (worker->started) {
-        CHECK(uv_thread_join(&worker->thread) == 0);
-    } else { /* the node could not start: the loop ends here, on the caller's thread */
+    worker_join(worker);
+    if (!worker->started) { /* the node could not start: the loop ends here, on the caller's thread */
         worker_end_links(worker);
         worker_leave(worker);
         (void)uv_run(&worker->loop, UV_RUN_DEFAULT);

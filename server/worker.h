@@ -101,6 +101,7 @@ struct worker {
     _Atomic bool behind_posted; /* it is on its way */
     uv_thread_t thread;
     bool started;
+    bool joined;
     struct list conns;
     struct map conns_by_id;
     const struct acl_table *users; /* of now, or of the last batch (auth.h) */
@@ -188,7 +189,9 @@ void worker_retarget(struct worker *worker, uint64_t run);
 void worker_drain(struct worker *worker, int64_t until_ms);
 void worker_end_links(struct worker *worker);
 void worker_leave(struct worker *worker);
-void worker_free(struct worker *worker); /* waits for its thread, if it ever ran; NULL is fine */
+/* Waits for its thread, if it ever ran. Of all workers before the first is freed: they look at each other. NULL is fine. */
+void worker_join(struct worker *worker);
+void worker_free(struct worker *worker); /* after worker_join of all; NULL is fine */
 
 /* For what runs outside of a batch, and in front of it. */
 void worker_read_clock(struct worker *worker);
