@@ -12,10 +12,10 @@
 #include "server/native.h"
 #include "server/node.h"
 #include "server/pubsub_order.h"
+#include "server/snapshot_revive.h"
 #include "server/steps.h"
 #include "server/tracking.h"
 #include "server/warm_desk.h"
-#include "server/snapshot_revive.h"
 #include "server/warm_run.h"
 #include "tiers/managed_write.h"
 #include "tiers/tiers.h"
@@ -563,7 +563,8 @@ void worker_free(struct worker *worker)
         return;
     }
     worker_join(worker);
-    if (!worker->started) { /* the node could not start: the loop ends here, on the caller's thread */
+    if (!worker
+             ->started) { /* the node could not start: the loop ends here, on the caller's thread */
         worker_end_links(worker);
         worker_leave(worker);
         (void)uv_run(&worker->loop, UV_RUN_DEFAULT);
