@@ -563,8 +563,7 @@ void worker_free(struct worker *worker)
         return;
     }
     worker_join(worker);
-    if (!worker
-             ->started) { /* the node could not start: the loop ends here, on the caller's thread */
+    if (!worker->started) { /* the loop ends here, on the caller's thread */
         worker_end_links(worker);
         worker_leave(worker);
         (void)uv_run(&worker->loop, UV_RUN_DEFAULT);
