@@ -291,8 +291,8 @@ void l1_move(struct l1 *l1, l1_home_fn *home, const void *arg, bool keep, int64_
 struct l1_sight {
     struct item *item; /* borrowed */
     uint8_t db;        /* as clients called it at that moment */
-    int64_t idle_ms;   /* as in l1_peek, as the next */
-    int frequency;
+    int64_t idle_ms;   /* -1: the policy does not keep it */
+    uint8_t hotness;   /* policy.h */
 };
 typedef void l1_sight_fn(void *arg,
                          const struct l1_sight *sight); /* called without any lock held */

@@ -50,7 +50,7 @@ static void sights_take(struct sights *sights, const struct l1 *l1, const struct
                 .item = item_ref(item),
                 .db = shown[item_db(item)],
                 .idle_ms = shard->policy->idle_ms(shard->memory, word, now_ms),
-                .frequency = shard->policy->frequency(word, now_ms),
+                .hotness = shard->policy->hotness(shard->memory, word, now_ms),
             };
         }
     }

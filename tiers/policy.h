@@ -13,6 +13,7 @@
  *      word = adopt(memory, size, idle, now)   an entry that came under another policy
  *      word = probation(memory, newcomer, heat)    an entry that nobody here has asked for yet (prefetch.h)
  *      coldness(memory, word, now)             larger is colder: what may leave for an entry on probation is colder than that
+ *      hotness(memory, word, now)              larger is hotter, on one scale for all
  *
  * density      learns what a place is worth: evicts the lowest expected hits per byte and time (policy_density.c)
  * s3fifo       newcomers prove themselves in a tenth of the room; after S3-FIFO (SOSP'23), sampled
@@ -36,6 +37,17 @@
  *      s3fifo              last, behind newcomers that have failed; from a heat of 8 on as one that a ghost has shown to be main
  * Coldness is the score, where that is all that the policy knows of use; under ttl, random and what is volatile it is idleness,
  * or frequency, alone: what scores higher may be hotter.
+ *
+ * HOTNESS is how often an entry may be expected to be used, as far as its policy can tell: 1..255, eight steps for twice as
+ * often. Of entries of one policy it is an order; those of different ones compare roughly, by where a newcomer that nobody
+ * has asked for again stands, POLICY_HOTNESS_NEW:
+ *      lfu                 its counter, told as uses; what has lost points stands a doubling lower for each
+ *      lru, ttl, random    one use in the time for which it is idle: what is so for a minute stands at POLICY_HOTNESS_NEW
+ *      density             what it has learned of such entries: one use in four turnovers stands there
+ *      s3fifo              its queue, and the uses that it counts: what has failed is below newcomers, in main a round that is
+ *                          left is a doubling, from two above them on
+ * Size does not matter to it, nor expiry. 0 is an entry on probation at density and s3fifo that came without heat; the others
+ * do not know it from what is as cold.
  *
  * Switching at run time keeps the contents, and of what the former policy knew what all understand: how long an entry
  * was idle. What the new one would have counted or learned begins with the switch.
@@ -69,6 +81,27 @@ enum {
     POLICY_HEAT_HOT = 20
 };
 
+enum {
+    POLICY_HOTNESS_MAX = 255,
+    POLICY_HOTNESS_NEW = 96,
+    POLICY_HOTNESS_DOUBLE = 8, /* steps that make twice as often */
+};
+
+/* The logarithm of `number`, which is not 0, in such steps; between powers of two by a straight line. */
+static inline unsigned policy_steps_of(uint64_t number)
+{
+    const unsigned log = 63u - (unsigned)__builtin_clzll(number);
+    const uint64_t part = log >= 3 ? number >> (log - 3) : number << (3 - log);
+    return log * POLICY_HOTNESS_DOUBLE + (unsigned)(part & (POLICY_HOTNESS_DOUBLE - 1));
+}
+
+static inline uint8_t policy_hotness_within(int64_t hotness, uint8_t least)
+{
+    return (uint8_t)(hotness < least                ? least
+                     : hotness < POLICY_HOTNESS_MAX ? hotness
+                                                    : POLICY_HOTNESS_MAX);
+}
+
 struct policy_candidate {
     uint32_t word;
     int64_t expire_at_ms; /* 0: none */
@@ -101,6 +134,7 @@ struct policy {
     uint32_t (*probation)(struct policy_memory *memory, const struct policy_newcomer *newcomer,
                           uint8_t heat);
     uint64_t (*coldness)(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
+    uint8_t (*hotness)(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
     int64_t (*idle_ms)(const struct policy_memory *memory, uint32_t word,
                        int64_t now_ms);              /* -1: this policy does not keep it */
     int (*frequency)(uint32_t word, int64_t now_ms); /* 0..255; -1: this policy does not keep it */

@@ -93,6 +93,28 @@ static uint64_t density_coldness(const struct policy_memory *memory, uint32_t wo
     return (uint64_t)bits + 1;
 }
 
+/* Of a float, exponent and the three highest bits of the mantissa are its logarithm in eighths. */
+static uint8_t density_hotness(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    enum {
+        EIGHTHS_SHIFT = 20,
+        STEPS_OF_ONE = 127 * POLICY_HOTNESS_DOUBLE,
+        TICKS_NEW = 4 * POLICY_TICKS_PER_TURNOVER
+    };
+    (void)now_ms;
+    const struct policy_word entry = policy_word_read(word);
+    if (entry.group == PROBATION_COLD) {
+        return 0;
+    }
+    const float ticks =
+        cost_of(memory, entry.group, policy_age(memory->tick, entry.tick)); /* for a use */
+    uint32_t bits;
+    memcpy(&bits, &ticks, sizeof bits);
+    const int64_t steps = (int64_t)(bits >> EIGHTHS_SHIFT) - STEPS_OF_ONE;
+    return policy_hotness_within(POLICY_HOTNESS_NEW + (int64_t)policy_steps_of(TICKS_NEW) - steps,
+                                 1);
+}
+
 static uint64_t density_score(const struct policy_memory *memory,
                               const struct policy_candidate *candidate, int64_t now_ms)
 {
@@ -129,6 +151,7 @@ const struct policy policy_density = {
     .adopt = density_adopt,
     .probation = density_probation,
     .coldness = density_coldness,
+    .hotness = density_hotness,
     .idle_ms = policy_word_idle_ms,
     .frequency = policy_no_frequency,
 };

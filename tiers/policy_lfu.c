@@ -70,6 +70,23 @@ static uint64_t lfu_coldness(const struct policy_memory *memory, uint32_t word, 
     return (rareness << TIME_BITS | lfu_idle(word, now_ms)) + 1;
 }
 
+/* A counter that stands k above the first has grown after 1 + 11 + 21 + ... uses, k of them, as is to be expected. */
+static uint8_t hotness_of(uint32_t counter)
+{
+    if (counter < COUNTER_FIRST) {
+        return (uint8_t)(POLICY_HOTNESS_NEW - POLICY_HOTNESS_DOUBLE * (COUNTER_FIRST - counter));
+    }
+    const uint64_t above = counter - COUNTER_FIRST;
+    const uint64_t uses = above > 0 ? above + GROWTH_FACTOR * above * (above - 1) / 2 : 0;
+    return policy_hotness_within(POLICY_HOTNESS_NEW + (int64_t)policy_steps_of(uses + 1), 1);
+}
+
+static uint8_t lfu_hotness(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)memory;
+    return hotness_of(lfu_decayed(word, now_ms));
+}
+
 static uint32_t lfu_touch(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
                           uint64_t noise)
 {
@@ -140,6 +157,7 @@ const struct policy policy_lfu = {
     .adopt = lfu_adopt,
     .probation = lfu_probation,
     .coldness = lfu_coldness,
+    .hotness = lfu_hotness,
     .idle_ms = lfu_idle_ms,
     .frequency = lfu_frequency,
 };
@@ -154,6 +172,7 @@ const struct policy policy_volatile_lfu = {
     .adopt = lfu_adopt,
     .probation = lfu_probation,
     .coldness = lfu_coldness,
+    .hotness = lfu_hotness,
     .idle_ms = lfu_idle_ms,
     .frequency = lfu_frequency,
 };

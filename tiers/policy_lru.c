@@ -25,6 +25,7 @@ const struct policy policy_lru = {
     .adopt = policy_tick_adopt,
     .probation = policy_tick_probation,
     .coldness = policy_tick_coldness,
+    .hotness = policy_tick_hotness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -39,6 +40,7 @@ const struct policy policy_volatile_lru = {
     .adopt = policy_tick_adopt,
     .probation = policy_tick_probation,
     .coldness = policy_tick_coldness,
+    .hotness = policy_tick_hotness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };

@@ -35,6 +35,7 @@ const struct policy policy_random = {
     .adopt = policy_tick_adopt,
     .probation = policy_tick_probation,
     .coldness = policy_tick_coldness,
+    .hotness = policy_tick_hotness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -49,6 +50,7 @@ const struct policy policy_volatile_random = {
     .adopt = policy_tick_adopt,
     .probation = policy_tick_probation,
     .coldness = policy_tick_coldness,
+    .hotness = policy_tick_hotness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -63,6 +65,7 @@ const struct policy policy_noeviction = {
     .adopt = policy_tick_adopt,
     .probation = policy_tick_probation,
     .coldness = policy_tick_coldness,
+    .hotness = policy_tick_hotness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };

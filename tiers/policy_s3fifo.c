@@ -20,6 +20,10 @@ enum {
     SMALL_TICKS = 6,
     BASE_MAIN = 1 << 16,
     BASE_FAILED = 1 << 20,
+    /* Hotness of what has failed is below that of newcomers by up to three doublings, the longer ago the lower. */
+    HOTNESS_FAILED = POLICY_HOTNESS_NEW - POLICY_HOTNESS_DOUBLE,
+    HOTNESS_FAILED_STEPS = 2 * POLICY_HOTNESS_DOUBLE,
+    HOTNESS_MAIN = POLICY_HOTNESS_NEW + 2 * POLICY_HOTNESS_DOUBLE,
 };
 
 static uint32_t s3fifo_first(struct policy_memory *memory, const struct policy_newcomer *newcomer)
@@ -78,6 +82,33 @@ static uint64_t s3fifo_coldness(const struct policy_memory *memory, uint32_t wor
     return (uint64_t)(BASE_MAIN + since - rounds * (int)memory->main_round);
 }
 
+/* Rounds that a main entry is still to live if nobody uses it, in steps: 0 to 4 doublings. */
+static int64_t steps_left(const struct policy_memory *memory, struct policy_word entry)
+{
+    const bool came_as_main = (entry.group & MAIN) != 0;
+    const int rounds = 1 + (entry.group & USES_MASK) - (came_as_main ? 0 : USES_PROVEN);
+    const int since = policy_age(memory->tick, entry.tick) - (came_as_main ? 0 : SMALL_TICKS);
+    const float lived = since > 0 ? (float)since / memory->main_round : 0;
+    const float left = (float)rounds - lived;
+    return left > 0 ? (int64_t)(left * POLICY_HOTNESS_DOUBLE) : 0;
+}
+
+static uint8_t s3fifo_hotness(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)now_ms;
+    const struct policy_word entry = policy_word_read(word);
+    const int age = policy_age(memory->tick, entry.tick);
+    if (entry.group == PROBATION) {
+        return 0;
+    }
+    if (!is_small(entry.group)) {
+        return policy_hotness_within(HOTNESS_MAIN + steps_left(memory, entry), HOTNESS_MAIN);
+    }
+    return (uint8_t)(age < SMALL_TICKS
+                         ? POLICY_HOTNESS_NEW + POLICY_HOTNESS_DOUBLE * (entry.group & USES_MASK)
+                         : HOTNESS_FAILED - age * HOTNESS_FAILED_STEPS / (POLICY_AGE_MAX + 1));
+}
+
 static uint64_t s3fifo_score(const struct policy_memory *memory,
                              const struct policy_candidate *candidate, int64_t now_ms)
 {
@@ -129,6 +160,7 @@ const struct policy policy_s3fifo = {
     .adopt = s3fifo_adopt,
     .probation = s3fifo_probation,
     .coldness = s3fifo_coldness,
+    .hotness = s3fifo_hotness,
     .idle_ms = unknown_idle_ms,
     .frequency = policy_no_frequency,
 };

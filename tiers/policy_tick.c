@@ -42,6 +42,19 @@ uint64_t policy_tick_coldness(const struct policy_memory *memory, uint32_t word,
     return (uint64_t)policy_tick_since_ms(word, now_ms) + 1;
 }
 
+/* In fine ticks, of which there are 15000 in a minute. */
+uint8_t policy_tick_hotness(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    enum {
+        MINUTE_TICKS = 60 * 1000 / POLICY_TICK_MS
+    };
+    (void)memory;
+    const uint64_t idle = (uint64_t)policy_tick_since_ms(word, now_ms) >> POLICY_TICK_LOG;
+    return policy_hotness_within(POLICY_HOTNESS_NEW + (int64_t)policy_steps_of(MINUTE_TICKS) -
+                                     (int64_t)policy_steps_of(idle + 1),
+                                 1);
+}
+
 int64_t policy_tick_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
 {
     (void)memory;

@@ -66,6 +66,7 @@ uint32_t policy_tick_touch(struct policy_memory *memory, uint32_t word, size_t s
 uint32_t policy_tick_probation(struct policy_memory *memory, const struct policy_newcomer *newcomer,
                                uint8_t heat);
 uint64_t policy_tick_coldness(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
+uint8_t policy_tick_hotness(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
 int64_t policy_tick_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
 
 /* For any policy that keeps no frequency: -1. */

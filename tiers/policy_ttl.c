@@ -46,6 +46,7 @@ const struct policy policy_ttl = {
     .adopt = policy_tick_adopt,
     .probation = policy_tick_probation,
     .coldness = policy_tick_coldness,
+    .hotness = policy_tick_hotness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };
@@ -60,6 +61,7 @@ const struct policy policy_ttl_strict = {
     .adopt = policy_tick_adopt,
     .probation = policy_tick_probation,
     .coldness = policy_tick_coldness,
+    .hotness = policy_tick_hotness,
     .idle_ms = policy_tick_idle_ms,
     .frequency = policy_no_frequency,
 };

@@ -10,9 +10,8 @@
 #include <string.h>
 
 enum {
-    HEATS = 256,
+    HEATS = POLICY_HOTNESS_MAX + 1,
     HEATS_PER_BAND = HEATS / SNAPSHOT_BANDS,
-    HEATS_PER_OCTAVE = 8,
     PAIR_HEAD = 8,   /* sizes of a field and its value */
     ROUNDING_MS = 2, /* of the four readings of two clocks: rather two too many than one too few */
 };
@@ -54,20 +53,6 @@ struct taking {
     uint64_t coldest_left;    /* and of this heat so many bytes may go in */
     uint64_t bytes_of[HEATS]; /* counted */
 };
-
-/* Idle times in steps of an eighth of their doubling, from a second on: what was used this second has the largest, what was
- * idle for 30 years 0. */
-static unsigned heat_of(const struct l1_sight *sight)
-{
-    if (sight->frequency >= 0) {
-        return (unsigned)sight->frequency < HEATS ? (unsigned)sight->frequency : HEATS - 1;
-    }
-    const uint64_t idle_s = sight->idle_ms > 0 ? (uint64_t)sight->idle_ms / 1000 + 1 : 1;
-    const unsigned octave = 63u - (unsigned)__builtin_clzll(idle_s);
-    const unsigned part = (unsigned)((idle_s << 3 >> octave) & 7);
-    const unsigned steps = octave * HEATS_PER_OCTAVE + part;
-    return steps < HEATS ? HEATS - 1 - steps : 0;
-}
 
 /* A managed value that this node alone would vouch for, or none at all, is left to L2. */
 static bool outlives(const struct namespace *ns, const struct item *item)
@@ -133,7 +118,7 @@ static enum status take_one(struct taking *taking, const struct l1_sight *sight,
 static void on_sight(void *arg, const struct l1_sight *sight)
 {
     struct taking *taking = arg;
-    const unsigned heat = heat_of(sight);
+    const unsigned heat = sight->hotness;
     if (taking->status != OK || heat < taking->coldest || !outlives(taking->ns, sight->item)) {
         return;
     }

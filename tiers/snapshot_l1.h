@@ -6,7 +6,7 @@
  *
  * WRITTEN is every value that has a life of its own: not claims, negative entries, what stands for a value that is elsewhere
  * or unreadable, and what L2 does not have yet, which is in the log of write-behind. When it is more than was allowed, the
- * hottest: by the frequency that the policy keeps, else by idleness.
+ * hottest, as the policies see it (policy.h: hotness).
  *
  * RESTORED it is by its key, whatever namespaces there are now:
  *      alone         as it was, with the life that was left
