@@ -11,6 +11,7 @@ line and exit code 1. No figure does.
 
 import getpass
 import json
+import math
 import os
 import pathlib
 import platform
@@ -185,6 +186,16 @@ def alternating(rounds, names, run):
 
 def ratios(figures, name, base):
     return [one / other for one, other in zip(figures[name], figures[base])]
+
+
+def interval_of_median(numbers, sure=0.9):
+    """(low, high): the median of what the numbers are drawn from lies between, in so many of all cases at least; by ranks alone (the
+    sign test's), so outliers do not move it. The whole span where the numbers are too few."""
+    ordered, count = sorted(numbers), len(numbers)
+    rank = 0  # so many numbers are left out at each end
+    while rank + 1 <= (count - 1) // 2 and 2 * sum(math.comb(count, i) for i in range(rank + 2)) <= (1 - sure) * 2 ** count:
+        rank += 1
+    return ordered[rank], ordered[count - 1 - rank]
 
 
 # --- the machine ---
