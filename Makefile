@@ -295,6 +295,7 @@ $(OUT)/tiers/ban_script.o: tiers/scripts/ban.lua
 $(OUT)/tiers/managed_write.o: tiers/scripts/managed.lua
 $(OUT)/tiers/dictionary_desk.o: tiers/scripts/dictionary.lua
 $(OUT)/tiers/verdict.o: tiers/scripts/verdict.lua
+$(OUT)/tiers/flight_ask.o: tiers/scripts/whole_hash.lua
 $(OUT)/server/hot_lists.o: tiers/scripts/hot.lua
 $(OUT)/tiers/warm_script.o: tiers/scripts/warm.lua
 

@@ -280,8 +280,8 @@ static void ask_on_done(struct tiers_prefetch *prefetch, const struct prefetch_r
     ask->run = NULL;
     if (answered) {
         engine->halts = 0;
-        engine->trips += !prefetch->asked_again;
-        engine->trips_ns += prefetch->asked_again ? 0 : clock_monotonic_ns() - ask->began_ns;
+        engine->trips += !prefetch->in_steps;
+        engine->trips_ns += prefetch->in_steps ? 0 : clock_monotonic_ns() - ask->began_ns;
     } else if (result->status == L2_DOWN || result->status == BUSY) {
         engine_halt(engine);
     }

@@ -7,14 +7,13 @@
  *
  * A flight lands once: it installs if its token stands, then tells its readers. A letter that comes too late for its
  * flight goes back as MISSED, and its sender looks again: what landed is in L1 now, or the key was written meanwhile.
- *      A hash is asked for by HSCAN in place of GET. What is no whole hash, or cannot be kept, is landed as TOO_BIG: nothing
+ *      A hash is asked for by HSCAN in place of GET (flight_ask.c). What is no whole hash, or cannot be kept, is landed as TOO_BIG: nothing
  * stands for the key then, and each reader asks for what it wants of it.
  *      What a managed namespace has in L2 is an envelope, and an item in the shape of managed.h here. Readers and flight agree
  * on that when they begin: when the format of a namespace changes, reads under way end as they began, and are not kept.
  *      A reader who joined after the life of the value was over is not told of it, but asks again. Not of nothing, either:
  * who knows whether the key was written before its life ended. */
 #include "protocol/check.h"
-#include "protocol/resp_write.h"
 #include "tiers/dictionary_desk.h"
 #include "tiers/flight_inner.h"
 #include "tiers/managed.h"
@@ -144,7 +143,8 @@ void flight_tell_reader(struct tiers_window *window, const struct l1_key *key,
 
 static void flight_tell(struct flight *flight, enum status status, const struct tiers_value *answer)
 {
-    const struct tiers_value nothing = {.error = answer->error, .key = answer->key};
+    const struct tiers_value nothing = {
+        .error = answer->error, .key = answer->key, .in_steps = answer->in_steps};
     const struct tiers_value *value = status == OK ? answer : &nothing;
     struct tiers_reader *reader = flight->readers;
     while (reader != NULL) {
@@ -269,6 +269,7 @@ static void flight_end(struct flight *flight, enum status status, struct tiers_v
     struct metrics *metrics = flight->window->options.metrics;
     list_remove(&flight->in_window);
     value->key = &flight->key;
+    value->in_steps = flight->in_steps;
     value->kept = flight_keep(flight, status, value); /* STALE: the readers get it anyway */
     if (!flight_is_in_background(flight)) {
         metrics_count(metrics, status == TOO_BIG
@@ -280,6 +281,7 @@ static void flight_end(struct flight *flight, enum status status, struct tiers_v
     flight_tell(flight, status, value);
     item_release(value->item);
     buf_done(&flight->error);
+    buf_done(&flight->reply);
     free(flight);
 }
 
@@ -389,103 +391,13 @@ void flight_land(struct flight *flight, enum status status, struct slice reply)
     flight_landed(flight, status, &value);
 }
 
-static void flight_on_get(struct link_request *request, enum status status, struct slice reply)
-{
-    flight_land(LIST_ENTRY(request, struct flight, get_request), status, reply);
-}
-
-/* Larger than L1 keeps: each who waits asks for it by himself, in pieces, if all can. Of a managed one what it is worth is
- * found here, by its beginning, and kept. */
-static enum link_way flight_on_large(struct link_request *request,
-                                     const struct link_large_reply *reply)
-{
-    struct flight *flight = LIST_ENTRY(request, struct flight, get_request);
-    if (reply->size <= stream_kept_max(window_key(flight->window, &flight->key).ns) ||
-        !flight_guests_take_large(flight) || stream_knows_broken(flight->window, &flight->key) ||
-        (flight->managed && !managed_may_be_large(reply->beginning, reply->value_size))) {
-        return LINK_GATHER;
-    }
-    for (struct tiers_reader *reader = flight->readers; reader != NULL; reader = reader->next) {
-        if (!reader->in_background &&
-            (reader->takes_large == NULL || !reader->takes_large(reader))) {
-            return LINK_GATHER;
-        }
-    }
-    flight->large_size = reply->value_size;
-    return LINK_PASS_OVER;
-}
-
-static void flight_on_ttl(struct link_request *request, enum status status, struct slice reply)
-{
-    struct flight *flight = LIST_ENTRY(request, struct flight, ttl_request);
-    struct reply_cursor cursor = {reply};
-    struct reply_element element;
-    if (status == OK && reply_next(&cursor, &element) == OK && element.type == REPLY_INTEGER &&
-        element.number >= -1) {
-        flight->pttl_ms = element.number;
-    }
-    if (flight->refused != OK) {
-        flight_land(flight, flight->refused, (struct slice){0});
-    }
-}
-
-/* --- asking -------------------------------------------------------------------------------------------------------- */
-
-static enum status flight_send(struct flight *flight, struct link *link,
-                               struct link_request *request, const struct slice *words,
-                               size_t count)
-{
-    struct buf *scratch = &flight->window->scratch;
-    scratch->size = 0;
-    enum status status = resp_append_request(scratch, count, words);
-    return status != OK ? status : link_ask(link, request, flight->key.db, buf_slice(scratch));
-}
-
-static enum status flight_ask_ttl(struct flight *flight, struct link *link)
-{
-    const struct slice words[] = {SLICE_LITERAL("PTTL"), flight->key.bytes};
-    return flight_send(flight, link, &flight->ttl_request, words, 2);
-}
-
-/* COUNT counts fields and values, and Redis ends a step that has so many: with one more, all are there if they are as many
- * as may be kept. */
-static enum status flight_ask_value(struct flight *flight, struct link *link)
-{
-    char digits[I64_DIGITS_MAX];
-    const int64_t count = 2 * flight->window->hash_fields_max + 1;
-    const struct slice whole[] = {SLICE_LITERAL("HSCAN"),
-                                  flight->key.bytes,
-                                  SLICE_LITERAL("0"),
-                                  SLICE_LITERAL("COUNT"),
-                                  {digits, i64_format(digits, count)}};
-    const struct slice words[] = {SLICE_LITERAL("GET"), flight->key.bytes};
-    return flight->of_hash ? flight_send(flight, link, &flight->get_request, whole, 5)
-                           : flight_send(flight, link, &flight->get_request, words, 2);
-}
+/* --- readers -------------------------------------------------------------------------------------------------------- */
 
 static void flight_add_reader(struct flight *flight, struct tiers_reader *reader)
 {
     reader->next = NULL;
     *flight->last_reader = reader;
     flight->last_reader = &reader->next;
-}
-
-enum status flight_ask(struct flight *flight)
-{
-    struct tiers_window *window = flight->window;
-    struct link *link = window_link(window, flight->proto);
-    if (link == NULL) {
-        return NO_MEMORY;
-    }
-    flight->link = link;
-    flight->issued_at_ms = window->now_ms;
-    flight->ttl_request.asked_ms = window->now_ms;
-    flight->get_request.asked_ms = window->now_ms;
-    const enum status status = flight_ask_ttl(flight, link);
-    if (status == OK) {
-        flight->refused = flight_ask_value(flight, link);
-    }
-    return status;
 }
 
 static struct flight *flight_new(struct tiers_window *window, const struct ns_key *wanted,
@@ -503,20 +415,11 @@ static struct flight *flight_new(struct tiers_window *window, const struct ns_ke
                               .of_hash = reader->of_hash,
                               .managed = reader->managed,
                               .fence_ms = fence_ms,
-                              .pttl_ms = FLIGHT_TTL_NONE,
                               .key = *key};
     memcpy(flight->bytes, key->bytes.data, key->bytes.size);
     flight->key.bytes.data = flight->bytes;
     flight->last_reader = &flight->readers;
-    flight->ttl_request = (struct link_request){
-        .on_reply = flight_on_ttl,
-        .deadline_ms = window->now_ms + window->read_timeout_ms,
-        .fence_ms = fence_ms,
-    };
-    flight->get_request = flight->ttl_request;
-    flight->get_request.on_reply = flight_on_get;
-    flight->get_request.on_large = reader->of_hash ? NULL : flight_on_large;
-    flight->get_request.beginning = reader->managed ? ENVELOPE_BEGINNING : 0;
+    flight_prepare(flight, reader);
     list_init(&flight->in_window);
     list_init(&flight->in_row);
     return flight;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* flight_inner.h -- a question to L2 and who waits for it: what flight.c (asking and landing), flight_value.c (the answer as
- * an item), flight_guest.c (readers of other workers) and flight_row.c (those in front of the turnstile) share.
+/* flight_inner.h -- a question to L2 and who waits for it: what flight.c (joining and landing), flight_ask.c (its words),
+ * flight_value.c (the answer as an item), flight_guest.c (readers of other workers) and flight_row.c (those in front of the turnstile) share.
  *
  * Threads: the window's; a guest travels between two. */
 #ifndef TERRACE_TIERS_FLIGHT_INNER_H
@@ -12,7 +12,19 @@
 struct flight_guest;
 
 enum {
-    FLIGHT_TTL_NONE = -3
+    FLIGHT_TTL_NO_KEY = -2, /* as Redis says it */
+    FLIGHT_TTL_NONE = -3,   /* nothing was said */
+    FLIGHT_LOOK_BYTES =
+        64 << 10, /* of a value that nobody waits for, before its size is asked for */
+};
+
+/* What the value is asked for by. */
+enum flight_step {
+    FLIGHT_GET,
+    FLIGHT_PIECE, /* GETRANGE of its first bytes, `most` and one */
+    FLIGHT_SIZE,  /* STRLEN */
+    FLIGHT_SCAN,  /* HSCAN */
+    FLIGHT_HASH,  /* whole_hash.lua */
 };
 
 struct flight {
@@ -25,18 +37,22 @@ struct flight {
     uint64_t token; /* 0: a read without a claim, which nobody can join */
     bool of_hash;
     bool managed;
+    enum flight_step step;
+    bool in_steps; /* it was not the first question that brought the answer */
+    size_t most;   /* of FLIGHT_PIECE: with more it is not whole */
     struct link_request ttl_request;
     struct link_request get_request;
     uint64_t large_size; /* of a managed value of which only the beginning comes */
     enum status refused; /* of the second request, if the link did not take it */
     int64_t issued_at_ms;
     int64_t fence_ms; /* how old the proof of its link may be */
-    int64_t pttl_ms; /* -1: does not expire; FLIGHT_TTL_NONE: not known, so the value is not kept */
+    int64_t pttl_ms;  /* -1: does not expire; below: not known, so the value is not kept */
     struct item
         *item; /* the answer, while all nodes are waited for; or what it was in its place: */
     struct buf error;
     struct tiers_confirm confirm;
-    struct buf reply; /* while its dictionary is read */
+    struct buf
+        reply; /* while its dictionary is read; or its beginning, while its size is asked for */
     struct desk_waiter dictionary;
     struct link_request verdict_request;
     bool judged; /* its value is of this moment, and not for L1 */
@@ -53,8 +69,6 @@ struct flight *flight_find(struct tiers_window *window, const struct l1_key *key
 enum status flight_begin(struct tiers_window *window, const struct ns_key *wanted, int proto,
                          uint64_t token, int64_t fence_ms, struct tiers_reader *reader,
                          bool *ret_in_row) MUST_USE;
-/* The question goes out; its deadline counts from when it was wanted. Not OK: nothing will come. */
-enum status flight_ask(struct flight *flight) MUST_USE;
 /* What it has in `value` is the answer: see flight_land. */
 void flight_landed(struct flight *flight, enum status status, struct tiers_value *value);
 /* Nobody waits for it but the node itself (revalidate.h). */
@@ -66,6 +80,13 @@ void flight_land(struct flight *flight, enum status status, struct slice reply);
 void flight_tell_reader(struct tiers_window *window, const struct l1_key *key,
                         struct tiers_reader *reader, enum status status,
                         const struct tiers_value *value);
+
+extern const char whole_hash_script[];
+
+/* flight_ask.c. A new one's question, which is the reader's. */
+void flight_prepare(struct flight *flight, const struct tiers_reader *reader);
+/* The question goes out; its deadline counts from when it was wanted. Not OK: nothing will come. */
+enum status flight_ask(struct flight *flight) MUST_USE;
 
 /* An error that says nothing about the key: Redis is busy with a script, or loads its data. Others: it is no string. */
 bool flight_error_is_of_l2(struct slice error);

@@ -173,6 +173,7 @@ static bool prefetch_ask_as_hash(struct tiers_prefetch *prefetch, const struct l
     const struct ns_key key = window_key(prefetch->window, at);
     enum status status = OK;
     prefetch->asked_again = true;
+    prefetch->in_steps = true;
     prefetch->reader.of_hash = true;
     if (prefetch_begin(prefetch->window, &key, prefetch, &status, ret_result)) {
         return true;
@@ -189,6 +190,7 @@ static void prefetch_on_value(struct tiers_reader *reader, enum status status,
 {
     struct tiers_prefetch *prefetch = (struct tiers_prefetch *)(void *)reader;
     struct prefetch_result result = result_of(prefetch, status, value);
+    prefetch->in_steps = prefetch->in_steps || value->in_steps;
     if (status == L2_ERROR && begins_with(value->error, "WRONGTYPE")) {
         (void)prefetch_skip(&result, is_of_other_type);
         if (prefetch_ask_as_hash(prefetch, value->key, &result)) {

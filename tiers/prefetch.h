@@ -19,7 +19,8 @@
  *
  * A KEY'S TYPE is not known beforehand: it is asked for as a string, and if it is no string as a whole hash (tiers.h), of at
  * most `l1-hash-fields` fields; a reader of a field finds it then. What is neither is SKIPPED. Large values, strings or
- * hashes, are not kept, nor held while they come: TOO_BIG.
+ * hashes, are not kept, and do not come: no more is asked for than L1 would keep, and of what is larger 64 KiB at most
+ * (flight_ask.c): TOO_BIG.
  *
  * MANAGED keys: what L2 has is adopted if it is fresh. A value that is not is no business of warming, since only an
  * application can load it anew: SKIPPED, and nothing is kept of it, unless it makes newer what stood here.
@@ -73,6 +74,7 @@ struct tiers_prefetch {
     uint64_t tag_hash;           /* 0: any */
     bool replaces;               /* a value stood here that is served until the answer is here */
     bool asked_again;            /* as a hash, once it was no string */
+    bool in_steps;               /* L2 was asked more than once; from on_done on for all to see */
 };
 
 /* Begin: on_done, mode, act, heat and only_tag are set, all else zero. PENDING; OK: *ret_result says what came of it at

@@ -182,6 +182,8 @@ struct tiers_window_options {
     uint64_t seed;
     struct hot *hot;  /* borrowed: told what clients read; NULL: nobody is */
     bool revalidates; /* suspects in the background, for the whole node: one window does */
+    size_t
+        look_bytes; /* of a value that nobody waits for, before its size is asked for; 0: 64 KiB (flight_ask.c) */
     /* BUSY: not posted. With `must` only a worker that has ended refuses. */
     enum status (*post)(void *roof, unsigned worker, struct tiers_post *post, bool must);
     /* For strict namespaces; NULL: there are none. What L2 answered before the call shall be applied everywhere. BUSY,
@@ -226,11 +228,13 @@ void tiers_window_revalidate(struct tiers_window *window, int64_t rate);
 /* --- reading ------------------------------------------------------------------------------------------------------- */
 
 struct tiers_value {
-    struct item *item;        /* borrowed; NULL: there is no such key */
-    struct slice error;       /* L2_ERROR: Redis' text without '-' and line end */
-    bool is_spare;            /* it is L1's, since L2 could not be asked */
-    enum status kept;         /* to one in the background: what l1_fill said of the item */
-    const struct l1_key *key; /* whose, with TOO_BIG of a string, or in the background; during the call */
+    struct item *item;  /* borrowed; NULL: there is no such key */
+    struct slice error; /* L2_ERROR: Redis' text without '-' and line end */
+    bool is_spare;      /* it is L1's, since L2 could not be asked */
+    enum status kept;   /* to one in the background: what l1_fill said of the item */
+    bool in_steps;      /* to one in the background: L2 was asked more than once */
+    const struct l1_key
+        *key; /* whose, with TOO_BIG of a string, or in the background; during the call */
 };
 
 struct tiers_reader {

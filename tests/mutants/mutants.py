@@ -10,7 +10,7 @@ import collections
 Mutant = collections.namedtuple("Mutant", "name rule edits killers equivalent", defaults=("",))
 
 CLAIM, FLIGHT, WINDOW_RELAY, WINDOW_H = "tiers/l1_claim.c", "tiers/flight.c", "tiers/window_relay.c", "tiers/window.h"
-FLIGHT_VALUE, ROW, SWEEP = "tiers/flight_value.c", "tiers/flight_row.c", "server/sweep.c"
+FLIGHT_VALUE, FLIGHT_ASK, ROW, SWEEP = "tiers/flight_value.c", "tiers/flight_ask.c", "tiers/flight_row.c", "server/sweep.c"
 CONTRACT, BARRIERS, RELAY, EFFECTS = "tiers/contract.c", "tiers/barriers.c", "server/relay.c", "server/effects.c"
 ANNOUNCE, NAMESPACE, LINKS = "tiers/announce.c", "tiers/namespace.c", "tiers/window_links.c"
 PUBSUB, PUBSUB_LINE = "server/pubsub.c", "server/pubsub_line.c"
@@ -188,7 +188,7 @@ MUTANTS = [
     Mutant("an install does not ask whose answer it is", "section 4", [
         (FLIGHT, "return target != 0 && target == flight->target;", "return target != 1;")],
            ["unit window", "sim storm"]),
-    Mutant("reads for L1 have no fence", "T3", [(FLIGHT, "        .fence_ms = fence_ms,\n    };", "        .fence_ms = 0,\n    };")],
+    Mutant("reads for L1 have no fence", "T3", [(FLIGHT_ASK, "        .fence_ms = flight->fence_ms,\n    };", "        .fence_ms = 0,\n    };")],
            ["unit window", "sim storm", "journey l2_fence"]),
     Mutant("reads that are passed on have no fence", "section 3", [
         (WINDOW_RELAY, ".fence_ms = relay->writes ? 0 : relay_fence_ms(relay)", ".fence_ms = 0 * relay_fence_ms(relay)")],
@@ -255,6 +255,26 @@ MUTANTS = [
         (FLIGHT, "!flight->judged && flight_may_install(flight, ns) &&",
          "!flight->judged && (flight_prefetches(flight) || flight_may_install(flight, ns)) &&")],
            ["unit prefetch"]),
+    Mutant("a part of a value is taken for the whole", "I5", [
+        (FLIGHT_ASK, "    if (bytes.size > flight->most) {\n", "    if (bytes.size > flight->most && flight->in_steps) {\n")],
+           ["unit prefetch_large", "sim storm"]),
+    Mutant("no bytes are taken for an empty value", "I5", [
+        (FLIGHT_ASK, "    if (bytes.size > 0) {\n        return false;", "    if (flight != NULL) {\n        return false;")],
+           ["unit prefetch", "sim storm"]),
+    Mutant("an empty value is taken for none", "I5", [
+        (FLIGHT_ASK, "if (flight->pttl_ms == FLIGHT_TTL_NO_KEY) {", "if (flight->pttl_ms != FLIGHT_TTL_NONE) {")],
+           ["unit prefetch_large"]),
+    Mutant("a client who joined what warming asks for is told that it is large", "I5", [
+        (FLIGHT_ASK, "    if (!flight_is_in_background(flight)) {\n        ask_anew(flight, FLIGHT_GET);\n    } else if (size",
+         "    if (flight == NULL) {\n        ask_anew(flight, FLIGHT_GET);\n    } else if (size")],
+           ["unit prefetch_large"]),
+    Mutant("a value of the second question lives as long as the first said", "I5", [
+        (FLIGHT_ASK, "        flight->pttl_ms = element.number;", "        flight->pttl_ms = flight->in_steps ? -1 : element.number;")],
+           ["unit prefetch_large"]),
+    Mutant("a value that has grown meanwhile is asked for however large", "I5", [
+        (FLIGHT_ASK, "    } else if (flight->most >= kept_max(flight)) {\n        flight_landed(flight, TOO_BIG, &(struct tiers_value){0}); /* it has grown */\n",
+         "    } else if (flight->most >= kept_max(flight)) {\n        ask_anew(flight, FLIGHT_GET);\n")],
+           ["unit prefetch_large"]),
 
     # --- strict
     Mutant("a strict write is acknowledged before the marker", "section 7", [

@@ -150,6 +150,7 @@ static void choose(struct world *world)
     world->read_timeout_ms = timeouts_ms[world_below(world, 3)];
     world->relay_timeout_ms = world->read_timeout_ms * 2;
     world->l1_bytes = world_chance(world, 100) ? 4096 : 1 << 20;
+    world->look_bytes = world->plan.seed % 2 == 0 ? 3 : 0;
     world->lags = world_chance(world, 400);
     world->refusals = world_chance(world, 300) ? 400 : 30;
     world->slices = world_chance(world, 200);

@@ -576,6 +576,7 @@ static void open_worker(struct node *node, unsigned worker)
         .io = io_of(&node->threads[1 + worker]),
         .seed = rand_next(&node->world->rand) | 1,
         .revalidates = worker == 0,
+        .look_bytes = node->world->look_bytes,
         .post = post_letter,
         .confirm = confirm_ask,
     });

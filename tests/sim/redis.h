@@ -6,13 +6,15 @@
  * out (F11). In a long cycle some of the answers go out in the middle, in front of the announcements; what arrives behind
  * them is executed in the same cycle. A connection is read once in a cycle. A flush announces nil at once. A key whose time is over is announced when it is deleted, not before (F12).
  *
- * Commands: HELLO, CLIENT ID, CLIENT TRACKING, CLIENT KILL, SUBSCRIBE, SELECT, PING, GET, PTTL, SET [PX], DEL, and EVAL of
+ * Commands: HELLO, CLIENT ID, CLIENT TRACKING, CLIENT KILL, SUBSCRIBE, SELECT, PING, GET, GETRANGE from 0, STRLEN,
+ * PTTL, SET [PX], DEL, and EVAL of
  * the scripts beat, replay and managed, which are recognised and whose meaning is written here once more, in C (of managed:
  * P without a condition). What deletes a managed key puts a negative envelope whose load time is the number of the write;
  * here the key is gone then.
  *
  * Keys are k0..k5 in databases 0 and 3. A value is "v" and the number of the write that made it; a DEL names its number
- * by a second key that never exists ("op7"). So the oracle knows what ran, when, and in which order.
+ * by a second key that never exists ("op7"). Of some writes STRLEN says that they are large, as of what is written anew before
+ * it is read. So the oracle knows what ran, when, and in which order.
  *
  * Every change of the master is told to the oracle; a Redis that is not the master any more changes nothing. */
 #ifndef TERRACE_TESTS_SIM_REDIS_H

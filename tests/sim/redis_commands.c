@@ -47,25 +47,58 @@ static int slot_of(const struct redis_request *request, uint32_t i)
     return slot;
 }
 
+enum {
+    LARGE_EVERY = 16 /* writes */
+};
+
+/* What a GET of the slot says, but for head and line end. Nothing: there is no such key. */
+static struct buf bytes_of(const struct redis_request *request)
+{
+    struct buf bytes = {0};
+    const unsigned slot = (unsigned)slot_of(request, 1);
+    const struct redis_value value = redis_look(request->redis, slot);
+    if (value.write != 0 && SIM_IS_MANAGED(request->redis->world, slot)) {
+        redis_append_envelope(&bytes, value);
+    } else if (value.write != 0) {
+        CHECK(buf_printf(&bytes, "v%" PRIu64, value.write) == OK);
+    }
+    return bytes;
+}
+
+static void say_bulk(const struct redis_request *request, struct slice bytes)
+{
+    CHECK(buf_printf(&request->conn->out, "$%zu\r\n", bytes.size) == OK);
+    CHECK(buf_append_slice(&request->conn->out, bytes) == OK);
+    say(request, "\r\n");
+}
+
 static void run_get(const struct redis_request *request)
 {
-    const struct redis_value value = redis_look(request->redis, (unsigned)slot_of(request, 1));
-    if (value.write == 0) {
+    struct buf bytes = bytes_of(request);
+    if (bytes.size == 0) {
         say(request, request->conn->resp3 ? "_\r\n" : "$-1\r\n");
-        return;
+    } else {
+        say_bulk(request, buf_slice(&bytes));
     }
-    if (SIM_IS_MANAGED(request->redis->world, (unsigned)slot_of(request, 1))) {
-        struct buf envelope = {0};
-        redis_append_envelope(&envelope, value);
-        CHECK(buf_printf(&request->conn->out, "$%zu\r\n", envelope.size) == OK);
-        CHECK(buf_append_slice(&request->conn->out, buf_slice(&envelope)) == OK);
-        say(request, "\r\n");
-        buf_done(&envelope);
-        return;
-    }
-    char text[I64_DIGITS_MAX + 1] = "v";
-    const size_t size = 1 + i64_format(text + 1, (int64_t)value.write);
-    CHECK(buf_printf(&request->conn->out, "$%zu\r\n%.*s\r\n", size, (int)size, text) == OK);
+    buf_done(&bytes);
+}
+
+static void run_getrange(const struct redis_request *request)
+{
+    struct buf bytes = bytes_of(request);
+    const size_t wanted = (size_t)number_of(request, 3) + 1;
+    CHECK(number_of(request, 2) == 0);
+    say_bulk(request, (struct slice){bytes.data, bytes.size < wanted ? bytes.size : wanted});
+    buf_done(&bytes);
+}
+
+static void run_strlen(const struct redis_request *request)
+{
+    struct buf bytes = bytes_of(request);
+    const uint64_t write = redis_look(request->redis, (unsigned)slot_of(request, 1)).write;
+    const int64_t more = write % LARGE_EVERY == 1 ? INT64_C(1) << 30 : 0;
+    say_integer(request, (int64_t)bytes.size + more);
+    buf_done(&bytes);
 }
 
 static void run_pttl(const struct redis_request *request)
@@ -200,6 +233,8 @@ static const struct {
     void (*run)(const struct redis_request *request);
 } commands[] = {
     {"GET", run_get},
+    {"GETRANGE", run_getrange},
+    {"STRLEN", run_strlen},
     {"PTTL", run_pttl},
     {"SET", run_set},
     {"SELECT", run_select},

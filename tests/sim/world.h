@@ -102,6 +102,7 @@ struct world {
     int64_t read_timeout_ms;
     int64_t relay_timeout_ms;
     size_t l1_bytes;
+    size_t look_bytes; /* tiers_window_options */
     bool calm;         /* the storm is over: no faults, no new calls */
     bool lags;         /* connections differ widely in how slow they are */
     unsigned refusals; /* per mille of the letters between workers that find no room */
