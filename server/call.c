@@ -2,8 +2,8 @@
 #include "server/call.h"
 
 #include "protocol/check.h"
+#include "server/account.h"
 #include "server/conn.h"
-#include "server/dispatch.h"
 #include "server/execution.h"
 #include "server/native.h"
 #include "server/node.h"
@@ -165,7 +165,7 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
     call->deferred = true;
     answer->command =
         call->command->run != NULL ? call->command : NULL; /* one that only L2 knows is not kept */
-    answer->counters = &call->worker->counters[call->command->index];
+    answer->counters = account_of(call->worker, call->command);
     answer->home = usage_home(call);
     answer->silent = call->reply == &call->worker->sink;
     answer->began_ns = clock_monotonic_ns();
@@ -206,7 +206,7 @@ void answer_land(struct answer *answer)
     answer->landed = true;
     struct conn *conn = answer->conn;
     if (answer->began_ns != 0) {
-        dispatch_on_landed(answer);
+        account_landed(answer);
     }
     if (answer->on_landed != NULL) {
         answer->on_landed(answer);

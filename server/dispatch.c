@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/dispatch.h"
 
-#include "protocol/check.h"
+#include "server/account.h"
 #include "server/auth.h"
 #include "server/blocking.h"
 #include "server/busy.h"
 #include "server/commands.h"
-#include "server/latency.h"
 #include "server/managed.h"
 #include "server/monitor.h"
 #include "server/native.h"
@@ -18,7 +17,6 @@
 #include "server/relay.h"
 #include "server/renames.h"
 #include "server/resolve.h"
-#include "server/slowlog.h"
 #include "server/solo.h"
 #include "server/transaction.h"
 #include "server/upload.h"
@@ -123,24 +121,6 @@ void dispatch_take(struct conn *conn, const struct request_reader *reader, struc
 }
 
 /* --- who answers --------------------------------------------------------------------------------------------------------- */
-
-static struct command_counters *counters_of(struct worker *worker, const struct command *command)
-{
-    return &worker->counters[command->index];
-}
-
-static void counter_add(_Atomic uint64_t *counter, uint64_t n)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
-
-void dispatch_note_durations(struct command_counters *counters, uint64_t nsec, unsigned calls)
-{
-    unsigned log = nsec <= 1024 ? 0 : 64 - (unsigned)__builtin_clzll((nsec - 1) >> 10);
-    counter_add(&counters->nsec, nsec * calls);
-    counter_add(&counters->durations[log < COMMAND_DURATIONS ? log : COMMAND_DURATIONS - 1], calls);
-}
 
 static bool arity_fits(const struct command *command, uint32_t argc)
 {
@@ -416,7 +396,7 @@ static void dispatch_call(struct call *call, struct command *room)
     }
     if (!admitted) {
         transaction_refuse(call->conn);
-        counter_add(&counters_of(call->worker, call->command)->rejected, 1);
+        count_add(&account_of(call->worker, call->command)->rejected, 1);
     } else if (!queued) {
         if (call->conn->session.tracking != NULL) {
             tracking_before(call);
@@ -479,42 +459,6 @@ static void dispatch_place_done(struct call *call)
     }
 }
 
-static void note_if_slow(struct node *node, uint64_t nsec, struct slice words,
-                         const struct conn *conn)
-{
-    int64_t slower_us = atomic_load_explicit(&node->live.slowlog_slower_us, memory_order_relaxed);
-    if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us && words.size > 0) {
-        struct slowlog_note note = {
-            .unix_s = clock_unix_us() / 1000000, .usec = nsec / 1000, .words = words};
-        if (conn != NULL) {
-            note.peer = slice_of(conn->session.peer);
-            note.name = buf_slice(&conn->session.name);
-        }
-        slowlog_note(node->slowlog, &note, (size_t)atomic_load(&node->live.slowlog_max_len));
-    }
-    int64_t threshold_ms =
-        atomic_load_explicit(&node->live.latency_threshold_ms, memory_order_relaxed);
-    if (threshold_ms > 0 && nsec / 1000000 >= (uint64_t)threshold_ms) {
-        latency_note(node->latency, "command", clock_unix_us() / 1000000, nsec / 1000000);
-    }
-}
-
-void dispatch_on_landed(struct answer *answer)
-{
-    uint64_t nsec = clock_monotonic_ns() - answer->began_ns;
-    if (answer->counters != NULL) {
-        dispatch_note_durations(answer->counters, answer->blocks ? 0 : nsec, 1);
-        counter_add(&answer->counters->failed, answer->reply.failed ? 1 : 0);
-    }
-    if (answer->reply.failed) {
-        metrics_count(answer->worker->metrics, M_ERRORS);
-    }
-    usage_note_answer(answer);
-    if (!answer->blocks) {
-        note_if_slow(answer->worker->node, nsec, buf_slice(&answer->words), answer->conn);
-    }
-}
-
 /* A call that is timed by itself: one that may take long, as the end of a large value that it replaces does, or any while the
  * slow log asks for microseconds. */
 static bool call_is_timed(const struct node *node, const struct request *request)
@@ -525,22 +469,6 @@ static bool call_is_timed(const struct node *node, const struct request *request
                           ((flags & COMMAND_FAST) != 0 ||
                            ((flags & COMMAND_BRIEF) != 0 && request->raw.size <= BRIEF_BYTES_MAX));
     return !is_quick || (slower_us >= 0 && slower_us < 1000);
-}
-
-/* A call that is answered. */
-static void dispatch_note_slow(const struct call *call, uint64_t nsec)
-{
-    if ((call->command->flags & COMMAND_SKIP_SLOWLOG) != 0) {
-        return;
-    }
-    int64_t slower_us =
-        atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed);
-    struct buf words = {0};
-    if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us) {
-        (void)!call_words(call, &words);
-    }
-    note_if_slow(call->node, nsec, buf_slice(&words), call->conn);
-    buf_done(&words);
 }
 
 /* `nsec` 0: the call was not timed by itself; its request remembers who gets the share. */
@@ -554,30 +482,30 @@ static void dispatch_count(struct call *call, struct request *request, uint64_t 
     if (call->command == NULL) {
         return;
     }
-    struct command_counters *counters = counters_of(worker, call->command);
-    counter_add(&counters->calls, 1);
+    struct command_counters *counters = account_of(worker, call->command);
+    count_add(&counters->calls, 1);
     if (!call->deferred) {
         if (nsec == 0) {
             request->untimed = counters;
         } else {
-            dispatch_note_durations(counters, nsec, 1);
+            account_durations(counters, nsec, 1);
         }
-        counter_add(&counters->failed, call->reply->failed ? 1 : 0);
+        count_add(&counters->failed, call->reply->failed ? 1 : 0);
     }
     if (nsec != 0 && !call->deferred) {
-        dispatch_note_slow(call, nsec);
+        account_slow(call, nsec);
     }
 }
 
 void dispatch_count_part(struct worker *worker, const struct command *command)
 {
     metrics_count(worker->metrics, M_COMMANDS);
-    counter_add(&counters_of(worker, command)->calls, 1);
+    count_add(&account_of(worker, command)->calls, 1);
 }
 
 void dispatch_part(struct call *call)
 {
-    struct command_counters *counters = counters_of(call->worker, call->command);
+    struct command_counters *counters = account_of(call->worker, call->command);
     const bool failed = call->reply->failed;
     const uint64_t began_ns = clock_monotonic_ns();
     const size_t before = call->reply->out.size;
@@ -590,9 +518,9 @@ void dispatch_part(struct call *call)
     usage_note_part(call, answered_since(call, before));
     if (!call->deferred) {
         const uint64_t nsec = clock_monotonic_ns() - began_ns;
-        dispatch_note_durations(counters, nsec, 1);
-        counter_add(&counters->failed, call->reply->failed ? 1 : 0);
-        dispatch_note_slow(call, nsec);
+        account_durations(counters, nsec, 1);
+        count_add(&counters->failed, call->reply->failed ? 1 : 0);
+        account_slow(call, nsec);
     }
     call->reply->failed = call->reply->failed || failed;
     dispatch_show_part(call);

@@ -13,7 +13,6 @@
 
 #include "server/conn.h"
 
-struct command_counters;
 struct request;
 
 /* Before AUTH a client may send little. */
@@ -35,9 +34,5 @@ void dispatch_part(struct call *call);
 void dispatch_count_part(struct worker *worker, const struct command *command);
 /* One that L2 runs, to who monitors. */
 void dispatch_show_part(const struct call *call);
-/* So many calls of this command took so long each. */
-void dispatch_note_durations(struct command_counters *counters, uint64_t nsec, unsigned calls);
-/* A deferred answer is complete: counters and the slow log. */
-void dispatch_on_landed(struct answer *answer);
 
 #endif

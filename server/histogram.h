@@ -6,7 +6,7 @@
 #ifndef TERRACE_SERVER_HISTOGRAM_H
 #define TERRACE_SERVER_HISTOGRAM_H
 
-#include "server/worker.h"
+#include "server/account.h"
 
 struct histogram {
     uint64_t calls;

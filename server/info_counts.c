@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The sections of INFO that count: stats, commandstats, errorstats, latencystats, keyspace. */
 #include "protocol/check.h"
+#include "server/account.h"
 #include "server/channel_index.h"
 #include "server/command.h"
 #include "server/errorstats.h"
@@ -103,7 +104,7 @@ static void command_line(struct info *info, const struct command *command)
     uint64_t rejected = 0;
     uint64_t failed = 0;
     for (unsigned i = 0; i < info->node->worker_count; i++) {
-        const struct command_counters *counters = &info->node->workers[i]->counters[command->index];
+        const struct command_counters *counters = account_of(info->node->workers[i], command);
         calls += atomic_load_explicit(&counters->calls, memory_order_relaxed);
         nsec += atomic_load_explicit(&counters->nsec, memory_order_relaxed);
         rejected += atomic_load_explicit(&counters->rejected, memory_order_relaxed);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/totals.h"
 
+#include "server/account.h"
 #include "server/command.h"
 #include "server/errorstats.h"
 #include "server/learned.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/turns.h"
 
+#include "tiers/base/count.h"
+
 enum {
     NS_PER_US = 1000,
     STEPS_LOG = 3
@@ -35,9 +37,7 @@ void turns_end(struct turns *turns, uv_loop_t *loop, unsigned requests)
     const uint64_t slept_ns = idle_ns - turns->idle_ns;
     if (requests > 0) {
         const uint64_t took_ns = passed_ns > slept_ns ? passed_ns - slept_ns : 0;
-        _Atomic uint64_t *count = &turns->counts[turns_bin(took_ns / NS_PER_US)];
-        atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + requests,
-                              memory_order_relaxed);
+        count_add(&turns->counts[turns_bin(took_ns / NS_PER_US)], requests);
     }
     turns->ended_ns = now_ns;
     turns->idle_ns = idle_ns;

@@ -2,6 +2,7 @@
 #include "server/worker.h"
 
 #include "protocol/check.h"
+#include "server/account.h"
 #include "server/acl.h"
 #include "server/client_memory.h"
 #include "server/conn_tls.h"

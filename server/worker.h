@@ -146,9 +146,9 @@ struct worker {
     struct tracking_desk tracking;
     struct native_desk *native; /* NULL: no connection was native so far */
     struct sweep_desk sweeps;
-    struct warm_engine *warm; /* warm_run.h: the first worker's, with an L2; else NULL */
+    struct warm_engine *warm;    /* warm_run.h: the first worker's, with an L2; else NULL */
     struct warm_desk *warm_desk; /* warm_desk.h: the same one's, with an L2 or without */
-    unsigned turn_requests;   /* executed in this turn */
+    unsigned turn_requests;      /* executed in this turn */
     struct turns turns;
     struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
     int64_t confirm_deadline_ms;  /* the latest of theirs */
@@ -161,21 +161,6 @@ struct worker {
     struct reply sink;                  /* answers nobody wants (CLIENT REPLY OFF) */
     unsigned ticks;
     char copy[LIMIT_COPY]; /* where l1_get copies small values to */
-};
-
-/* INFO commandstats: written by the worker, read by any. A command flagged fast, or brief, is not timed by itself: it gets its share
- * of the batch, since a look at the clock would cost a tenth of a GET. */
-enum {
-    COMMAND_DURATIONS = 26
-}; /* up to 1, 2, 4 ... microseconds (of 1024 ns); the last takes all that is longer */
-
-struct command_counters {
-    _Atomic uint64_t calls;
-    _Atomic uint64_t nsec;
-    _Atomic uint64_t
-        durations[COMMAND_DURATIONS]; /* how many calls took how long: LATENCY HISTOGRAM */
-    _Atomic uint64_t rejected;
-    _Atomic uint64_t failed;
 };
 
 enum status worker_new(struct node *node, unsigned index, struct worker **ret_worker) MUST_USE;

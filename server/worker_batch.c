@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* worker_batch.c -- the requests of a worker's turn: executed in the order of each connection, with one look at the clock. */
+#include "server/account.h"
 #include "server/auth.h"
 #include "server/body.h"
 #include "server/dispatch.h"
@@ -56,7 +57,7 @@ static void worker_share_time(struct worker *worker, uint64_t batch_ns)
              next++) {
         }
         if (counters != NULL) {
-            dispatch_note_durations(counters, (batch_ns - worker->timed_ns) / untimed, next - i);
+            account_durations(counters, (batch_ns - worker->timed_ns) / untimed, next - i);
         }
     }
 }

@@ -365,14 +365,14 @@ enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int6
     struct l1_shard *shard = l1_lock(l1, key->hash);
     struct item *item = find_served(l1, shard, key, now_ms, floor_ms, &place);
     if (item != NULL) {
-        l1_count_one(&shard->hits);
+        count_add(&shard->hits, 1);
         l1_use(shard, &place, now_ms);
         l1_value_set(value, item);
         l1_note(l1, shard, key, WHATIF_HIT, item, now_ms);
         l1_unlock_unchanged(shard);
         return OK;
     }
-    l1_count_one(&shard->misses);
+    count_add(&shard->misses, 1);
     l1_note(l1, shard, key, WHATIF_MISS, NULL, now_ms);
     l1_unlock(l1, shard);
     return MISS;
@@ -426,7 +426,7 @@ static void get_some(struct l1_several *keys, size_t count, bool uses, int64_t n
             l1_use(shard, &place, now_ms);
         }
         if (uses) {
-            l1_count_one(item != NULL ? &shard->hits : &shard->misses);
+            count_add(item != NULL ? &shard->hits : &shard->misses, 1);
             l1_note(l1, shard, key, item != NULL ? WHATIF_HIT : WHATIF_MISS, item, now_ms);
         }
     }

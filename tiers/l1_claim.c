@@ -108,7 +108,7 @@ static void ask_serve(struct l1 *l1, struct l1_shard *shard, const struct l1_key
                       const struct l1_place *place, struct item *item, const struct l1_ask *ask,
                       struct l1_value *value)
 {
-    l1_count_one(&shard->hits);
+    count_add(&shard->hits, 1);
     l1_use(shard, place, ask->now_ms);
     l1_value_set(value, item);
     l1_note(l1, shard, key, WHATIF_HIT, item, ask->now_ms);
@@ -117,7 +117,7 @@ static void ask_serve(struct l1 *l1, struct l1_shard *shard, const struct l1_key
 static void ask_missed(struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
                        const struct l1_ask *ask, bool is_suspect)
 {
-    l1_count_one(&shard->misses);
+    count_add(&shard->misses, 1);
     l1_note(l1, shard, key, is_suspect ? WHATIF_SUSPECT : WHATIF_MISS, NULL, ask->now_ms);
 }
 

@@ -23,6 +23,7 @@
 #define TERRACE_TIERS_L1_SHARD_H
 
 #include "protocol/check.h"
+#include "tiers/base/count.h"
 #include "tiers/base/rand.h"
 #include "tiers/l1.h"
 #include "tiers/l1_table.h"
@@ -244,13 +245,6 @@ void l1_whatif_flush(struct l1_shard *shard, uint8_t db);     /* L1_DB_ANY: all 
 bool l1_same_word(const struct policy *a, const struct policy *b);
 void l1_whatif_switch(struct l1 *l1, struct l1_shard *shard); /* shard->policy is another */
 void l1_whatif_resize(struct l1 *l1); /* after a change of bytes_max, without locks */
-
-/* Under the lock: one request more. */
-static inline void l1_count_one(_Atomic uint64_t *counter)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-                          memory_order_relaxed);
-}
 
 /* --- l1_evict.c --------------------------------------------------------------------------------------------------- */
 

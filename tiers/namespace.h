@@ -25,6 +25,7 @@
 #ifndef TERRACE_TIERS_NAMESPACE_H
 #define TERRACE_TIERS_NAMESPACE_H
 
+#include "tiers/base/count.h"
 #include "tiers/l1.h"
 #include "tiers/negatives.h"
 #include "tiers/quota.h"
@@ -241,9 +242,7 @@ static inline struct namespace_row *namespace_row(const struct namespace *ns, un
 }
 static inline void row_tally(struct namespace_row *row, enum tally what, uint64_t count)
 {
-    _Atomic uint64_t *number = &row->tally[what];
-    atomic_store_explicit(number, atomic_load_explicit(number, memory_order_relaxed) + count,
-                          memory_order_relaxed);
+    count_add(&row->tally[what], count);
 }
 static inline void namespace_tally(const struct namespace *ns, unsigned worker, enum tally what,
                                    uint64_t count)

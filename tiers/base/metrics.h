@@ -8,8 +8,7 @@
 #ifndef TERRACE_TIERS_BASE_METRICS_H
 #define TERRACE_TIERS_BASE_METRICS_H
 
-#include <stdatomic.h>
-#include <stdint.h>
+#include "tiers/base/count.h"
 
 enum metric {
 #define METRIC(id, type, name, labels, help) id,
@@ -24,8 +23,7 @@ struct metrics {
 
 static inline void metrics_add(struct metrics *metrics, enum metric id, uint64_t n)
 {
-    uint64_t before = atomic_load_explicit(&metrics->values[id], memory_order_relaxed);
-    atomic_store_explicit(&metrics->values[id], before + n, memory_order_relaxed);
+    count_add(&metrics->values[id], n);
 }
 
 static inline void metrics_count(struct metrics *metrics, enum metric id)
