@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "server/l2_bans.h"
+#include "server/l2_events.h"
 #include "server/l2_finder.h"
 #include "server/l2_modules.h"
 #include "server/l2_rights.h"
@@ -11,7 +12,6 @@
 #include "server/totals.h"
 #include "server/tracking.h"
 #include "tiers/base/list.h"
-#include "tiers/sighting.h"
 #include "tiers/tiers.h"
 
 #include <stdlib.h>
@@ -20,18 +20,8 @@
 enum {
     BEATS_WAITING = 16,
     FIGURES_MS = 1000,
-    TOLD_MAX = L2_URL_ADDRESS_MAX + 200,
-    TOLD_AGAIN_MS = 60000,
     PERMILLE = 1000,
     DOUBTS_PER_BOUND = 4
-};
-
-/* The last loss of a link in the log. Attempts follow one another all the while L2 is away, so the same words are told
- * again after a minute at the earliest, with how often they were true meanwhile. */
-struct told {
-    char text[TOLD_MAX]; /* "": the link worked since */
-    int64_t at_ms;
-    unsigned times;
 };
 
 struct control_l2 {
@@ -48,19 +38,14 @@ struct control_l2 {
     struct link *control; /* NULL: closed for good, as the bus */
     struct link *bus;
     unsigned beats_waiting;
-    uv_timer_t wait_timer;    /* for those who wait for the bus: to the millisecond */
-    int64_t wait_due_ms;      /* what it is set to */
-    const char *logged_state; /* of coherence */
-    uint64_t logged_doubts;
-    bool logged_untracked;
-    struct told told_control;
-    struct told told_bus;
+    uv_timer_t wait_timer; /* for those who wait for the bus: to the millisecond */
+    int64_t wait_due_ms;   /* what it is set to */
+    struct l2_events events;
     int64_t figures_at_ms;
     uint64_t figures_hits; /* as they were then */
     uint64_t figures_misses;
     struct coherence_figures figures;
     int64_t doubted_at_ms; /* clients were told last to drop what they keep */
-    int64_t sighted_at_ms; /* envelopes in plain namespaces were told of last; 0: never */
     struct buf scratch;
 };
 
@@ -72,26 +57,6 @@ static void l2_read_clock(struct control_l2 *l2)
 static struct coherence *l2_coherence(const struct control_l2 *l2)
 {
     return tiers_coherence(l2->node->tiers);
-}
-
-static void l2_tell_loss(struct control_l2 *l2, struct told *told, const char *event,
-                         const struct link *link, const char *why)
-{
-    char address[L2_URL_ADDRESS_MAX];
-    char text[TOLD_MAX];
-    l2_url_address(link_url(link), address);
-    (void)snprintf(text, sizeof text, "%s: %s", address, why);
-    told->times++;
-    if (strcmp(text, told->text) == 0 && l2->now_ms - told->at_ms < TOLD_AGAIN_MS) {
-        return;
-    }
-    if (strcmp(text, told->text) != 0) {
-        told->times = 1;
-    }
-    log_write(&l2->node->log, LOG_WARNING, event, "times=%u %s", told->times, text);
-    memcpy(told->text, text, sizeof text);
-    told->at_ms = l2->now_ms;
-    told->times = 0;
 }
 
 /* --- the control link: beats and what L2 can do ---------------------------------------------------------------------------- */
@@ -171,7 +136,7 @@ static void l2_on_link_ready(struct link *link, void *arg, const struct beat_ans
     if (link_state(l2->bus) == LINK_DOWN) {
         link_go_to(l2->bus, link_url(link), 0, l2->now_ms);
     }
-    l2->told_control.text[0] = '\0';
+    l2_events_found(&l2->events.control);
     log_write(&l2->node->log, LOG_NOTICE, "l2_up", "epoch=%llu",
               (unsigned long long)answer->epoch.counter);
     l2_modules_on_up(l2->modules, link, l2->now_ms);
@@ -183,7 +148,7 @@ static void l2_on_link_down(struct link *link, void *arg, const char *why)
     l2_read_clock(l2);
     coherence_on_control_lost(l2_coherence(l2));
     tiers_set_l2_up(l2->node->tiers, false, l2->now_ms);
-    l2_tell_loss(l2, &l2->told_control, "l2_down", link, why);
+    l2_events_lost(&l2->events.control, l2->node, "l2_down", link, why, l2->now_ms);
     l2_finder_on_failure(l2->finder, why, l2->now_ms);
 }
 
@@ -255,7 +220,7 @@ static void l2_on_bus_down(struct link *link, void *arg, const char *why)
     struct control_l2 *l2 = arg;
     l2_read_clock(l2);
     coherence_on_bus_lost(l2_coherence(l2), why, l2->now_ms);
-    l2_tell_loss(l2, &l2->told_bus, "bus_down", link, why);
+    l2_events_lost(&l2->events.bus, l2->node, "bus_down", link, why, l2->now_ms);
 }
 
 static void l2_on_bus_push(struct link *link, void *arg, struct slice reply)
@@ -353,59 +318,6 @@ static void l2_tell_figures(struct control_l2 *l2)
 {
     l2_read_figures(l2);
     control_l2_tell_weight(l2);
-}
-
-static void l2_log_tracking(struct control_l2 *l2, const struct coherence_description *seen)
-{
-    if (seen->tracks) {
-        log_write(&l2->node->log, LOG_NOTICE, "l2_tracks", "L2 announces changes again");
-        return;
-    }
-    log_write(
-        &l2->node->log, LOG_WARNING, "l2_untracked",
-        "L2 announces no changes: %s. Namespaces with writers = any fall to mode ttl (values live for their ttl, "
-        "or if they have none for their bound); those with writers = nodes are coherent if nobody else writes",
-        seen->untracked_why);
-}
-
-/* Changes of state are events, and so is whatever was found missing or wrong, even if it was healed before this looks:
- * one line per tick, whatever many there were. */
-static void l2_log_coherence(struct control_l2 *l2)
-{
-    struct tiers_description seen;
-    tiers_describe(l2->node->tiers, &seen);
-    const struct coherence_description *coherence = &seen.coherence;
-    if (coherence->doubts != l2->logged_doubts) {
-        log_write(&l2->node->log, LOG_WARNING, "coherence_doubt", "times=%llu %s",
-                  (unsigned long long)(coherence->doubts - l2->logged_doubts), coherence->doubt);
-        l2->logged_doubts = coherence->doubts;
-    }
-    if (l2->logged_untracked == coherence->tracks) {
-        l2->logged_untracked = !coherence->tracks;
-        l2_log_tracking(l2, coherence);
-    }
-    if (coherence->state == COHERENCE_SYNCED) {
-        l2->told_bus.text[0] = '\0';
-    }
-    if (l2->logged_state == NULL || strcmp(l2->logged_state, coherence->state_name) != 0) {
-        l2->logged_state = coherence->state_name;
-        log_write(&l2->node->log, LOG_NOTICE, "coherence", "%s%s%s", coherence->state_name,
-                  coherence->reason[0] != '\0' ? " " : "", coherence->reason);
-    }
-}
-
-/* The disagreement of nodes says so, too, if the node that manages them is still there. */
-static void l2_log_sightings(struct control_l2 *l2)
-{
-    struct sighting seen;
-    if ((l2->sighted_at_ms == 0 || l2->now_ms - l2->sighted_at_ms >= TOLD_AGAIN_MS) &&
-        sighting_take(tiers_sighting(l2->node->tiers), &seen)) {
-        l2->sighted_at_ms = l2->now_ms;
-        log_write(&l2->node->log, LOG_WARNING, "envelope_in_plain",
-                  "namespace=%s key=%s times=%llu clients are shown what a node with another "
-                  "configuration wrote: 'format = managed' is missing here, or was taken away",
-                  seen.namespace, seen.key, (unsigned long long)seen.times);
-    }
 }
 
 /* --- what clients keep ------------------------------------------------------------------------------------------------------- */
@@ -575,8 +487,7 @@ void control_l2_tick(struct control_l2 *l2, int64_t now_ms)
     l2_beat(l2);
     coherence_tick(coherence, l2->now_ms);
     l2_tell_doubts(l2);
-    l2_log_coherence(l2);
-    l2_log_sightings(l2);
+    l2_events_look(&l2->events, l2->node, l2->now_ms);
 }
 
 static void l2_on_wait_due(uv_timer_t *timer)
