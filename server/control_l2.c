@@ -11,7 +11,6 @@
 #include "server/snapshots.h"
 #include "server/totals.h"
 #include "server/tracking.h"
-#include "tiers/base/list.h"
 #include "tiers/tiers.h"
 
 #include <stdlib.h>

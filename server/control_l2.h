@@ -2,8 +2,8 @@
 /* control_l2.h -- the control loop's own two links to L2, and the coherence state machine that they feed.
  *
  * The CONTROL LINK sends beats and asks for the COMMAND table; the BUS LINK listens to announcements and to the other
- * nodes. What both bring goes into coherence (tiers/coherence.h), whose view the workers read; its changes of state are
- * logged here.
+ * nodes. What both bring goes into coherence (tiers/coherence.h), whose view the workers read; its changes of state
+ * are logged (l2_events.h).
  *
  * Owns:    both links and their sockets.
  * Threads: the control loop's, except control_l2_was_up. */

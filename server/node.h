@@ -7,6 +7,7 @@
 
 #include "server/config_names.h"
 #include "server/join.h"
+#include "server/live.h"
 #include "server/module_waits.h"
 #include "server/options.h"
 #include "server/tls.h"
@@ -17,7 +18,6 @@
 #include "tiers/peers.h"
 
 #include <pthread.h>
-#include <stdatomic.h>
 
 struct acl;
 struct behind;
@@ -44,58 +44,6 @@ struct tiers;
 struct tracking;
 struct worker;
 
-/* What clients may take, of each class (client_limits.h): those who listen, and others. Workers keep copies, and look at the
- * version, which changes last. */
-struct live_limits {
-    _Atomic unsigned version;
-    _Atomic size_t hard[2];
-    _Atomic size_t soft[2];
-    _Atomic size_t low[2]; /* not more than that ends the time above soft */
-    _Atomic int64_t soft_ms[2];
-    _Atomic size_t query;
-    _Atomic size_t clients; /* all together; 0: no limit */
-};
-
-/* Settings that commands and loops read while they change: copies of LIVE options, atomics. */
-struct live {
-    _Atomic int64_t l2_timeout_ms;
-    _Atomic int64_t l2_relay_timeout_ms;
-    _Atomic int64_t revalidate_rate;
-    _Atomic int64_t warm_rate;
-    _Atomic int64_t warm_p99_target_us;
-    _Atomic int64_t warm_l2_target_us;
-    _Atomic int64_t snapshot_interval_ms;
-    _Atomic int64_t snapshot_max;
-    _Atomic int64_t l1_hash_fields;
-    _Atomic int64_t sweep_rate;
-    _Atomic int64_t l2_return_load;
-    _Atomic size_t memory;
-    _Atomic int64_t maxclients;
-    _Atomic int64_t timeout_ms;
-    struct live_limits limits;
-    _Atomic int64_t tcp_keepalive_s;
-    _Atomic int64_t slowlog_slower_us;
-    _Atomic int64_t slowlog_max_len;
-    _Atomic int64_t acllog_max_len;
-    _Atomic bool acl_scripts;
-    _Atomic int64_t latency_threshold_ms;
-    _Atomic int64_t tracking_max_keys;
-    _Atomic int64_t pause_until_ms; /* CLIENT PAUSE; 0: none */
-    _Atomic bool pause_writes_only;
-    _Atomic unsigned monitors; /* clients in MONITOR, of all workers */
-    _Atomic bool draining;     /* SIGTERM came, or CACHE.DRAIN */
-    _Atomic int64_t drain_delay_ms;
-    _Atomic int64_t warm_target;
-    _Atomic int64_t warm_deadline_ms;
-    _Atomic int64_t slow_start_ms;
-    _Atomic size_t little;   /* alone: a maxmemory that is less than L1 can do with; 0: it is not */
-    _Atomic bool sweeps_not; /* DEBUG SET-ACTIVE-EXPIRE 0 */
-    _Atomic int64_t hash_packed_fields; /* hash-max-listpack-entries, alone */
-    _Atomic int64_t hash_packed_bytes;  /* and -value */
-    const char
-        *_Atomic l2_busy; /* what Redis says while a script runs for too long (busy.h); or NULL */
-};
-
 struct node {
     struct options options; /* under options_lock once the node runs: CONFIG GET, SET, AUTH */
     struct config_kept config_kept; /* under it, too */
@@ -116,8 +64,8 @@ struct node {
     struct behind_file *behind_file; /* their log */
     _Atomic int64_t
         behind_told_ms; /* when the log last told what L2 refuses of them (behind_node.c) */
-    struct snapshots *snapshots;     /* NULL: no snapshot-dir */
-    struct revive *snapshot_revive;  /* what of one is to be read anew; with both, and an L2 */
+    struct snapshots *snapshots;    /* NULL: no snapshot-dir */
+    struct revive *snapshot_revive; /* what of one is to be read anew; with both, and an L2 */
     struct worker **workers;
     unsigned worker_count;
     struct control *control;
