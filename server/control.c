@@ -11,6 +11,7 @@
 #include "server/mailbox.h"
 #include "server/node.h"
 #include "server/quota_watch.h"
+#include "server/rounds.h"
 #include "server/sampler.h"
 #include "server/snapshots.h"
 #include "server/solo.h"
@@ -59,10 +60,8 @@ struct control {
     struct standstill *standstill;
     struct options
         *rebuild; /* options that wait for a standstill, or NULL; under the node's options_lock */
-    /* the round that is under way: */
-    struct round_letter *round;
-    unsigned round_waiting;
-    unsigned round_step;
+    struct rounds *rounds;
+    unsigned ending_step;   /* the next */
     bool saves;             /* the last snapshot is being written */
     int64_t leave_until_ms; /* how long the goodbye is waited for; 0: it was not said yet */
     uint64_t retargets;     /* the run that the workers are being told of; 0: no such round */
@@ -76,82 +75,55 @@ static void control_read_clock(struct control *control)
 
 /* --- rounds ---------------------------------------------------------------------------------------------------------------- */
 
-struct round_letter {
-    struct letter letter;
-    struct control *control;
-    struct worker *worker;
-    void (*step)(struct worker *worker, struct control *control);
-};
-
-static void step_drain(struct worker *worker, struct control *control)
+static void step_drain(struct worker *worker, void *arg)
 {
+    const struct control *control = arg;
     worker_drain(worker, control->drain_until_ms);
 }
 
-static void step_end_links(struct worker *worker, struct control *control)
+static void step_end_links(struct worker *worker, void *arg)
 {
-    (void)control;
+    (void)arg;
     worker_end_links(worker);
 }
 
-static void step_retarget(struct worker *worker, struct control *control)
+static void step_retarget(struct worker *worker, void *arg)
 {
+    const struct control *control = arg;
     worker_retarget(worker, control->retargets);
 }
 
 /* Letters that were on their way when the links ended arrive in the first of these, their answers in the second. Until the
  * last of them a reply of L2 may still travel to its reader; then nothing is served any more. */
-static void step_letters(struct worker *worker, struct control *control)
+static void step_letters(struct worker *worker, void *arg)
 {
     (void)worker;
-    (void)control;
+    (void)arg;
 }
 
-static void step_leave(struct worker *worker, struct control *control)
+static void step_leave(struct worker *worker, void *arg)
 {
-    (void)control;
+    (void)arg;
     worker_leave(worker);
 }
 
-static void (*const ending_steps[])(struct worker *, struct control *) = {
-    step_end_links, step_letters, step_letters, step_letters, step_leave};
+static round_step *const ending_steps[] = {step_end_links, step_letters, step_letters, step_letters,
+                                           step_leave};
 enum {
     ENDING_STEPS = sizeof(ending_steps) / sizeof(ending_steps[0])
 };
-
-static void control_on_round(struct letter *letter, void *owner);
-
-static void round_on_worker(struct letter *letter, void *owner)
-{
-    struct round_letter *round = (struct round_letter *)(void *)letter;
-    struct control *control = round->control;
-    round->step(owner, control);
-    letter->open = control_on_round;
-    CHECK(mailbox_post_urgent(&control->mailbox, letter) ==
-          OK); /* control ends after its workers */
-}
-
-static void round_start(struct control *control, void (*step)(struct worker *, struct control *))
-{
-    control->round_waiting = control->node->worker_count;
-    for (unsigned i = 0; i < control->node->worker_count; i++) {
-        struct round_letter *round = &control->round[i];
-        *round = (struct round_letter){
-            .letter = {.open = round_on_worker}, .control = control, .step = step};
-        CHECK(mailbox_post_urgent(&control->node->workers[i]->mailbox, &round->letter) == OK);
-    }
-}
 
 /* L2 is another process: the workers leave the former one, then the fence may open. One round at a time; the drain's
  * wait for it and it for them. */
 static void control_retarget(struct control *control)
 {
-    if (control->l2 == NULL || control->round_waiting > 0 || control->state >= CONTROL_ENDING) {
+    if (control->l2 == NULL || round_is_under_way(control->rounds) ||
+        control->state >= CONTROL_ENDING) {
         return;
     }
     control->retargets = control_l2_unconfirmed_run(control->l2);
     if (control->retargets != 0) {
-        round_start(control, step_retarget);
+        round_begin(control->rounds, step_retarget);
     }
 }
 
@@ -161,7 +133,7 @@ static void control_end(struct control *control);
  * wait for this node no longer; true: that is under way. */
 static bool control_takes_leave(struct control *control)
 {
-    if (control->l2 == NULL || control->round_step != ENDING_STEPS - 1) {
+    if (control->l2 == NULL || control->ending_step != ENDING_STEPS - 1) {
         return false;
     }
     control_read_clock(control);
@@ -188,8 +160,8 @@ static void control_step_ending(struct control *control)
     if (control_takes_leave(control)) {
         return; /* the next tick looks again */
     }
-    if (control->round_step < ENDING_STEPS) {
-        round_start(control, ending_steps[control->round_step++]);
+    if (control->ending_step < ENDING_STEPS) {
+        round_begin(control->rounds, ending_steps[control->ending_step++]);
     } else if (control_saves(control)) {
         return; /* as above */
     } else {
@@ -197,13 +169,9 @@ static void control_step_ending(struct control *control)
     }
 }
 
-static void control_on_round(struct letter *letter, void *owner)
+static void control_on_round(void *arg)
 {
-    struct control *control = owner;
-    (void)letter;
-    if (--control->round_waiting > 0) {
-        return;
-    }
+    struct control *control = arg;
     if (control->retargets != 0) {
         control_l2_targets_confirmed(control->l2, control->retargets);
         control->retargets = 0;
@@ -273,7 +241,7 @@ static void control_tick_end(struct control *control)
         }
         break;
     case CONTROL_UNREADY:
-        if (control->round_waiting > 0 || control->now_ms < control->listen_until_ms) {
+        if (round_is_under_way(control->rounds) || control->now_ms < control->listen_until_ms) {
             break;
         }
         listeners_close(control->listeners);
@@ -284,21 +252,22 @@ static void control_tick_end(struct control *control)
             coherence_cap_waits(tiers_coherence(control->node->tiers),
                                 control->now_ms + LIMIT_DRAIN_MS / 2);
         }
-        round_start(control, step_drain);
+        round_begin(control->rounds, step_drain);
         break;
     case CONTROL_DRAINING:
-        if (control->round_waiting == 0 &&
+        if (!round_is_under_way(control->rounds) &&
             (control_is_drained(control) || control->now_ms >= control->drain_until_ms)) {
             control->state = CONTROL_ENDING;
             snapshots_end_waits(control->node->snapshots);
             if (control->l2 != NULL) {
                 coherence_end_waits(tiers_coherence(control->node->tiers));
             }
-            round_start(control, ending_steps[control->round_step++]);
+            round_begin(control->rounds, ending_steps[control->ending_step++]);
         }
         break;
     case CONTROL_ENDING:
-        if (control->round_waiting == 0 && (control->leave_until_ms != 0 || control->saves)) {
+        if (!round_is_under_way(control->rounds) &&
+            (control->leave_until_ms != 0 || control->saves)) {
             control_step_ending(control);
         }
         break;
@@ -475,15 +444,11 @@ enum status control_new(struct node *node, struct control **ret_control,
                         char error[CONTROL_ERROR_MAX])
 {
     struct control *control = calloc(1, sizeof(*control));
-    struct round_letter *round = calloc(node->worker_count, sizeof(*round));
-    if (control == NULL || round == NULL) {
-        free(control);
-        free(round);
+    if (control == NULL) {
         (void)snprintf(error, CONTROL_ERROR_MAX, "no memory");
         return NO_MEMORY;
     }
     control->node = node;
-    control->round = round;
     control_open_loop(control);
     control_read_clock(control);
     enum status status = listeners_open(node, &control->listeners, error);
@@ -491,7 +456,8 @@ enum status control_new(struct node *node, struct control **ret_control,
         status = admin_open(node, &control->loop, node->options.admin, &control->admin, error);
     }
     control->standstill = standstill_new(node, &control->mailbox);
-    if (control->standstill == NULL) {
+    control->rounds = rounds_new(node, &control->mailbox, control_on_round, control);
+    if (control->standstill == NULL || control->rounds == NULL) {
         status = NO_MEMORY;
     }
     if (status == OK && node->tiers != NULL) {
@@ -538,7 +504,7 @@ void control_free(struct control *control)
     control_l2_free(control->l2);
     standstill_free(control->standstill);
     control_rebuild(control, NULL);
-    free(control->round);
+    rounds_free(control->rounds);
     free(control);
 }
 

@@ -325,8 +325,8 @@ MUTANTS = [
         (PEERS, "return peer->has_left || now_ms", "return now_ms")],
            ["unit peers", "unit coherence_wait"]),
     Mutant("goodbye is said while clients are served", "section 7", [
-        ("server/control.c", "        round_start(control, step_drain);\n",
-         "        round_start(control, step_drain);\n        if (control->l2 != NULL) {\n"
+        ("server/control.c", "        round_begin(control->rounds, step_drain);\n",
+         "        round_begin(control->rounds, step_drain);\n        if (control->l2 != NULL) {\n"
          "            coherence_end_waits(tiers_coherence(control->node->tiers));\n"
          "            control_l2_leave(control->l2);\n        }\n")],
            ["journey strict drains"]),
