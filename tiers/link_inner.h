@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* link_inner.h -- the inside of a link, for link.c (queues, bytes), link_greeting.c (what is said first), link_fence.c
- * (whether a read is good), link_deadline.c (what is overdue), link_large.c (replies that are not gathered) and link_doom.c (writes that were lost). */
+/* link_inner.h -- the inside of a link, for link.c (its states, what comes in), link_out.c (what goes out), link_greeting.c (what
+ * is said first), link_fence.c (whether a read is good), link_deadline.c (what is overdue), link_large.c (replies that are not
+ * gathered) and link_doom.c (writes that were lost). */
 #ifndef TERRACE_TIERS_LINK_INNER_H
 #define TERRACE_TIERS_LINK_INNER_H
 
@@ -10,8 +11,9 @@
 enum {
     LINK_MAGIC = 0x4c494e4b,
     LINK_WHY_MAX = BEAT_ERROR_MAX,
-    LINK_SELECT_MAX = 40, /* bytes of a SELECT request */
-    LINK_BEATS_MAX = 4,   /* checks that were not answered yet */
+    LINK_SELECT_MAX = 40,          /* bytes of a SELECT request */
+    LINK_BEATS_MAX = 4,            /* checks that were not answered yet */
+    LINK_BUFFER_KEPT = 256 * 1024, /* an empty buffer larger than this is given back */
 };
 #define LINK_NEVER_MS (INT64_MIN / 2) /* longer ago than any bound */
 
@@ -105,17 +107,20 @@ struct link {
 
 /* link.c: */
 void link_move(struct link *link,
-               enum link_state to); /* checks the move against the drawing in link.h */
-void link_out_announce(struct link *link,
-                       size_t size_before); /* bytes were put behind the first `size_before` */
-void link_become_ready(struct link *link);  /* tells on_ready, sends what waited */
+               enum link_state to);        /* checks the move against the drawing in link.h */
+void link_become_ready(struct link *link); /* tells on_ready, sends what waited */
 void link_explain(struct link *link,
                   const char *why); /* what link_why_down says of a request that ends now */
 void link_end_request(struct link *link, struct link_request *request, enum status status,
                       struct slice reply); /* the one place that calls on_reply */
+void link_count(struct link *link, enum metric id);
+
+/* link_out.c: */
+void link_out_announce(struct link *link,
+                       size_t size_before); /* bytes were put behind the first `size_before` */
 enum status link_out_beat(struct link *link,
                           struct slice check) MUST_USE; /* to the output, with its slot */
-void link_count(struct link *link, enum metric id);
+void link_out_waiting(struct link *link);               /* sends what waited, in order */
 
 /* link_fence.c: */
 void link_fence_greeted(struct link *link);
