@@ -719,19 +719,19 @@ MUTANTS = [
     # --- what outlives the process (the mark in front of the walk: tests/model/replay.pml, MARK_AFTER_WALK)
     Mutant("snapshot: its epoch is not compared", "section 4", [
         (REPLAY, "former.seq == 0 || !epoch_equal(former.epoch, coherence->epoch)", "former.seq == 0")],
-           ["unit coherence_replay"]),
+           ["unit coherence_resume"]),
     Mutant("snapshot: a frame behind it is not asked for", "section 5", [
         (REPLAY, "coherence->heard.whole = former.seq;", "coherence->heard.whole = former.seq + 1;")],
-           ["unit coherence_replay", "sim saved"]),
+           ["unit coherence_resume", "sim saved"]),
     Mutant("snapshot: what was suspect in it is proved", "section 5", [
         (REPLAY, "mark->seq != 0 ? mark->managed_floor_ms : now_ms + 1", "mark->seq != 0 ? 1 : now_ms + 1")],
-           ["unit coherence_replay", "sim saved"]),
+           ["unit coherence_resume", "sim saved"]),
     Mutant("snapshot: the mark of a gap is of behind it", "section 5", [
         (REPLAY, "        .seq = heard->whole,", "        .seq = coherence->has_seq ? coherence->seq : heard->whole + 9,")],
-           ["unit coherence_replay", "sim saved"]),
+           ["unit coherence_resume", "sim saved"]),
     Mutant("snapshot: plain values of before are no suspects", "T8", [
         (REPLAY, "    coherence_raise(&view->plain, now_ms + 1, mark->horizon_ms);\n", "")],
-           ["unit coherence_replay"]),
+           ["unit coherence_resume"]),
     Mutant("snapshot: lives begin anew", "I1", [
         (SNAPSHOT_L1, ": moved(record->expire_at_ms, restoring->shift_ms);", ": record->expire_at_ms + restoring->shift_ms + restoring->restored->down_ms;")],
            ["unit snapshot_l1", "sim saved"]),
