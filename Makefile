@@ -69,7 +69,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
 # Bench, client and node have modules of the same name; a test links with one of them.
 BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
-CLIENT_TESTS := test_client_warm_job test_history test_check_index test_check_order test_check_zones test_check_judge test_near test_near_threads test_near_want test_wheel test_cluster test_cluster_balance test_cluster_random test_flights test_client_liar test_client_nonsense test_client_lives test_client_ends test_client_near
+CLIENT_TESTS := test_client_warm_job test_history test_check_index test_check_order test_check_zones test_check_judge test_check_judge_random test_near test_near_proof test_near_threads test_near_want test_wheel test_cluster test_cluster_balance test_cluster_random test_flights test_client_liar test_client_nonsense test_client_lives test_client_ends test_client_near
 CLI_TESTS    := test_cli_clock test_cli_warm test_cli_words test_cli_text test_cli_screen test_cli_doctor
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 

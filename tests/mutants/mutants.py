@@ -83,21 +83,21 @@ MUTANTS = [
 
     # --- L0: what applications keep (client/near.h)
     Mutant("L0 does not look at its fence", "L0", [(NEAR, ".is_open = horizon_ms != 0 && now_ms - horizon_ms <= (int64_t)head->bound_ms,", ".is_open = horizon_ms != 0 && now_ms > 0,")],
-           ["unit near", "unit near_threads", "journey near frozen_bus"]),
+           ["unit near_proof", "unit near_threads", "journey near frozen_bus"]),
     Mutant("L0: a proof counts from the answer of its beat", "L0", [(NEAR, "beat->sent_ms - (int64_t)beat->horizon_age_ms - 1", "now_ms - (int64_t)beat->horizon_age_ms - 1")],
-           ["unit near", "journey near slow_stream"]),
+           ["unit near_proof", "journey near slow_stream"]),
     Mutant("L0: a beat proves more than its node knew", "L0", [(NEAR, "beat->sent_ms - (int64_t)beat->horizon_age_ms - 1", "beat->sent_ms - 1")],
-           ["unit near", "unit near_threads", "journey near frozen_bus"]),
+           ["unit near_proof", "unit near_threads", "journey near frozen_bus"]),
     Mutant("L0: an entry lives by the proof of another stream", "L0", [(NEAR, "proofs.horizons_ms[head.slot] : 0", "proofs.horizons_ms[0] : 0")],
-           ["unit near"]),
+           ["unit near_proof"]),
     Mutant("L0: a lost stream leaves its entries", "L0", [(NEAR, "        doubt(near, stream->slot, now_ms);\n        atomic_store", "        (void)now_ms;\n        atomic_store")],
-           ["unit near", "journey near cut_stream"]),
+           ["unit near_proof", "journey near cut_stream"]),
     Mutant("L0: a skipped number is not noticed", "L0", [(NEAR, "seq != stream->seq + 1", "seq <= stream->seq")],
-           ["unit near"]),
+           ["unit near_proof"]),
     Mutant("L0: `all` means nothing", "L0", [(NEAR, "    if (all && stream->generation != 0) {", "    if (all && stream->generation == 0) {")],
-           ["unit near", "journey near flushed"]),
+           ["unit near_proof", "journey near flushed"]),
     Mutant("L0: the floor is the clock of the loop", "L0", [(NEAR, "later(later(now_ms, newest_ms) + 1, floor_ms)", "later(later(now_ms, 0 * newest_ms) + 1, floor_ms)")],
-           ["unit near"]),
+           ["unit near_proof"]),
     Mutant("L0: events end no entries", "L0", [(LANE, "event->stream_seq, list,\n                                                 found, event->all", "event->stream_seq, list,\n                                                 0, event->all")],
            ["journey near calm"]),
     Mutant("L0: an own write ends nothing when it is answered", "L0", [("client/request.c", "    request_near_write(request);\n    unlink_request(request);", "    unlink_request(request);")],
@@ -107,9 +107,9 @@ MUTANTS = [
     Mutant("L0: a claim that was spared brings what it likes", "L0", [(CLAIM, "return noted == 0 || noted == note_of(l1, landing, item);", "return noted == 0 || noted != note_of(l1, landing, item) || item != NULL;")],
            ["unit l1_tokens", "unit near"]),
     Mutant("L0: a suspect is as young as the next proof", "L0", [(NEAR, "stamp_ms >= prior_ms ? later(proven_ms, read_ms) : read_ms", "stamp_ms >= 0 * prior_ms ? later(proven_ms, read_ms) : read_ms")],
-           ["unit near"]),
+           ["unit near_proof"]),
     Mutant("L0: how old an answer was is forgotten", "L0", [(NEAR, "head->age_ms < 0 ? 0 : stamp_ms - head->age_ms - 1", "head->age_ms < 0 ? 0 : stamp_ms - 1")],
-           ["unit near"]),
+           ["unit near_proof"]),
     Mutant("L0 does not hear what was read past it", "L0", [(CLIENT_ANSWER, "    if (near == NULL || !is_read(request)) {", "    if (near == NULL || !is_read(request) || !has_ticket) {")],
            ["unit client_near", "journey near_reads past"]),
 
@@ -541,7 +541,7 @@ MUTANTS = [
            ["unit window", "sim storm", "journey coherence former_one"]),
     Mutant("a link accepts a smaller epoch than the node's", "section 4", [
         (FENCE, "    if (greeting->epoch.counter > node.counter ||", "    if (greeting->epoch.counter > 0 || greeting->epoch.counter > node.counter ||")],
-           ["unit link_fence", "sim storm"]),
+           ["unit link_check", "sim storm"]),
     Mutant("the epoch that was seen is not told to the script", "section 4", [
         (COHERENCE, "        .known_epoch = coherence->known_epoch,\n        .fresh", "        .known_epoch = 0,\n        .fresh")],
            ["unit coherence", "unit coherence_bus", "unit coherence_frames", "sim storm"]),
@@ -577,10 +577,10 @@ MUTANTS = [
            ["unit coherence_target"]),
     Mutant("links tell each other nothing", "I3, I4", [
         (FENCE, "        tell(link, &answer);\n", "")],
-           ["unit link_fence"]),
+           ["unit link_check"]),
     Mutant("a link believes what others know to be superseded", "I3, I4", [
         ("tiers/link_inner.h", "link->fence.kept.count == 0 && link_fence_is_newest(link));", "link->fence.kept.count == 0);")],
-           ["unit link_fence", "sim storm"]),
+           ["unit link_check", "sim storm"]),
 
     # --- links
     Mutant("a reply is served though the fence is closed", "section 3", [
@@ -591,27 +591,27 @@ MUTANTS = [
            ["unit link_fence", "sim storm"]),
     Mutant("what was kept is released by another epoch's beat", "section 3", [
         (FENCE, "release(link, was_master ? OK : L2_DOWN);", "release(link, was_master || fence->target != 0 ? OK : L2_DOWN);")],
-           ["unit link_fence", "unit link_random", "sim storm"]),
+           ["unit link_check", "unit link_random", "sim storm"]),
     Mutant("a reign is a process, whatever it was meanwhile", "section 3", [
         ("tiers/beat.c", "(const uint64_t[]){answer.run, history}, 2", "(const uint64_t[]){answer.run, 0 * history}, 2")],
-           ["unit beat", "unit link_fence", "unit link_random"]),
+           ["unit beat", "unit link_check", "unit link_random"]),
     Mutant("a reign is believed when it is seen twice", "section 3", [
         (FENCE, "    link_count(link, M_L2_CHECKS_FAILED);\n", "    fence->reign = is_master ? answer.reign : 0;\n    link_count(link, M_L2_CHECKS_FAILED);\n")],
-           ["unit link_fence", "unit link_random"]),
+           ["unit link_check", "unit link_random"]),
     Mutant("a flush closes the fence", "section 3", [(FENCE, "    if (was_master) {", "    if (was_master && now_ms < 0) {")],
-           ["unit link_fence", "sim gentle", "journey flush_storm"]),
+           ["unit link_check", "sim gentle", "journey flush_storm"]),
     Mutant("a flush ends what is kept", "section 3", [
         (FENCE, "const bool is_same = was_master || answer.target", "const bool is_same = answer.target")],
-           ["unit link_fence", "unit link_random"]),
+           ["unit link_check", "unit link_random"]),
     Mutant("a link waits for its next check to meet a new epoch", "section 4", [
         (FENCE, "         is_behind(link, request->asked_ms))) {", "         (is_behind(link, request->asked_ms) && request->asked_ms < 0))) {")],
-           ["unit link_fence", "journey flush_storm for_long"]),
+           ["unit link_check", "journey flush_storm for_long"]),
     Mutant("a check does not say the replication id", "section 3", [
         (SCRIPT, "return { 0, why, 0, 0, run, replid }", "return { 0, why, 0, 0, run, run }")],
            ["journey beat_script"]),
     Mutant("a link whose check failed stays open", "section 3", [
         (FENCE, "        link_close(link, error, now_ms);\n", "        (void)now_ms;\n")],
-           ["unit link_fence", "sim storm"]),
+           ["unit link_check", "sim storm"]),
     Mutant("a write of unknown outcome is not killed", "T7, I9", [
         (DOOM, "    const int64_t wait_ms = kill_wait_ms(link);", "    const int64_t wait_ms = 0 * kill_wait_ms(link);")],
            ["unit link_doom", "sim storm"]),
@@ -925,7 +925,7 @@ MUTANTS = [
            ["journey single_flight told_of_the_failure"]),
     Mutant("a failure is told for longer than Redis says", "016", [
         (LOAD, "load->mark == mark &&\n           load->loads->window->now_ms < load->until_ms;", "load->mark == mark;")],
-           ["unit load"]),
+           ["unit load_lease"]),
     Mutant("a plain client is told nothing for a value that is fresh", "016", [
         (LOAD_WAIT, "return ask->plain ? WORTH_ENOUGH : WORTH_REFRESHING;", "return WORTH_REFRESHING;")],
            ["journey single_flight shown_what_is_fresh"]),
@@ -952,7 +952,7 @@ MUTANTS = [
            ["unit wrap"]),
     Mutant("whoever finds no memory for a lease is told an empty error", "016", [
         (LOAD, "load_refuse(load, status, error);", "load_refuse(load, status, (struct slice){0});\n        (void)error;")],
-           ["unit load"]),
+           ["unit load_lease"]),
     Mutant("clients that keep values do not hear of bans", "016", [
         ("server/node.c", "    tracking_banned(node->tracking, frame->body);\n", "")],
            ["journey managed drop_them_all"]),

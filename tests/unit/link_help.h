@@ -18,6 +18,8 @@ enum {
     HELP_NOW = 1000000
 };
 
+static const struct l2_url here = {.host = "h", .port = 1};
+
 struct roof {
     struct link *link;
     unsigned connects;
@@ -152,6 +154,11 @@ static inline void help_expect_written(struct roof *roof, const char *text)
     buf_done(&written);
 }
 
+#define SELECT_3       "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"
+#define SELECT_0       "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
+#define SELECT_15      "*2\r\n$6\r\nSELECT\r\n$2\r\n15\r\n"
+#define SELECT_NOTHING "*2\r\n$6\r\nSELECT\r\n$2\r\n-1\r\n"
+
 #define HELP_BEAT_ANSWER \
     "*6\r\n:5\r\n$8\r\n\1\0\0\0\0\0\0\0\r\n:41\r\n:0\r\n$4\r\nabcd\r\n$2\r\nr1\r\n"
 #define HELP_SELECTED_8 "+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n"
@@ -167,6 +174,13 @@ static inline void help_make_ready(struct roof *roof)
     buf_done(&greeting);
     HELP_SAY(roof, ":7\r\n" HELP_BEAT_ANSWER HELP_SELECTED_8 HELP_SELECTED_8);
     assert_int_equal(link_state(roof->link), LINK_READY);
+}
+
+static inline void help_open_ready(struct roof *roof)
+{
+    const struct link_options options = help_options(roof, &here);
+    help_open(roof, &options);
+    help_make_ready(roof);
 }
 
 /* A request that remembers how it ended. */
@@ -207,6 +221,17 @@ static inline void help_ask(struct question *question, int db, const char *bytes
     const unsigned ends = question->ends;
     assert_int_equal(link_ask(question->roof->link, &question->request, db, slice_of(bytes)), OK);
     assert_int_equal(question->ends, ends); /* never from inside */
+}
+
+/* For `then`. */
+static inline void help_ask_other(struct question *question)
+{
+    help_ask(question->other, 0, "GET second\r\n");
+}
+
+static inline void help_close_link(struct question *question)
+{
+    link_close(question->roof->link, "closed by a reply", HELP_NOW);
 }
 
 static inline void help_ended(struct question *question, enum status status, const char *reply)

@@ -1,30 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A link's requests: order, deadlines, loss, databases, buffers. How it comes up: test_link_greeting.c. */
+/* A link's requests: order, loss, callbacks, limits. How it comes up: test_link_greeting.c. */
 #include "protocol/limits.h"
 #include "tests/unit/link_help.h"
 #include "tiers/link.h"
 
 #include <stdlib.h>
 
-#define SELECT_3       "*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n"
-#define SELECT_0       "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n"
-#define SELECT_15      "*2\r\n$6\r\nSELECT\r\n$2\r\n15\r\n"
-#define SELECT_NOTHING "*2\r\n$6\r\nSELECT\r\n$2\r\n-1\r\n"
-
-static const struct l2_url here = {.host = "h", .port = 1};
-
-static void open_ready(struct roof *roof)
-{
-    const struct link_options options = help_options(roof, &here);
-    help_open(roof, &options);
-    help_make_ready(roof);
-}
-
 static void replies_come_home_in_the_order_of_asking(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, false, 0);
     struct question b = help_question(&roof, true, 0);
     help_ask(&a, 0, "GET a\r\n");
@@ -50,7 +36,7 @@ static void a_part_that_is_refused_ends_the_connection(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, true, 0);
     a.request.parts = 2;
     a.request.on_part = count_part;
@@ -67,7 +53,7 @@ static void a_request_of_several_parts_ends_with_the_last_reply(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, true, 0);
     struct question b = help_question(&roof, true, 0);
     a.request.parts = 2;
@@ -89,7 +75,7 @@ static void an_error_reply_is_a_reply(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, true, 0);
     help_ask(&a, 0, "INCR a\r\n");
     HELP_SAY(&roof, "-WRONGTYPE no\r\n");
@@ -102,7 +88,7 @@ static void replies_cut_at_every_byte_are_the_same(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, false, 0);
     struct question b = help_question(&roof, false, 0);
     help_ask(&a, 0, "MGET a b\r\n");
@@ -120,7 +106,7 @@ static void the_roof_is_told_once_that_there_is_output(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     const unsigned before = roof.flushes;
     struct question a[3] = {help_question(&roof, false, 0), help_question(&roof, false, 0),
                             help_question(&roof, false, 0)};
@@ -137,7 +123,7 @@ static void output_written_in_pieces_loses_nothing(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question *questions = calloc(20000, sizeof *questions);
     struct buf asked = {0};
     struct buf written = {0};
@@ -168,7 +154,7 @@ static void a_lost_link_tells_reads_down_and_written_writes_unknown(void **state
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question reads = help_question(&roof, false, 0);
     struct question writes = help_question(&roof, true, 0);
     struct question cut = help_question(&roof, true, 0);
@@ -196,7 +182,7 @@ static void nothing_of_a_lost_connection_is_sent_on_the_next(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, true, 0);
     help_ask(&a, 3, "DEL a\r\n");
     HELP_SAY(&roof, "+OK\r\n*2\r\n$1\r\na\r\n$5\r\nhal"); /* SELECT's, and half a reply */
@@ -216,7 +202,7 @@ static void closing_drops_the_socket_and_says_why(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, true, 0);
     help_ask(&a, 0, "DEL a\r\n");
     help_expect_written(&roof, "DEL a\r\n");
@@ -233,7 +219,7 @@ static void bytes_that_are_no_reply_close_the_link(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, true, 0);
     help_ask(&a, 0, "DEL a\r\n");
     help_expect_written(&roof, "DEL a\r\n");
@@ -247,7 +233,7 @@ static void a_reply_that_nobody_asked_for_closes_the_link(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     HELP_SAY(&roof, "+OK\r\n");
     assert_int_equal(link_state(roof.link), LINK_DOWN);
     assert_int_equal(roof.closes, 1);
@@ -258,7 +244,7 @@ static void freeing_ends_every_request_once_and_takes_no_more(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question reads = help_question(&roof, false, 0);
     struct question writes = help_question(&roof, true, 0);
     help_ask(&reads, 0, "GET a\r\n");
@@ -273,19 +259,14 @@ static void freeing_ends_every_request_once_and_takes_no_more(void **state)
 
 /* --- callbacks that do things ------------------------------------------------------------------------------------ */
 
-static void ask_other(struct question *question)
-{
-    help_ask(question->other, 0, "GET second\r\n");
-}
-
 static void a_reply_may_ask_the_next_question(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, false, 0);
     struct question second = help_question(&roof, false, 0);
-    a.then = ask_other;
+    a.then = help_ask_other;
     a.other = &second;
     help_ask(&a, 0, "GET a\r\n");
     help_expect_written(&roof, "GET a\r\n");
@@ -297,20 +278,15 @@ static void a_reply_may_ask_the_next_question(void **state)
     help_done(&roof);
 }
 
-static void close_link(struct question *question)
-{
-    link_close(question->roof->link, "closed by a reply", HELP_NOW);
-}
-
 static void a_reply_may_close_the_link(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, false, 0);
     struct question b = help_question(&roof, true, 0);
-    a.then = close_link;
-    b.then = close_link;
+    a.then = help_close_link;
+    b.then = help_close_link;
     help_ask(&a, 0, "GET a\r\n");
     help_ask(&b, 0, "DEL b\r\n");
     help_expect_written(&roof, "GET a\r\nDEL b\r\n");
@@ -328,10 +304,10 @@ static void a_request_that_ends_with_the_link_may_ask_again_and_waits(void **sta
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, false, 0);
     struct question second = help_question(&roof, false, 0);
-    a.then = ask_other;
+    a.then = help_ask_other;
     a.other = &second;
     help_ask(&a, 0, "GET a\r\n");
     link_on_lost(roof.link, "reset", HELP_NOW);
@@ -345,253 +321,13 @@ static void a_request_that_ends_with_the_link_may_ask_again_and_waits(void **sta
     help_done(&roof);
 }
 
-/* --- deadlines --------------------------------------------------------------------------------------------------- */
-
-static void an_overdue_read_ends_and_its_late_reply_is_dropped(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    open_ready(&roof);
-    struct question late = help_question(&roof, false, HELP_NOW + 100);
-    struct question next = help_question(&roof, false, HELP_NOW + 1000);
-    help_ask(&late, 0, "GET late\r\n");
-    help_ask(&next, 0, "GET next\r\n");
-    link_tick(roof.link, HELP_NOW + 99);
-    assert_int_equal(late.ends, 0);
-    link_tick(roof.link, HELP_NOW + 100);
-    help_ended(&late, L2_DOWN, "");
-    late.request = (struct link_request){0}; /* it is the asker's again */
-    HELP_SAY(&roof, "$4\r\nlate\r\n$4\r\nnext\r\n");
-    help_ended(&next, OK, "$4\r\nnext\r\n");
-    assert_int_equal(late.ends, 1);
-    assert_int_equal(link_state(roof.link), LINK_READY);
-    help_done(&roof);
-}
-
-static void a_deadline_asked_after_later_ones_is_kept(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    open_ready(&roof);
-    struct question slow = help_question(&roof, false, HELP_NOW + 5000);
-    struct question quick = help_question(&roof, false, HELP_NOW + 10);
-    help_ask(&slow, 0, "GET slow\r\n");
-    link_tick(roof.link, HELP_NOW); /* the link has looked at deadlines */
-    help_ask(&quick, 0, "GET quick\r\n");
-    link_tick(roof.link, HELP_NOW + 10);
-    help_ended(&quick, L2_DOWN, "");
-    assert_int_equal(slow.ends, 0);
-    link_tick(roof.link, HELP_NOW + 2000);
-    help_done(&roof);
-}
-
-static void an_overdue_write_closes_the_link(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    open_ready(&roof);
-    struct question reads = help_question(&roof, false, 0);
-    struct question writes = help_question(&roof, true, HELP_NOW + 100);
-    help_ask(&reads, 0, "GET a\r\n");
-    help_ask(&writes, 0, "DEL a\r\n");
-    help_expect_written(&roof, "GET a\r\nDEL a\r\n");
-    link_tick(roof.link, HELP_NOW + 100);
-    help_ended(&reads, L2_DOWN, "");
-    help_ended(&writes, UNKNOWN, "");
-    assert_int_equal(link_state(roof.link), LINK_DOWN);
-    assert_int_equal(roof.closes, 1);
-    help_done(&roof);
-}
-
-static void an_overdue_read_may_ask_close_or_fall_with_the_rest(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    open_ready(&roof);
-    struct question a = help_question(&roof, false, HELP_NOW + 1);
-    struct question b = help_question(&roof, false, HELP_NOW + 1);
-    struct question c = help_question(&roof, false, 0);
-    struct question second = help_question(&roof, false, 0);
-    a.then = ask_other;
-    a.other = &second;
-    b.then = close_link;
-    help_ask(&a, 0, "GET a\r\n");
-    help_ask(&b, 0, "GET b\r\n");
-    help_ask(&c, 0, "GET c\r\n");
-    link_tick(roof.link, HELP_NOW + 1);
-    help_ended(&a, L2_DOWN, "");
-    help_ended(&b, L2_DOWN, "");
-    help_ended(&c, L2_DOWN, "");
-    help_ended(&second, L2_DOWN, "");
-    help_done(&roof);
-}
-
-static void a_link_that_swallows_reads_and_says_nothing_is_closed(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    open_ready(&roof);
-    struct question a = help_question(&roof, false, HELP_NOW + 100);
-    help_ask(&a, 0, "GET a\r\n");
-    link_tick(roof.link, HELP_NOW + 100);
-    help_ended(&a, L2_DOWN, "");
-    link_tick(roof.link, HELP_NOW + 100 + LINK_SILENCE_MS - 1);
-    assert_int_equal(link_state(roof.link), LINK_READY);
-    link_tick(roof.link, HELP_NOW + 100 + LINK_SILENCE_MS);
-    assert_int_equal(link_state(roof.link), LINK_DOWN);
-    assert_string_equal(link_why_down(roof.link), "L2 is silent");
-    help_done(&roof);
-}
-
-static void one_byte_shows_that_the_link_lives(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    open_ready(&roof);
-    struct question a = help_question(&roof, false, HELP_NOW + 100);
-    help_ask(&a, 0, "GET a\r\n");
-    link_tick(roof.link, HELP_NOW + 100);
-    HELP_SAY(&roof, "$");
-    link_tick(roof.link, HELP_NOW + 100 + LINK_SILENCE_MS);
-    assert_int_equal(link_state(roof.link), LINK_READY);
-    help_ended(&a, L2_DOWN, "");
-    help_done(&roof);
-}
-
-/* --- databases --------------------------------------------------------------------------------------------------- */
-
-static void select_is_sent_when_the_database_changes_and_its_reply_is_kept(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    open_ready(&roof);
-    struct question q[5];
-    static const int dbs[] = {0, 3, 3, -1, 0};
-    for (int i = 0; i < 5; i++) {
-        q[i] = help_question(&roof, false, 0);
-        help_ask(&q[i], dbs[i], "PING\r\n");
-    }
-    help_expect_written(&roof, "PING\r\n" SELECT_3 "PING\r\nPING\r\nPING\r\n" SELECT_0 "PING\r\n");
-    HELP_SAY(&roof, "+0\r\n+OK\r\n+1\r\n+2\r\n+3\r\n+OK\r\n+4\r\n");
-    static const char *const replies[] = {"+0\r\n", "+1\r\n", "+2\r\n", "+3\r\n", "+4\r\n"};
-    for (int i = 0; i < 5; i++) {
-        help_ended(&q[i], OK, replies[i]);
-    }
-    help_done(&roof);
-}
-
-static enum status ask_in_pieces(struct question *question, int db)
-{
-    const struct link_pieces pieces = {
-        {SLICE_LITERAL("SET a "), SLICE_LITERAL("large"), SLICE_LITERAL(" PX 5\r\n")}};
-    return link_ask_pieces(question->roof->link, &question->request, db, &pieces);
-}
-
-static void a_request_in_pieces_is_written_as_one(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    open_ready(&roof);
-    struct question a = help_question(&roof, true, 0);
-    struct question b = help_question(&roof, false, 0);
-    assert_int_equal(ask_in_pieces(&a, 3), OK);
-    help_ask(&b, 3, "GET a\r\n");
-    help_expect_written(&roof, SELECT_3 "SET a large PX 5\r\nGET a\r\n");
-    HELP_SAY(&roof, "+OK\r\n+OK\r\n$5\r\nlarge\r\n");
-    help_ended(&a, OK, "+OK\r\n");
-    help_ended(&b, OK, "$5\r\nlarge\r\n");
-    help_done(&roof);
-}
-
-static void a_request_in_pieces_waits_for_the_link_as_any_other(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    const struct link_options options = help_options(&roof, &here);
-    help_open(&roof, &options);
-    link_tick(roof.link, HELP_NOW);
-    struct question a = help_question(&roof, true, 0);
-    struct question b = help_question(&roof, false, 0);
-    assert_int_equal(ask_in_pieces(&a, 0), OK);
-    help_ask(&b, 0, "GET a\r\n");
-    help_make_ready(&roof);
-    help_expect_written(&roof, "SET a large PX 5\r\nGET a\r\n");
-    HELP_SAY(&roof, "+OK\r\n$5\r\nlarge\r\n");
-    help_ended(&a, OK, "+OK\r\n");
-    help_ended(&b, OK, "$5\r\nlarge\r\n");
-    help_done(&roof);
-}
-
-static void a_database_that_l2_does_not_have_is_never_asked(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    const struct link_options options = help_options(&roof, &here);
-    help_open(&roof, &options);
-    link_tick(roof.link, HELP_NOW);
-    link_on_connected(roof.link, HELP_NOW);
-    struct buf greeting = help_written(&roof);
-    buf_done(&greeting);
-    /* 15 downto 4 fail, 3 downto 0 are there */
-    HELP_SAY(&roof, ":7\r\n" HELP_BEAT_ANSWER);
-    for (int db = 15; db >= 4; db--) {
-        HELP_SAY(&roof, "-ERR DB index is out of range\r\n");
-    }
-    HELP_SAY(&roof, "+OK\r\n+OK\r\n+OK\r\n+OK\r\n");
-    assert_int_equal(link_state(roof.link), LINK_READY);
-    struct question a = help_question(&roof, true, 0);
-    struct question b = help_question(&roof, false, 0);
-    assert_int_equal(ask_in_pieces(&a, 15), OK);
-    help_ask(&b, 0, "GET b\r\n");
-    help_expect_written(&roof, SELECT_NOTHING "GET b\r\n"); /* still in database 0 */
-    HELP_SAY(&roof, "-ERR DB index is out of range\r\n$1\r\nB\r\n");
-    help_ended(&a, OK, "-ERR DB index is out of range\r\n");
-    help_ended(&b, OK, "$1\r\nB\r\n");
-    help_done(&roof);
-}
-
-static void without_the_right_to_select_database_0_still_works(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    const struct link_options options = help_options(&roof, &here);
-    help_open(&roof, &options);
-    link_tick(roof.link, HELP_NOW);
-    link_on_connected(roof.link, HELP_NOW);
-    struct buf greeting = help_written(&roof);
-    buf_done(&greeting);
-    HELP_SAY(&roof, ":7\r\n" HELP_BEAT_ANSWER);
-    for (int db = 15; db >= 0; db--) {
-        HELP_SAY(&roof, "-NOPERM no\r\n");
-    }
-    struct question a = help_question(&roof, false, 0);
-    help_ask(&a, 0, "GET a\r\n");
-    help_expect_written(&roof, "GET a\r\n");
-    help_done(&roof);
-    buf_done(&a.reply);
-}
-
-static void a_select_that_fails_later_closes_the_link(void **state)
-{
-    (void)state;
-    struct roof roof = {0};
-    open_ready(&roof);
-    struct question a = help_question(&roof, true, 0);
-    help_ask(&a, 15, "DEL a\r\n");
-    help_expect_written(&roof, SELECT_15 "DEL a\r\n");
-    HELP_SAY(&roof, "-NOPERM no\r\n:1\r\n");
-    help_ended(&a, UNKNOWN, ""); /* it may have run in another database */
-    assert_int_equal(link_state(roof.link), LINK_DOWN);
-    help_done(&roof);
-}
-
 /* --- pushes and the bus ------------------------------------------------------------------------------------------ */
 
 static void pushes_are_skipped_between_replies(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question a = help_question(&roof, false, 0);
     help_ask(&a, 0, "GET a\r\n");
     HELP_SAY(&roof, ">2\r\n+invalidate\r\n*1\r\n+k\r\n$1\r\nA\r\n>1\r\n+x\r\n");
@@ -646,7 +382,7 @@ static void a_full_queue_is_busy(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question *questions = calloc(LIMIT_LINK_QUEUE + 1, sizeof *questions);
     for (unsigned i = 0; i < LIMIT_LINK_QUEUE; i++) {
         questions[i] = help_question(&roof, false, 0);
@@ -669,7 +405,7 @@ static void unwritten_output_is_bounded_but_one_large_request_passes(void **stat
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     const struct slice large = {.data = calloc(1, (size_t)LINK_OUTPUT_MAX + 1),
                                 .size = (size_t)LINK_OUTPUT_MAX + 1};
     assert_non_null(large.data);
@@ -689,7 +425,7 @@ static void the_read_buffer_shrinks_after_a_large_reply(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     enum {
         LARGE = 8 << 20
     };
@@ -734,18 +470,6 @@ int main(void)
         cmocka_unit_test(a_reply_may_ask_the_next_question),
         cmocka_unit_test(a_reply_may_close_the_link),
         cmocka_unit_test(a_request_that_ends_with_the_link_may_ask_again_and_waits),
-        cmocka_unit_test(an_overdue_read_ends_and_its_late_reply_is_dropped),
-        cmocka_unit_test(a_deadline_asked_after_later_ones_is_kept),
-        cmocka_unit_test(an_overdue_write_closes_the_link),
-        cmocka_unit_test(an_overdue_read_may_ask_close_or_fall_with_the_rest),
-        cmocka_unit_test(a_link_that_swallows_reads_and_says_nothing_is_closed),
-        cmocka_unit_test(one_byte_shows_that_the_link_lives),
-        cmocka_unit_test(select_is_sent_when_the_database_changes_and_its_reply_is_kept),
-        cmocka_unit_test(a_request_in_pieces_is_written_as_one),
-        cmocka_unit_test(a_request_in_pieces_waits_for_the_link_as_any_other),
-        cmocka_unit_test(a_database_that_l2_does_not_have_is_never_asked),
-        cmocka_unit_test(without_the_right_to_select_database_0_still_works),
-        cmocka_unit_test(a_select_that_fails_later_closes_the_link),
         cmocka_unit_test(pushes_are_skipped_between_replies),
         cmocka_unit_test(a_bus_hands_over_what_no_request_waits_for),
         cmocka_unit_test(saying_something_wants_a_ready_link),

@@ -12,8 +12,6 @@ enum {
 #define KILL_7   "*4\r\n$6\r\nCLIENT\r\n$4\r\nKILL\r\n$2\r\nID\r\n$1\r\n7\r\n"
 #define SELECTED HELP_SELECTED_8 HELP_SELECTED_8
 
-static const struct l2_url here = {.host = "h", .port = 1};
-
 static int64_t wait_ms(void *arg)
 {
     (void)arg;
@@ -263,11 +261,6 @@ static void freeing_does_not_wait(void **state)
     ended_unknown(&writes, false);
 }
 
-static void close_link(struct question *question)
-{
-    link_close(question->roof->link, "closed by a reply", HELP_NOW);
-}
-
 static void the_end_of_a_lost_write_may_close_the_link(void **state)
 {
     (void)state;
@@ -276,7 +269,7 @@ static void the_end_of_a_lost_write_may_close_the_link(void **state)
         struct roof roof = {0};
         struct question writes;
         lose_a_write(&roof, &writes);
-        writes.then = close_link;
+        writes.then = help_close_link;
         greet(&roof, finds[i], HELP_NOW);
         if (i == 0) {
             HELP_SAY(&roof, SELECTED ":1\r\n");

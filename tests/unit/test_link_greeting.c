@@ -6,7 +6,6 @@
 #define HELLO_3   "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n"
 #define CLIENT_ID "*2\r\n$6\r\nCLIENT\r\n$2\r\nID\r\n"
 
-static const struct l2_url here = {.host = "h", .port = 1};
 static char user[] = "alice";
 static char pass[] = "se cret";
 static const struct l2_url guarded = {.host = "h", .port = 1, .user = user, .pass = pass};

@@ -12,8 +12,6 @@ enum {
     WHOLE = sizeof HEAD - 1 + VALUE + 2
 };
 
-static const struct l2_url here = {.host = "h", .port = 1};
-
 /* A question that says which way its reply comes. */
 struct large {
     struct question question; /* first */
@@ -60,13 +58,6 @@ static void ask(struct roof *roof, struct large *large, enum link_way way, int64
     help_ask(&large->question, 0, "GET k\r\n");
 }
 
-static void open_ready(struct roof *roof)
-{
-    const struct link_options options = help_options(roof, &here);
-    help_open(roof, &options);
-    help_make_ready(roof);
-}
-
 /* `size` bytes of the reply from `at` on, as Redis says them. */
 static void say_part(struct roof *roof, size_t at, size_t size)
 {
@@ -98,7 +89,7 @@ static void a_reply_that_is_passed_over_ends_at_its_head(void **state)
     for (size_t piece = 1; piece < WHOLE; piece = piece * 7 + 3) {
         struct roof roof = {0};
         struct large large;
-        open_ready(&roof);
+        help_open_ready(&roof);
         ask(&roof, &large, LINK_PASS_OVER, 0);
         struct question next = help_question(&roof, true, 0);
         help_ask(&next, 0, "DEL k\r\n");
@@ -126,7 +117,7 @@ static void a_reply_that_streams_comes_in_pieces(void **state)
     (void)state;
     struct roof roof = {0};
     struct large large;
-    open_ready(&roof);
+    help_open_ready(&roof);
     ask(&roof, &large, LINK_STREAM, HELP_NOW + 100);
     say_in_pieces(&roof, 0, 70001);
     assert_true(large.fenced);
@@ -145,7 +136,7 @@ static void what_is_gathered_is_asked_about_once(void **state)
     (void)state;
     struct roof roof = {0};
     struct large large;
-    open_ready(&roof);
+    help_open_ready(&roof);
     ask(&roof, &large, LINK_GATHER, 0);
     say_in_pieces(&roof, 0, 100000);
     assert_int_equal(large.heads, 1);
@@ -167,7 +158,7 @@ static void small_replies_and_other_kinds_are_gathered(void **state)
     for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
         struct roof roof = {0};
         struct large large;
-        open_ready(&roof);
+        help_open_ready(&roof);
         ask(&roof, &large, LINK_PASS_OVER, 0);
         for (size_t at = 0; at < strlen(replies[i]); at++) {
             help_feed(&roof, (struct slice){.data = replies[i] + at, .size = 1}, HELP_NOW);
@@ -182,7 +173,7 @@ static void a_late_reply_that_nobody_waits_for_is_not_gathered(void **state)
 {
     (void)state;
     struct roof roof = {0};
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question question = help_question(&roof, false, HELP_NOW + 10);
     help_ask(&question, 0, "GET k\r\n");
     link_tick(roof.link, HELP_NOW + 20);
@@ -198,7 +189,7 @@ static void a_stream_has_no_deadline_and_ends_with_its_link(void **state)
     (void)state;
     struct roof roof = {0};
     struct large large;
-    open_ready(&roof);
+    help_open_ready(&roof);
     ask(&roof, &large, LINK_STREAM, HELP_NOW + 10);
     say_part(&roof, 0, 1000);
     link_tick(roof.link, HELP_NOW + 60000);
@@ -221,7 +212,7 @@ static void behind_a_closed_fence_it_ends_in_order(void **state)
     (void)state;
     struct roof roof = {0};
     struct large large;
-    open_ready(&roof);
+    help_open_ready(&roof);
     struct question first = help_question(&roof, false, 0);
     first.request.fence_ms = 1000;
     first.request.asked_ms = HELP_NOW;
@@ -249,7 +240,7 @@ static void what_it_begins_with_is_told(void **state)
     for (unsigned fenced = 0; fenced < 2; fenced++) {
         struct roof roof = {0};
         struct large large;
-        open_ready(&roof);
+        help_open_ready(&roof);
         ask(&roof, &large, LINK_PASS_OVER, 0);
         large.question.request.beginning = 5;
         large.question.request.fence_ms = 1000;

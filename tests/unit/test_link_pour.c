@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-static const struct l2_url here = {.host = "h", .port = 1};
-
 static unsigned rooms;
 static void on_room(struct link *link, void *arg)
 {

@@ -68,8 +68,6 @@ struct world {
     unsigned saved; /* reads of a demoted Redis that were not shown as they were */
 };
 
-static const struct l2_url here = {.host = "h", .port = 1};
-
 static bool chance(struct world *world, uint64_t percent)
 {
     return rand_below(&world->rand, 100) < percent;
