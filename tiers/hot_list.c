@@ -4,8 +4,6 @@
 #include "protocol/check.h"
 #include "protocol/codec.h"
 #include "protocol/hash.h"
-#include "tiers/base/map.h"
-#include "tiers/base/rand.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -23,7 +21,7 @@ enum {
 #define COUNT_MAX     (UINT64_C(1) << 52) /* in units: a double has them exactly */
 #define WINDOW_MS_MAX (24u * 3600 * 1000)
 
-static const char list_magic[4] = {'T', 'H', 'L', '1'};
+static const char list_magic[4] = {'T', 'H', 'L', '2'};
 
 /* --- life ----------------------------------------------------------------------------------------------------------- */
 
@@ -43,8 +41,7 @@ void hot_list_release(struct hot_list *list)
     }
 }
 
-/* NULL: no memory. */
-static struct hot_list *list_new(size_t rows, size_t key_bytes)
+struct hot_list *hot_list_new(size_t rows, size_t key_bytes)
 {
     struct hot_list *list = calloc(1, sizeof(*list));
     if (list == NULL) {
@@ -78,205 +75,18 @@ static void list_set_heats(struct hot_list *list)
     }
 }
 
-/* --- merging ---------------------------------------------------------------------------------------------------------- */
-
-/* A key that is being added up; its bytes are borrowed of what it came from. */
-struct sum {
-    struct map_node node;
-    struct slice key;
-    double count;
-    double upper; /* what exceeds the bound of who does not have it (hot_copy.least) */
-    uint8_t db;
-};
-
-struct merge {
-    struct map map;
-    struct hash_secret secret; /* of this merge: keys of other nodes may be anything */
-    struct sum *sums;          /* room for all */
-    size_t count;
-    double least; /* the upper bound of a key that nobody has */
-    double total;
-    double window_s;
-};
-
-static enum status merge_begin(struct merge *merge, size_t room)
+size_t hot_list_row_bytes(struct slice key)
 {
-    unsigned char random[HASH_SECRET_SIZE];
-    *merge = (struct merge){.sums = malloc((room + 1) * sizeof(*merge->sums))};
-    rand_secret(random, sizeof random);
-    hash_secret_init(&merge->secret, random);
-    return merge->sums == NULL ? NO_MEMORY : OK;
+    return ROW_HEADER + key.size;
 }
 
-static void merge_end(struct merge *merge)
-{
-    map_done(&merge->map);
-    free(merge->sums);
-}
-
-/* NULL: no memory. */
-static struct sum *merge_sum(struct merge *merge, uint64_t hash, uint8_t db, struct slice key)
-{
-    for (struct map_node *node = map_find(&merge->map, hash); node != NULL; node = map_next(node)) {
-        struct sum *sum = MAP_ENTRY(node, struct sum, node);
-        if (sum->db == db && slice_equal(sum->key, key)) {
-            return sum;
-        }
-    }
-    struct sum *sum = &merge->sums[merge->count];
-    *sum = (struct sum){.key = key, .db = db};
-    if (map_add(&merge->map, &sum->node, hash) != OK) {
-        return NULL;
-    }
-    merge->count++;
-    return sum;
-}
-
-/* The hottest first; of equals in an order that is the same everywhere. */
-static int sum_compare(const void *a, const void *b)
-{
-    const struct sum *left = a;
-    const struct sum *right = b;
-    if (left->count != right->count) {
-        return left->count > right->count ? -1 : 1;
-    }
-    const size_t least = left->key.size < right->key.size ? left->key.size : right->key.size;
-    const int order = least == 0 ? 0 : memcmp(left->key.data, right->key.data, least);
-    if (order != 0 || left->key.size != right->key.size) {
-        return order != 0 ? order : left->key.size < right->key.size ? -1 : 1;
-    }
-    return left->db < right->db ? -1 : left->db > right->db;
-}
-
-/* How many of the sums, in order, the list takes. */
-static size_t merge_fits(const struct merge *merge, size_t rows_max, size_t *ret_key_bytes)
-{
-    size_t bytes = 0;
-    size_t count = 0;
-    *ret_key_bytes = 0;
-    for (; count < merge->count && count < rows_max; count++) {
-        bytes += ROW_HEADER + merge->sums[count].key.size;
-        if (bytes > HOT_LIST_BYTES) {
-            break;
-        }
-        *ret_key_bytes += merge->sums[count].key.size;
-    }
-    return count;
-}
-
-/* Ends the merge. The map is of no use when the sums are in order. */
-static enum status merge_list(struct merge *merge, size_t rows_max, int64_t now_ms,
-                              struct hot_list **ret_list)
-{
-    size_t key_bytes = 0;
-    if (merge->count > 0) {
-        qsort(merge->sums, merge->count, sizeof(*merge->sums), sum_compare);
-    }
-    const size_t count = merge_fits(merge, rows_max, &key_bytes);
-    struct hot_list *list = list_new(count, key_bytes);
-    if (list != NULL) {
-        char *bytes = list->keys;
-        list->written_at_ms = now_ms;
-        list->total = merge->total;
-        list->window_s = merge->window_s;
-        list->count = count;
-        for (size_t i = 0; i < count; i++) {
-            const struct sum *sum = &merge->sums[i];
-            if (sum->key.size > 0) {
-                memcpy(bytes, sum->key.data, sum->key.size);
-            }
-            const double error = sum->upper + merge->least - sum->count;
-            list->rows[i] = (struct hot_row){.key = {bytes, sum->key.size},
-                                             .count = sum->count,
-                                             .error = error > 0 ? error : 0,
-                                             .db = sum->db};
-            bytes += sum->key.size;
-        }
-        list_set_heats(list);
-        *ret_list = list;
-    }
-    merge_end(merge);
-    return list == NULL ? NO_MEMORY : OK;
-}
-
-enum status hot_list_of_copies(const struct hot_copy *copies, size_t count, size_t rows_max,
-                               int64_t now_ms, struct hot_list **ret_list)
-{
-    struct merge merge;
-    size_t room = 0;
-    for (size_t i = 0; i < count; i++) {
-        room += copies[i].count;
-    }
-    enum status status = merge_begin(&merge, room);
-    for (size_t i = 0; i < count && status == OK; i++) {
-        const struct hot_copy *copy = &copies[i];
-        merge.total += copy->total;
-        merge.least += copy->least;
-        merge.window_s = copy->window_s > merge.window_s ? copy->window_s : merge.window_s;
-        for (size_t j = 0; j < copy->count && status == OK; j++) {
-            const struct hot_copied *row = &copy->rows[j];
-            const struct slice key = {copy->keys.data + row->key_at, row->key_size};
-            struct sum *sum = merge_sum(&merge, row->hash, row->db, key);
-            status = sum == NULL ? NO_MEMORY : OK;
-            if (sum != NULL) {
-                sum->count += row->count;
-                sum->upper += row->count + row->error - copy->least;
-            }
-        }
-    }
-    if (status != OK) {
-        merge_end(&merge);
-        return status;
-    }
-    return merge_list(&merge, rows_max, now_ms, ret_list);
-}
-
-/* What is left of its reads now; 0: it is too old, or of a time to come that no clock is wrong by. */
-static double list_weight(const struct hot_list *list, int64_t now_ms)
+double hot_list_weight(const struct hot_list *list, int64_t now_ms)
 {
     const int64_t age_ms = now_ms - list->written_at_ms;
     if (age_ms > HOT_LIST_LIFE_MS || age_ms < -(int64_t)HOT_LIST_LIFE_MS) {
         return 0;
     }
     return age_ms <= 0 ? 1 : exp2(-(double)age_ms / HOT_HALF_LIFE_MS);
-}
-
-static enum status merge_add_list(struct merge *merge, const struct hot_list *list, double weight)
-{
-    merge->total += list->total * weight;
-    merge->window_s = list->window_s > merge->window_s ? list->window_s : merge->window_s;
-    for (size_t i = 0; i < list->count; i++) {
-        const struct hot_row *row = &list->rows[i];
-        struct sum *sum = merge_sum(merge, hash_key(&merge->secret, row->key), row->db, row->key);
-        if (sum == NULL) {
-            return NO_MEMORY;
-        }
-        sum->count += row->count * weight;
-        sum->upper += (row->count + row->error) * weight;
-    }
-    return OK;
-}
-
-enum status hot_list_of_lists(struct hot_list *const *lists, size_t count, size_t rows_max,
-                              int64_t now_ms, struct hot_list **ret_list)
-{
-    struct merge merge;
-    size_t room = 0;
-    for (size_t i = 0; i < count; i++) {
-        room += lists[i] == NULL ? 0 : lists[i]->count;
-    }
-    enum status status = merge_begin(&merge, room);
-    for (size_t i = 0; i < count && status == OK; i++) {
-        const double weight = lists[i] == NULL ? 0 : list_weight(lists[i], now_ms);
-        if (weight > 0) {
-            status = merge_add_list(&merge, lists[i], weight);
-        }
-    }
-    if (status != OK) {
-        merge_end(&merge);
-        return status;
-    }
-    return merge_list(&merge, rows_max, now_ms, ret_list);
 }
 
 /* --- in L2 -------------------------------------------------------------------------------------------------------------- */
@@ -311,6 +121,25 @@ static uint64_t sum_of(const char *header, struct slice body)
     return hash_checksum_of_two((struct slice){header, SUM_AT}, body);
 }
 
+static void write_header(const struct hot_list *list, size_t size, size_t packed,
+                         char header[HOT_LIST_HEADER])
+{
+    memset(header, 0, HOT_LIST_HEADER);
+    memcpy(header, list_magic, sizeof list_magic);
+    put_u32le(header + 4, (uint32_t)list->count);
+    put_u64le(header + 8, (uint64_t)list->written_at_ms);
+    put_u64le(header + 16, units(list->total));
+    put_u64le(header + 24, (uint64_t)(list->window_s * 1e3));
+    put_u32le(header + 32, (uint32_t)size);
+    put_u32le(header + 36, (uint32_t)packed);
+    put_u64le(header + 40, units(list->hits));
+    put_u64le(header + 48, list->held.writing);
+    put_u32le(header + 56, list->held.pages);
+    put_u32le(header + 60, list->held.page);
+    put_u64le(header + 64, list->held.keys);
+    put_u64le(header + 72, list->held.bytes);
+}
+
 enum status hot_list_write(const struct hot_list *list, struct buf *out)
 {
     struct buf rows = {0};
@@ -318,18 +147,14 @@ enum status hot_list_write(const struct hot_list *list, struct buf *out)
     bool dictionary = false;
     enum status status = write_rows(list, &rows);
     if (status == OK) {
-        status = codec_compress(&packed, buf_slice(&rows), NULL, &dictionary);
+        status = rows.size > HOT_LIST_BYTES
+                     ? TOO_BIG
+                     : codec_compress(&packed, buf_slice(&rows), NULL, &dictionary);
     }
     if (status == OK || status == MISS) {
         const struct slice body = status == OK ? buf_slice(&packed) : buf_slice(&rows);
-        char header[HOT_LIST_HEADER] = {0};
-        memcpy(header, list_magic, sizeof list_magic);
-        put_u32le(header + 4, (uint32_t)list->count);
-        put_u64le(header + 8, (uint64_t)list->written_at_ms);
-        put_u64le(header + 16, units(list->total));
-        put_u64le(header + 24, (uint64_t)(list->window_s * 1e3));
-        put_u32le(header + 32, (uint32_t)rows.size);
-        put_u32le(header + 36, status == OK ? (uint32_t)packed.size : 0);
+        char header[HOT_LIST_HEADER];
+        write_header(list, rows.size, status == OK ? packed.size : 0, header);
         put_u64le(header + SUM_AT, sum_of(header, body));
         status = buf_reserve(out, sizeof header + body.size);
         if (status == OK) {
@@ -380,45 +205,83 @@ static enum status read_rows(struct hot_list *list, size_t count, size_t size)
     return rest.size == 0 ? OK : MALFORMED;
 }
 
+struct header {
+    size_t count;
+    size_t size; /* of the rows */
+    size_t packed;
+    uint64_t written_at_ms;
+    uint64_t total;
+    uint64_t hits;
+    uint64_t window_ms;
+    struct held_told held;
+};
+
+static struct header read_header(const char *bytes)
+{
+    return (struct header){.count = get_u32le(bytes + 4),
+                           .written_at_ms = get_u64le(bytes + 8),
+                           .total = get_u64le(bytes + 16),
+                           .window_ms = get_u64le(bytes + 24),
+                           .size = get_u32le(bytes + 32),
+                           .packed = get_u32le(bytes + 36),
+                           .hits = get_u64le(bytes + 40),
+                           .held = {.writing = get_u64le(bytes + 48),
+                                    .pages = get_u32le(bytes + 56),
+                                    .page = get_u32le(bytes + 60),
+                                    .keys = get_u64le(bytes + 64),
+                                    .bytes = get_u64le(bytes + 72)}};
+}
+
+static bool held_is_sound(const struct held_told *held)
+{
+    return held->pages <= HELD_PAGES_MAX && (held->pages == 0) == (held->writing == 0) &&
+           (held->page == 0 || held->page < held->pages) && held->keys <= COUNT_MAX &&
+           held->bytes <= COUNT_MAX;
+}
+
+static bool header_is_sound(const struct header *header, size_t body_size)
+{
+    return header->count <= ROWS_MOST && header->size <= HOT_LIST_BYTES &&
+           header->size >= header->count * ROW_HEADER && header->total <= COUNT_MAX &&
+           header->hits <= header->total && header->window_ms <= WINDOW_MS_MAX &&
+           header->written_at_ms <= COUNT_MAX && held_is_sound(&header->held) &&
+           body_size == (header->packed == 0 ? header->size : header->packed) &&
+           (header->packed == 0 || codec_fits(header->packed, header->size));
+}
+
 enum status hot_list_read(struct slice bytes, struct hot_list **ret_list)
 {
-    const char *header = bytes.data;
-    if (bytes.size < HOT_LIST_HEADER || memcmp(header, list_magic, sizeof list_magic) != 0) {
+    if (bytes.size < HOT_LIST_HEADER || memcmp(bytes.data, list_magic, sizeof list_magic) != 0) {
         return MALFORMED;
     }
-    const struct slice body = {header + HOT_LIST_HEADER, bytes.size - HOT_LIST_HEADER};
-    const size_t count = get_u32le(header + 4);
-    const size_t size = get_u32le(header + 32);
-    const size_t packed = get_u32le(header + 36);
-    const uint64_t total = get_u64le(header + 16);
-    const uint64_t window_ms = get_u64le(header + 24);
-    const uint64_t written_at_ms = get_u64le(header + 8);
-    if (get_u64le(header + SUM_AT) != sum_of(header, body) || count > ROWS_MOST ||
-        size > HOT_LIST_BYTES || size < count * ROW_HEADER || total > COUNT_MAX ||
-        window_ms > WINDOW_MS_MAX || written_at_ms > COUNT_MAX ||
-        body.size != (packed == 0 ? size : packed) || (packed != 0 && !codec_fits(packed, size))) {
+    const struct slice body = {bytes.data + HOT_LIST_HEADER, bytes.size - HOT_LIST_HEADER};
+    const struct header header = read_header(bytes.data);
+    if (get_u64le(bytes.data + SUM_AT) != sum_of(bytes.data, body) ||
+        !header_is_sound(&header, body.size)) {
         return MALFORMED;
     }
-    struct hot_list *list = list_new(count, size);
+    struct hot_list *list = hot_list_new(header.count, header.size);
     if (list == NULL) {
         return NO_MEMORY;
     }
     enum status status = OK;
-    if (packed != 0) {
-        status = codec_decompress(list->keys, size, body, NULL);
-    } else if (size > 0) {
-        memcpy(list->keys, body.data, size);
+    if (header.packed != 0) {
+        status = codec_decompress(list->keys, header.size, body, NULL);
+    } else if (header.size > 0) {
+        memcpy(list->keys, body.data, header.size);
     }
     if (status == OK) {
-        status = read_rows(list, count, size);
+        status = read_rows(list, header.count, header.size);
     }
     if (status != OK) {
         hot_list_release(list);
         return status;
     }
-    list->written_at_ms = (int64_t)written_at_ms;
-    list->total = (double)total / COUNT_UNIT;
-    list->window_s = (double)window_ms / 1e3;
+    list->written_at_ms = (int64_t)header.written_at_ms;
+    list->total = (double)header.total / COUNT_UNIT;
+    list->hits = (double)header.hits / COUNT_UNIT;
+    list->window_s = (double)header.window_ms / 1e3;
+    list->held = header.held;
     list_set_heats(list);
     *ret_list = list;
     return OK;
