@@ -387,7 +387,7 @@ $(addprefix $(OUT)/tests/unit/,$(BENCH_TESTS)): $(OUT)/tests/unit/%: $(OUT)/test
 	@$(CC) $(BASE) $^ -o $@ $(UNIT_LIBS)
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/libnode.a
 	@$(CC) $(BASE) $^ -o $@ $(UNIT_LIBS)
-$(OUT)/tests/unit/test_hot: $(OUT)/bench/zipf.o $(OUT)/bench/rng.o # a load to count
+$(OUT)/tests/unit/test_hot $(OUT)/tests/unit/test_held: $(OUT)/bench/zipf.o $(OUT)/bench/rng.o # a load to count
 
 # Allocations of this one fail as it says.
 comma := ,

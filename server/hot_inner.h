@@ -7,6 +7,7 @@
 
 #include "server/hot_desk.h"
 #include "server/mailbox.h"
+#include "tiers/hot_merge.h"
 #include "tiers/link.h"
 
 #include <pthread.h>

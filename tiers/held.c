@@ -5,7 +5,7 @@
 #include "protocol/hash.h"
 #include "tiers/base/map.h"
 #include "tiers/base/rand.h"
-#include "tiers/policy.h"
+#include "tiers/policy_tick.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 
 enum {
     HEATS = POLICY_HOTNESS_MAX + 1,
+    GROUPS = 2 * HEATS,
     HALVINGS = 40, /* of the range in which the factor lies */
 };
 #define ROW_LEAST (1.0 / 256) /* what a page can say */
@@ -23,6 +24,7 @@ struct row {
     uint16_t key_size;
     uint8_t db;
     uint8_t hotness;
+    bool by_time; /* hotness says no more than when it was read last */
     float listed; /* reads that the list has; below 0: it does not have the key */
 };
 
@@ -39,6 +41,7 @@ struct class
     size_t count;
     size_t listed;
     double rate; /* r T */
+    bool by_time;
 };
 
 struct gathering {
@@ -47,6 +50,7 @@ struct gathering {
     struct map map; /* of the list's keys */
     struct known *known;
     bool only_counts;
+    bool by_time;        /* in this namespace */
     unsigned coldest;    /* hotness: what is colder stays out, */
     size_t coldest_left; /* and of this hotness so many may go in */
     size_t keys_of[HEATS];
@@ -58,7 +62,7 @@ struct gathering {
     size_t room;
     struct buf names;
     uint32_t *order; /* rows, the hottest first */
-    struct class classes[HEATS];
+    struct class classes[HEATS + 1];
     unsigned class_count;
     enum status status;
 };
@@ -123,6 +127,7 @@ static enum status take(struct gathering *gathering, const struct l1_sight *sigh
                          .key_size = (uint16_t)key.size,
                          .db = sight->db,
                          .hotness = sight->hotness,
+                         .by_time = gathering->by_time,
                          .listed = listed(gathering, sight->db, key)};
         (void)!buf_append_slice(&gathering->names, key); /* there is room */
     }
@@ -161,6 +166,8 @@ static enum status walk(struct gathering *gathering, struct namespaces *spaces)
     const struct namespace *ns;
     unsigned at = 0;
     while ((ns = namespaces_next(spaces, &at)) != NULL) {
+        const struct policy *policy = l1_policy(ns->l1);
+        gathering->by_time = !policy->remembers && policy->frequency == policy_no_frequency;
         const enum status status = l1_survey(ns->l1, gathering->wish->now_ms, on_sight, gathering);
         if (status != OK || gathering->status != OK) {
             return status != OK ? status : gathering->status;
@@ -206,24 +213,29 @@ static enum status gather(struct gathering *gathering, struct namespaces *spaces
 
 /* --- weights ----------------------------------------------------------------------------------------------------------- */
 
+static unsigned group_of(const struct row *row)
+{
+    return (row->by_time ? HEATS : 0u) + POLICY_HOTNESS_MAX - row->hotness;
+}
+
 static enum status put_in_order(struct gathering *gathering)
 {
-    size_t first[HEATS] = {0};
+    size_t first[GROUPS] = {0};
     size_t at = 0;
     gathering->order = malloc((gathering->count + 1) * sizeof(*gathering->order));
     if (gathering->order == NULL) {
         return NO_MEMORY;
     }
     for (size_t i = 0; i < gathering->count; i++) {
-        first[gathering->rows[i].hotness]++;
+        first[group_of(&gathering->rows[i])]++;
     }
-    for (unsigned heat = HEATS; heat-- > 0;) {
-        const size_t count = first[heat];
-        first[heat] = at;
+    for (unsigned group = 0; group < GROUPS; group++) {
+        const size_t count = first[group];
+        first[group] = at;
         at += count;
     }
     for (size_t i = 0; i < gathering->count; i++) {
-        gathering->order[first[gathering->rows[i].hotness]++] = (uint32_t)i;
+        gathering->order[first[group_of(&gathering->rows[i])]++] = (uint32_t)i;
     }
     return OK;
 }
@@ -233,17 +245,24 @@ static const struct row *row_at(const struct gathering *gathering, size_t place)
     return &gathering->rows[gathering->order[place]];
 }
 
-/* A class ends where the hotness changes and there are enough. What is left over joins the last. */
+/* Whether the row at `place` begins a class: the hotness changes there, and behind it, as before it, there are enough. */
+static bool begins_class(const struct gathering *gathering, const struct class *class, size_t place)
+{
+    if (class == NULL || row_at(gathering, place)->by_time != class->by_time) {
+        return true;
+    }
+    return !class->by_time &&
+           row_at(gathering, place)->hotness != row_at(gathering, place - 1)->hotness &&
+           class->count >= HELD_CLASS_LEAST && gathering->count - place >= HELD_CLASS_LEAST;
+}
+
 static void classify(struct gathering *gathering)
 {
     struct class *class = NULL;
     for (size_t i = 0; i < gathering->count; i++) {
-        const bool is_new =
-            i == 0 || row_at(gathering, i)->hotness != row_at(gathering, i - 1)->hotness;
-        if (class == NULL || (is_new && class->count >= HELD_CLASS_LEAST &&
-                              gathering->count - i >= HELD_CLASS_LEAST)) {
+        if (begins_class(gathering, class, i)) {
             class = &gathering->classes[gathering->class_count++];
-            *class = (struct class){.first = i};
+            *class = (struct class){.first = i, .by_time = row_at(gathering, i)->by_time};
         }
         class->count++;
         class->listed += row_at(gathering, i)->listed >= 0;
@@ -252,6 +271,13 @@ static void classify(struct gathering *gathering)
         class = &gathering->classes[i];
         class->rate = -log1p(-((double)class->listed + 0.5) / ((double)class->count + 1));
     }
+}
+
+/* r T of the one at this place of the class. */
+static double rate_of(const struct class *class, size_t place)
+{
+    const double behind = ((double)place + 0.5) / (double)class->count;
+    return class->by_time ? class->rate * (1.5 - behind) : class->rate;
 }
 
 static double listed_of(const struct row *row)
@@ -267,12 +293,14 @@ static double expected(const struct gathering *gathering, double factor)
     double sum = 0;
     for (unsigned i = 0; i < gathering->class_count; i++) {
         const struct class *class = &gathering->classes[i];
-        const double each = factor * class->rate;
         for (size_t j = 0; j < class->count; j++) {
             const double known = listed_of(row_at(gathering, class->first + j));
+            const double each = factor * rate_of(class, j);
             sum += known > each ? known : each;
         }
-        sum += i + 1 == gathering->class_count ? each * (double)absent : 0;
+        if (i + 1 == gathering->class_count) {
+            sum += factor * rate_of(class, class->count - 1) * (double)absent;
+        }
     }
     return sum;
 }
@@ -321,7 +349,7 @@ static enum status make_rows(struct gathering *gathering, struct hot_row **ret_r
         const struct class *class = &gathering->classes[i];
         for (size_t j = 0; j < class->count; j++) {
             const struct row *row = row_at(gathering, class->first + j);
-            const double more = factor * class->rate - listed_of(row);
+            const double more = factor * rate_of(class, j) - listed_of(row);
             if (row->listed < 0 || more >= ROW_LEAST) {
                 rows[count++] =
                     (struct hot_row){.key = {gathering->names.data + row->key_at, row->key_size},
@@ -346,7 +374,14 @@ static size_t rows_of_a_list(const struct hot_row *rows, size_t count)
     return taken;
 }
 
-/* How many rows it took; 0: no memory. What does not fit when it is packed is halved until it does. */
+/* How many rows of a page that became so large fit, about: never none, and fewer than there were. */
+static size_t fewer(size_t count, size_t size)
+{
+    const size_t fit = count * (HELD_PAGE_BYTES - HELD_PAGE_BYTES / 16) / size;
+    return fit < 1 ? 1 : fit;
+}
+
+/* How many rows it took; 0: no memory. */
 static size_t write_page(struct held *held, const struct hot_list *of, struct hot_row *rows,
                          size_t count)
 {
@@ -358,16 +393,16 @@ static size_t write_page(struct held *held, const struct hot_list *of, struct ho
                             .rows = rows,
                             .count = rows_of_a_list(rows, count)};
     const size_t before = held->bytes.size;
-    for (;; page.count = (page.count + 1) / 2) {
-        if (hot_list_write(&page, &held->bytes) != OK) {
-            return 0;
-        }
-        if (held->bytes.size - before <= HELD_PAGE_BYTES) {
+    while (hot_list_write(&page, &held->bytes) == OK) {
+        const size_t size = held->bytes.size - before;
+        if (size <= HELD_PAGE_BYTES) {
             return page.count;
         }
         CHECK(page.count > 1);
         held->bytes.size = before;
+        page.count = fewer(page.count, size);
     }
+    return 0;
 }
 
 static enum status write_pages(struct held *held, const struct hot_list *of, struct hot_row *rows,

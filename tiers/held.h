@@ -15,7 +15,10 @@
  *
  * T is the same for all classes, and follows from the hits: of each key the larger of what the sketch is sure of and r times
  * a factor is expected, and the factor is that for which all keys in L1 together come to `hits`. What a page says is how
- * much more than in the list that is; list and pages of a node add up. Where nothing can be measured, all is spread evenly.
+ * much more than in the list that is; list and pages of a node add up. Where the list is short, all come out about even.
+ *
+ * This measures nothing where the policy, too, knows only what was read last (lru, ttl, random). Their keys are one class, in
+ * which the first weigh one and a half times the mean and the last half of it.
  *
  * A page is PAGE_BYTES at most as it lies in L2, so that no answer on the road holds up what clients ask. What finds no room in
  * HELD_PAGES_MAX of them, or is beyond HELD_KEYS_MAX, is left out: it is the coldest. Its part of the hits is still its own.

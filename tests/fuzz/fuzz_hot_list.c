@@ -2,7 +2,7 @@
 /* Lists of hot keys as L2 has them: whole, within their limits and equal to what they are written as, or none. */
 #include "protocol/check.h"
 #include "protocol/hash.h"
-#include "tiers/hot_list.h"
+#include "tiers/hot_merge.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #include "protocol/hash.h"
 #include "tiers/base/rand.h"
 #include "tiers/hot.h"
-#include "tiers/hot_list.h"
+#include "tiers/hot_merge.h"
 #include "tiers/policy.h"
 
 #include <math.h>
