@@ -69,7 +69,7 @@ UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(UNIT))
 
 # Bench, client and node have modules of the same name; a test links with one of them.
 BENCH_TESTS  := test_histogram test_zipf test_trace test_memcached
-CLIENT_TESTS := test_client_warm_job test_history test_check_index test_check_order test_check_zones test_check_judge test_check_judge_random test_near test_near_proof test_near_threads test_near_want test_wheel test_cluster test_cluster_balance test_cluster_random test_flights test_client_liar test_client_nonsense test_client_lives test_client_ends test_client_near
+CLIENT_TESTS := test_native_warm test_client_warm_job test_history test_check_index test_check_order test_check_zones test_check_judge test_check_judge_random test_near test_near_proof test_near_threads test_near_want test_wheel test_cluster test_cluster_balance test_cluster_random test_flights test_client_liar test_client_nonsense test_client_lives test_client_ends test_client_near
 CLI_TESTS    := test_cli_clock test_cli_warm test_cli_words test_cli_text test_cli_screen test_cli_doctor
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
@@ -280,6 +280,7 @@ $(GENERATED)/%.pb-c.c $(GENERATED)/%.pb-c.h: %.proto
 $(OUT)/protocol/envelope.o build/fuzz/protocol/envelope.o: $(GENERATED)/protocol/envelope.pb-c.h
 $(OUT)/protocol/native_codec.o build/fuzz/protocol/native_codec.o: $(GENERATED)/protocol/terrace.pb-c.h
 $(OUT)/protocol/native_warm.o build/fuzz/protocol/native_warm.o: $(GENERATED)/protocol/terrace.pb-c.h
+$(OUT)/client/warm_list.o build/fuzz/client/warm_list.o: $(GENERATED)/protocol/terrace.pb-c.h
 # On the wire a string is bytes; of the strings of protobuf-c nobody would know what stands behind a zero.
 # Both at once (&:): made twice, the header would be newer than what was built with it, and an install would build anew.
 $(GENERATED)/protocol/terrace.pb-c.c $(GENERATED)/protocol/terrace.pb-c.h &: protocol/terrace.proto
@@ -319,7 +320,7 @@ $(OUT)/lib/%.o: %.c
 	@echo '  CC    $(MODE) lib $<'
 	@$(CC) $(BASE) -DTERRACE_GUEST -DNDEBUG -fPIC -fvisibility=hidden -MMD -MP -c $< -o $@
 $(OUT)/lib/protocol/envelope.o: $(GENERATED)/protocol/envelope.pb-c.h
-$(OUT)/lib/protocol/native_codec.o $(OUT)/lib/protocol/native_warm.o: $(GENERATED)/protocol/terrace.pb-c.h
+$(OUT)/lib/protocol/native_codec.o $(OUT)/lib/protocol/native_warm.o $(OUT)/lib/client/warm_list.o: $(GENERATED)/protocol/terrace.pb-c.h
 $(OUT)/lib/below.a: $(call lib_obj,$(L1) $(PROTOCOL))
 	@mkdir -p $(@D); rm -f $@; $(AR) rcs $@ $^
 $(OUT)/lib/terrace.o: $(call lib_obj,$(LIBTERRACE)) $(OUT)/lib/below.a
@@ -428,8 +429,8 @@ FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(
 # Of the server, what knows nothing of nodes, connections and calls, and so can be a parser; the rest comes as it is released: the table
 # of commands wants it, and nothing runs it.
 FUZZ_SERVER := server/acl.c $(shell grep -L '"server/\(call\|worker\|node\|conn\)\.h"' $(SERVER))
-FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(FUZZ_SERVER) $(wildcard client/check/*.c) \
-                $(addprefix client/cli/,tree.c json.c info_text.c text.c sample.c) bench/memcached.c)
+FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(FUZZ_SERVER) $(wildcard client/check/*.c) client/warm_list.c \
+                $(addprefix client/cli/,tree.c json.c text.c sample.c) bench/memcached.c)
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	@echo '  CC    fuzz $<'

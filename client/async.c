@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* async.c -- the asynchronous face: a core on the application's loop. */
 #include "client/face.h"
+#include "client/warm_face.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,23 @@ struct terrace_async {
     bool is_closing;
 };
 
+/* What an answer's body is to its callback. */
+enum shape {
+    SHAPE_VALUE, /* of a read: there is always a value, if only to say why there is none */
+    SHAPE_BYTES, /* a reply; of a write there is none */
+    SHAPE_NONE,
+    SHAPE_JOBS,
+    SHAPE_JOB,
+    SHAPE_KEYS
+};
+
 /* What is asked, until it is answered. */
 struct query {
     struct terrace_async *client;
     terrace_done_fn *on_done;
     void *arg;
     struct terrace_read_options spare; /* of a read: what face_spare wants */
-    bool is_read;
+    enum shape shape;
     size_t key_size;
     char key[];
 };
@@ -72,41 +83,77 @@ void terrace_async_counters(struct terrace_async *client, struct terrace_counter
 
 /* --- asking ------------------------------------------------------------------------------------------------------------------- */
 
+/* What a callback borrows. */
+struct borrowed {
+    struct terrace_value value;
+    struct terrace_warm_list jobs;
+    struct terrace_hot_list keys;
+};
+
+static void borrow_value(const struct query *query, struct outcome *outcome,
+                         struct borrowed *borrowed, struct terrace_result *result)
+{
+    const bool is_read = query->shape == SHAPE_VALUE;
+    if (is_read || outcome->body.data != NULL) {
+        (void)face_value(outcome, &borrowed->value, true);
+        result->value = &borrowed->value;
+    }
+    if (is_read) {
+        face_spare(query->client->core->near, (struct slice){query->key, query->key_size},
+                   &query->spare, &result->status, &borrowed->value);
+    }
+}
+
+static void borrow_list(enum shape shape, struct slice body, struct borrowed *borrowed,
+                        struct terrace_result *result)
+{
+    if (shape == SHAPE_NONE || result->status != TERRACE_OK) {
+        return;
+    }
+    if (shape == SHAPE_KEYS) {
+        result->status = face_hot_list(body, &borrowed->keys, &result->error);
+        result->keys = result->status == TERRACE_OK ? &borrowed->keys : NULL;
+    } else {
+        result->status = face_warm_list(body, shape == SHAPE_JOB, &borrowed->jobs, &result->error);
+        result->jobs = result->status == TERRACE_OK ? &borrowed->jobs : NULL;
+    }
+}
+
 static void on_done(void *arg, const struct outcome *outcome)
 {
     struct query *query = arg;
-    struct outcome borrowed = *outcome;
-    struct terrace_value value = {.age_ms = -1, .ttl_ms = -2};
+    struct outcome lent = *outcome;
+    struct borrowed borrowed = {.value = {.age_ms = -1, .ttl_ms = -2}};
     struct terrace_result result = {.status = outcome->status, .error = outcome->error};
-    const bool has_value = query->is_read || outcome->body.data != NULL;
-    if (has_value) {
-        (void)face_value(&borrowed, &value, true);
-        result.value = &value;
-    }
-    if (query->is_read) {
-        face_spare(query->client->core->near, (struct slice){query->key, query->key_size},
-                   &query->spare, &result.status, &value);
+    if (query->shape == SHAPE_VALUE || query->shape == SHAPE_BYTES) {
+        borrow_value(query, &lent, &borrowed, &result);
+    } else {
+        borrow_list(query->shape, outcome->body, &borrowed, &result);
     }
     if (outcome->reply != NULL) {
         result.seq = outcome->reply->seq;
         result.count = outcome->reply->count;
+        result.id = outcome->reply->warm_id;
     }
     query->on_done(query->arg, &result);
-    terrace_value_done(&value);
+    terrace_value_done(&borrowed.value);
+    terrace_warm_list_done(&borrowed.jobs);
+    terrace_hot_done(&borrowed.keys);
     free(query);
 }
 
-static struct query *new_query(struct terrace_async *client, const struct face *face, bool is_read,
-                               const struct terrace_read_options *options, terrace_done_fn *fn,
-                               void *arg)
+static struct query *new_query(struct terrace_async *client, const struct face *face,
+                               enum shape shape, const struct terrace_read_options *options,
+                               terrace_done_fn *fn, void *arg)
 {
+    const bool is_read = shape == SHAPE_VALUE;
     const size_t key_size = is_read ? face->key.size : 0;
     struct query *query = malloc(sizeof *query + key_size);
     if (query == NULL) {
         return NULL;
     }
     *query = (struct query){
-        .client = client, .on_done = fn, .arg = arg, .is_read = is_read, .key_size = key_size};
+        .client = client, .on_done = fn, .arg = arg, .shape = shape, .key_size = key_size};
     if (key_size > 0) {
         memcpy(query->key, face->key.data, key_size);
     }
@@ -191,12 +238,14 @@ static enum terrace_status read_value(struct terrace_async *client, uint8_t op, 
     }
     status = face_read(&face, op, key, options);
     struct query *query =
-        status == TERRACE_OK ? new_query(client, &face, true, options, fn, arg) : NULL;
+        status == TERRACE_OK ? new_query(client, &face, SHAPE_VALUE, options, fn, arg) : NULL;
     return ask(client, &face, status, query);
 }
 
-static enum terrace_status write_value(struct terrace_async *client, struct face *face,
-                                       enum terrace_status built, terrace_done_fn *fn, void *arg)
+/* A call whose answer is no value of a key. */
+static enum terrace_status call(struct terrace_async *client, struct face *face,
+                                enum terrace_status built, enum shape shape, terrace_done_fn *fn,
+                                void *arg)
 {
     const enum terrace_status status = refuse(client, fn);
     if (status != TERRACE_OK && built == TERRACE_OK) {
@@ -206,7 +255,7 @@ static enum terrace_status write_value(struct terrace_async *client, struct face
         return status;
     }
     struct query *query =
-        built == TERRACE_OK ? new_query(client, face, false, NULL, fn, arg) : NULL;
+        built == TERRACE_OK ? new_query(client, face, shape, NULL, fn, arg) : NULL;
     return ask(client, face, built, query);
 }
 
@@ -234,7 +283,7 @@ enum terrace_status terrace_async_set(struct terrace_async *client, const void *
     struct face face;
     const enum terrace_status built =
         face_set(&face, (struct slice){key, key_size}, (struct slice){data, size}, options);
-    return write_value(client, &face, built, fn, arg);
+    return call(client, &face, built, SHAPE_BYTES, fn, arg);
 }
 
 enum terrace_status terrace_async_delete(struct terrace_async *client, const void *key,
@@ -244,7 +293,7 @@ enum terrace_status terrace_async_delete(struct terrace_async *client, const voi
 {
     struct face face;
     const enum terrace_status built = face_delete(&face, (struct slice){key, key_size}, options);
-    return write_value(client, &face, built, fn, arg);
+    return call(client, &face, built, SHAPE_BYTES, fn, arg);
 }
 
 enum terrace_status terrace_async_fill(struct terrace_async *client, const void *key,
@@ -256,7 +305,7 @@ enum terrace_status terrace_async_fill(struct terrace_async *client, const void 
     struct face face;
     const enum terrace_status built =
         face_fill(&face, (struct slice){key, key_size}, token, (struct slice){data, size}, options);
-    return write_value(client, &face, built, fn, arg);
+    return call(client, &face, built, SHAPE_BYTES, fn, arg);
 }
 
 enum terrace_status terrace_async_fail(struct terrace_async *client, const void *key,
@@ -266,7 +315,7 @@ enum terrace_status terrace_async_fail(struct terrace_async *client, const void 
     struct face face;
     const enum terrace_status built =
         face_fail(&face, (struct slice){key, key_size}, token, negative_ms);
-    return write_value(client, &face, built, fn, arg);
+    return call(client, &face, built, SHAPE_BYTES, fn, arg);
 }
 
 enum terrace_status terrace_async_invalidate(struct terrace_async *client,
@@ -274,7 +323,7 @@ enum terrace_status terrace_async_invalidate(struct terrace_async *client,
                                              terrace_done_fn *fn, void *arg)
 {
     struct face face;
-    return write_value(client, &face, face_invalidate(&face, what), fn, arg);
+    return call(client, &face, face_invalidate(&face, what), SHAPE_BYTES, fn, arg);
 }
 
 enum terrace_status terrace_async_command(struct terrace_async *client, const void *const *words,
@@ -282,6 +331,83 @@ enum terrace_status terrace_async_command(struct terrace_async *client, const vo
                                           terrace_done_fn *fn, void *arg)
 {
     struct face face;
-    return write_value(client, &face, face_command(&face, words, sizes, count, timeout_ms), fn,
-                       arg);
+    const enum terrace_status built = face_command(&face, words, sizes, count, timeout_ms);
+    return call(client, &face, built, SHAPE_BYTES, fn, arg);
+}
+
+/* --- warming -------------------------------------------------------------------------------------------------------------------- */
+
+enum terrace_status terrace_async_warm_submit(struct terrace_async *client,
+                                              const struct terrace_warm_job *job,
+                                              terrace_done_fn *fn, void *arg)
+{
+    struct face face;
+    const enum terrace_status built = face_warm_submit(&face, NATIVE_WARM_SUBMIT, job);
+    return call(client, &face, built, SHAPE_NONE, fn, arg);
+}
+
+enum terrace_status terrace_async_warm_register(struct terrace_async *client,
+                                                const struct terrace_warm_job *job,
+                                                terrace_done_fn *fn, void *arg)
+{
+    struct face face;
+    const enum terrace_status built = face_warm_submit(&face, NATIVE_WARM_REGISTER, job);
+    return call(client, &face, built, SHAPE_NONE, fn, arg);
+}
+
+enum terrace_status terrace_async_warm_list(struct terrace_async *client, int64_t timeout_ms,
+                                            terrace_done_fn *fn, void *arg)
+{
+    struct face face;
+    const enum terrace_status built = face_warm_look(&face, NATIVE_WARM_LIST, 0, timeout_ms);
+    return call(client, &face, built, SHAPE_JOBS, fn, arg);
+}
+
+enum terrace_status terrace_async_warm_status(struct terrace_async *client, uint64_t id,
+                                              int64_t timeout_ms, terrace_done_fn *fn, void *arg)
+{
+    struct face face;
+    const enum terrace_status built = face_warm_look(&face, NATIVE_WARM_STATUS, id, timeout_ms);
+    return call(client, &face, built, SHAPE_JOB, fn, arg);
+}
+
+static enum terrace_status change(struct terrace_async *client, enum native_warm verb, uint64_t id,
+                                  uint64_t rate, int64_t timeout_ms, terrace_done_fn *fn, void *arg)
+{
+    struct face face;
+    const enum terrace_status built = face_warm_change(&face, verb, id, rate, timeout_ms);
+    return call(client, &face, built, SHAPE_NONE, fn, arg);
+}
+
+enum terrace_status terrace_async_warm_pause(struct terrace_async *client, uint64_t id,
+                                             int64_t timeout_ms, terrace_done_fn *fn, void *arg)
+{
+    return change(client, NATIVE_WARM_PAUSE, id, 0, timeout_ms, fn, arg);
+}
+
+enum terrace_status terrace_async_warm_resume(struct terrace_async *client, uint64_t id,
+                                              int64_t timeout_ms, terrace_done_fn *fn, void *arg)
+{
+    return change(client, NATIVE_WARM_RESUME, id, 0, timeout_ms, fn, arg);
+}
+
+enum terrace_status terrace_async_warm_cancel(struct terrace_async *client, uint64_t id,
+                                              int64_t timeout_ms, terrace_done_fn *fn, void *arg)
+{
+    return change(client, NATIVE_WARM_CANCEL, id, 0, timeout_ms, fn, arg);
+}
+
+enum terrace_status terrace_async_warm_setrate(struct terrace_async *client, uint64_t id,
+                                               uint64_t rate, int64_t timeout_ms,
+                                               terrace_done_fn *fn, void *arg)
+{
+    return change(client, NATIVE_WARM_SETRATE, id, rate, timeout_ms, fn, arg);
+}
+
+enum terrace_status terrace_async_hot(struct terrace_async *client, unsigned count,
+                                      int64_t timeout_ms, terrace_done_fn *fn, void *arg)
+{
+    struct face face;
+    const enum terrace_status built = face_hot(&face, count, timeout_ms);
+    return call(client, &face, built, SHAPE_KEYS, fn, arg);
 }

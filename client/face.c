@@ -313,6 +313,7 @@ void face_done(struct face *face)
 {
     free(face->words);
     free(face->tag_words);
+    buf_done(&face->text);
     face->words = face->tag_words = NULL;
 }
 

@@ -14,6 +14,7 @@ struct face {
     struct slice key;
     struct slice *words;     /* of many keys; by malloc */
     struct slice *tag_words; /* by malloc */
+    struct buf text;         /* a warm job as JSON */
 };
 
 /* OK; BAD_ARGUMENT, NO_MEMORY: nothing to give back. Otherwise face_done. */

@@ -487,9 +487,7 @@ enum terrace_status terrace_command(struct terrace *terrace, const void *const *
 /* --- warming ------------------------------------------------------------------------------------------------------- */
 
 /* A warm job brings keys into the memory of the nodes before they are asked for (CACHE.WARM; docs/warming.md). The cluster has
- * one queue, in Redis: a job outlives this client and the node that it was submitted at, and each node knows all jobs. These calls,
- * and terrace_hot, are of the blocking face alone; on its own loop an application says CACHE.WARM and CACHE.HOT by
- * terrace_async_command. */
+ * one queue, in Redis: a job outlives this client and the node that it was submitted at, and each node knows all jobs. */
 
 /* Where a job takes its keys from. */
 enum terrace_warm_source {
@@ -652,6 +650,7 @@ struct terrace_warm_list {
     const struct terrace_warm_status *jobs;
     size_t count;
     void *memory;
+    uint64_t reserved[4]; /* for later versions: 0 */
 };
 /* All jobs, the newest first, in *ret_list. To be given back by terrace_warm_list_done. timeout_ms 0: the option `timeout`. OK;
  * otherwise the list is empty.
@@ -722,6 +721,7 @@ struct terrace_hot_list {
     const struct terrace_hot_key *keys;
     size_t count;
     void *memory;
+    uint64_t reserved[4]; /* for later versions: 0 */
 };
 /* The keys that the node which is asked reads most, hottest first; `count` of them, 0: ten. To be given back by terrace_hot_done.
  * timeout_ms 0: the option `timeout`. OK; otherwise the list is empty.
@@ -878,7 +878,13 @@ struct terrace_result {
     uint64_t count;
     /* NULL, or text for people. */
     const char *error;
-    uint64_t reserved[4]; /* for later versions: 0 */
+    /* Of a warm job that was submitted or registered: its number. */
+    uint64_t id;
+    /* Of terrace_async_warm_list, of terrace_async_warm_status (exactly one), and of terrace_async_hot, if the status is OK; NULL
+     * otherwise. They are given back by the library. */
+    const struct terrace_warm_list *jobs;
+    const struct terrace_hot_list *keys;
+    uint64_t reserved[1]; /* for later versions: 0 */
 };
 typedef void terrace_done_fn(void *arg, const struct terrace_result *result);
 /* As terrace_get.
@@ -938,6 +944,62 @@ enum terrace_status terrace_async_invalidate(struct terrace_async *client,
 enum terrace_status terrace_async_command(struct terrace_async *client, const void *const *words,
                                           const size_t *sizes, size_t count, int64_t timeout_ms,
                                           terrace_done_fn *on_done, void *arg);
+/* As terrace_warm_submit: result->id is its number. `job` and what it points to are copied.
+ *
+ *      struct terrace_warm_job job = {.source = TERRACE_WARM_PATTERN, .text = "product:*", .rate = 5000};
+ *      status = terrace_async_warm_submit(client, &job, on_done, arg);
+ */
+enum terrace_status terrace_async_warm_submit(struct terrace_async *client,
+                                              const struct terrace_warm_job *job,
+                                              terrace_done_fn *on_done, void *arg);
+/* As terrace_warm_register.
+ *
+ *      struct terrace_warm_job standing = {.source = TERRACE_WARM_HOT, .n = 1000, .schedule = "08:55 mon-fri"};
+ *      status = terrace_async_warm_register(client, &standing, on_done, arg);
+ */
+enum terrace_status terrace_async_warm_register(struct terrace_async *client,
+                                                const struct terrace_warm_job *job,
+                                                terrace_done_fn *on_done, void *arg);
+/* As terrace_warm_list: result->jobs.
+ *
+ *      status = terrace_async_warm_list(client, 0, on_done, arg); */
+enum terrace_status terrace_async_warm_list(struct terrace_async *client, int64_t timeout_ms,
+                                            terrace_done_fn *on_done, void *arg);
+/* As terrace_warm_status: result->jobs->jobs[0].
+ *
+ *      status = terrace_async_warm_status(client, id, 0, on_done, arg); */
+enum terrace_status terrace_async_warm_status(struct terrace_async *client, uint64_t id,
+                                              int64_t timeout_ms, terrace_done_fn *on_done,
+                                              void *arg);
+/* As terrace_warm_pause.
+ *
+ *      status = terrace_async_warm_pause(client, id, 0, on_done, arg); */
+enum terrace_status terrace_async_warm_pause(struct terrace_async *client, uint64_t id,
+                                             int64_t timeout_ms, terrace_done_fn *on_done,
+                                             void *arg);
+/* As terrace_warm_resume.
+ *
+ *      status = terrace_async_warm_resume(client, id, 0, on_done, arg); */
+enum terrace_status terrace_async_warm_resume(struct terrace_async *client, uint64_t id,
+                                              int64_t timeout_ms, terrace_done_fn *on_done,
+                                              void *arg);
+/* As terrace_warm_cancel.
+ *
+ *      status = terrace_async_warm_cancel(client, id, 0, on_done, arg); */
+enum terrace_status terrace_async_warm_cancel(struct terrace_async *client, uint64_t id,
+                                              int64_t timeout_ms, terrace_done_fn *on_done,
+                                              void *arg);
+/* As terrace_warm_setrate.
+ *
+ *      status = terrace_async_warm_setrate(client, id, 20000, 0, on_done, arg); */
+enum terrace_status terrace_async_warm_setrate(struct terrace_async *client, uint64_t id,
+                                               uint64_t rate, int64_t timeout_ms,
+                                               terrace_done_fn *on_done, void *arg);
+/* As terrace_hot: result->keys.
+ *
+ *      status = terrace_async_hot(client, 100, 0, on_done, arg); */
+enum terrace_status terrace_async_hot(struct terrace_async *client, unsigned count,
+                                      int64_t timeout_ms, terrace_done_fn *on_done, void *arg);
 /* As terrace_counters.
  *
  *      struct terrace_counters counters;

@@ -2,6 +2,7 @@
 #include "protocol/native_memory.h"
 
 #include "protocol/native_codec.h"
+#include "protocol/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -105,37 +106,20 @@ struct slice keep_bytes(struct keep *keep, ProtobufCBinaryData bytes)
     return (struct slice){keep_array(keep, bytes.data, bytes.len), bytes.len};
 }
 
-/* The bytes of one character at `text`; 0: they are none (RFC 3629, section 4). */
-static size_t utf8_size(const uint8_t *text, size_t left)
+size_t text_size(ProtobufCBinaryData text)
 {
-    const uint8_t first = text[0];
-    if (first < 0x80) {
-        return 1;
-    }
-    const size_t size = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (first < 0xc2 || first > 0xf4 || size > left) {
-        return 0;
-    }
-    const uint8_t least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-    const uint8_t most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-    if (text[1] < least || text[1] > most) {
-        return 0;
-    }
-    for (size_t i = 2; i < size; i++) {
-        if ((text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return size;
+    return text.len + 1;
+}
+
+const char *keep_text(struct keep *keep, ProtobufCBinaryData text)
+{
+    char *copy = keep->at;
+    (void)keep_bytes(keep, text);
+    *keep->at++ = '\0';
+    return copy;
 }
 
 bool is_text(ProtobufCBinaryData bytes)
 {
-    size_t at = 0;
-    size_t size = 1;
-    while (at < bytes.len && size > 0) {
-        size = utf8_size(bytes.data + at, bytes.len - at);
-        at += size;
-    }
-    return size > 0;
+    return utf8_is((struct slice){(const char *)bytes.data, bytes.len});
 }

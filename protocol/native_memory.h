@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* native_memory.h -- the memory in which native_codec.c unpacks: what protobuf-c uses meanwhile, and what is kept of it.
+/* native_memory.h -- the memory in which messages are unpacked: what protobuf-c uses meanwhile, and what is kept of it.
  *
  * A message lives in a scratch only while it is read: some stack, then memory that is freed all at once and is never more than
  * a share of what is read. What is kept is copied into one piece of exactly its size, arrays first.
@@ -41,6 +41,9 @@ enum status keep_begin(struct keep *keep, size_t size) MUST_USE;
 /* NULL of size 0; `from` NULL: the caller fills it in. */
 void *keep_array(struct keep *keep, const void *from, size_t size);
 struct slice keep_bytes(struct keep *keep, ProtobufCBinaryData bytes);
+/* With a 0 behind it, so it takes text_size(text). Never NULL. */
+const char *keep_text(struct keep *keep, ProtobufCBinaryData text);
+size_t text_size(ProtobufCBinaryData text);
 
 /* Whether they are UTF-8. */
 bool is_text(ProtobufCBinaryData bytes);

@@ -14,7 +14,8 @@
 enum {
     MANY = 5000,
     ERROR_SIZE = 256,
-    LARGE = 200000
+    LARGE = 200000,
+    PACED = 120
 };
 
 static int failures;
@@ -357,6 +358,131 @@ static void two_clients_live_on_one_loop(const struct terrace_options *options)
     end(&stage);
 }
 
+struct look {
+    struct stage *stage;
+    enum terrace_status status;
+    enum terrace_warm_state state; /* of the first job */
+    uint64_t id, loaded;
+    size_t jobs, keys;
+    bool has_list, has_error;
+    int told;
+};
+
+static void on_look(void *arg, const struct terrace_result *result)
+{
+    struct look *look = arg;
+    EXPECT(!look->stage->is_inside);
+    EXPECT(result->jobs == NULL || result->keys == NULL);
+    EXPECT(result->value == NULL || result->status != TERRACE_OK);
+    look->status = result->status;
+    look->id = result->id;
+    look->has_list = result->jobs != NULL || result->keys != NULL;
+    look->has_error = result->error != NULL && result->error[0] != '\0';
+    look->jobs = result->jobs != NULL ? result->jobs->count : 0;
+    look->keys = result->keys != NULL ? result->keys->count : 0;
+    if (look->jobs > 0) {
+        look->state = result->jobs->jobs[0].state;
+        look->loaded = result->jobs->jobs[0].loaded;
+    }
+    look->told++;
+}
+
+/* What became of a call that returned `called`. */
+static enum terrace_status told(struct look *look, enum terrace_status called)
+{
+    if (called == TERRACE_OK) {
+        run_until(look->stage, &look->told, look->told + 1);
+        called = look->status;
+    }
+    return called;
+}
+
+static void wait_until_done(struct look *look, uint64_t id)
+{
+    do {
+        EXPECT(told(look, terrace_async_warm_status(look->stage->client, id, 0, on_look, look)) ==
+               TERRACE_OK);
+        EXPECT(look->jobs == 1);
+    } while (failures == 0 && look->state != TERRACE_WARM_DONE);
+}
+
+static void warm_jobs_and_hot_keys_are_told_on_the_loop(const struct terrace_options *options)
+{
+    struct stage stage;
+    begin(&stage, options);
+    struct terrace_async *client = stage.client;
+    struct look look = {.stage = &stage};
+    struct expected set = expect(&stage, TERRACE_OK, NULL);
+    EXPECT(terrace_async_set(client, "warm:1", 6, "v", 1, NULL, on_done, &set) == TERRACE_OK);
+    wait_for(&stage, &set);
+    char *pattern = strdup("warm:*"); /* may go as soon as the call returns */
+    const struct terrace_warm_job job = {
+        .source = TERRACE_WARM_PATTERN, .text = pattern, .mode = TERRACE_WARM_FORCE};
+    stage.is_inside = true;
+    const enum terrace_status called = terrace_async_warm_submit(client, &job, on_look, &look);
+    stage.is_inside = false;
+    free(pattern);
+    EXPECT(told(&look, called) == TERRACE_OK && look.id > 0 && !look.has_list);
+    const uint64_t id = look.id;
+    wait_until_done(&look, id);
+    EXPECT(look.loaded == 1);
+    EXPECT(told(&look, terrace_async_warm_list(client, 0, on_look, &look)) == TERRACE_OK);
+    EXPECT(look.jobs >= 1 && look.keys == 0);
+    EXPECT(told(&look, terrace_async_warm_pause(client, id, 0, on_look, &look)) == TERRACE_REFUSED);
+    EXPECT(look.has_error && !look.has_list);
+    EXPECT(told(&look, terrace_async_warm_status(client, id + 1000, 0, on_look, &look)) ==
+           TERRACE_REFUSED);
+    EXPECT(look.has_error && !look.has_list);
+    EXPECT(told(&look, terrace_async_hot(client, 5, 0, on_look, &look)) == TERRACE_OK);
+    EXPECT(look.has_list && look.jobs == 0);
+    end(&stage);
+}
+
+static void a_warm_job_is_paused_goes_on_faster_and_a_standing_one_is_cancelled(
+    const struct terrace_options *options)
+{
+    static char names[PACED][16];
+    static const char *keys[PACED];
+    struct stage stage;
+    begin(&stage, options);
+    struct terrace_async *client = stage.client;
+    struct look look = {.stage = &stage};
+    for (int i = 0; i < PACED; i++) {
+        (void)snprintf(names[i], sizeof names[i], "none:%d", i);
+        keys[i] = names[i];
+    }
+    /* Two minutes, unless it goes on faster; so it has not ended when it is paused. */
+    const struct terrace_warm_job slow = {
+        .source = TERRACE_WARM_KEYS, .keys = keys, .key_count = PACED, .rate = 1};
+    struct terrace_warm_job standing = {
+        .source = TERRACE_WARM_HOT, .n = 10, .schedule = "08:55 mon-fri"};
+    EXPECT(told(&look, terrace_async_warm_register(client, &standing, on_look, &look)) ==
+           TERRACE_OK);
+    const uint64_t registered = look.id;
+    EXPECT(told(&look, terrace_async_warm_status(client, registered, 0, on_look, &look)) ==
+               TERRACE_OK &&
+           look.state == TERRACE_WARM_STANDING);
+    EXPECT(told(&look, terrace_async_warm_cancel(client, registered, 0, on_look, &look)) ==
+           TERRACE_OK);
+    EXPECT(told(&look, terrace_async_warm_submit(client, &slow, on_look, &look)) == TERRACE_OK);
+    const uint64_t id = look.id;
+    EXPECT(told(&look, terrace_async_warm_pause(client, id, 0, on_look, &look)) == TERRACE_OK);
+    EXPECT(told(&look, terrace_async_warm_status(client, id, 0, on_look, &look)) == TERRACE_OK &&
+           look.state == TERRACE_WARM_PAUSED);
+    EXPECT(told(&look, terrace_async_warm_setrate(client, id, 50000, 0, on_look, &look)) ==
+           TERRACE_OK);
+    EXPECT(told(&look, terrace_async_warm_resume(client, id, 0, on_look, &look)) == TERRACE_OK);
+    wait_until_done(&look, id);
+    EXPECT(terrace_async_warm_submit(client, NULL, on_look, &look) == TERRACE_BAD_ARGUMENT);
+    EXPECT(terrace_async_warm_submit(client, &slow, NULL, NULL) == TERRACE_BAD_ARGUMENT);
+    EXPECT(terrace_async_warm_list(client, -1, on_look, &look) == TERRACE_BAD_ARGUMENT);
+    EXPECT(terrace_async_hot(client, 1, -1, on_look, &look) == TERRACE_BAD_ARGUMENT);
+    struct look late = look; /* what is under way when the client is closed */
+    EXPECT(terrace_async_warm_list(client, 0, on_look, &late) == TERRACE_OK);
+    end(&stage);
+    EXPECT(late.told == look.told + 1 && late.status == TERRACE_CLOSED && !late.has_list);
+}
+
 int main(int count, char **words)
 {
     static const struct {
@@ -374,6 +500,8 @@ int main(int count, char **words)
         TEST(where_nobody_listens_each_call_still_ends),
         TEST(a_hit_of_l0_is_told_with_the_turn),
         TEST(two_clients_live_on_one_loop),
+        TEST(warm_jobs_and_hot_keys_are_told_on_the_loop),
+        TEST(a_warm_job_is_paused_goes_on_faster_and_a_standing_one_is_cancelled),
     };
     char error[ERROR_SIZE] = "";
     struct terrace_options *options = terrace_options_new();

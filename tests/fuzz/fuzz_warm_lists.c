@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Bodies of WARM and HOT: what is made of any answer can be read back, and any bytes are read or refused. */
+#include "client/warm_list.h"
 #include "protocol/check.h"
 #include "protocol/native_warm.h"
 
@@ -7,10 +8,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void read_lists(struct slice bytes, bool must_be_one)
 {
-    struct native_warm_list jobs;
-    if (native_warm_list_unpack(bytes, &jobs) == OK) {
+    struct terrace_warm_list jobs;
+    if (warm_list_read(bytes, &jobs) == OK) {
         CHECK(jobs.count == 0 || jobs.memory != NULL);
-        native_warm_list_done(&jobs);
+        terrace_warm_list_done(&jobs);
     } else {
         CHECK(!must_be_one && jobs.memory == NULL);
     }
@@ -20,20 +21,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct slice text = {(const char *)data, size};
     struct buf body = {0};
-    struct native_hot_list keys;
+    struct terrace_hot_list keys;
     if (native_warm_list_of(text, &body) == OK) {
         read_lists(buf_slice(&body), true);
     }
     CHECK(body.size == 0 || size > 0);
     body.size = 0;
     if (native_hot_list_of(text, &body) == OK) {
-        CHECK(native_hot_list_unpack(buf_slice(&body), &keys) == OK);
-        native_hot_list_done(&keys);
+        CHECK(hot_list_read(buf_slice(&body), &keys) == OK);
+        terrace_hot_done(&keys);
     }
     buf_done(&body);
     read_lists(text, false);
-    if (native_hot_list_unpack(text, &keys) == OK) {
-        native_hot_list_done(&keys);
+    if (hot_list_read(text, &keys) == OK) {
+        terrace_hot_done(&keys);
     }
     return 0;
 }

@@ -121,7 +121,7 @@ class WarmStatus(ctypes.Structure):
 
 
 class WarmList(ctypes.Structure):
-    _fields_ = [("jobs", POINTER(WarmStatus)), ("count", c_size_t), ("memory", c_void_p)]
+    _fields_ = [("jobs", POINTER(WarmStatus)), ("count", c_size_t), ("memory", c_void_p), ("reserved", c_uint64 * 4)]
 
 
 class HotKey(ctypes.Structure):
@@ -130,7 +130,7 @@ class HotKey(ctypes.Structure):
 
 
 class HotList(ctypes.Structure):
-    _fields_ = [("keys", POINTER(HotKey)), ("count", c_size_t), ("memory", c_void_p)]
+    _fields_ = [("keys", POINTER(HotKey)), ("count", c_size_t), ("memory", c_void_p), ("reserved", c_uint64 * 4)]
 
 
 WARM_SOURCES = {name: i for i, name in enumerate("keys pattern tag hot set zset file log snapshot".split(), 1)}

@@ -20,4 +20,4 @@ def test_the_program_on_its_own_loop(stage, more):
     done = subprocess.run([PROGRAM, f"endpoints=127.0.0.1:{node.port}&timeout=20s{more}"], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == 10 and all(line.startswith("ok ") for line in lines), done.stdout
+    assert len(lines) == 12 and all(line.startswith("ok ") for line in lines), done.stdout
