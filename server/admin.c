@@ -2,6 +2,7 @@
 #include "server/admin.h"
 
 #include "server/admin_json.h"
+#include "server/admin_visitors.h"
 #include "server/answer_json.h"
 #include "server/metrics_text.h"
 #include "server/node.h"
@@ -17,11 +18,11 @@
 #include <unistd.h>
 
 enum {
-    ADMIN_CONNECTIONS = 64,
-    ADMIN_TIMEOUT_S = 10,
+    ADMIN_CONNECTIONS = VISITORS_MAX + 16, /* some are told to go, and have not gone yet */
     ADMIN_HEAD_BYTES = 16 * 1024,
     ADMIN_BACKLOG = 64,
-    ADMIN_HANDLES = 2
+    ADMIN_HANDLES = 3,
+    ADMIN_LOOK_MS = 500
 };
 
 struct admin {
@@ -29,13 +30,105 @@ struct admin {
     struct MHD_Daemon *daemon;
     uv_poll_t poll;
     uv_timer_t timer; /* when MHD wants to look at its clients again */
+    uv_timer_t look;  /* while there are visitors: whether one is overdue */
     unsigned port;
     struct list requests;
+    struct visitors visitors;
     unsigned waits;   /* requests that wait for another loop */
-    int handles_open; /* poll and timer: the last one to close frees */
+    int handles_open; /* poll and timers: the last one to close frees */
+};
+
+/* A connection, from when it is made until it is closed. */
+struct guest {
+    struct visitor visitor; /* first */
+    int fd;                 /* -1: it was told to go */
 };
 
 static void admin_on_timer(uv_timer_t *timer);
+
+/* --- visitors ---------------------------------------------------------------------------------------------------- */
+
+static struct guest *guest_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info == NULL ? NULL : info->socket_context;
+}
+
+static int64_t now_ms(const struct admin *admin)
+{
+    return (int64_t)uv_now(admin->poll.loop);
+}
+
+static void enters(struct admin *admin, struct MHD_Connection *connection, enum visitor_state state)
+{
+    struct guest *guest = guest_of(connection);
+    if (guest != NULL && guest->fd >= 0) {
+        visitor_enters(&admin->visitors, &guest->visitor, state, now_ms(admin));
+    }
+}
+
+/* MHD hears of the end of the connection with its next turn, and closes it. */
+static void send_away(struct admin *admin, struct visitor *visitor)
+{
+    struct guest *guest = (struct guest *)(void *)visitor;
+    (void)shutdown(guest->fd, SHUT_RDWR);
+    visitor_goes(&admin->visitors, visitor);
+    guest->fd = -1;
+}
+
+static void admin_on_look(uv_timer_t *look)
+{
+    struct admin *admin = look->data;
+    struct visitor *visitor = NULL;
+    while ((visitor = visitors_overdue(&admin->visitors, now_ms(admin))) != NULL) {
+        send_away(admin, visitor);
+    }
+    if (admin->visitors.count == 0) {
+        (void)uv_timer_stop(look);
+    }
+}
+
+static void come(struct admin *admin, struct MHD_Connection *connection, void **context)
+{
+    const union MHD_ConnectionInfo *fd =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *client =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct guest *guest = calloc(1, sizeof(*guest));
+    struct visitor *surplus = NULL;
+    *context = guest;
+    if (guest == NULL || fd == NULL) {
+        free(guest); /* nobody looks after it; MHD counts it */
+        *context = NULL;
+        return;
+    }
+    guest->fd = fd->connect_fd;
+    visitor_comes(&admin->visitors, &guest->visitor, client == NULL ? NULL : client->client_addr,
+                  now_ms(admin));
+    while ((surplus = visitors_surplus(&admin->visitors)) != NULL) {
+        send_away(admin, surplus);
+    }
+    if (!uv_is_active((uv_handle_t *)&admin->look)) {
+        (void)uv_timer_start(&admin->look, admin_on_look, ADMIN_LOOK_MS, ADMIN_LOOK_MS);
+    }
+}
+
+static void admin_on_connection(void *arg, struct MHD_Connection *connection, void **context,
+                                enum MHD_ConnectionNotificationCode what)
+{
+    struct admin *admin = arg;
+    struct guest *guest = *context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        come(admin, connection, context);
+        return;
+    }
+    if (guest != NULL && guest->fd >= 0) {
+        visitor_goes(&admin->visitors, &guest->visitor);
+    }
+    free(guest);
+    *context = NULL;
+}
 
 /* --- requests ---------------------------------------------------------------------------------------------------- */
 
@@ -184,6 +277,7 @@ static enum MHD_Result send_answer(struct admin_request *request)
     if (request->code == MHD_HTTP_UNAUTHORIZED) {
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     }
+    enters(request->admin, request->connection, VISITOR_ANSWER);
     enum MHD_Result result = MHD_queue_response(request->connection, request->code, response);
     MHD_destroy_response(response);
     return result;
@@ -217,9 +311,8 @@ static void admin_on_completed(void *arg, struct MHD_Connection *connection, voi
                                enum MHD_RequestTerminationCode why)
 {
     struct admin_request *request = *state;
-    (void)arg;
-    (void)connection;
     (void)why;
+    enters(arg, connection, VISITOR_IDLE);
     if (request == NULL) {
         return;
     }
@@ -268,6 +361,7 @@ static enum MHD_Result admin_on_request(void *arg, struct MHD_Connection *connec
     const bool is_json = admin_json_claims(path);
     (void)version;
     if (request == NULL) {
+        enters(arg, connection, VISITOR_BODY);
         request = request_new(arg, connection, method);
         *state = request;
         return request == NULL ? MHD_NO : take_head(request, path);
@@ -285,6 +379,7 @@ static enum MHD_Result admin_on_request(void *arg, struct MHD_Connection *connec
     }
     if (request->code == 0) {
         request->suspended = true;
+        enters(arg, connection, VISITOR_OURS);
         MHD_suspend_connection(connection);
         return MHD_YES;
     }
@@ -397,9 +492,11 @@ static bool admin_watch(struct admin *admin, uv_loop_t *loop)
         return false;
     }
     (void)uv_timer_init(loop, &admin->timer);
+    (void)uv_timer_init(loop, &admin->look);
     admin->handles_open = ADMIN_HANDLES;
     admin->poll.data = admin;
     admin->timer.data = admin;
+    admin->look.data = admin;
     if (uv_poll_start(&admin->poll, UV_READABLE, admin_on_poll) != 0) {
         admin_close(admin);
         return false;
@@ -423,12 +520,13 @@ enum status admin_open(struct node *node, uv_loop_t *loop, const char *address,
     admin->node = node;
     admin->port = port_of(fd);
     list_init(&admin->requests);
+    visitors_init(&admin->visitors);
     admin->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, admin_on_request, admin,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ADMIN_TIMEOUT_S,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ADMIN_HEAD_BYTES, MHD_OPTION_NOTIFY_COMPLETED,
-        admin_on_completed, NULL, MHD_OPTION_END);
+        admin_on_completed, admin, MHD_OPTION_NOTIFY_CONNECTION, admin_on_connection, admin,
+        MHD_OPTION_END);
     if (admin->daemon == NULL) {
         (void)close(fd);
         free(admin);
@@ -468,5 +566,6 @@ void admin_close(struct admin *admin)
     /* The descriptor is MHD's: the loop must let go of it first. */
     uv_close((uv_handle_t *)&admin->poll, admin_on_closed);
     uv_close((uv_handle_t *)&admin->timer, admin_on_closed);
+    uv_close((uv_handle_t *)&admin->look, admin_on_closed);
     MHD_stop_daemon(admin->daemon);
 }

@@ -154,6 +154,62 @@ def test_who_waits_is_answered_when_the_node_ends_or_its_l2_does(stage):
     assert node.process.wait(20) == 0
 
 
+def is_closed(sock):
+    """Whether the other side has ended it, in whatever way."""
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+@own
+def test_who_holds_connections_and_asks_nothing_keeps_no_probe_out(house):
+    def connect():
+        return socket.create_connection(("127.0.0.1", house.admin_port), timeout=20)
+    asked = connect()
+    asked.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert asked.recv(4096).startswith(b"HTTP/1.1 200 "), "and stays"
+    silent = [connect() for _ in range(200)]
+    try:
+        for _ in range(5):
+            silent.append(connect())
+            assert ask(house, "/livez").status == 200
+        until(lambda: sum(is_closed(sock) for sock in silent[:-64]) == len(silent) - 64, 10, "those who came first had to go")
+        assert is_closed(asked)
+        silent[-1].setblocking(True)
+        silent[-1].sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert silent[-1].recv(4096).startswith(b"HTTP/1.1 200 "), "who is silent and then asks is answered"
+    finally:
+        for sock in silent:
+            sock.close()
+
+
+@own
+def test_a_head_that_comes_a_byte_at_a_time_has_an_end(house):
+    head = b"GET /livez HTTP/1.1\r\nX-Slow: " + b"x" * 4000
+    with socket.create_connection(("127.0.0.1", house.admin_port), timeout=20) as slow, \
+            socket.create_connection(("127.0.0.1", house.admin_port), timeout=20) as silent:
+        sent = 0
+
+        def gone():
+            nonlocal sent
+            if is_closed(slow):
+                return True
+            try:
+                slow.sendall(head[sent:sent + 1])
+            except OSError:
+                return True
+            sent += 1
+            return False
+        until(gone, 30, "it was closed, though a byte came now and then", every_s=0.1)
+        assert sent > 3, "it had some time"
+        until(lambda: is_closed(silent), 10, "and so was one from which none came")
+    assert ask(house, "/livez").status == 200
+
+
 @own
 def test_requests_behind_one_that_waits_are_answered_in_their_order(house):
     pages = [b"GET /v1/warm", b"HEAD /v1/stats", b"GET /livez", b"GET /v1/warm/999999", b"OPTIONS /v1/warm", b"GET /v1/nodes"]
