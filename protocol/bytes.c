@@ -122,6 +122,30 @@ enum status slice_to_i64(struct slice text, int64_t *ret_number)
     return OK;
 }
 
+/* From `at` on; where they end. */
+static size_t skip_digits(struct slice text, size_t at)
+{
+    while (at < text.size && text.data[at] >= '0' && text.data[at] <= '9') {
+        at++;
+    }
+    return at;
+}
+
+enum status slice_to_real(struct slice text, double *ret)
+{
+    char copy[SLICE_REAL_MAX + 1] = "";
+    const size_t first = text.size > 0 && text.data[0] == '-' ? 1 : 0;
+    const size_t point = skip_digits(text, first);
+    const bool has_zero = point > first + 1 && text.data[first] == '0';
+    if (text.size > SLICE_REAL_MAX || point == first || has_zero || point + 1 >= text.size ||
+        text.data[point] != '.' || skip_digits(text, point + 1) != text.size) {
+        return MALFORMED;
+    }
+    memcpy(copy, text.data, text.size); /* a slice has no end of its own */
+    *ret = strtod(copy, NULL);
+    return OK;
+}
+
 size_t i64_format(char dst[I64_DIGITS_MAX], int64_t number)
 {
     char digits[I64_DIGITS_MAX];

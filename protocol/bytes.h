@@ -32,6 +32,11 @@ struct slice slice_next_word(struct slice *rest, const char *separators);
 /* Strict integers, as Redis' string2ll: no spaces, no plus, no leading zeros, the whole slice. */
 enum status slice_to_i64(struct slice text, int64_t *ret_number) MUST_USE;
 enum status slice_to_u64(struct slice text, uint64_t *ret_number) MUST_USE;
+/* Of -?(0|[1-9][0-9]*)\.[0-9]+, the whole slice; no exponent: a run id may be all digits and one e. */
+enum {
+    SLICE_REAL_MAX = 64
+};
+enum status slice_to_real(struct slice text, double *ret_number) MUST_USE;
 
 /* Decimal digits of `number` into `dst` (no terminator); returns how many. */
 enum {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/answer_json.h"
 
+#include "protocol/base64.h"
+#include "protocol/info_text.h"
 #include "protocol/resp_read.h"
 
 #include <math.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,22 +15,21 @@ enum {
 
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
-static json_t *base64_text(struct slice bytes)
+static json_t *base64_of(struct slice bytes)
 {
-    unsigned char *text = malloc(bytes.size / 3 * 4 + 5);
+    struct buf text = {0};
     json_t *json = NULL;
-    if (text != NULL) {
-        const int size = EVP_EncodeBlock(text, (const unsigned char *)bytes.data, (int)bytes.size);
-        json = json_pack("{s:s%}", "base64", text, (size_t)size);
+    if (base64_append(bytes, &text) == OK) {
+        json = json_pack("{s:s%}", "base64", text.data, text.size);
     }
-    free(text);
+    buf_done(&text);
     return json;
 }
 
 json_t *answer_json_text(struct slice bytes)
 {
     json_t *text = json_stringn(bytes.size == 0 ? "" : bytes.data, bytes.size);
-    return text != NULL ? text : base64_text(bytes);
+    return text != NULL ? text : base64_of(bytes);
 }
 
 static json_t *double_of(struct slice text)
@@ -157,75 +157,26 @@ enum status answer_json(struct slice resp3, json_t **ret)
 
 /* --- INFO -------------------------------------------------------------------------------------------------------- */
 
-static bool is_digit(char c)
+static json_t *figure_of(struct slice text)
 {
-    return c >= '0' && c <= '9';
-}
-
-/* -?(0|[1-9][0-9]*)(\.[0-9]+)? ; anything else, an exponent too, is text: a run id may be all digits and one e. */
-static bool is_number(struct slice text, bool *ret_whole)
-{
-    size_t at = text.size > 0 && text.data[0] == '-' ? 1 : 0;
-    const size_t first = at;
-    while (at < text.size && is_digit(text.data[at])) {
-        at++;
+    int64_t whole = 0;
+    double real = 0;
+    if (slice_to_i64(text, &whole) == OK) {
+        return json_integer(whole);
     }
-    if (at == first || (text.data[first] == '0' && at - first > 1)) {
-        return false;
-    }
-    *ret_whole = at == text.size;
-    if (*ret_whole) {
-        return true;
-    }
-    const size_t point = at++;
-    while (at < text.size && is_digit(text.data[at])) {
-        at++;
-    }
-    return text.data[point] == '.' && at == text.size && at - point > 1 && text.size <= NUMBER_MAX;
-}
-
-static json_t *plain_of(struct slice text)
-{
-    bool whole = false;
-    int64_t number = 0;
-    if (!is_number(text, &whole)) {
-        return answer_json_text(text);
-    }
-    if (!whole) {
-        return double_of(text);
-    }
-    return slice_to_i64(text, &number) == OK ? json_integer(number) : answer_json_text(text);
-}
-
-/* name=value,name=value: whether all parts are so. */
-static bool are_parts(struct slice text)
-{
-    struct slice rest = text;
-    size_t count = 0;
-    while (rest.size > 0) {
-        const struct slice part = slice_next_word(&rest, ",");
-        const char *sign = part.size == 0 ? NULL : memchr(part.data, '=', part.size);
-        if (sign == NULL || sign == part.data) {
-            return false;
-        }
-        count++;
-    }
-    return count > 0;
+    return slice_to_real(text, &real) == OK ? json_real(real) : answer_json_text(text);
 }
 
 static json_t *value_of(struct slice text)
 {
-    if (!are_parts(text)) {
-        return plain_of(text);
+    if (!info_has_fields(text)) {
+        return figure_of(text);
     }
     json_t *object = json_object();
     struct slice rest = text;
-    while (rest.size > 0 && object != NULL) {
-        const struct slice part = slice_next_word(&rest, ",");
-        const char *sign = memchr(part.data, '=', part.size);
-        const struct slice name = {part.data, (size_t)(sign - part.data)};
-        const struct slice value = {sign + 1, part.size - name.size - 1};
-        if (put(object, name, plain_of(value)) != OK) {
+    struct info_entry field = {0};
+    while (object != NULL && info_next_field(&rest, &field)) {
+        if (put(object, field.name, figure_of(field.value)) != OK) {
             json_decref(object);
             return answer_json_text(text);
         }
@@ -233,46 +184,30 @@ static json_t *value_of(struct slice text)
     return object;
 }
 
-/* "# Name": an object of its own, filled by the lines that follow; nobody's reference. */
-static enum status begin_section(json_t *all, struct slice line, json_t **ret_section)
+/* An object of its own, filled by the lines that follow; nobody's reference. */
+static enum status begin_section(json_t *all, struct slice title, json_t **ret_section)
 {
     char name[32] = "";
-    for (size_t i = 2; i < line.size && i - 2 < sizeof(name) - 1; i++) {
-        const char c = line.data[i];
-        name[i - 2] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+    for (size_t i = 0; i < title.size && i < sizeof(name) - 1; i++) {
+        const char c = title.data[i];
+        name[i] = (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
     }
     *ret_section = json_object();
     return put(all, slice_of(name), *ret_section);
-}
-
-static enum status put_line(json_t *all, struct slice line, json_t **section)
-{
-    if (line.size > 2 && line.data[0] == '#' && line.data[1] == ' ') {
-        return begin_section(all, line, section);
-    }
-    const char *colon = line.size == 0 ? NULL : memchr(line.data, ':', line.size);
-    if (colon == NULL || *section == NULL) {
-        return OK;
-    }
-    const struct slice name = {line.data, (size_t)(colon - line.data)};
-    const struct slice value = {colon + 1, line.size - name.size - 1};
-    return put(*section, name, value_of(value));
 }
 
 enum status answer_json_info(struct slice info, json_t **ret)
 {
     json_t *all = json_object();
     json_t *section = NULL;
-    struct slice rest = info;
+    struct info_entry entry = {0};
     enum status status = all == NULL ? NO_MEMORY : OK;
-    while (status == OK && rest.size > 0) {
-        const char *end = memchr(rest.data, '\n', rest.size);
-        const size_t size = end == NULL ? rest.size : (size_t)(end - rest.data);
-        const size_t used = end == NULL ? size : size + 1;
-        const bool has_return = size > 0 && rest.data[size - 1] == '\r';
-        status = put_line(all, (struct slice){rest.data, size - has_return}, &section);
-        rest.data += used;
-        rest.size -= used;
+    while (status == OK && info_next_line(&info, &entry)) {
+        if (entry.name.size == 0) {
+            status = begin_section(all, entry.section, &section);
+        } else if (section != NULL) {
+            status = put(section, entry.name, value_of(entry.value));
+        }
     }
     if (status != OK) {
         json_decref(all);

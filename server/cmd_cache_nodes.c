@@ -90,12 +90,6 @@ static void reply_permille(struct reply *reply, const char *name, uint32_t permi
     reply_double_text(reply, slice_of(text));
 }
 
-static void reply_field(struct reply *reply, const char *name, int64_t number)
-{
-    reply_bulk_text(reply, name);
-    reply_integer(reply, number);
-}
-
 static void reply_peer(struct reply *reply, const struct peer *peer, const char *state,
                        int64_t age_ms, bool is_self)
 {
@@ -106,12 +100,12 @@ static void reply_peer(struct reply *reply, const struct peer *peer, const char 
     reply_bulk_text(reply, peer->address);
     reply_bulk_text(reply, "state");
     reply_bulk_text(reply, state);
-    reply_field(reply, "applied_seq", (int64_t)peer->applied_seq);
-    reply_field(reply, "bound_ms", peer->bound_ms);
+    reply_pair_integer(reply, "applied_seq", (int64_t)peer->applied_seq);
+    reply_pair_integer(reply, "bound_ms", peer->bound_ms);
     reply_permille(reply, "hit_ratio", peer->hit_permille);
     reply_permille(reply, "weight", peer->weight);
-    reply_field(reply, "load", peer->load);
-    reply_field(reply, "age_ms", age_ms);
+    reply_pair_integer(reply, "load", peer->load);
+    reply_pair_integer(reply, "age_ms", age_ms);
     reply_bulk_text(reply, "disagreement");
     reply_bulk_text(reply, peer->disagreement);
     reply_bulk_text(reply, "self");

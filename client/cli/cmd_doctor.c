@@ -3,8 +3,8 @@
 #include "client/cli/clock.h"
 #include "client/cli/commands.h"
 #include "client/cli/diagnosis.h"
-#include "client/cli/info_text.h"
 #include "client/cli/json.h"
+#include "protocol/info_text.h"
 
 #include <stdlib.h>
 #include <string.h>

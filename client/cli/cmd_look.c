@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Verbs that show what a node says of itself. */
 #include "client/cli/commands.h"
-#include "client/cli/info_text.h"
 #include "client/cli/json.h"
+#include "protocol/info_text.h"
 
 #include <string.h>
 
@@ -61,7 +61,7 @@ enum exit_code cmd_stats(struct cli *cli)
     if (text.size == 0) {
         code = cli_fail(cli, EXIT_USAGE, "there is no section '%s'", section);
     } else {
-        code = cli->json ? cli_print_json(cli, info_json(text), EXIT_FINE) : print_info(cli, text);
+        code = cli->json ? cli_print_json(cli, json_info(text), EXIT_FINE) : print_info(cli, text);
     }
     cli_reply_done(&reply);
     return code;

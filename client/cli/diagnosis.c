@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "client/cli/diagnosis.h"
 
-#include "client/cli/info_text.h"
 #include "client/cli/text.h"
+#include "protocol/info_text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the node says of its L2. */
 #include "client/cli/diagnosis.h"
-#include "client/cli/info_text.h"
 #include "client/cli/text.h"
+#include "protocol/info_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>

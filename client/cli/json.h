@@ -10,11 +10,12 @@
 
 #include <jansson.h>
 
-bool json_is_text(struct slice bytes);  /* UTF-8 */
 json_t *json_bytes(struct slice bytes); /* NULL: no memory */
 /* Bytes as the name of a field: what is no text is shown as \xHH. Cut to the room there is. */
 void json_name(struct slice bytes, char *dst, size_t room);
 /* A name:value line of INFO: a number, or text. */
 json_t *json_figure(struct slice text);
+/* The text of INFO: {"server": {"redis_version": ...}, ...}; values made of fields are objects. NULL: no memory. */
+json_t *json_info(struct slice text);
 
 #endif

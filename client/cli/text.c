@@ -2,6 +2,7 @@
 #include "client/cli/text.h"
 
 #include "client/cli/json.h"
+#include "protocol/utf8.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -84,7 +85,7 @@ static bool is_c1(struct slice bytes, size_t i)
 
 enum status text_append_shown(struct buf *to, struct slice bytes)
 {
-    const bool is_text = json_is_text(bytes);
+    const bool is_text = utf8_is(bytes);
     enum status status = OK;
     for (size_t i = 0; i < bytes.size && status == OK; i++) {
         const unsigned char byte = (unsigned char)bytes.data[i];

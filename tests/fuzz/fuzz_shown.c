@@ -3,12 +3,13 @@
  *
  * What must hold: what is read as a tree becomes JSON that can be printed; JSON of INFO can be printed; and what is shown on a
  * terminal has no byte that the terminal would take for a command. */
-#include "client/cli/info_text.h"
 #include "client/cli/json.h"
 #include "client/cli/sample.h"
 #include "client/cli/text.h"
 #include "client/cli/tree.h"
 #include "protocol/check.h"
+#include "protocol/info_text.h"
+#include "protocol/utf8.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -34,7 +35,7 @@ static void check_tree(struct slice bytes)
         CHECK(sample_read(&sample, tree_text(&tree), &tree, &tree) == OK);
         sample_read_hot(&sample, &tree);
         for (size_t i = 0; i < sample.hot_count; i++) {
-            CHECK(json_is_text(slice_of(sample.hot[i].key)));
+            CHECK(utf8_is(slice_of(sample.hot[i].key)));
         }
         sample_done(&sample);
         tree_done(&tree);
@@ -45,7 +46,7 @@ static void check_shown(struct slice bytes)
 {
     struct buf shown = {0};
     CHECK(text_append_shown(&shown, bytes) == OK);
-    CHECK(json_is_text(buf_slice(&shown)));
+    CHECK(utf8_is(buf_slice(&shown)));
     for (size_t i = 0; i < shown.size; i++) {
         const unsigned char byte = (unsigned char)shown.data[i];
         CHECK(byte >= 0x20 && byte != 0x7f);
@@ -62,9 +63,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     check_tree(bytes);
-    check_json(info_json(bytes));
+    check_json(json_info(bytes));
     check_shown(bytes);
     json_name(bytes, name, sizeof name);
-    CHECK(json_is_text(slice_of(name)));
+    CHECK(utf8_is(slice_of(name)));
     return 0;
 }

@@ -240,6 +240,29 @@ static void words_are_little_endian_at_any_address(void **state)
     }
 }
 
+static void a_real_is_what_json_writes_so_without_an_exponent(void **state)
+{
+    static const char *const wrong[] = {"",      "1",    "1.",   ".5",    "-",    "-.5",
+                                        "01.5",  "+1.5", "1.5 ", " 1.5",  "1e3",  "1.5e3",
+                                        "1.2.3", "inf",  "nan",  "0x1.8", "--1.0"};
+    double real = 7;
+    (void)state;
+    assert_int_equal(slice_to_real(slice_of("-12.25"), &real), OK);
+    assert_true(real == -12.25);
+    assert_int_equal(slice_to_real(slice_of("0.5"), &real), OK);
+    assert_true(real == 0.5);
+    assert_int_equal(slice_to_real((struct slice){"1.55", 3}, &real), OK);
+    assert_true(real == 1.5);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(slice_to_real(slice_of(wrong[i]), &real), MALFORMED);
+    }
+    char many[SLICE_REAL_MAX + 2];
+    memset(many, '1', sizeof(many));
+    many[1] = '.';
+    assert_int_equal(slice_to_real((struct slice){many, SLICE_REAL_MAX}, &real), OK);
+    assert_int_equal(slice_to_real((struct slice){many, SLICE_REAL_MAX + 1}, &real), MALFORMED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +280,7 @@ int main(void)
         cmocka_unit_test(consuming_drops_from_the_front),
         cmocka_unit_test(printed_text_is_appended_at_every_length_around_the_room),
         cmocka_unit_test(words_are_little_endian_at_any_address),
+        cmocka_unit_test(a_real_is_what_json_writes_so_without_an_exponent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

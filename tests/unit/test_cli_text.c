@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Replies as trees, INFO, JSON and tables: what the verbs of `terrace` are made of. */
-#include "client/cli/info_text.h"
 #include "client/cli/json.h"
 #include "client/cli/text.h"
 #include "client/cli/tree.h"
+#include "protocol/info_text.h"
+#include "protocol/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -120,7 +121,7 @@ static void a_figure_is_read_no_further_than_it_goes(void **state)
     char *text = malloc(3); /* for the sanitizer */
     memcpy(text, "1.5", 3);
     assert_json(json_figure((struct slice){text, 3}), "1.5");
-    assert_json(json_figure((struct slice){text, 2}), "1.0");
+    assert_json(json_figure((struct slice){text, 2}), "\"1.\"");
     assert_json(json_figure((struct slice){text, 1}), "1");
     free(text);
 }
@@ -129,10 +130,10 @@ static void info_becomes_objects(void **state)
 {
     (void)state;
     assert_json(
-        info_json(slice_of(info)),
+        json_info(slice_of(info)),
         "{\"server\":{\"version\":1.5,\"up\":12},\"l2\":{\"l2_endpoint_0\":\"address=h:1,current=1,why=no, it has=not\","
         "\"plain\":\"no fields, here\",\"empty\":\"\"}}");
-    assert_json(info_json(slice_of("# K\r\ndb0:keys=3,ttl=0.5\r\n")),
+    assert_json(json_info(slice_of("# K\r\ndb0:keys=3,ttl=0.5\r\n")),
                 "{\"k\":{\"db0\":{\"keys\":3,\"ttl\":0.5}}}");
 }
 
@@ -141,12 +142,12 @@ static void info_becomes_objects(void **state)
 static void bytes_that_are_no_text_are_told_apart(void **state)
 {
     (void)state;
-    assert_true(json_is_text(slice_of("gr\xc3\xbc\xc3\x9f")));
-    assert_true(json_is_text((struct slice){"a\0b", 3}));
-    assert_false(json_is_text(slice_of("\xc0\xaf")));         /* overlong */
-    assert_false(json_is_text(slice_of("\xed\xa0\x80")));     /* a surrogate */
-    assert_false(json_is_text(slice_of("\xf4\x90\x80\x80"))); /* beyond the last */
-    assert_false(json_is_text(slice_of("\xe2\x82")));         /* cut */
+    assert_true(utf8_is(slice_of("gr\xc3\xbc\xc3\x9f")));
+    assert_true(utf8_is((struct slice){"a\0b", 3}));
+    assert_false(utf8_is(slice_of("\xc0\xaf")));         /* overlong */
+    assert_false(utf8_is(slice_of("\xed\xa0\x80")));     /* a surrogate */
+    assert_false(utf8_is(slice_of("\xf4\x90\x80\x80"))); /* beyond the last */
+    assert_false(utf8_is(slice_of("\xe2\x82")));         /* cut */
     assert_json(json_bytes((struct slice){"a\0b", 3}), "\"a\\u0000b\"");
     assert_json(json_bytes(slice_of("\xff")), "{\"base64\":\"/w==\"}");
     assert_json(json_bytes(slice_of("\xff\x01")), "{\"base64\":\"/wE=\"}");

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "client/cli/info_text.h"
+#include "protocol/info_text.h"
 
-#include "client/cli/json.h"
-
-#include <ctype.h>
 #include <string.h>
 
 static struct slice cut_line(struct slice *rest)
@@ -23,16 +20,28 @@ static struct slice cut_line(struct slice *rest)
     return line;
 }
 
-bool info_next(struct slice *rest, struct info_entry *entry)
+bool info_next_line(struct slice *rest, struct info_entry *entry)
 {
     while (rest->size > 0) {
         const struct slice line = cut_line(rest);
         const char *colon = line.size == 0 ? NULL : memchr(line.data, ':', line.size);
         if (line.size > 2 && line.data[0] == '#') {
-            entry->section = (struct slice){line.data + 2, line.size - 2};
-        } else if (colon != NULL) {
+            *entry = (struct info_entry){.section = {line.data + 2, line.size - 2}};
+            return true;
+        }
+        if (colon != NULL && colon != line.data) {
             entry->name = (struct slice){line.data, (size_t)(colon - line.data)};
             entry->value = (struct slice){colon + 1, line.size - entry->name.size - 1};
+            return true;
+        }
+    }
+    return false;
+}
+
+bool info_next(struct slice *rest, struct info_entry *entry)
+{
+    while (info_next_line(rest, entry)) {
+        if (entry->name.size > 0) {
             return true;
         }
     }
@@ -61,8 +70,7 @@ int64_t info_number(struct slice text, const char *name, int64_t preset)
     return number_of(info_find(text, name), preset);
 }
 
-/* The next `name=value` of "a=1,b=2". */
-static bool next_field(struct slice *rest, struct info_entry *ret_field)
+bool info_next_field(struct slice *rest, struct info_entry *ret_field)
 {
     const char *equals = rest->size == 0 ? NULL : memchr(rest->data, '=', rest->size);
     if (equals == NULL) {
@@ -89,7 +97,7 @@ static bool next_field(struct slice *rest, struct info_entry *ret_field)
 struct slice info_field(struct slice value, const char *name)
 {
     struct info_entry field = {0};
-    while (next_field(&value, &field)) {
+    while (info_next_field(&value, &field)) {
         if (slice_is(field.name, name)) {
             return field.value;
         }
@@ -102,61 +110,28 @@ int64_t info_field_number(struct slice value, const char *name, int64_t preset)
     return number_of(info_field(value, name), preset);
 }
 
-/* --- JSON ---------------------------------------------------------------------------------------------------------- */
-
-/* Fields are told from text with an equals sign in it by their names. */
-static bool has_fields(struct slice value)
+static bool is_name(struct slice name)
 {
-    struct info_entry field = {0};
-    bool any = false;
-    while (next_field(&value, &field)) {
-        any = true;
-        if (field.name.size == 0) {
+    for (size_t i = 0; i < name.size; i++) {
+        const char sign = name.data[i];
+        const bool is_letter = (sign >= 'a' && sign <= 'z') || (sign >= 'A' && sign <= 'Z');
+        if (!is_letter && !(sign >= '0' && sign <= '9') && sign != '_' && sign != '.') {
             return false;
         }
-        for (size_t i = 0; i < field.name.size; i++) {
-            const unsigned char sign = (unsigned char)field.name.data[i];
-            if (!isalnum(sign) && sign != '_' && sign != '.') {
-                return false;
-            }
-        }
     }
-    return any;
+    return name.size > 0;
 }
 
-static json_t *value_json(struct slice value)
+bool info_has_fields(struct slice value)
 {
-    if (!has_fields(value)) {
-        return json_figure(value);
-    }
-    json_t *object = json_object();
-    struct info_entry field = {0};
-    while (object != NULL && next_field(&value, &field)) {
-        char name[128];
-        json_name(field.name, name, sizeof name);
-        (void)json_object_set_new(object, name, json_figure(field.value));
-    }
-    return object;
-}
-
-json_t *info_json(struct slice text)
-{
-    json_t *all = json_object();
-    struct info_entry entry = {.section = {"info", 4}};
-    while (all != NULL && info_next(&text, &entry)) {
-        char section[64];
-        char name[128];
-        json_name(entry.section, section, sizeof section);
-        json_name(entry.name, name, sizeof name);
-        for (char *at = section; *at != '\0'; at++) {
-            *at = (char)tolower((unsigned char)*at);
+    size_t count = 0;
+    while (value.size > 0) {
+        const struct slice part = slice_next_word(&value, ",");
+        const char *sign = part.size == 0 ? NULL : memchr(part.data, '=', part.size);
+        if (sign == NULL || !is_name((struct slice){part.data, (size_t)(sign - part.data)})) {
+            return false;
         }
-        json_t *object = json_object_get(all, section);
-        if (object == NULL) {
-            object = json_object();
-            (void)json_object_set_new(all, section, object);
-        }
-        (void)json_object_set_new(object, name, value_json(entry.value));
+        count++;
     }
-    return all;
+    return count > 0;
 }
