@@ -206,35 +206,73 @@ static enum status arg_read(struct request_reader *reader, struct slice input)
     return OK;
 }
 
-/* The hot path: takes arguments as long as they are whole and plain and there is room for their spans. It refuses
- * nothing; where it stops, arg_read looks closer. */
+/* A bulk string at `at` that is plain, whole and no longer than `limit`. Returns where the next one begins; NULL: there is
+ * none such. */
+static inline const char *plain_bulk(const char *at, const char *end, uint64_t limit,
+                                     struct slice *ret_bulk)
+{
+    uint64_t size = 0;
+    if (end - at < 2 || at[0] != bulk_line.mark) {
+        return NULL;
+    }
+    const size_t taken = short_number(at + 1, (size_t)(end - at) - 1, &size);
+    const char *bulk = at + 1 + taken;
+    if (taken == 0 || size > limit || (size_t)(end - bulk) < size + 2 || bulk[size] != '\r' ||
+        bulk[size + 1] != '\n') {
+        return NULL;
+    }
+    *ret_bulk = (struct slice){.data = bulk, .size = size};
+    return bulk + size + 2;
+}
+
+static inline uint64_t plain_limit(const struct request_reader *reader)
+{
+    return reader->limit_bulk < LIMIT_BULK ? reader->limit_bulk : LIMIT_BULK;
+}
+
+size_t request_take_plain(const struct request_reader *reader, struct slice input,
+                          struct slice *argv, uint32_t room, uint32_t *ret_argc)
+{
+    uint64_t count = 0;
+    if (input.size < 2 || input.data[0] != count_line.mark) {
+        return 0;
+    }
+    const size_t taken = short_number(input.data + 1, input.size - 1, &count);
+    if (taken == 0 || count == 0 || count > room || count > reader->limit_args) {
+        return 0;
+    }
+    const uint64_t limit = plain_limit(reader);
+    const char *const end = input.data + input.size;
+    const char *at = input.data + 1 + taken;
+    for (uint64_t i = 0; i < count; i++) {
+        at = plain_bulk(at, end, limit, &argv[i]);
+        if (at == NULL) {
+            return 0;
+        }
+    }
+    *ret_argc = (uint32_t)count;
+    return (size_t)(at - input.data);
+}
+
+/* The same for a reader: takes arguments as long as they are plain and there is room for their spans. It refuses nothing;
+ * where it stops, arg_read looks closer. */
 static void plain_args_take(struct request_reader *reader, struct slice input)
 {
     const size_t room = reader->span_capacity - reader->argc;
     const size_t most = (uint64_t)reader->args_left < room ? (size_t)reader->args_left : room;
-    const uint64_t limit = reader->limit_bulk;
-    struct span *span = reader->spans + reader->argc;
-    struct span *const spans_end = span + most;
-    const char *at = input.data + reader->used;
     const char *const end = input.data + input.size;
-
-    for (; span < spans_end && end - at > 1 && at[0] == '$'; span++) {
-        uint64_t size = 0;
-        const size_t taken = short_number(at + 1, (size_t)(end - at) - 1, &size);
-        if (taken == 0 || size > limit || size > LIMIT_BULK) {
-            break;
-        }
-        const char *bulk = at + 1 + taken;
-        if ((size_t)(end - bulk) < size + 2 || bulk[size] != '\r' || bulk[size + 1] != '\n') {
-            break;
-        }
-        *span = (struct span){.offset = (size_t)(bulk - input.data), .size = size};
-        at = bulk + size + 2;
+    const uint64_t limit = plain_limit(reader);
+    struct span *span = reader->spans + reader->argc;
+    struct slice bulk;
+    const char *next;
+    for (size_t taken = 0;
+         taken < most && (next = plain_bulk(input.data + reader->used, end, limit, &bulk)) != NULL;
+         taken++) {
+        *span++ = (struct span){.offset = (size_t)(bulk.data - input.data), .size = bulk.size};
+        reader->used = (size_t)(next - input.data);
+        reader->argc++;
+        reader->args_left--;
     }
-    const uint32_t taken_args = (uint32_t)(span - (reader->spans + reader->argc));
-    reader->argc += taken_args;
-    reader->args_left -= taken_args;
-    reader->used = (size_t)(at - input.data);
 }
 
 static enum status args_read(struct request_reader *reader, struct slice input)

@@ -57,6 +57,11 @@ void request_reader_reset(
     struct request_reader
         *reader); /* ready for the next request; keeps limits, and memory of usual size */
 enum status request_read(struct request_reader *reader, struct slice input) MUST_USE;
+/* The hot path beside a reader: a request that lies at the front of `input`, whole and plain, straight into `argv`. Returns
+ * the bytes that it takes; 0: it is cut off, empty, inline, wrong, over a limit of the reader or has more than `room`
+ * arguments, so that request_read must look closer. The reader has begun nothing, and is left so. */
+size_t request_take_plain(const struct request_reader *reader, struct slice input,
+                          struct slice *argv, uint32_t room, uint32_t *ret_argc);
 /* After OK: argument i as a slice of `input` (the same bytes request_read saw) or of the reader. */
 struct slice request_arg(const struct request_reader *reader, struct slice input, uint32_t i);
 /* After AGAIN: bytes that are certainly still missing (at least 1), so that large bodies are read straight into place. */

@@ -92,7 +92,14 @@ static void conn_take_calls(struct conn *conn)
         request_reader_reset(reader);
     }
     conn_prepare_reader(conn, reader, rest);
+    bool is_fresh = conn->reader == NULL && reader->elsewhere == 0;
     while (rest.size > 0 && conn->state == CONN_OPEN && conn->holds == 0) {
+        const size_t used = is_fresh ? dispatch_take_plain(conn, reader, rest) : 0;
+        if (used > 0) {
+            rest.data += used;
+            rest.size -= used;
+            continue;
+        }
         enum status status = request_read(reader, rest);
         if (status == AGAIN) {
             break;
@@ -110,6 +117,7 @@ static void conn_take_calls(struct conn *conn)
             }
             request_reader_reset(reader); /* AUTH was among it: other limits hold now */
             conn_prepare_reader(conn, reader, rest);
+            is_fresh = reader->elsewhere == 0;
             continue;
         }
         dispatch_take(conn, reader, rest);
@@ -117,6 +125,7 @@ static void conn_take_calls(struct conn *conn)
         rest.size -= reader->used;
         request_reader_reset(reader);
         dispatch_set_limits(conn, reader);
+        is_fresh = true;
     }
     if (rest.size == 0) {
         conn_free_reader(conn);

@@ -91,6 +91,22 @@ struct request *dispatch_add(struct conn *conn, struct slice *argv, struct slice
     return request;
 }
 
+size_t dispatch_take_plain(struct conn *conn, const struct request_reader *reader,
+                           struct slice input)
+{
+    struct batch *batch = &conn->worker->batch;
+    struct slice *argv = &batch->args[batch->arg_count];
+    uint32_t argc = 0;
+    const size_t used =
+        batch->count == BATCH_REQUESTS
+            ? 0
+            : request_take_plain(reader, input, argv, BATCH_ARGS - batch->arg_count, &argc);
+    if (used > 0) {
+        dispatch_add(conn, argv, NULL, argc, (struct slice){input.data, used}, NULL);
+    }
+    return used;
+}
+
 void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input)
 {
     struct worker *worker = conn->worker;

@@ -24,6 +24,10 @@ struct slice *dispatch_room(struct worker *worker, uint32_t argc, struct slice *
  * it lies in the region. `known`: the command, if it need not be looked up. */
 struct request *dispatch_add(struct conn *conn, struct slice *argv, struct slice *owned,
                              uint32_t argc, struct slice raw, const struct command *known);
+/* Adds the request at the front of `input` to the batch, if it is whole and plain (request_take_plain) and there is room.
+ * Returns its bytes; 0: it is to be read. Executes nothing. */
+size_t dispatch_take_plain(struct conn *conn, const struct request_reader *reader,
+                           struct slice input);
 /* Adds the request just read from `input` to the batch; may execute the batch to make room. */
 void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input);
 /* Executes one. false: its connection must hold; the request stays where it is. */

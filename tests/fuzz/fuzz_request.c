@@ -2,7 +2,8 @@
 /* fuzz_request.c -- any bytes as a client's requests.
  *
  * The first byte chooses the sizes of the pieces in which the rest arrives, and whether the client is before AUTH. What
- * must hold: an argument may lie elsewhere; the same requests, in the same order, ending in the same way, as when all arrives at once; memory in
+ * must hold: an argument may lie elsewhere; what is taken at once (request_take_plain) is what a reader reads; the same
+ * requests, in the same order, ending in the same way, as when all arrives at once; memory in
  * proportion to what arrived; and (by the sanitizers, each piece at an address of its own) no step beyond the input. */
 #include "protocol/check.h"
 #include "protocol/hash.h"
@@ -89,6 +90,31 @@ static void check_refusal(const struct request_reader *reader)
     CHECK(memchr(error.data, '\n', error.size) == NULL);
 }
 
+/* What is taken at once is what a reader says of it. */
+struct plain {
+    size_t used; /* 0: nothing */
+    uint32_t argc;
+    struct slice argv[64];
+};
+
+static struct plain plain_of(const struct request_reader *reader, struct slice input)
+{
+    struct plain plain = {0};
+    plain.used = request_take_plain(reader, input, plain.argv, 64, &plain.argc);
+    return plain;
+}
+
+static void check_plain(const struct plain *plain, enum status status,
+                        const struct request_reader *reader, struct slice input)
+{
+    CHECK(status == OK && !reader->is_inline);
+    CHECK(plain->used == reader->used && plain->argc == reader->argc);
+    for (uint32_t i = 0; i < plain->argc; i++) {
+        const struct slice want = request_arg(reader, input, i);
+        CHECK(plain->argv[i].data == want.data && plain->argv[i].size == want.size);
+    }
+}
+
 /* Reads requests from the first `arrived` bytes until one is not whole. */
 static void read_arrived(struct request_reader *reader, struct slice stream, size_t arrived,
                          struct outcome *outcome)
@@ -99,7 +125,11 @@ static void read_arrived(struct request_reader *reader, struct slice stream, siz
         CHECK(copy != NULL);
         memcpy(copy, stream.data + outcome->consumed, here);
         const struct slice input = {.data = copy, .size = here};
+        const struct plain plain = plain_of(reader, input);
         outcome->status = request_read(reader, input);
+        if (plain.used > 0) {
+            check_plain(&plain, outcome->status, reader, input);
+        }
         CHECK(reader->span_capacity <= 16 + arrived);
         CHECK(reader->unquoted.capacity <= 64 + 2 * arrived);
         if (outcome->status == OK) {

@@ -57,6 +57,32 @@ struct delivery {
     size_t longest; /* of a random piece */
 };
 
+/* What is taken plainly is what a reader says of it. */
+struct plain {
+    size_t used; /* 0: nothing */
+    uint32_t argc;
+    struct slice argv[8];
+};
+
+static struct plain plain_of(const struct request_reader *reader, struct slice input)
+{
+    struct plain plain = {0};
+    plain.used = request_take_plain(reader, input, plain.argv, 8, &plain.argc);
+    return plain;
+}
+
+static void assert_is_same(const struct plain *plain, enum status status,
+                           const struct request_reader *reader, struct slice input)
+{
+    assert_int_equal(status, OK);
+    assert_false(reader->is_inline);
+    assert_int_equal(plain->used, reader->used);
+    assert_int_equal(plain->argc, reader->argc);
+    for (uint32_t i = 0; i < plain->argc; i++) {
+        assert_true(slice_equal(plain->argv[i], request_arg(reader, input, i)));
+    }
+}
+
 static size_t piece_size(struct delivery *how, size_t arrived, size_t size)
 {
     size_t piece = size - arrived;
@@ -82,8 +108,12 @@ static struct buf story_of(struct slice stream, struct delivery how)
             const struct slice here = {.data = stream.data + start, .size = arrived - start};
             char *copy = moved(here);
             const struct slice input = {.data = copy, .size = here.size};
+            const struct plain plain = plain_of(&reader, input);
             status = request_read(&reader, input);
             assert_true(reader.span_capacity <= 16 + arrived); /* in proportion to what came */
+            if (plain.used > 0) {
+                assert_is_same(&plain, status, &reader, input);
+            }
             if (status == OK) {
                 assert_true(reader.used > 0 && reader.used <= input.size);
                 record(&story, &reader, input);
@@ -136,6 +166,47 @@ static void a_pipeline_of_requests_is_read_one_by_one(void **state)
 {
     (void)state;
     EXPECT("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n$4\r\nPING\r\n", "(2:3=GET1=k)(1:4=PING)[1  34]");
+}
+
+static size_t plain_bytes(struct slice input, uint32_t room)
+{
+    struct request_reader reader;
+    struct slice argv[8];
+    uint32_t argc = 0;
+    request_reader_init(&reader);
+    reader.limit_args = LIMIT_UNAUTH_ARGS;
+    reader.limit_bulk = LIMIT_UNAUTH_BULK;
+    return request_take_plain(&reader, input, argv, room, &argc);
+}
+#define PLAIN(text, room) plain_bytes(SLICE_LITERAL(text), room)
+
+static void what_is_whole_and_plain_is_taken_at_once(void **state)
+{
+    (void)state;
+    assert_int_equal(PLAIN("*1\r\n$4\r\nPING\r\n", 1), 14);
+    assert_int_equal(PLAIN("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n", 2), 20);
+    assert_int_equal(PLAIN("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n", 8), 26);
+}
+
+static void what_is_not_is_left_to_a_reader(void **state)
+{
+    (void)state;
+    assert_int_equal(PLAIN("*2\r\n$3\r\nGET\r\n$1\r\nk\r\n", 1), 0); /* no room */
+    assert_int_equal(PLAIN("*2\r\n$3\r\nGET\r\n$1\r\nk\r", 2), 0);   /* cut off */
+    assert_int_equal(PLAIN("*2\r\n$3\r\nGET\r\n$1\r\nkk\r\n", 2), 0);
+    assert_int_equal(PLAIN("*1\r\n$99\r\nPING\r\n", 1), 0);
+    assert_int_equal(PLAIN("*1\r\n$16385\r\n", 1), 0);
+    assert_int_equal(PLAIN("*1\r\n:4\r\nPING\r\n", 1), 0);
+    assert_int_equal(PLAIN("*0\r\n", 1), 0);
+    assert_int_equal(PLAIN("*-1\r\n", 1), 0);
+    assert_int_equal(PLAIN("*01\r\n$4\r\nPING\r\n", 1), 0);
+    assert_int_equal(PLAIN("PING\r\n", 1), 0);
+    assert_int_equal(PLAIN("*", 1), 0);
+    assert_int_equal(PLAIN("", 1), 0);
+    assert_int_equal(PLAIN("*11\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0"
+                           "\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n$0\r\n\r\n",
+                           64),
+                     0); /* more than a client before AUTH may say; nothing is written there */
 }
 
 static void empty_arguments_are_arguments(void **state)
@@ -506,6 +577,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_pipeline_of_requests_is_read_one_by_one),
+        cmocka_unit_test(what_is_whole_and_plain_is_taken_at_once),
+        cmocka_unit_test(what_is_not_is_left_to_a_reader),
         cmocka_unit_test(empty_arguments_are_arguments),
         cmocka_unit_test(arguments_may_hold_any_bytes),
         cmocka_unit_test(empty_requests_are_consumed_without_arguments),
