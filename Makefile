@@ -52,7 +52,7 @@ SERVER   := $(filter-out server/main.c,$(wildcard server/*.c))
 BENCH    := $(filter-out bench/main.c,$(wildcard bench/*.c))
 # What the near cache of the client (client/near.c) takes along of a node: L1, its memory, its policies, and what these need;
 # no thread, no socket, no clock.
-L1       := tiers/item.c tiers/base/rand.c $(wildcard tiers/l1*.c tiers/arena*.c tiers/policy*.c tiers/whatif*.c)
+L1       := tiers/item.c tiers/base/lock.c tiers/base/rand.c $(wildcard tiers/l1*.c tiers/arena*.c tiers/policy*.c tiers/whatif*.c)
 # The client library (client/terrace.h), and what it uses besides.
 LIBTERRACE := $(wildcard client/*.c)
 LIBTERRACE_LIBRARIES := libuv libprotobuf-c libxxhash openssl

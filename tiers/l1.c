@@ -112,16 +112,6 @@ static void set_policy(const struct l1 *l1, struct l1_shard *shard, const struct
     set_policy_budget(l1, shard);
 }
 
-/* Who finds it taken tries again for a moment before it sleeps: it is held for less than a sleep costs. */
-static void lock_init(pthread_mutex_t *mutex)
-{
-    pthread_mutexattr_t attributes;
-    CHECK(pthread_mutexattr_init(&attributes) == 0 &&
-          pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP) == 0);
-    CHECK(pthread_mutex_init(mutex, &attributes) == 0);
-    CHECK(pthread_mutexattr_destroy(&attributes) == 0);
-}
-
 static enum status shard_init(struct l1 *l1, struct l1_shard *shard, uint64_t seed)
 {
     memset(shard, 0, sizeof *shard);
@@ -132,7 +122,6 @@ static enum status shard_init(struct l1 *l1, struct l1_shard *shard, uint64_t se
     }
     arena_count(shard->arena, sizeof *shard);
     set_policy(l1, shard, atomic_load_explicit(&l1->policy, memory_order_relaxed), 0);
-    lock_init(&shard->mutex);
     rand_seed(&shard->rand, seed);
     shard->token_next = 1;
     atomic_init(&shard->bytes_published, arena_bytes(shard->arena));
@@ -160,7 +149,6 @@ static void shard_done(struct l1_shard *shard)
     l1_table_done(&shard->table);
     policy_memory_free(shard->memory);
     arena_close(shard->arena); /* goes with the last item that somebody still holds */
-    CHECK(pthread_mutex_destroy(&shard->mutex) == 0);
 }
 
 /* With a seed the table hash follows from it too, so that a test replays; never so in production. */
@@ -544,7 +532,7 @@ void l1_stats(const struct l1 *l1, struct l1_stats *ret_stats)
         sum.hits += atomic_load_explicit(&shard->hits, memory_order_relaxed);
         sum.misses += atomic_load_explicit(&shard->misses, memory_order_relaxed);
         sum.bytes_whatif += shard->whatif != NULL ? whatif_bytes(shard->whatif) : 0;
-        CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
+        l1_unlock_unchanged(shard);
     }
     *ret_stats = sum;
 }

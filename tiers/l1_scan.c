@@ -227,7 +227,7 @@ static struct counts counts_of(const struct l1 *l1, uint8_t db)
             weighed += shard->count_expiring[stored];
             sum_ms += (double)shard->average_ttl_ms[stored] * (double)shard->count_expiring[stored];
         }
-        CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
+        l1_unlock_unchanged(shard);
     }
     counts.average_ttl_ms = weighed > 0 ? (int64_t)(sum_ms / (double)weighed) : 0;
     return counts;

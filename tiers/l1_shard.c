@@ -39,7 +39,7 @@ void l1_unlock(struct l1 *l1, struct l1_shard *shard)
         arena_set_roomy(shard->arena, used + (bytes_max >> ROOMY_LOG) < bytes_max);
     }
     struct arena_region *doomed = arena_take_doomed(shard->arena);
-    CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
+    lock_release(&shard->lock);
     arena_unmap(doomed);
 }
 
@@ -48,6 +48,9 @@ bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_k
 {
     if (!l1_find(l1, shard, key, ret_place)) {
         return false;
+    }
+    if (!l1_place_wants_look(ret_place)) {
+        return true;
     }
     const struct item *item = l1_place_item(ret_place);
     if (l1_is_claim(item) || !item_expired(item, now_ms)) {

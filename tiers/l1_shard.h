@@ -24,13 +24,12 @@
 
 #include "protocol/check.h"
 #include "tiers/base/count.h"
+#include "tiers/base/lock.h"
 #include "tiers/base/rand.h"
 #include "tiers/l1.h"
 #include "tiers/l1_table.h"
 #include "tiers/policy_memory.h"
 #include "tiers/whatif.h"
-
-#include <pthread.h>
 
 enum {
     L1_SHARDS_MAX = 1 << L1_HASH_SHARD_BITS,
@@ -49,25 +48,25 @@ struct l1_claim_body {
 };
 
 struct l1_shard {
-    /* Line 1: the lock, and what changes with every write. */
-    _Alignas(64) pthread_mutex_t mutex;
+    /* Line 1: the lock, and all that a hit needs beside the table. */
+    _Alignas(64) struct lock lock;
     struct arena *arena;
     const struct policy *policy;
-    struct policy_memory *memory;       /* of the policy; NULL if that remembers nothing */
+    struct policy_memory *memory; /* of the policy; NULL if that remembers nothing */
+    uint64_t whatif_limit;        /* keys whose hash is below this are sampled; 0: none */
+    _Atomic uint64_t hits;        /* added to under the lock, read by any */
+    _Atomic uint64_t misses;
+
+    /* What changes with every write. */
+    _Alignas(64) struct rand rand;
     _Atomic size_t bytes_published;     /* part of l1->bytes_used that is ours */
+    struct l1_watches *watches;         /* NULL: nobody watches a key */
     const struct l1_listener *listener; /* of changes; NULL: nobody */
     int64_t pass_began_ms;              /* of the sweep */
     size_t bytes_swept;                 /* arena_bytes as it last ended */
     int64_t trimmed_at_ms;              /* when a sweep gave back what was kept idly */
     int64_t retry_at_ms;                /* then cells that could not be moved are tried again */
     struct whatif *whatif;              /* of the whole L1, in its first shard; NULL: none */
-
-    /* Written by hits. */
-    _Alignas(64) struct rand rand;
-    uint64_t whatif_limit;      /* keys whose hash is below this are sampled; 0: none */
-    struct l1_watches *watches; /* NULL: nobody watches a key */
-    _Atomic uint64_t hits;      /* added to under the lock, read by any */
-    _Atomic uint64_t misses;
 
     /* By database as stored. */
     _Alignas(64) uint64_t count[LIMIT_DATABASES];
@@ -121,7 +120,7 @@ static inline void l1_tell_time(struct l1_shard *shard, int64_t now_ms)
 
 static inline void l1_lock_shard(struct l1_shard *shard)
 {
-    CHECK(pthread_mutex_lock(&shard->mutex) == 0);
+    lock_take(&shard->lock);
 }
 
 static inline struct l1_shard *l1_lock(struct l1 *l1, uint64_t hash)
@@ -136,7 +135,7 @@ void l1_unlock(struct l1 *l1, struct l1_shard *shard);
 /* After looking only. */
 static inline void l1_unlock_unchanged(struct l1_shard *shard)
 {
-    CHECK(pthread_mutex_unlock(&shard->mutex) == 0);
+    lock_release(&shard->lock);
 }
 
 /* Under a shard lock; elsewhere it is a snapshot. */

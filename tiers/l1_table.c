@@ -77,14 +77,14 @@ static inline unsigned log_floor(uint64_t number)
 }
 
 /* As a floating point number is cut into exponent and mantissa: the top bit gives the level, the four bits below it the
- * segment within the level. The first 16 segments serve the indices that are too small for that. */
+ * segment within the level. With the top bit, which is 16 here, the first level counts from 16 on; so the first 16 segments
+ * serve the indices that are too small for that. */
 static inline struct location location_of(uint64_t index)
 {
-    unsigned top = log_floor(index | (1u << (LEVEL_LOG + SEGMENT_LOG - 1)));
-    unsigned log = top < LEVEL_LOG + SEGMENT_LOG ? SEGMENT_LOG : top - LEVEL_LOG;
-    unsigned level = top < LEVEL_LOG + SEGMENT_LOG ? 0 : top - LEVEL_LOG - SEGMENT_LOG + 1;
+    const unsigned top = log_floor(index | (1u << (LEVEL_LOG + SEGMENT_LOG)));
+    const unsigned log = top - LEVEL_LOG;
     return (struct location){
-        .segment = (level << LEVEL_LOG) + ((unsigned)(index >> log) & ((1u << LEVEL_LOG) - 1)),
+        .segment = ((log - SEGMENT_LOG) << LEVEL_LOG) + (unsigned)(index >> log),
         .log = log,
         .offset = index & ((UINT64_C(1) << log) - 1),
     };
