@@ -4,14 +4,12 @@
 #include <math.h>
 #include <string.h>
 
-/* Where the bins of ages begin, each about a third wider than the one before, from 32 on at multiples of 8; those of waits
- * begin with some of them. */
+/* Where the bins of ages begin, each about a third wider than the one before, from 32 on at multiples of 8. */
 static const uint16_t age_begins[LEARN_AGES + 1] = {0,   1,   2,   3,   4,
                                                     5,   6,   8,   11,  15,
                                                     20,  25,  32,  40,  56,
                                                     72,  96,  128, 168, 224,
                                                     288, 384, 504, 704, POLICY_AGE_MAX + 1};
-static const uint8_t wait_first_bin[LEARN_WAITS + 1] = {0, 1, 6, 12, LEARN_AGES};
 
 #define PRIOR_USES 20.0F
 /* A group is computed up to 32 times in a turnover: 0.987^32 = 0.66. */
@@ -28,31 +26,12 @@ const uint8_t policy_learn_bins[(POLICY_AGE_MAX + 1) / LEARN_AGES_STEP] = {
     23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23,
     23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23};
 
+const uint8_t policy_learn_waits[LEARN_AGES] = {0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2,
+                                                3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3};
+
 uint16_t policy_learn_age_begin(unsigned bin)
 {
     return age_begins[bin];
-}
-
-static unsigned wait_of(unsigned bin)
-{
-    unsigned wait = 0;
-    while (bin >= wait_first_bin[wait + 1]) {
-        wait++;
-    }
-    return wait;
-}
-
-uint8_t policy_learn_group_after(uint8_t group, uint16_t age)
-{
-    unsigned uses = group % LEARN_USES;
-    uses += uses < LEARN_USES - 1;
-    return (uint8_t)(uses + wait_of(policy_learn_age_bin(age)) * LEARN_USES);
-}
-
-void policy_learn_use(struct policy_learn *learn, uint8_t group, uint16_t age)
-{
-    const unsigned bin = policy_learn_age_bin(age);
-    learn->uses[group][bin] += 1;
 }
 
 void policy_learn_newcomer(struct policy_learn *learn)
@@ -104,8 +83,9 @@ static float begun(const struct policy_learn *learn, uint8_t group)
             break;
         }
         for (unsigned w = 0; w < LEARN_WAITS; w++) {
-            for (unsigned bin = wait_first_bin[wait]; bin < wait_first_bin[wait + 1]; bin++) {
-                sum += learn->uses[w * LEARN_USES + before][bin];
+            for (unsigned bin = 0; bin < LEARN_AGES; bin++) {
+                sum +=
+                    policy_learn_waits[bin] == wait ? learn->uses[w * LEARN_USES + before][bin] : 0;
             }
         }
     }

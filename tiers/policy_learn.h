@@ -43,10 +43,6 @@ struct policy_learn {
 
 void policy_learn_init(struct policy_learn *learn);
 
-/* The group of an entry of `group` after one more use at `age` ticks. */
-uint8_t policy_learn_group_after(uint8_t group, uint16_t age);
-/* A use after a wait, by a hit or a return. Writes one cache line. */
-void policy_learn_use(struct policy_learn *learn, uint8_t group, uint16_t age);
 void policy_learn_newcomer(struct policy_learn *learn);
 /* Computes the costs of one group from what was seen, and lets that fade a little. */
 void policy_learn_compute(struct policy_learn *learn, uint8_t group);
@@ -59,7 +55,21 @@ static inline unsigned policy_learn_age_bin(uint16_t age)
     return age < LEARN_AGES_FINE ? policy_learn_bins_fine[age]
                                  : policy_learn_bins[age / LEARN_AGES_STEP];
 }
-uint16_t policy_learn_age_begin(unsigned bin); /* the first age in it */
+uint16_t policy_learn_age_begin(unsigned bin);       /* the first age in it */
+extern const uint8_t policy_learn_waits[LEARN_AGES]; /* the bin of waits of each bin of ages */
+
+/* The group of an entry of `group` after one more use at `age` ticks. */
+static inline uint8_t policy_learn_group_after(uint8_t group, uint16_t age)
+{
+    const unsigned uses = group % LEARN_USES;
+    const unsigned wait = policy_learn_waits[policy_learn_age_bin(age)];
+    return (uint8_t)(uses + (uses < LEARN_USES - 1) + wait * LEARN_USES);
+}
+/* A use after a wait, by a hit or a return. Writes one cache line. */
+static inline void policy_learn_use(struct policy_learn *learn, uint8_t group, uint16_t age)
+{
+    learn->uses[group][policy_learn_age_bin(age)] += 1;
+}
 static inline float policy_learn_cost(const struct policy_learn *learn, uint8_t group, uint16_t age)
 {
     return learn->cost[group][policy_learn_age_bin(age)];

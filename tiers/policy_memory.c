@@ -55,22 +55,18 @@ static void compute_some(struct policy_memory *memory)
     }
 }
 
-static void tick_on(struct policy_memory *memory, size_t ticks, int64_t now_ms)
+static void tick_on(struct policy_memory *memory, size_t ticks, uint32_t now_s)
 {
     memory->tick = (uint16_t)(memory->tick + ticks) & POLICY_AGE_MAX;
-    memory->used_at_s[memory->tick] = (uint32_t)(now_ms / 1000);
+    memory->used_at_s[memory->tick] = now_s;
     memory->groups_due = GROUPS_PER_TICK;
 }
 
-void policy_memory_note_use(struct policy_memory *memory, int64_t now_ms)
+void policy_memory_note_second(struct policy_memory *memory, uint32_t now_s)
 {
-    const uint32_t now_s = (uint32_t)(now_ms / 1000);
     uint32_t *used_at_s = &memory->used_at_s[memory->tick];
-    if (*used_at_s == now_s) {
-        return;
-    }
     if (memory->tick_began_s + TICK_LONGEST_S <= now_s) {
-        tick_on(memory, 1, now_ms);
+        tick_on(memory, 1, now_s);
         memory->tick_began_s = now_s;
     } else if (*used_at_s < now_s) { /* else another thread read the clock later */
         *used_at_s = now_s;
@@ -81,8 +77,9 @@ void policy_memory_advance(struct policy_memory *memory, size_t bytes, int64_t n
 {
     memory->tick_bytes_added += bytes;
     if (memory->tick_bytes_added >= memory->tick_bytes) {
-        tick_on(memory, memory->tick_bytes_added / memory->tick_bytes, now_ms);
-        memory->tick_began_s = (uint32_t)(now_ms / 1000);
+        const uint32_t now_s = (uint32_t)((uint64_t)now_ms / 1000);
+        tick_on(memory, memory->tick_bytes_added / memory->tick_bytes, now_s);
+        memory->tick_began_s = now_s;
         memory->tick_bytes_added %= memory->tick_bytes;
     }
     policy_memory_note_use(memory, now_ms);

@@ -40,8 +40,15 @@ void policy_memory_set_budget(struct policy_memory *memory, size_t shard_bytes_m
 size_t policy_memory_bytes(const struct policy_memory *memory); /* of ghosts */
 /* The clock goes on: so many bytes came in. */
 void policy_memory_advance(struct policy_memory *memory, size_t bytes, int64_t now_ms);
-/* An entry is used. */
-void policy_memory_note_use(struct policy_memory *memory, int64_t now_ms);
+/* An entry is used; of many in one second the first has something to note. */
+void policy_memory_note_second(struct policy_memory *memory, uint32_t now_s) __attribute__((cold));
+static inline void policy_memory_note_use(struct policy_memory *memory, int64_t now_ms)
+{
+    const uint32_t now_s = (uint32_t)((uint64_t)now_ms / 1000);
+    if (memory->used_at_s[memory->tick] != now_s) {
+        policy_memory_note_second(memory, now_s);
+    }
+}
 
 /* --- the word ----------------------------------------------------------------------------------------------------- */
 
