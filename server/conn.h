@@ -65,9 +65,8 @@ enum reply_mode {
 
 struct acl_user;
 
-/* What commands see and change. */
+/* What commands see and change; first what each call looks at. */
 struct session {
-    uint64_t id;
     uint8_t db;
     uint8_t proto;
     bool authenticated; /* may run commands (auth.h); */
@@ -75,67 +74,69 @@ struct session {
     bool logged_in;     /* by AUTH, or when nobody had to */
     bool no_evict;
     enum reply_mode reply_mode;
-    const struct acl_user *user;      /* of worker->users */
     struct tracking_client *tracking; /* CLIENT TRACKING; NULL: off */
-    struct buf name;                  /* CLIENT SETNAME */
+    const char *last_command; /* its full name, for good (l2_commands.h, too); NULL: none yet */
+    int64_t active_at_ms;
+    uint64_t id;
+    const struct acl_user *user; /* of worker->users */
+    int64_t created_at_ms;
+    struct buf name; /* CLIENT SETNAME */
     struct buf lib_name;
     struct buf lib_ver;
-    const char *last_command; /* its full name, for good (l2_commands.h, too); NULL: none yet */
-    int64_t created_at_ms;
-    int64_t active_at_ms;
     char peer[112]; /* "127.0.0.1:52000", "/path:0" */
     char local[112];
 };
 
+/* In the order in which a turn needs it, so that a connection which reads what is in L1 touches few cache lines. */
 struct conn {
     uint32_t magic;
-    struct worker *worker;
-    struct session session;
-    struct tls_stream *tls; /* NULL: plain */
     enum conn_state state;
-
+    struct worker *worker;
     int fd;
-    uv_poll_t poll;
     int events;        /* what the poll handle watches */
+    unsigned holds;    /* enum conn_hold */
     bool send_blocked; /* the last write did not take all: more when the socket is writable */
     bool listens;      /* subscribed, or monitors: it lives by pushes (push.h) */
     bool began;        /* bytes of it were looked at */
     bool heard_out;    /* its call has waited for those who subscribed before (pubsub_order.h) */
-    struct list in_worker; /* worker->conns */
-    struct map_node by_id; /* worker->conns_by_id */
-    struct list in_dirty;  /* worker->dirty: something to flush; or worker->unsent */
-    struct list in_taken;  /* worker->taken: read something that is not settled yet */
-    struct list in_woken;  /* worker->woken: its last hold went */
+    bool
+        parse_again; /* a request was stepped over: all behind it are, and are parsed again after settling */
+    struct tls_stream *tls;          /* NULL: plain */
+    struct native_conn *native;      /* it speaks frames (native.h); NULL: RESP */
+    struct transaction *transaction; /* NULL: neither MULTI nor WATCH */
 
-    struct buf in;                 /* bytes that no call was made of yet */
     struct request_reader *reader; /* NULL unless a request is cut in two */
     struct slice
         region; /* while taken: what was read and not executed yet; lies in read memory or in `in` */
-    struct body body; /* of the request that `in` begins with */
-    unsigned holds;   /* enum conn_hold */
-    bool
-        parse_again; /* a request was stepped over: all behind it are, and are parsed again after settling */
-
-    struct reply reply; /* answers ready to be sent */
-    struct list answers;
+    struct buf in; /* bytes that no call was made of yet */
     unsigned answer_count;
     unsigned writes_waiting;
     unsigned managed_waiting; /* of these */
     unsigned foreign_waiting;
+
+    struct list in_dirty;         /* worker->dirty: something to flush; or worker->unsent */
+    struct list in_taken;         /* worker->taken: read something that is not settled yet */
+    struct list in_woken;         /* worker->woken: its last hold went */
+    struct list answers;          /* that wait for their turn */
+    struct reply reply;           /* answers ready to be sent */
+    struct blocking *blocking;    /* with HOLD_BLOCKED; else NULL */
+    struct download *download;    /* of the first answer, some of which is in `reply`; or NULL */
+    int64_t output_high_since_ms; /* 0: below LIMIT_OUTPUT_PAUSE */
+    struct body body;             /* of the request that `in` begins with */
+    struct session session;
+
+    uv_poll_t poll;
+    struct list in_worker; /* worker->conns */
+    struct map_node by_id; /* worker->conns_by_id */
     unsigned reads_waiting;
-    unsigned coming;                 /* answers whose bytes are not here yet */
-    size_t likely;                   /* what one of them may take */
-    size_t kept;                     /* bytes of the answers in the queue that are here */
-    struct download *download;       /* of the first answer, some of which is in `reply`; or NULL */
-    size_t pushed;                   /* bytes of pushes among what waits, at most (push.h) */
-    size_t charged;                  /* of client_memory.h */
-    struct asked asked;              /* keys of the reads that wait */
-    struct monitor *monitor;         /* NULL: it does not (monitor.h) */
-    struct subscriber *subscriber;   /* from its first SUBSCRIBE on (pubsub.h) */
-    int64_t output_high_since_ms;    /* 0: below LIMIT_OUTPUT_PAUSE */
-    struct blocking *blocking;       /* with HOLD_BLOCKED; else NULL */
-    struct transaction *transaction; /* NULL: neither MULTI nor WATCH */
-    struct native_conn *native;      /* it speaks frames (native.h); NULL: RESP */
+    unsigned coming;               /* answers whose bytes are not here yet */
+    size_t likely;                 /* what one of them may take */
+    size_t kept;                   /* bytes of the answers in the queue that are here */
+    size_t pushed;                 /* bytes of pushes among what waits, at most (push.h) */
+    size_t charged;                /* of client_memory.h */
+    struct asked asked;            /* keys of the reads that wait */
+    struct monitor *monitor;       /* NULL: it does not (monitor.h) */
+    struct subscriber *subscriber; /* from its first SUBSCRIBE on (pubsub.h) */
     struct leases *leases; /* managed keys that it is to load (leases.h); NULL: none so far */
 };
 
