@@ -59,15 +59,15 @@ static void adopt_chain(struct l1_shard *shard, struct l1_place place, const str
                         int64_t now_ms)
 {
     for (const struct item *item; (item = l1_place_item(&place)) != NULL; l1_place_next(&place)) {
-        size_t size = 0;
-        int64_t idle_ms = -1;
+        struct policy_former former = {.now_ms = now_ms, .kept = POLICY_KEPT_NONE};
         if (policy->remembers) {
-            size = item_footprint(item);
+            former.size = item_footprint(item);
         } else {
-            idle_ms = shard->policy->idle_ms(shard->memory, l1_place_word(&place), now_ms);
+            const int64_t idle_ms =
+                shard->policy->idle_ms(shard->memory, l1_place_word(&place), now_ms);
+            former.idle_ms = idle_ms > 0 ? idle_ms : 0;
         }
-        l1_place_set_word(&place,
-                          policy->adopt(shard->memory, size, idle_ms > 0 ? idle_ms : 0, now_ms));
+        l1_place_set_word(&place, policy->adopt(shard->memory, &former));
     }
 }
 

@@ -292,7 +292,8 @@ struct l1_sight {
     struct item *item; /* borrowed */
     uint8_t db;        /* as clients called it at that moment */
     int64_t idle_ms;   /* -1: the policy does not keep it */
-    uint8_t hotness;   /* policy.h */
+    uint8_t hotness;   /* policy.h, as the next */
+    uint16_t kept;
 };
 typedef void l1_sight_fn(void *arg,
                          const struct l1_sight *sight); /* called without any lock held */
@@ -300,10 +301,14 @@ typedef void l1_sight_fn(void *arg,
  * changes meanwhile perhaps, or twice. Claims are passed over, and the suspects that they keep aside. Locks one chain at a
  * time. NO_MEMORY: some were not visited. */
 enum status l1_survey(struct l1 *l1, int64_t now_ms, l1_sight_fn *visit, void *arg) MUST_USE;
-/* Puts in what outlived a process, and was idle for so long: OK. TAKEN: something stands for the key. TOO_BIG: L1 is full;
- * nothing leaves for it. NO_MEMORY. */
+/* What a policy knew of a value that outlived a process. */
+struct l1_past {
+    int64_t idle_ms; /* 0: just used, or not known */
+    int kept;        /* as policy_former, by a policy that keeps alike; POLICY_KEPT_NONE */
+};
+/* Puts it in: OK. TAKEN: something stands for the key. TOO_BIG: L1 is full; nothing leaves for it. NO_MEMORY. */
 enum status l1_restore(struct l1 *l1, uint64_t hash, const struct item_spec *spec,
-                       struct slice value, int64_t idle_ms, int64_t now_ms) MUST_USE;
+                       struct slice value, const struct l1_past *past, int64_t now_ms) MUST_USE;
 
 /* --- housekeeping ------------------------------------------------------------------------------------------------ */
 

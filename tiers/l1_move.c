@@ -11,6 +11,7 @@ struct moved {
     struct item *items[L1_LET_GO_MAX];
     uint32_t words[L1_LET_GO_MAX];
     int64_t idle_ms[L1_LET_GO_MAX];
+    uint16_t kept[L1_LET_GO_MAX];
 };
 
 /* Takes out of the chain what has its home elsewhere. False: `moved` is full and some may be left. */
@@ -30,6 +31,7 @@ static bool take_from_chain(struct l1 *l1, struct l1_shard *shard, struct l1_pla
         const int64_t idle_ms = shard->policy->idle_ms(shard->memory, word, moved->now_ms);
         moved->words[moved->count] = word;
         moved->idle_ms[moved->count] = idle_ms > 0 ? idle_ms : 0;
+        moved->kept[moved->count] = shard->policy->keep(shard->memory, word, moved->now_ms);
         moved->items[moved->count++] = l1_remove(shard, &place);
     }
     return true;
@@ -46,8 +48,13 @@ static void bring_home(struct l1 *l1, const struct moved *moved, unsigned i)
     }
     uint32_t word = moved->words[i];
     if (!l1_same_word(moved->policy, shard->policy)) {
-        word = shard->policy->adopt(shard->memory, item_footprint(item), moved->idle_ms[i],
-                                    moved->now_ms);
+        const bool alike = policy_keeps_alike(moved->policy, shard->policy);
+        word = shard->policy->adopt(
+            shard->memory,
+            &(struct policy_former){.size = item_footprint(item),
+                                    .idle_ms = moved->idle_ms[i],
+                                    .now_ms = moved->now_ms,
+                                    .kept = alike ? moved->kept[i] : POLICY_KEPT_NONE});
     }
     struct item *copy = item_copy_in(shard->arena, item);
     if (copy != NULL && l1_insert(shard, hash, copy, word) != OK) {

@@ -51,6 +51,7 @@ static void sights_take(struct sights *sights, const struct l1 *l1, const struct
                 .db = shown[item_db(item)],
                 .idle_ms = shard->policy->idle_ms(shard->memory, word, now_ms),
                 .hotness = shard->policy->hotness(shard->memory, word, now_ms),
+                .kept = shard->policy->keep(shard->memory, word, now_ms),
             };
         }
     }
@@ -117,7 +118,7 @@ static struct item *item_of(struct l1_shard *shard, const struct item_spec *spec
 }
 
 enum status l1_restore(struct l1 *l1, uint64_t hash, const struct item_spec *spec,
-                       struct slice value, int64_t idle_ms, int64_t now_ms)
+                       struct slice value, const struct l1_past *past, int64_t now_ms)
 {
     const struct l1_key key = {.bytes = spec->key, .hash = hash, .db = spec->db};
     struct l1_place place;
@@ -130,9 +131,11 @@ enum status l1_restore(struct l1 *l1, uint64_t hash, const struct item_spec *spe
         status = TOO_BIG;
     } else if (status == OK) {
         item_set_db(item, l1_db_stored(l1, spec->db));
-        const size_t footprint = item_footprint(item);
-        status = l1_insert(shard, hash, item,
-                           shard->policy->adopt(shard->memory, footprint, idle_ms, now_ms));
+        const struct policy_former former = {.size = item_footprint(item),
+                                             .idle_ms = past->idle_ms,
+                                             .now_ms = now_ms,
+                                             .kept = past->kept};
+        status = l1_insert(shard, hash, item, shard->policy->adopt(shard->memory, &former));
     }
     if (status != OK && item != NULL) {
         item_release_in(shard->arena, item);

@@ -10,7 +10,8 @@
  *      word = settle(memory, word, now)    the same word, in units that last: the sweep calls it before clocks wrap
  *      score(memory, candidate, now)       larger leaves earlier; 0 stays whatever happens
  *      evicted(memory, hash, word)         it has left alive, to make room
- *      word = adopt(memory, size, idle, now)   an entry that came under another policy
+ *      word = adopt(memory, former)            an entry that came under another policy, or in another life of the node
+ *      keep(memory, word, now)                 what adopt under the same policy makes an equal word of
  *      word = probation(memory, newcomer, heat)    an entry that nobody here has asked for yet (prefetch.h)
  *      coldness(memory, word, now)             larger is colder: what may leave for an entry on probation is colder than that
  *      hotness(memory, word, now)              larger is hotter, on one scale for all
@@ -50,7 +51,8 @@
  * do not know it from what is as cold.
  *
  * Switching at run time keeps the contents, and of what the former policy knew what all understand: how long an entry
- * was idle. What the new one would have counted or learned begins with the switch.
+ * was idle. What the new one would have counted or learned begins with the switch. An entry that comes from another L1 of the
+ * same policy, or out of a snapshot of one, brings what the policy knew of it; what that has learned of all is not taken along.
  *
  * Threads: the caller holds the shard's lock. `memory` may be NULL unless the policy remembers something.
  * Units: milliseconds of clock.h; bytes. `noise` is one random word, so that results depend on the arguments alone. */
@@ -102,6 +104,18 @@ static inline uint8_t policy_hotness_within(int64_t hotness, uint8_t least)
                                                     : POLICY_HOTNESS_MAX);
 }
 
+/* What was known of an entry elsewhere. */
+struct policy_former {
+    size_t size;     /* as of a newcomer */
+    int64_t idle_ms; /* 0: just used, or not known */
+    int64_t now_ms;
+    int kept; /* POLICY_KEPT_NONE: by another policy */
+};
+
+enum {
+    POLICY_KEPT_NONE = -1
+};
+
 struct policy_candidate {
     uint32_t word;
     int64_t expire_at_ms; /* 0: none */
@@ -128,9 +142,8 @@ struct policy {
     uint64_t (*score)(const struct policy_memory *memory, const struct policy_candidate *candidate,
                       int64_t now_ms);
     void (*evicted)(struct policy_memory *memory, uint64_t hash, uint32_t word); /* or NULL */
-    /* `size` as of a newcomer. */
-    uint32_t (*adopt)(const struct policy_memory *memory, size_t size, int64_t idle_ms,
-                      int64_t now_ms);
+    uint32_t (*adopt)(struct policy_memory *memory, const struct policy_former *former);
+    uint16_t (*keep)(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
     uint32_t (*probation)(struct policy_memory *memory, const struct policy_newcomer *newcomer,
                           uint8_t heat);
     uint64_t (*coldness)(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
@@ -152,6 +165,12 @@ static inline unsigned policy_samples(const struct policy *policy)
 static inline uint64_t policy_noise_next(uint64_t noise)
 {
     return noise + (UINT64_C(0x9e3779b97f4a7c15) << 1);
+}
+
+/* Whether one takes up what the other kept. */
+static inline bool policy_keeps_alike(const struct policy *a, const struct policy *b)
+{
+    return a->adopt == b->adopt;
 }
 
 extern const struct policy policy_density;

@@ -121,14 +121,9 @@ static uint64_t density_score(const struct policy_memory *memory,
     return density_coldness(memory, candidate->word, now_ms);
 }
 
-/* Ages are counted in bytes that came in, so what was idle under another policy is as young as a newcomer. */
-static uint32_t density_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
-                              int64_t now_ms)
+static uint32_t density_adopt(struct policy_memory *memory, const struct policy_former *former)
 {
-    (void)idle_ms;
-    (void)now_ms;
-    return policy_word_make((struct policy_word){
-        .tick = memory->tick, .group = LEARN_GROUP_NEW, .size = policy_size_make(size)});
+    return policy_word_adopt(memory, former, LEARN_GROUP_NEW);
 }
 
 static void density_evicted(struct policy_memory *memory, uint64_t hash, uint32_t word)
@@ -149,6 +144,7 @@ const struct policy policy_density = {
     .score = density_score,
     .evicted = density_evicted,
     .adopt = density_adopt,
+    .keep = policy_word_keep,
     .probation = density_probation,
     .coldness = density_coldness,
     .hotness = density_hotness,

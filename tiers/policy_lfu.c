@@ -127,14 +127,25 @@ static uint64_t volatile_lfu_score(const struct policy_memory *memory,
     return candidate->expire_at_ms == 0 ? 0 : lfu_score(memory, candidate, now_ms);
 }
 
-static uint32_t lfu_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
-                          int64_t now_ms)
+/* What was kept has lost the points of its idle time already. */
+static uint32_t lfu_adopt(struct policy_memory *memory, const struct policy_former *former)
 {
     (void)memory;
-    (void)size;
     const int64_t idle_max_ms = (int64_t)IDLE_SETTLED * MINUTE_MS >> MINUTE_LOG;
-    const int64_t used_at_ms = now_ms - (idle_ms < idle_max_ms ? idle_ms : idle_max_ms);
-    return (uint32_t)COUNTER_FIRST << TIME_BITS | lfu_time(used_at_ms);
+    const int64_t used_at_ms =
+        former->now_ms - (former->idle_ms < idle_max_ms ? former->idle_ms : idle_max_ms);
+    const uint32_t word = (uint32_t)COUNTER_MAX << TIME_BITS | lfu_time(used_at_ms);
+    const uint32_t lost = COUNTER_MAX - lfu_decayed(word, former->now_ms);
+    const uint32_t counter =
+        former->kept == POLICY_KEPT_NONE ? (uint32_t)COUNTER_FIRST : (uint32_t)former->kept + lost;
+    return (counter < COUNTER_MAX ? counter : (uint32_t)COUNTER_MAX) << TIME_BITS |
+           lfu_time(used_at_ms);
+}
+
+static uint16_t lfu_keep(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)memory;
+    return (uint16_t)lfu_decayed(word, now_ms);
 }
 
 static int64_t lfu_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
@@ -155,6 +166,7 @@ const struct policy policy_lfu = {
     .settle = lfu_settle,
     .score = lfu_score,
     .adopt = lfu_adopt,
+    .keep = lfu_keep,
     .probation = lfu_probation,
     .coldness = lfu_coldness,
     .hotness = lfu_hotness,
@@ -170,6 +182,7 @@ const struct policy policy_volatile_lfu = {
     .settle = lfu_settle,
     .score = volatile_lfu_score,
     .adopt = lfu_adopt,
+    .keep = lfu_keep,
     .probation = lfu_probation,
     .coldness = lfu_coldness,
     .hotness = lfu_hotness,

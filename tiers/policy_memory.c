@@ -98,6 +98,36 @@ uint8_t policy_size_make(size_t bytes)
     return (uint8_t)(size < POLICY_WORD_SIZE_MASK ? size : POLICY_WORD_SIZE_MASK);
 }
 
+uint16_t policy_word_keep(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)now_ms;
+    const struct policy_word entry = policy_word_read(word);
+    return (uint16_t)(policy_age(memory->tick, entry.tick) | entry.group << POLICY_AGE_BITS);
+}
+
+/* The ticks before the first are those of the former life. */
+static void note_former_use(struct policy_memory *memory, uint16_t tick, int64_t used_at_ms)
+{
+    const uint32_t used_at_s = used_at_ms > 0 ? (uint32_t)(used_at_ms / 1000) : 0;
+    if (memory->used_at_s[tick] < used_at_s) {
+        memory->used_at_s[tick] = used_at_s;
+    }
+}
+
+uint32_t policy_word_adopt(struct policy_memory *memory, const struct policy_former *former,
+                           uint8_t group_new)
+{
+    struct policy_word entry = {
+        .tick = memory->tick, .group = group_new, .size = policy_size_make(former->size)};
+    if (former->kept != POLICY_KEPT_NONE) {
+        const uint16_t age = (uint16_t)former->kept & POLICY_AGE_MAX;
+        entry.tick = (uint16_t)(memory->tick - age) & POLICY_AGE_MAX;
+        entry.group = (uint8_t)((unsigned)former->kept >> POLICY_AGE_BITS) & POLICY_WORD_GROUP_MASK;
+        note_former_use(memory, entry.tick, former->now_ms - former->idle_ms);
+    }
+    return policy_word_make(entry);
+}
+
 uint32_t policy_word_settle(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
 {
     (void)now_ms;

@@ -98,6 +98,11 @@ static inline float policy_size_read(uint8_t size)
     return bytes;
 }
 
+/* Group and age are what is kept. Ages are counted in bytes that came in, so what was idle under another policy is of the group
+ * of newcomers, and as young. */
+uint16_t policy_word_keep(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
+uint32_t policy_word_adopt(struct policy_memory *memory, const struct policy_former *former,
+                           uint8_t group_new);
 uint32_t policy_word_settle(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
 int64_t policy_word_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
 

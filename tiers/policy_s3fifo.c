@@ -131,13 +131,9 @@ static void s3fifo_evicted(struct policy_memory *memory, uint64_t hash, uint32_t
     }
 }
 
-static uint32_t s3fifo_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
-                             int64_t now_ms)
+static uint32_t s3fifo_adopt(struct policy_memory *memory, const struct policy_former *former)
 {
-    (void)size;
-    (void)idle_ms;
-    (void)now_ms;
-    return policy_word_make((struct policy_word){.tick = memory->tick});
+    return policy_word_adopt(memory, former, 0);
 }
 
 /* The tick is that of coming in. */
@@ -158,6 +154,7 @@ const struct policy policy_s3fifo = {
     .score = s3fifo_score,
     .evicted = s3fifo_evicted,
     .adopt = s3fifo_adopt,
+    .keep = policy_word_keep,
     .probation = s3fifo_probation,
     .coldness = s3fifo_coldness,
     .hotness = s3fifo_hotness,

@@ -7,13 +7,20 @@ uint32_t policy_tick_first(struct policy_memory *memory, const struct policy_new
     return policy_tick(newcomer->now_ms);
 }
 
-uint32_t policy_tick_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
-                           int64_t now_ms)
+uint32_t policy_tick_adopt(struct policy_memory *memory, const struct policy_former *former)
 {
     (void)memory;
-    (void)size;
-    const int64_t used_at_ms = now_ms - idle_ms;
-    return idle_ms < POLICY_SETTLE_MS ? policy_tick(used_at_ms) : policy_tick_coarse(used_at_ms);
+    const int64_t used_at_ms = former->now_ms - former->idle_ms;
+    return former->idle_ms < POLICY_SETTLE_MS ? policy_tick(used_at_ms)
+                                              : policy_tick_coarse(used_at_ms);
+}
+
+uint16_t policy_keep_nothing(const struct policy_memory *memory, uint32_t word, int64_t now_ms)
+{
+    (void)memory;
+    (void)word;
+    (void)now_ms;
+    return 0;
 }
 
 uint32_t policy_tick_touch(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
@@ -33,7 +40,8 @@ uint32_t policy_tick_probation(struct policy_memory *memory, const struct policy
         MINUTE_MS = 60 * 1000
     };
     const int64_t idle_ms = (int64_t)(POLICY_HEAT_MAX - heat) * MINUTE_MS;
-    return policy_tick_adopt(memory, newcomer->size, idle_ms, newcomer->now_ms);
+    return policy_tick_adopt(
+        memory, &(struct policy_former){.idle_ms = idle_ms, .now_ms = newcomer->now_ms});
 }
 
 uint64_t policy_tick_coldness(const struct policy_memory *memory, uint32_t word, int64_t now_ms)

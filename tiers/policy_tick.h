@@ -59,8 +59,7 @@ static inline uint32_t policy_tick_settle(const struct policy_memory *memory, ui
 
 /* The functions of struct policy for such a word. */
 uint32_t policy_tick_first(struct policy_memory *memory, const struct policy_newcomer *newcomer);
-uint32_t policy_tick_adopt(const struct policy_memory *memory, size_t size, int64_t idle_ms,
-                           int64_t now_ms);
+uint32_t policy_tick_adopt(struct policy_memory *memory, const struct policy_former *former);
 uint32_t policy_tick_touch(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,
                            uint64_t noise);
 uint32_t policy_tick_probation(struct policy_memory *memory, const struct policy_newcomer *newcomer,
@@ -69,6 +68,8 @@ uint64_t policy_tick_coldness(const struct policy_memory *memory, uint32_t word,
 uint8_t policy_tick_hotness(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
 int64_t policy_tick_idle_ms(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
 
+/* For any policy whose word is the idle time: 0. */
+uint16_t policy_keep_nothing(const struct policy_memory *memory, uint32_t word, int64_t now_ms);
 /* For any policy that keeps no frequency: -1. */
 int policy_no_frequency(uint32_t word, int64_t now_ms);
 

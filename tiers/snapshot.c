@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char magic[] = "TERRSNP1";
+static const char magic[] = "TERRSNP2";
 static const char end_magic[] = "TERRSNPE";
 
 enum {
@@ -23,9 +23,11 @@ enum {
     SUMMED_FROM = 16, /* behind magic and ENDED */
     SUM_SIZE = 8,
     NAME_MANAGED = 128, /* beside its size, which is at most NAMESPACE_NAME_MAX */
-    HEAD_MAX = HEAD_FIXED + NAMESPACES_MAX * (1 + NAMESPACE_NAME_MAX) + SUM_SIZE,
+    HEAD_MAX = HEAD_FIXED +
+               NAMESPACES_MAX * (1 + NAMESPACE_NAME_MAX + 1 + SNAPSHOT_POLICY_NAME_MAX) + SUM_SIZE,
     RECORD_CAPPED = 128,
 };
+_Static_assert(LIMIT_L1_KEY <= 1 << 16, "two bytes hold the size of a key");
 _Static_assert((int)NAMESPACE_NAME_MAX < (int)NAME_MANAGED,
                "a byte holds the size of a name and a flag");
 
@@ -64,6 +66,9 @@ static size_t pack_head(char *dst, const struct snapshot_head *head)
         dst[at++] = (char)(name->name.size | (name->managed ? NAME_MANAGED : 0u));
         memcpy(dst + at, name->name.data, name->name.size);
         at += name->name.size;
+        dst[at++] = (char)name->policy.size;
+        memcpy(dst + at, name->policy.data, name->policy.size);
+        at += name->policy.size;
     }
     put_u32le(dst + 16, (uint32_t)(at + SUM_SIZE));
     return at;
@@ -114,14 +119,16 @@ static enum status emit_block(struct snapshot_writer *writer, unsigned band)
 
 static void pack_record(char *dst, const struct snapshot_record *record)
 {
-    memset(dst, 0, 4);
     dst[0] =
         (char)(record->db | (unsigned)record->look << 4 | (record->capped ? RECORD_CAPPED : 0u));
     dst[1] = (char)record->place;
+    put_u16le(dst + 2, record->kept);
     put_u32le(dst + 4, record->idle_ms);
     put_u64le(dst + 8, (uint64_t)record->expire_at_ms);
     put_u64le(dst + 16, (uint64_t)record->stamped_at_ms);
-    put_u32le(dst + 24, (uint32_t)record->key.size);
+    put_u16le(dst + 24, (uint16_t)record->key.size);
+    dst[26] = (char)record->hotness;
+    dst[27] = 0;
     put_u32le(dst + 28, (uint32_t)record->value.size);
 }
 
@@ -215,20 +222,39 @@ static int64_t time_at(const char *bytes)
     return (int64_t)get_u64le(bytes);
 }
 
+/* The next `size` bytes; false: they are not there. */
+static bool unpack_name(struct slice names, size_t *at, size_t size, struct slice *ret)
+{
+    *ret = (struct slice){names.data + *at, size};
+    if (size == 0 || size > names.size - *at) {
+        return false;
+    }
+    *at += size;
+    return true;
+}
+
+static bool unpack_namespace(struct slice names, size_t *at, struct snapshot_name *name)
+{
+    const uint8_t first = (uint8_t)names.data[(*at)++];
+    const size_t size = first & (NAME_MANAGED - 1u);
+    name->managed = (first & NAME_MANAGED) != 0;
+    if (size > NAMESPACE_NAME_MAX || !unpack_name(names, at, size, &name->name) ||
+        *at == names.size) {
+        return false;
+    }
+    const size_t policy_size = (uint8_t)names.data[(*at)++];
+    return policy_size <= SNAPSHOT_POLICY_NAME_MAX &&
+           unpack_name(names, at, policy_size, &name->policy);
+}
+
 static enum status unpack_names(struct snapshot_reader *reader, uint64_t count, struct slice names)
 {
     struct snapshot_head *head = &reader->head;
     size_t at = 0;
     for (; head->name_count < count && at < names.size; head->name_count++) {
-        const unsigned char byte = (unsigned char)names.data[at++];
-        struct snapshot_name *name = &head->names[head->name_count];
-        name->managed = (byte & NAME_MANAGED) != 0;
-        name->name = (struct slice){names.data + at, byte & (NAME_MANAGED - 1u)};
-        if (name->name.size == 0 || name->name.size > NAMESPACE_NAME_MAX ||
-            name->name.size > names.size - at) {
+        if (!unpack_namespace(names, &at, &head->names[head->name_count])) {
             return malformed(reader, "its names of namespaces are broken");
         }
-        at += name->name.size;
     }
     return head->name_count == count && at == names.size
                ? OK
@@ -442,23 +468,25 @@ static bool unpack_record(const struct snapshot_reader *reader, struct snapshot_
         return false;
     }
     const unsigned char first = (unsigned char)bytes[0];
-    const uint64_t key_size = get_u32le(bytes + 24);
+    const uint64_t key_size = get_u16le(bytes + 24);
     const uint64_t value_size = get_u32le(bytes + 28);
     *record = (struct snapshot_record){
         .db = first & ITEM_DB_MASK,
         .look = (enum item_look)(first >> 4 & ITEM_LOOK_MASK),
         .capped = (first & RECORD_CAPPED) != 0,
         .place = (uint8_t)bytes[1],
+        .hotness = (uint8_t)bytes[26],
+        .kept = get_u16le(bytes + 2),
         .idle_ms = get_u32le(bytes + 4),
         .expire_at_ms = time_at(bytes + 8),
         .stamped_at_ms = time_at(bytes + 16),
         .key = {bytes + SNAPSHOT_RECORD_HEAD, key_size},
         .value = {bytes + SNAPSHOT_RECORD_HEAD + key_size, value_size},
     };
-    return key_size < LIMIT_L1_KEY && value_size <= LIMIT_BULK &&
-           key_size + value_size <= left - SNAPSHOT_RECORD_HEAD && bytes[2] == 0 && bytes[3] == 0 &&
-           record->look < ITEM_LOOK_CLAIM && record->place < reader->head.name_count &&
-           record->expire_at_ms >= 0 && record->stamped_at_ms >= 0;
+    return value_size <= LIMIT_BULK && key_size + value_size <= left - SNAPSHOT_RECORD_HEAD &&
+           bytes[27] == 0 && record->look < ITEM_LOOK_CLAIM &&
+           record->place < reader->head.name_count && record->expire_at_ms >= 0 &&
+           record->stamped_at_ms >= 0;
 }
 
 enum status snapshot_next(struct snapshot_reader *reader, struct snapshot_record *ret_record)

@@ -3,13 +3,16 @@
  *
  *      head | block | block ... | end
  *
- *      head    "TERRSNP1" | u64 ended | u32 size of the head | u32 flags | fields of struct snapshot_head | names | u64 XXH64
+ *      head    "TERRSNP2" | u64 ended | u32 size of the head | u32 flags | fields of struct snapshot_head | names | u64 XXH64
  *      block   u32 0x4b4c4254 | u8 band, 3 zeros | u32 raw size | u32 packed size | u64 XXH64 of these 16 bytes and what is packed
  *              | LZ4 block, or the records as they are where that saves nothing
- *      record  u8 db, look, capped | u8 place | u16 0 | u32 idle ms | i64 expires | i64 stamp | u32 key | u32 value | key | value
+ *      record  u8 db, look, capped | u8 place | u16 kept | u32 idle ms | i64 expires | i64 stamp | u16 key | u8 hotness | u8 0
+ *              | u32 value | key | value
  *      end     "TERRSNPE" | u64 blocks | u64 records | u64 bytes of keys and values | u64 XXH64 of the three and the head's sum
  *
- * Little endian. BANDS are how hot a record is, SNAPSHOT_BANDS - 1 the hottest. They are written as they come, each band
+ *      names   u8 size of the name, | 128: managed | name | u8 size of the policy's | name of the policy; each namespace
+ *
+ * Little endian. KEPT and HOTNESS are what the policy of its namespace knew of a value (policy.h). BANDS are how hot a record is, SNAPSHOT_BANDS - 1 the hottest. They are written as they come, each band
  * into blocks of its own, and read from the hottest down: one walk over L1 suffices, and nothing is sorted.
  *
  * ALL OR NOTHING. A file is read twice: first all of it is looked at, heads, sums and the end, then the records. So of a file
@@ -38,6 +41,7 @@ enum {
     SNAPSHOT_BLOCK = 64 << 10, /* raw; a record that is larger has one to itself */
     SNAPSHOT_BLOCKS_MAX = 1 << 22,
     SNAPSHOT_BOOT_SIZE = 16,
+    SNAPSHOT_POLICY_NAME_MAX = 31,
     SNAPSHOT_ENDED_OFFSET = 8,
     SNAPSHOT_BLOCK_HEAD = 24,
     SNAPSHOT_RECORD_HEAD = 32,
@@ -48,7 +52,8 @@ enum {
 
 /* A namespace of the node that wrote it. */
 struct snapshot_name {
-    struct slice name; /* borrowed: of a reader, from it */
+    struct slice name;   /* borrowed: of a reader, from it */
+    struct slice policy; /* the same: its name */
     bool managed;
 };
 
@@ -77,6 +82,8 @@ struct snapshot_record {
     uint8_t place; /* of its namespace among the names */
     enum item_look look;
     bool capped;
+    uint8_t hotness;
+    uint16_t kept;
     uint32_t idle_ms;
     int64_t expire_at_ms; /* 0: never */
     int64_t stamped_at_ms;

@@ -30,7 +30,9 @@ void snapshot_head_fill(struct snapshot_head *head, const struct namespaces *spa
     memcpy(head->boot, now->boot, sizeof head->boot);
     while ((ns = namespaces_next(spaces, &place)) != NULL) {
         head->names[head->name_count++] =
-            (struct snapshot_name){.name = slice_of(ns->name), .managed = ns->managed};
+            (struct snapshot_name){.name = slice_of(ns->name),
+                                   .policy = slice_of(l1_policy(ns->l1)->name),
+                                   .managed = ns->managed};
     }
     if (mark != NULL) {
         head->epoch = mark->epoch;
@@ -97,6 +99,8 @@ static enum status take_one(struct taking *taking, const struct l1_sight *sight,
         .place = taking->place,
         .look = item_look(item),
         .capped = item_is_capped(item),
+        .hotness = sight->hotness,
+        .kept = sight->kept,
         .idle_ms = sight->idle_ms > 0 && sight->idle_ms < UINT32_MAX ? (uint32_t)sight->idle_ms
                    : sight->idle_ms > 0                              ? UINT32_MAX
                                                                      : 0,
@@ -192,6 +196,8 @@ struct restoring {
     bool is_alone;
     const struct snapshot_listener *listener;
     struct buf scratch; /* a managed value whose times move */
+    const struct policy
+        *policies[NAMESPACES_MAX]; /* of the file's namespaces; NULL: not known here */
     struct snapshot_restored *restored;
 };
 
@@ -329,6 +335,15 @@ static int64_t expiry_of(const struct restoring *restoring, const struct namespa
     return stamped_at_ms + ttl_ms;
 }
 
+static struct l1_past past_of(const struct restoring *restoring, const struct namespace *ns,
+                              const struct snapshot_record *record)
+{
+    const struct policy *then = restoring->policies[record->place];
+    const bool alike = then != NULL && policy_keeps_alike(then, l1_policy(ns->l1));
+    return (struct l1_past){.idle_ms = record->idle_ms,
+                            .kept = alike ? record->kept : POLICY_KEPT_NONE};
+}
+
 static enum status put_back(struct restoring *restoring, const struct ns_key *key,
                             const struct snapshot_record *record, struct slice value)
 {
@@ -346,8 +361,9 @@ static enum status put_back(struct restoring *restoring, const struct ns_key *ke
         restoring->restored->expired++;
         return OK;
     }
-    const enum status status = l1_restore(key->ns->l1, key->at.hash, &spec, value,
-                                          (int64_t)record->idle_ms, restoring->now_ms);
+    const struct l1_past known = past_of(restoring, key->ns, record);
+    const enum status status =
+        l1_restore(key->ns->l1, key->at.hash, &spec, value, &known, restoring->now_ms);
     if (status == OK) {
         count(restoring, key->ns, &spec, record->key.size + value.size);
     } else if (status == TOO_BIG) {
@@ -425,6 +441,9 @@ enum status snapshot_restore(struct snapshot_reader *reader, struct namespaces *
         (void)snprintf(reader->error, sizeof reader->error, "a node %s an L2 wrote it",
                        is_alone ? "with" : "without");
         return INVALID;
+    }
+    for (unsigned i = 0; i < reader->head.name_count; i++) {
+        restoring.policies[i] = policy_find(reader->head.names[i].policy);
     }
     tell_time(&restoring, now);
     tell_mark(&restoring);

@@ -282,7 +282,7 @@ def test_a_file_that_cannot_be_used_is_put_aside_with_a_reason(stage, l2):
     ended(node)
     good = path.read_bytes()
     spoiled = {
-        b"TERRSNP2" + good[8:]: "another version wrote it",
+        b"TERRSNP1" + good[8:]: "another version wrote it",
         good[:-20]: "its end is broken, or cut off",
         good[:-60] + bytes([good[-60] ^ 1]) + good[-59:]: "sum",
         b"#!/bin/sh\n": "it is cut off in its head",

@@ -197,6 +197,89 @@ static void what_nobody_has_asked_for_is_below_all_else(void **state)
     }
 }
 
+/* A word that was used so often, so many ticks ago. */
+static uint32_t used(struct world *world, uint64_t hash, unsigned uses, unsigned ticks_ago)
+{
+    uint32_t word = arrive(world, hash, 100);
+    for (unsigned i = 0; i < uses; i++) {
+        word = use(world, word);
+    }
+    pass(world, ticks_ago);
+    return word;
+}
+
+static void what_is_kept_makes_an_equal_entry_in_another_life_under_every_policy(void **state)
+{
+    (void)state;
+    const struct policy *policy;
+    for (unsigned i = 0; (policy = policy_at(i)) != NULL; i++) {
+        for (unsigned uses = 0; uses < 12; uses++) {
+            struct world world;
+            struct world next;
+            open_world(&world, policy);
+            open_world(&next, policy);
+            next.now_ms = NOW / 2;
+            const uint32_t word = used(&world, 1, uses, 20 * uses);
+            const int64_t idle_ms = policy->idle_ms(world.memory, word, world.now_ms);
+            const struct policy_former former = {
+                .size = 100,
+                .idle_ms = idle_ms > 0 ? idle_ms : 0,
+                .now_ms = next.now_ms,
+                .kept = policy->keep(world.memory, word, world.now_ms)};
+            const uint32_t again = policy->adopt(next.memory, &former);
+            assert_int_equal(policy->keep(next.memory, again, next.now_ms), former.kept);
+            assert_int_equal(policy->frequency(again, next.now_ms),
+                             policy->frequency(word, world.now_ms));
+            const uint16_t tick = world.memory->tick;
+            policy_memory_reset(world.memory); /* of what was learned nothing is kept */
+            world.memory->tick = tick;
+            assert_in_range(hotness(&next, again) + 1, hotness(&world, word),
+                            hotness(&world, word) + 2);
+            if (idle_ms >= 0) {
+                assert_in_range(policy->idle_ms(next.memory, again, next.now_ms) + 4000, idle_ms,
+                                idle_ms + 8000);
+            }
+            close_world(&next);
+            close_world(&world);
+        }
+    }
+}
+
+static struct l1 *home_is(const void *arg, struct slice key)
+{
+    (void)key;
+    return *(struct l1 *const *)arg;
+}
+
+static void on_sight(void *arg, const struct l1_sight *sight)
+{
+    *(unsigned *)arg = sight->hotness;
+}
+
+static void what_moves_house_under_one_policy_is_as_hot_there(void **state)
+{
+    (void)state;
+    struct l1 *from = help_new(BUDGET, &policy_density, 1);
+    struct l1 *to = l1_new(&(struct l1_options){
+        .bytes_max = BUDGET, .policy = &policy_density, .kin = from, .seed = 1, .shards = 1});
+    const struct l1_key key = l1_key(from, 0, SLICE_LITERAL("k"));
+    unsigned before = 0;
+    unsigned then = 0;
+    assert_int_equal(l1_put(from, &key, SLICE_LITERAL("v"), ITEM_NEVER, NOW), OK);
+    for (unsigned i = 0; i < 5; i++) {
+        struct l1_value value = {0};
+        assert_int_equal(l1_get(from, &key, NOW, 0, &value), OK);
+        item_release(value.item);
+    }
+    assert_int_equal(l1_survey(from, NOW, on_sight, &before), OK);
+    l1_move(from, home_is, &to, true, NOW);
+    assert_int_equal(l1_survey(to, NOW, on_sight, &then), OK);
+    assert_true(before > POLICY_HOTNESS_NEW + POLICY_HOTNESS_DOUBLE);
+    assert_int_equal(then, before);
+    l1_free(to);
+    l1_free(from);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +291,8 @@ int main(void)
         cmocka_unit_test(
             under_density_it_is_what_was_learned_and_a_newcomer_is_used_in_four_turnovers),
         cmocka_unit_test(what_nobody_has_asked_for_is_below_all_else),
+        cmocka_unit_test(what_moves_house_under_one_policy_is_as_hot_there),
+        cmocka_unit_test(what_is_kept_makes_an_equal_entry_in_another_life_under_every_policy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,8 @@ static const struct snapshot_head a_head = {
     .unix_ms = 3000,
     .boot = "a boot",
     .name_count = 2,
-    .names = {{.name = {"default", 7}}, {.name = {"other", 5}, .managed = true}},
+    .names = {{.name = {"default", 7}, .policy = {"lru", 3}},
+              {.name = {"other", 5}, .policy = {"density", 7}, .managed = true}},
 };
 
 static struct snapshot_record record_of(const char *key, struct slice value)
@@ -52,6 +53,8 @@ static struct snapshot_record record_of(const char *key, struct slice value)
                                     .place = 1,
                                     .look = ITEM_LOOK_RAW,
                                     .capped = true,
+                                    .hotness = 201,
+                                    .kept = 43210,
                                     .idle_ms = 17,
                                     .expire_at_ms = 5000,
                                     .stamped_at_ms = 900,
@@ -122,11 +125,14 @@ static void what_was_written_is_read_again_the_hottest_first(void **state)
     assert_false(reader.head.is_alone || reader.head.has_ended);
     assert_true(reader.head.name_count == 2 && slice_is(reader.head.names[1].name, "other"));
     assert_true(reader.head.names[1].managed && !reader.head.names[0].managed);
+    assert_true(slice_is(reader.head.names[0].policy, "lru") &&
+                slice_is(reader.head.names[1].policy, "density"));
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(snapshot_next(&reader, &record), OK);
         assert_true(slice_is(record.key, keys[i]));
         assert_true(record.db == 3 && record.place == 1 && record.look == ITEM_LOOK_RAW);
         assert_true(record.capped && record.idle_ms == 17 && record.expire_at_ms == 5000);
+        assert_true(record.hotness == 201 && record.kept == 43210);
         assert_int_equal(record.stamped_at_ms, 900);
     }
     assert_true(slice_is(record.value, "some value"));

@@ -82,7 +82,8 @@ static void put(const struct world *world, uint8_t db, const char *name, struct 
                                    .expire_at_ms = expire_at_ms,
                                    .stamped_at_ms = stamped_at_ms,
                                    .look = look};
-    assert_int_equal(l1_restore(key.ns->l1, key.at.hash, &spec, value, 0, THEN_MS), OK);
+    const struct l1_past unknown = {.kept = POLICY_KEPT_NONE};
+    assert_int_equal(l1_restore(key.ns->l1, key.at.hash, &spec, value, &unknown, THEN_MS), OK);
 }
 
 static void put_plain(const struct world *world, const char *name, int64_t expire_at_ms)
@@ -427,27 +428,85 @@ static void put_many(const struct world *world, const struct policy *policy)
     }
 }
 
+static unsigned count_standing(const struct world *world, unsigned step)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < MANY; i += step) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "k%u", i);
+        count += stands(world, name);
+    }
+    return count;
+}
+
 static void of_more_than_was_allowed_the_hottest_are_written_under_every_policy(void **state)
 {
     const struct policy *policy;
     (void)state;
     for (unsigned at = 0; (policy = policy_at(at)) != NULL; at++) {
         struct world world;
-        unsigned hot = 0;
         open_world(&world, NULL, 0);
         put_many(&world, policy);
         save_up_to(&world, true, true, (uint64_t)MANY / 2 * MANY_SIZE);
         begin_process(&world, NULL, 0);
         assert_int_equal(load(&world, true), OK);
-        for (unsigned i = 0; i < MANY; i += 4) {
-            char name[16];
-            (void)snprintf(name, sizeof name, "k%u", i);
-            hot += stands(&world, name);
-        }
-        assert_int_equal(hot, MANY / 4);
+        assert_int_equal(count_standing(&world, 4), MANY / 4);
         assert_in_range(world.restored.values, MANY * 4 / 10, MANY / 2);
         close_world(&world);
     }
+}
+
+static void what_was_hot_stays_when_newcomers_fill_the_next_process(void **state)
+{
+    static const char value[MANY_SIZE] = {0};
+    const struct policy *const policies[] = {&policy_density, &policy_s3fifo, &policy_lru,
+                                             &policy_lfu};
+    (void)state;
+    for (unsigned at = 0; at < 4; at++) {
+        struct world world;
+        open_world(&world, NULL, 0);
+        put_many(&world, policies[at]);
+        save(&world, true, true);
+        begin_process(&world, NULL, 0);
+        struct l1 *l1 = namespaces_default(world.spaces)->l1;
+        l1_set_policy(l1, policies[at], NOW_MS);
+        assert_int_equal(load(&world, true), OK);
+        assert_int_equal(world.restored.values, MANY);
+        for (unsigned i = 0; i < MANY * 13 / 10; i++) {
+            char name[16];
+            (void)snprintf(name, sizeof name, "new%u", i);
+            const struct l1_key key = l1_key(l1, 0, slice_of(name));
+            assert_int_equal(l1_put(l1, &key, (struct slice){value, MANY_SIZE}, ITEM_NEVER, NOW_MS),
+                             OK);
+        }
+        assert_in_range(count_standing(&world, 4), MANY / 4 * 95 / 100, MANY / 4);
+        assert_in_range(count_standing(&world, 1), MANY / 4, MANY * 3 / 4);
+        close_world(&world);
+    }
+}
+
+static void on_hotness(void *arg, const struct l1_sight *sight)
+{
+    unsigned *hotter = arg;
+    *hotter += sight->hotness > POLICY_HOTNESS_NEW;
+}
+
+static void what_one_policy_knew_is_nothing_to_another(void **state)
+{
+    struct world world;
+    unsigned hotter = 0;
+    (void)state;
+    open_world(&world, NULL, 0);
+    put_many(&world, &policy_density);
+    save(&world, true, true);
+    begin_process(&world, NULL, 0);
+    l1_set_policy(namespaces_default(world.spaces)->l1, &policy_s3fifo, NOW_MS);
+    assert_int_equal(load(&world, true), OK);
+    assert_int_equal(l1_survey(namespaces_default(world.spaces)->l1, NOW_MS, on_hotness, &hotter),
+                     OK);
+    assert_int_equal(world.restored.values, MANY);
+    assert_int_equal(hotter, 0);
+    close_world(&world);
 }
 
 /* A sink behind which somebody swaps databases and goes on writing, as soon as the walk has got somewhere. */
@@ -623,6 +682,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(values_of_mode_ttl_come_back_only_from_a_node_that_ended_in_order),
         cmocka_unit_test(keys_go_where_their_prefixes_are_now),
         cmocka_unit_test(of_more_than_was_allowed_the_hottest_are_written_under_every_policy),
+        cmocka_unit_test(what_was_hot_stays_when_newcomers_fill_the_next_process),
+        cmocka_unit_test(what_one_policy_knew_is_nothing_to_another),
         cmocka_unit_test(what_is_written_behind_a_swap_in_the_walk_is_where_it_was_written),
         cmocka_unit_test(a_smaller_l1_takes_what_it_has_room_for),
         cmocka_unit_test(a_file_of_a_node_of_the_other_kind_is_refused),
