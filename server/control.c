@@ -309,6 +309,7 @@ static void control_on_standstill(void *arg)
         node_rebuild(control->node, next);
         free(next);
     }
+    hot_desk_let_walk(control->node->hot);
 }
 
 static void control_tick_rebuild(struct control *control)
@@ -316,7 +317,8 @@ static void control_tick_rebuild(struct control *control)
     struct node *node = control->node;
     (void)pthread_mutex_lock(&node->options_lock);
     const bool waits = control->rebuild != NULL && !snapshots_is_busy(node->snapshots) &&
-                       !behind_node_holds_back(node, control->rebuild, control->now_ms);
+                       !behind_node_holds_back(node, control->rebuild, control->now_ms) &&
+                       hot_desk_keep_off(node->hot);
     (void)pthread_mutex_unlock(&node->options_lock);
     if (waits && atomic_load(&control->state) == CONTROL_RUNNING) {
         (void)!standstill_begin(control->standstill, control_on_standstill,

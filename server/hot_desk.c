@@ -4,8 +4,10 @@
 #include "protocol/check.h"
 #include "server/hot_inner.h"
 #include "server/node.h"
+#include "server/totals.h"
 #include "server/worker.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* --- what is known ---------------------------------------------------------------------------------------------------- */
@@ -32,7 +34,9 @@ void hot_desk_describe(struct hot_desk *desk, struct hot_description *ret)
 {
     struct hot_list *list = hot_desk_newest(desk);
     *ret =
-        (struct hot_description){.every = atomic_load_explicit(&desk->every, memory_order_relaxed)};
+        (struct hot_description){.every = atomic_load_explicit(&desk->every, memory_order_relaxed),
+                                 .held = atomic_load(&desk->held.rows),
+                                 .held_bytes = atomic_load(&desk->held.bytes)};
     if (list == NULL) {
         return;
     }
@@ -68,6 +72,9 @@ static void merge_work(uv_work_t *work)
     struct hot_desk *desk = work->data;
     desk->made_status = hot_list_of_copies(desk->copies, desk->node->worker_count, desk->rows_max,
                                            clock_now_ms(&desk->node->clock), &desk->made);
+    if (desk->made_status == OK && desk->reads > 0) {
+        desk->made->hits = desk->made->total * desk->hits / desk->reads;
+    }
 }
 
 static void merge_done(uv_work_t *work, int cancelled)
@@ -98,10 +105,27 @@ static void tour_done(struct tour *tour)
     CHECK(uv_queue_work(&desk->first->loop, &desk->work, merge_work, merge_done) == 0);
 }
 
+/* How many of the reads L1 answered: by the same half-life as the sketches. */
+static void count_hits(struct hot_desk *desk, int64_t now_ms)
+{
+    struct totals totals;
+    totals_read(desk->node, &totals);
+    const uint64_t hits = totals.metrics[M_L1_HITS];
+    const uint64_t misses = totals.metrics[M_L1_MISSES];
+    const double fade = exp2(-(double)(now_ms - desk->counted_at_ms) / HOT_HALF_LIFE_MS);
+    const double came = (double)(hits - desk->hits_then);
+    desk->hits = desk->hits * fade + came;
+    desk->reads = desk->reads * fade + came + (double)(misses - desk->misses_then);
+    desk->hits_then = hits;
+    desk->misses_then = misses;
+    desk->counted_at_ms = now_ms;
+}
+
 void hot_desk_tick(struct hot_desk *desk, struct worker *first)
 {
     desk->first = first;
     hot_lists_tick(desk); /* those of others are read, even if nothing is counted here */
+    hot_held_tick(desk);
     if (desk->rows_max == 0 || desk->busy ||
         (first->now_ms - desk->merged_at_ms < HOT_MERGE_MS &&
          !atomic_exchange(&desk->wanted, false))) {
@@ -110,6 +134,7 @@ void hot_desk_tick(struct hot_desk *desk, struct worker *first)
     desk->busy = true;
     desk->merged_at_ms = first->now_ms;
     desk->every_seen = 0;
+    count_hits(desk, first->now_ms);
     desk->tour = (struct tour){.visit = tour_visit, .done = tour_done};
     tour_start(&desk->tour, first);
 }
@@ -144,6 +169,7 @@ void hot_desk_free(struct hot_desk *desk)
     }
     free(desk->copies);
     hot_lists_close(&desk->lists);
+    hot_held_close(&desk->held);
     hot_list_release(desk->newest);
     (void)pthread_mutex_destroy(&desk->lock);
     free(desk);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* hot_inner.h -- what hot_desk.c (merging) and hot_lists.c (L2) share.
+/* hot_inner.h -- what hot_desk.c (merging), hot_lists.c (lists in L2) and hot_held.c (pages there) share.
  *
  * Threads: the first worker's, but for what is said. */
 #ifndef TERRACE_SERVER_HOT_INNER_H
@@ -7,13 +7,14 @@
 
 #include "server/hot_desk.h"
 #include "server/mailbox.h"
+#include "tiers/held.h"
 #include "tiers/hot_merge.h"
 #include "tiers/link.h"
 
 #include <pthread.h>
 
 enum {
-    HOT_NAME_SIZE = 16 /* of a node, in hex digits */
+    HELD_KEY_SIZE = 17 + HOT_NAME_SIZE + 2
 };
 
 /* Lists in L2: this node's on its way there, and a round of reading the others'. */
@@ -21,7 +22,8 @@ struct hot_lists {
     int64_t publish_due_ms;
     bool ended;
     _Atomic bool writes;
-    struct buf bytes; /* of the list that is written, or was */
+    _Atomic bool again; /* when that is done: the pages that it names are others now */
+    struct buf bytes;   /* of the list that is written, or was */
     struct link_request write;
     /* a round: the names, then list after list */
     bool reads;
@@ -29,10 +31,41 @@ struct hot_lists {
     char names[HOT_LISTS_READ][HOT_NAME_SIZE];
     size_t name_count;
     size_t name_at;
-    struct hot_list *lists[HOT_LISTS_READ + 1];
+    struct hot_found found[HOT_LISTS_READ];
     size_t list_count;
     struct list round; /* fetches that this round answers */
     struct list waits; /* those that came since */
+};
+
+/* What L1 holds, on its way into L2. */
+struct hot_held {
+    int64_t due_ms;
+    int64_t written_at_ms; /* the last that L2 has */
+    uint64_t fills_then;   /* of L1, when that was begun */
+    uint64_t items_then;
+    struct held_told told; /* which the list names; no writing: none */
+    _Atomic size_t rows;   /* of it, and */
+    _Atomic size_t bytes;
+    _Atomic int walk;   /* enum hot_walk */
+    _Atomic bool busy;  /* one is under way */
+    bool hurries;       /* the node drains */
+    bool asks;          /* a page is on its way */
+    uint64_t fills_now; /* as fills_then, of the one under way, as the rest */
+    uint64_t items_now;
+    uv_work_t work; /* the pool's while it runs, as the next four */
+    struct held_wish wish;
+    struct hot_list *made_of; /* a reference */
+    struct held made;
+    enum status made_status;
+    unsigned page; /* the next one */
+    struct link_request request;
+};
+
+/* Who may look at all of L1. */
+enum hot_walk {
+    WALK_FREE,
+    WALK_GOES_ON, /* the first worker's, and then a thread's of the pool */
+    WALK_KEPT_OFF /* the control loop's: namespaces change */
 };
 
 struct hot_desk {
@@ -52,12 +85,28 @@ struct hot_desk {
     _Atomic uint32_t reads_per_s;
     _Atomic unsigned every;
     _Atomic bool wanted; /* somebody looks */
+    double hits;         /* of L1, and */
+    double reads;        /* of clients; both fade as the sketches do */
+    uint64_t hits_then;
+    uint64_t misses_then;
+    int64_t counted_at_ms;
     struct hot_lists lists;
+    struct hot_held held;
 };
 
 /* hot_lists.c */
 void hot_lists_open(struct hot_lists *lists);
 void hot_lists_close(struct hot_lists *lists);
 void hot_lists_tick(struct hot_desk *desk);
+/* The list, with the pages that it names. */
+void hot_lists_write(struct hot_desk *desk);
+struct slice hot_own_name(const struct hot_desk *desk, char dst[HOT_NAME_SIZE + 1]);
+
+/* hot_held.c */
+extern const struct slice held_nodes_key;
+struct slice held_key(char dst[HELD_KEY_SIZE + 1], struct slice node, uint64_t writing);
+void hot_held_tick(struct hot_desk *desk);
+void hot_held_leave(struct hot_desk *desk); /* begins the last one, if it is worth it */
+void hot_held_close(struct hot_held *held);
 
 #endif

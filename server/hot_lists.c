@@ -25,7 +25,7 @@ __asm__(".pushsection .rodata\n"
 static const struct slice key_lists = SLICE_LITERAL("terrace:hot");
 static const struct slice key_times = SLICE_LITERAL("terrace:hot:at");
 
-static struct slice own_name(const struct hot_desk *desk, char dst[HOT_NAME_SIZE + 1])
+struct slice hot_own_name(const struct hot_desk *desk, char dst[HOT_NAME_SIZE + 1])
 {
     (void)snprintf(dst, HOT_NAME_SIZE + 1, "%016" PRIx64, desk->node->id);
     return (struct slice){dst, HOT_NAME_SIZE};
@@ -36,36 +36,63 @@ static struct slice own_name(const struct hot_desk *desk, char dst[HOT_NAME_SIZE
 static void lists_on_written(struct link_request *request, enum status status, struct slice reply)
 {
     struct hot_desk *desk = MAP_ENTRY(request, struct hot_desk, lists.write);
+    struct hot_lists *lists = &desk->lists;
     const bool is_taken = status == OK && reply.size > 0 && reply.data[0] == ':';
-    desk->lists.writes = false;
+    lists->writes = false;
     metrics_count(desk->first->metrics, is_taken ? M_HOT_WRITTEN : M_HOT_NOT_WRITTEN);
+    if (lists->again && !lists->ended) {
+        hot_lists_write(desk);
+    }
+    lists->again = false;
+}
+
+static enum status write_named(const struct hot_desk *desk, const struct hot_list *list,
+                               struct buf *out)
+{
+    const struct hot_list named = {.written_at_ms = list->written_at_ms,
+                                   .total = list->total,
+                                   .hits = list->hits,
+                                   .window_s = list->window_s,
+                                   .held = desk->held.told,
+                                   .rows = list->rows,
+                                   .count = list->count};
+    return hot_list_write(&named, out);
 }
 
 /* An empty list is none: then the next tick looks again. */
-static void lists_write(struct hot_desk *desk)
+void hot_lists_write(struct hot_desk *desk)
 {
     struct hot_lists *lists = &desk->lists;
     struct hot_list *list = hot_desk_newest(desk);
     char name[HOT_NAME_SIZE + 1];
     char life[I64_DIGITS_MAX];
     char most[I64_DIGITS_MAX];
+    char linger[I64_DIGITS_MAX];
+    char named[HELD_KEY_SIZE + 1];
+    char other[HELD_KEY_SIZE + 1];
     lists->bytes.size = 0;
-    if (list == NULL || list->count == 0 || hot_list_write(list, &lists->bytes) != OK) {
+    if (list == NULL || list->count == 0 || write_named(desk, list, &lists->bytes) != OK) {
         hot_list_release(list);
         return;
     }
     hot_list_release(list);
     lists->publish_due_ms = desk->first->now_ms + HOT_PUBLISH_MS;
+    const struct slice own = hot_own_name(desk, name);
     const struct slice words[] = {
         SLICE_LITERAL("EVAL"),
         slice_of(hot_script),
-        SLICE_LITERAL("2"),
+        SLICE_LITERAL("5"),
         key_lists,
         key_times,
-        own_name(desk, name),
+        held_key(named, own, desk->held.told.writing),
+        held_key(other, own, desk->held.told.writing + 1),
+        held_nodes_key,
+        own,
         buf_slice(&lists->bytes),
         {life, i64_format(life, HOT_LIST_LIFE_MS)},
         {most, i64_format(most, HOT_LISTS_MAX)},
+        {linger, i64_format(linger, HELD_LINGER_MS)},
+        slice_of(desk->held.told.pages > 0 ? "1" : "0"),
     };
     /* Not as a write: one that runs late does no harm, so its link need not close. */
     lists->write = (struct link_request){.on_reply = lists_on_written};
@@ -79,6 +106,24 @@ static void lists_write(struct hot_desk *desk)
 
 /* --- reading -------------------------------------------------------------------------------------------------------------- */
 
+static struct hot_list *round_merge(struct hot_desk *desk, const struct hot_fetch *fetch)
+{
+    const struct hot_lists *lists = &desk->lists;
+    struct hot_list *all[HOT_LISTS_READ + 1];
+    struct hot_list *merged = NULL;
+    const size_t rows_max = fetch->rows_max == 0 ? HOT_ROWS_MAX : fetch->rows_max;
+    for (size_t i = 0; i < lists->list_count; i++) {
+        all[i] = lists->found[i].list;
+    }
+    all[lists->list_count] = fetch->with_own ? hot_desk_newest(desk) : NULL;
+    if (hot_list_of_lists(all, lists->list_count + 1, rows_max, clock_now_ms(&desk->node->clock),
+                          &merged) != OK) {
+        merged = NULL;
+    }
+    hot_list_release(all[lists->list_count]);
+    return merged;
+}
+
 /* Everybody of this round gets what was found; who asks from inside waits for the next, and so for a tick. */
 static void round_end(struct hot_desk *desk, enum status status)
 {
@@ -88,20 +133,15 @@ static void round_end(struct hot_desk *desk, enum status status)
     list_splice_back(&told, &lists->round);
     while (!list_empty(&told)) {
         struct hot_fetch *fetch = LIST_ENTRY(told.next, struct hot_fetch, in_desk);
-        struct hot_list *merged = NULL;
+        struct hot_list *merged = status == OK ? round_merge(desk, fetch) : NULL;
         list_remove(&fetch->in_desk);
-        lists->lists[lists->list_count] = fetch->with_own ? hot_desk_newest(desk) : NULL;
-        if (status == OK && hot_list_of_lists(lists->lists, lists->list_count + 1,
-                                              fetch->rows_max == 0 ? HOT_ROWS_MAX : fetch->rows_max,
-                                              clock_now_ms(&desk->node->clock), &merged) != OK) {
-            merged = NULL;
-        }
-        hot_list_release(lists->lists[lists->list_count]);
+        fetch->found = lists->found;
+        fetch->found_count = lists->list_count;
         fetch->on_list(fetch, merged);
         hot_list_release(merged);
     }
     for (size_t i = 0; i < lists->list_count; i++) {
-        hot_list_release(lists->lists[i]);
+        hot_list_release(lists->found[i].list);
     }
     lists->list_count = 0;
     lists->reads = false;
@@ -120,7 +160,9 @@ static void lists_on_list(struct link_request *request, enum status status, stru
         return;
     }
     const bool is_bulk = reply_next(&cursor, &element) == OK && element.type == REPLY_BULK;
-    if (is_bulk && hot_list_read(element.text, &lists->lists[lists->list_count]) == OK) {
+    struct hot_found *found = &lists->found[lists->list_count];
+    if (is_bulk && hot_list_read(element.text, &found->list) == OK) {
+        memcpy(found->node, lists->names[lists->name_at - 1], HOT_NAME_SIZE);
         lists->list_count++;
         metrics_count(desk->first->metrics, M_HOT_READ);
     } else {
@@ -154,7 +196,7 @@ static void lists_on_names(struct link_request *request, enum status status, str
     struct reply_cursor cursor = {reply};
     struct reply_element element;
     char name[HOT_NAME_SIZE + 1];
-    const struct slice own = own_name(desk, name);
+    const struct slice own = hot_own_name(desk, name);
     if (status == OK && (reply_next(&cursor, &element) != OK || element.type != REPLY_ARRAY)) {
         status = L2_ERROR;
     }
@@ -217,19 +259,22 @@ void hot_lists_tick(struct hot_desk *desk)
         lists_begin(desk);
     }
     if (desk->first->now_ms >= lists->publish_due_ms && !lists->writes) {
-        lists_write(desk);
+        hot_lists_write(desk);
     }
 }
 
 bool hot_desk_has_left(const struct hot_desk *desk)
 {
-    return !desk->lists.writes;
+    return !desk->lists.writes && !desk->lists.again && !desk->held.busy;
 }
 
 void hot_desk_leave(struct hot_desk *desk)
 {
-    if (desk->first != NULL && desk->first->window != NULL && !desk->lists.writes) {
-        lists_write(desk);
+    if (desk->first != NULL && desk->first->window != NULL) {
+        if (!desk->lists.writes) {
+            hot_lists_write(desk);
+        }
+        hot_held_leave(desk);
     }
 }
 

@@ -46,6 +46,8 @@ void info_l1(struct info *info)
     info_line(info, "hot_share_of_first:%.4f", hot.hottest);
     info_line(info, "hot_share_of_all:%.4f", hot.known);
     info_line(info, "hot_one_counted_of:%u", hot.every);
+    info_line(info, "hot_held_keys:%zu", hot.held);
+    info_line(info, "hot_held_bytes:%zu", hot.held_bytes);
 }
 
 /* The current endpoint, then all of them by priority, then the last change. Times are how long ago, -1: never. */

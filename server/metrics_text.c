@@ -284,6 +284,10 @@ static void page_hot(struct page *page, const struct node *node)
               "Share of all keys of the list in these reads, at least");
     page_integer(page, "terrace_hot_one_of", "gauge", hot.every,
                  "One of so many reads is counted at present, on the busiest worker");
+    page_integer(page, "terrace_hot_held_keys", "gauge", hot.held,
+                 "Keys beyond that list that L1 holds, in the pages in L2 that it names");
+    page_integer(page, "terrace_hot_held_bytes", "gauge", hot.held_bytes,
+                 "Bytes of these pages in L2");
 }
 
 static void page_warm(struct page *page, const struct node *node)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a node's L1 holds is in L2, page by page, for nodes that come: beyond the hot list, and whole or not named."""
+
+import struct
+
+import pytest
+from harness import documented_rules, until
+from test_hot import read
+
+pytestmark = pytest.mark.own
+
+DB = 15
+KEYS = 3000
+
+
+def keys():
+    return [f"held:{i}" for i in range(KEYS)]
+
+
+def merges(node):
+    return next(int(line.split()[1]) for line in node.admin("/metrics")[1].splitlines() if line.startswith("terrace_hot_merges_total"))
+
+
+def read_twice(node, names):
+    """The first time they are misses. Then all of it is in the node's own list."""
+    with node.wire() as conn:
+        read(conn, {name: 2 for name in names})
+        before = merges(node)
+        until(lambda: conn.ask("CACHE.HOT", "1") and merges(node) >= before + 2, 15, "it has counted them")  # who looks need not wait for a second
+
+
+def told(board, node):
+    """(hits, total, writing, pages, keys) of the node's list in L2."""
+    text = board.hget("terrace:hot", node)
+    assert text[:4] == b"THL2"
+    total, _, _, _, hits, writing, pages, _, held = struct.unpack("<QQIIQQIIQ", text[16:72])
+    return hits / 256, total / 256, writing, pages, held
+
+
+def place(board, node, writing):
+    return board.hgetall(f"terrace:hot:held:{node}:{writing & 1}")
+
+
+def leave_all(stage, l2, *flags):
+    """A node that has served all keys, of which its sketch knows a few, and has gone: its name in L2."""
+    l2.client().mset({name: "v" * 50 for name in keys()})
+    before = set(names(l2))
+    node = stage.node("--hot-keys", "20", *flags, l2=l2)
+    read_twice(node, keys())
+    assert node.process.end() == 0
+    [name] = set(names(l2)) - before
+    return name
+
+
+def names(l2):
+    return [name.decode() for name in l2.client(db=DB).hkeys("terrace:hot")]
+
+
+def test_a_node_that_goes_leaves_all_that_it_held(stage):
+    l2 = stage.redis()
+    name = leave_all(stage, l2)
+    board = l2.client(db=DB)
+    hits, total, writing, pages, held = told(board, name)
+    assert pages == 1 and writing and held >= KEYS and 0 < hits <= total
+    found = place(board, name, writing)
+    assert set(found) == {b"0"} and found[b"0"][:4] == b"THL2"
+    rows, = struct.unpack("<I", found[b"0"][4:8])
+    assert KEYS - 20 <= rows <= KEYS and struct.unpack("<Q", found[b"0"][48:56]) == (writing,)
+    assert board.pttl(f"terrace:hot:held:{name}:{writing & 1}") > 3_000_000
+    assert board.zrange("terrace:hot:held", 0, -1) == [name.encode()]
+
+
+def test_a_node_writes_them_while_it_serves_and_again_when_they_are_others(stage):
+    l2 = stage.redis()
+    l2.client().mset({name: "v" * 50 for name in keys()})
+    board = l2.client(db=DB)
+    node = stage.node("--hot-keys", "20", l2=l2)
+    read_twice(node, keys()[:KEYS // 2])
+    until(lambda: int(node.info()["hot_held_keys"]) > KEYS // 2 - 30, 40, "the first ones are there")
+    [name] = names(l2)
+    _, _, writing, pages, held = until(lambda: told(board, name) if told(board, name)[3] else None, 20, "the list names them")
+    assert pages == 1 and held >= KEYS // 2 and int(node.info()["hot_held_bytes"]) == len(place(board, name, writing)[b"0"])
+    assert 'terrace_hot_pages_total{what="written"} 1' in node.admin("/metrics")[1]
+    read_twice(node, keys()[KEYS // 2:])
+    assert node.process.end() == 0
+    _, _, later, pages, held = told(board, name)
+    assert later != writing and (later ^ writing) & 1 and held >= KEYS, "in the other place"
+    assert place(board, name, writing), "who reads the former ones is not disturbed"
+    assert 0 < board.pttl(f"terrace:hot:held:{name}:{writing & 1}") <= 60_000, "for a while"
+
+
+def test_a_node_with_no_more_than_the_documented_rights_leaves_them(stage):
+    l2 = stage.redis()
+    l2.client().execute_command("ACL", "SETUSER", "terrace", "reset", "on", ">secret", *documented_rules())
+    l2.client().mset({name: "v" for name in keys()})
+    node = stage.node("--hot-keys", "20", l2=f"redis://terrace:secret@127.0.0.1:{l2.port}")
+    read_twice(node, keys())
+    assert node.process.end() == 0
+    [name] = names(l2)
+    assert told(l2.client(db=DB), name)[3] == 1
+
+
+def test_redis_memory_is_bounded_by_a_number_of_nodes(stage):
+    """The place of one that has gone is taken; while all live, one more writes none, and its list says so."""
+    l2 = stage.redis()
+    board = l2.client(db=DB)
+    now_ms = int(board.time()[0]) * 1000
+    others = {f"{i:016x}": now_ms + 3_600_000 for i in range(16)}
+    board.zadd("terrace:hot:held", others)
+    name = leave_all(stage, l2)
+    assert told(board, name)[2:4] == (0, 0) and not board.keys("terrace:hot:held:*")
+    board.zadd("terrace:hot:held", {f"{3:016x}": now_ms - 100_000})
+    board.hset(f"terrace:hot:held:{3:016x}:1", "0", "of one that has gone")
+    name = leave_all(stage, l2)
+    assert told(board, name)[3] == 1
+    assert {key.decode() for key in board.zrange("terrace:hot:held", 0, -1)} == set(others) - {f"{3:016x}"} | {name}
+    assert [key.decode()[:-2] for key in board.keys("terrace:hot:held:*")] == [f"terrace:hot:held:{name}"]
+
+
+def test_what_strangers_left_in_their_place_is_removed(stage):
+    l2 = stage.redis()
+    board = l2.client(db=DB)
+    board.set("terrace:hot:held", "mine")
+    name = leave_all(stage, l2)
+    assert board.type("terrace:hot:held") == b"zset" and told(board, name)[3] == 1
+
+
+def test_without_hot_keys_nothing_is_left(stage):
+    l2 = stage.redis()
+    l2.client().mset({name: "v" for name in keys()})
+    node = stage.node("--hot-keys", "0", l2=l2)
+    with node.wire() as conn:
+        read(conn, {name: 1 for name in keys()})
+    assert node.process.end() == 0
+    assert not l2.client(db=DB).keys("terrace:hot*")
