@@ -119,3 +119,60 @@ def test_misses_that_do_not_come_are_counted_one_by_one(stage):
 
     warm.say(node, "CANCEL", job)
     until(lambda: node.info()["early_keys_watched"] == "0", 5, "nothing is watched")
+
+
+def start_with(stage, redis_server, settings, count=1):
+    """Nodes whose keys under k have these settings."""
+    path = stage.folder / "early.conf"
+    path.write_text(f"[namespace early]\nprefix = k\n{settings}")
+    nodes = [stage.node(str(path), l2=redis_server) for _ in range(count)]
+    for node in nodes:
+        node.wait_synced()
+    return nodes
+
+
+def watched(node, conn):
+    """All are read once, and known to be hot. The moment by which all that stands will have ended."""
+    job = register(node, {"hot": 20}, before_expiry="66%")
+    read_all(conn)
+    ends = time.monotonic() + LIFE_S
+    until(lambda: node.info()["early_keys_watched"] == "20", 10, "the list of hot keys was read", every_s=0.02)
+    return job, ends
+
+
+def test_of_mode_ttl_what_l2_has_by_then_is_here_before_the_old_one_ends(stage):
+    """Nobody announces changes there: the old value is served until its end, and no later."""
+    redis_server = stage.redis()
+    redis_server.client().mset({name: "value" for name in NAMES})
+    node, = start_with(stage, redis_server, "mode = ttl\nttl = 3s\n")
+    with node.wire() as conn:
+        _, ends = watched(node, conn)
+        assert figures(node) == (20, 0)
+        redis_server.client().mset({name: "other" for name in NAMES})
+        until(lambda: time.monotonic() > ends, 10, "without the job all would have ended")
+        assert conn.pipeline([("GET", name) for name in NAMES]) == [b"other"] * 20
+        assert figures(node) == (20, 20), "no client waited for L2"
+
+
+def test_what_another_node_has_loaded_of_a_managed_key_is_here_before_anybody_asks(stage):
+    """What is not loaded anew by some application ends, and that is no miss that was prevented."""
+    redis_server = stage.redis()
+    here, there = start_with(stage, redis_server, "format = managed\nttl = 8s\njitter = 0\n", count=2)
+    with here.wire() as conn, there.wire() as other:
+        for name in NAMES:
+            assert other.ask("SET", name, "value") == b"OK"
+        watched(here, conn)
+        assert figures(here) == (20, 0)
+        loaded = NAMES[:15]
+        seqs = {name: other.ask("CACHE.SET", name, "anew") for name in loaded}
+
+        def are_here():
+            for name, seq in tuple(seqs.items()):
+                known = conn.ask("CACHE.EXPLAIN", name)
+                it = dict(zip(known[::2], known[1::2]))
+                if it[b"tier"] == b"l1" and it[b"version"] >= seq:
+                    del seqs[name]
+            return not seqs
+        until(are_here, 10, "what was loaded is in L1")
+        assert conn.pipeline([("GET", name) for name in loaded]) == [b"anew"] * 15
+        assert figures(here) == (20, 15)
