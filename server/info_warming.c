@@ -36,6 +36,7 @@ static void info_jobs(struct info *info)
     struct warm_engine_description engine;
     warm_desk_describe(info->node->workers[0]->warm_desk, &jobs);
     warm_engine_describe(info->node->workers[0]->warm, &engine);
+    info_line(info, "warm_takes_part:%d", jobs.takes_part);
     info_line(info, "warm_jobs_open:%u", jobs.open);
     info_line(info, "warm_jobs_here:queued=%u,running=%u,paused=%u", jobs.queued, jobs.running,
               jobs.paused);

@@ -302,6 +302,8 @@ static void page_warm(struct page *page, const struct node *node)
     page_add(page, "terrace_warm_jobs{state=\"paused\"} %u\n", jobs.paused);
     page_integer(page, "terrace_warm_jobs_open", "gauge", jobs.open,
                  "Warm jobs of the cluster that have not ended");
+    page_integer(page, "terrace_warm_takes_part", "gauge", jobs.takes_part,
+                 "1 if this node works for them; 0 if warm-rate is 0, it drains or has no L2");
     page_real(page, "terrace_warm_yield_ratio", "gauge", engine.factor,
               "What is left of warm-rate while warming yields to clients");
 }

@@ -99,14 +99,11 @@ static void standing_on_list(struct warm_question *question, enum status status,
     }
     standing->count = 0;
     standing->early_count = 0;
-    unsigned all = 0;
     while (answer->count > 0) {
         if (warm_answer_array(answer, &row)) {
             list_add(standing, &row);
-            all++;
         }
     }
-    atomic_store(&standing->shown_jobs, all);
     if (!standing->stopped) {
         early_set_jobs(standing->early, standing->early_jobs, standing->early_count);
     }
@@ -278,6 +275,11 @@ void standing_free(struct standing *standing)
         early_free(standing->early);
         free(standing);
     }
+}
+
+void standing_show_jobs(struct standing *standing, unsigned jobs)
+{
+    atomic_store(&standing->shown_jobs, jobs);
 }
 
 void standing_describe(const struct standing *standing, struct standing_description *ret)

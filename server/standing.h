@@ -35,8 +35,11 @@ void standing_free(struct standing *standing); /* when no question is under way;
 /* When a job that is registered is due first, in Redis' time; 0: not by the clock. The job was parsed. */
 int64_t standing_first_ms(const struct warm_job *job, int64_t redis_now_ms);
 
+/* How many the queue has. */
+void standing_show_jobs(struct standing *standing, unsigned jobs);
+
 struct standing_description {
-    unsigned jobs;
+    unsigned jobs;       /* of the cluster, as of the last beat */
     unsigned early_keys; /* that are watched */
     uint64_t fired;      /* by this node */
 };

@@ -406,14 +406,16 @@ static void desk_on_beat(struct warm_question *question, enum status status,
     const int64_t redis_ms = warm_answer_number(answer);
     desk->redis_ahead_ms = redis_ms - desk->worker->now_ms;
     atomic_store(&desk->shown[3], (unsigned)open);
-    if (version != desk->version) {
+    standing_show_jobs(desk->standing, (unsigned)warm_answer_number(answer));
+    if (version != desk->version && !desk->has_left) {
         desk->version = version;
         warm_desk_take(desk);
         standing_changed(desk->standing);
     }
 }
 
-static void desk_beat(struct warm_desk *desk)
+/* BEAT, or LOOK of a node that takes no part: its clients are told how the queue stands, too. */
+static void desk_beat(struct warm_desk *desk, const char *verb)
 {
     struct warm_words words;
     const int64_t now_ms = desk->worker->now_ms;
@@ -424,7 +426,7 @@ static void desk_beat(struct warm_desk *desk)
     }
     desk->beat_at_ms = now_ms;
     desk->beat_question.on_answer = desk_on_beat;
-    warm_desk_words(desk, &words, "BEAT");
+    warm_desk_words(desk, &words, verb);
     words.at[5] = (struct slice){0}; /* whatever queue there is */
     (void)!warm_desk_ask(desk, &desk->beat_question, &words);
 }
@@ -452,6 +454,16 @@ static void desk_give_back(struct warm_desk *desk)
     }
 }
 
+static void desk_rest(struct warm_desk *desk)
+{
+    desk_give_back(desk);
+    standing_rest(desk->standing);
+    desk_count_states(desk);
+    if (desk->has_left) {
+        desk_beat(desk, "LOOK");
+    }
+}
+
 void warm_desk_tick(struct warm_desk *desk)
 {
     if (desk == NULL || desk->stopped || desk->worker->window == NULL) {
@@ -459,16 +471,17 @@ void warm_desk_tick(struct warm_desk *desk)
     }
     const struct live *live = &desk->worker->node->live;
     desk_sweep_dropped(desk);
-    if (atomic_load(&live->draining) || atomic_load(&live->warm_rate) == 0) {
-        desk_give_back(desk);
-        standing_rest(desk->standing);
+    const bool takes_part = !atomic_load(&live->draining) && atomic_load(&live->warm_rate) != 0;
+    atomic_store(&desk->shown_takes_part, takes_part);
+    if (!takes_part) {
+        desk_rest(desk);
         return;
     }
     if (desk->has_left) {
         desk->has_left = false;
         desk->version = -1;
     }
-    desk_beat(desk);
+    desk_beat(desk, "BEAT");
     struct list *next = NULL;
     for (struct list *node = desk->rows.next; node != &desk->rows; node = next) {
         struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
@@ -544,6 +557,7 @@ void warm_desk_describe(const struct warm_desk *desk, struct warm_description *r
         ret->paused = atomic_load(&desk->shown[2]);
         ret->open = atomic_load(&desk->shown[3]);
         ret->slots = atomic_load(&desk->shown[4]);
+        ret->takes_part = atomic_load(&desk->shown_takes_part);
         standing_describe(desk->standing, &ret->standing);
     }
 }

@@ -10,7 +10,7 @@
  * A slot is given up after each chunk to who is first by then. So a slow job (rate) holds up none that is not as slow.
  *
  * While L2 cannot be asked all stays as it is; what was not told is told when it can. A node with `warm-rate` 0 takes no part: it
- * gives back what it holds, but its clients may submit jobs for the others.
+ * gives back what it holds, but its clients may submit jobs for the others, and are told how the queue stands (LOOK).
  *
  * Owns:    rows, and what their sources need.
  * Threads: the first worker's; warm_desk_describe any.
@@ -40,8 +40,9 @@ struct warm_description {
     unsigned queued; /* jobs in which this node has a part */
     unsigned running;
     unsigned paused;
-    unsigned open;  /* of the cluster, as of the last beat */
-    unsigned slots; /* in use */
+    unsigned open;   /* of the cluster, as of the last beat, or look */
+    bool takes_part; /* else: warm-rate is 0, it drains, or has no L2 */
+    unsigned slots;  /* in use */
     struct standing_description standing;
 };
 /* NULL: all zero. */

@@ -133,6 +133,7 @@ struct warm_desk {
     struct standing *standing;
     bool told_trouble; /* in the log, since it was well */
     _Atomic unsigned shown[5];
+    _Atomic bool shown_takes_part;
 };
 
 /* warm_desk.c */

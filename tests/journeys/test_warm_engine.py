@@ -103,3 +103,33 @@ def test_hashes_come_whole_and_what_cannot_be_kept_is_skipped(stage):
         assert client.hget("h", "g") == b"w" and client.get("s") == b"v"
     assert int(node.info()["l1_hits"]) == before + 2
     assert warm.run(node, {"keys": ["h", "s"]}, target="self")["skipped"] == 2  # both stand
+
+
+def test_a_node_that_takes_no_part_tells_how_the_queue_stands(stage):
+    redis_server = stage.redis()
+    fill(redis_server, "k", 2000)
+    works, rests = stage.node(l2=redis_server), stage.node("--warm-rate", "0", l2=redis_server)
+    job = warm.submit(rests, {"pattern": "k*"}, rate=1)  # it lasts
+    with works.client() as client:
+        client.execute_command("CACHE.WARM", "REGISTER", '{"source": {"keys": ["k1"]}, "schedule": "every 300d"}')
+
+    def stands(node):
+        it = node.info("warming")
+        return [it[name] for name in ("warm_takes_part", "warm_jobs_open", "warm_jobs_here", "standing_jobs")]
+    until(lambda: stands(works) == ["1", "1", "queued=0,running=1,paused=0", "1"], 30, "one works")
+    until(lambda: stands(rests) == ["0", "1", "queued=0,running=0,paused=0", "1"], 30, "the other knows of it")
+    page = rests.admin("/metrics")[1]
+    assert "terrace_warm_takes_part 0" in page and "terrace_warm_jobs_open 1" in page
+    seen = warm.status(rests, job)
+    assert seen["state"] == "running" and len(seen["nodes"]) == 1, "that of the node that works"
+
+    warm.say(works, "CANCEL", job)
+    until(lambda: stands(rests) == ["0", "0", "queued=0,running=0,paused=0", "1"], 30, "and of its end")
+    with rests.client() as client:
+        client.config_set("warm-rate", 1000)
+    until(lambda: stands(rests)[0] == "1", 30, "it works now")
+    warm.joined(redis_server, 2)
+    with rests.client() as client:
+        client.config_set("warm-rate", 0)
+    warm.joined(redis_server, 1)
+    until(lambda: stands(rests) == ["0", "0", "queued=0,running=0,paused=0", "1"], 30, "not any more")

@@ -233,11 +233,16 @@ end
 
 local verbs = {}
 
--- OK born version open now
+-- Of a node that takes no part: OK born version open now standing
+function verbs.LOOK(born)
+    reap()
+    return { 'OK', born, num(call('HMGET', META, 'version')[1]), call('ZCARD', OPEN), now, call('ZCARD', STANDING) }
+end
+
+-- Of one that does. The same.
 function verbs.BEAT(born)
     call('ZADD', NODES, digits(now + LEASE_MS), me)
-    reap()
-    return { 'OK', born, num(call('HMGET', META, 'version')[1]), call('ZCARD', OPEN), now }
+    return verbs.LOOK(born)
 end
 
 -- It ends: what it holds is free at once.
