@@ -297,27 +297,28 @@ static bool fits(const struct restoring *restoring, const struct namespace *ns,
                             slice_is(from->name, ns->name));
 }
 
-static void tell_suspect(const struct restoring *restoring, uint8_t db, struct slice key)
+static void tell_suspect(const struct restoring *restoring, const struct snapshot_record *record)
 {
     if (restoring->listener != NULL) {
-        restoring->listener->on_suspect(restoring->listener->arg, db, key, 0);
+        restoring->listener->on_suspect(restoring->listener->arg, record->db, record->key,
+                                        record->hotness);
     }
 }
 
 static void count(struct restoring *restoring, const struct namespace *ns,
-                  const struct item_spec *spec, size_t bytes)
+                  const struct snapshot_record *record, int64_t stamped_at_ms)
 {
     struct snapshot_restored *restored = restoring->restored;
-    const bool is_proved = ns->managed && restored->mark.seq != 0 &&
-                           spec->stamped_at_ms >= restored->mark.managed_floor_ms;
-    restored->bytes += bytes;
+    const bool is_proved =
+        ns->managed && restored->mark.seq != 0 && stamped_at_ms >= restored->mark.managed_floor_ms;
+    restored->bytes += record->key.size + record->value.size;
     if (restoring->is_alone || namespace_kind(ns) == NAMESPACE_TTL) {
         restored->values++;
         return;
     }
     restored->managed += is_proved;
     restored->suspects += !is_proved;
-    tell_suspect(restoring, spec->db, spec->key);
+    tell_suspect(restoring, record);
 }
 
 /* In mode `ttl` no value outlives the life that the namespace gives it. */
@@ -365,7 +366,7 @@ static enum status put_back(struct restoring *restoring, const struct ns_key *ke
     const enum status status =
         l1_restore(key->ns->l1, key->at.hash, &spec, value, &known, restoring->now_ms);
     if (status == OK) {
-        count(restoring, key->ns, &spec, record->key.size + value.size);
+        count(restoring, key->ns, record, spec.stamped_at_ms);
     } else if (status == TOO_BIG) {
         restoring->restored->full++;
     } else if (status != TAKEN) { /* it changed its heat while it was being written */
@@ -412,7 +413,7 @@ static enum status restore_one(struct restoring *restoring, const struct snapsho
     if (!fits(restoring, key.ns, record)) {
         restoring->restored->homeless++;
         if (!restoring->is_alone && namespace_kind(key.ns) == NAMESPACE_TTL) {
-            tell_suspect(restoring, record->db, record->key);
+            tell_suspect(restoring, record);
         }
         return OK;
     }

@@ -56,8 +56,8 @@ struct snapshot_restored {
 /* Who reads anew what cannot be served as it is. */
 struct snapshot_listener {
     /* A key that L1 has as a suspect, or as a managed value whose proof is still to come, or that is left out because its
-     * namespace has no suspects. The hottest first. `heat` as in prefetch.h; 0: not known. */
-    void (*on_suspect)(void *arg, uint8_t db, struct slice key, uint8_t heat);
+     * namespace has no suspects. The hottest bands first. `hotness` as its policy said (policy.h). */
+    void (*on_suspect)(void *arg, uint8_t db, struct slice key, uint8_t hotness);
     void *arg;
 };
 

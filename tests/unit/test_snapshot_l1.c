@@ -25,7 +25,8 @@ struct world {
     struct snapshot_restored restored;
     char error[SNAPSHOT_ERROR_MAX];
     uint64_t seed;
-    unsigned suspects; /* that the listener heard of */
+    unsigned suspects; /* that the listener heard of, */
+    uint8_t hotness;   /* the last of them */
 };
 
 static const struct namespace_spec of_default = {
@@ -153,10 +154,11 @@ static void save(struct world *world, bool is_alone, bool ends)
     save_up_to(world, is_alone, ends, UINT64_MAX);
 }
 
-static void on_suspect(void *arg, uint8_t db, struct slice key, uint8_t heat)
+static void on_suspect(void *arg, uint8_t db, struct slice key, uint8_t hotness)
 {
     struct world *world = arg;
-    assert_true(db < LIMIT_DATABASES && key.size > 0 && heat == 0);
+    assert_true(db < LIMIT_DATABASES && key.size > 0);
+    world->hotness = hotness;
     world->suspects++;
 }
 
@@ -270,6 +272,7 @@ static void plain_values_are_suspects_with_their_stamps(void **state)
     assert_int_equal(item_expire_at_ms(item), moved(THEN_MS + 60000));
     item_release(item);
     assert_true(world.restored.suspects == 1 && world.suspects == 1);
+    assert_in_range(world.hotness, POLICY_HOTNESS_NEW - 1, POLICY_HOTNESS_NEW + 1);
     const struct coherence_mark *mark = &world.restored.mark;
     assert_true(mark->seq == 41 && mark->run == 9 && mark->epoch.random == 55);
     assert_int_equal(mark->horizon_ms, moved(THEN_MS - 10));
