@@ -299,7 +299,7 @@ $(OUT)/tiers/verdict.o: tiers/scripts/verdict.lua
 $(OUT)/tiers/flight_ask.o: tiers/scripts/whole_hash.lua
 $(OUT)/server/hot_lists.o: tiers/scripts/hot.lua
 $(OUT)/server/hot_held.o: tiers/scripts/held.lua
-$(OUT)/tiers/warm_script.o: tiers/scripts/warm.lua
+$(OUT)/tiers/warm_script.o: tiers/scripts/warm.lua tiers/scripts/warm_verbs.lua
 
 $(OUT)/libnode.a: $(call obj,$(SERVER) $(TIERS) $(PROTOCOL))
 	@rm -f $@; $(AR) rcs $@ $^

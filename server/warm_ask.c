@@ -99,21 +99,30 @@ static void give_id(struct warm_call *call, uint64_t id)
     call_answer(call);
 }
 
+static void ask_show(struct warm_desk *desk, struct warm_call *call, uint64_t below);
+
+/* Of all jobs there may be more. */
+static void call_show(struct warm_desk *desk, struct warm_call *call, struct warm_answer *answer)
+{
+    uint64_t below = 0;
+    const enum status status = warm_show_read(desk, answer, call, &below);
+    if (status != OK) {
+        fail_by_status(desk, call, status, (struct slice){0});
+    } else if (call->verb == WARM_LIST && below > 0) {
+        ask_show(desk, call, below);
+    } else {
+        warm_show_end(call);
+        call_answer(call);
+    }
+}
+
 static void call_done(struct warm_desk *desk, struct warm_call *call, struct warm_answer *answer)
 {
-    enum status status = OK;
     switch (call->verb) {
     case WARM_SUBMIT:
     case WARM_REGISTER: give_id(call, (uint64_t)warm_answer_number(answer)); return;
     case WARM_LIST:
-    case WARM_STATUS:
-        status = warm_show_read(desk, answer, call);
-        if (status != OK) {
-            fail_by_status(desk, call, status, (struct slice){0});
-            return;
-        }
-        call_answer(call);
-        return;
+    case WARM_STATUS: call_show(desk, call, answer); return;
     case WARM_PAUSE:
     case WARM_RESUME:
     case WARM_CANCEL:
@@ -198,6 +207,17 @@ static void describe_schedule(const struct warm_job *job, char dst[WARM_SOURCE_T
     }
 }
 
+/* How many keys there will be, or of what the script counts them. */
+static void pair_total(struct warm_words *words, const struct warm_job *job)
+{
+    if (job->source == WARM_KEYS) {
+        pair_number(words, "expected", (int64_t)job->key_count);
+    } else if (job->source == WARM_SET || job->source == WARM_ZSET) {
+        pair(words, "counts", slice_of(job->source == WARM_SET ? "SCARD" : "ZCARD"));
+        pair(words, "counted", (struct slice){job->text, job->text_size});
+    }
+}
+
 /* `due_ms`: of a standing job, when it submits first; 0: not by the clock. -1: it is none. */
 static void ask_submit(struct warm_desk *desk, struct warm_call *call, const struct warm_job *job,
                        int64_t due_ms)
@@ -228,6 +248,7 @@ static void ask_submit(struct warm_desk *desk, struct warm_call *call, const str
     pair_number(&words, "dry", job->dry);
     pair_number(&words, "before", job->before_expiry_percent);
     pair_number(&words, "n", (int64_t)job->n);
+    pair_total(&words, job);
     ask(desk, call, &words);
 }
 
@@ -270,7 +291,8 @@ static void ask_change(struct warm_desk *desk, struct warm_call *call, const cha
     ask(desk, call, &words);
 }
 
-static void ask_show(struct warm_desk *desk, struct warm_call *call)
+/* `below`: of all jobs those whose number is less; 0: any. */
+static void ask_show(struct warm_desk *desk, struct warm_call *call, uint64_t below)
 {
     struct warm_words words;
     warm_desk_words(desk, &words, "SHOW");
@@ -279,6 +301,7 @@ static void ask_show(struct warm_desk *desk, struct warm_call *call)
     } else {
         warm_word(&words, (struct slice){0});
     }
+    warm_word_number(&words, (int64_t)below);
     ask(desk, call, &words);
 }
 
@@ -309,7 +332,7 @@ static void call_on_desk(struct letter *letter, void *owner)
     case WARM_SUBMIT:
     case WARM_REGISTER: submit(desk, call); return;
     case WARM_LIST:
-    case WARM_STATUS: ask_show(desk, call); return;
+    case WARM_STATUS: ask_show(desk, call, 0); return;
     case WARM_PAUSE: ask_change(desk, call, "PAUSE"); return;
     case WARM_RESUME: ask_change(desk, call, "RESUME"); return;
     case WARM_CANCEL: ask_change(desk, call, "CANCEL"); return;

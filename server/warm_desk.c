@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* warm_desk.c -- the desk's life: beats, which jobs this node has a part in, questions to the script. */
+/* warm_desk.c -- the desk's life: beats, and which jobs this node has a part in. */
 #include "protocol/check.h"
 #include "server/node.h"
 #include "server/warm_desk_inner.h"
@@ -14,120 +14,8 @@
 
 enum {
     BEAT_IDLE_MS = 1000,
-    BEAT_BUSY_MS = 500, /* while there are jobs */
-    MEND_MS = 1000
+    BEAT_BUSY_MS = 500 /* while there are jobs */
 };
-
-/* --- questions ------------------------------------------------------------------------------------------------------- */
-
-static bool is_wrong_type(struct slice text)
-{
-    return memmem(text.data, text.size, "WRONGTYPE", 9) != NULL;
-}
-
-static void desk_on_mended(struct warm_question *question, enum status status,
-                           struct warm_answer *answer)
-{
-    struct warm_desk *desk = question->desk;
-    if (status == OK) {
-        log_write(&desk->worker->node->log, LOG_WARNING, "warm_mended",
-                  "somebody else wrote terrace:warm:*; keys that were removed: %" PRId64,
-                  warm_answer_number(answer));
-    }
-}
-
-/* Keys of the queue have types that others gave them: they go, or it would never work again. */
-static void desk_mend(struct warm_desk *desk)
-{
-    struct warm_words words;
-    if (desk->mend_question.is_asked || desk->worker->now_ms < desk->mended_at_ms + MEND_MS) {
-        return;
-    }
-    desk->mended_at_ms = desk->worker->now_ms;
-    desk->mend_question.on_answer = desk_on_mended;
-    warm_desk_words(desk, &words, "MEND");
-    (void)!warm_desk_ask(desk, &desk->mend_question, &words);
-}
-
-static void desk_note_trouble(struct warm_desk *desk, enum status status, struct slice text)
-{
-    if (status == OK) {
-        desk->told_trouble = false;
-    } else if (!desk->told_trouble && status != L2_DOWN) {
-        desk->told_trouble = true;
-        log_write(&desk->worker->node->log, LOG_WARNING, "warm_queue_trouble",
-                  "the queue of warm jobs in L2 answers: %.*s",
-                  (int)(text.size < 160 ? text.size : 160), text.data);
-    }
-}
-
-/* Another queue than the one that was known: what this node knew of jobs is void. */
-static void desk_is_born_again(struct warm_desk *desk, struct slice born)
-{
-    if (slice_is(born, desk->born) || born.size >= sizeof(desk->born)) {
-        return;
-    }
-    if (desk->born[0] != '\0') {
-        log_write(&desk->worker->node->log, LOG_WARNING, "warm_queue_lost",
-                  "L2 has lost the queue of warm jobs (a flush, or a restart without its data); "
-                  "what was in it is gone");
-    }
-    memcpy(desk->born, born.data, born.size);
-    desk->born[born.size] = '\0';
-    desk->version = -1;
-    while (!list_empty(&desk->rows)) {
-        warm_row_drop(LIST_ENTRY(desk->rows.next, struct warm_row, in_desk));
-    }
-}
-
-static void desk_on_reply(struct link_request *request, enum status status, struct slice reply)
-{
-    struct warm_question *question = (struct warm_question *)(void *)request;
-    struct warm_desk *desk = question->desk;
-    struct warm_answer answer = {0};
-    worker_read_clock(desk->worker);
-    question->is_asked = false;
-    if (status == OK) {
-        status = warm_answer_read(reply, &answer);
-    } else if (status != NO_MEMORY) {
-        status = L2_DOWN;
-    }
-    desk_note_trouble(desk, status, answer.word);
-    if (status == L2_ERROR && is_wrong_type(answer.word)) {
-        desk_mend(desk);
-    }
-    if (status == OK && slice_is(answer.word, "GONE") && answer.count == 1) {
-        struct warm_answer born = answer;
-        desk_is_born_again(desk, warm_answer_text(&born));
-    }
-    question->on_answer(question, status, &answer);
-}
-
-void warm_desk_words(struct warm_desk *desk, struct warm_words *words, const char *verb)
-{
-    const struct node *node = desk->worker->node;
-    if (desk->node[0] == '\0') {
-        (void)snprintf(desk->node, sizeof(desk->node), "%016" PRIx64 " %s", node->id,
-                       node->address);
-    }
-    warm_words_begin(words, tiers_coherence_db(node->tiers), verb, slice_of(desk->born),
-                     slice_of(desk->node));
-}
-
-enum status warm_desk_ask(struct warm_desk *desk, struct warm_question *question,
-                          struct warm_words *words)
-{
-    CHECK(!question->is_asked);
-    if (desk->stopped) {
-        return L2_DOWN;
-    }
-    question->desk = desk;
-    question->request = (struct link_request){.on_reply = desk_on_reply};
-    const enum status status =
-        tiers_ask(desk->worker->window, &question->request, words->at, words->count);
-    question->is_asked = status == OK;
-    return status;
-}
 
 /* --- rows ------------------------------------------------------------------------------------------------------------ */
 
@@ -188,7 +76,7 @@ static void row_on_failed(struct warm_question *question, enum status status,
     struct warm_row *row = LIST_ENTRY(question, struct warm_row, append_question);
     (void)answer;
     if (status != OK) {
-        question->desk->version = -1; /* it may not have been heard: then it comes back */
+        warm_desk_take_all(question->desk); /* it may not have been heard: then it comes back */
     }
     if (warm_row_stays(row)) {
         warm_row_drop(row);
@@ -288,44 +176,30 @@ static void copy_word(char *dst, size_t size, struct slice text)
     dst[used] = '\0';
 }
 
-/* id state priority submitted deadline rate lanes lane next produced complete producer cursor run total */
-static void desk_take_one(struct warm_desk *desk, struct warm_answer *job)
+/* It has no part in it, or none any more. */
+static void desk_take_none(struct warm_desk *desk, uint64_t id)
 {
-    const uint64_t id = (uint64_t)warm_answer_number(job);
     struct warm_row *row = warm_desk_find(desk, id);
-    if (row == NULL && (row = row_new(desk, id)) == NULL) {
-        return; /* the next TAKE may find memory */
+    if (row != NULL) {
+        warm_row_drop(row);
     }
-    if (!warm_state_read(warm_answer_text(job), &row->state)) {
-        row->state = WARM_QUEUED;
-    }
-    const int64_t now_ms = desk->worker->now_ms;
-    row->seen = desk->takes;
-    row->entry.priority = (int)warm_answer_number(job);
-    row->entry.submitted_ms = warm_answer_number(job);
-    row->entry.deadline_ms = warm_answer_number(job);
-    row->rate = (uint64_t)warm_answer_number(job);
-    row->lanes = (unsigned)warm_answer_number(job);
-    const bool has_lane = warm_answer_number(job) != 0;
-    const int64_t next = warm_answer_number(job);
-    const int64_t produced = warm_answer_number(job);
-    (void)warm_answer_number(job); /* complete */
-    const bool produces = warm_answer_number(job) != 0;
-    const struct slice cursor = warm_answer_text(job);
-    const struct slice run = warm_answer_text(job);
+}
+
+static void row_take_lane(struct warm_row *row, bool has_lane)
+{
+    const struct warm_desk *desk = row->desk;
+    const int64_t waited_ms = desk->worker->now_ms + desk->redis_ahead_ms - row->entry.submitted_ms;
     if (has_lane && row->step == WARM_LANE_NONE) {
         row->step = WARM_LANE_IDLE;
-        row->entry.waited_ms = now_ms + desk->redis_ahead_ms > row->entry.submitted_ms
-                                   ? now_ms + desk->redis_ahead_ms - row->entry.submitted_ms
-                                   : 0;
+        row->entry.waited_ms = waited_ms > 0 ? waited_ms : 0;
     } else if (!has_lane && row->step != WARM_LANE_NONE) {
         warm_work_end(row);
     }
-    warm_work_rate(row);
-    warm_work_pause(row);
-    if (next < produced) {
-        warm_work_wake(row);
-    }
+}
+
+static void row_take_producer(struct warm_row *row, bool produces, int64_t produced,
+                              struct slice cursor, struct slice run)
+{
     if (produces && !row->produces) {
         row->produces = true;
         row->next = (uint64_t)produced;
@@ -335,6 +209,43 @@ static void desk_take_one(struct warm_desk *desk, struct warm_answer *job)
     } else if (!produces && row->produces) {
         warm_produce_end(row);
     }
+}
+
+/* id state priority submitted deadline rate lanes lane next produced producer cursor run; or id alone. False: no memory. */
+static bool desk_take_one(struct warm_desk *desk, struct warm_answer *job)
+{
+    const uint64_t id = (uint64_t)warm_answer_number(job);
+    if (job->count == 0) {
+        desk_take_none(desk, id);
+        return true;
+    }
+    struct warm_row *row = warm_desk_find(desk, id);
+    if (row == NULL && (row = row_new(desk, id)) == NULL) {
+        return false;
+    }
+    if (!warm_state_read(warm_answer_text(job), &row->state)) {
+        row->state = WARM_QUEUED;
+    }
+    row->seen = desk->passes;
+    row->entry.priority = (int)warm_answer_number(job);
+    row->entry.submitted_ms = warm_answer_number(job);
+    row->entry.deadline_ms = warm_answer_number(job);
+    row->rate = (uint64_t)warm_answer_number(job);
+    row->lanes = (unsigned)warm_answer_number(job);
+    const bool has_lane = warm_answer_number(job) != 0;
+    const int64_t next = warm_answer_number(job);
+    const int64_t produced = warm_answer_number(job);
+    const bool produces = warm_answer_number(job) != 0;
+    const struct slice cursor = warm_answer_text(job);
+    const struct slice run = warm_answer_text(job);
+    row_take_lane(row, has_lane);
+    warm_work_rate(row);
+    warm_work_pause(row);
+    if (next < produced) {
+        warm_work_wake(row);
+    }
+    row_take_producer(row, produces, produced, cursor, run);
+    return true;
 }
 
 static void desk_count_states(struct warm_desk *desk)
@@ -349,32 +260,51 @@ static void desk_count_states(struct warm_desk *desk)
     atomic_store(&desk->shown[4], desk->slots);
 }
 
+/* All there are have been told: what is not among them is over. */
+static void desk_drop_unseen(struct warm_desk *desk)
+{
+    struct list *next = NULL;
+    for (struct list *node = desk->rows.next; node != &desk->rows; node = next) {
+        struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
+        next = node->next;
+        if (row->seen != desk->passes) {
+            warm_row_drop(row);
+        }
+    }
+}
+
+/* version floor more all jobs ... */
 static void desk_on_taken(struct warm_question *question, enum status status,
                           struct warm_answer *answer)
 {
     struct warm_desk *desk = question->desk;
     struct warm_answer job;
+    const bool forgot = desk->forgets;
+    bool is_whole = true;
+    desk->forgets = false;
     if (status != OK || !slice_is(answer->word, "OK")) {
-        desk->version = -1; /* the next beat asks again */
-        return;
+        return; /* the next beat finds that the version is another one still */
     }
-    desk->takes++;
+    const int64_t version = warm_answer_number(answer);
+    desk->floor = warm_answer_number(answer);
+    const bool has_more = warm_answer_number(answer) != 0;
+    if (warm_answer_number(answer) != 0) {
+        desk->passes++;
+        desk->passing = true;
+    }
     while (answer->count > 0) {
         if (warm_answer_array(answer, &job)) {
-            desk_take_one(desk, &job);
+            is_whole = desk_take_one(desk, &job) && is_whole;
         }
     }
-    struct list *next = NULL;
-    for (struct list *node = desk->rows.next; node != &desk->rows; node = next) {
-        struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
-        next = node->next;
-        if (row->seen != desk->takes) {
-            warm_row_drop(row);
-        }
+    if (desk->passing && !has_more) {
+        desk->passing = false;
+        desk_drop_unseen(desk);
     }
+    desk->version = is_whole && !forgot ? version : WARM_VERSION_NONE;
     warm_work_turn(desk);
     desk_count_states(desk);
-    if (desk->takes_again) {
+    if (desk->takes_again || has_more) {
         warm_desk_take(desk);
     }
 }
@@ -388,9 +318,16 @@ void warm_desk_take(struct warm_desk *desk)
     }
     desk->take_question.on_answer = desk_on_taken;
     warm_desk_words(desk, &words, "TAKE");
-    if (warm_desk_ask(desk, &desk->take_question, &words) != OK) {
-        desk->version = -1;
-    }
+    warm_word_number(&words, desk->version);
+    warm_word_number(&words, desk->floor);
+    (void)!warm_desk_ask(desk, &desk->take_question, &words);
+}
+
+void warm_desk_take_all(struct warm_desk *desk)
+{
+    desk->version = WARM_VERSION_NONE;
+    desk->forgets = desk->take_question.is_asked;
+    warm_desk_take(desk);
 }
 
 static void desk_on_beat(struct warm_question *question, enum status status,
@@ -400,16 +337,22 @@ static void desk_on_beat(struct warm_question *question, enum status status,
     if (status != OK || !slice_is(answer->word, "OK")) {
         return;
     }
-    desk_is_born_again(desk, warm_answer_text(answer));
+    warm_desk_is_born(desk, warm_answer_text(answer));
     const int64_t version = warm_answer_number(answer);
+    const int64_t standing = warm_answer_number(answer);
     const int64_t open = warm_answer_number(answer);
     const int64_t redis_ms = warm_answer_number(answer);
     desk->redis_ahead_ms = redis_ms - desk->worker->now_ms;
     atomic_store(&desk->shown[3], (unsigned)open);
+    if (warm_answer_number(answer) > 0) {
+        desk->beat_at_ms = 0; /* the dead have more; the next tick */
+    }
     standing_show_jobs(desk->standing, (unsigned)warm_answer_number(answer));
-    if (version != desk->version && !desk->has_left) {
-        desk->version = version;
+    if (version != desk->version) {
         warm_desk_take(desk);
+    }
+    if (standing != desk->standing_version && !desk->has_left) {
+        desk->standing_version = standing;
         standing_changed(desk->standing);
     }
 }
@@ -427,7 +370,7 @@ static void desk_beat(struct warm_desk *desk, const char *verb)
     desk->beat_at_ms = now_ms;
     desk->beat_question.on_answer = desk_on_beat;
     warm_desk_words(desk, &words, verb);
-    words.at[5] = (struct slice){0}; /* whatever queue there is */
+    words.at[WARM_BORN_WORD] = (struct slice){0}; /* whatever queue there is */
     (void)!warm_desk_ask(desk, &desk->beat_question, &words);
 }
 
@@ -479,7 +422,7 @@ void warm_desk_tick(struct warm_desk *desk)
     }
     if (desk->has_left) {
         desk->has_left = false;
-        desk->version = -1;
+        desk->version = WARM_VERSION_NONE;
     }
     desk_beat(desk, "BEAT");
     struct list *next = NULL;
@@ -524,7 +467,8 @@ struct warm_desk *warm_desk_new(struct worker *worker)
         return NULL;
     }
     desk->worker = worker;
-    desk->version = -1;
+    desk->version = WARM_VERSION_NONE;
+    own_script_init(&desk->script, slice_of(warm_script));
     list_init(&desk->rows);
     list_init(&desk->dropped);
     desk->standing = standing_new(desk);

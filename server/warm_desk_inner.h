@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* warm_desk_inner.h -- what warm_desk.c (life, beats, rows), warm_work.c (lanes), warm_produce.c (producers), warm_ask.c (calls) and
+/* warm_desk_inner.h -- what warm_desk.c (life, beats, rows), warm_question.c (how the script is asked), warm_work.c (lanes), warm_produce.c (producers), warm_ask.c (calls) and
  * warm_show.c (what jobs look like) share. */
 #ifndef TERRACE_SERVER_WARM_DESK_INNER_H
 #define TERRACE_SERVER_WARM_DESK_INNER_H
 
+#include "server/script_ask.h"
 #include "server/standing.h"
 #include "server/warm_desk.h"
 #include "server/warm_run.h"
@@ -19,10 +20,12 @@ enum {
     WARM_LOOK_MAX_MS = 1000,
     WARM_AGAIN_MS = 500 /* after L2 could not be asked */
 };
+#define WARM_VERSION_NONE INT64_C(0)
+#define WARM_SHOWN_MAX    (4u * WARM_JOBS_MAX) /* jobs of a LIST; more than the script keeps */
 
 /* A question to the script. Embedded by who asks; one at a time. */
 struct warm_question {
-    struct link_request request; /* first */
+    struct script_ask ask; /* first */
     struct warm_desk *desk;
     bool is_asked;
     /* OK; L2_ERROR: the word is Redis' text; MALFORMED; L2_DOWN. */
@@ -65,7 +68,7 @@ struct warm_row {
     struct map_node by_id; /* until it is dropped */
     enum warm_state state;
     bool is_dropped; /* it has nothing to do with it any more, and waits for its questions */
-    unsigned seen;   /* by the TAKE of this number */
+    unsigned seen;   /* in the pass of this number */
     uint64_t rate;
     unsigned lanes;
     enum warm_spec spec;
@@ -112,7 +115,14 @@ struct warm_desk {
     bool has_left;
     char node[WARM_NODE_TEXT];
     char born[WARM_BORN_MAX];
-    int64_t version;        /* as of the last TAKE */
+    struct own_script script;
+    int64_t version; /* up to which the node knows what changed; WARM_VERSION_NONE: nothing */
+    int64_t floor;   /* the script's, with it */
+    int64_t standing_version; /* the same of standing jobs */
+    bool
+        forgets; /* what the TAKE under way tells is of a queue that is none any more, or not enough */
+    unsigned passes;        /* through all jobs there are, */
+    bool passing;           /* which this one is not through yet */
     int64_t redis_ahead_ms; /* Redis' clock less the worker's */
     struct list rows;
     struct map ids; /* of them */
@@ -122,7 +132,6 @@ struct warm_desk {
     double
         walked; /* keys of L2 that sources have looked at, and sweep-rate has not paid for as of */
     int64_t walked_at_ms;
-    unsigned takes;
     struct warm_question beat_question;
     struct warm_question take_question;
     struct warm_question mend_question;
@@ -142,8 +151,11 @@ enum status warm_desk_ask(struct warm_desk *desk, struct warm_question *question
                           struct warm_words *words) MUST_USE;
 /* A request with what every one begins with. */
 void warm_desk_words(struct warm_desk *desk, struct warm_words *words, const char *verb);
-/* Looks what there is for this node now. */
+/* Another queue than the one that was known: what this node knew of jobs is void. */
+void warm_desk_is_born(struct warm_desk *desk, struct slice born);
+/* Looks what has changed for this node; or at all there is, for it may have lost count. */
 void warm_desk_take(struct warm_desk *desk);
+void warm_desk_take_all(struct warm_desk *desk);
 /* It has nothing to do with the job any more; the memory goes with a later tick. */
 void warm_row_drop(struct warm_row *row);
 /* The job is known from here on, or has failed, or will be asked for. True: it is known. */
@@ -168,8 +180,11 @@ void warm_produce_go(struct warm_row *row);
 void warm_produce_tick(struct warm_row *row);
 void warm_produce_end(struct warm_row *row);
 
-/* warm_show.c: the reply of SHOW as what the call answers. */
+/* warm_show.c: an answer of SHOW, behind what the call has already. *ret_below: what SHOW is to be asked for next; 0: that was all.
+ * MALFORMED, NO_MEMORY. */
 enum status warm_show_read(struct warm_desk *desk, struct warm_answer *answer,
-                           struct warm_call *call) MUST_USE;
+                           struct warm_call *call, uint64_t *ret_below) MUST_USE;
+/* All is read: nothing moves any more. */
+void warm_show_end(struct warm_call *call);
 
 #endif

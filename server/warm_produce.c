@@ -193,6 +193,11 @@ static void produce_tell(struct warm_row *row)
     warm_word(&words, buf_slice(&row->telling));
     warm_word_number(&words, is_end && batch->is_last);
     warm_word_number(&words, (int64_t)WARM_QUEUE_BYTES);
+    if (batch->total != UINT64_MAX) {
+        warm_word_number(&words, (int64_t)batch->total);
+    } else {
+        warm_word(&words, (struct slice){0});
+    }
     row->append_question.on_answer = on_appended;
     row->append_again_ms = 0;
     if (warm_desk_ask(row->desk, &row->append_question, &words) != OK) {

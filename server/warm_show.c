@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    LANE_NUMBERS = 9,
+    LANE_NUMBERS = 10,
     LANES_MAX = 1024 /* nodes that are shown of a job */
 };
 
@@ -21,15 +21,24 @@ struct show {
     int64_t now_ms; /* Redis' */
     struct warm_status *status;
     uint64_t produced; /* keys so far */
+    uint64_t expected; /* in all, as the source says; UINT64_MAX: it does not */
     bool is_complete;
-    uint64_t started;
+    int64_t left;     /* keys of all lanes; */
+    double slowest_s; /* and for so long the slowest of them has to do */
     struct buf nodes; /* of struct warm_node_status, of all jobs */
+    struct buf lanes; /* of int64_t, of this job: keys before the lane */
 };
 
 static uint64_t number_in(struct slice text)
 {
     uint64_t number = 0;
     return slice_to_u64(text, &number) == OK ? number : 0;
+}
+
+static int64_t integer_in(struct slice text)
+{
+    int64_t number = 0;
+    return slice_to_i64(text, &number) == OK ? number : 0;
 }
 
 /* What goes into replies, in printable letters. */
@@ -44,11 +53,11 @@ static void text_in(char *dst, size_t size, struct slice text)
 
 /* --- lanes ----------------------------------------------------------------------------------------------------------- */
 
-/* "next from loaded skipped absent failed bytes rate yield" */
-static void lane_numbers(struct slice text, uint64_t numbers[LANE_NUMBERS])
+/* "next from loaded skipped absent failed bytes rate yield before" */
+static void lane_numbers(struct slice text, int64_t numbers[LANE_NUMBERS])
 {
     for (size_t i = 0; i < LANE_NUMBERS; i++) {
-        numbers[i] = number_in(slice_next_word(&text, " "));
+        numbers[i] = integer_in(slice_next_word(&text, " "));
     }
 }
 
@@ -61,34 +70,48 @@ static void show_name(struct warm_node_status *node, struct slice name)
             (struct slice){name.data + space, name.size - space});
 }
 
+static uint64_t count_of(int64_t number)
+{
+    return number > 0 ? (uint64_t)number : 0;
+}
+
 static enum status show_lane(struct show *show, struct slice name, struct slice text)
 {
     struct warm_status *status = show->status;
-    uint64_t numbers[LANE_NUMBERS];
+    int64_t numbers[LANE_NUMBERS];
     struct warm_node_status node = {0};
     if (status->node_count == LANES_MAX) {
         return OK;
     }
     lane_numbers(text, numbers);
     show_name(&node, name);
-    node.loaded = numbers[2];
-    node.skipped = numbers[3];
-    node.absent = numbers[4];
-    node.failed = numbers[5];
-    node.bytes = numbers[6];
-    node.processed = numbers[2] + numbers[3] + numbers[4] + numbers[5];
-    node.rate = (double)numbers[7] / 1000;
-    node.yield = numbers[8] == 0 ? 1 : (double)numbers[8] / 1000;
+    node.loaded = count_of(numbers[2]);
+    node.skipped = count_of(numbers[3]);
+    node.absent = count_of(numbers[4]);
+    node.failed = count_of(numbers[5]);
+    node.bytes = count_of(numbers[6]);
+    node.processed = node.loaded + node.skipped + node.absent + node.failed;
+    node.rate = (double)count_of(numbers[7]) / 1000;
+    node.yield = numbers[8] <= 0 ? 1 : (double)numbers[8] / 1000;
+    if (buf_append(&show->lanes, &numbers[9], sizeof(numbers[9])) != OK ||
+        buf_append(&show->nodes, &node, sizeof(node)) != OK) {
+        return NO_MEMORY;
+    }
     status->node_count++;
-    return buf_append(&show->nodes, &node, sizeof(node));
+    return OK;
+}
+
+/* Those of this job. */
+static struct warm_node_status *nodes_of(const struct show *show)
+{
+    return (struct warm_node_status *)(void *)(show->nodes.data + show->nodes.size) -
+           show->status->node_count;
 }
 
 /* The lane of target l2 is nobody's name. */
 static void name_owner(struct show *show, struct slice owner)
 {
-    struct warm_node_status *first =
-        (struct warm_node_status *)(void *)(show->nodes.data + show->nodes.size) -
-        show->status->node_count;
+    struct warm_node_status *first = nodes_of(show);
     for (size_t i = 0; i < show->status->node_count; i++) {
         if (strcmp(first[i].node, "l2") == 0) {
             show_name(&first[i], owner);
@@ -114,72 +137,46 @@ static enum warm_target target_of(struct slice text)
     return slice_is(text, "l2") ? WARM_L2 : WARM_ALL;
 }
 
-static void show_field(struct show *show, struct slice name, struct slice text)
+/* id, the script's SHOWN, next_at. */
+static struct slice show_fields(struct show *show, struct warm_answer *fields)
 {
     struct warm_status *status = show->status;
-    const struct {
-        const char *name;
-        uint64_t *number;
-    } numbers[] = {
-        {"id", &status->id},         {"rate", &status->rate_limit},     {"total", &show->produced},
-        {"started", &show->started}, {"prevented", &status->prevented},
-    };
-    const struct {
-        const char *name;
-        int64_t *ms;
-    } times[] = {
-        {"submitted", &status->submitted_at_ms}, {"started", &status->started_at_ms},
-        {"ended", &status->ended_at_ms},         {"deadline", &status->deadline_at_ms},
-        {"next_at", &status->next_at_ms},
-    };
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        if (slice_is(name, numbers[i].name)) {
-            *numbers[i].number = number_in(text);
-        }
-    }
-    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
-        if (slice_is(name, times[i].name)) {
-            *times[i].ms = (int64_t)(number_in(text) & INT64_MAX);
-        }
-    }
-    if (slice_is(name, "state")) {
-        (void)warm_state_read(text, &status->state);
-    } else if (slice_is(name, "source")) {
-        text_in(status->source, sizeof(status->source), text);
-    } else if (slice_is(name, "schedule")) {
-        text_in(status->schedule, sizeof(status->schedule), text);
-        status->standing = text.size > 0;
-    } else if (slice_is(name, "error")) {
-        text_in(status->error, sizeof(status->error), text);
-    } else if (slice_is(name, "mode")) {
-        status->mode = mode_of(text);
-    } else if (slice_is(name, "target")) {
-        status->target = target_of(text);
-    } else if (slice_is(name, "db")) {
-        status->db = (uint8_t)number_in(text);
-    } else if (slice_is(name, "priority")) {
-        status->priority = (int)(number_in(text) & 0xff);
-    } else if (slice_is(name, "dry")) {
-        status->dry = slice_is(text, "1");
-    } else if (slice_is(name, "complete")) {
-        show->is_complete = slice_is(text, "1");
-    }
+    status->id = count_of(warm_answer_number(fields));
+    (void)warm_state_read(warm_answer_text(fields), &status->state);
+    text_in(status->source, sizeof(status->source), warm_answer_text(fields));
+    status->db = (uint8_t)(warm_answer_number(fields) & 0xff);
+    status->mode = mode_of(warm_answer_text(fields));
+    status->target = target_of(warm_answer_text(fields));
+    status->dry = warm_answer_number(fields) == 1;
+    status->priority = (int)(warm_answer_number(fields) & 0xff);
+    status->rate_limit = count_of(warm_answer_number(fields));
+    show->produced = count_of(warm_answer_number(fields));
+    const struct slice expected = warm_answer_text(fields);
+    show->expected = expected.size > 0 ? number_in(expected) : UINT64_MAX;
+    show->is_complete = warm_answer_number(fields) == 1;
+    status->submitted_at_ms = warm_answer_number(fields);
+    status->started_at_ms = warm_answer_number(fields);
+    status->ended_at_ms = warm_answer_number(fields);
+    status->deadline_at_ms = warm_answer_number(fields);
+    text_in(status->error, sizeof(status->error), warm_answer_text(fields));
+    const struct slice schedule = warm_answer_text(fields);
+    text_in(status->schedule, sizeof(status->schedule), schedule);
+    status->standing = schedule.size > 0;
+    status->prevented = count_of(warm_answer_number(fields));
+    const struct slice owner = warm_answer_text(fields);
+    const int64_t next_at_ms = warm_answer_number(fields);
+    status->next_at_ms = status->state == WARM_STANDING ? next_at_ms : 0;
+    return owner;
 }
 
-static enum status show_fields(struct show *show, struct warm_answer *fields)
+static enum status show_lanes(struct show *show, struct warm_answer *lanes, struct slice owner)
 {
-    struct slice owner = {0};
     enum status status = OK;
-    while (fields->count > 0 && status == OK) {
-        const struct slice name = warm_answer_text(fields);
-        const struct slice text = warm_answer_text(fields);
-        if (name.size > 5 && memcmp(name.data, "lane:", 5) == 0) {
-            status = show_lane(show, (struct slice){name.data + 5, name.size - 5}, text);
-        } else if (slice_is(name, "owner")) {
-            owner = text;
-        } else {
-            show_field(show, name, text);
-        }
+    show->lanes.size = 0;
+    while (lanes->count > 0 && status == OK) {
+        const struct slice name = warm_answer_text(lanes);
+        const struct slice text = warm_answer_text(lanes);
+        status = show_lane(show, name, text);
     }
     if (status == OK) {
         name_owner(show, owner);
@@ -187,13 +184,46 @@ static enum status show_fields(struct show *show, struct warm_answer *fields)
     return status;
 }
 
-/* What follows from the fields. */
+/* How many keys there are for each lane: what the source has told, if that is all; or what it said that it will. */
+static uint64_t keys_of_all(const struct show *show)
+{
+    if (show->is_complete || show->expected == UINT64_MAX) {
+        return show->is_complete ? show->produced : UINT64_MAX;
+    }
+    return show->expected > show->produced ? show->expected : show->produced;
+}
+
+/* A lane that came late has not to do what was before it; one that had to begin again, so much more. */
+static void show_left(struct show *show, const struct warm_node_status *node, int64_t before,
+                      uint64_t keys)
+{
+    const int64_t own = (int64_t)(keys & INT64_MAX) - before;
+    const int64_t left = own - (int64_t)node->processed;
+    show->status->total += count_of(own);
+    show->left += left > 0 ? left : 0;
+    if (left > 0 && node->rate > 0) {
+        show->slowest_s = fmax(show->slowest_s, (double)left / node->rate);
+    }
+}
+
+static void show_eta(struct show *show)
+{
+    struct warm_status *status = show->status;
+    if (status->state == WARM_RUNNING && status->total != UINT64_MAX && status->rate > 0) {
+        const double s = fmax(show->slowest_s, (double)show->left / status->rate);
+        status->eta_ms = (int64_t)fmin(s * 1000, 1e15);
+    }
+}
+
+/* What follows from fields and lanes. */
 static void show_sums(struct show *show)
 {
     struct warm_status *status = show->status;
-    const struct warm_node_status *nodes =
-        (const struct warm_node_status *)(const void *)(show->nodes.data + show->nodes.size) -
-        status->node_count;
+    const struct warm_node_status *nodes = nodes_of(show);
+    const int64_t *before = (const int64_t *)(const void *)show->lanes.data;
+    const uint64_t keys = keys_of_all(show);
+    show->left = 0;
+    show->slowest_s = 0;
     for (size_t i = 0; i < status->node_count; i++) {
         status->processed += nodes[i].processed;
         status->loaded += nodes[i].loaded;
@@ -202,14 +232,11 @@ static void show_sums(struct show *show)
         status->failed += nodes[i].failed;
         status->bytes += nodes[i].bytes;
         status->rate += status->state == WARM_RUNNING ? nodes[i].rate : 0;
+        show_left(show, &nodes[i], before[i], keys);
     }
-    status->total = show->is_complete ? show->produced * status->node_count : UINT64_MAX;
+    status->total = keys == UINT64_MAX ? UINT64_MAX : status->total;
     status->eta_ms = -1;
-    if (show->is_complete && status->state == WARM_RUNNING && status->rate > 0) {
-        const uint64_t left =
-            status->total > status->processed ? status->total - status->processed : 0;
-        status->eta_ms = (int64_t)fmin((double)left * 1000 / status->rate, 1e15);
-    }
+    show_eta(show);
     const struct warm_row *row = warm_desk_find(show->desk, status->id);
     const int64_t waited_ms = show->now_ms - status->submitted_at_ms;
     const bool waits = status->state == WARM_QUEUED && waited_ms > 0;
@@ -217,7 +244,6 @@ static void show_sums(struct show *show)
     if (row != NULL && status->state == WARM_RUNNING) {
         status->effective = warm_entry_effective(&row->entry, show->desk->worker->now_ms);
     }
-    status->next_at_ms = status->state == WARM_STANDING ? status->next_at_ms : 0;
 }
 
 /* --- failures -------------------------------------------------------------------------------------------------------- */
@@ -262,16 +288,15 @@ static enum status show_failures(struct warm_answer *failures, struct warm_call 
 static enum status show_one(struct show *show, struct warm_answer *answer, struct warm_call *call)
 {
     struct warm_answer fields;
+    struct warm_answer lanes;
     struct warm_answer failures;
     *show->status = (struct warm_status){0};
-    show->produced = 0;
-    show->is_complete = false;
-    const bool is_whole =
-        warm_answer_array(answer, &fields) && warm_answer_array(answer, &failures);
+    const bool is_whole = warm_answer_array(answer, &fields) && warm_answer_array(answer, &lanes) &&
+                          warm_answer_array(answer, &failures);
     if (!is_whole) {
         return MALFORMED;
     }
-    enum status status = show_fields(show, &fields);
+    enum status status = show_lanes(show, &lanes, show_fields(show, &fields));
     if (status == OK) {
         show_sums(show);
         status = call->verb == WARM_STATUS ? show_failures(&failures, call, show->status) : OK;
@@ -280,30 +305,36 @@ static enum status show_one(struct show *show, struct warm_answer *answer, struc
 }
 
 enum status warm_show_read(struct warm_desk *desk, struct warm_answer *answer,
-                           struct warm_call *call)
+                           struct warm_call *call, uint64_t *ret_below)
 {
-    struct show show = {.desk = desk, .now_ms = warm_answer_number(answer)};
-    const size_t told = answer->count / 2;
-    const size_t most = call->verb == WARM_STATUS && told > 1 ? 1 : told; /* failures are of one */
+    struct show show = {.desk = desk, .now_ms = warm_answer_number(answer), .nodes = call->nodes};
+    *ret_below = count_of(warm_answer_number(answer));
+    const size_t told = answer->count / 3;
+    const size_t most =
+        call->count + (call->verb == WARM_STATUS && told > 1 ? 1 : told); /* failures are of one */
     enum status status = OK;
-    call->statuses = calloc(most + 1, sizeof(*call->statuses));
-    if (call->statuses == NULL) {
+    struct warm_status *statuses =
+        most > WARM_SHOWN_MAX ? NULL : realloc(call->statuses, (most + 1) * sizeof(*statuses));
+    if (statuses == NULL) {
         return NO_MEMORY;
     }
+    call->statuses = statuses;
     while (call->count < most && status == OK) {
         show.status = &call->statuses[call->count];
         status = show_one(&show, answer, call);
         call->count += status == OK;
     }
     call->nodes = show.nodes;
+    buf_done(&show.lanes);
+    return status;
+}
+
+void warm_show_end(struct warm_call *call)
+{
     const struct warm_node_status *at =
-        (const struct warm_node_status *)(const void *)show.nodes.data;
-    for (size_t i = 0; i < call->count && status == OK; i++) {
+        (const struct warm_node_status *)(const void *)call->nodes.data;
+    for (size_t i = 0; i < call->count; i++) {
         call->statuses[i].nodes = at;
         at += call->statuses[i].node_count;
     }
-    if (status != OK) {
-        call->count = 0;
-    }
-    return status;
 }

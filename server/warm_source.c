@@ -74,6 +74,7 @@ enum status warm_source_pull(struct warm_feed *source, struct warm_batch *batch)
     batch->cursor[0] = '\0';
     batch->run[0] = '\0';
     batch->is_last = false;
+    batch->total = UINT64_MAX;
     batch->pause_ms = 0;
     batch->error[0] = '\0';
     source->batch = batch;

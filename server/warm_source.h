@@ -32,7 +32,8 @@ struct warm_batch {
     char cursor[WARM_CURSOR_MAX]; /* behind them */
     char run[WARM_RUN_MAX];       /* "": it is good for any */
     bool is_last;
-    int64_t pause_ms;           /* before the next pull: L2 has other work, too */
+    uint64_t total;   /* how many keys the source has in all; UINT64_MAX: it does not know */
+    int64_t pause_ms; /* before the next pull: L2 has other work, too */
     char error[WARM_ERROR_MAX]; /* not "": the source has failed, for good */
 };
 

@@ -2,7 +2,8 @@
 /* warm_source_file.c -- a key per line of a file. The cursor is the byte behind the last line that was given.
  *
  * A disk may be slow, so a thread of libuv's pool reads, a piece at a time. Lines end with LF or CR LF; empty ones, and those
- * that are too long for a key of L1, are stepped over. */
+ * that are too long for a key of L1, are stepped over. How many keys there are is counted before the first are given, unless the
+ * file is larger than COUNTED_MAX. */
 #include "protocol/limits.h"
 #include "server/warm_file.h"
 #include "server/warm_source.h"
@@ -17,6 +18,8 @@
 #include <unistd.h>
 
 #define PIECE (2 * LIMIT_L1_KEY)
+#define COUNTED_MAX \
+    (UINT64_C(256) << 20) /* bytes: a fraction of a second, and more from a slow disk */
 
 struct file_source {
     struct warm_feed source; /* first */
@@ -28,6 +31,8 @@ struct file_source {
     /* of the thread, while it works: */
     struct buf keys; /* lines: u32 size, bytes */
     size_t keys_max;
+    bool is_counted;
+    uint64_t total; /* UINT64_MAX: not known */
     bool is_end;
     int trouble;  /* errno */
     bool is_long; /* in a line that is too long */
@@ -72,13 +77,61 @@ static void file_close(struct warm_feed *source)
 
 /* --- in a thread ----------------------------------------------------------------------------------------------------- */
 
+/* What a line is without its end; false: it is no key. */
+static bool file_key(struct slice *line)
+{
+    if (line->size > 0 && line->data[line->size - 1] == '\r') {
+        line->size--;
+    }
+    return line->size > 0 && line->size < LIMIT_L1_KEY;
+}
+
+/* The lines that begin in the piece; the last one of the file may have no end. How many bytes of it are done with. */
+static size_t file_count_piece(struct file_source *file, size_t size, bool is_last, bool *is_long)
+{
+    size_t done = 0;
+    while (done < size) {
+        const char *begin = file->piece + done;
+        const char *end = memchr(begin, '\n', size - done);
+        if (end == NULL && !is_last) {
+            break;
+        }
+        struct slice line = {begin, end == NULL ? size - done : (size_t)(end - begin)};
+        done += line.size + (end != NULL);
+        file->total += !*is_long && file_key(&line);
+        *is_long = false;
+    }
+    if (done == 0 && !is_last) { /* a line without an end */
+        *is_long = true;
+        done = size;
+    }
+    return done;
+}
+
+/* All keys there are, unless that would take long; what cannot be read is told by who reads them. */
+static void file_count(struct file_source *file)
+{
+    uint64_t at = 0;
+    bool is_long = false;
+    ssize_t size = sizeof(file->piece);
+    file->is_counted = true;
+    file->total = 0;
+    while (size == (ssize_t)sizeof(file->piece) && at <= COUNTED_MAX) {
+        size = pread(file->fd, file->piece, sizeof(file->piece), (off_t)at);
+        if (size >= 0) {
+            const bool is_last = (size_t)size < sizeof(file->piece);
+            at += file_count_piece(file, (size_t)size, is_last, &is_long);
+        }
+    }
+    if (size < 0 || at > COUNTED_MAX) {
+        file->total = UINT64_MAX;
+    }
+}
+
 static enum status file_keep(struct file_source *file, struct slice line)
 {
     char size[sizeof(uint32_t)];
-    if (line.size > 0 && line.data[line.size - 1] == '\r') {
-        line.size--;
-    }
-    if (line.size == 0 || line.size >= LIMIT_L1_KEY) {
+    if (!file_key(&line)) {
         return OK;
     }
     put_u32le(size, (uint32_t)line.size);
@@ -111,6 +164,9 @@ static size_t file_cut(struct file_source *file, size_t size, bool is_last)
 static void file_on_work(uv_work_t *work)
 {
     struct file_source *file = work->data;
+    if (!file->is_counted) {
+        file_count(file);
+    }
     while (file->keys_max > 0 && file->keys.size < WARM_BATCH_BYTES && file->trouble == 0 &&
            !file->is_end) {
         const ssize_t size = pread(file->fd, file->piece, sizeof(file->piece), (off_t)file->at);
@@ -148,6 +204,7 @@ static void file_give(struct file_source *file)
                        strerror(file->trouble)); /* NOLINT(concurrency-mt-unsafe): glibc's is */
     }
     (void)snprintf(batch->cursor, sizeof(batch->cursor), "%" PRIu64, file->at);
+    batch->total = file->total;
     batch->is_last = file->is_end;
 }
 

@@ -56,6 +56,7 @@ static void hot_give(struct hot_source *hot)
         }
     }
     (void)snprintf(batch->cursor, sizeof(batch->cursor), "%zu", hot->given);
+    batch->total = count;
     batch->is_last = hot->given >= count;
 }
 

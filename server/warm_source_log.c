@@ -165,6 +165,7 @@ static void log_give(struct log_source *log)
                        strerror(number)); /* NOLINT(concurrency-mt-unsafe): glibc's is */
     }
     (void)snprintf(batch->cursor, sizeof(batch->cursor), "%zu", log->given);
+    batch->total = log->count;
     batch->is_last = log->given >= log->count;
 }
 

@@ -134,6 +134,7 @@ static void keys_on_worked(uv_work_t *work, int status)
         batch->count = keys->count;
         keys->given = keys->at > keys->given ? keys->at : keys->given;
         (void)snprintf(batch->cursor, sizeof(batch->cursor), "%" PRIu64, keys->given);
+        batch->total = keys->file.reader.totals.records;
         batch->is_last = keys->is_end;
     }
     keys->source.at.on_batch(keys->source.at.arg);

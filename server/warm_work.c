@@ -186,7 +186,7 @@ static enum status lane_read_chunk(struct warm_row *row, struct slice bytes)
     return status != MISS ? status : row->key_count == 0 ? MALFORMED : OK;
 }
 
-/* state rate lanes produced complete number keys */
+/* state rate lanes number keys */
 static void lane_take(struct warm_row *row, struct warm_answer *answer)
 {
     struct warm_desk *desk = row->desk;
@@ -195,8 +195,6 @@ static void lane_take(struct warm_row *row, struct warm_answer *answer)
     row->rate = (uint64_t)warm_answer_number(answer);
     row->lanes = (unsigned)warm_answer_number(answer);
     warm_work_rate(row);
-    (void)warm_answer_number(answer);
-    (void)warm_answer_number(answer);
     row->number = warm_answer_number(answer);
     if (row->number < 0) {
         lane_idle(row);
@@ -242,7 +240,7 @@ static void lane_on_answer(struct warm_question *question, enum status status,
         const bool is_lost = slice_is(answer->word, "LOST");
         warm_row_drop(row);
         if (is_lost) {
-            warm_desk_take(desk);
+            warm_desk_take_all(desk);
         }
         warm_work_turn(desk);
     }

@@ -7,12 +7,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* The script's text, with a NUL behind it. The path is seen from the project root, where the build runs. */
+/* The script's text, in two files, with a NUL behind it. The path is seen from the project root, where the build runs. */
 __asm__(".pushsection .rodata\n"
         ".global warm_script\n"
         ".type warm_script, %object\n"
         "warm_script:\n"
         ".incbin \"tiers/scripts/warm.lua\"\n"
+        ".incbin \"tiers/scripts/warm_verbs.lua\"\n"
         ".byte 0\n"
         ".size warm_script, . - warm_script\n"
         ".popsection\n");
@@ -33,10 +34,8 @@ void warm_word_number(struct warm_words *words, int64_t number)
 void warm_words_begin(struct warm_words *words, unsigned coherence_db, const char *verb,
                       struct slice born, struct slice node)
 {
-    words->count = 0;
+    words->count = WARM_HEAD_WORDS;
     words->number_count = 0;
-    warm_word(words, SLICE_LITERAL("EVAL"));
-    warm_word(words, slice_of(warm_script));
     warm_word(words, SLICE_LITERAL("0"));
     warm_word_number(words, (int64_t)coherence_db);
     warm_word(words, slice_of(verb));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* warm_script.h -- what a node says to scripts/warm.lua, the queue of warm jobs in L2.
+/* warm_script.h -- what a node says to scripts/warm.lua and warm_verbs.lua, the queue of warm jobs in L2.
  *
  *      submitted -> chunk 0 -> chunk 1 -> ... -> chunk n       by the PRODUCER, one node at a time, which runs the source
  *                      |          |
@@ -14,6 +14,9 @@
  * A queue knows when it was BORN. Who says another time than it does is answered GONE: a flush or another Redis has ended the
  * queue that he knew, and numbers of jobs mean others now.
  *
+ * Each call looks at a page of jobs at most (PAGE), since all of Redis waits for it: a node learns of what changed by versions, page by page
+ * (TAKE), and so it lists jobs (SHOW).
+ *
  * Threads: pure.
  * Limits:  WARM_WORDS_MAX words of a request. */
 #ifndef TERRACE_TIERS_WARM_SCRIPT_H
@@ -25,14 +28,17 @@
 extern const char warm_script[];
 
 enum {
+    WARM_HEAD_WORDS = 2,
     WARM_WORDS_MAX = 140,
+    WARM_BORN_WORD = WARM_HEAD_WORDS + 3, /* "0", the database and the verb stand before it */
     WARM_NUMBERS_MAX = 24,
     WARM_BORN_MAX = 40
 };
 
 /* A request under construction; what is put in is borrowed until it is sent. */
 struct warm_words {
-    size_t count;
+    size_t
+        count; /* with the first WARM_HEAD_WORDS, which say how the script is called, and are the sender's to fill */
     struct slice at[WARM_WORDS_MAX];
     size_t number_count;
     char numbers[WARM_NUMBERS_MAX][I64_DIGITS_MAX];

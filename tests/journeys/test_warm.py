@@ -105,6 +105,19 @@ def test_members_of_a_set_and_the_first_of_a_sorted_set_are_keys(cold, redis_ser
     assert (done["loaded"], done["skipped"], done["total"]) == (200, 100, 300)
 
 
+def test_how_many_keys_there_are_is_known_at_once_where_it_can_be(cold, redis_server):
+    fill(redis_server, "k", 600)
+    client = redis_server.client()
+    client.sadd("names", *[f"k{i}" for i in range(700)])
+    client.zadd("top", {f"k{i}": i for i in range(900)})
+    for source, total in [({"keys": [f"k{i}" for i in range(600)]}, 1200), ({"set": "names"}, 1400), ({"zset": "top", "n": 300}, 600),
+                          ({"zset": "top", "n": 5000}, 1800), ({"pattern": "k*"}, -1)]:
+        job = warm.submit(cold[0], source, rate=1, mode="force")
+        seen = warm.status(cold[1], job)
+        assert seen["total"] == total and seen["processed"] < 600, source
+        warm.say(cold[0], "CANCEL", job)
+
+
 def test_a_source_that_is_no_set_fails_the_job_with_the_words_of_redis(cold, redis_server):
     redis_server.client().set("plain", "x")
     done = warm.run(cold[0], {"set": "plain"})

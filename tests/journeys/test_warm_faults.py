@@ -210,7 +210,20 @@ def test_redis_stands_still_for_a_while_and_the_job_goes_on(stage):
     assert done["state"] == "done" and done["loaded"] + done["skipped"] == 300 and done["failed"] == 0
 
 
-KEYS = ["meta", "nodes", "open", "due", "ended", "standing", "job:{}", "json:{}", "chunks:{}", "failed:{}"]
+def test_redis_forgets_the_script_and_is_told_it_again(stage):
+    redis_server = stage.redis()
+    node = nodes_of(stage, redis_server, 1)[0]
+    fill(redis_server, 300)
+    job = warm.submit(node, {"pattern": "k*"}, rate=100)
+    for _ in range(5):
+        assert redis_server.client().script_flush()
+        warm.jobs(node)
+    assert redis_server.calls("evalsha") > 0
+    done = warm.ended(node, job)
+    assert (done["state"], done["loaded"]) == ("done", 300)
+
+
+KEYS = ["meta", "nodes", "open", "due", "ended", "standing", "jobs", "changed", "dead", "job:{}", "json:{}", "lanes:{}", "chunks:{}", "failed:{}"]
 
 
 def test_a_stranger_gives_the_queues_keys_other_types_and_the_nodes_live(stage):

@@ -50,6 +50,10 @@ def test_a_file_has_a_key_per_line_and_goes_to_all_nodes(cold, redis_server, fol
     done = warm.run(cold[0], {"file": "keys.txt"})
     assert (done["state"], done["loaded"], done["absent"], done["total"]) == ("done", 2000, 0, 2000)
     assert [node.l1_items() for node in cold] == [1000, 1000]
+    slow = warm.submit(cold[0], {"file": "keys.txt"}, rate=1, mode="force")
+    until(lambda: warm.status(cold[1], slow)["total"] == 2000, 10, "its lines are counted before they are given")
+    assert warm.status(cold[1], slow)["processed"] < 2000
+    warm.say(cold[0], "CANCEL", slow)
 
 
 def test_an_empty_file_is_done_at_once(cold, folder):

@@ -101,13 +101,14 @@ static void a_request_names_the_database_the_verb_the_queue_and_the_node(void **
     struct warm_words words;
     warm_words_begin(&words, 15, "NEXT", SLICE_LITERAL("17"), SLICE_LITERAL("0a 127.0.0.1:1"));
     warm_word_number(&words, -1);
-    assert_int_equal(words.count, 8);
-    assert_true(slice_is(words.at[0], "EVAL"));
-    assert_true(slice_is(words.at[3], "15"));
-    assert_true(slice_is(words.at[4], "NEXT"));
-    assert_true(slice_is(words.at[5], "17"));
-    assert_true(slice_is(words.at[6], "0a 127.0.0.1:1"));
-    assert_true(slice_is(words.at[7], "-1"));
+    const struct slice *word = &words.at[WARM_HEAD_WORDS];
+    assert_int_equal(words.count, WARM_HEAD_WORDS + 6);
+    assert_true(slice_is(word[0], "0"));
+    assert_true(slice_is(word[1], "15"));
+    assert_true(slice_is(word[2], "NEXT"));
+    assert_true(slice_is(words.at[WARM_BORN_WORD], "17"));
+    assert_true(slice_is(word[4], "0a 127.0.0.1:1"));
+    assert_true(slice_is(word[5], "-1"));
 }
 
 int main(void)
