@@ -38,7 +38,7 @@ def nodes_of(stage, redis_server, count, *flags):
 
 
 class Listener:
-    """Which keys Redis was asked for by GET, as MONITOR shows it."""
+    """Which keys Redis was asked for, as MONITOR shows it."""
 
     def __init__(self, redis_server):
         self.conn = redis_server.wire(timeout_s=20)
@@ -54,7 +54,7 @@ class Listener:
             line = self.conn.read().decode("latin-1")
             if mark in line:
                 return counts
-            seen = re.search(r'\] "GET" "(k[^"]*)"', line)
+            seen = re.search(r'\] "GET(?:RANGE)?" "(k[^"]*)"', line)
             if seen:
                 counts[seen.group(1)] += 1
 
