@@ -345,12 +345,6 @@ static uint64_t value_of(const struct reply_element *element)
     return value == HISTORY_NOTHING ? HISTORY_FOREIGN : value;
 }
 
-static bool begins_with(struct slice text, const char *word)
-{
-    size_t size = strlen(word);
-    return text.size >= size && memcmp(text.data, word, size) == 0;
-}
-
 static bool is_error(const struct reply_element *element)
 {
     return element->type == REPLY_ERROR || element->type == REPLY_BULK_ERROR;
@@ -372,7 +366,7 @@ static bool nothing_done(struct slice text)
                                         "OOM",    "MISCONF",    "NOREPLICAS", "MASTERDOWN",
                                         "NOAUTH", "CLUSTERDOWN"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (begins_with(text, words[i])) {
+        if (slice_begins(text, words[i])) {
             return true;
         }
     }
@@ -387,13 +381,13 @@ static enum history_outcome outcome_of(struct history *run, const struct reply_e
     if (nothing_done(element->text)) {
         return HISTORY_REFUSED;
     }
-    if (begins_with(element->text, "UNKNOWN")) {
+    if (slice_begins(element->text, "UNKNOWN")) {
         /* A node that could not make sure that nothing runs late says so. */
         return memmem(element->text.data, element->text.size, "may still", 9) != NULL
                    ? HISTORY_LOST
                    : HISTORY_UNKNOWN;
     }
-    if (!begins_with(element->text, "STALE")) { /* done, but not everywhere in time */
+    if (!slice_begins(element->text, "STALE")) { /* done, but not everywhere in time */
         note_strange(run, element->text);
     }
     return HISTORY_LOST;

@@ -68,12 +68,6 @@ enum status memcached_append_request(struct buf *out, size_t argc, const struct 
 
 /* ------------------------------------------------------------------ answers */
 
-static bool begins(struct slice line, const char *word)
-{
-    const size_t size = strlen(word);
-    return line.size >= size && memcmp(line.data, word, size) == 0;
-}
-
 /* `VA size`, and the value follows. */
 static enum status take_value(char *bytes, size_t size, size_t line_size, size_t *ret_used,
                               struct slice *ret_reply)
@@ -124,7 +118,7 @@ static enum status take_line(char *bytes, struct slice line, struct slice *ret_r
             return OK;
         }
     }
-    if (begins(line, "CLIENT_ERROR ") || begins(line, "SERVER_ERROR ")) {
+    if (slice_begins(line, "CLIENT_ERROR ") || slice_begins(line, "SERVER_ERROR ")) {
         *ret_reply = error_of(bytes, line.size + line_end.size);
         return OK;
     }
@@ -140,7 +134,7 @@ enum status memcached_take_reply(char *bytes, size_t size, size_t *ret_used,
         return size < MEMCACHED_LINE_MAX ? AGAIN : MALFORMED;
     }
     const struct slice line = {bytes, (size_t)(end - bytes)};
-    if (begins(line, "VA ")) {
+    if (slice_begins(line, "VA ")) {
         return take_value(bytes, size, line.size, ret_used, ret_reply);
     }
     *ret_used = line.size + line_end.size;

@@ -5,15 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* %41 is A. A copy of its own; NULL: no memory, or *ret_is_bad. */
 static char *decoded(struct slice text, bool *ret_is_bad)
 {

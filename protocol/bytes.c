@@ -59,6 +59,38 @@ static bool is_one_of(char c, const char *set)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
+bool slice_has_prefix(struct slice text, struct slice prefix)
+{
+    return text.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(text.data, prefix.data, prefix.size) == 0);
+}
+
+bool slice_begins(struct slice text, const char *head)
+{
+    return slice_has_prefix(text, slice_of(head));
+}
+
+struct slice slice_trim(struct slice text, const char *separators)
+{
+    while (text.size > 0 && is_one_of(text.data[0], separators)) {
+        text = (struct slice){text.data + 1, text.size - 1};
+    }
+    while (text.size > 0 && is_one_of(text.data[text.size - 1], separators)) {
+        text.size--;
+    }
+    return text;
+}
+
+void slice_to_text(struct slice text, char other, char *dst, size_t room)
+{
+    const size_t size = text.size < room ? text.size : room - 1;
+    for (size_t i = 0; i < size; i++) {
+        const bool is_printable = text.data[i] >= ' ' && text.data[i] <= '~';
+        dst[i] = is_printable ? text.data[i] : other;
+    }
+    dst[size] = '\0';
+}
+
 struct slice slice_next_word(struct slice *rest, const char *separators)
 {
     if (rest->size == 0) { /* it may have no address */
@@ -144,6 +176,15 @@ enum status slice_to_real(struct slice text, double *ret)
     memcpy(copy, text.data, text.size); /* a slice has no end of its own */
     *ret = strtod(copy, NULL);
     return OK;
+}
+
+int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    const char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 size_t i64_format(char dst[I64_DIGITS_MAX], int64_t number)

@@ -25,6 +25,12 @@ bool slice_equal(struct slice a, struct slice b);
 bool slice_equal_nocase(struct slice a, struct slice b); /* ASCII */
 bool slice_is(struct slice a, const char *text);         /* exact */
 bool slice_is_nocase(struct slice a, const char *text);  /* ASCII */
+bool slice_begins(struct slice text, const char *head);
+bool slice_has_prefix(struct slice text, struct slice prefix);
+/* Without any of `separators` at both ends. */
+struct slice slice_trim(struct slice text, const char *separators);
+/* As a C string for people: what is no printable ASCII becomes `other`; what has no room is left out. */
+void slice_to_text(struct slice text, char other, char *dst, size_t room);
 
 /* The next word of *rest, which begins behind it afterwards; empty: no more. Words lie between any of `separators`. */
 struct slice slice_next_word(struct slice *rest, const char *separators);
@@ -37,6 +43,8 @@ enum {
     SLICE_REAL_MAX = 64
 };
 enum status slice_to_real(struct slice text, double *ret_number) MUST_USE;
+
+int hex_digit(char c); /* its value; -1: it is none */
 
 /* Decimal digits of `number` into `dst` (no terminator); returns how many. */
 enum {

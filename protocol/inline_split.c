@@ -34,15 +34,6 @@ static bool is_space_or_end(char c)
     return c == '\0' || is_space(c);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 static char escaped(char c)
 {
     switch (c) {

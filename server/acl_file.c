@@ -30,18 +30,9 @@ static void keep(struct reading *reading, enum status status)
     reading->status = status != OK ? status : reading->status;
 }
 
-/* --- words ------------------------------------------------------------------------------------------------------ */
+static const char spaces[] = " \t\r\n";
 
-static struct slice trim(struct slice text)
-{
-    while (text.size > 0 && strchr(" \t\r\n", text.data[0]) != NULL) {
-        text = (struct slice){text.data + 1, text.size - 1};
-    }
-    while (text.size > 0 && strchr(" \t\r\n", text.data[text.size - 1]) != NULL) {
-        text.size--;
-    }
-    return text;
-}
+/* --- words ------------------------------------------------------------------------------------------------------ */
 
 /* Cuts *rest at the next `mark`. false: it is empty, and was so before. */
 static bool next_part(struct slice *rest, char mark, struct slice *ret_part)
@@ -105,7 +96,7 @@ static void apply_rules(struct reading *reading, struct acl_user *user,
     bool told = false;
     for (unsigned i = 0; i < rules->count && reading->status == OK; i++) {
         bool unknown = false;
-        const struct slice rule = trim(rules->at[i].bytes);
+        const struct slice rule = slice_trim(rules->at[i].bytes, spaces);
         const char *reason = acl_user_set(user, rule, reading->context, &unknown);
         if (reason != NULL && unknown) {
             keep(reading,
@@ -168,7 +159,7 @@ static void read_user(struct reading *reading, const struct slice *words, size_t
 static void read_line(struct reading *reading, struct slice line)
 {
     size_t count = 0;
-    line = trim(line);
+    line = slice_trim(line, spaces);
     if (line.size == 0) {
         return;
     }

@@ -15,12 +15,11 @@ static enum status address_fail(char *why, size_t why_size, const char *text)
 enum status address_parse(struct slice text, struct address *ret_address, char *why,
                           size_t why_size)
 {
-    static const char scheme[] = "tls://";
+    static const struct slice scheme = SLICE_LITERAL("tls://");
     char host[64];
-    const bool tls =
-        text.size >= sizeof(scheme) - 1 && memcmp(text.data, scheme, sizeof(scheme) - 1) == 0;
+    const bool tls = slice_has_prefix(text, scheme);
     if (tls) {
-        text = (struct slice){text.data + sizeof(scheme) - 1, text.size - (sizeof(scheme) - 1)};
+        text = (struct slice){text.data + scheme.size, text.size - scheme.size};
     }
     size_t colon = text.size;
     while (colon > 0 && text.data[colon - 1] != ':') {

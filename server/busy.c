@@ -23,11 +23,6 @@ struct busy_ask {
 
 /* --- what Redis says ---------------------------------------------------------------------------------------------- */
 
-static bool begins_with(struct slice text, struct slice head)
-{
-    return text.size >= head.size && memcmp(text.data, head.data, head.size) == 0;
-}
-
 /* One of Redis' texts; NULL: it is not busy. */
 static const char *busy_text(struct slice reply)
 {
@@ -39,12 +34,12 @@ static const char *busy_text(struct slice reply)
     enum {
         TEXTS = sizeof(texts) / sizeof(texts[0])
     };
-    if (!begins_with(reply, SLICE_LITERAL("-BUSY "))) {
+    if (!slice_begins(reply, "-BUSY ")) {
         return NULL;
     }
     const struct slice said = {reply.data + 1, reply.size - 1};
     for (size_t i = 0; i < TEXTS; i++) {
-        if (begins_with(said, slice_of(texts[i]))) {
+        if (slice_begins(said, texts[i])) {
             return texts[i];
         }
     }

@@ -15,12 +15,6 @@ static bool is_space(char c)
     return c == ' ' || c == '\t';
 }
 
-static bool begins_with(struct slice text, const char *prefix)
-{
-    const size_t size = strlen(prefix);
-    return text.size >= size && memcmp(text.data, prefix, size) == 0;
-}
-
 /* --- addresses ---------------------------------------------------------------------------------- */
 
 static bool separates(char c)
@@ -41,7 +35,7 @@ static enum status parse_port(struct slice text, uint16_t *ret_port)
 static enum status parse_address(struct slice text, struct option_address *ret_address)
 {
     static const char scheme[] = "tls://";
-    ret_address->tls = begins_with(text, scheme);
+    ret_address->tls = slice_begins(text, scheme);
     if (ret_address->tls) {
         text = (struct slice){text.data + sizeof(scheme) - 1, text.size - (sizeof(scheme) - 1)};
     }
@@ -104,7 +98,8 @@ static const char *check_addresses(struct slice value, unsigned count_max)
 
 static bool is_loopback(struct slice host)
 {
-    return begins_with(host, "127.") || slice_is(host, "::1") || slice_is_nocase(host, "localhost");
+    return slice_begins(host, "127.") || slice_is(host, "::1") ||
+           slice_is_nocase(host, "localhost");
 }
 
 static const char *check_listen(const struct options *options, struct option_place *ret_place)

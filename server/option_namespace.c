@@ -69,8 +69,7 @@ const char *mode_check(struct slice text)
 
 const char *prefix_check(struct slice text)
 {
-    static const struct slice own = SLICE_LITERAL("terrace:");
-    if (text.size >= own.size && memcmp(text.data, own.data, own.size) == 0) {
+    if (slice_begins(text, "terrace:")) {
         return "argument must not begin with 'terrace:': such keys are the nodes' own";
     }
     return text.size <= NAMESPACE_PREFIX_MAX ? NULL : "argument must be at most 128 bytes";

@@ -62,7 +62,7 @@ static struct slice without_indentation(struct slice line)
     return line;
 }
 
-static const char namespace_word[] = "namespace ";
+static const struct slice namespace_word = SLICE_LITERAL("namespace ");
 
 static bool begin_namespace(struct lines *lines, struct slice name)
 {
@@ -88,10 +88,10 @@ static bool section_is_good(struct lines *lines, struct slice line)
     if (slice_is(name, "terrace")) {
         return true;
     }
-    const size_t word_size = sizeof(namespace_word) - 1;
-    if (name.size >= word_size && memcmp(name.data, namespace_word, word_size) == 0) {
-        return begin_namespace(lines, without_indentation((struct slice){name.data + word_size,
-                                                                         name.size - word_size}));
+    if (slice_has_prefix(name, namespace_word)) {
+        return begin_namespace(
+            lines, without_indentation((struct slice){name.data + namespace_word.size,
+                                                      name.size - namespace_word.size}));
     }
     fail(lines, INVALID, "unknown section [%.*s]: expected [namespace NAME] or [terrace]",
          (int)name.size, name.data);
@@ -226,7 +226,7 @@ enum status options_read_text(struct options *options, const char *file, struct 
                               char error[OPTIONS_ERROR_MAX])
 {
     static const struct slice bom = SLICE_LITERAL("\xef\xbb\xbf");
-    if (text.size >= bom.size && memcmp(text.data, bom.data, bom.size) == 0) {
+    if (slice_has_prefix(text, bom)) {
         text = (struct slice){text.data + bom.size, text.size - bom.size};
     }
     struct lines lines = {.rest = text, .options = options, .file = file, .status = OK};

@@ -27,8 +27,7 @@ enum {
 
 static bool is_of_nodes(struct slice channel)
 {
-    const struct slice prefix = SLICE_LITERAL(BUS_CHANNELS_PREFIX);
-    return channel.size >= prefix.size && memcmp(channel.data, prefix.data, prefix.size) == 0;
+    return slice_begins(channel, BUS_CHANNELS_PREFIX);
 }
 
 bool pubsub_hides(struct slice channel)

@@ -59,16 +59,16 @@ static bool flags_hold_no_writes(struct slice flags)
 
 static bool promises_to_read(struct slice text)
 {
-    static const char head[] = "flags=";
-    if (text.size < 2 || memcmp(text.data, "#!", 2) != 0) {
+    static const struct slice head = SLICE_LITERAL("flags=");
+    if (!slice_begins(text, "#!")) {
         return false;
     }
     struct slice line = take_until(&text, "\n");
     while (line.size > 0) {
         const struct slice word = take_until(&line, " \t\r");
-        if (word.size >= sizeof(head) - 1 && memcmp(word.data, head, sizeof(head) - 1) == 0) {
+        if (slice_has_prefix(word, head)) {
             return flags_hold_no_writes(
-                (struct slice){word.data + sizeof(head) - 1, word.size - (sizeof(head) - 1)});
+                (struct slice){word.data + head.size, word.size - head.size});
         }
     }
     return false;

@@ -18,31 +18,13 @@ struct renames {
     struct rename at[RENAMES_MAX];
 };
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice trim(struct slice text)
-{
-    while (text.size > 0 && is_space(text.data[0])) {
-        text = (struct slice){text.data + 1, text.size - 1};
-    }
-    while (text.size > 0 && is_space(text.data[text.size - 1])) {
-        text.size--;
-    }
-    return text;
-}
+static const char spaces[] = " \t";
 
 /* "NAME NEWNAME": the two words. */
 static bool split(struct slice pair, struct slice *ret_from, struct slice *ret_to)
 {
-    size_t end = 0;
-    while (end < pair.size && !is_space(pair.data[end])) {
-        end++;
-    }
-    *ret_from = (struct slice){pair.data, end};
-    *ret_to = trim((struct slice){pair.data + end, pair.size - end});
+    *ret_from = slice_next_word(&pair, spaces);
+    *ret_to = slice_trim(pair, spaces);
     if (slice_is(*ret_to, "\"\"") || slice_is(*ret_to, "''")) {
         ret_to->size = 0;
         return true;
@@ -113,7 +95,7 @@ enum status renames_parse(struct slice text, struct renames **ret, char *reason,
 {
     const char *wrong = NULL;
     *ret = NULL;
-    if (trim(text).size == 0) {
+    if (slice_trim(text, spaces).size == 0) {
         return OK;
     }
     struct renames *renames = calloc(1, sizeof(*renames));
@@ -124,7 +106,7 @@ enum status renames_parse(struct slice text, struct renames **ret, char *reason,
         const char *rest = text.data + begin;
         const char *comma = begin < text.size ? memchr(rest, ',', text.size - begin) : NULL;
         const size_t size = comma != NULL ? (size_t)(comma - rest) : text.size - begin;
-        wrong = add(renames, trim((struct slice){rest, size}));
+        wrong = add(renames, slice_trim((struct slice){rest, size}, spaces));
         begin += size + 1;
     }
     if (wrong != NULL) {

@@ -153,7 +153,7 @@ bool sweep_means(const struct sweep *sweep, const struct namespace *ns, struct s
 {
     const struct node *node = sweep->worker->node;
     if (node->tiers != NULL && sweep->shown.db == tiers_coherence_db(node->tiers) &&
-        key.size >= 8 && memcmp(key.data, "terrace:", 8) == 0) {
+        slice_begins(key, "terrace:")) {
         return false;
     }
     const struct namespace *home = namespace_of(node->namespaces, key);
@@ -337,20 +337,15 @@ void sweep_desk_close(struct sweep_desk *desk)
 
 /* --- beginning ----------------------------------------------------------------------------------------------------- */
 
-static bool begins_with(struct slice text, struct slice prefix)
-{
-    return text.size >= prefix.size &&
-           (prefix.size == 0 || memcmp(text.data, prefix.data, prefix.size) == 0);
-}
-
 /* Of a namespace only what is below its own prefix can be meant. */
 static enum status sweep_add_prefix(struct sweep *sweep, const struct namespace *ns,
                                     struct slice prefix)
 {
-    if (ns == NULL || begins_with(prefix, ns->prefix)) {
+    if (ns == NULL || slice_has_prefix(prefix, ns->prefix)) {
         return sweep_glob_of_prefix(&sweep->globs, prefix);
     }
-    return begins_with(ns->prefix, prefix) ? sweep_glob_of_prefix(&sweep->globs, ns->prefix) : OK;
+    return slice_has_prefix(ns->prefix, prefix) ? sweep_glob_of_prefix(&sweep->globs, ns->prefix)
+                                                : OK;
 }
 
 static enum status sweep_add_globs(struct sweep *sweep, const struct sweep_wish *wish)

@@ -290,14 +290,11 @@ void tracking_changed(struct tracking *tracking, struct slice key, uint64_t hash
 
 bool tracking_is_own(struct slice key)
 {
-    static const char lease[] = "terrace:lease:";
-    static const char warm[] = "terrace:warm:";
     return slice_is(key, "terrace:seq") || slice_is(key, "terrace:nodes") ||
            slice_is(key, "terrace:meta") || slice_is(key, "terrace:nothing") ||
            slice_is(key, "terrace:log") || slice_is(key, "terrace:tags") ||
            slice_is(key, "terrace:hot") || slice_is(key, "terrace:hot:at") ||
-           (key.size >= sizeof lease - 1 && memcmp(key.data, lease, sizeof lease - 1) == 0) ||
-           (key.size >= sizeof warm - 1 && memcmp(key.data, warm, sizeof warm - 1) == 0);
+           slice_begins(key, "terrace:lease:") || slice_begins(key, "terrace:warm:");
 }
 
 static int row_compare(const void *left, const void *right)

@@ -56,8 +56,7 @@ static bool changed_nothing(struct slice reply)
 {
     static const char *const beginnings[] = {"-", "$-1", "*", "_", ":0\r"};
     for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++) {
-        const size_t size = strlen(beginnings[i]);
-        if (reply.size >= size && memcmp(reply.data, beginnings[i], size) == 0) {
+        if (slice_begins(reply, beginnings[i])) {
             return true;
         }
     }

@@ -154,7 +154,6 @@ enum status announce_reply(const struct announce_refusal *refusal, struct slice 
 enum status announce_replies(const struct announce_refusal *refusal, unsigned command_count,
                              struct slice reply, struct slice *ret_own, unsigned *ret_frames)
 {
-    static const char aborted[] = "EXECABORT ";
     struct reply_cursor cursor = {reply};
     struct reply_element element;
     *ret_frames = 0;
@@ -163,8 +162,7 @@ enum status announce_replies(const struct announce_refusal *refusal, unsigned co
     }
     *ret_own = reply;
     if (element.type == REPLY_ERROR) {
-        const bool is_abort = element.text.size >= sizeof aborted - 1 &&
-                              memcmp(element.text.data, aborted, sizeof aborted - 1) == 0;
+        const bool is_abort = slice_begins(element.text, "EXECABORT ");
         if (!is_abort && refusal->size > 0) { /* MULTI itself was refused */
             *ret_own = (struct slice){.data = refusal->text, .size = refusal->size};
         }

@@ -123,16 +123,6 @@ enum status ban_write_load(struct buf *out, const struct ban_call *call, uint64_
 
 /* --- answers ----------------------------------------------------------------------------------------------------- */
 
-static void error_copy(char error[BAN_ERROR_MAX], const redisReply *reply)
-{
-    size_t size = reply->len < BAN_ERROR_MAX ? reply->len : BAN_ERROR_MAX - 1;
-    for (size_t i = 0; i < size; i++) {
-        const bool printable = reply->str[i] >= ' ' && reply->str[i] != 0x7f;
-        error[i] = (char)(printable ? reply->str[i] : ' ');
-    }
-    error[size] = '\0';
-}
-
 static enum status number_of(const redisReply *reply, uint64_t *ret_number)
 {
     if (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0) {
@@ -180,7 +170,7 @@ static enum status answer_of(const redisReply *reply, uint64_t *number, struct b
                              char error[BAN_ERROR_MAX])
 {
     if (reply->type == REDIS_REPLY_ERROR) {
-        error_copy(error, reply);
+        slice_to_text((struct slice){reply->str, reply->len}, ' ', error, BAN_ERROR_MAX);
         return L2_ERROR;
     }
     if (reply->type == REDIS_REPLY_STATUS &&

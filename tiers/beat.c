@@ -113,12 +113,7 @@ static void error_copy(char error[BEAT_ERROR_MAX], const char *text, size_t size
     static const char about_script[] = " script: ";
     const char *end = memmem(text, size, about_script, sizeof about_script - 1);
     size = end != NULL ? (size_t)(end - text) : size;
-    size = size < BEAT_ERROR_MAX ? size : BEAT_ERROR_MAX - 1;
-    for (size_t i = 0; i < size; i++) {
-        const bool printable = text[i] >= ' ' && text[i] != 0x7f;
-        error[i] = (char)(printable ? text[i] : ' ');
-    }
-    error[size] = '\0';
+    slice_to_text((struct slice){text, size}, ' ', error, BEAT_ERROR_MAX);
 }
 
 static bool is_integer(const redisReply *reply, long long minimum, long long maximum)

@@ -53,8 +53,7 @@ static bool is_of_all(struct slice error)
     static const char *const words[] = {"LOADING ",    "READONLY ", "MISCONF ", "NOREPLICAS ",
                                         "MASTERDOWN ", "BUSY ",     "NOAUTH ",  "CLUSTERDOWN "};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        const size_t size = strlen(words[i]);
-        if (error.size >= size && memcmp(error.data, words[i], size) == 0) {
+        if (slice_begins(error, words[i])) {
             return true;
         }
     }

@@ -31,11 +31,7 @@ static struct item *flight_item(const struct flight *flight, struct slice value)
 /* That L2 will not run HSCAN for us says nothing of what the reader wants. */
 static bool is_about_hscan(struct slice error)
 {
-    static const char no_right[] = "NOPERM";
-    static const char other[] = "ERR";
-    return (error.size >= sizeof no_right - 1 &&
-            memcmp(error.data, no_right, sizeof no_right - 1) == 0) ||
-           (error.size >= sizeof other - 1 && memcmp(error.data, other, sizeof other - 1) == 0);
+    return slice_begins(error, "NOPERM") || slice_begins(error, "ERR");
 }
 
 /* The reply to HSCAN as an item, NULL for nil. */

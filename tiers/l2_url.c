@@ -33,12 +33,6 @@ static struct slice slice_from(struct slice text, size_t start)
     return (struct slice){.data = text.data + start, .size = text.size - start};
 }
 
-static bool starts_with(struct slice text, const char *prefix)
-{
-    const size_t size = strlen(prefix);
-    return text.size >= size && memcmp(text.data, prefix, size) == 0;
-}
-
 /* Where the byte stands first, or text.size. */
 static size_t find_first(struct slice text, char byte)
 {
@@ -60,15 +54,6 @@ static char *text_copy(struct slice text)
         copy[text.size] = '\0';
     }
     return copy;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    const char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 /* Decodes %xx into a string of its own. */
@@ -317,21 +302,21 @@ static enum status url_parse(struct slice text, struct l2_url *url, bool *indepe
 {
     static const char *const known[] = {"redis+cluster://", "rediss+cluster://"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (starts_with(text, known[i])) {
+        if (slice_begins(text, known[i])) {
             return refuse(error, "%s is not supported by this version", known[i]);
         }
     }
-    url->tls = starts_with(text, "rediss://");
+    url->tls = slice_begins(text, "rediss://");
     if (url->tls) {
         return tcp_parse(slice_from(text, strlen("rediss://")), url, independent, error);
     }
-    if (starts_with(text, "redis://")) {
+    if (slice_begins(text, "redis://")) {
         return tcp_parse(slice_from(text, strlen("redis://")), url, independent, error);
     }
-    if (starts_with(text, "unix://")) {
+    if (slice_begins(text, "unix://")) {
         return unix_parse(slice_from(text, strlen("unix://")), url, independent, error);
     }
-    if (starts_with(text, SENTINEL_SCHEME) || starts_with(text, SENTINEL_TLS_SCHEME)) {
+    if (slice_begins(text, SENTINEL_SCHEME) || slice_begins(text, SENTINEL_TLS_SCHEME)) {
         return refuse(error, "%s names all sentinels itself and stands alone", SENTINEL_SCHEME);
     }
     return refuse(error, "expected redis://[user[:pass]@]host[:port] (rediss:// by TLS), "
@@ -346,7 +331,7 @@ static size_t next_endpoint(struct slice text)
     static const char *const schemes[] = {"redis://", "rediss://", "unix://", "redis+", "rediss+"};
     for (size_t i = 0; i < text.size; i++) {
         for (size_t k = 0; text.data[i] == ',' && k < sizeof schemes / sizeof schemes[0]; k++) {
-            if (starts_with(slice_from(text, i + 1), schemes[k])) {
+            if (slice_begins(slice_from(text, i + 1), schemes[k])) {
                 return i;
             }
         }
@@ -432,10 +417,10 @@ static enum status sentinel_parse(struct slice text, struct l2_urls *urls, char 
 
 enum status l2_urls_parse(struct slice text, struct l2_urls *ret_urls, char error[L2_URL_ERROR_MAX])
 {
-    struct l2_urls urls = {.master_tls = starts_with(text, SENTINEL_TLS_SCHEME)};
-    const size_t scheme = urls.master_tls                      ? strlen(SENTINEL_TLS_SCHEME)
-                          : starts_with(text, SENTINEL_SCHEME) ? strlen(SENTINEL_SCHEME)
-                                                               : 0;
+    struct l2_urls urls = {.master_tls = slice_begins(text, SENTINEL_TLS_SCHEME)};
+    const size_t scheme = urls.master_tls                       ? strlen(SENTINEL_TLS_SCHEME)
+                          : slice_begins(text, SENTINEL_SCHEME) ? strlen(SENTINEL_SCHEME)
+                                                                : 0;
     const enum status status = scheme > 0 ? sentinel_parse(slice_from(text, scheme), &urls, error)
                                           : list_parse(text, &urls, error);
     if (status == OK) {

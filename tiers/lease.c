@@ -55,15 +55,16 @@ bool lease_has_spare(const char token[LEASE_TOKEN_SIZE])
     return token[0] == 's';
 }
 
-static unsigned hex_digit(char c)
+/* 0: it is none, and no token of ours. */
+static unsigned digit_of(char c)
 {
-    return c >= '0' && c <= '9' ? (unsigned)(c - '0')
-                                : (c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 0);
+    const int digit = hex_digit(c);
+    return digit < 0 ? 0 : (unsigned)digit;
 }
 
 unsigned lease_failures(const char token[LEASE_TOKEN_SIZE])
 {
-    return hex_digit(token[LEASE_TOKEN_OWN_SIZE]) * 16 + hex_digit(token[LEASE_TOKEN_OWN_SIZE + 1]);
+    return digit_of(token[LEASE_TOKEN_OWN_SIZE]) * 16 + digit_of(token[LEASE_TOKEN_OWN_SIZE + 1]);
 }
 
 /* --- asking ------------------------------------------------------------------------------------------------------ */

@@ -229,12 +229,6 @@ static void group_unknown(struct managed_group *group, bool confirmed)
     group_tell_all(group, (struct slice){0});
 }
 
-static bool is_noscript(struct slice error)
-{
-    static const char word[] = "NOSCRIPT ";
-    return error.size >= sizeof word - 1 && memcmp(error.data, word, sizeof word - 1) == 0;
-}
-
 static void group_on_answer(struct managed_group *group, struct slice reply)
 {
     struct managed_writes *writes = group->owner;
@@ -248,7 +242,7 @@ static void group_on_answer(struct managed_group *group, struct slice reply)
         metrics_count(metrics, M_MANAGED_EPOCHS);
         writes->retry_at_ms = writes->window->now_ms + MANAGED_RETRY_MS;
         group_refuse(group);
-    } else if (status == L2_ERROR && group->alone && is_noscript(error)) {
+    } else if (status == L2_ERROR && group->alone && slice_begins(error, "NOSCRIPT ")) {
         metrics_count(metrics, M_MANAGED_NOSCRIPT);
         writes->known_at = 0;
         writes->retry_at_ms = writes->window->now_ms;

@@ -91,17 +91,6 @@ static enum status page_read(const redisReply *reply, uint64_t from, struct repl
     return OK;
 }
 
-/* Without anything that could break a log line. */
-static void error_copy(char error[REPLAY_ERROR_MAX], struct slice text)
-{
-    const size_t size = text.size < REPLAY_ERROR_MAX ? text.size : REPLAY_ERROR_MAX - 1;
-    for (size_t i = 0; i < size; i++) {
-        const bool printable = text.data[i] >= ' ' && text.data[i] < 0x7f;
-        error[i] = (char)(printable ? text.data[i] : ' ');
-    }
-    error[size] = '\0';
-}
-
 enum status replay_read(struct slice reply, uint64_t from, struct replay_page *ret_page,
                         char error[REPLAY_ERROR_MAX])
 {
@@ -110,7 +99,8 @@ enum status replay_read(struct slice reply, uint64_t from, struct replay_page *r
     enum status status = MALFORMED;
     void *parsed = NULL;
     redisReader *reader = redisReaderCreate();
-    error_copy(error, SLICE_LITERAL("the answer about the log is not what its script returns"));
+    slice_to_text(SLICE_LITERAL("the answer about the log is not what its script returns"), ' ',
+                  error, REPLAY_ERROR_MAX);
     if (reader == NULL) {
         return NO_MEMORY;
     }
@@ -118,7 +108,7 @@ enum status replay_read(struct slice reply, uint64_t from, struct replay_page *r
         redisReaderGetReply(reader, &parsed) == REDIS_OK && parsed != NULL) {
         const redisReply *read = parsed;
         if (read->type == REDIS_REPLY_ERROR) {
-            error_copy(error, text_of(read));
+            slice_to_text(text_of(read), ' ', error, REPLAY_ERROR_MAX);
             status = L2_ERROR;
         } else {
             status = page_read(read, from, &page);
@@ -132,7 +122,7 @@ enum status replay_read(struct slice reply, uint64_t from, struct replay_page *r
         freeReplyObject(parsed);
     }
     if (status == MISS) {
-        error_copy(error, SLICE_LITERAL("the log is of another epoch"));
+        slice_to_text(SLICE_LITERAL("the log is of another epoch"), ' ', error, REPLAY_ERROR_MAX);
     }
     return status;
 }

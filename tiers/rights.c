@@ -95,12 +95,6 @@ enum status rights_write(struct rights *rights, const struct beat_request *greet
 
 /* --- what is answered ---------------------------------------------------------------------------------------------- */
 
-static bool begins_with(struct slice text, const char *word)
-{
-    const size_t size = strlen(word);
-    return text.size >= size && memcmp(text.data, word, size) == 0;
-}
-
 static bool contains(struct slice text, const char *words)
 {
     return text.size > 0 && memmem(text.data, text.size, words, strlen(words)) != NULL;
@@ -109,13 +103,13 @@ static bool contains(struct slice text, const char *words)
 /* In a script Redis 6 and 7.0 say "The user executing the script can't ...", later ones "ACL failure in script". */
 bool rights_is_refusal(struct slice text)
 {
-    return begins_with(text, "NOPERM") || contains(text, "The user executing the script can't") ||
+    return slice_begins(text, "NOPERM") || contains(text, "The user executing the script can't") ||
            contains(text, "ACL failure in script");
 }
 
 bool rights_is_unknown(struct slice text)
 {
-    return begins_with(text, "ERR unknown ") || begins_with(text, "ERR Unknown ");
+    return slice_begins(text, "ERR unknown ") || slice_begins(text, "ERR Unknown ");
 }
 
 static void take_error(struct rights *rights, struct slice text)

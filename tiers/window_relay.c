@@ -70,12 +70,14 @@ static void relay_on_confirmed(struct tiers_confirm *confirm, enum status status
     buf_done(&kept);
 }
 
-static bool begins_with_one_of(struct slice reply, const char *const *words, size_t count)
+static bool is_error_of(struct slice reply, const char *const *words, size_t count)
 {
+    if (reply.size == 0 || reply.data[0] != REPLY_ERROR) {
+        return false;
+    }
+    const struct slice error = {reply.data + 1, reply.size - 1};
     for (size_t i = 0; i < count; i++) {
-        const size_t size = strlen(words[i]);
-        if (reply.size > size + 1 && reply.data[0] == REPLY_ERROR &&
-            memcmp(reply.data + 1, words[i], size) == 0) {
+        if (slice_begins(error, words[i])) {
             return true;
         }
     }
@@ -90,7 +92,7 @@ static bool is_refusal(struct slice reply)
                                         "LOADING ",  "BUSY ",       "MASTERDOWN ",  "NOAUTH ",
                                         "NOPERM ",   "NOSCRIPT ",   "CLUSTERDOWN ", "EXECABORT ",
                                         "UNBLOCKED "};
-    return begins_with_one_of(reply, words, sizeof(words) / sizeof(words[0]));
+    return is_error_of(reply, words, sizeof(words) / sizeof(words[0]));
 }
 
 /* What Redis says before it runs anything. Not syntax errors: GEORADIUS looks at its key first, so that one tells that the
@@ -99,7 +101,7 @@ static bool is_no_call(struct slice reply)
 {
     static const char *const words[] = {"ERR unknown command ", "ERR unknown subcommand ",
                                         "ERR wrong number of arguments for "};
-    return begins_with_one_of(reply, words, sizeof(words) / sizeof(words[0]));
+    return is_error_of(reply, words, sizeof(words) / sizeof(words[0]));
 }
 
 /* Other errors tell what a key holds (WRONGTYPE, no such key, not an integer), as values do. A script keeps what ran

@@ -73,14 +73,6 @@ bool word_kind(const char *word, bool ret_is[KINDS])
     return ret_is[PLAIN] || ret_is[BUS];
 }
 
-static int hex_digit(char digit)
-{
-    if (digit >= '0' && digit <= '9') {
-        return digit - '0';
-    }
-    return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
-}
-
 enum status word_bytes(const char *hex, struct buf *ret_bytes)
 {
     for (; hex[0] != '\0' && strcmp(hex, "-") != 0; hex += 2) {
@@ -234,21 +226,16 @@ enum status trouble_command(struct trouble *trouble, const struct words *words,
 
 /* --- messages ---------------------------------------------------------------------------------------------------- */
 
-static bool begins_with(struct slice bytes, struct slice prefix)
-{
-    return bytes.size >= prefix.size && memcmp(bytes.data, prefix.data, prefix.size) == 0;
-}
-
 static enum message_kind kind_of(struct slice message)
 {
     static const struct slice keys =
         SLICE_LITERAL("*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n");
     static const struct slice frame =
         SLICE_LITERAL("*3\r\n$7\r\nmessage\r\n$11\r\nterrace:bus\r\n");
-    if (begins_with(message, keys)) {
+    if (slice_has_prefix(message, keys)) {
         return MESSAGE_KEYS;
     }
-    return begins_with(message, frame) ? MESSAGE_FRAME : MESSAGE_OTHER;
+    return slice_has_prefix(message, frame) ? MESSAGE_FRAME : MESSAGE_OTHER;
 }
 
 static bool rule_fits(struct trouble *trouble, const struct rule *rule, enum message_kind kind,

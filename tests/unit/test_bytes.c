@@ -67,6 +67,56 @@ static void a_byte_of_zero_separates_no_words(void **state)
     assert_int_equal(slice_next_word(&rest, " ").size, 0);
 }
 
+static void a_beginning_is_no_longer_than_the_whole(void **state)
+{
+    (void)state;
+    assert_true(slice_begins(SLICE_LITERAL("terrace:seq"), "terrace:"));
+    assert_true(slice_begins(SLICE_LITERAL("terrace:"), "terrace:"));
+    assert_false(slice_begins(SLICE_LITERAL("terrace"), "terrace:"));
+    assert_false(slice_begins(SLICE_LITERAL("Terrace:"), "terrace:"));
+    assert_true(slice_begins(SLICE_LITERAL("x"), ""));
+    assert_true(slice_has_prefix((struct slice){0}, (struct slice){0}));
+    assert_false(slice_has_prefix((struct slice){0}, SLICE_LITERAL("\0")));
+}
+
+static void both_ends_are_trimmed_and_nothing_between(void **state)
+{
+    (void)state;
+    assert_true(slice_is(slice_trim(SLICE_LITERAL(" \ta b\t "), " \t"), "a b"));
+    assert_true(slice_is(slice_trim(SLICE_LITERAL("ab"), " \t"), "ab"));
+    assert_int_equal(slice_trim(SLICE_LITERAL(" \t "), " \t").size, 0);
+    assert_int_equal(slice_trim((struct slice){0}, " ").size, 0);
+    assert_int_equal(slice_trim(SLICE_LITERAL("\0 "), " ").size, 1);
+}
+
+static void text_for_people_breaks_no_line_and_ends_within_its_room(void **state)
+{
+    (void)state;
+    char text[8];
+    slice_to_text(SLICE_LITERAL("a\nb\x7f\xc4~ "), '.', text, sizeof text);
+    assert_string_equal(text, "a.b..~ ");
+    slice_to_text(SLICE_LITERAL("12345678"), '.', text, sizeof text);
+    assert_string_equal(text, "1234567");
+    slice_to_text((struct slice){0}, '.', text, 1);
+    assert_string_equal(text, "");
+}
+
+static void hex_digits_have_two_cases_and_nothing_beside_them(void **state)
+{
+    (void)state;
+    static const char lower[] = "0123456789abcdef";
+    static const char upper[] = "0123456789ABCDEF";
+    unsigned digits = 0;
+    for (int value = 0; value < 16; value++) {
+        assert_int_equal(hex_digit(lower[value]), value);
+        assert_int_equal(hex_digit(upper[value]), value);
+    }
+    for (int c = 0; c < 256; c++) {
+        digits += hex_digit((char)c) >= 0;
+    }
+    assert_int_equal(digits, 22);
+}
+
 static void integers_are_read_whole_or_not_at_all(void **state)
 {
     (void)state;
@@ -271,6 +321,10 @@ int main(void)
         cmocka_unit_test(case_is_ignored_for_ascii_letters_only),
         cmocka_unit_test(words_lie_between_any_of_their_separators),
         cmocka_unit_test(a_byte_of_zero_separates_no_words),
+        cmocka_unit_test(a_beginning_is_no_longer_than_the_whole),
+        cmocka_unit_test(both_ends_are_trimmed_and_nothing_between),
+        cmocka_unit_test(text_for_people_breaks_no_line_and_ends_within_its_room),
+        cmocka_unit_test(hex_digits_have_two_cases_and_nothing_beside_them),
         cmocka_unit_test(integers_are_read_whole_or_not_at_all),
         cmocka_unit_test(unsigned_integers_reach_to_the_last_one),
         cmocka_unit_test(formatted_integers_read_back_the_same),
