@@ -15,6 +15,15 @@ enum {
     TIME_FAR = 5,
 };
 
+/* Sizes, expiry, stamp: the parts of one after the other in four, eight, sixteen and all of the flags' cases. */
+#define HEAD(code)                                                                        \
+    (1 + ((code) >> 4 & 1) + (1 << ((code) >> 5 & 3)) + (0x8540 >> ((code)&3) * 4 & 15) + \
+     (0x8540 >> ((code) >> 2 & 3) * 4 & 15))
+#define HEADS_4(code)  HEAD(code), HEAD((code) + 1), HEAD((code) + 2), HEAD((code) + 3)
+#define HEADS_16(code) HEADS_4(code), HEADS_4((code) + 4), HEADS_4((code) + 8), HEADS_4((code) + 12)
+const uint8_t item_heads[ITEM_HEADS] = {HEADS_16(0),  HEADS_16(16), HEADS_16(32), HEADS_16(48),
+                                        HEADS_16(64), HEADS_16(80), HEADS_16(96), HEADS_16(112)};
+
 #define ITEM_REFS_MAX (UINT32_C(1) << 31)
 
 int64_t item_time(const struct item *item, const unsigned char *at, unsigned part)
@@ -68,6 +77,13 @@ static unsigned flags_of(const struct arena *arena, const struct item_spec *spec
            value_log << ITEM_VALUE_SHIFT | (arena == NULL ? ITEM_LOOSE : 0u);
 }
 
+static unsigned char *describe_times(const struct arena *arena, unsigned char *at, unsigned flags,
+                                     const struct item_spec *spec)
+{
+    at = time_write(arena, at, item_expiry_part(flags), spec->expire_at_ms);
+    return time_write(arena, at, item_stamp_part(flags), spec->stamped_at_ms);
+}
+
 /* All but references and value. */
 static void describe(const struct arena *arena, struct item *item, unsigned flags,
                      const struct item_spec *spec)
@@ -80,8 +96,7 @@ static void describe(const struct arena *arena, struct item *item, unsigned flag
     at += item_key_part(flags);
     memcpy(at, &value_size, item_value_part(flags));
     at += item_value_part(flags);
-    at = time_write(arena, at, item_expiry_part(flags), spec->expire_at_ms);
-    at = time_write(arena, at, item_stamp_part(flags), spec->stamped_at_ms);
+    at = describe_times(arena, at, flags, spec);
     if (spec->key.size > 0) {
         memcpy(at, spec->key.data, spec->key.size);
     }
@@ -113,9 +128,15 @@ bool item_rebuild_in(const struct arena *arena, struct item *item, const struct 
           spec->db <= ITEM_DB_MASK);
     const unsigned flags = flags_of(arena, spec);
     /* Acquire: whoever held it has read all it wanted to (let_go). */
-    if (atomic_load_explicit(&item->refs, memory_order_acquire) != 1 ||
-        size_of(flags, spec->key.size, spec->value_size) !=
-            size_of(item->flags, item_key(item).size, item_value_size(item))) {
+    if (atomic_load_explicit(&item->refs, memory_order_acquire) != 1) {
+        return false;
+    }
+    if (flags == item->flags && spec->value_size == item_value_size(item)) {
+        describe_times(arena, item->rest + item_sizes(flags), flags, spec);
+        return true;
+    }
+    if (size_of(flags, spec->key.size, spec->value_size) !=
+        size_of(item->flags, item_key(item).size, item_value_size(item))) {
         return false;
     }
     describe(arena, item, flags, spec);

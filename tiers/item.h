@@ -72,8 +72,8 @@ struct item_spec {
 struct item *item_new(const struct item_spec *spec); /* loose: for what will stand in no L1 */
 struct item *item_new_in(struct arena *arena, const struct item_spec *spec);
 struct item *item_copy_in(struct arena *arena, const struct item *item);
-/* Makes another of an item that has one reference, the caller's, if it takes as many bytes; its value is to be written
- * then, as of a new one. False: nothing changed. */
+/* Makes another of the same key of an item that has one reference, the caller's, if it takes as many bytes; its value is to
+ * be written then, as of a new one. False: nothing changed. */
 bool item_rebuild_in(const struct arena *arena, struct item *item,
                      const struct item_spec *spec) MUST_USE;
 char *item_value_room(struct item *item);
@@ -145,9 +145,14 @@ static inline unsigned item_sizes(unsigned flags) /* and where times begin */
 {
     return item_key_part(flags) + item_value_part(flags);
 }
-static inline unsigned item_head(unsigned flags) /* and where the key begins */
+/* And where the key begins. It is asked for several times in each lookup: a table, by the flags that say it. */
+enum {
+    ITEM_HEADS = 1 << (15 - ITEM_EXPIRY_SHIFT)
+};
+extern const uint8_t item_heads[ITEM_HEADS];
+static inline unsigned item_head(unsigned flags)
 {
-    return item_sizes(flags) + item_expiry_part(flags) + item_stamp_part(flags);
+    return item_heads[flags >> ITEM_EXPIRY_SHIFT & (ITEM_HEADS - 1)];
 }
 
 static inline struct slice item_key(const struct item *item)

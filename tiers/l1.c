@@ -302,7 +302,9 @@ uint32_t l1_word_used(struct l1_shard *shard, uint32_t word, const struct item *
                       int64_t now_ms)
 {
     const size_t size = item != NULL ? item_footprint(item) : 0;
-    return shard->policy->touch(shard->memory, word, size, now_ms, rand_next(&shard->rand));
+    const struct policy *policy = shard->policy;
+    return policy->touch(shard->memory, word, size, now_ms,
+                         policy->draws ? rand_next(&shard->rand) : 0);
 }
 
 uint32_t l1_word_first(struct l1_shard *shard, uint64_t hash, const struct item *item,
@@ -332,7 +334,7 @@ void l1_use(struct l1_shard *shard, const struct l1_place *place, int64_t now_ms
 
 void l1_value_set(struct l1_value *value, struct item *item)
 {
-    struct slice bytes = item_value(item);
+    const struct slice bytes = item_value(item);
     value->expire_at_ms = item_expire_at_ms(item);
     value->stamped_at_ms = item_stamped_at_ms(item);
     value->is_hash = item_is_hash(item);

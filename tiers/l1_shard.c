@@ -43,20 +43,13 @@ void l1_unlock(struct l1 *l1, struct l1_shard *shard)
     arena_unmap(doomed);
 }
 
-bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
-                  int64_t now_ms, struct l1_place *ret_place)
+bool l1_still_lives(struct l1_shard *shard, struct l1_place *place, int64_t now_ms)
 {
-    if (!l1_find(l1, shard, key, ret_place)) {
-        return false;
-    }
-    if (!l1_place_wants_look(ret_place)) {
-        return true;
-    }
-    const struct item *item = l1_place_item(ret_place);
+    const struct item *item = l1_place_item(place);
     if (l1_is_claim(item) || !item_expired(item, now_ms)) {
         return true;
     }
-    l1_bury(shard, l1_remove(shard, ret_place));
+    l1_bury(shard, l1_remove(shard, place));
     shard->expirations++;
     return false;
 }

@@ -153,9 +153,16 @@ static inline bool l1_find(const struct l1 *l1, const struct l1_shard *shard,
     return l1_table_find(&shard->table, key->hash, l1_db_stored(l1, key->db), key->bytes,
                          ret_place);
 }
-/* The same, but an expired value is let go of first (counted) and is then not found. */
-bool l1_find_live(const struct l1 *l1, struct l1_shard *shard, const struct l1_key *key,
-                  int64_t now_ms, struct l1_place *ret_place);
+/* Lets go of the value that stands there, if it has expired (counted). False: it has. */
+bool l1_still_lives(struct l1_shard *shard, struct l1_place *place, int64_t now_ms);
+/* As l1_find, but an expired value is let go of first and is then not found. */
+static inline bool l1_find_live(const struct l1 *l1, struct l1_shard *shard,
+                                const struct l1_key *key, int64_t now_ms,
+                                struct l1_place *ret_place)
+{
+    return l1_find(l1, shard, key, ret_place) &&
+           (!l1_place_wants_look(ret_place) || l1_still_lives(shard, ret_place, now_ms));
+}
 
 /* Under the lock: counts a use of the entry; hands the value out. */
 void l1_use(struct l1_shard *shard, const struct l1_place *place, int64_t now_ms);

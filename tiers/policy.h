@@ -134,6 +134,7 @@ struct policy {
     const char *name;
     bool refuses;   /* it scores 0 at times: there may be entries and no victim */
     bool remembers; /* it needs its memory */
+    bool draws;     /* its touch looks at the noise */
     uint32_t (*first)(struct policy_memory *memory, const struct policy_newcomer *newcomer);
     /* `size` 0: as it was. */
     uint32_t (*touch)(struct policy_memory *memory, uint32_t word, size_t size, int64_t now_ms,

@@ -161,6 +161,7 @@ static int lfu_frequency(uint32_t word, int64_t now_ms)
 
 const struct policy policy_lfu = {
     .name = "lfu",
+    .draws = true,
     .first = lfu_first,
     .touch = lfu_touch,
     .settle = lfu_settle,
@@ -176,6 +177,7 @@ const struct policy policy_lfu = {
 
 const struct policy policy_volatile_lfu = {
     .name = "volatile-lfu",
+    .draws = true,
     .refuses = true,
     .first = lfu_first,
     .touch = lfu_touch,
