@@ -11,13 +11,7 @@ _Static_assert(1 + I64_DIGITS_MAX + 2 + 4 <= RESP_HEAD_MAX, "a head must fit");
 static size_t line_write(char *dst, char type, int64_t number)
 {
     dst[0] = type;
-    size_t size = 1;
-    if (number >= 10 && number <= 99) { /* sizes of most values */
-        dst[size++] = (char)('0' + number / 10);
-        dst[size++] = (char)('0' + number % 10);
-    } else {
-        size += i64_format(dst + size, number);
-    }
+    size_t size = 1 + i64_format(dst + 1, number);
     dst[size++] = '\r';
     dst[size++] = '\n';
     return size;
@@ -35,7 +29,7 @@ static size_t literal_write(char *dst, struct slice literal)
     return literal.size;
 }
 
-size_t resp_head_bulk(char dst[RESP_HEAD_MAX], size_t size)
+size_t resp_head_bulk_any(char dst[RESP_HEAD_MAX], size_t size)
 {
     return count_write(dst, '$', size);
 }

@@ -14,8 +14,20 @@ enum {
     RESP_HEAD_MAX = 48
 };
 
-size_t resp_head_bulk(char dst[RESP_HEAD_MAX],
-                      size_t size); /* "$n\r\n"; the bytes and CRLF follow */
+size_t resp_head_bulk_any(char dst[RESP_HEAD_MAX], size_t size);
+static inline size_t resp_head_bulk(char dst[RESP_HEAD_MAX],
+                                    size_t size) /* "$n\r\n"; the bytes and CRLF follow */
+{
+    if (size < 10 || size > 99) {
+        return resp_head_bulk_any(dst, size);
+    }
+    dst[0] = '$'; /* most values are so long: in place */
+    dst[1] = (char)('0' + size / 10);
+    dst[2] = (char)('0' + size % 10);
+    dst[3] = '\r';
+    dst[4] = '\n';
+    return 5;
+}
 size_t resp_head_array(char dst[RESP_HEAD_MAX], size_t count);
 size_t resp_head_map(char dst[RESP_HEAD_MAX], int proto, size_t pairs);  /* RESP2: an array of 2n */
 size_t resp_head_set(char dst[RESP_HEAD_MAX], int proto, size_t count);  /* RESP2: an array */

@@ -140,10 +140,9 @@ static bool busy_concerns(const struct call *call)
            command->run == cmd_exec || transaction_is_open(call->conn->transaction);
 }
 
-bool busy_refuses(struct call *call)
+bool busy_refuses(struct call *call, const char *text)
 {
-    const char *text = atomic_load_explicit(&call->node->live.l2_busy, memory_order_relaxed);
-    if (text == NULL || !busy_concerns(call)) {
+    if (!busy_concerns(call)) {
         return false;
     }
     if (call->command->run == cmd_exec) {

@@ -26,7 +26,7 @@ struct busy_watch {
 void busy_script_begins(struct worker *worker);
 void busy_script_ends(struct worker *worker);
 void busy_tick(struct worker *worker);
-/* True: the call is refused, and the error is answered. */
-bool busy_refuses(struct call *call);
+/* True: the call is refused with this text of Redis, and the error is answered. */
+bool busy_refuses(struct call *call, const char *text);
 
 #endif

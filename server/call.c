@@ -14,13 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct ns_key call_key(const struct call *call, uint32_t i)
+struct ns_key call_find_key(const struct call *call, uint32_t i)
 {
-    if (call->first_home != NULL && (int)i == call->command->first_key) {
-        return (struct ns_key){
-            .at = {.bytes = call->argv[i], .hash = call->first_hash, .db = call->db},
-            .ns = call->first_home};
-    }
     return namespaces_key(call->node->namespaces, call->db, call->argv[i]);
 }
 

@@ -64,7 +64,17 @@ struct call {
 };
 
 /* The key at argv[i] in the call's database, with its home. */
-struct ns_key call_key(const struct call *call, uint32_t i);
+struct ns_key call_find_key(const struct call *call, uint32_t i);
+static inline struct ns_key call_key(const struct call *call, uint32_t i)
+{
+    if (call->first_home == NULL || (int)i != call->command->first_key) {
+        return call_find_key(call, i);
+    }
+    return (struct ns_key){
+        .at = {.bytes = call->argv[i], .hash = call->first_hash, .db = call->db},
+        .ns = call->first_home,
+    };
+}
 /* The arguments, which outlive the request: one block, the caller's to free. NULL: no memory. */
 struct slice *call_keep_args(const struct call *call);
 

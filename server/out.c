@@ -18,13 +18,6 @@ enum {
     OUT_POOL_CHUNKS = 256
 };
 
-struct out_chunk {
-    struct out_chunk *next;
-    size_t start; /* sent so far */
-    size_t end;   /* filled so far */
-    char room[OUT_CHUNK_SIZE];
-};
-
 struct out_value {
     struct out_value *next;
     struct item *item;
@@ -128,50 +121,30 @@ static void out_link(struct out *out, struct out_chunk *chunk)
     out->tail = chunk;
 }
 
-/* The last chunk if it has room for at least `size` bytes, else a new one. */
-static struct out_chunk *out_tail_with(struct out *out, size_t size)
+char *out_room_behind(struct out *out, size_t size)
 {
-    struct out_chunk *tail = out->tail;
-    if (tail != NULL && OUT_CHUNK_SIZE - tail->end >= size) {
-        return tail;
-    }
-    tail = out_chunk_new(out->pool);
-    if (tail == NULL) {
+    CHECK(size <= OUT_CHUNK_SIZE);
+    struct out_chunk *chunk = out_chunk_new(out->pool);
+    if (chunk == NULL) {
         out->broken = true;
         return NULL;
     }
-    out_link(out, tail);
-    return tail;
-}
-
-char *out_room(struct out *out, size_t size)
-{
-    struct out_chunk *tail = out_tail_with(out, size);
-    return tail == NULL ? NULL : tail->room + tail->end;
-}
-
-void out_commit(struct out *out, size_t size)
-{
-    CHECK(out->tail != NULL && out->tail->end + size <= OUT_CHUNK_SIZE);
-    out->tail->end += size;
-    out->after += size;
-    out->size += size;
+    out_link(out, chunk);
+    return chunk->room;
 }
 
 void out_append(struct out *out, const void *data, size_t size)
 {
     const char *from = data;
     while (size > 0) {
-        struct out_chunk *tail = out_tail_with(out, 1);
-        if (tail == NULL) {
+        char *room = out_room(out, 1);
+        if (room == NULL) {
             return;
         }
-        size_t part = OUT_CHUNK_SIZE - tail->end;
+        size_t part = OUT_CHUNK_SIZE - out->tail->end;
         part = part < size ? part : size;
-        memcpy(tail->room + tail->end, from, part);
-        tail->end += part;
-        out->after += part;
-        out->size += part;
+        memcpy(room, from, part);
+        out_commit(out, part);
         from += part;
         size -= part;
     }

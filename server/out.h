@@ -18,6 +18,7 @@
 #define TERRACE_SERVER_OUT_H
 
 #include "protocol/bytes.h"
+#include "protocol/check.h"
 
 struct item;
 
@@ -25,7 +26,12 @@ enum {
     OUT_CHUNK_SIZE = 16 * 1024
 };
 
-struct out_chunk;
+struct out_chunk {
+    struct out_chunk *next;
+    size_t start; /* sent so far */
+    size_t end;   /* filled so far */
+    char room[OUT_CHUNK_SIZE];
+};
 struct out_value;
 
 /* Spare chunks of one loop, so that a reply costs no malloc. */
@@ -55,8 +61,20 @@ void out_done(struct out *out); /* drops what waits */
 
 void out_append(struct out *out, const void *data, size_t size);
 /* Contiguous room for `size` <= OUT_CHUNK_SIZE bytes at the end; follow with out_commit(bytes written). NULL: broken. */
-char *out_room(struct out *out, size_t size);
-void out_commit(struct out *out, size_t size);
+char *out_room_behind(struct out *out, size_t size); /* in a new chunk */
+static inline char *out_room(struct out *out, size_t size)
+{
+    struct out_chunk *tail = out->tail;
+    return tail != NULL && OUT_CHUNK_SIZE - tail->end >= size ? tail->room + tail->end
+                                                              : out_room_behind(out, size);
+}
+static inline void out_commit(struct out *out, size_t size)
+{
+    CHECK(out->tail != NULL && out->tail->end + size <= OUT_CHUNK_SIZE);
+    out->tail->end += size;
+    out->after += size;
+    out->size += size;
+}
 void out_attach(struct out *out, struct item *item,
                 struct slice bytes);             /* bytes lie in item; takes a reference */
 void out_move(struct out *to, struct out *from); /* all of `from` to the end of `to` */

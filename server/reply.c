@@ -27,7 +27,11 @@ enum {
 
 void reply_ok(struct reply *reply)
 {
-    out_append(&reply->out, "+OK\r\n", 5);
+    char *dst = out_room(&reply->out, 5);
+    if (dst != NULL) {
+        memcpy(dst, "+OK\r\n", 5);
+        out_commit(&reply->out, 5);
+    }
 }
 
 void reply_status(struct reply *reply, const char *text)
