@@ -15,7 +15,6 @@
 #include "server/pubsub_order.h"
 #include "server/read_scripts.h"
 #include "server/relay.h"
-#include "server/renames.h"
 #include "server/resolve.h"
 #include "server/solo.h"
 #include "server/transaction.h"
@@ -30,111 +29,6 @@
 enum {
     BRIEF_BYTES_MAX = 4096 /* of the request of a COMMAND_BRIEF */
 };
-
-/* --- taking (poll stage) ----------------------------------------------------------------------------------------------- */
-
-void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
-{
-    reader->limit_args = conn->session.authenticated ? LIMIT_ARGS : LIMIT_UNAUTH_ARGS;
-    reader->limit_bulk = conn->session.authenticated ? LIMIT_BULK : LIMIT_UNAUTH_BULK;
-}
-
-struct slice *dispatch_room(struct worker *worker, uint32_t argc, struct slice **ret_owned)
-{
-    struct batch *batch = &worker->batch;
-    *ret_owned = NULL;
-    if (argc > BATCH_ARGS) {
-        worker_execute(worker);
-        *ret_owned = malloc(argc * sizeof(**ret_owned));
-        return *ret_owned;
-    }
-    if (batch->count == BATCH_REQUESTS || batch->arg_count + argc > BATCH_ARGS) {
-        worker_execute(worker);
-    }
-    return &batch->args[batch->arg_count];
-}
-
-/* A word that rename-command gave a meaning, or took it from. */
-static void dispatch_rename(struct request *request, struct slice *name,
-                            const struct renames *renames)
-{
-    const enum status status = renames_find(renames, name);
-    request->is_renamed = status == OK;
-    request->is_hidden = status == MISS;
-}
-
-struct request *dispatch_add(struct conn *conn, struct slice *argv, struct slice *owned,
-                             uint32_t argc, struct slice raw, const struct command *known)
-{
-    struct worker *worker = conn->worker;
-    struct batch *batch = &worker->batch;
-    struct request *request = &batch->requests[batch->count++];
-    *request = (struct request){
-        .conn = conn, .command = known, .argv = argv, .owned = owned, .argc = argc, .raw = raw};
-    if (owned == NULL) {
-        batch->arg_count += argc;
-    }
-    if (request->argc > 0 && known == NULL) {
-        if (worker->node->renames != NULL) {
-            dispatch_rename(request, &argv[0], worker->node->renames);
-        }
-        request->command = request->is_hidden ? NULL : command_find(argv[0]);
-    }
-    if (request->command != NULL && request->command->first_key > 0 &&
-        (uint32_t)request->command->first_key < request->argc) {
-        const struct namespaces *namespaces = worker->node->namespaces;
-        struct slice key = argv[request->command->first_key];
-        request->hash = namespaces_hash(namespaces, key);
-        request->home = namespace_of(namespaces, key);
-        request->bucket = l1_prefetch(request->home->l1, request->hash);
-    }
-    return request;
-}
-
-size_t dispatch_take_plain(struct conn *conn, const struct request_reader *reader,
-                           struct slice input)
-{
-    struct batch *batch = &conn->worker->batch;
-    struct slice *argv = &batch->args[batch->arg_count];
-    uint32_t argc = 0;
-    const size_t used =
-        batch->count == BATCH_REQUESTS
-            ? 0
-            : request_take_plain(reader, input, argv, BATCH_ARGS - batch->arg_count, &argc);
-    if (used > 0) {
-        dispatch_add(conn, argv, NULL, argc, (struct slice){input.data, used}, NULL);
-    }
-    return used;
-}
-
-void dispatch_take(struct conn *conn, const struct request_reader *reader, struct slice input)
-{
-    struct worker *worker = conn->worker;
-    struct slice *owned = NULL;
-    struct slice *argv = dispatch_room(worker, reader->argc, &owned);
-    if (argv == NULL) {
-        conn_close(conn);
-        return;
-    }
-    for (uint32_t i = 0; i < reader->argc; i++) {
-        argv[i] = request_arg(reader, input, i);
-    }
-    if (reader->elsewhere != 0) {
-        argv[conn->body.arg] =
-            conn->body.item != NULL ? item_value(conn->body.item) : upload_text(conn->body.upload);
-    }
-    struct request *request = dispatch_add(conn, argv, owned, reader->argc,
-                                           (struct slice){input.data, reader->used}, NULL);
-    request->is_inline = reader->is_inline;
-    if (reader->elsewhere != 0) {
-        request->has_body = true;
-        request->body = conn->body.item;
-    }
-    if (owned != NULL ||
-        reader->is_inline) { /* what they point to does not outlive the next request */
-        worker_execute(worker);
-    }
-}
 
 /* --- who answers --------------------------------------------------------------------------------------------------------- */
 
@@ -227,7 +121,11 @@ static bool dispatch_admits(struct call *call)
     if (namespaces_limited(call->node->namespaces) && usage_refuses(call)) {
         return false;
     }
-    return !busy_refuses(call) && (call->node->namespaces->managed == 0 || managed_admits(call));
+    const char *busy = atomic_load_explicit(&call->node->live.l2_busy, memory_order_relaxed);
+    if (busy != NULL && busy_refuses(call, busy)) {
+        return false;
+    }
+    return (call->node->namespaces->managed == 0 || managed_admits(call));
 }
 
 /* EXEC: what it will run. NULL: it is another command, or there is nothing. */
@@ -549,16 +447,12 @@ void dispatch_show_part(const struct call *call)
     }
 }
 
-bool dispatch_request(struct worker *worker, struct request *request)
+static inline struct call call_of(struct worker *worker, const struct request *request)
 {
-    struct conn *conn = request->conn;
-    if (request->argc == 0) {
-        return true;
-    }
-    struct call call = {
+    return (struct call){
         .node = worker->node,
         .worker = worker,
-        .conn = conn,
+        .conn = request->conn,
         .command = request->command,
         .argv = request->argv,
         .argc = request->argc,
@@ -570,9 +464,118 @@ bool dispatch_request(struct worker *worker, struct request *request)
         .first_hash = request->hash,
         .first_home = request->home,
         .body = request->body,
-        .db = conn->session.db,
+        .db = request->conn->session.db,
         .now_ms = worker->now_ms,
     };
+}
+
+/* --- plain calls ------------------------------------------------------------------------------------------------------------ */
+
+/* Nearly all calls are reads and writes of one key, by clients who have asked for nothing special, of a node where nobody has.
+ * All that dispatch_request asks in front of such a call and behind it has the answer no. So it is asked together, once for
+ * a run of them that one connection sends: what could change an answer is no plain call, and what another worker does
+ * meanwhile holds from the next batch on, in which are all requests that were sent when it was done. But a pause must hold
+ * at once, and is asked for each time. */
+
+/* Of these each is asked about somewhere above, or by its handler. */
+enum {
+    NOT_PLAIN = COMMAND_ADMIN | COMMAND_PUBSUB | COMMAND_BLOCKING | COMMAND_NO_AUTH |
+                COMMAND_MOVABLE_KEYS | COMMAND_SKIP_MONITOR | COMMAND_SKIP_SLOWLOG |
+                COMMAND_NO_MULTI | COMMAND_DANGEROUS | COMMAND_SETTLED | COMMAND_OWN |
+                COMMAND_MODULE | COMMAND_SUBSCRIBER | COMMAND_PAUSED | COMMAND_OF_HASH |
+                COMMAND_ALONE
+};
+
+static bool request_is_plain(const struct worker *worker, const struct request *request)
+{
+    const struct command *command = request->command;
+    if (request->home == NULL || request->body != NULL || request->native != NULL ||
+        request->is_inline || request->is_renamed || (command->flags & NOT_PLAIN) != 0) {
+        return false;
+    }
+    const bool is_brief =
+        (command->flags & COMMAND_FAST) != 0 ||
+        ((command->flags & COMMAND_BRIEF) != 0 && request->raw.size <= BRIEF_BYTES_MAX);
+    const bool is_ours =
+        command->road == ROAD_READ || (command->road == ROAD_L2 && worker->node->tiers == NULL);
+    return is_brief && is_ours && arity_fits(command, request->argc);
+}
+
+static bool conn_is_plain(const struct conn *conn)
+{
+    const struct session *session = &conn->session;
+    return session->authenticated && !session->guarded && session->tracking == NULL &&
+           session->reply_mode == REPLY_ON && conn->transaction == NULL && !conn->listens &&
+           conn->native == NULL && conn->body.upload == NULL && conn->answer_count == 0;
+}
+
+static bool node_is_plain(struct node *node)
+{
+    struct live *live = &node->live;
+    const int64_t slower_us = atomic_load_explicit(&live->slowlog_slower_us, memory_order_relaxed);
+    return (slower_us < 0 || slower_us >= 1000) &&
+           atomic_load_explicit(&live->little, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&live->l2_busy, memory_order_relaxed) == NULL &&
+           atomic_load_explicit(&live->monitors, memory_order_relaxed) == 0 &&
+           !namespaces_limited(node->namespaces) && node->namespaces->managed == 0;
+}
+
+static bool is_paused(struct worker *worker)
+{
+    return atomic_load_explicit(&worker->node->live.pause_until_ms, memory_order_relaxed) >
+           worker->now_ms;
+}
+
+/* Whether this call is plain, and so is what it meets. */
+static bool dispatch_is_plain(struct worker *worker, const struct request *request)
+{
+    struct conn *conn = request->conn;
+    if (!request_is_plain(worker, request) || is_paused(worker)) {
+        return false;
+    }
+    if (worker->plain != conn && conn_is_plain(conn) && node_is_plain(worker->node)) {
+        worker->plain = conn;
+    }
+    return worker->plain == conn;
+}
+
+/* What is left of dispatch_request. */
+static bool dispatch_plain(struct worker *worker, struct request *request)
+{
+    struct conn *conn = request->conn;
+    struct call call = call_of(worker, request);
+    call.reply = &conn->reply;
+    call.reply->proto = conn->session.proto;
+    call.reply->failed = false;
+    conn->session.active_at_ms = worker->now_ms;
+    conn->session.last_command = call.command->full_name;
+    const size_t before = call.reply->out.size;
+    call.command->run(&call);
+    if (call.deferred || call.held || conn->state == CONN_CLOSED) {
+        worker->plain = NULL;
+    }
+    if (call.held) {
+        return false;
+    }
+    usage_note(&call, answered_since(&call, before));
+    dispatch_count(&call, request, 0);
+    if (conn->state != CONN_CLOSED) {
+        conn_after_call(conn);
+    }
+    return true;
+}
+
+bool dispatch_request(struct worker *worker, struct request *request)
+{
+    struct conn *conn = request->conn;
+    if (request->argc == 0) {
+        return true;
+    }
+    if (dispatch_is_plain(worker, request)) {
+        return dispatch_plain(worker, request);
+    }
+    worker->plain = NULL;
+    struct call call = call_of(worker, request);
     if (dispatch_must_hold(&call, request->command)) {
         return false;
     }

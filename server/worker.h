@@ -123,8 +123,10 @@ struct worker {
     struct out_pool pool;
     _Atomic size_t held_bytes; /* of pool, after the last turn; read by any */
     struct rand rand;
-    int64_t now_ms;              /* of the batch that runs */
-    uint64_t timed_ns;           /* of the batch: taken by calls that were timed by themselves */
+    int64_t now_ms;    /* of the batch that runs */
+    uint64_t timed_ns; /* of the batch: taken by calls that were timed by themselves */
+    const struct conn
+        *plain; /* of the batch: of whom dispatch.c has found its calls plain; or NULL */
     struct tiers_window *window; /* NULL: alone */
     struct metrics *metrics;
     struct command_counters *counters; /* by command index */

@@ -36,7 +36,9 @@ static void worker_execute_one(struct worker *worker, struct request *request)
     } else {
         conn->parse_again = true;
     }
-    free(request->owned);
+    if (request->owned != NULL) {
+        free(request->owned);
+    }
     if (request->native != NULL) {
         native_done(request);
     }
@@ -97,6 +99,7 @@ void worker_execute(struct worker *worker)
     solo_sit(worker->node->solo, worker->index);
     uint64_t began_ns = clock_monotonic_ns();
     worker->timed_ns = 0;
+    worker->plain = NULL;
     worker_read_clock(worker);
     auth_catch_up(worker);
     worker_follow_limits(worker);
