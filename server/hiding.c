@@ -4,6 +4,7 @@
 #include "protocol/resp_write.h"
 #include "server/commands.h"
 #include "server/node.h"
+#include "server/own_keys.h"
 #include "server/pubsub.h"
 #include "tiers/bus_reply.h"
 #include "tiers/tiers.h"
@@ -17,10 +18,7 @@ static const struct {
     const char *name; /* in full */
     const char *script;
 } hiding[] = {
-    {"dbsize",
-     "return redis.call('DBSIZE')-redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes',"
-     "'terrace:log','terrace:tags','terrace:hot','terrace:hot:at','terrace:warm:meta','terrace:warm:nodes','terrace:warm:open',"
-     "'terrace:warm:due','terrace:warm:ended','terrace:warm:standing')"},
+    {"dbsize", OWN_KEYS_LUA "return redis.call('DBSIZE')-own()"},
     {"keys", "local r={} for _,k in ipairs(redis.call('KEYS',ARGV[1])) do "
              "if string.sub(k,1,8)~='terrace:' then r[#r+1]=k end end return r"},
     {"scan",

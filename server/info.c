@@ -9,6 +9,7 @@
 #include "server/machine.h"
 #include "server/memory_report.h"
 #include "server/node.h"
+#include "server/own_keys.h"
 #include "server/tracking.h"
 #include "server/version.h"
 #include "server/worker.h"
@@ -370,11 +371,8 @@ enum status info_write(struct node *node, uint32_t wanted, const struct info_of_
 static const char data_script[] =
     "local t=string.gsub(redis.call('INFO','keyspace'),'^# Keyspace\\r\\n','') "
     "local m=redis.call('INFO','memory') "
-    "redis.call('SELECT',ARGV[1]) "
-    "local own=redis.call('EXISTS','terrace:meta','terrace:seq','terrace:nodes','terrace:log','terrace:tags',"
-    "'terrace:hot','terrace:hot:at','terrace:warm:meta','terrace:warm:nodes','terrace:warm:open','terrace:warm:due',"
-    "'terrace:warm:ended','terrace:warm:standing') "
-    "t=string.gsub(t,'db'..ARGV[1]..':keys=(%d+)([^\\r]*\\r\\n)',function(n,rest) n=tonumber(n)-own "
+    "redis.call('SELECT',ARGV[1]) " OWN_KEYS_LUA "local ours=own() "
+    "t=string.gsub(t,'db'..ARGV[1]..':keys=(%d+)([^\\r]*\\r\\n)',function(n,rest) n=tonumber(n)-ours "
     "if n<=0 then return '' end return 'db'..ARGV[1]..':keys='..n..rest end) "
     "return {t,string.match(m,'maxmemory:(%d+)') or '',string.match(m,'maxmemory_policy:([%w-]+)') or '',"
     "string.match(redis.call('INFO','persistence'),'rdb_changes_since_last_save:(%d+)') or ''}";

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Keys, their lives, their databases and their names, on a node alone and on one with an L2."""
 
+import json
 import time
 
 import pytest
 import redis
 
 from harness import SLACK_S, until
+from warm import fields
 
 
 def test_keys_come_and_go(client):
@@ -151,3 +153,29 @@ def test_redis_cli_scans(node):
     assert node.cli("--scan", "--pattern", "b*") == "b"
     assert sorted(node.cli("KEYS", "*").split()) == ["a", "b", "c"]
     assert node.cli("-n", "2", "DBSIZE") == "0"
+
+
+@pytest.mark.own
+def test_the_nodes_own_keys_are_neither_shown_nor_counted_whatever_warm_jobs_there_are(stage):
+    l2 = stage.redis()
+    node = stage.node("--coherence-db", "0", l2=l2)
+
+    def job(verb, **job):
+        return client.execute_command("CACHE.WARM", verb, json.dumps(job))
+
+    def shown():
+        """All that a client is shown of the database, and what Redis has there."""
+        found = [key for _, keys in [client.scan(0, count=10_000)] for key in keys]
+        return client.dbsize(), client.info("keyspace")["db0"]["keys"], client.keys("*"), found
+    with node.client() as client, l2.client() as raw:
+        client.set("mine", "v")
+        waits = job("SUBMIT", source={"keys": [f"none:{i}" for i in range(3)]}, rate=1)
+        client.execute_command("CACHE.WARM", "PAUSE", waits)
+        job("REGISTER", source={"hot": 10}, schedule="08:55 mon-fri")
+        job("SUBMIT", source={"set": "mine"})  # is no set: fails
+        job("SUBMIT", source={"keys": ["mine"]})
+        states = ["done", "failed", "paused", "standing"]
+        until(lambda: sorted(fields(reply)["state"] for reply in client.execute_command("CACHE.WARM", "LIST")) == states, 20, "all are there")
+        kinds = {key.split(b":")[2] for key in raw.keys("terrace:warm:*:*")}
+        assert {b"job", b"json"} <= kinds and raw.dbsize() > 10, "of what is hidden there is much"
+        assert shown() == (1, 1, [b"mine"], [b"mine"]) and client.randomkey() == b"mine"
