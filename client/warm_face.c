@@ -69,7 +69,7 @@ static enum terrace_status told(enum status status, const char **ret_error)
 enum terrace_status face_warm_list(struct slice body, bool is_one,
                                    struct terrace_warm_list *ret_list, const char **ret_error)
 {
-    enum status status = warm_list_read(body, ret_list);
+    enum status status = warm_list_jobs(body, ret_list);
     if (status == OK && is_one && ret_list->count != 1) {
         terrace_warm_list_done(ret_list); /* who asks for one looks at the first without counting */
         status = MALFORMED;
@@ -80,5 +80,5 @@ enum terrace_status face_warm_list(struct slice body, bool is_one,
 enum terrace_status face_hot_list(struct slice body, struct terrace_hot_list *ret_list,
                                   const char **ret_error)
 {
-    return told(hot_list_read(body, ret_list), ret_error);
+    return told(warm_list_keys(body, ret_list), ret_error);
 }

@@ -214,7 +214,7 @@ static enum status read_rows(struct slice body, const ProtobufCMessageDescriptor
     return status;
 }
 
-enum status warm_list_read(struct slice body, struct terrace_warm_list *ret)
+enum status warm_list_jobs(struct slice body, struct terrace_warm_list *ret)
 {
     struct keep keep = {0};
     *ret = (struct terrace_warm_list){0};
@@ -225,7 +225,7 @@ enum status warm_list_read(struct slice body, struct terrace_warm_list *ret)
     return status;
 }
 
-enum status hot_list_read(struct slice body, struct terrace_hot_list *ret)
+enum status warm_list_keys(struct slice body, struct terrace_hot_list *ret)
 {
     struct keep keep = {0};
     *ret = (struct terrace_hot_list){0};

@@ -14,7 +14,7 @@
 #include "protocol/bytes.h"
 
 /* Of a body, which may go away. */
-enum status warm_list_read(struct slice body, struct terrace_warm_list *ret) MUST_USE;
-enum status hot_list_read(struct slice body, struct terrace_hot_list *ret) MUST_USE;
+enum status warm_list_jobs(struct slice body, struct terrace_warm_list *ret) MUST_USE;
+enum status warm_list_keys(struct slice body, struct terrace_hot_list *ret) MUST_USE;
 
 #endif

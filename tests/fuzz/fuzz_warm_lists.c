@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void read_lists(struct slice bytes, bool must_be_one)
 {
     struct terrace_warm_list jobs;
-    if (warm_list_read(bytes, &jobs) == OK) {
+    if (warm_list_jobs(bytes, &jobs) == OK) {
         CHECK(jobs.count == 0 || jobs.memory != NULL);
         terrace_warm_list_done(&jobs);
     } else {
@@ -28,12 +28,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(body.size == 0 || size > 0);
     body.size = 0;
     if (native_hot_list_of(text, &body) == OK) {
-        CHECK(hot_list_read(buf_slice(&body), &keys) == OK);
+        CHECK(warm_list_keys(buf_slice(&body), &keys) == OK);
         terrace_hot_done(&keys);
     }
     buf_done(&body);
     read_lists(text, false);
-    if (hot_list_read(text, &keys) == OK) {
+    if (warm_list_keys(text, &keys) == OK) {
         terrace_hot_done(&keys);
     }
     return 0;

@@ -31,7 +31,7 @@ static void a_job_comes_back_as_the_command_told_it(void **state)
     struct terrace_warm_list list;
     (void)state;
     assert_int_equal(native_warm_list_of((struct slice)SLICE_LITERAL(resp), &body), OK);
-    assert_int_equal(warm_list_read(buf_slice(&body), &list), OK);
+    assert_int_equal(warm_list_jobs(buf_slice(&body), &list), OK);
     assert_int_equal(list.count, 2);
     const struct terrace_warm_status *job = &list.jobs[0];
     assert_true(job->id == 18446744073709551 && job->total == -1 && job->eta_ms == -1);
@@ -61,7 +61,7 @@ static void rows_behind_odd_texts_are_where_they_may_be_read_and_long_texts_are_
     struct terrace_warm_list list;
     (void)state;
     assert_int_equal(native_warm_list_of((struct slice)SLICE_LITERAL(resp), &body), OK);
-    assert_int_equal(warm_list_read(buf_slice(&body), &list), OK);
+    assert_int_equal(warm_list_jobs(buf_slice(&body), &list), OK);
     buf_done(&body);
     assert_int_equal(list.count, 2);
     for (size_t i = 0; i < list.count; i++) {
@@ -87,7 +87,7 @@ static void hot_keys_come_back_and_null_is_nothing(void **state)
     struct terrace_hot_list list;
     (void)state;
     assert_int_equal(native_hot_list_of((struct slice)SLICE_LITERAL(resp), &body), OK);
-    assert_int_equal(hot_list_read(buf_slice(&body), &list), OK);
+    assert_int_equal(warm_list_keys(buf_slice(&body), &list), OK);
     assert_int_equal(list.count, 1);
     assert_bytes(list.keys[0].key, list.keys[0].key_size, "k");
     assert_string_equal(list.keys[0].ns, "");
@@ -103,7 +103,7 @@ static void an_empty_list_is_a_body_of_no_bytes(void **state)
     (void)state;
     assert_int_equal(native_warm_list_of((struct slice)SLICE_LITERAL("*0\r\n"), &body), OK);
     assert_int_equal(body.size, 0);
-    assert_int_equal(warm_list_read(buf_slice(&body), &list), OK);
+    assert_int_equal(warm_list_jobs(buf_slice(&body), &list), OK);
     assert_int_equal(list.count, 0);
     terrace_warm_list_done(&list);
 }
@@ -139,13 +139,13 @@ static void a_body_that_is_cut_or_broken_is_refused(void **state)
     struct terrace_warm_list list;
     struct terrace_hot_list hot;
     (void)state;
-    assert_int_equal(warm_list_read((struct slice)SLICE_LITERAL("\x0a\x05"), &list), MALFORMED);
+    assert_int_equal(warm_list_jobs((struct slice)SLICE_LITERAL("\x0a\x05"), &list), MALFORMED);
     assert_null(list.memory);
-    assert_int_equal(hot_list_read((struct slice)SLICE_LITERAL("\xff\xff"), &hot), MALFORMED);
+    assert_int_equal(warm_list_keys((struct slice)SLICE_LITERAL("\xff\xff"), &hot), MALFORMED);
     /* A field of a later version is passed over. */
-    assert_int_equal(warm_list_read((struct slice)SLICE_LITERAL("\x0a\x02\xf8\x3e\x0a\x00"), &list),
+    assert_int_equal(warm_list_jobs((struct slice)SLICE_LITERAL("\x0a\x02\xf8\x3e\x0a\x00"), &list),
                      MALFORMED);
-    assert_int_equal(warm_list_read((struct slice)SLICE_LITERAL("\x0a\x03\xf8\x3e\x01"), &list),
+    assert_int_equal(warm_list_jobs((struct slice)SLICE_LITERAL("\x0a\x03\xf8\x3e\x01"), &list),
                      OK);
     assert_int_equal(list.count, 1);
     terrace_warm_list_done(&list);
