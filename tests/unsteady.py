@@ -4,8 +4,9 @@
 Three journeys run beside each other and beside what computes, on two cores: at times one is late, and fails by that alone. Such a test is
 UNSTEADY: a defect of the test, which is to be mended, and is named by the run that met it. It is no reason to refuse what it tests.
 
-What a busy machine does not do excuses nobody: a report of a sanitizer, a process that died, a history that breaks the contract. Nor do
-many at once: more than AT_MOST in a run mean that something is wrong.
+So it must say that it was late: `until` ended in "not within", a socket, a client or a program timed out, or a time was compared with
+SLACK_S. A wrong answer is wrong on any machine. And what a busy machine does not do excuses nobody, late or not: a report of a sanitizer, a
+process that died, a history that breaks the contract. Nor do many at once: more than AT_MOST in a run mean that something is wrong.
 
 Used by tests/run.py, which also loads it into pytest (-p unsteady) to note what fails: a line of JSON for each, in the file UNSTEADY_NOTES.
 """
@@ -20,6 +21,8 @@ NEVER = re.compile(r"Sanitizer|runtime error:|CHECK failed|Segmentation fault|co
                    r"|violation|verdict|oracle"
                    r"|(?:returncode[=:] ?|exit |assert \(?)-(?:4|6|7|8|11)\b",  # a program that crashed: a signal that nobody sends
                    re.IGNORECASE)
+# Of what pytest shows: what was raised (E), and the line that raised it (>). The rest is the test's own text, and names times as well.
+LATE = re.compile(r"^E +(?:\w+\.)*\w*Timeout\w*:|^E .*\bnot within [\d.]+ s\b|^> .*\bSLACK_S\b", re.MULTILINE)
 
 
 def pytest_runtest_logreport(report):
@@ -40,9 +43,9 @@ def noted(path):
 
 
 def is_excusable(text):
-    """Whether what a test said when it failed may come of a busy machine."""
+    """Whether what a test said when it failed may come of a busy machine, and of nothing else."""
     died = set(re.findall(r"\(pid \d+, exit (-?\w+)\)", text)) - ENDED_AS_ASKED
-    return not died and not NEVER.search(text)
+    return bool(LATE.search(text)) and not died and not NEVER.search(text)
 
 
 def may_be_tried_again(failed, notes):
