@@ -7,7 +7,7 @@ MAKEFLAGS += --no-builtin-rules
 MODE   ?= release
 CC     := gcc
 AR     := ar
-VERSION := 0.2.0
+VERSION := $(shell sed -n 's/^.define TERRACE_VERSION "\(.*\)"/\1/p' protocol/version.h)
 PREFIX ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 SYSCONFDIR ?= /etc
@@ -40,7 +40,7 @@ endif
 
 OUT      := build/$(MODE)
 GENERATED := build/generated
-BASE     := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(WARNINGS) $(CFLAGS_$(MODE))
+BASE     := -std=gnu11 -D_GNU_SOURCE -I. -I$(GENERATED) $(WARNINGS) $(CFLAGS_$(MODE))
 # What only tests is compiled sooner than it would run sooner.
 build/release/tests/unit/%.o: BASE += -O1 -g1
 LIBS      = $(shell pkg-config --libs $(LIBRARIES)) -lm -lpthread
@@ -425,7 +425,7 @@ $(OUT)/tests/fault/proxy: $(call obj,$(wildcard tests/fault/*.c)) $(OUT)/libnode
 	@$(CC) $(BASE) $^ -o $@ $(LIBS)
 
 # The fuzzers want clang's instrumentation in everything they reach.
-FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -DTERRACE_VERSION='"$(VERSION)"' -I. -I$(GENERATED) $(WARNINGS) -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined \
+FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -I. -I$(GENERATED) $(WARNINGS) -O1 -g1 -fsanitize=fuzzer-no-link,address,undefined \
               -fno-sanitize-recover=undefined
 # Of the server, what knows nothing of nodes, connections and calls, and so can be a parser; the rest comes as it is released: the table
 # of commands wants it, and nothing runs it.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bench/clock.h"
 #include "bench/history_inner.h"
+#include "protocol/version.h"
 
 #include <inttypes.h>
 #include <jansson.h>

@@ -5,6 +5,7 @@
 #include "bench/propagation.h"
 #include "bench/replay.h"
 #include "bench/report.h"
+#include "protocol/version.h"
 
 #include <inttypes.h>
 #include <signal.h>

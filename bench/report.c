@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "bench/report.h"
 
+#include "protocol/version.h"
+
 #include <inttypes.h>
 #include <jansson.h>
 

@@ -3,6 +3,7 @@
 
 #include "protocol/envelope.h"
 #include "protocol/limits.h"
+#include "protocol/version.h"
 
 #include <stdlib.h>
 #include <string.h>

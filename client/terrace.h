@@ -55,7 +55,7 @@ extern "C" {
 
 /* Of this header. Within one major version a program runs with each later library of the same soname. */
 #define TERRACE_VERSION_MAJOR 0
-#define TERRACE_VERSION_MINOR 2
+#define TERRACE_VERSION_MINOR 7
 #define TERRACE_VERSION_PATCH 0
 /* Of the library that runs, as "MAJOR.MINOR.PATCH".
  *

@@ -26,6 +26,7 @@
 #include "server/solo.h"
 #include "server/tls_options.h"
 #include "server/tracking.h"
+#include "server/version.h"
 #include "server/worker.h"
 #include "tiers/bans.h"
 #include "tiers/base/rand.h"

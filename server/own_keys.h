@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* own_keys.h -- what a script in Redis counts as the nodes' own keys in coherence-db: the function own().
  *
- * Redis has no count of the keys with a prefix. So those of fixed names are looked at, and of the queue of warm jobs those of the jobs
- * that its sets name (tiers/scripts/warm.lua): four names for each, 4,400 at most, in calls of a thousand. Not counted are the keys
- * of loads under way and of dictionaries (terrace:lease:*, terrace:dict:*), which nothing names. */
+ * Redis has no count of the keys with a prefix. So those of fixed names are looked at, and those that a set of theirs names: of the
+ * queue of warm jobs (tiers/scripts/warm.lua) four for each job, 4,400 at most, in calls of a thousand; of the pages of hot lists
+ * (tiers/scripts/hot.lua) two for each node. Not counted are the keys of loads under way and of dictionaries (terrace:lease:*,
+ * terrace:dict:*), which nothing names. */
 #ifndef TERRACE_SERVER_OWN_KEYS_H
 #define TERRACE_SERVER_OWN_KEYS_H
 
@@ -12,11 +13,13 @@
     "local function own() "                                                                        \
     "local k={'terrace:meta','terrace:seq','terrace:nodes','terrace:log','terrace:tags',"          \
     "'terrace:hot','terrace:hot:at','terrace:warm:meta','terrace:warm:nodes','terrace:warm:open'," \
-    "'terrace:warm:due','terrace:warm:ended','terrace:warm:standing'} "                            \
+    "'terrace:warm:due','terrace:warm:ended','terrace:warm:standing','terrace:hot:held'} "         \
     "for _,set in ipairs({'open','ended','standing'}) do "                                         \
     "for _,id in ipairs(redis.pcall('ZRANGE','terrace:warm:'..set,0,-1)) do "                      \
     "for _,kind in ipairs({'job','json','chunks','failed'}) do "                                   \
     "k[#k+1]='terrace:warm:'..kind..':'..id end end end "                                          \
+    "for _,page in ipairs(redis.pcall('ZRANGE','terrace:hot:held',0,-1)) do "                      \
+    "for i=0,1 do k[#k+1]='terrace:hot:held:'..page..':'..i end end "                              \
     "local n=0 for i=1,#k,1000 do "                                                                \
     "n=n+redis.call('EXISTS',unpack(k,i,math.min(i+999,#k))) end return n end "
 

@@ -3,10 +3,8 @@
 #ifndef TERRACE_SERVER_VERSION_H
 #define TERRACE_SERVER_VERSION_H
 
-#define REDIS_VERSION "7.0.15" /* the oracle of docs/compatibility.md: clients branch on it */
+#include "protocol/version.h"
 
-#ifndef TERRACE_VERSION /* the Makefile says it */
-#define TERRACE_VERSION "unknown"
-#endif
+#define REDIS_VERSION "7.0.15" /* the oracle of docs/compatibility.md: clients branch on it */
 
 #endif

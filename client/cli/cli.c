@@ -3,6 +3,7 @@
 
 #include "client/cli/help.h"
 #include "client/cli/json.h"
+#include "protocol/version.h"
 
 #include <errno.h>
 #include <stdarg.h>

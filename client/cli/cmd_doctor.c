@@ -5,6 +5,7 @@
 #include "client/cli/diagnosis.h"
 #include "client/cli/json.h"
 #include "protocol/info_text.h"
+#include "protocol/version.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -126,9 +126,12 @@ def test_the_examples_in_the_header_compile_and_each_function_has_one(tmp_path, 
 
 
 def test_versions_agree():
-    [version] = re.findall(r"^VERSION := (\S+)$", (ROOT / "Makefile").read_text(), re.M)
-    parts = [re.search(rf"#define TERRACE_VERSION_{name} (\d+)", HEADER)[1] for name in ("MAJOR", "MINOR", "PATCH")]
-    assert ".".join(parts) == version
+    """That of protocol/version.h is everywhere, and is what the changelog is about; of 0.x, too, libraries are of soname 0."""
+    [version] = re.findall(r'^#define TERRACE_VERSION "(\S+)"$', (ROOT / "protocol" / "version.h").read_text(), re.M)
+    assert ".".join(re.search(rf"#define TERRACE_VERSION_{name} (\d+)", HEADER)[1] for name in ("MAJOR", "MINOR", "PATCH")) == version
+    assert re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)[1] == version
+    assert [version in run(ROOT / "build" / "release" / name, "--version") for name in ("terraced", "terrace", "terrace-bench")] == [True] * 3
+    assert (ROOT / "build" / "release" / f"libterrace.so.{version}").exists()
 
 
 # --- the libraries ---
