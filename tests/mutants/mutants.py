@@ -244,7 +244,7 @@ MUTANTS = [
            ["unit namespace"]),
     Mutant("reading anew claims what is no suspect", "T3", [
         (CLAIM, "    if (item_stamped_at_ms(item) >= ask->floor_ms) {\n        return OK;\n    }\n    const enum status", "    const enum status")],
-           ["unit revalidate", "sim storm"]),
+           ["unit revalidate_reads", "sim storm"]),
 
     # --- warming
     Mutant("a prefetch lands without its token", "I5", [

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What nobody waits for is asked for in steps (flight_ask.c): no value that L1 would not keep comes, none comes in part, and a
  * client who joins gets the whole. Redis' bytes are written by hand. */
-#include "protocol/envelope.h"
-#include "tests/unit/window_help.h"
-#include "tiers/flight_inner.h"
-#include "tiers/prefetch.h"
+#include "tests/unit/prefetch_help.h"
 
 enum {
-    BOUND = 60000, /* no proof gets old in these tests */
     LOOK = FLIGHT_LOOK_BYTES + 1,
     SIZE = 100000,
     HUGE_SIZE = 512 << 20,
@@ -24,25 +20,12 @@ enum {
     "0\r\n$7\r\n1048576\r\n"
 #define ASKED_WHOLE "*2\r\n$4\r\nPTTL\r\n$1\r\nk\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
 
-struct warmed {
-    struct tiers_prefetch prefetch; /* first */
-    unsigned ends;
-    struct prefetch_result result;
-};
-
 struct large_reading {
     struct tiers_reader reader; /* first */
     unsigned ends;
     enum status status;
     size_t size;
 };
-
-static void on_done(struct tiers_prefetch *prefetch, const struct prefetch_result *result)
-{
-    struct warmed *warmed = (struct warmed *)(void *)prefetch;
-    warmed->ends++;
-    warmed->result = *result;
-}
 
 static void on_large_value(struct tiers_reader *reader, enum status status,
                            const struct tiers_value *value)
@@ -64,15 +47,6 @@ static bool takes_not(struct tiers_reader *reader)
     return reader == NULL;
 }
 
-static void warm_as(struct stage *stage, struct warmed *warmed, const char *name,
-                    enum prefetch_mode mode)
-{
-    const struct ns_key key = namespaces_key(stage->namespaces, 0, slice_of(name));
-    *warmed = (struct warmed){.prefetch = {.mode = mode, .on_done = on_done}};
-    assert_int_equal(tiers_prefetch(stage->window, &key, &warmed->prefetch, &warmed->result),
-                     PENDING);
-}
-
 static void join(struct stage *stage, struct large_reading *reading,
                  bool (*takes_large)(struct tiers_reader *reader))
 {
@@ -85,7 +59,7 @@ static void join(struct stage *stage, struct large_reading *reading,
                      PENDING);
 }
 
-static void open_plain(struct stage *stage)
+static void open_small(struct stage *stage)
 {
     struct namespace_spec specs[] = {spec_of("default", "", BOUND)};
     specs[0].settings.memory = 2 * MB; /* a quarter of it is less than LIMIT_STREAM */
@@ -111,7 +85,7 @@ static void say_bytes(struct stage *stage, int64_t pttl_ms, size_t size)
 /* The first piece of a longer value has come. */
 static void warm_cut(struct stage *stage, struct warmed *warmed)
 {
-    open_plain(stage);
+    open_small(stage);
     warm_as(stage, warmed, "k", PREFETCH_MISSING);
     help_expect_written(&stage->roof, ASKED_FIRST);
     say_bytes(stage, -1, LOOK);
@@ -119,17 +93,10 @@ static void warm_cut(struct stage *stage, struct warmed *warmed)
     assert_int_equal(warmed->ends, 0);
 }
 
-static void expect(const struct warmed *warmed, enum prefetch_outcome outcome)
+static void expect_outcome(const struct warmed *warmed, enum prefetch_outcome outcome)
 {
     assert_int_equal(warmed->ends, 1);
     assert_int_equal(warmed->result.outcome, outcome);
-}
-
-static struct l1_stats stats(const struct stage *stage)
-{
-    struct l1_stats all;
-    namespaces_stats(stage->namespaces, &all);
-    return all;
 }
 
 static void expect_nothing_left(struct stage *stage)
@@ -152,10 +119,10 @@ static void what_is_as_long_as_the_first_piece_is_whole(void **state)
     (void)state;
     struct stage stage;
     struct warmed warmed;
-    open_plain(&stage);
+    open_small(&stage);
     warm_as(&stage, &warmed, "k", PREFETCH_MISSING);
     say_bytes(&stage, -1, FLIGHT_LOOK_BYTES);
-    expect(&warmed, PREFETCH_LOADED);
+    expect_outcome(&warmed, PREFETCH_LOADED);
     assert_int_equal(warmed.result.bytes, FLIGHT_LOOK_BYTES);
     stage_done(&stage);
 }
@@ -169,7 +136,7 @@ static void what_is_longer_is_asked_for_as_a_whole_when_its_size_is_known(void *
     HELP_SAY(&stage.roof, ":100000\r\n");
     help_expect_written(&stage.roof, ASKED_MOST);
     say_bytes(&stage, 5000, SIZE);
-    expect(&warmed, PREFETCH_LOADED);
+    expect_outcome(&warmed, PREFETCH_LOADED);
     assert_int_equal(warmed.result.bytes, SIZE);
     assert_int_equal(ttl_of(&stage), 5000); /* of the second answer, not of the first */
     stage_done(&stage);
@@ -182,7 +149,7 @@ static void of_a_large_value_no_more_than_the_first_piece_comes(void **state)
     struct warmed warmed;
     warm_cut(&stage, &warmed);
     HELP_SAY(&stage.roof, ":536870912\r\n");
-    expect(&warmed, PREFETCH_TOO_BIG);
+    expect_outcome(&warmed, PREFETCH_TOO_BIG);
     assert_int_equal(link_output(stage.roof.link).size, 0); /* no other question */
     expect_nothing_left(&stage);
     stage_done(&stage);
@@ -197,7 +164,7 @@ static void what_has_grown_meanwhile_is_too_big(void **state)
     HELP_SAY(&stage.roof, ":100000\r\n");
     help_expect_written(&stage.roof, ASKED_MOST);
     say_bytes(&stage, -1, MB + 1);
-    expect(&warmed, PREFETCH_TOO_BIG);
+    expect_outcome(&warmed, PREFETCH_TOO_BIG);
     expect_nothing_left(&stage);
     stage_done(&stage);
 }
@@ -210,7 +177,7 @@ static void what_has_shrunk_meanwhile_is_whole(void **state)
     warm_cut(&stage, &warmed);
     HELP_SAY(&stage.roof, ":100000\r\n");
     say_bytes(&stage, -1, 1);
-    expect(&warmed, PREFETCH_LOADED);
+    expect_outcome(&warmed, PREFETCH_LOADED);
     assert_true(stands(&stage, "k", "x"));
     stage_done(&stage);
 }
@@ -221,14 +188,14 @@ static void what_stood_goes_when_what_is_in_l2_is_large(void **state)
     (void)state;
     struct stage stage;
     struct warmed warmed;
-    open_plain(&stage);
+    open_small(&stage);
     warm_as(&stage, &warmed, "k", PREFETCH_MISSING);
     say_bytes(&stage, -1, 1);
     assert_true(stands(&stage, "k", "x"));
     warm_as(&stage, &warmed, "k", PREFETCH_FORCE);
     say_bytes(&stage, -1, LOOK);
     HELP_SAY(&stage.roof, ":536870912\r\n");
-    expect(&warmed, PREFETCH_TOO_BIG);
+    expect_outcome(&warmed, PREFETCH_TOO_BIG);
     assert_true(stands(&stage, "k", NULL));
     stage_done(&stage);
 }
@@ -240,17 +207,17 @@ static void an_empty_value_is_told_from_none(void **state)
     (void)state;
     struct stage stage;
     struct warmed warmed;
-    open_plain(&stage);
+    open_small(&stage);
     warm_as(&stage, &warmed, "k", PREFETCH_MISSING);
     say_bytes(&stage, -2, 0);
-    expect(&warmed, PREFETCH_ABSENT);
+    expect_outcome(&warmed, PREFETCH_ABSENT);
     warm_as(&stage, &warmed, "k", PREFETCH_MISSING);
     struct buf before = help_written(&stage.roof);
     buf_done(&before);
     say_bytes(&stage, -1, 0);
     help_expect_written(&stage.roof, ASKED_WHOLE);
     say_bytes(&stage, -1, 0);
-    expect(&warmed, PREFETCH_LOADED);
+    expect_outcome(&warmed, PREFETCH_LOADED);
     assert_true(stands(&stage, "k", ""));
     stage_done(&stage);
 }
@@ -260,11 +227,11 @@ static void what_goes_between_its_two_answers_is_absent(void **state)
     (void)state;
     struct stage stage;
     struct warmed warmed;
-    open_plain(&stage);
+    open_small(&stage);
     warm_as(&stage, &warmed, "k", PREFETCH_MISSING);
     say_bytes(&stage, 3, 0); /* its life ended behind PTTL */
     HELP_SAY(&stage.roof, ":-2\r\n$-1\r\n");
-    expect(&warmed, PREFETCH_ABSENT);
+    expect_outcome(&warmed, PREFETCH_ABSENT);
     expect_nothing_left(&stage);
     stage_done(&stage);
 }
@@ -277,14 +244,14 @@ static void a_client_who_joins_gets_the_whole_of_what_was_cut(void **state)
     struct stage stage;
     struct warmed warmed;
     struct large_reading asked;
-    open_plain(&stage);
+    open_small(&stage);
     warm_as(&stage, &warmed, "k", PREFETCH_MISSING);
     help_expect_written(&stage.roof, ASKED_FIRST);
     join(&stage, &asked, NULL);
     say_bytes(&stage, -1, LOOK);
     help_expect_written(&stage.roof, ASKED_WHOLE);
     say_bytes(&stage, -1, SIZE);
-    expect(&warmed, PREFETCH_LOADED);
+    expect_outcome(&warmed, PREFETCH_LOADED);
     assert_int_equal(asked.ends, 1);
     assert_int_equal(asked.size, SIZE);
     stage_done(&stage);
@@ -318,7 +285,7 @@ static void a_client_who_takes_it_in_pieces_is_told_that_it_is_large(void **stat
     join(&stage, &asked, takes);
     HELP_SAY(&stage.roof, ":536870912\r\n");
     HELP_SAY(&stage.roof, ":-1\r\n$536870912\r\nbeginning");
-    expect(&warmed, PREFETCH_TOO_BIG);
+    expect_outcome(&warmed, PREFETCH_TOO_BIG);
     assert_int_equal(asked.ends, 1);
     assert_int_equal(asked.status, TOO_BIG);
     stage_done(&stage);
@@ -336,7 +303,7 @@ static void a_write_between_two_questions_ends_it(void **state)
     (void)l1_invalidate(key.ns->l1, &key.at);
     HELP_SAY(&stage.roof, ":100000\r\n");
     say_bytes(&stage, -1, SIZE);
-    expect(&warmed, PREFETCH_FAILED);
+    expect_outcome(&warmed, PREFETCH_FAILED);
     assert_int_equal(warmed.result.status, STALE);
     expect_nothing_left(&stage);
     stage_done(&stage);
@@ -349,7 +316,7 @@ static void a_link_that_is_lost_between_two_questions_takes_it_along(void **stat
     struct warmed warmed;
     warm_cut(&stage, &warmed);
     link_on_lost(stage.roof.link, "reset", HELP_NOW);
-    expect(&warmed, PREFETCH_FAILED);
+    expect_outcome(&warmed, PREFETCH_FAILED);
     assert_int_equal(warmed.result.status, L2_DOWN);
     assert_int_equal(stats(&stage).claims, 0);
     stage_done(&stage);
@@ -363,7 +330,7 @@ static void what_became_a_list_between_two_questions_is_skipped(void **state)
     warm_cut(&stage, &warmed);
     HELP_SAY(&stage.roof, "-WRONGTYPE Operation against a key\r\n");
     HELP_SAY(&stage.roof, ":-1\r\n-WRONGTYPE Operation against a key\r\n"); /* asked as a hash */
-    expect(&warmed, PREFETCH_SKIPPED);
+    expect_outcome(&warmed, PREFETCH_SKIPPED);
     expect_nothing_left(&stage);
     stage_done(&stage);
 }
@@ -393,14 +360,6 @@ static void say_huge_envelope(struct stage *stage, uint64_t version)
     free(body);
 }
 
-static void open_managed(struct stage *stage)
-{
-    struct namespace_spec specs[] = {spec_of("default", "", BOUND), spec_of("m", "m:", BOUND)};
-    specs[1].managed = true;
-    specs[1].settings.told = true;
-    stage_open(stage, specs, 2);
-}
-
 static void of_a_large_managed_value_nothing_is_kept_where_nothing_stood(void **state)
 {
     (void)state;
@@ -410,7 +369,7 @@ static void of_a_large_managed_value_nothing_is_kept_where_nothing_stood(void **
     warm_as(&stage, &warmed, "m:k", PREFETCH_MISSING);
     say_huge_envelope(&stage, 1000);
     HELP_SAY(&stage.roof, ":536870912\r\n");
-    expect(&warmed, PREFETCH_TOO_BIG);
+    expect_outcome(&warmed, PREFETCH_TOO_BIG);
     expect_nothing_left(&stage);
     stage_done(&stage);
 }
@@ -429,7 +388,7 @@ static void of_a_large_managed_value_its_envelope_replaces_what_stood(void **sta
     warm_as(&stage, &warmed, "m:k", PREFETCH_FORCE);
     say_huge_envelope(&stage, 1000);
     HELP_SAY(&stage.roof, ":536870912\r\n");
-    expect(&warmed, PREFETCH_TOO_BIG);
+    expect_outcome(&warmed, PREFETCH_TOO_BIG);
     const struct ns_key key = namespaces_key(stage.namespaces, 0, slice_of("m:k"));
     struct item *item = l1_hold(key.ns->l1, &key.at, HELP_NOW);
     assert_non_null(item);
@@ -454,7 +413,7 @@ static void a_beginning_that_does_not_fit_its_size_leaves_nothing(void **state)
     warm_as(&stage, &warmed, "m:k", PREFETCH_FORCE);
     say_huge_envelope(&stage, 1000);
     HELP_SAY(&stage.roof, ":536870913\r\n");
-    expect(&warmed, PREFETCH_TOO_BIG);
+    expect_outcome(&warmed, PREFETCH_TOO_BIG);
     assert_int_equal(stats(&stage).items + stats(&stage).claims, 0);
     stage_done(&stage);
 }
