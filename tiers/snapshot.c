@@ -26,6 +26,7 @@ enum {
     HEAD_MAX = HEAD_FIXED +
                NAMESPACES_MAX * (1 + NAMESPACE_NAME_MAX + 1 + SNAPSHOT_POLICY_NAME_MAX) + SUM_SIZE,
     RECORD_CAPPED = 128,
+    SUMMED_OF_BLOCK = 16, /* bytes of its head, in front of their sum */
 };
 _Static_assert(LIMIT_L1_KEY <= 1 << 16, "two bytes hold the size of a key");
 _Static_assert((int)NAMESPACE_NAME_MAX < (int)NAME_MANAGED,
@@ -103,7 +104,8 @@ static enum status emit_block(struct snapshot_writer *writer, unsigned band)
     head[4] = (char)band;
     put_u32le(head + 8, (uint32_t)raw->size);
     put_u32le(head + 12, (uint32_t)body.size);
-    put_u64le(head + 16, hash_checksum_of_two((struct slice){head, 16}, body));
+    put_u64le(head + SUMMED_OF_BLOCK,
+              hash_checksum_of_two((struct slice){head, SUMMED_OF_BLOCK}, body));
     status = emit(writer, (struct slice){head, sizeof head});
     if (status == OK) {
         status = emit(writer, body);
@@ -349,6 +351,30 @@ static enum status read_packed(struct snapshot_reader *reader, const struct snap
     return read_at(reader, block->offset, reader->packed.data, block->packed);
 }
 
+/* The sum of a block, whose bytes pass in pieces: nothing is made of them yet. */
+static enum status sum_block(struct snapshot_reader *reader, const char head[SNAPSHOT_BLOCK_HEAD],
+                             const struct snapshot_block *block, uint64_t *ret_sum)
+{
+    struct hash_sum sum;
+    hash_sum_begin(&sum);
+    hash_sum_add(&sum, (struct slice){head, SUMMED_OF_BLOCK});
+    if (buf_reserve(&reader->packed, SNAPSHOT_BLOCK) != OK) {
+        return NO_MEMORY;
+    }
+    for (uint32_t at = 0; at < block->packed;) {
+        const uint32_t left = block->packed - at;
+        const uint32_t size = left < SNAPSHOT_BLOCK ? left : SNAPSHOT_BLOCK;
+        const enum status status = read_at(reader, block->offset + at, reader->packed.data, size);
+        if (status != OK) {
+            return status;
+        }
+        hash_sum_add(&sum, (struct slice){reader->packed.data, size});
+        at += size;
+    }
+    *ret_sum = hash_sum_end(&sum);
+    return OK;
+}
+
 /* Its limits before its bytes, its bytes before anything is made of them. */
 static enum status look_at_block(struct snapshot_reader *reader, uint64_t offset,
                                  struct snapshot_block *block)
@@ -366,18 +392,17 @@ static enum status look_at_block(struct snapshot_reader *reader, uint64_t offset
         !is_there(reader, block->offset, block->packed)) {
         return malformed(reader, "there is no block at offset %" PRIu64, offset);
     }
-    if (block->raw < SNAPSHOT_RECORD_HEAD || block->raw > reader->raw_max || block->packed == 0 ||
-        block->packed > block->raw ||
+    if (block->raw < SNAPSHOT_RECORD_HEAD || block->packed == 0 || block->packed > block->raw ||
         (block->packed < block->raw && !codec_fits(block->packed, block->raw))) {
         return malformed(reader, "the block at offset %" PRIu64 " cannot be %" PRIu32 " bytes",
                          offset, block->raw);
     }
-    status = read_packed(reader, block);
+    uint64_t sum = 0;
+    status = sum_block(reader, head, block, &sum);
     if (status != OK) {
         return status;
     }
-    if (hash_checksum_of_two((struct slice){head, 16}, buf_slice(&reader->packed)) !=
-        get_u64le(head + 16)) {
+    if (sum != get_u64le(head + SUMMED_OF_BLOCK)) {
         return malformed(reader, "the sum of the block at offset %" PRIu64 " is wrong", offset);
     }
     return note_block(reader, block);
@@ -405,7 +430,7 @@ enum status snapshot_open(struct snapshot_reader *reader, const struct snapshot_
 {
     *reader = (struct snapshot_reader){
         .source = *source,
-        .raw_max = raw_max < SNAPSHOT_RAW_MAX ? raw_max : SNAPSHOT_RAW_MAX,
+        .raw_max = raw_max > SNAPSHOT_BLOCK ? raw_max : SNAPSHOT_BLOCK,
         .band = SNAPSHOT_BANDS - 1,
     };
     enum status status = read_head(reader);
@@ -446,13 +471,23 @@ static enum status unpack_block(struct snapshot_reader *reader, const struct sna
     return OK;
 }
 
+/* A record with a block to itself, for which there is no room. */
+static void leave_out(struct snapshot_reader *reader, const struct snapshot_block *block)
+{
+    reader->left_out++;
+    reader->seen.records++;
+    reader->seen.bytes += block->raw - SNAPSHOT_RECORD_HEAD;
+}
+
 /* MISS: all were read. */
 static enum status next_block(struct snapshot_reader *reader)
 {
     for (; reader->band >= 0; reader->band--, reader->next = 0) {
         while (reader->next < reader->block_count) {
             const struct snapshot_block *block = &reader->blocks[reader->next++];
-            if (block->band == reader->band) {
+            if (block->band == reader->band && block->raw > reader->raw_max) {
+                leave_out(reader, block);
+            } else if (block->band == reader->band) {
                 return unpack_block(reader, block);
             }
         }

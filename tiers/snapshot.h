@@ -23,7 +23,7 @@
  * no.
  *
  * The file is untrusted. What it makes us allocate is at most CODEC_EXPANSION_MAX times what is there of it, one block at a
- * time, and never more than the limit that the reader is given.
+ * time, and never more than the limit that the reader is given: a value that is larger is left out, the rest is not.
  *
  * Owns:    a writer its blocks, a reader one block and the list of all.
  * Threads: pure; each its caller's.
@@ -48,7 +48,6 @@ enum {
     SNAPSHOT_END_SIZE = 40,
     SNAPSHOT_ERROR_MAX = 160,
 };
-#define SNAPSHOT_RAW_MAX (LIMIT_BULK + LIMIT_L1_KEY + SNAPSHOT_RECORD_HEAD)
 
 /* A namespace of the node that wrote it. */
 struct snapshot_name {
@@ -145,6 +144,7 @@ struct snapshot_block {
 struct snapshot_reader {
     struct snapshot_source source;
     uint64_t raw_max;
+    uint64_t left_out; /* records so far that were larger */
     struct snapshot_head head;
     struct snapshot_totals totals; /* as the end of the file says */
     struct buf head_bytes;
@@ -159,7 +159,8 @@ struct snapshot_reader {
     char error[SNAPSHOT_ERROR_MAX];
 };
 
-/* Looks at all of it; the head is there then. `raw_max`: no block may be larger. MALFORMED: reader->error says what is wrong.
+/* Looks at all of it; the head is there then. `raw_max`: a larger block, which is of one record, is left out (SNAPSHOT_BLOCK
+ * at least). MALFORMED: reader->error says what is wrong.
  * snapshot_close must follow in any case. */
 enum status snapshot_open(struct snapshot_reader *reader, const struct snapshot_source *source,
                           uint64_t raw_max) MUST_USE;

@@ -458,5 +458,6 @@ enum status snapshot_restore(struct snapshot_reader *reader, struct namespaces *
         *ret = (struct snapshot_restored){0};
         return status;
     }
+    ret->full += reader->left_out;
     return OK;
 }

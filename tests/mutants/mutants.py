@@ -755,11 +755,13 @@ MUTANTS = [
         (SNAPSHOT_L1, "        namespaces_flush_all(spaces);\n", "")],
            ["unit snapshot_l1"]),
     Mutant("snapshot: the sum of a block is not compared", "snapshot", [
-        (SNAPSHOT, "    if (hash_checksum_of_two((struct slice){head, 16}, buf_slice(&reader->packed)) !=\n        get_u64le(head + 16)) {",
-         "    if (hash_checksum_of_two((struct slice){head, 16}, buf_slice(&reader->packed)) == 0) {")],
+        (SNAPSHOT, "if (sum != get_u64le(head + SUMMED_OF_BLOCK)) {", "if (sum == 0) {")],
            ["unit snapshot"]),
     Mutant("snapshot: a block may become whatever it says", "snapshot", [
-        (SNAPSHOT, "block->raw > reader->raw_max || block", "block")],
+        (SNAPSHOT, "(block->packed < block->raw && !codec_fits(block->packed, block->raw))", "false")],
+           ["unit snapshot"]),
+    Mutant("snapshot: a block takes more memory than the reader may", "snapshot", [
+        (SNAPSHOT, "block->band == reader->band && block->raw > reader->raw_max", "block->band > reader->band")],
            ["unit snapshot"]),
     Mutant("snapshot: the file of another L2 is taken", "snapshot", [
         ("server/snapshots.c", "file->reader.head.l2 != l2_of(node) &&", "file->reader.head.l2 == 0 &&")],
