@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "tiers/base/clock.h"
+#include "tiers/base/disk.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -71,19 +72,6 @@ static enum status refuse(const struct behind_file *file, const char *what,
 
 /* --- writing --------------------------------------------------------------------------------------------------------- */
 
-static enum status write_all(int fd, struct slice bytes)
-{
-    while (bytes.size > 0) {
-        const ssize_t count = write(fd, bytes.data, bytes.size);
-        if (count < 0 && errno != EINTR) {
-            return INVALID;
-        }
-        const size_t done = count > 0 ? (size_t)count : 0;
-        bytes = (struct slice){bytes.data + done, bytes.size - done};
-    }
-    return OK;
-}
-
 static int sync_data(const struct behind_file *file, int fd)
 {
     return file->options.sync != NULL ? file->options.sync(file->options.arg, fd) : fdatasync(fd);
@@ -100,7 +88,7 @@ static enum status fresh_open(struct behind_file *file)
     }
     file->fresh_fd = openat(file->folder_fd, fresh_name, flags, S_IRUSR | S_IWUSR);
     file->fresh_size = file->bytes.size;
-    if (file->fresh_fd < 0 || write_all(file->fresh_fd, buf_slice(&file->bytes)) != OK) {
+    if (file->fresh_fd < 0 || disk_write(file->fresh_fd, buf_slice(&file->bytes)) != OK) {
         return INVALID;
     }
     behind_rewrite_begin(file->options.behind);
@@ -127,7 +115,7 @@ static enum status fresh_write(struct behind_file *file)
         return status;
     }
     file->fresh_size += file->bytes.size;
-    return write_all(file->fresh_fd, buf_slice(&file->bytes)) == OK &&
+    return disk_write(file->fresh_fd, buf_slice(&file->bytes)) == OK &&
                    sync_data(file, file->fresh_fd) == 0
                ? status
                : INVALID;
@@ -233,10 +221,10 @@ static enum status write_group(struct behind_file *file, uint64_t *ret_number)
     *ret_number = behind_log_take(file->options.behind, &file->bytes);
     file->size += file->bytes.size;
     if (file->bytes.size > 0 &&
-        (write_all(file->fd, buf_slice(&file->bytes)) != OK || sync_data(file, file->fd) != 0)) {
+        (disk_write(file->fd, buf_slice(&file->bytes)) != OK || sync_data(file, file->fd) != 0)) {
         return INVALID;
     }
-    if (file->fresh_fd >= 0 && write_all(file->fresh_fd, buf_slice(&file->bytes)) != OK) {
+    if (file->fresh_fd >= 0 && disk_write(file->fresh_fd, buf_slice(&file->bytes)) != OK) {
         rewrite_stop(file);
     } else if (file->fresh_fd >= 0) {
         file->fresh_size += file->bytes.size;

@@ -444,6 +444,7 @@ enum status node_start(struct options *options, const struct node_watcher *watch
         node_free(node);
         return status;
     }
+    snapshots_serve(node->snapshots);
     for (unsigned i = 0; i < node->worker_count; i++) {
         worker_start(node->workers[i]);
     }

@@ -6,8 +6,7 @@
  *      SIGTERM    no client and no worker any more -> the same, and the file says that the node ended in order -> exit
  *
  * FILE: `snapshot-dir`/ADDRESS.snapshot, of the first address that the node listens at, so nodes of one machine may share a
- * folder; of one name only one node may be: it holds a lock. 0600. It is written under another name and takes the former's
- * place when it is whole and on the disk, so a crash in the middle, or a full disk, leaves the former one.
+ * folder; of one name only one node may be: it holds a lock (snapshot_place.h; snapshot_file.h says how it is written).
  *      A file that cannot be used is put aside as ADDRESS.snapshot.refused, with the reason in the log and in INFO, and the
  * node starts without.
  *
@@ -19,8 +18,7 @@
 #ifndef TERRACE_SERVER_SNAPSHOTS_H
 #define TERRACE_SERVER_SNAPSHOTS_H
 
-#include "server/node.h"
-#include "tiers/snapshot_l1.h"
+#include "server/snapshot_file.h"
 
 struct snapshots;
 struct worker;
@@ -30,6 +28,9 @@ enum status snapshots_open(struct node *node, struct snapshots **ret,
                            char error[NODE_ERROR_MAX]) MUST_USE;
 /* When no worker runs yet, and L2 was not met. */
 void snapshots_load(struct snapshots *snapshots);
+/* Nothing can fail any more, and nobody was served yet: from here on the file does not say any more that the node ended in
+ * order. If that cannot be written, what was believed for it goes. NULL is fine. */
+void snapshots_serve(struct snapshots *snapshots);
 /* After the workers; waits for the thread. NULL is fine. */
 void snapshots_free(struct snapshots *snapshots);
 
@@ -76,14 +77,9 @@ uint64_t snapshots_run(const struct snapshots *snapshots);
 
 /* --- the files; any thread --- */
 
-/* One to read the keys of: "" is the node's own, else a file of snapshot-dir by its name. snapshot_next tells its records,
- * snapshot_file_close must follow. INVALID, MALFORMED: `error` says why not. */
-struct snapshot_file {
-    int fd;
-    struct snapshot_reader reader;
-};
-enum status snapshot_file_open(const struct snapshots *snapshots, struct slice name,
-                               struct snapshot_file *file, char error[SNAPSHOT_ERROR_MAX]) MUST_USE;
-void snapshot_file_close(struct snapshot_file *file);
+/* One to read the keys of, as snapshot_file_open: "" is the node's own, else a file of snapshot-dir by its name. */
+enum status snapshots_open_file(const struct snapshots *snapshots, struct slice name,
+                                struct snapshot_file *file,
+                                char error[SNAPSHOT_ERROR_MAX]) MUST_USE;
 
 #endif

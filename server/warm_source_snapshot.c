@@ -94,7 +94,7 @@ static void keys_on_work(uv_work_t *work)
     struct snapshot_record record;
     if (!keys->is_open) {
         keys->status =
-            snapshot_file_open(keys->snapshots, buf_slice(&keys->name), &keys->file, keys->error);
+            snapshots_open_file(keys->snapshots, buf_slice(&keys->name), &keys->file, keys->error);
         keys->is_open = keys->status == OK;
     }
     while (keys->status == OK && !keys->is_end && keys->count < keys->count_max &&

@@ -298,6 +298,14 @@ void coherence_mark(const struct coherence *coherence, struct coherence_mark *re
  * that is met is that of the mark and the log tells of all that came behind its seq; else suspects, too. */
 void coherence_resume(struct coherence *coherence, const struct coherence_mark *mark,
                       int64_t now_ms);
+/* Whether the first epoch that was met is that of the mark. */
+enum coherence_former {
+    COHERENCE_FORMER_NONE, /* there was no mark */
+    COHERENCE_FORMER_WAITS,
+    COHERENCE_FORMER_SAME,
+    COHERENCE_FORMER_OTHER /* L2 was emptied, is another one, or was another one meanwhile */
+};
+enum coherence_former coherence_former(const struct coherence *coherence);
 
 /* --- waiting for the bus (waiters.h) --- */
 /* on_done follows, perhaps from inside. BUSY: too many wait. L2_DOWN: the node ends. A beat may be due at once. The

@@ -104,6 +104,7 @@ struct coherence {
     struct unproved unproved;
     struct heard heard;
     struct coherence_mark former; /* of a process that ended, until an epoch is met; seq 0: none */
+    enum coherence_former former_is;
     struct coherence_stream stream;
     uint64_t reported_seq; /* the next report begins here: the last one that came home ended here */
     uint64_t

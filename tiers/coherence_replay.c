@@ -128,6 +128,10 @@ static bool take_up(struct coherence *coherence)
 {
     const struct coherence_mark former = coherence->former;
     coherence->former = (struct coherence_mark){0};
+    if (coherence->former_is == COHERENCE_FORMER_WAITS) {
+        coherence->former_is = epoch_equal(former.epoch, coherence->epoch) ? COHERENCE_FORMER_SAME
+                                                                           : COHERENCE_FORMER_OTHER;
+    }
     if (former.seq == 0 || !epoch_equal(former.epoch, coherence->epoch)) {
         return false;
     }
@@ -190,7 +194,8 @@ void coherence_mark(const struct coherence *coherence, struct coherence_mark *re
         return;
     }
     *ret = (struct coherence_mark){
-        .epoch = coherence->epoch,
+        .epoch = coherence->former_is == COHERENCE_FORMER_WAITS ? coherence->former.epoch
+                                                                : coherence->epoch,
         .run = coherence->run,
         .seq = heard->whole,
         .horizon_ms = atomic_load_explicit(&view->horizon_ms, memory_order_relaxed),
@@ -206,11 +211,18 @@ void coherence_resume(struct coherence *coherence, const struct coherence_mark *
     CHECK(coherence->epoch.counter == 0 && coherence->phase == BUS_DOWN);
     struct coherence_view *view = &coherence->view;
     coherence->former = *mark;
+    coherence->former_is = COHERENCE_FORMER_WAITS;
     coherence->newest_horizon_ms = mark->horizon_ms;
     coherence_raise(&view->plain, mark->floor_ms, 0);
     coherence_raise(&view->plain, now_ms + 1, mark->horizon_ms);
     coherence_raise(&view->managed, mark->seq != 0 ? mark->managed_floor_ms : now_ms + 1, 0);
     coherence_show(coherence);
+}
+
+enum coherence_former coherence_former(const struct coherence *coherence)
+{
+    CHECK_MAGIC(coherence, COHERENCE_MAGIC);
+    return coherence->former_is;
 }
 
 /* --- question and answer ------------------------------------------------------------------------------------------- */

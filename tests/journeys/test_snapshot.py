@@ -5,12 +5,13 @@ import os
 import pathlib
 import resource
 import signal
+import socket
 
 import pytest
 
 from harness import log_lines, until
 from test_managed import configured
-from wire import Error, encode
+from wire import NULL_BULK, Error, encode
 
 pytestmark = pytest.mark.own
 
@@ -253,6 +254,37 @@ def test_values_of_mode_ttl_come_back_from_an_end_in_order_alone(stage, l2):
     with node.wire() as conn:
         assert found(node)["restored_values"] == "0"
         assert conn.ask("GET", "t:b") == b"3", "no acknowledged write is unmade"
+
+
+def test_a_start_that_fails_uses_up_nothing(stage, l2):
+    node = started(stage, l2=l2)
+    l2.client().set("t:a", "1")
+    with node.wire() as conn:
+        until(lambda: get_all(conn, ["t:a"]) == [b"1"] and node.l1_items() == 1, 5)
+    ended(node)
+    with socket.create_server(("127.0.0.1", node.port)):
+        node.launch()
+        assert node.process.wait(20) != 0
+    l2.client().set("t:a", "changed meanwhile")
+    again(node)
+    assert found(node)["restored_values"] == "1"
+    with node.wire() as conn:
+        assert conn.ask("GET", "t:a") == b"1", "within its ttl, as the mode allows"
+
+
+def test_values_of_mode_ttl_are_gone_if_l2_was_emptied_meanwhile(stage):
+    l2 = stage.redis()
+    node = started(stage, l2=l2)
+    l2.client().set("t:a", "1")
+    with node.wire() as conn:
+        until(lambda: get_all(conn, ["t:a"]) == [b"1"] and node.l1_items() == 1, 5)
+    ended(node)
+    l2.client().flushall()
+    again(node)
+    assert found(node)["restored_values"] == "1"
+    with node.wire() as conn:
+        until(lambda: conn.ask("GET", "t:a") is NULL_BULK, 5)
+    assert "another epoch" in log_lines(node, "snapshot_dropped")[-1]
 
 
 def test_without_l2_an_available_namespace_is_served_from_the_file_and_no_other(stage):

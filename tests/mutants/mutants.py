@@ -746,8 +746,14 @@ MUTANTS = [
         (SNAPSHOT_L1, "restoring->is_timed && restoring->reader->head.has_ended", "restoring->is_timed")],
            ["unit snapshot_l1", "journey snapshot mode_ttl"]),
     Mutant("snapshot: its word that the node ended in order holds for ever", "section 7", [
-        ("server/snapshots.c", "put_ended(file->fd, 0) == OK", "file->fd >= 0")],
+        ("server/snapshots.c", "snapshot_file_set_ended(snapshots->ended_fd, 0) == OK", "snapshots->ended_fd >= 0")],
            ["journey snapshot mode_ttl"]),
+    Mutant("snapshot: a start that fails uses up the word that the node ended in order", "section 7", [
+        ("server/snapshots.c", "        snapshots->ended_fd = file->fd;\n", "        snapshots->ended_fd = file->fd;\n        (void)!snapshot_file_set_ended(file->fd, 0);\n")],
+           ["journey snapshot start_that_fails"]),
+    Mutant("snapshot: mode ttl keeps what another epoch had", "section 7", [
+        ("server/snapshots.c", "former == COHERENCE_FORMER_OTHER", "former == COHERENCE_FORMER_NONE")],
+           ["journey snapshot emptied"]),
     Mutant("snapshot: a key is managed in whatever namespace it has now", "I12", [
         (SNAPSHOT_L1, "slice_is(from->name, ns->name)", "from->name.size > 0")],
            ["unit snapshot_l1"]),
@@ -764,7 +770,7 @@ MUTANTS = [
         (SNAPSHOT, "block->band == reader->band && block->raw > reader->raw_max", "block->band > reader->band")],
            ["unit snapshot"]),
     Mutant("snapshot: the file of another L2 is taken", "snapshot", [
-        ("server/snapshots.c", "file->reader.head.l2 != l2_of(node) &&", "file->reader.head.l2 == 0 &&")],
+        ("server/snapshots.c", "file->reader.head.l2 != snapshot_l2(node) &&", "file->reader.head.l2 == 0 &&")],
            ["journey snapshot put_aside"]),
 
     # --- managed keys: writes
