@@ -49,11 +49,6 @@ bool slice_is(struct slice a, const char *text)
     return slice_equal(a, slice_of(text));
 }
 
-bool slice_is_nocase(struct slice a, const char *text)
-{
-    return slice_equal_nocase(a, slice_of(text));
-}
-
 static bool is_one_of(char c, const char *set)
 {
     return c != '\0' && strchr(set, c) != NULL;

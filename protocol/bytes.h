@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Bytes that belong to somebody else; valid until the call returns unless a header says longer. Not terminated. */
 struct slice {
@@ -24,7 +25,11 @@ struct slice slice_of(const char *text); /* borrows a C string */
 bool slice_equal(struct slice a, struct slice b);
 bool slice_equal_nocase(struct slice a, struct slice b); /* ASCII */
 bool slice_is(struct slice a, const char *text);         /* exact */
-bool slice_is_nocase(struct slice a, const char *text);  /* ASCII */
+/* ASCII; in place, since most texts are literals, whose sizes are known. */
+static inline bool slice_is_nocase(struct slice a, const char *text)
+{
+    return a.size == strlen(text) && slice_equal_nocase(a, (struct slice){text, a.size});
+}
 bool slice_begins(struct slice text, const char *head);
 bool slice_has_prefix(struct slice text, struct slice prefix);
 /* Without any of `separators` at both ends. */

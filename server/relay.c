@@ -337,10 +337,8 @@ static void relay_take_key(struct relay_keys *keys, const struct call *call, str
         keys->left_out = true;
         return;
     }
-    for (uint8_t db = 0; db < LIMIT_DATABASES; db++) {
-        if ((dbs >> db & 1) == 0) {
-            continue;
-        }
+    for (unsigned left = dbs; left != 0; left &= left - 1) {
+        const uint8_t db = (uint8_t)__builtin_ctz(left);
         if (keys->into != NULL) {
             const struct slice own = {keys->bytes + keys->size, key.size};
             if (key.size > 0) {

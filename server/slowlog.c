@@ -54,30 +54,32 @@ void slowlog_free(struct slowlog *slowlog)
 
 /* --- words: a 32-bit size before each ---------------------------------------------------------------------------- */
 
-static enum status word_append(struct buf *words, struct slice head, const char *tail)
+static enum status word_append(struct buf *words, struct slice head, struct slice tail)
 {
-    char size[4];
-    size_t tail_size = strlen(tail);
-    put_u32le(size, (uint32_t)(head.size + tail_size));
-    enum status status = buf_append(words, size, sizeof(size));
-    if (status == OK) {
-        status = buf_append_slice(words, head);
+    const enum status status = buf_reserve(words, 4 + head.size + tail.size);
+    if (status != OK) {
+        return status;
     }
-    if (status == OK) {
-        status = buf_append(words, tail, tail_size);
+    char *at = words->data + words->size;
+    put_u32le(at, (uint32_t)(head.size + tail.size));
+    if (head.size > 0) {
+        memcpy(at + 4, head.data, head.size);
     }
-    return status;
+    if (tail.size > 0) {
+        memcpy(at + 4 + head.size, tail.data, tail.size);
+    }
+    words->size += 4 + head.size + tail.size;
+    return OK;
 }
 
 static enum status word_trimmed(struct buf *words, struct slice arg)
 {
-    char more[64] = "";
-    if (arg.size > SLOWLOG_ARG_BYTES_MAX) {
-        (void)snprintf(more, sizeof(more), "... (%zu more bytes)",
-                       arg.size - SLOWLOG_ARG_BYTES_MAX);
-        arg.size = SLOWLOG_ARG_BYTES_MAX;
+    if (arg.size <= SLOWLOG_ARG_BYTES_MAX) {
+        return word_append(words, arg, (struct slice){0});
     }
-    return word_append(words, arg, more);
+    char more[64];
+    (void)snprintf(more, sizeof(more), "... (%zu more bytes)", arg.size - SLOWLOG_ARG_BYTES_MAX);
+    return word_append(words, (struct slice){arg.data, SLOWLOG_ARG_BYTES_MAX}, slice_of(more));
 }
 
 static bool names_secret(struct slice option)
@@ -91,9 +93,26 @@ static bool names_secret(struct slice option)
     return false;
 }
 
+/* Whether a command so named may have secrets among its words. The first letter tells that of nearly all, and each call that
+ * waits is asked about. */
+static bool may_have_secrets(struct slice name)
+{
+    switch (name.size > 0 ? name.data[0] : '\0') {
+    case 'A':
+    case 'a':
+    case 'C':
+    case 'c':
+    case 'H':
+    case 'h':
+    case 'M':
+    case 'm': return true;
+    default: return false;
+    }
+}
+
 bool slowlog_is_secret(const struct slice *argv, size_t i)
 {
-    if (i == 0) {
+    if (i == 0 || !may_have_secrets(argv[0])) {
         return false;
     }
     if (slice_is_nocase(argv[0], "auth")) {
@@ -123,13 +142,14 @@ enum status slowlog_words(struct buf *words, const struct slice *argv, size_t ar
     size_t before = words->size;
     enum status status = OK;
     for (size_t i = 0; i < shown && status == OK; i++) {
-        status = slowlog_is_secret(argv, i) ? word_append(words, SLICE_LITERAL("(redacted)"), "")
-                                            : word_trimmed(words, argv[i]);
+        status = slowlog_is_secret(argv, i)
+                     ? word_append(words, SLICE_LITERAL("(redacted)"), (struct slice){0})
+                     : word_trimmed(words, argv[i]);
     }
     if (status == OK && shown < argc) {
         char more[64];
         (void)snprintf(more, sizeof(more), "... (%zu more arguments)", argc - shown);
-        status = word_append(words, (struct slice){"", 0}, more);
+        status = word_append(words, (struct slice){0}, slice_of(more));
     }
     if (status != OK) {
         words->size = before;
@@ -141,7 +161,7 @@ enum status slowlog_word(struct buf *words, const char *name, struct slice value
 {
     char word[SLOWLOG_ARG_BYTES_MAX];
     const int size = snprintf(word, sizeof(word), "%s%.*s", name, (int)value.size, value.data);
-    return word_append(words, (struct slice){word, strnlen(word, (size_t)size)}, "");
+    return word_append(words, (struct slice){word, strnlen(word, (size_t)size)}, (struct slice){0});
 }
 
 struct slice slowlog_words_next(struct slice *words)
