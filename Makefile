@@ -193,7 +193,7 @@ bench-warm-start: deps ## a node that starts cold beside ones that start warm, s
 bench-warm-foreground: deps ## what clients feel of a warm job at full rate: their p99 with and without it; BENCH_ARGS=--smoke
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 bench/warm_foreground.py $${BENCH_ARGS:-}
-bench-instructions: deps ## what they add to a hit in instructions, by valgrind: the same on a busy machine; BENCH_ARGS=--quick
+bench-instructions: deps ## requests in instructions, and what bans add to a hit, by valgrind: the same on a busy machine; BENCH_ARGS=--quick
 	@command -v valgrind >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
 	    --no-install-recommends valgrind; }
 	@$(MAKE) --no-print-directory build
