@@ -6,6 +6,7 @@
 enum {
     PERCENT = JOIN_FULL / 100,
     AS_THE_OTHERS = 950,
+    NEARLY_ALL = 995,
     MS_PER_S = 1000
 };
 #define ROUNDING 1e-9
@@ -123,8 +124,15 @@ void join_tell_nothing(struct join *join, const char *why)
 
 /* --- weight ------------------------------------------------------------------------------------------------------ */
 
+uint32_t join_misses_per_s(const struct join *join)
+{
+    return atomic_load(&join->misses_per_s);
+}
+
 void join_note_reads(struct join *join, uint64_t hits, uint64_t reads)
 {
+    const uint64_t misses = reads - hits;
+    atomic_store(&join->misses_per_s, misses < UINT32_MAX ? (uint32_t)misses : UINT32_MAX);
     if (join_is_ready(join)) {
         join->hits = join->hits * 3 / 4 + hits;
         join->reads = join->reads * 3 / 4 + reads;
@@ -171,7 +179,7 @@ static void describe_mass(const struct join *join, const char *what, char text[J
     const int64_t ms = atomic_load(&join->took_ms);
     const unsigned fits = join_fits(join);
     char part[48] = "";
-    if (fits < JOIN_FULL) {
+    if (fits < NEARLY_ALL) {
         (void)snprintf(part, sizeof part, " (of the %u %% that can be kept here)", fits / PERCENT);
     }
     (void)snprintf(text, JOIN_TEXT_MAX, "%s: %u %% of hot mass%s after %lld.%lld s", what,

@@ -9,8 +9,8 @@
  *                                   |-----warm-deadline is over------------------> LATE    > ready
  *                                   |-----there is nothing to warm from----------> NOTHING/
  *
- * HOT MASS: of all reads that the lists count, the share that is of keys which L1 holds and may serve. Keys that L2 does not
- * have any more, or that L1 cannot keep, count for nothing (join_desk.h).
+ * HOT MASS: of all hits of the others that the lists name, the share that is of keys which L1 holds and may serve. Keys that
+ * L2 does not have any more, or that L1 cannot keep, count for nothing (join_desk.h).
  *
  * WEIGHT: thousandths of a full share. 0: not ready yet, or draining; nothing is sent to such a node while another is there.
  * Once ready: JOIN_START + the rest x own hit ratio / the others' (all reads of the others together). Before
@@ -56,14 +56,14 @@ struct join_rules { /* options; zeros: ready at once, and full weight with that 
 struct join_mass {
     double held;   /* of keys that L1 holds and may serve */
     double all;    /* of keys that can be kept here */
-    double listed; /* of keys that the lists name */
+    double listed; /* all hits of the others, and what the lists name beyond them */
     double total;  /* of all keys */
 };
 
 struct join {
     _Atomic int state; /* enum join_state */
     _Atomic unsigned mass;
-    _Atomic unsigned fits;      /* what can be kept here, of all that the lists count */
+    _Atomic unsigned fits;      /* what can be kept here, of all hits of the others */
     _Atomic unsigned promise;   /* the hit ratio that follows from what is held */
     _Atomic unsigned mass_then; /* as it was when the node became ready */
     _Atomic unsigned weight;
@@ -71,7 +71,8 @@ struct join {
     _Atomic int64_t took_ms;  /* from then to ready */
     const char
         *_Atomic nothing; /* why there is nothing to warm from; NULL: there may be something */
-    uint64_t hits;        /* since ready; the past counts less and less */
+    _Atomic uint32_t misses_per_s; /* of clients, of late */
+    uint64_t hits;                 /* since ready; the past counts less and less */
     uint64_t reads;
     unsigned
         others; /* as said last: beats may be late for a moment, and that is no reason to take all; 0: never */
@@ -89,6 +90,7 @@ void join_tell_nothing(struct join *join, const char *why);
 
 /* What this node answered since the last call, about a second ago. */
 void join_note_reads(struct join *join, uint64_t hits, uint64_t reads);
+uint32_t join_misses_per_s(const struct join *join); /* any thread: as noted last */
 /* The weight now. `others`: their hit ratio in thousandths, -1: there are none or they read nothing. */
 unsigned join_weigh(struct join *join, const struct join_rules *rules, int others, bool drains,
                     int64_t now_ms);

@@ -2,7 +2,9 @@
 #include "server/join_desk.h"
 
 #include "server/hot_desk.h"
+#include "server/hot_pages.h"
 #include "server/node.h"
+#include "server/snapshot_revive.h"
 #include "server/totals.h"
 #include "server/warm_run.h"
 #include "server/worker.h"
@@ -16,9 +18,13 @@ enum {
     PRIORITY_READY = 9,
     AGAIN_MS = 1000,
     ASKS_MAX = 3,
-    RATE_LEAST = 500, /* keys per second */
-    PART_OF_DEADLINE = 3,
+    FED_AT_ONCE = 8192,
+    PART_OF_SHARE = 8, /* of the reads that it will be asked for */
+    PART_AT_MOST = 2,  /* ... however near the deadline is */
+    PART_READY = 8,    /* of its rate, whatever its clients miss */
+    PERCENT = 100,
     MS_PER_S = 1000,
+    OTHERS_LIVE_MS = 20000, /* lists are written every five seconds */
 };
 
 enum phase {
@@ -35,17 +41,27 @@ enum {
     ROW_OUT = 4   /* it cannot be kept */
 };
 
+/* What the lists say of the nodes that wrote them. */
+struct others {
+    double reads_per_s; /* that each of them would have, if this one had its share */
+    size_t keys_max;    /* of the mean size of theirs: so many L1 can hold */
+};
+
 struct join_desk {
     enum phase phase;
     struct worker *worker;
     struct hot_fetch fetch;
-    int64_t again_ms; /* not before */
-    unsigned asks;    /* in vain */
+    int64_t again_ms;        /* not before */
+    unsigned asks;           /* in vain */
+    struct hot_pages *pages; /* while they are read */
+    struct others others;
     struct hot_list *list;
     size_t count; /* of its rows */
     uint8_t *rows;
     struct warm_key *keys; /* fed, and */
     uint32_t *fed;         /* which rows they are */
+    size_t next;           /* row to be fed; all before it were, in this pass */
+    uint64_t rate;         /* keys per second until the node is ready */
     struct warm_run *run;
     struct warm_pace pace;
     bool is_hungry;
@@ -78,6 +94,9 @@ static void forget_list(struct join_desk *desk)
     desk->rows = NULL;
     desk->keys = NULL;
     desk->fed = NULL;
+    desk->looked = desk->unsure = desk->in = desk->next = 0;
+    desk->held = desk->all = desk->listed = 0;
+    desk->is_full = false;
 }
 
 void join_desk_free(struct join_desk *desk)
@@ -94,6 +113,8 @@ void join_desk_end(struct join_desk *desk)
         if (desk->phase == PHASE_ASKS) {
             hot_desk_forget(&desk->fetch);
         }
+        hot_pages_forget(desk->pages);
+        desk->pages = NULL;
         forget_list(desk);
         desk->phase = PHASE_OVER;
     }
@@ -155,6 +176,16 @@ static void look_at(struct join_desk *desk, size_t place)
     }
 }
 
+/* What the lists do not name is no less a hit of the others. */
+static void tell_mass(const struct join_desk *desk)
+{
+    const double hits = desk->list->hits > desk->listed ? desk->list->hits : desk->listed;
+    join_tell_mass(join_of(desk), &(struct join_mass){.held = desk->held,
+                                                      .all = desk->pages != NULL ? hits : desk->all,
+                                                      .listed = hits,
+                                                      .total = desk->list->total});
+}
+
 static void look_around(struct join_desk *desk)
 {
     const size_t count = desk->count < JOIN_LOOKS ? desk->count : JOIN_LOOKS;
@@ -164,10 +195,7 @@ static void look_around(struct join_desk *desk)
         desk->looked = desk->looked + 1 < desk->count ? desk->looked + 1 : 0;
     }
     desk->unsure -= desk->unsure < count ? desk->unsure : count;
-    join_tell_mass(join_of(desk), &(struct join_mass){.held = desk->held,
-                                                      .all = desk->all,
-                                                      .listed = desk->listed,
-                                                      .total = desk->list->total});
+    tell_mass(desk);
 }
 
 /* --- the run ----------------------------------------------------------------------------------------------------- */
@@ -178,10 +206,15 @@ static void on_result(void *arg, size_t index, const struct warm_result *result)
     const size_t place = desk->fed[index];
     bool stands = false;
     switch (result->outcome) {
-    case PREFETCH_LOADED: desk->rows[place] |= ROW_CAME; break;
+    case PREFETCH_LOADED:
+        desk->rows[place] |= ROW_CAME;
+        look_at(desk, place);
+        break;
     case PREFETCH_SKIPPED: /* because it stands here, or cannot */
         if (!is_held(desk, &desk->list->rows[place], &stands) && !stands) {
             take_out(desk, place);
+        } else {
+            look_at(desk, place);
         }
         break;
     case PREFETCH_ABSENT:
@@ -190,37 +223,67 @@ static void on_result(void *arg, size_t index, const struct warm_result *result)
     }
 }
 
-static void on_hungry(void *arg)
-{
-    struct join_desk *desk = arg;
-    desk->is_hungry = true;
-    desk->unsure = desk->count;
-    desk->again_ms = desk->worker->now_ms + AGAIN_MS;
-}
-
-/* What is neither held nor given up, the hottest first. How many keys that is. */
-static size_t feed(struct join_desk *desk)
+/* The next of what is neither held nor given up, the hottest first. False: there is no more in this pass. */
+static bool feed(struct join_desk *desk)
 {
     size_t count = 0;
-    for (size_t i = 0; i < desk->count; i++) {
-        if ((desk->rows[i] & (ROW_HELD | ROW_OUT)) == 0) {
-            const struct hot_row *row = &desk->list->rows[i];
-            desk->fed[count] = (uint32_t)i;
+    for (; desk->next < desk->count && count < FED_AT_ONCE; desk->next++) {
+        if ((desk->rows[desk->next] & (ROW_HELD | ROW_OUT)) == 0) {
+            const struct hot_row *row = &desk->list->rows[desk->next];
+            desk->fed[count] = (uint32_t)desk->next;
             desk->keys[count++] =
                 (struct warm_key){.key = row->key, .db = row->db, .heat = row->heat};
         }
     }
     desk->is_hungry = count == 0 || warm_run_feed(desk->run, desk->keys, count) != OK;
-    return count;
+    return !desk->is_hungry;
 }
 
-/* All of the list in a third of the deadline: Redis is not to feel what clients do not wait for. A short list comes at once. */
+static void on_hungry(void *arg)
+{
+    struct join_desk *desk = arg;
+    if (!feed(desk)) {
+        desk->unsure = desk->count;
+        desk->again_ms = desk->worker->now_ms + AGAIN_MS;
+    }
+}
+
+/* Keys until the target is reached, the hottest first. */
+static size_t keys_to_target(const struct join_desk *desk)
+{
+    const int64_t percent = atomic_load(&desk->worker->node->live.warm_target);
+    const double target = desk->listed * (double)percent / PERCENT;
+    double sum = 0;
+    size_t keys = 0;
+    while (keys < desk->count && sum < target) {
+        sum += desk->list->rows[keys++].count;
+    }
+    return keys;
+}
+
 static uint64_t rate_of(const struct join_desk *desk)
 {
-    const int64_t deadline_ms = atomic_load(&desk->worker->node->live.warm_deadline_ms);
-    const uint64_t part_ms = (uint64_t)deadline_ms / PART_OF_DEADLINE;
-    const uint64_t rate = part_ms > 0 ? desk->count * MS_PER_S / part_ms : 0;
-    return part_ms > 0 && rate < RATE_LEAST ? RATE_LEAST : rate;
+    const double deadline_s =
+        (double)atomic_load(&desk->worker->node->live.warm_deadline_ms) / MS_PER_S;
+    const double share = desk->others.reads_per_s;
+    double rate = share / PART_OF_SHARE;
+    if (deadline_s > 0) {
+        const double in_time = share > 0
+                                   ? (double)keys_to_target(desk) * 3 / 2 / deadline_s
+                                   : (double)desk->count * 3 / deadline_s; /* of nobody one knows */
+        const double most = share > 0 ? share / PART_AT_MOST : in_time;
+        const double wanted = in_time < most ? in_time : most;
+        rate = wanted > rate ? wanted : rate;
+    }
+    return rate > JOIN_RATE_LEAST ? (uint64_t)rate : JOIN_RATE_LEAST;
+}
+
+/* L2 has no more of it when clients ask it, too. */
+static uint64_t rate_when_ready(const struct join_desk *desk)
+{
+    const uint64_t missed = join_misses_per_s(join_of(desk));
+    const uint64_t least = desk->rate / PART_READY + 1;
+    return desk->rate > missed + least ? desk->rate - missed : least;
 }
 
 static enum status begin_run(struct join_desk *desk, struct hot_list *list)
@@ -233,11 +296,10 @@ static enum status begin_run(struct join_desk *desk, struct hot_list *list)
                                              .on_hungry = on_hungry,
                                              .arg = desk};
     desk->list = hot_list_ref(list);
-    desk->count = list->count < JOIN_KEYS_MAX ? list->count : JOIN_KEYS_MAX;
+    desk->count = list->count < desk->others.keys_max ? list->count : desk->others.keys_max;
     desk->rows = calloc(desk->count, sizeof(*desk->rows));
-    desk->keys = calloc(desk->count, sizeof(*desk->keys));
-    desk->fed = calloc(desk->count, sizeof(*desk->fed));
-    warm_pace_init(&desk->pace, rate_of(desk), 0, desk->worker->now_ms);
+    desk->keys = calloc(FED_AT_ONCE, sizeof(*desk->keys));
+    desk->fed = calloc(FED_AT_ONCE, sizeof(*desk->fed));
     desk->run = warm_run_new(desk->worker, &options);
     if (desk->rows == NULL || desk->keys == NULL || desk->fed == NULL || desk->run == NULL) {
         return NO_MEMORY;
@@ -248,15 +310,105 @@ static enum status begin_run(struct join_desk *desk, struct hot_list *list)
     desk->all = desk->listed;
     desk->in = desk->count;
     desk->evictions = evictions_of(desk->worker->node);
-    (void)feed(desk);
+    desk->rate = rate_of(desk);
+    warm_pace_init(&desk->pace, desk->rate, 0, desk->worker->now_ms);
+    look_around(desk); /* what is here need not be fed */
+    if (!feed(desk)) {
+        desk->unsure = desk->count;
+    }
     return OK;
 }
 
 static void give_up(struct join_desk *desk, const char *why)
 {
     join_tell_nothing(join_of(desk), why);
+    hot_pages_forget(desk->pages);
+    desk->pages = NULL;
     forget_list(desk);
     desk->phase = PHASE_OVER;
+}
+
+/* All that is known: in place of what was begun with. */
+static void on_pages(void *arg, struct hot_list *list)
+{
+    struct join_desk *desk = arg;
+    desk->pages = NULL;
+    if (list == NULL || list->count == 0) {
+        if (desk->list == NULL) {
+            give_up(desk, "no memory for the hot lists");
+        } /* else what was begun goes on */
+        return;
+    }
+    worker_read_clock(desk->worker);
+    forget_list(desk);
+    desk->phase = PHASE_WARMS;
+    if (begin_run(desk, list) != OK) {
+        give_up(desk, "no memory for the hot lists");
+    }
+}
+
+/* One that lives has written a few seconds ago. If none does, this one will have all that they had. */
+static struct others know_others(const struct join_desk *desk)
+{
+    const struct node *node = desk->worker->node;
+    const int64_t now_ms = clock_now_ms(&node->clock);
+    double reads[2] = {0};
+    double nodes[2] = {0};
+    double keys = 0;
+    double bytes = 0;
+    for (size_t i = 0; i < desk->fetch.found_count; i++) {
+        const struct hot_list *list = desk->fetch.found[i].list;
+        const bool lives = now_ms - list->written_at_ms < OTHERS_LIVE_MS;
+        reads[lives] += hot_list_per_s(list, list->total);
+        nodes[lives]++;
+        keys += (double)list->held.keys;
+        bytes += (double)list->held.bytes;
+    }
+    struct l1_stats stats;
+    namespaces_stats(node->namespaces, &stats);
+    const double fit = keys > 0 ? (double)stats.bytes_max * keys / (bytes + 1) : JOIN_KEYS_MAX;
+    return (struct others){.reads_per_s = nodes[1] > 0 ? reads[1] / (nodes[1] + 1) : reads[0],
+                           .keys_max = fit < JOIN_KEYS_MAX ? (size_t)fit + 1 : JOIN_KEYS_MAX};
+}
+
+/* The pages that the lists name, and what the own snapshot has. False: there is neither. */
+static bool begin_pages(struct join_desk *desk)
+{
+    const struct node *node = desk->worker->node;
+    struct hot_list *own =
+        revive_list(node->snapshot_revive, JOIN_KEYS_MAX, clock_now_ms(&node->clock));
+    const struct hot_pages_wish wish = {.found = desk->fetch.found,
+                                        .found_count = desk->fetch.found_count,
+                                        .own = own,
+                                        .keys_max = desk->others.keys_max,
+                                        .on_list = on_pages,
+                                        .arg = desk};
+    bool are_there = own != NULL;
+    for (size_t i = 0; i < desk->fetch.found_count; i++) {
+        are_there = are_there || desk->fetch.found[i].list->held.pages > 0;
+    }
+    if (are_there) {
+        desk->pages = hot_pages_read(desk->worker, &wish);
+    }
+    hot_list_release(own);
+    return desk->pages != NULL;
+}
+
+/* What the lists name is begun with, while pages come. */
+static void begin(struct join_desk *desk, struct hot_list *list)
+{
+    desk->others = know_others(desk);
+    const bool more = begin_pages(desk);
+    if (list == NULL || list->count == 0) {
+        if (!more) {
+            give_up(desk, list == NULL ? "the hot lists in L2 cannot be read"
+                                       : "no other node has left a hot list in L2");
+        } /* else on_pages begins */
+    } else if (begin_run(desk, list) != OK) {
+        give_up(desk, "no memory for the hot lists");
+    } else {
+        desk->phase = PHASE_WARMS;
+    }
 }
 
 /* NULL: L2 could not be asked, or what it answers is no list, which nobody can mend by waiting. */
@@ -264,18 +416,11 @@ static void on_list(struct hot_fetch *fetch, struct hot_list *list)
 {
     struct join_desk *desk =
         (struct join_desk *)(void *)((char *)fetch - offsetof(struct join_desk, fetch));
-    if (list == NULL && ++desk->asks == ASKS_MAX) {
-        give_up(desk, "the hot lists in L2 cannot be read");
-    } else if (list == NULL) {
+    if (list == NULL && ++desk->asks < ASKS_MAX) {
         desk->phase = PHASE_WAITS;
         desk->again_ms = desk->worker->now_ms + AGAIN_MS;
-    } else if (list->count == 0) {
-        give_up(desk, "no other node has left a hot list in L2");
-    } else if (begin_run(desk, list) != OK) {
-        give_up(desk, "no memory for the hot lists");
     } else {
-        desk->phase = PHASE_WARMS;
-        look_around(desk);
+        begin(desk, list);
     }
 }
 
@@ -302,9 +447,9 @@ static void tell_end(struct join_desk *desk)
     }
     log_write(&desk->worker->node->log, LOG_NOTICE, "warmed",
               "by the others' hot lists: keys=%zu read=%zu cannot_be_kept=%zu hot_mass=%u.%u%% "
-              "of_lists=%.1f%%",
+              "of_hits=%u.%u%%",
               desk->count, came, out, join_mass(join_of(desk)) / 10, join_mass(join_of(desk)) % 10,
-              desk->listed > 0 ? 100 * desk->all / desk->listed : 0);
+              join_fits(join_of(desk)) / 10, join_fits(join_of(desk)) % 10);
 }
 
 static void warm(struct join_desk *desk)
@@ -316,8 +461,9 @@ static void warm(struct join_desk *desk)
     }
     look_around(desk);
     warm_run_set_priority(desk->run, is_ready ? PRIORITY_READY : PRIORITY);
-    warm_pace_set(&desk->pace, is_ready ? (rate_of(desk) + 1) / 2 : rate_of(desk), 0);
-    if (!desk->is_hungry || desk->unsure > 0 || desk->worker->now_ms < desk->again_ms) {
+    warm_pace_set(&desk->pace, is_ready ? rate_when_ready(desk) : desk->rate, 0);
+    if (desk->pages != NULL || !desk->is_hungry || desk->unsure > 0 ||
+        desk->worker->now_ms < desk->again_ms) {
         return;
     }
     if (desk->in == 0) {
@@ -327,8 +473,11 @@ static void warm(struct join_desk *desk)
         forget_list(desk);
         desk->phase = PHASE_OVER;
     } else {
-        desk->again_ms = desk->worker->now_ms + AGAIN_MS;
-        (void)feed(desk);
+        desk->next = 0;
+        if (!feed(desk)) {
+            desk->again_ms = desk->worker->now_ms + AGAIN_MS;
+            desk->unsure = desk->count;
+        }
     }
 }
 

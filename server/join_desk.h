@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* join_desk.h -- fills L1 with what the other nodes' clients read most, and tells how much of that is here (join.h).
+/* join_desk.h -- fills L1 with what the other nodes' L1 hold and their clients read, and tells how much of their hits that makes (join.h).
  *
  *      tick: WARMING began -> hot_desk_fetch ~> the lists, merged -> warm_run_feed, the hottest first
+ *            ~> the pages that they name, and what the own snapshot knows (hot_pages.h) -> one list in place of the first
  *            each 100 ms: looks which of the keys L1 holds and may serve -> join_tell_mass
  *            all was tried: what changed meanwhile is tried again each second, until the node is ready
  *
  * What the mass is made of: a key weighs what the lists say it was read. A key is TAKEN OUT of it if it cannot be kept here,
  * whatever one waits for: L2 does not have it, it is too large, of a kind or namespace that is left to who asks (prefetch.h),
  * failed again and again, or found no room among hotter ones. So where memory is smaller than what the lists name, the
- * target is of what fits; how much of the lists that is, is told, too. Suspects (of a snapshot, say) count when they were
- * read anew.
+ * target is of what fits; how much of the others' hits that is, is told, too. Suspects (of a snapshot, say) count when they
+ * were read anew. While pages are still to come the mass is of all hits, so that a short list makes no node ready.
  *
- * The lists are read at `warm-rate` at most, and no faster than so that all is here in a third of warm-deadline (500 keys a
- * second at least), and half as fast once the node is ready: the hottest first, so the target is reached well before that.
+ * PACE. Without warming a node that comes asks L2 for nearly each of its reads at first. So it reads the lists with an
+ * eighth of the reads that it will be asked for (the others' of now, shared with one more), or faster if the target would
+ * not be reached in two thirds of warm-deadline, but then with half of them at most; JOIN_RATE_LEAST keys a second at least,
+ * `warm-rate` at most. Where nobody tells of reads (only the own snapshot is there), in a third of warm-deadline. Once it is ready it leaves of that what its clients' misses take, so that L2 has no more of it than before.
  *
  * Lists come from L2, where anybody may have written them; hot_list.h says what is believed. At most JOIN_KEYS_MAX keys are
- * read, at most JOIN_LOOKS are looked at in a tick.
+ * read, and no more than L1 can hold by the mean size that the others say; at most JOIN_LOOKS are looked at in a tick.
  *
- * Owns:    the list and what it notes of its rows, until all was tried and the node is ready.
+ * Owns:    the list and what it notes of its rows, until all was tried and the node is ready: 50 bytes and its name for a key,
+ *          three times that while pages are read.
  * Threads: the first worker's. */
 #ifndef TERRACE_SERVER_JOIN_DESK_H
 #define TERRACE_SERVER_JOIN_DESK_H
@@ -25,7 +29,8 @@
 #include <stdint.h>
 
 enum {
-    JOIN_KEYS_MAX = 65536,
+    JOIN_KEYS_MAX = 1 << 18,
+    JOIN_RATE_LEAST = 200,
     JOIN_LOOKS = 4096, /* below a millisecond */
 };
 

@@ -351,10 +351,10 @@ static enum status make_rows(struct gathering *gathering, struct hot_row **ret_r
             const struct row *row = row_at(gathering, class->first + j);
             const double more = factor * rate_of(class, j) - listed_of(row);
             if (row->listed < 0 || more >= ROW_LEAST) {
-                rows[count++] =
-                    (struct hot_row){.key = {gathering->names.data + row->key_at, row->key_size},
-                                     .count = more > 0 ? more : 0,
-                                     .db = row->db};
+                rows[count++] = (struct hot_row){
+                    .key = {gathering->names.data + row->key_at, row->key_size},
+                    .count = more > 0 ? more + ROW_LEAST / 2 : 0, /* or all were a little too low */
+                    .db = row->db};
             }
         }
     }

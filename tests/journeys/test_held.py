@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What a node's L1 holds is in L2, page by page, for nodes that come: beyond the hot list, and whole or not named."""
 
+import re
 import struct
 
 import pytest
-from harness import documented_rules, until
+from harness import documented_rules, log_lines, until
 from test_hot import read
 
 pytestmark = pytest.mark.own
 
 DB = 15
-KEYS = 3000
+KEYS = 600
+QUICK = ("--warm-deadline", "60s", "--warm-rate", "100000")  # nobody waits for it here
 
 
 def keys():
@@ -133,3 +135,78 @@ def test_without_hot_keys_nothing_is_left(stage):
         read(conn, {name: 1 for name in keys()})
     assert node.process.end() == 0
     assert not l2.client(db=DB).keys("terrace:hot*")
+
+
+def warmed(node):
+    """What /readyz says when it says 200, and when all of the lists was tried."""
+    until(lambda: node.admin("/readyz")[0] == 200, 30, "it is ready", every_s=0.02)
+    until(lambda: log_lines(node, "warmed"), 20, "all was tried")
+    return node.admin("/readyz")[1].splitlines()[1]
+
+
+def pages_of(node):
+    return {what: int(count) for what, count in re.findall(r'terrace_hot_pages_total\{what="(\w+)"\} (\d+)', node.admin("/metrics")[1])}
+
+
+def test_a_node_that_comes_has_what_the_lists_do_not_name(stage):
+    l2 = stage.redis()
+    leave_all(stage, l2)
+    node = stage.node(*QUICK, l2=l2)
+    said = warmed(node)
+    assert re.fullmatch(r"warm: (9[5-9]|100) % of hot mass after \d+\.\d s", said), said
+    read_twice(node, keys())
+    info = node.info("everything")
+    assert int(info["l1_hits"]) >= 2 * KEYS and int(info["l1_misses"]) == 0
+    assert pages_of(node)["read"] == 1
+
+
+def test_what_different_nodes_held_is_added_up(stage):
+    """As behind clients that send each key to one node."""
+    l2 = stage.redis()
+    l2.client().mset({name: "v" * 50 for name in keys()})
+    for part in (keys()[::2], keys()[1::2]):
+        node = stage.node("--hot-keys", "20", "--warm-target", "0", "--warm-rate", "0", l2=l2)
+        read_twice(node, part)
+        assert node.process.end() == 0
+    comes = stage.node(*QUICK, l2=l2)
+    assert warmed(comes).startswith("warm: ")
+    assert comes.l1_items() >= KEYS and pages_of(comes)["read"] == 2
+
+
+def test_a_page_that_is_missing_broken_or_of_another_writing_is_noticed_and_hurts_nobody(stage):
+    l2 = stage.redis()
+    board = l2.client(db=DB)
+    name = leave_all(stage, l2)
+    _, _, writing, _, _ = told(board, name)
+    key = f"terrace:hot:held:{name}:{writing & 1}"
+    page = board.hget(key, "0")
+    for bytes_there in (None, page[:-1] + bytes([page[-1] ^ 1]), b"x" * 200_000):
+        board.hdel(key, "0") if bytes_there is None else board.hset(key, "0", bytes_there)
+        node = stage.node(*QUICK, l2=l2)
+        warmed(node)
+        assert pages_of(node)["malformed"] == 1 and pages_of(node)["read"] == 0
+        assert 0 < node.l1_items() <= 40, "what the list names"
+        node.process.kill()
+    # A list of one writing beside pages of another: its number is in its head, under its sum.
+    other = leave_all(stage, l2, "--warm-rate", "0")
+    _, _, later, _, _ = told(board, other)
+    board.hset(key, "0", board.hget(f"terrace:hot:held:{other}:{later & 1}", "0"))
+    board.hdel("terrace:hot", other)
+    board.zrem("terrace:hot:at", other)
+    node = stage.node(*QUICK, l2=l2)
+    warmed(node)
+    assert pages_of(node)["malformed"] == 1 and pages_of(node)["read"] == 0
+
+
+def test_a_node_with_less_memory_reads_no_more_than_it_can_hold(stage):
+    l2 = stage.redis()
+    l2.client().mset({name: "v" * 10000 for name in keys()})
+    large = stage.node("--hot-keys", "20", "--memory", "64mb", l2=l2)
+    read_twice(large, keys())
+    assert large.process.end() == 0
+    asked = l2.client().info("commandstats").get("cmdstat_get", {}).get("calls", 0)
+    small = stage.node(*QUICK, "--memory", "2mb", l2=l2)
+    said = warmed(small)
+    assert "that can be kept here" in said, said
+    asked = l2.client().info("commandstats")["cmdstat_get"]["calls"] - asked
+    assert asked < KEYS / 2, "2 MiB are no 200 of them, and 64 MiB hold all"
