@@ -425,6 +425,7 @@ void warm_desk_tick(struct warm_desk *desk)
         desk->version = WARM_VERSION_NONE;
     }
     desk_beat(desk, "BEAT");
+    warm_work_look(desk);
     struct list *next = NULL;
     for (struct list *node = desk->rows.next; node != &desk->rows; node = next) {
         struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);

@@ -18,7 +18,10 @@ enum {
     WARM_NODE_TEXT = WARM_NODE_ID_MAX + WARM_ADDRESS_MAX + 1,
     WARM_LOOK_MS = 100, /* between looks for a chunk that is not there, doubled up to */
     WARM_LOOK_MAX_MS = 1000,
-    WARM_AGAIN_MS = 500 /* after L2 could not be asked */
+    WARM_AGAIN_MS = 500, /* after L2 could not be asked */
+    /* A node that can keep nothing (its bus is cut, say) for as long as a lease is waited for no longer than one that is dead: */
+    WARM_HALTED_MS = 10000,
+    WARM_TRIED_MS = 7000 /* each chunk; longer than the engine rests between two tries */
 };
 #define WARM_VERSION_NONE INT64_C(0)
 #define WARM_SHOWN_MAX    (4u * WARM_JOBS_MAX) /* jobs of a LIST; more than the script keeps */
@@ -90,7 +93,8 @@ struct warm_row {
     struct warm_run *run;
     struct warm_pace pace;
     int64_t began_ms; /* the chunk */
-    double speed;     /* keys/s */
+    int64_t pass_again_ms;
+    double speed; /* keys/s */
     /* the producer: */
     bool produces;
     uint64_t next; /* number of the next chunk */
@@ -129,6 +133,7 @@ struct warm_desk {
     struct list dropped;
     struct warm_queue queue;
     unsigned slots;
+    int64_t halted_at_ms; /* the engine can keep nothing since; 0: it can */
     double
         walked; /* keys of L2 that sources have looked at, and sweep-rate has not paid for as of */
     int64_t walked_at_ms;
@@ -168,6 +173,8 @@ struct warm_row *warm_desk_find(struct warm_desk *desk, uint64_t id);
 
 /* warm_work.c */
 void warm_work_turn(struct warm_desk *desk); /* slots that are free are given away */
+void warm_work_look(
+    struct warm_desk *desk); /* can the engine keep anything? Before the ticks of rows */
 void warm_work_tick(struct warm_row *row);
 /* The row has changed, or there may be chunks for its lane. */
 void warm_work_wake(struct warm_row *row);

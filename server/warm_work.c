@@ -9,6 +9,7 @@
 #include "server/warm_desk_inner.h"
 #include "server/worker.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,6 +219,17 @@ static void lane_take(struct warm_row *row, struct warm_answer *answer)
     }
 }
 
+/* The job has ended, which the next beat tells of, or the lane is another's. */
+static void lane_is_lost(struct warm_row *row, struct slice word)
+{
+    struct warm_desk *desk = row->desk;
+    warm_row_drop(row);
+    if (slice_is(word, "LOST")) {
+        warm_desk_take_all(desk);
+    }
+    warm_work_turn(desk);
+}
+
 static void lane_on_answer(struct warm_question *question, enum status status,
                            struct warm_answer *answer)
 {
@@ -236,44 +248,113 @@ static void lane_on_answer(struct warm_question *question, enum status status,
         if (row->produces && row->has_batch) {
             warm_produce_go(row); /* there may be room now */
         }
-    } else { /* the job has ended, which the next beat tells of, or the lane is another's */
-        const bool is_lost = slice_is(answer->word, "LOST");
-        warm_row_drop(row);
-        if (is_lost) {
-            warm_desk_take_all(desk);
-        }
-        warm_work_turn(desk);
+    } else {
+        lane_is_lost(row, answer->word);
+    }
+}
+
+/* What is told of the chunk: NEXT, PASS. */
+static void lane_words(struct warm_row *row, struct warm_words *words, const char *verb,
+                       int64_t number)
+{
+    struct warm_engine_description engine;
+    const struct warm_done *done = &row->done;
+    warm_engine_describe(row->desk->worker->warm, &engine);
+    warm_desk_words(row->desk, words, verb);
+    warm_word_number(words, (int64_t)row->entry.id);
+    warm_word_number(words, number);
+    warm_word_number(words, (int64_t)done->loaded);
+    warm_word_number(words, (int64_t)done->skipped);
+    warm_word_number(words, (int64_t)done->absent);
+    warm_word_number(words, (int64_t)done->failed);
+    warm_word_number(words, (int64_t)done->bytes);
+    warm_word_number(words, (int64_t)(row->speed * 1000));
+    warm_word_number(words, (int64_t)(engine.factor * 1000));
+    size_t at = 0;
+    for (size_t i = 0; i < done->failure_count; i++) {
+        warm_word(words, (struct slice){done->failures.data + at, done->failure_sizes[i]});
+        at += done->failure_sizes[i];
     }
 }
 
 static void lane_ask(struct warm_row *row)
 {
     struct warm_words words;
-    struct warm_engine_description engine;
-    const struct warm_done *done = &row->done;
     row->again_ms = row->desk->worker->now_ms + WARM_AGAIN_MS;
     if (row->lane_question.is_asked) {
         return;
     }
-    warm_engine_describe(row->desk->worker->warm, &engine);
-    warm_desk_words(row->desk, &words, "NEXT");
-    warm_word_number(&words, (int64_t)row->entry.id);
-    warm_word_number(&words, done->number);
-    warm_word_number(&words, (int64_t)done->loaded);
-    warm_word_number(&words, (int64_t)done->skipped);
-    warm_word_number(&words, (int64_t)done->absent);
-    warm_word_number(&words, (int64_t)done->failed);
-    warm_word_number(&words, (int64_t)done->bytes);
-    warm_word_number(&words, (int64_t)(row->speed * 1000));
-    warm_word_number(&words, (int64_t)(engine.factor * 1000));
-    size_t at = 0;
-    for (size_t i = 0; i < done->failure_count; i++) {
-        warm_word(&words, (struct slice){done->failures.data + at, done->failure_sizes[i]});
-        at += done->failure_sizes[i];
-    }
+    lane_words(row, &words, "NEXT", row->done.number);
     row->lane_question.on_answer = lane_on_answer;
     if (warm_desk_ask(row->desk, &row->lane_question, &words) == OK) {
         row->again_ms = 0;
+    }
+}
+
+/* --- a node that can keep nothing ------------------------------------------------------------------------------------- */
+
+/* What came while L2 was asked is not told: those keys count as failed, too. */
+static void lane_on_passed(struct warm_question *question, enum status status,
+                           struct warm_answer *answer)
+{
+    struct warm_row *row = LIST_ENTRY(question, struct warm_row, lane_question);
+    struct worker *worker = question->desk->worker;
+    if (!warm_row_stays(row) || status != OK || slice_is(answer->word, "WAIT")) {
+        return;
+    }
+    if (!slice_is(answer->word, "OK")) {
+        lane_is_lost(row, answer->word);
+        return;
+    }
+    const int64_t keys = warm_answer_number(answer);
+    log_write(&worker->node->log, LOG_WARNING, "warm_passed",
+              "job=%" PRIu64 " keys=%" PRId64
+              " this node can keep nothing at present, and others waited for it",
+              row->entry.id, keys);
+    metrics_add(worker->metrics, M_WARM_FAILED, keys > 0 ? (uint64_t)keys : 0);
+    if (row->step == WARM_LANE_RUNS) { /* else it has just come to its end */
+        lane_idle(row);
+    }
+}
+
+/* The last of its keys, which has no result, stands for all that have none. */
+static void lane_pass(struct warm_row *row)
+{
+    struct warm_words words;
+    struct warm_done *done = &row->done;
+    const int64_t now_ms = row->desk->worker->now_ms;
+    const size_t count = done->failure_count;
+    const size_t size = done->failures.size;
+    row->pass_again_ms = now_ms + WARM_AGAIN_MS;
+    done_note_failure(done, row->keys[row->key_count - 1].key,
+                      SLICE_LITERAL("this node could keep nothing, and others waited; it and "
+                                    "all behind it are passed over"),
+                      0);
+    lane_words(row, &words, "PASS", row->number);
+    row->lane_question.on_answer = lane_on_passed;
+    (void)!warm_desk_ask(row->desk, &row->lane_question, &words);
+    done->failure_count = count; /* nobody may be waiting */
+    done->failures.size = size;
+}
+
+static bool lane_is_stuck(const struct warm_row *row)
+{
+    const struct warm_desk *desk = row->desk;
+    const int64_t now_ms = desk->worker->now_ms;
+    return row->step == WARM_LANE_RUNS && !row->rests && row->lanes > 1 &&
+           desk->halted_at_ms != 0 && now_ms >= desk->halted_at_ms + WARM_HALTED_MS &&
+           now_ms >= row->began_ms + WARM_TRIED_MS && now_ms >= row->pass_again_ms &&
+           !row->lane_question.is_asked;
+}
+
+void warm_work_look(struct warm_desk *desk)
+{
+    struct warm_engine_description engine;
+    warm_engine_describe(desk->worker->warm, &engine);
+    if (!engine.is_halted) {
+        desk->halted_at_ms = 0;
+    } else if (desk->halted_at_ms == 0) {
+        desk->halted_at_ms = desk->worker->now_ms;
     }
 }
 
@@ -313,6 +394,8 @@ void warm_work_tick(struct warm_row *row)
         warm_work_wake(row);
     } else if (row->step == WARM_LANE_ASKS && row->again_ms != 0 && is_due) {
         lane_ask(row);
+    } else if (lane_is_stuck(row)) {
+        lane_pass(row);
     }
 }
 

@@ -235,3 +235,42 @@ def test_members_are_counted_when_it_is_submitted(queue):
                              (b"7", {"expected": 7}), (b"", {})]:
         assert queue.field(queue.submit(1, db=15, **fields), "expected") == expected, fields
     assert queue.raw.client_info()["db"] == 15 and queue.raw.exists("names")
+
+
+def test_a_node_that_can_do_nothing_holds_up_nobody_and_what_it_leaves_out_is_counted(queue):
+    for node in (1, 2):
+        queue.say(node, "BEAT")
+    job = queue.submit(1)
+
+    def append(number, keys):
+        return queue.say(1, "APPEND", job, number, str(number), "", keys, "x" * 30, 0, 1 << 26, "")[0]
+
+    def tell(node, verb, number, loaded, *failures):
+        return queue.say(node, verb, job, number, loaded, 0, 0, 0, 0, 0, 1000, *failures)
+    for number in range(64):
+        assert append(number, 10) == b"OK"
+    tell(1, "NEXT", -1, 0), tell(2, "NEXT", -1, 0)
+    assert tell(2, "PASS", 0, 4) == [b"WAIT"], "the other one has enough to do"
+    for number in range(64):
+        tell(1, "NEXT", number, 10)
+    assert append(64, 10) == b"WAIT"
+    assert tell(2, "PASS", 0, 4, "0\0why\0key") == [b"OK", 636], "4 of 640 were done"
+    assert tell(2, "PASS", 0, 4, "0\0why\0key") == [b"OK", 0], "and said again it is nothing new"
+    assert append(64, 10) == b"OK"
+    numbers = [int(number) for number in queue.raw.hget(f"terrace:warm:lanes:{job}", name(2)).split()]
+    assert numbers[:7] == [64, 0, 4, 0, 0, 636, 0] and queue.raw.llen(f"terrace:warm:failed:{job}") == 1
+    assert tell(2, "NEXT", -1, 0)[4] == 64, "it goes on with what comes now"
+
+
+def test_failures_are_kept_as_far_as_they_are_small_and_count_as_room(queue):
+    queue.say(1, "BEAT")
+    job = queue.submit(1)
+    before = int(queue.raw.hget("terrace:warm:meta", "bytes"))
+    for number in range(4):
+        queue.say(1, "APPEND", job, number, str(number), "", 1, "x", 0, 1 << 26, "")
+        queue.say(1, "NEXT", job, number, 0, 0, 0, 1, 0, 0, 1000, "y" * 30_000, "z" * 6)
+    kept = [len(text) for text in queue.raw.lrange(f"terrace:warm:failed:{job}", 0, -1)]
+    assert sum(kept) <= 65536 and kept == [30_000, 6, 30_000, 6, 6, 6]
+    assert int(queue.raw.hget("terrace:warm:meta", "bytes")) == before + sum(kept) + 4
+    queue.say(1, "CHANGE", job, "CANCEL", 0)
+    assert int(queue.raw.hget("terrace:warm:meta", "bytes")) == 0

@@ -315,7 +315,7 @@ local function keys_from(id, from, produced)
 end
 
 -- As NEXT; of a node that can do nothing at present. What there is for its lane counts as failed if another one waits for it.
--- OK | WAIT: nobody does | LOST
+-- OK keys: so many do by that | WAIT: nobody waits | LOST
 function verbs.PASS()
     local id = ARGV[5]
     if not is_open(id) then
@@ -326,7 +326,7 @@ function verbs.PASS()
     if not at then
         return { 'LOST' }
     elseif num(ARGV[6]) ~= at[NEXT] then -- it was said before
-        return { 'OK' }
+        return { 'OK', 0 }
     end
     local produced, waits = num(job.produced), false
     for _, lane in ipairs(lanes_of(id)) do
@@ -337,10 +337,11 @@ function verbs.PASS()
     end
     local done = keys_done(at) + keys_from(id, at[NEXT], produced)
     tell(id, at)
-    at[NEXT], at[FAILED] = produced, at[FAILED] + math.max(0, done - keys_done(at))
+    local passed = math.max(0, done - keys_done(at))
+    at[NEXT], at[FAILED] = produced, at[FAILED] + passed
     lane_write(id, name, at)
     settle(id)
-    return { 'OK' }
+    return { 'OK', passed }
 end
 
 -- Chunks that all have done go; how many chunks the slowest lane has before it, and the room that is left.
