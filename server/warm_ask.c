@@ -4,6 +4,7 @@
 #include "server/node.h"
 #include "server/warm_desk_inner.h"
 #include "server/warm_json.h"
+#include "server/warm_parse.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
 
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define WARM_ERROR_ENDING "L2DOWN this node is ending"
 
 /* A call while L2 is asked. */
 struct asked_call {
@@ -252,33 +255,69 @@ static void ask_submit(struct warm_desk *desk, struct warm_call *call, const str
     ask(desk, call, &words);
 }
 
-static void submit(struct warm_desk *desk, struct warm_call *call)
+/* A SUBMIT or REGISTER while its JSON is read. */
+struct submission {
+    struct warm_parse parse; /* first */
+    struct warm_desk *desk;
+    struct warm_call *call;
+};
+
+static void submit_job(struct warm_desk *desk, struct warm_call *call, const struct warm_job *job)
 {
-    struct warm_job job;
-    char error[WARM_ERROR_MAX];
-    enum status status = warm_job_parse(call->json, &job, error);
-    if (status == OK && job.before_expiry_percent == 0) { /* else it has no run, and no source */
-        status = warm_source_check(desk->worker, &job, error);
-    }
-    const bool stands = status == OK && (job.schedule != NULL || job.before_expiry_percent != 0);
-    if (status == INVALID) {
-        call_fail(call, "ERR %.240s", error);
-    } else if (status != OK) {
-        call_fail(call, "OOM no memory");
-    } else if (atomic_load(&desk->worker->node->live.warm_rate) == 0 && job.target == WARM_SELF) {
+    const bool stands = job->schedule != NULL || job->before_expiry_percent != 0;
+    if (atomic_load(&desk->worker->node->live.warm_rate) == 0 && job->target == WARM_SELF) {
         call_fail(call, "ERR $.target: this node warms nothing (warm-rate 0)");
     } else if (call->verb == WARM_SUBMIT && stands) {
         call_fail(call, "ERR $.%s: only with CACHE.WARM REGISTER",
-                  job.schedule != NULL ? "schedule" : "before_expiry");
+                  job->schedule != NULL ? "schedule" : "before_expiry");
     } else if (call->verb == WARM_REGISTER && !stands) {
         call_fail(call, "ERR $.schedule: a schedule as \"every 5m\", or $.before_expiry");
     } else if (call->verb == WARM_SUBMIT) {
-        ask_submit(desk, call, &job, -1);
+        ask_submit(desk, call, job, -1);
     } else {
-        ask_submit(desk, call, &job,
-                   standing_first_ms(&job, desk->worker->now_ms + desk->redis_ahead_ms));
+        ask_submit(desk, call, job,
+                   standing_first_ms(job, desk->worker->now_ms + desk->redis_ahead_ms));
     }
-    warm_job_done(&job);
+}
+
+static void submit_on_parsed(struct warm_parse *parse)
+{
+    struct submission *submission = (struct submission *)(void *)parse;
+    struct warm_desk *desk = submission->desk;
+    struct warm_call *call = submission->call;
+    struct warm_job *job = &parse->job;
+    enum status status = parse->status;
+    worker_read_clock(desk->worker);
+    desk->calls--;
+    if (status == OK && job->before_expiry_percent == 0) { /* else it has no run, and no source */
+        status = warm_source_check(desk->worker, job, parse->error);
+    }
+    if (desk->stopped) {
+        call_fail(call, WARM_ERROR_ENDING);
+    } else if (status == INVALID) {
+        call_fail(call, "ERR %.240s", parse->error);
+    } else if (status != OK) {
+        call_fail(call, "OOM no memory");
+    } else {
+        submit_job(desk, call, job);
+    }
+    warm_job_done(job);
+    free(submission);
+}
+
+static void submit(struct warm_desk *desk, struct warm_call *call)
+{
+    struct submission *submission = calloc(1, sizeof(*submission));
+    if (submission == NULL) {
+        call_fail(call, "OOM no memory");
+        return;
+    }
+    *submission = (struct submission){
+        .parse = {.json = call->json, .on_parsed = submit_on_parsed}, .desk = desk, .call = call};
+    desk->calls++;
+    if (warm_parse(desk->worker, &submission->parse) == OK) {
+        submit_on_parsed(&submission->parse);
+    }
 }
 
 static void ask_change(struct warm_desk *desk, struct warm_call *call, const char *what)
@@ -321,7 +360,7 @@ static void call_on_desk(struct letter *letter, void *owner)
         return;
     }
     if (desk->stopped || worker->draining) {
-        call_fail(call, "L2DOWN this node is ending");
+        call_fail(call, WARM_ERROR_ENDING);
         return;
     }
     if (desk->calls >= WARM_CALLS_MAX) {

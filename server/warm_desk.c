@@ -3,7 +3,6 @@
 #include "protocol/check.h"
 #include "server/node.h"
 #include "server/warm_desk_inner.h"
-#include "server/warm_json.h"
 #include "server/worker.h"
 #include "tiers/tiers.h"
 
@@ -30,6 +29,7 @@ static void row_free(struct warm_row *row)
 {
     list_remove(&row->in_desk);
     warm_job_done(&row->job);
+    buf_done(&row->json);
     buf_done(&row->chunk);
     buf_done(&row->done.failures);
     buf_done(&row->batch.keys);
@@ -64,7 +64,7 @@ static void desk_sweep_dropped(struct warm_desk *desk)
         struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_desk);
         next = node->next;
         if (!row->spec_question.is_asked && !row->lane_question.is_asked &&
-            !row->append_question.is_asked) {
+            !row->append_question.is_asked && !row->is_parsing) {
             row_free(row);
         }
     }
@@ -98,36 +98,52 @@ void warm_row_fail(struct warm_row *row, const char *why)
     }
 }
 
-static void row_on_spec(struct warm_question *question, enum status status,
-                        struct warm_answer *answer)
+static void row_on_parsed(struct warm_parse *parse)
 {
-    struct warm_row *row = LIST_ENTRY(question, struct warm_row, spec_question);
-    char error[WARM_ERROR_MAX];
+    struct warm_row *row = LIST_ENTRY(parse, struct warm_row, parse);
+    row->is_parsing = false;
+    buf_done(&row->json);
+    row->job = parse->job;
     if (!warm_row_stays(row)) {
         return;
     }
+    worker_read_clock(row->desk->worker);
     row->spec = WARM_SPEC_UNKNOWN;
-    if (status != OK) {
-        row->spec_again_ms = row->desk->worker->now_ms + WARM_AGAIN_MS;
-        return;
-    }
-    if (!slice_is(answer->word, "OK")) {
-        warm_row_drop(row);
-        return;
-    }
-    status = warm_job_parse(warm_answer_text(answer), &row->job, error);
-    if (status == INVALID) { /* of another version, or written by somebody else */
+    if (parse->status == INVALID) { /* of another version, or written by somebody else */
         char why[WARM_ERROR_MAX];
-        (void)snprintf(why, sizeof(why), "a node cannot read the job: %.200s", error);
+        (void)snprintf(why, sizeof(why), "a node cannot read the job: %.200s", parse->error);
         warm_row_fail(row, why);
-        return;
-    }
-    if (status == OK) {
+    } else if (parse->status == OK) {
         row->spec = WARM_SPEC_KNOWN;
         warm_work_rate(row);
         warm_produce_go(row);
         warm_work_wake(row);
         warm_work_turn(row->desk);
+    } else {
+        row->spec_again_ms = row->desk->worker->now_ms + WARM_AGAIN_MS;
+    }
+}
+
+static void row_on_spec(struct warm_question *question, enum status status,
+                        struct warm_answer *answer)
+{
+    struct warm_row *row = LIST_ENTRY(question, struct warm_row, spec_question);
+    if (!warm_row_stays(row)) {
+        return;
+    }
+    if (status == OK && !slice_is(answer->word, "OK")) {
+        warm_row_drop(row);
+        return;
+    }
+    if (status != OK || buf_append_slice(&row->json, warm_answer_text(answer)) != OK) {
+        row->spec = WARM_SPEC_UNKNOWN;
+        row->spec_again_ms = row->desk->worker->now_ms + WARM_AGAIN_MS;
+        return;
+    }
+    row->parse = (struct warm_parse){.json = buf_slice(&row->json), .on_parsed = row_on_parsed};
+    row->is_parsing = warm_parse(row->desk->worker, &row->parse) == PENDING;
+    if (!row->is_parsing) {
+        row_on_parsed(&row->parse);
     }
 }
 
@@ -472,6 +488,7 @@ struct warm_desk *warm_desk_new(struct worker *worker)
     own_script_init(&desk->script, slice_of(warm_script));
     list_init(&desk->rows);
     list_init(&desk->dropped);
+    list_init(&desk->sources);
     desk->standing = standing_new(desk);
     if (desk->standing == NULL) {
         free(desk);

@@ -14,7 +14,7 @@
  *
  * Owns:    rows, and what their sources need.
  * Threads: the first worker's; warm_desk_describe any.
- * Limits:  WARM_SLOTS; jobs and bytes of the queue as warm.h; WARM_CALLS_MAX calls under way. */
+ * Limits:  WARM_SLOTS; WARM_SOURCES_WEIGH; jobs and bytes of the queue as warm.h; WARM_CALLS_MAX calls under way. */
 #ifndef TERRACE_SERVER_WARM_DESK_H
 #define TERRACE_SERVER_WARM_DESK_H
 
@@ -22,6 +22,7 @@
 
 enum {
     WARM_SLOTS = 16,
+    WARM_SOURCES_WEIGH = 16, /* sources that are open at once; a log is 8 */
     WARM_CALLS_MAX = 1024
 };
 

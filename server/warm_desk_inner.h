@@ -7,6 +7,7 @@
 #include "server/script_ask.h"
 #include "server/standing.h"
 #include "server/warm_desk.h"
+#include "server/warm_parse.h"
 #include "server/warm_run.h"
 #include "server/warm_source.h"
 #include "tiers/base/list.h"
@@ -77,6 +78,9 @@ struct warm_row {
     enum warm_spec spec;
     struct warm_job job;
     struct warm_question spec_question;
+    struct warm_parse parse; /* of `json`, while */
+    bool is_parsing;
+    struct buf json;
     int64_t spec_again_ms;
     /* the lane: */
     enum warm_lane_step step;
@@ -101,7 +105,8 @@ struct warm_row {
     char cursor[WARM_CURSOR_MAX];
     char source_run[WARM_RUN_MAX];
     struct warm_feed *source;
-    bool pulls; /* a batch is under way */
+    struct list in_sources; /* while it is open */
+    bool pulls;             /* a batch is under way */
     struct warm_batch batch;
     bool has_batch;
     size_t batch_at;    /* bytes of it that were told */
@@ -132,6 +137,8 @@ struct warm_desk {
     struct map ids; /* of them */
     struct list dropped;
     struct warm_queue queue;
+    struct list sources; /* rows whose source is open */
+    unsigned sources_weigh;
     unsigned slots;
     int64_t halted_at_ms; /* the engine can keep nothing since; 0: it can */
     double

@@ -30,10 +30,20 @@ static void produce_later(struct warm_row *row, int64_t ms)
     row->append_again_ms = row->desk->worker->now_ms + ms;
 }
 
+/* It is opened again at its cursor when more is wanted of it. */
+static void source_close(struct warm_row *row)
+{
+    if (row->source != NULL) {
+        list_remove(&row->in_sources);
+        row->desk->sources_weigh -= warm_source_weight(row->job.source);
+        warm_source_close(row->source);
+        row->source = NULL;
+    }
+}
+
 static void source_end(struct warm_row *row)
 {
-    warm_source_close(row->source);
-    row->source = NULL;
+    source_close(row);
     row->pulls = false;
     row->has_batch = false;
     row->batch_at = 0;
@@ -49,20 +59,49 @@ static void on_batch(void *arg)
     produce_tell(row);
 }
 
+/* Room for one more: sources of which nothing is under way are closed, the longest open first. Their jobs are paused, or wait for
+ * room in L2, which may last. */
+static bool desk_makes_room(struct warm_desk *desk, unsigned weight)
+{
+    struct list *next = NULL;
+    for (struct list *node = desk->sources.next;
+         node != &desk->sources && desk->sources_weigh + weight > WARM_SOURCES_WEIGH; node = next) {
+        struct warm_row *row = LIST_ENTRY(node, struct warm_row, in_sources);
+        next = node->next;
+        if (!row->pulls && !row->append_question.is_asked) {
+            source_close(row);
+        }
+    }
+    return desk->sources_weigh + weight <= WARM_SOURCES_WEIGH;
+}
+
+static enum status source_open(struct warm_row *row, char error[WARM_ERROR_MAX])
+{
+    struct warm_desk *desk = row->desk;
+    const unsigned weight = warm_source_weight(row->job.source);
+    if (!desk_makes_room(desk, weight)) {
+        return BUSY;
+    }
+    const enum status status =
+        warm_source_open(&(struct warm_source_at){.worker = row->desk->worker,
+                                                  .job = &row->job,
+                                                  .cursor = slice_of(row->cursor),
+                                                  .run = slice_of(row->source_run),
+                                                  .batch_keys = chunk_keys(row),
+                                                  .on_batch = on_batch,
+                                                  .arg = row},
+                         &row->source, error);
+    if (status == OK) {
+        list_push_back(&desk->sources, &row->in_sources);
+        desk->sources_weigh += weight;
+    }
+    return status;
+}
+
 static void produce_pull(struct warm_row *row)
 {
     char error[WARM_ERROR_MAX];
-    enum status status = OK;
-    if (row->source == NULL) {
-        status = warm_source_open(&(struct warm_source_at){.worker = row->desk->worker,
-                                                           .job = &row->job,
-                                                           .cursor = slice_of(row->cursor),
-                                                           .run = slice_of(row->source_run),
-                                                           .batch_keys = chunk_keys(row),
-                                                           .on_batch = on_batch,
-                                                           .arg = row},
-                                  &row->source, error);
-    }
+    enum status status = row->source == NULL ? source_open(row, error) : OK;
     if (status == INVALID) {
         warm_row_fail(row, error);
         return;
@@ -76,7 +115,7 @@ static void produce_pull(struct warm_row *row)
     if (status == OK) {
         on_batch(row);
     } else if (status != PENDING) {
-        produce_later(row, WARM_AGAIN_MS);
+        produce_later(row, status == BUSY ? WARM_LOOK_MS : WARM_AGAIN_MS);
     }
 }
 

@@ -25,6 +25,11 @@ static const struct warm_source_kind *kind_of(enum warm_source source)
     return &warm_source_keys;
 }
 
+unsigned warm_source_weight(enum warm_source source)
+{
+    return kind_of(source)->weight;
+}
+
 bool warm_source_is_bound(enum warm_source source)
 {
     return source == WARM_FILE || source == WARM_LOG || source == WARM_SNAPSHOT;

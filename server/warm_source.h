@@ -23,7 +23,8 @@ struct worker;
 enum {
     WARM_CURSOR_MAX = 48,
     WARM_RUN_MAX = 24,
-    WARM_BATCH_BYTES = 256 * 1024
+    WARM_BATCH_BYTES = 256 * 1024,
+    WARM_LOG_WEIGHT = 8 /* up to 256 MiB while it counts */
 };
 
 struct warm_batch {
@@ -58,6 +59,7 @@ struct warm_source_kind {
                         char error[WARM_ERROR_MAX]);
     enum status (*pull)(struct warm_feed *source);
     void (*close)(struct warm_feed *source);
+    unsigned weight; /* of what an open one holds: 1, or what is dear by as much more */
 };
 extern const struct warm_source_kind warm_source_keys;
 extern const struct warm_source_kind warm_source_l2;
@@ -81,6 +83,7 @@ enum status warm_batch_add(struct warm_feed *source, struct slice key, uint8_t d
 /* Whether a SUBMIT of this job would fail here at once; INVALID with the reason. */
 enum status warm_source_check(struct worker *worker, const struct warm_job *job,
                               char error[WARM_ERROR_MAX]) MUST_USE;
+unsigned warm_source_weight(enum warm_source source);
 /* Only the node that was asked can read it. */
 bool warm_source_is_bound(enum warm_source source);
 

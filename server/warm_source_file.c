@@ -233,4 +233,4 @@ static enum status file_pull(struct warm_feed *source)
     return file->works ? PENDING : NO_MEMORY;
 }
 
-const struct warm_source_kind warm_source_file = {file_open, file_pull, file_close};
+const struct warm_source_kind warm_source_file = {file_open, file_pull, file_close, 1};

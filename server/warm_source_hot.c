@@ -88,4 +88,4 @@ static enum status hot_pull(struct warm_feed *source)
     return status == OK ? PENDING : status;
 }
 
-const struct warm_source_kind warm_source_hot = {hot_open_source, hot_pull, hot_close_source};
+const struct warm_source_kind warm_source_hot = {hot_open_source, hot_pull, hot_close_source, 1};

@@ -66,4 +66,4 @@ static void keys_close(struct warm_feed *source)
     free(source);
 }
 
-const struct warm_source_kind warm_source_keys = {keys_open, keys_pull, keys_close};
+const struct warm_source_kind warm_source_keys = {keys_open, keys_pull, keys_close, 1};

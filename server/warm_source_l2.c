@@ -290,4 +290,4 @@ static enum status l2_pull(struct warm_feed *source)
     return l2_send(l2) == OK ? PENDING : BUSY;
 }
 
-const struct warm_source_kind warm_source_l2 = {l2_open, l2_pull, l2_close};
+const struct warm_source_kind warm_source_l2 = {l2_open, l2_pull, l2_close, 1};

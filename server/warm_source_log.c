@@ -149,13 +149,13 @@ static void log_on_work(uv_work_t *work)
 
 /* --- and back -------------------------------------------------------------------------------------------------------- */
 
+/* As much as goes into a batch: if it has to be opened again for the next, it counts anew. */
 static void log_give(struct log_source *log)
 {
     struct warm_feed *source = &log->source;
     struct warm_batch *batch = source->batch;
     enum status status = OK;
-    while (status == OK && log->given < log->count && batch->count < source->at.batch_keys &&
-           batch->keys.size < WARM_BATCH_BYTES) {
+    while (status == OK && log->given < log->count && batch->keys.size < WARM_BATCH_BYTES) {
         const struct warm_log_row *row = &log->rows[log->given++];
         status = warm_batch_add(source, row->key, row->db, hot_heat((double)row->count));
     }
@@ -196,4 +196,5 @@ static enum status log_pull(struct warm_feed *source)
     return log->works ? PENDING : NO_MEMORY;
 }
 
-const struct warm_source_kind warm_source_log = {log_open_source, log_pull, log_close};
+const struct warm_source_kind warm_source_log = {log_open_source, log_pull, log_close,
+                                                 WARM_LOG_WEIGHT};

@@ -153,4 +153,4 @@ static enum status snapshot_pull(struct warm_feed *source)
 }
 
 const struct warm_source_kind warm_source_snapshot = {snapshot_open_source, snapshot_pull,
-                                                      snapshot_close_source};
+                                                      snapshot_close_source, 1};

@@ -118,6 +118,18 @@ def test_how_many_keys_there_are_is_known_at_once_where_it_can_be(cold, redis_se
         warm.say(cold[0], "CANCEL", job)
 
 
+def test_a_job_may_be_as_large_as_it_may(cold):
+    """Eight MiB of JSON, which no worker's loop reads."""
+    text = json.dumps({"source": {"keys": [f"{i:06}" + "y" * 70 for i in range(100_000)]}, "rate": 1})
+    with cold[0].client() as client:
+        job = client.execute_command("CACHE.WARM", "SUBMIT", text + " " * ((8 << 20) - len(text)))
+        with pytest.raises(redis_py.ResponseError, match=r"\$: at most 8388608 bytes"):
+            client.execute_command("CACHE.WARM", "SUBMIT", text + " " * ((8 << 20) + 1 - len(text)))
+    assert warm.status(cold[1], job)["total"] == 200_000
+    until(lambda: all(node["absent"] > 0 for node in warm.status(cold[0], job)["nodes"]), 20, "both nodes have read it")
+    warm.say(cold[1], "CANCEL", job)
+
+
 def test_a_source_that_is_no_set_fails_the_job_with_the_words_of_redis(cold, redis_server):
     redis_server.client().set("plain", "x")
     done = warm.run(cold[0], {"set": "plain"})

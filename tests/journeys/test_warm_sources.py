@@ -2,6 +2,7 @@
 """Where the keys of warm jobs come from: files, access logs, tags, what is hot; and names that lead elsewhere."""
 
 import os
+import pathlib
 import socket
 
 import pytest
@@ -54,6 +55,22 @@ def test_a_file_has_a_key_per_line_and_goes_to_all_nodes(cold, redis_server, fol
     until(lambda: warm.status(cold[1], slow)["total"] == 2000, 10, "its lines are counted before they are given")
     assert warm.status(cold[1], slow)["processed"] < 2000
     warm.say(cold[0], "CANCEL", slow)
+
+
+def test_sources_that_give_nothing_at_present_are_not_all_open(cold, redis_server, folder):
+    """Twenty jobs, of which each waits for room in L2; and one more is not held up by them."""
+    fill(redis_server, "k", 300)
+    path = folder / "many.txt"
+    path.write_text("\n".join(f"k{i}" for i in range(300)))
+    jobs = [warm.submit(cold[0], {"file": "many.txt"}, rate=1, target="self", mode="force") for _ in range(20)]
+    with redis_server.client(db=15) as raw:
+        until(lambda: all(int(raw.hget(f"terrace:warm:job:{job}", "produced")) >= 64 for job in jobs), 20, "none has room for more")
+    descriptors = pathlib.Path(f"/proc/{cold[0].process.pid}/fd")
+    assert 1 <= sum(os.path.realpath(fd) == str(path) for fd in descriptors.iterdir()) <= 16
+    assert warm.run(cold[0], {"file": "many.txt"}, target="self", mode="force", priority=9)["loaded"] == 300
+    for job in jobs:
+        warm.say(cold[0], "SETRATE", job, 0)
+    assert {(done["state"], done["processed"]) for done in (warm.ended(cold[0], job) for job in jobs)} == {("done", 300)}
 
 
 def test_an_empty_file_is_done_at_once(cold, folder):
