@@ -8,10 +8,12 @@ import ipaddress
 import json
 import os
 import pathlib
+import platform
 import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -164,6 +166,56 @@ def test_the_unit_may_do_little():
     assert exposure.returncode == 0, exposure.stdout
     said = re.search(r"exposure level for terraced.service: ([\d.]+)", exposure.stdout).group(1)
     assert f"systemd-analyze security says {said}" in UNIT.read_text()
+
+
+@functools.cache
+def calls_of(group):
+    """The system calls of a group, as systemd has it: @basic-io ..."""
+    told = run("systemd-analyze", "--no-pager", "syscall-filter", group).stdout.splitlines()[1:]
+    names = {line.strip() for line in told if line.strip() and not line.strip().startswith("#")}
+    return frozenset().union(*(calls_of(name) if name.startswith("@") else {name} for name in names))
+
+
+def allowed_calls():
+    """What the lines of SystemCallFilter leave, one after the other."""
+    allowed = set()
+    for line in re.findall(r"^SystemCallFilter=(.*)$", UNIT.read_text(), re.M):
+        names = set().union(*(calls_of(name) if name.startswith("@") else {name} for name in line.lstrip("~").split()))
+        allowed = allowed - names if line.startswith("~") else allowed | names
+    return allowed
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or "JOURNEY_SANITIZED" in os.environ, reason="numbers of x86-64; what sanitizers call")
+def test_a_node_makes_no_system_call_that_the_unit_forbids(stage):
+    allowed = allowed_calls()
+    assert "epoll_wait" in allowed and not allowed & {"setrlimit", "setuid", "mount", "ptrace", "sched_setaffinity"}
+    confined = [sys.executable, pathlib.Path(__file__).with_name("confined.py"), ",".join(allowed)]
+    assert run(*confined, "/usr/bin/nice", "true").returncode == -signal.SIGSYS, "what is forbidden kills"
+    folders = {name: stage.folder / name for name in ("snapshot", "behind", "warm")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders["warm"] / "keys").write_text("a\nb\n")
+    conf = stage.folder / "confined.conf"
+    conf.write_text("maxclients = 100\n" + "".join(f"{name}-dir = {folder}\n" for name, folder in folders.items())
+                    + "[namespace later]\nprefix = later:\nformat = managed\nwrite = behind\n")
+    node = stage.node_not_started(str(conf), l2=stage.redis())
+    plain = node.argv()
+    node.argv = lambda: [*confined, *plain]
+    assert node.start(), node.process.log()
+    with node.client() as client:
+        client.mset({"a": "1", "b": "2"})
+        client.set("later:c", "3")
+        assert client.get("a") == b"1" and client.get("later:c") == b"3"
+        client.execute_command("CACHE.SNAPSHOT")
+        job = client.execute_command("CACHE.WARM", "SUBMIT", '{"source": {"file": "keys"}}')
+        until(lambda: b"done" in client.execute_command("CACHE.WARM", "STATUS", job), 20, "a file is read")
+        node.process.signal(signal.SIGHUP)
+        until(lambda: "event=reload" in node.process.log(), 10, "settings are read again")
+    assert node.admin("/metrics")[0] == 200
+    node.process.signal(signal.SIGTERM)
+    assert node.process.wait(20) == 0
+    node.start()
+    assert node.info()["snapshot_found"] == "loaded"
 
 
 def test_the_unit_hides_nothing_of_proc_that_the_node_reads():
