@@ -6,7 +6,8 @@
 
 Starts a private Redis and two nodes, and lets terrace-bench (open loop, Zipf keys, nine reads to one write) and a program with a
 near cache (libterrace) load them. What is recorded is what the program wrote to its terminal, with the time of each piece, and
-nothing else. On the way: the namespaces are sorted otherwise, the second node is killed, and comes back.
+nothing else. On the way: the namespaces are sorted otherwise, the second node is killed and comes back, and a warm job brings the keys
+of one namespace into both.
 """
 
 import json
@@ -30,7 +31,7 @@ ROWS, COLUMNS = 28, 118
 BENCH = ROOT / "build" / "release" / "terrace-bench"
 NAMESPACES = ("[namespace response]\nprefix = resp:\nformat = managed\nttl = 30m\nswr = 30s\npolicy = s3fifo\n"
               "[namespace session]\nprefix = sess:\nttl = 1h\npolicy = lru\n")
-STORY = [(6, b"s"), (8, b"s"), (10, b"ss"), (12, "kill"), (17, "start"), (24, b"q")]  # seconds, and what happens
+STORY = [(6, b"s"), (8, b"s"), (10, b"ss"), (12, "kill"), (17, "start"), (21, "warm"), (28, b"q")]  # seconds, and what happens
 
 
 def bench(stage, node, prefix, rate, keys):
@@ -47,16 +48,19 @@ def read_near(client, stop):
         time.sleep(0.005)  # an application does something else, too
 
 
-def record(terminal, other, path):
+def record(terminal, nodes, path):
     began, story, events = time.monotonic(), list(STORY), []
     while terminal.code is None:
         seen = len(terminal.shown)
         if story and time.monotonic() - began > story[0][0]:
             what = story.pop(0)[1]
             if what == "kill":
-                other.process.kill()
+                nodes[1].process.kill()
             elif what == "start":
-                other.launch()
+                nodes[1].launch()
+            elif what == "warm":
+                with nodes[0].client() as client:
+                    client.execute_command("CACHE.WARM", "SUBMIT", json.dumps({"source": {"pattern": "key:*"}, "rate": 8000}))
             else:
                 terminal.type(what)
         try:
@@ -85,7 +89,7 @@ def main(path):
             time.sleep(4)  # the keys are filled
             asked = ",".join(map(cli.address, nodes))
             with cli.Terminal("--node", asked, "top", "-i", "500ms", rows=ROWS, columns=COLUMNS) as terminal:
-                record(terminal, nodes[1], path)
+                record(terminal, nodes, path)
             print(cli.ask(nodes, "top", "--once", "-i", "2s").text)
             stop.set()
             reader.join()
