@@ -121,12 +121,6 @@ static bool read_port(struct slice text, uint16_t *ret_port)
     return true;
 }
 
-static bool starts_with(struct slice text, const char *prefix)
-{
-    const size_t size = strlen(prefix);
-    return text.size >= size && memcmp(text.data, prefix, size) == 0;
-}
-
 /* host:port, [v6]:port */
 static bool read_host_port(struct slice text, struct endpoint_text *ret)
 {
@@ -171,7 +165,7 @@ bool options_next_endpoint(struct slice *rest, struct endpoint_text *ret, const 
     if (item.size == 0) {
         return false;
     }
-    ret->is_unix = starts_with(item, "unix:");
+    ret->is_unix = slice_begins(item, "unix:");
     if (!cut_weight(&item, ret)) {
         *ret_error = "weights (host:port*weight) from 0 to 1000";
         return false;
@@ -187,7 +181,7 @@ bool options_next_endpoint(struct slice *rest, struct endpoint_text *ret, const 
     }
     if (ret->is_unix) {
         ret->host = (struct slice){item.data + 5, item.size - 5};
-        if (ret->host.size > 2 && starts_with(ret->host, "//")) { /* unix:///path */
+        if (ret->host.size > 2 && slice_begins(ret->host, "//")) { /* unix:///path */
             ret->host = (struct slice){ret->host.data + 2, ret->host.size - 2};
         }
         if (ret->host.size < 2 || ret->host.data[0] != '/' || ret->host.size > 100) {

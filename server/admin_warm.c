@@ -25,23 +25,17 @@ struct warm_wait {
 
 /* --- answers ----------------------------------------------------------------------------------------------------- */
 
-static bool begins_with(struct slice text, const char *word)
-{
-    const size_t size = strlen(word);
-    return text.size >= size && memcmp(text.data, word, size) == 0;
-}
-
 static unsigned code_of(struct slice error)
 {
-    return begins_with(error, WARM_ERROR_NO_JOB)   ? MHD_HTTP_NOT_FOUND
-           : begins_with(error, WARM_ERROR_ENDED)  ? MHD_HTTP_CONFLICT
-           : begins_with(error, WARM_ERROR_ALONE)  ? MHD_HTTP_CONFLICT
-           : begins_with(error, WARM_ERROR_SPOILT) ? MHD_HTTP_SERVICE_UNAVAILABLE
-           : begins_with(error, "ERR L2 ")         ? MHD_HTTP_SERVICE_UNAVAILABLE
-           : begins_with(error, "ERR ")            ? MHD_HTTP_BAD_REQUEST
-           : begins_with(error, "BUSY ")           ? MHD_HTTP_TOO_MANY_REQUESTS
-           : begins_with(error, "OOM ")            ? MHD_HTTP_INTERNAL_SERVER_ERROR
-                                                   : MHD_HTTP_SERVICE_UNAVAILABLE;
+    return slice_begins(error, WARM_ERROR_NO_JOB)   ? MHD_HTTP_NOT_FOUND
+           : slice_begins(error, WARM_ERROR_ENDED)  ? MHD_HTTP_CONFLICT
+           : slice_begins(error, WARM_ERROR_ALONE)  ? MHD_HTTP_CONFLICT
+           : slice_begins(error, WARM_ERROR_SPOILT) ? MHD_HTTP_SERVICE_UNAVAILABLE
+           : slice_begins(error, "ERR L2 ")         ? MHD_HTTP_SERVICE_UNAVAILABLE
+           : slice_begins(error, "ERR ")            ? MHD_HTTP_BAD_REQUEST
+           : slice_begins(error, "BUSY ")           ? MHD_HTTP_TOO_MANY_REQUESTS
+           : slice_begins(error, "OOM ")            ? MHD_HTTP_INTERNAL_SERVER_ERROR
+                                                    : MHD_HTTP_SERVICE_UNAVAILABLE;
 }
 
 /* "ERR $.source.hot: a number": the path apart from the text, and no "ERR". What else a word says (UNKNOWN) is of use. */
@@ -50,7 +44,7 @@ static void refuse(struct admin_request *request, const char *error)
     struct slice text = slice_of(error);
     char path[PATH_MAX_SHOWN] = "";
     const unsigned code = code_of(text);
-    if (begins_with(text, "ERR ")) {
+    if (slice_begins(text, "ERR ")) {
         text.data += strlen("ERR ");
         text.size -= strlen("ERR ");
     }

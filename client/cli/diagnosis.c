@@ -251,15 +251,10 @@ static bool check_memory(const struct facts *facts, struct finding *finding)
 
 /* --- exposure ------------------------------------------------------------------------------------------------------ */
 
-static bool begins_with(struct slice text, const char *word)
-{
-    return text.size >= strlen(word) && memcmp(text.data, word, strlen(word)) == 0;
-}
-
 bool finding_is_loopback(struct slice address)
 {
-    return begins_with(address, "127.") || begins_with(address, "localhost:") ||
-           begins_with(address, "[::1]");
+    return slice_begins(address, "127.") || slice_begins(address, "localhost:") ||
+           slice_begins(address, "[::1]");
 }
 
 static bool has_no_password(const struct tree *user)
@@ -285,7 +280,7 @@ static bool check_exposure(const struct facts *facts, struct finding *finding)
     bool is_open = false;
     bool is_plain = false;
     for (struct slice one; (one = slice_next_word(&rest, " ,")).size > 0;) {
-        const bool by_tls = begins_with(one, "tls://");
+        const bool by_tls = slice_begins(one, "tls://");
         const struct slice address = by_tls ? (struct slice){one.data + 6, one.size - 6} : one;
         const bool is_beyond = !finding_is_loopback(address);
         is_open = is_open || is_beyond;
