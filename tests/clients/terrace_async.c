@@ -441,7 +441,7 @@ static void warm_jobs_and_hot_keys_are_told_on_the_loop(const struct terrace_opt
 static void a_warm_job_is_paused_goes_on_faster_and_a_standing_one_is_cancelled(
     const struct terrace_options *options)
 {
-    static char names[PACED][16];
+    static char names[PACED][24];
     static const char *keys[PACED];
     struct stage stage;
     begin(&stage, options);
