@@ -4,21 +4,17 @@
 #include "protocol/resp_write.h"
 #include "server/commands.h"
 #include "server/conn.h"
-#include "server/control.h"
 #include "server/errand.h"
 #include "server/node.h"
 #include "server/script_kill.h"
 #include "server/transaction.h"
 #include "server/worker.h"
-#include "tiers/link.h"
 
 #include <stdlib.h>
 
 struct busy_ask {
-    struct errand errand; /* first */
-    struct link_request request;
-    uint64_t ended;   /* scripts of the worker, when it was asked */
-    const char *text; /* NULL: it is not busy */
+    struct l2_question question; /* first */
+    uint64_t ended;              /* scripts of the worker, when it was asked */
 };
 
 /* --- what Redis says ---------------------------------------------------------------------------------------------- */
@@ -46,33 +42,6 @@ static const char *busy_text(struct slice reply)
     return texts[TEXTS - 1]; /* a module's own words */
 }
 
-static void ask_on_reply(struct link_request *request, enum status status, struct slice reply)
-{
-    struct busy_ask *ask = LIST_ENTRY(request, struct busy_ask, request);
-    ask->text = status == OK ? busy_text(reply) : NULL;
-    errand_back(&ask->errand);
-}
-
-static void ask_run(struct errand *errand)
-{
-    struct busy_ask *ask = (struct busy_ask *)(void *)errand;
-    struct node *node = errand->home->node;
-    ask->request = (struct link_request){
-        .on_reply = ask_on_reply,
-        .deadline_ms = clock_now_ms(&node->clock) + atomic_load(&node->live.l2_timeout_ms),
-    };
-    struct buf ping = {0};
-    const struct slice words[] = {SLICE_LITERAL("PING")};
-    enum status status = resp_append_request(&ping, 1, words);
-    if (status == OK) {
-        status = control_ask_l2(node->control, &ask->request, buf_slice(&ping));
-    }
-    buf_done(&ping);
-    if (status != OK) {
-        errand_back(errand);
-    }
-}
-
 static void busy_say(struct worker *worker, const char *text)
 {
     worker->busy.said = text != NULL;
@@ -84,12 +53,15 @@ static void ask_done(struct errand *errand)
     struct busy_ask *ask = (struct busy_ask *)(void *)errand;
     struct worker *worker = errand->home;
     struct busy_watch *busy = &worker->busy;
+    const char *text =
+        ask->question.status == OK ? busy_text(buf_slice(&ask->question.bytes)) : NULL;
     busy->asks = false;
     /* A script that ended meanwhile is what was heard of. */
-    const bool is_old = ask->text != NULL && ask->ended != busy->ended;
-    if (!is_old && (ask->text != NULL || busy->said)) {
-        busy_say(worker, ask->text);
+    const bool is_old = text != NULL && ask->ended != busy->ended;
+    if (!is_old && (text != NULL || busy->said)) {
+        busy_say(worker, text);
     }
+    buf_done(&ask->question.bytes);
     free(ask);
 }
 
@@ -119,10 +91,13 @@ void busy_tick(struct worker *worker)
     if (ask == NULL) {
         return; /* the next tick asks */
     }
-    ask->errand = (struct errand){.run = ask_run, .done = ask_done};
+    const struct slice ping = SLICE_LITERAL("PING");
+    ask->question.errand.done = ask_done;
     ask->ended = busy->ended;
-    busy->asks = errand_send(&ask->errand, worker) == OK;
+    busy->asks = resp_append_request(&ask->question.bytes, 1, &ping) == OK &&
+                 l2_question_send(&ask->question, worker) == OK;
     if (!busy->asks) {
+        buf_done(&ask->question.bytes);
         free(ask);
     }
 }

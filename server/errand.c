@@ -70,3 +70,32 @@ enum status bus_wait_send(struct bus_wait *wait, struct worker *home)
     wait->errand.run = bus_wait_run;
     return errand_send(&wait->errand, home);
 }
+
+static void question_on_reply(struct link_request *request, enum status status, struct slice reply)
+{
+    struct l2_question *question = LIST_ENTRY(request, struct l2_question, request);
+    question->bytes.size = 0;
+    question->status = status == OK ? buf_append_slice(&question->bytes, reply) : status;
+    errand_back(&question->errand);
+}
+
+static void question_run(struct errand *errand)
+{
+    struct l2_question *question = (struct l2_question *)(void *)errand;
+    struct node *node = errand->home->node;
+    question->request = (struct link_request){
+        .on_reply = question_on_reply,
+        .deadline_ms = clock_now_ms(&node->clock) + atomic_load(&node->live.l2_timeout_ms),
+    };
+    question->status =
+        control_ask_l2(node->control, &question->request, buf_slice(&question->bytes));
+    if (question->status != OK) {
+        errand_back(errand);
+    }
+}
+
+enum status l2_question_send(struct l2_question *question, struct worker *home)
+{
+    question->errand.run = question_run;
+    return errand_send(&question->errand, home);
+}

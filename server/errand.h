@@ -4,7 +4,8 @@
  *
  *      worker: errand_send -> control: run ... errand_back -> worker: done
  *
- * A BUS WAIT is the errand of waiting (tiers/waiters.h). A call that waits is deferred; its answer lands in `done`. If
+ * A BUS WAIT is the errand of waiting (tiers/waiters.h), a QUESTION one to L2 over the control link, on which nobody's commands
+ * stand in front of it. A call that waits is deferred; its answer lands in `done`. If
  * its client leaves meanwhile, the errand still comes home, to an answer without a connection. When the node ends,
  * waits are cut short (coherence_cap_waits, coherence_end_waits), so no letter is under way when workers leave.
  *
@@ -15,6 +16,7 @@
 
 #include "server/mailbox.h"
 #include "tiers/coherence.h"
+#include "tiers/link.h"
 
 struct errand {
     struct letter letter; /* first */
@@ -37,5 +39,15 @@ struct bus_wait {
 
 /* Only with an L2. BUSY: done will not be called. */
 enum status bus_wait_send(struct bus_wait *wait, struct worker *home) MUST_USE;
+
+struct l2_question {
+    struct errand errand; /* first; `done` is set by the asker */
+    struct link_request request;
+    struct buf bytes;   /* the request; if it was answered, then the reply. The asker's */
+    enum status status; /* when done: that of the answer, or why there is none */
+};
+
+/* Only with an L2. BUSY: done will not be called. */
+enum status l2_question_send(struct l2_question *question, struct worker *home) MUST_USE;
 
 #endif

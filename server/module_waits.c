@@ -2,7 +2,6 @@
 #include "server/module_waits.h"
 
 #include "server/blocking.h"
-#include "server/control.h"
 #include "server/errand.h"
 #include "server/node.h"
 #include "server/worker.h"
@@ -12,11 +11,8 @@
 #include <string.h>
 
 struct waits_ask {
-    struct errand errand; /* first */
-    struct link_request request;
-    const char *name; /* of the oldest call on that link: if it waits, this one does */
-    uint64_t l2_id;
-    bool waited;
+    struct l2_question question; /* first */
+    const char *name;            /* of the oldest call on that link: if it waits, this one does */
 };
 
 bool waits_named(const struct waits_names *names, const char *name)
@@ -48,39 +44,14 @@ static void waits_note(struct node *node, const char *name)
 
 /* --- asking ------------------------------------------------------------------------------------------------------- */
 
-static void ask_on_reply(struct link_request *request, enum status status, struct slice reply)
-{
-    struct waits_ask *ask = LIST_ENTRY(request, struct waits_ask, request);
-    ask->waited = status == OK && slice_is(reply, ":1\r\n");
-    errand_back(&ask->errand);
-}
-
-static void ask_run(struct errand *errand)
-{
-    struct waits_ask *ask = (struct waits_ask *)(void *)errand;
-    struct node *node = errand->home->node;
-    struct buf bytes = {0};
-    ask->request = (struct link_request){
-        .on_reply = ask_on_reply,
-        .deadline_ms = clock_now_ms(&node->clock) + atomic_load(&node->live.l2_timeout_ms),
-    };
-    enum status status = blocking_request(&bytes, ask->l2_id, true);
-    if (status == OK) {
-        status = control_ask_l2(node->control, &ask->request, buf_slice(&bytes));
-    }
-    buf_done(&bytes);
-    if (status != OK) {
-        errand_back(errand);
-    }
-}
-
 static void ask_done(struct errand *errand)
 {
     struct waits_ask *ask = (struct waits_ask *)(void *)errand;
     errand->home->waits.asks = false;
-    if (ask->waited) {
+    if (ask->question.status == OK && slice_is(buf_slice(&ask->question.bytes), ":1\r\n")) {
         waits_note(errand->home->node, ask->name);
     }
+    buf_done(&ask->question.bytes);
     free(ask);
 }
 
@@ -90,11 +61,13 @@ static void waits_ask(struct worker *worker, struct waits_place *place)
     if (ask == NULL) {
         return; /* the next tick asks */
     }
-    ask->errand = (struct errand){.run = ask_run, .done = ask_done};
+    const uint64_t l2_id = tiers_relay_carrier(place->relay);
+    ask->question.errand.done = ask_done;
     ask->name = place->name;
-    ask->l2_id = tiers_relay_carrier(place->relay);
-    worker->waits.asks = ask->l2_id != 0 && errand_send(&ask->errand, worker) == OK;
+    worker->waits.asks = l2_id != 0 && blocking_request(&ask->question.bytes, l2_id, true) == OK &&
+                         l2_question_send(&ask->question, worker) == OK;
     if (!worker->waits.asks) {
+        buf_done(&ask->question.bytes);
         free(ask);
     }
 }
