@@ -12,6 +12,7 @@
 #include "server/managed_edit.h"
 #include "server/node.h"
 #include "server/steps.h"
+#include "server/trouble.h"
 #include "server/worker.h"
 
 #include <stdlib.h>
@@ -39,33 +40,20 @@ struct deletion {
     uint32_t asked_count; /* of all */
     uint32_t waiting;
     uint32_t stood; /* keys that were there */
-    enum status trouble;
-    bool confirmed;
-    struct buf error;
+    struct trouble trouble;
     struct one_of keys[]; /* of the piece */
 };
 
-static void note(struct deletion *all, enum status status, bool confirmed, struct slice error)
-{
-    if (status == OK || all->trouble != OK) {
-        return;
-    }
-    all->trouble = status;
-    all->confirmed = confirmed;
-    if (buf_append_slice(&all->error, error) != OK) {
-        all->trouble = NO_MEMORY;
-    }
-}
-
 static void deletion_end(struct deletion *all, struct reply *reply)
 {
-    const struct managed_write outcome = {.confirmed = all->confirmed};
-    if (all->trouble == OK) {
+    const struct managed_write outcome = {.confirmed = all->trouble.confirmed};
+    if (all->trouble.status == OK) {
         reply_integer(reply, all->stood);
     } else {
-        managed_refuse_write(reply, all->worker, &outcome, all->trouble, buf_slice(&all->error));
+        managed_refuse_write(reply, all->worker, &outcome, all->trouble.status,
+                             buf_slice(&all->trouble.matter));
     }
-    buf_done(&all->error);
+    trouble_clear(&all->trouble);
     free(all->args);
     free(all);
 }
@@ -74,7 +62,7 @@ static void deletion_end(struct deletion *all, struct reply *reply)
 static void piece_is_over(struct deletion *all)
 {
     struct answer *answer = all->answer;
-    if (all->asked_count < all->count && all->trouble == OK) {
+    if (all->asked_count < all->count && all->trouble.status == OK) {
         steps_add(all->worker, &all->step);
         return;
     }
@@ -102,7 +90,7 @@ static void on_written(struct managed_write *write, enum status status, uint64_t
     } else {
         hand_on(key);
     }
-    note(all, status, write->confirmed, error);
+    trouble_note(&all->trouble, status, write->confirmed, error);
     if (--all->waiting == 0) {
         piece_is_over(all);
     }
@@ -124,7 +112,7 @@ static void ask_for(struct deletion *all, struct conn *conn, struct one_of *key,
             hand_on(key);
         }
     }
-    note(all, status, false, (struct slice){0});
+    trouble_note(&all->trouble, status, false, (struct slice){0});
     all->waiting += status == OK;
 }
 

@@ -6,6 +6,7 @@
 #include "server/managed.h"
 #include "server/managed_edit.h"
 #include "server/node.h"
+#include "server/trouble.h"
 #include "server/worker.h"
 
 #include <stdlib.h>
@@ -30,10 +31,8 @@ struct many {
     unsigned tries;
     uint32_t count;
     uint32_t waiting;
-    enum status trouble; /* the first; INVALID: it is answered already */
-    bool by_read;        /* when it was asked what stands: `error` is Redis' text, or the key */
-    bool confirmed;
-    struct buf error;
+    struct trouble trouble; /* INVALID: it is answered already */
+    bool by_read;           /* it came when it was asked what stands */
     struct many_key keys[]; /* behind them the bytes of keys and values */
 };
 
@@ -43,25 +42,13 @@ static void many_free(struct many *many)
 {
     for (uint32_t i = 0; i < many->count; i++) {
         const struct many_key *key = &many->keys[i];
-        if (key->ends_lease && many->trouble != OK) { /* it stands, and nobody renews it */
+        if (key->ends_lease && many->trouble.status != OK) { /* it stands, and nobody renews it */
             load_release(many->worker->window, &key->write.key, key->write.token);
         }
         buf_done(&many->keys[i].envelope);
     }
-    buf_done(&many->error);
+    trouble_clear(&many->trouble);
     free(many);
-}
-
-static void many_note(struct many *many, enum status status, bool confirmed, struct slice error)
-{
-    if (status == OK || many->trouble != OK) {
-        return;
-    }
-    many->trouble = status;
-    many->confirmed = confirmed;
-    if (buf_append_slice(&many->error, error) != OK) {
-        many->trouble = NO_MEMORY;
-    }
 }
 
 static void reply_is_set(const struct many *many, struct reply *reply)
@@ -75,17 +62,18 @@ static void reply_is_set(const struct many *many, struct reply *reply)
 
 static void many_reply(const struct many *many, struct reply *reply)
 {
-    const struct managed_write outcome = {.confirmed = many->confirmed};
-    if (many->trouble == INVALID) {
+    const struct managed_write outcome = {.confirmed = many->trouble.confirmed};
+    if (many->trouble.status == INVALID) {
         return;
     }
-    if (many->trouble == OK) {
+    if (many->trouble.status == OK) {
         reply_is_set(many, reply);
     } else if (many->by_read) {
-        const struct slice matter = buf_slice(&many->error);
-        edit_refuse_read(reply, many->worker, many->trouble, matter, matter);
+        const struct slice matter = buf_slice(&many->trouble.matter);
+        edit_refuse_read(reply, many->worker, many->trouble.status, matter, matter);
     } else {
-        managed_refuse_write(reply, many->worker, &outcome, many->trouble, buf_slice(&many->error));
+        managed_refuse_write(reply, many->worker, &outcome, many->trouble.status,
+                             buf_slice(&many->trouble.matter));
     }
 }
 
@@ -110,15 +98,16 @@ static void many_on_value(struct tiers_reader *reader, enum status status,
     if (status == OK) {
         status = edit_look(many->worker, &key->write.key, value->item, &found);
     }
-    many_note(many, status, false, status == L2_ERROR ? value->error : key->write.key.bytes);
+    trouble_note(&many->trouble, status, false,
+                 status == L2_ERROR ? value->error : key->write.key.bytes);
     many->exists = many->exists || found.exists;
     key->write.version = found.version;
     item_release(found.item);
     if (--many->waiting > 0) {
         return;
     }
-    many->by_read = many->trouble != OK;
-    if (many->trouble != OK || many->exists || !many_send(many, &many->answer->reply)) {
+    many->by_read = many->trouble.status != OK;
+    if (many->trouble.status != OK || many->exists || !many_send(many, &many->answer->reply)) {
         many_land(many);
     }
 }
@@ -127,7 +116,7 @@ static void many_on_value(struct tiers_reader *reader, enum status status,
 static bool many_ask(struct many *many)
 {
     many->exists = false;
-    for (uint32_t i = 0; i < many->count && many->trouble == OK; i++) {
+    for (uint32_t i = 0; i < many->count && many->trouble.status == OK; i++) {
         struct many_key *key = &many->keys[i];
         const struct ns_key home = {
             key->write.key, namespace_of(many->worker->node->namespaces, key->write.key.bytes)};
@@ -142,9 +131,9 @@ static bool many_ask(struct many *many)
             continue;
         }
         item_release(value.item);
-        many_note(many, status == OK ? L2_DOWN : status, false, key->write.key.bytes);
+        trouble_note(&many->trouble, status == OK ? L2_DOWN : status, false, key->write.key.bytes);
     }
-    many->by_read = many->trouble != OK;
+    many->by_read = many->trouble.status != OK;
     return many->waiting > 0;
 }
 
@@ -159,12 +148,12 @@ static void many_on_written(struct managed_write *write, enum status status, uin
     if (status == OK) {
         managed_tell_written(many->worker, write);
     }
-    many_note(many, status, write->confirmed, error);
+    trouble_note(&many->trouble, status, write->confirmed, error);
     if (--many->waiting > 0) {
         return;
     }
-    if (many->trouble == AGAIN && ++many->tries < EDIT_TRIES_MAX) {
-        many->trouble = OK;
+    if (many->trouble.status == AGAIN && ++many->tries < EDIT_TRIES_MAX) {
+        trouble_clear(&many->trouble);
         if (many_ask(many)) {
             return;
         }
@@ -193,8 +182,8 @@ static bool many_send(struct many *many, struct reply *reply)
     for (uint32_t i = 0; i < many->count; i++) {
         buf_done(&many->keys[i].envelope);
     }
-    many_note(many, made ? status : INVALID, false, (struct slice){0});
-    many->waiting = many->trouble == OK ? many->count : 0;
+    trouble_note(&many->trouble, made ? status : INVALID, false, (struct slice){0});
+    many->waiting = many->trouble.status == OK ? many->count : 0;
     return many->waiting > 0;
 }
 

@@ -19,6 +19,7 @@
 #include "server/managed_read.h"
 #include "server/node.h"
 #include "server/steps.h"
+#include "server/trouble.h"
 #include "server/worker.h"
 
 #include <stdlib.h>
@@ -52,9 +53,8 @@ struct several {
     uint32_t asked_count; /* of all: those before it were asked for, */
     uint32_t piece_begin; /* and those before it told */
     uint32_t waiting;
-    int64_t exist;       /* of those that were told */
-    enum status trouble; /* the first */
-    struct buf error;
+    int64_t exist; /* of those that were told */
+    struct trouble trouble;
     struct asked asked;    /* what is waited for */
     struct load_gate gate; /* of the piece */
     struct one_of keys[];  /* of the piece */
@@ -77,10 +77,10 @@ static void tell_one(struct several *all, struct reply *reply, const struct mana
 static void tell_piece(struct several *all, struct reply *reply)
 {
     const uint32_t count = all->asked_count - all->piece_begin;
-    if (all->piece_begin == 0 && all->loads && all->trouble == OK) {
+    if (all->piece_begin == 0 && all->loads && all->trouble.status == OK) {
         reply_array(reply, all->count);
     }
-    for (uint32_t i = 0; i < count && all->trouble == OK; i++) {
+    for (uint32_t i = 0; i < count && all->trouble.status == OK; i++) {
         const struct one_of *key = &all->keys[i];
         tell_one(all, reply, key->same != NULL ? &key->same->found : &key->found);
     }
@@ -93,15 +93,16 @@ static void tell_piece(struct several *all, struct reply *reply)
 
 static void several_end(struct several *all, struct reply *reply)
 {
-    if (all->trouble != OK) {
+    if (all->trouble.status != OK) {
         if (all->answer != NULL) {
             out_done(&reply->out); /* in place of what was told */
         }
-        managed_refuse_read(reply, all->worker, all->trouble, buf_slice(&all->error));
+        managed_refuse_read(reply, all->worker, all->trouble.status,
+                            buf_slice(&all->trouble.matter));
     } else if (!all->loads) {
         reply_integer(reply, all->exist);
     }
-    buf_done(&all->error);
+    trouble_clear(&all->trouble);
     free(all->kept);
     free(all);
 }
@@ -111,7 +112,7 @@ static void piece_is_over(struct several *all)
 {
     struct answer *answer = all->answer;
     tell_piece(all, &answer->reply);
-    if (all->asked_count < all->count && all->trouble == OK && answer->conn != NULL) {
+    if (all->asked_count < all->count && all->trouble.status == OK && answer->conn != NULL) {
         steps_add(all->worker, &all->step);
         return;
     }
@@ -120,14 +121,6 @@ static void piece_is_over(struct several *all)
 }
 
 /* --- asking ------------------------------------------------------------------------------------------------------------- */
-
-static void note_trouble(struct several *all, enum status status, struct slice error)
-{
-    if (status == OK || all->trouble != OK) {
-        return;
-    }
-    all->trouble = buf_append_slice(&all->error, error) == OK ? status : NO_MEMORY;
-}
 
 static void one_is_here(struct several *all)
 {
@@ -150,7 +143,8 @@ static void one_on_loaded(void *arg, enum status status, const struct load_resul
         managed_take_result(all->worker, all->answer->conn, NULL, result, all->count > 1);
         keep_result(key, result);
     }
-    note_trouble(all, status, managed_matter_of(status, result->key->bytes, result->error));
+    trouble_note(&all->trouble, status, false,
+                 managed_matter_of(status, result->key->bytes, result->error));
     one_is_here(all);
 }
 
@@ -184,7 +178,8 @@ static void on_one(struct tiers_reader *reader, enum status status, const struct
         status = managed_judge_item(all->worker, value->item, &key->found);
         key->found.item = value->item == NULL ? NULL : item_ref(value->item);
     }
-    note_trouble(all, status, managed_matter_of(status, managed_key_of(value), value->error));
+    trouble_note(&all->trouble, status, false,
+                 managed_matter_of(status, managed_key_of(value), value->error));
     one_is_here(all);
 }
 
@@ -226,7 +221,8 @@ static void ask_for(struct several *all, struct conn *conn, uint32_t i)
         asked_add(&all->asked, wanted->hash);
         all->foreign = all->foreign || foreign;
     } else {
-        note_trouble(all, status, managed_matter_of(status, key.at.bytes, (struct slice){0}));
+        trouble_note(&all->trouble, status, false,
+                     managed_matter_of(status, key.at.bytes, (struct slice){0}));
     }
 }
 
@@ -235,7 +231,7 @@ static void ask_for_piece(struct several *all, struct conn *conn)
     const uint32_t left = all->count - all->piece_begin;
     const uint32_t count = left < PIECE_KEYS ? left : PIECE_KEYS;
     load_gate_close(&all->gate);
-    for (uint32_t i = 0; i < count && all->trouble == OK; i++) {
+    for (uint32_t i = 0; i < count && all->trouble.status == OK; i++) {
         ask_for(all, conn, i);
         all->asked_count++;
     }

@@ -478,7 +478,7 @@ MUTANTS = [
         (COHERENCE, "        coherence_allow_install(coherence, false);\n        bus_reader_done", "        bus_reader_done")],
            ["unit coherence", "unit coherence_bus", "unit coherence_frames", "sim storm"]),
     Mutant("the clock is read before the sockets", "I1", [
-        ("server/worker_batch.c", "    worker->timed_ns = 0;\n    worker_read_clock(worker);", "    worker->timed_ns = 0;")],
+        ("server/worker_batch.c", "    worker->plain = NULL;\n    worker_read_clock(worker);", "    worker->plain = NULL;")],
            ["journey history stop_a_node"]),
 
     Mutant("a bus that echoes nothing is kept", "section 4", [
@@ -1026,7 +1026,7 @@ MUTANTS = [
         ("tiers/bans.c", "check_known(bans, ns, &of, true)", "check_known(bans, ns, &of, false)")],
            ["unit bans", "unit behind_desk"]),
     Mutant("a refused write of several keys keeps the lease of its client", "016", [
-        ("server/managed_many.c", "if (key->ends_lease && many->trouble != OK)", "if (key->ends_lease && many->trouble == AGAIN)")],
+        ("server/managed_many.c", "if (key->ends_lease && many->trouble.status != OK)", "if (key->ends_lease && many->trouble.status == AGAIN)")],
            ["journey single_flight refused_write"]),
     Mutant("a refused write of one key keeps the lease of its client", "016", [
         ("server/managed_edit.c", "    if (edit->ends_lease) {", "    if (edit->ends_lease && edit->tries == EDIT_TRIES_MAX) {")],
