@@ -197,11 +197,12 @@ static void feed(void *arg)
     }
 }
 
-/* Before that nothing would be kept, and what is proved an instant later would be read for nothing. */
+/* Before that nothing would be kept, and what is proved an instant later would be read for nothing. Until the node is ready
+ * it reads by its list, at the pace of who comes. */
 static bool is_known(const struct worker *worker)
 {
     const struct coherence_view *view = coherence_view(tiers_coherence(worker->node->tiers));
-    return coherence_fresh(view, worker->now_ms) &&
+    return join_is_ready(&worker->node->join) && coherence_fresh(view, worker->now_ms) &&
            atomic_load_explicit(&view->managed.floor_ms, memory_order_acquire) != INT64_MAX;
 }
 

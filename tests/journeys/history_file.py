@@ -68,19 +68,22 @@ def read_header(path):
         return _header(file.read(HEADER_SIZE))
 
 
-def read(path):
-    data = path.read_bytes()
-    header = _header(data)
-    records, at = [], HEADER_SIZE
+def each(path):
+    """The records one by one: there may be millions."""
+    data, at = path.read_bytes(), HEADER_SIZE
     while True:
         magic, count, _ = BLOCK.unpack_from(data, at)
         assert magic == BLOCK_MAGIC, f"no block at {at}"
         at += BLOCK.size
         if count == 0:
-            return header, records
+            return
         end = at + count * RECORD.size
-        records.extend(dict(zip(FIELDS, words)) for words in RECORD.iter_unpack(data[at:end]))
+        yield from (dict(zip(FIELDS, words)) for words in RECORD.iter_unpack(data[at:end]))
         at = end
+
+
+def read(path):
+    return read_header(path), list(each(path))
 
 
 def write(path, header, records):
