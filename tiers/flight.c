@@ -46,8 +46,7 @@ struct flight *flight_find(struct tiers_window *window, const struct l1_key *key
 
 bool flight_error_is_of_l2(struct slice error)
 {
-    static const char of_key[] = "WRONGTYPE";
-    return error.size < sizeof(of_key) - 1 || memcmp(error.data, of_key, sizeof(of_key) - 1) != 0;
+    return !slice_begins(error, "WRONGTYPE");
 }
 
 static bool is_no_answer(enum status status, struct slice error)

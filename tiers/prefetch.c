@@ -111,17 +111,12 @@ static struct prefetch_result result_of_managed(const struct tiers_prefetch *pre
     return result;
 }
 
-static bool begins_with(struct slice text, const char *word)
-{
-    return text.size >= strlen(word) && memcmp(text.data, word, strlen(word)) == 0;
-}
-
 /* Redis answers all questions so at present, whatever they are about. */
 static bool is_passing(struct slice error)
 {
     static const char *const words[] = {"BUSY ", "LOADING ", "MASTERDOWN ", "TRYAGAIN "};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (begins_with(error, words[i])) {
+        if (slice_begins(error, words[i])) {
             return true;
         }
     }
@@ -191,7 +186,7 @@ static void prefetch_on_value(struct tiers_reader *reader, enum status status,
     struct tiers_prefetch *prefetch = (struct tiers_prefetch *)(void *)reader;
     struct prefetch_result result = result_of(prefetch, status, value);
     prefetch->in_steps = prefetch->in_steps || value->in_steps;
-    if (status == L2_ERROR && begins_with(value->error, "WRONGTYPE")) {
+    if (status == L2_ERROR && slice_begins(value->error, "WRONGTYPE")) {
         (void)prefetch_skip(&result, is_of_other_type);
         if (prefetch_ask_as_hash(prefetch, value->key, &result)) {
             return;

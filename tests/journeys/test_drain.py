@@ -125,3 +125,4 @@ def test_a_load_that_a_draining_node_handed_out_goes_to_who_waits_for_it_elsewhe
         asking.join(20)
         assert answers and answers[0][0] == b"LOAD", answers
         assert time.monotonic() - began < 15
+    assert goes.process.wait(30) == 0, "it ends by itself: a second signal would be an end at once"
