@@ -23,7 +23,7 @@ struct show {
     uint64_t produced; /* keys so far */
     uint64_t expected; /* in all, as the source says; UINT64_MAX: it does not */
     bool is_complete;
-    int64_t left;     /* keys of all lanes; */
+    double left;      /* keys of all lanes; */
     double slowest_s; /* and for so long the slowest of them has to do */
     struct buf nodes; /* of struct warm_node_status, of all jobs */
     struct buf lanes; /* of int64_t, of this job: keys before the lane */
@@ -197,12 +197,15 @@ static uint64_t keys_of_all(const struct show *show)
 static void show_left(struct show *show, const struct warm_node_status *node, int64_t before,
                       uint64_t keys)
 {
-    const int64_t own = (int64_t)(keys & INT64_MAX) - before;
-    const int64_t left = own - (int64_t)node->processed;
+    int64_t own = 0;
+    if (__builtin_sub_overflow(keys, before, &own)) {
+        return; /* nobody of ours wrote that */
+    }
+    const double left = fmax((double)own - (double)node->processed, 0);
     show->status->total += count_of(own);
-    show->left += left > 0 ? left : 0;
-    if (left > 0 && node->rate > 0) {
-        show->slowest_s = fmax(show->slowest_s, (double)left / node->rate);
+    show->left += left;
+    if (node->rate > 0) {
+        show->slowest_s = fmax(show->slowest_s, left / node->rate);
     }
 }
 
@@ -210,7 +213,7 @@ static void show_eta(struct show *show)
 {
     struct warm_status *status = show->status;
     if (status->state == WARM_RUNNING && status->total != UINT64_MAX && status->rate > 0) {
-        const double s = fmax(show->slowest_s, (double)show->left / status->rate);
+        const double s = fmax(show->slowest_s, show->left / status->rate);
         status->eta_ms = (int64_t)fmin(s * 1000, 1e15);
     }
 }
@@ -232,7 +235,9 @@ static void show_sums(struct show *show)
         status->failed += nodes[i].failed;
         status->bytes += nodes[i].bytes;
         status->rate += status->state == WARM_RUNNING ? nodes[i].rate : 0;
-        show_left(show, &nodes[i], before[i], keys);
+        if (keys != UINT64_MAX) {
+            show_left(show, &nodes[i], before[i], keys);
+        }
     }
     status->total = keys == UINT64_MAX ? UINT64_MAX : status->total;
     status->eta_ms = -1;
