@@ -309,9 +309,7 @@ static struct item *string_or_nil(struct item *item)
 /* Such a key, if L2 says so, is nil, too; any other error is the answer to the whole. */
 static void mget_note(struct mget *mget, enum status status, struct slice error)
 {
-    static const char wrong_type[] = "WRONGTYPE";
-    bool nil = status == L2_ERROR && error.size >= sizeof(wrong_type) - 1 &&
-               memcmp(error.data, wrong_type, sizeof(wrong_type) - 1) == 0;
+    const bool nil = status == L2_ERROR && slice_begins(error, "WRONGTYPE");
     if (status == OK || status == MISS || nil || mget->trouble != OK) {
         return;
     }

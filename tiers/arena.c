@@ -142,15 +142,10 @@ void arena_limit_regions(struct arena *arena, unsigned limit)
     arena->region_limit = limit < ARENA_REGIONS_MAX ? limit : ARENA_REGIONS_MAX;
 }
 
-int64_t arena_base_ms(const struct arena *arena)
-{
-    return arena->base_ms;
-}
-
 void arena_set_base_ms(struct arena *arena, int64_t base_ms)
 {
-    CHECK(arena->base_ms == 0);
-    arena->base_ms = base_ms;
+    CHECK(arena->directory.base_ms == 0);
+    arena->directory.base_ms = base_ms;
 }
 
 /* --- where a cell lies -------------------------------------------------------------------------------------------- */

@@ -66,7 +66,6 @@ void arena_free_raw(struct arena *arena, void *memory);
 struct arena *arena_of(const void *cell);
 size_t arena_cell_size(const void *cell); /* its share of what arena_bytes counts, at least */
 /* Times in cells are told from here on, so that they take few bytes. Set once; 0: not yet. */
-int64_t arena_base_ms(const struct arena *arena);
 void arena_set_base_ms(struct arena *arena, int64_t base_ms);
 
 size_t arena_bytes(const struct arena *arena);
@@ -100,11 +99,17 @@ void arena_unmap(struct arena_region *doomed);
 /* For tests of want of memory: no more than so many regions. */
 void arena_limit_regions(struct arena *arena, unsigned limit);
 
-/* The directory of regions, for the conversion below, which may be asked for any handle at any time: what it says of one
- * that is not in use is an address that must not be read. */
+/* What each arena begins with, for the conversions below. That of handles may be asked for any at any time: what it says of
+ * one that is not in use is an address that must not be read. */
 struct arena_directory {
     _Atomic(uintptr_t) *regions;
+    int64_t base_ms;
 };
+
+static inline int64_t arena_base_ms(const struct arena *arena)
+{
+    return ((const struct arena_directory *)(const void *)arena)->base_ms;
+}
 
 static inline void *arena_at(const struct arena *arena, uint32_t handle)
 {

@@ -71,8 +71,7 @@ struct arena {
     struct arena_region *doomed;
     struct arena_region *kept; /* raw singles that are free */
     uint32_t empty;            /* regions that are mapped, but without memory */
-    int64_t base_ms;
-    uint64_t live; /* cells, lines and runs handed out */
+    uint64_t live;             /* cells, lines and runs handed out */
     struct arena_slab *evacuee;
     uint32_t evacuated;                         /* cells of it looked at */
     uint32_t tries;                             /* arena_retry */

@@ -201,6 +201,28 @@ static inline int64_t item_stamped_at_ms(const struct item *item)
                : item_time(item, item->rest + item_sizes(flags) + item_expiry_part(flags), part);
 }
 
+/* The same two of an item that is known to lie in this arena, as all of a shard do: item_time must look for it. */
+static inline int64_t item_time_in(const struct arena *arena, const struct item *item,
+                                   const unsigned char *at, unsigned part)
+{
+    uint32_t since_base;
+    memcpy(&since_base, at, sizeof since_base);
+    return part == sizeof since_base ? arena_base_ms(arena) + since_base
+                                     : item_time(item, at, part);
+}
+static inline int64_t item_expire_in_ms(const struct arena *arena, const struct item *item)
+{
+    const unsigned part = item_expiry_part(item->flags);
+    return part == 0 ? ITEM_NEVER
+                     : item_time_in(arena, item, item->rest + item_sizes(item->flags), part);
+}
+static inline int64_t item_stamped_in_ms(const struct arena *arena, const struct item *item)
+{
+    const unsigned part = item_stamp_part(item->flags);
+    return part == 0 ? 0
+                     : item_time_in(arena, item, item->rest + item_head(item->flags) - part, part);
+}
+
 static inline bool item_expired(const struct item *item, int64_t now_ms)
 {
     const int64_t expire_at_ms = item_expire_at_ms(item);

@@ -295,7 +295,7 @@ static struct item *find_served(const struct l1 *l1, struct l1_shard *shard,
     if (l1_is_claim(item)) {
         return l1_claim_spare(item, now_ms, floor_ms);
     }
-    return item_stamped_at_ms(item) < floor_ms ? NULL : item;
+    return item_stamped_in_ms(shard->arena, item) < floor_ms ? NULL : item;
 }
 
 uint32_t l1_word_used(struct l1_shard *shard, uint32_t word, const struct item *item,
@@ -332,11 +332,11 @@ void l1_use(struct l1_shard *shard, const struct l1_place *place, int64_t now_ms
     }
 }
 
-void l1_value_set(struct l1_value *value, struct item *item)
+void l1_value_set(const struct l1_shard *shard, struct l1_value *value, struct item *item)
 {
     const struct slice bytes = item_value(item);
-    value->expire_at_ms = item_expire_at_ms(item);
-    value->stamped_at_ms = item_stamped_at_ms(item);
+    value->expire_at_ms = item_expire_in_ms(shard->arena, item);
+    value->stamped_at_ms = item_stamped_in_ms(shard->arena, item);
     value->is_hash = item_is_hash(item);
     if (value->copy != NULL && bytes.size <= value->copy_room) {
         memcpy(value->copy, bytes.data, bytes.size);
@@ -357,7 +357,7 @@ enum status l1_get(struct l1 *l1, const struct l1_key *key, int64_t now_ms, int6
     if (item != NULL) {
         count_add(&shard->hits, 1);
         l1_use(shard, &place, now_ms);
-        l1_value_set(value, item);
+        l1_value_set(shard, value, item);
         l1_note(l1, shard, key, WHATIF_HIT, item, now_ms);
         l1_unlock_unchanged(shard);
         return OK;

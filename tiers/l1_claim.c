@@ -110,7 +110,7 @@ static void ask_serve(struct l1 *l1, struct l1_shard *shard, const struct l1_key
 {
     count_add(&shard->hits, 1);
     l1_use(shard, place, ask->now_ms);
-    l1_value_set(value, item);
+    l1_value_set(shard, value, item);
     l1_note(l1, shard, key, WHATIF_HIT, item, ask->now_ms);
 }
 
@@ -142,7 +142,7 @@ static enum status ask_locked(struct l1 *l1, struct l1_shard *shard, const struc
                 claim_report(item, ret_claim);
                 return TAKEN;
             }
-        } else if (item_stamped_at_ms(item) >= ask->floor_ms) {
+        } else if (item_stamped_in_ms(shard->arena, item) >= ask->floor_ms) {
             ask_serve(l1, shard, key, &place, item, ask, value);
             return OK;
         } else {

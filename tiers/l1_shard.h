@@ -173,7 +173,7 @@ uint32_t l1_word_first(struct l1_shard *shard, uint64_t hash, const struct item 
                        int64_t now_ms);
 uint32_t l1_word_probation(struct l1_shard *shard, uint64_t hash, size_t size, uint8_t heat,
                            int64_t now_ms);
-void l1_value_set(struct l1_value *value, struct item *item);
+void l1_value_set(const struct l1_shard *shard, struct l1_value *value, struct item *item);
 
 /* --- l1_watch.c, under the lock ------------------------------------------------------------------------------------ */
 
