@@ -98,8 +98,8 @@ void worker_execute(struct worker *worker)
     }
     solo_sit(worker->node->solo, worker->index);
     uint64_t began_ns = clock_monotonic_ns();
-    worker->timed_ns = 0;
     worker->plain = NULL;
+    worker->timed_ns = 0;
     worker_read_clock(worker);
     auth_catch_up(worker);
     worker_follow_limits(worker);

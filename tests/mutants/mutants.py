@@ -480,6 +480,12 @@ MUTANTS = [
     Mutant("the clock is read before the sockets", "I1", [
         ("server/worker_batch.c", "    worker->plain = NULL;\n    worker_read_clock(worker);", "    worker->plain = NULL;")],
            ["journey history stop_a_node"]),
+    Mutant("a run of plain calls goes on behind any other", "dispatch", [
+        ("server/dispatch.c", "    worker->plain = NULL;\n    struct call call", "    struct call call")],
+           ["journey plain_calls"]),
+    Mutant("a pause does not hold plain calls", "dispatch", [
+        ("server/dispatch.c", "!request_is_plain(worker, request) || is_paused(worker)", "!request_is_plain(worker, request)")],
+           ["journey plain_calls pause"]),
 
     Mutant("a bus that echoes nothing is kept", "section 4", [
         (COHERENCE, "if (answered_at_ms != 0 && now_ms", "if (answered_at_ms < 0 && now_ms")],
