@@ -28,6 +28,7 @@ struct standing {
     bool stopped;
     bool wants_list;
     int64_t listed_at_ms;
+    int64_t list_after; /* the next page has those whose number is more; 0: the first */
     struct standing_job jobs[WARM_JOBS_MAX]; /* that go by the clock and are not paused */
     size_t count;
     struct early_job early_jobs[EARLY_JOBS_MAX];
@@ -88,6 +89,9 @@ static void list_add(struct standing *standing, struct warm_answer *row)
     }
 }
 
+static enum status ask_page(struct standing *standing);
+
+/* A page; those that are on others are there a moment later. */
 static void standing_on_list(struct warm_question *question, enum status status,
                              struct warm_answer *answer)
 {
@@ -97,30 +101,42 @@ static void standing_on_list(struct warm_question *question, enum status status,
         standing->wants_list = true;
         return;
     }
-    standing->count = 0;
-    standing->early_count = 0;
+    if (standing->list_after == 0) {
+        standing->count = 0;
+        standing->early_count = 0;
+    }
+    standing->list_after = warm_answer_number(answer);
     while (answer->count > 0) {
         if (warm_answer_array(answer, &row)) {
             list_add(standing, &row);
         }
     }
-    if (!standing->stopped) {
+    if (standing->list_after > 0) {
+        standing->wants_list = ask_page(standing) != OK || standing->wants_list;
+    } else if (!standing->stopped) {
         early_set_jobs(standing->early, standing->early_jobs, standing->early_count);
     }
 }
 
-static void ask_list(struct standing *standing)
+static enum status ask_page(struct standing *standing)
 {
     struct warm_words words;
+    standing->list_question.on_answer = standing_on_list;
+    warm_desk_words(standing->desk, &words, "STANDING");
+    warm_word_number(&words, standing->list_after);
+    return warm_desk_ask(standing->desk, &standing->list_question, &words);
+}
+
+static void ask_list(struct standing *standing)
+{
     const int64_t now_ms = standing->desk->worker->now_ms;
     if (standing->list_question.is_asked ||
         (!standing->wants_list && now_ms < standing->listed_at_ms + LIST_MS)) {
         return;
     }
     standing->listed_at_ms = now_ms;
-    standing->list_question.on_answer = standing_on_list;
-    warm_desk_words(standing->desk, &words, "STANDING");
-    standing->wants_list = warm_desk_ask(standing->desk, &standing->list_question, &words) != OK;
+    standing->list_after = 0;
+    standing->wants_list = ask_page(standing) != OK;
 }
 
 void standing_changed(struct standing *standing)

@@ -137,7 +137,7 @@ static enum warm_target target_of(struct slice text)
     return slice_is(text, "l2") ? WARM_L2 : WARM_ALL;
 }
 
-/* id, the script's SHOWN, next_at. */
+/* id, the script's SHOWN. */
 static struct slice show_fields(struct show *show, struct warm_answer *fields)
 {
     struct warm_status *status = show->status;
@@ -164,8 +164,8 @@ static struct slice show_fields(struct show *show, struct warm_answer *fields)
     status->standing = schedule.size > 0;
     status->prevented = count_of(warm_answer_number(fields));
     const struct slice owner = warm_answer_text(fields);
-    const int64_t next_at_ms = warm_answer_number(fields);
-    status->next_at_ms = status->state == WARM_STANDING ? next_at_ms : 0;
+    const int64_t due_ms = warm_answer_number(fields); /* negative while it is paused */
+    status->next_at_ms = status->state == WARM_STANDING && due_ms > 0 ? due_ms : 0;
     return owner;
 }
 

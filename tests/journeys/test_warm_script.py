@@ -30,9 +30,10 @@ class Queue:
     def say(self, node, verb, *words):
         return self.raw.eval(SCRIPT, 0, 15, verb, "", name(node), *words)
 
-    def submit(self, node, **fields):
+    def submit(self, node, due="", **fields):
+        """`due`: of a standing job."""
         job = JOB | fields
-        answer = self.say(node, "SUBMIT", "{}", 1 << 26, 1000, "", *(word for pair in job.items() for word in pair))
+        answer = self.say(node, "SUBMIT", "{}", 1 << 26, 1000, due, *(word for pair in job.items() for word in pair))
         assert answer[0] == b"OK"
         return int(answer[1])
 
@@ -153,9 +154,11 @@ def test_no_call_costs_more_the_more_jobs_are_open(queue):
     for count in (2 * PAGE, 10 * PAGE):
         queue.raw.flushdb()
         jobs = fill(queue, 3, count)
+        for _ in range(count):
+            queue.submit(1, due=5)
         version = int(queue.raw.hget("terrace:warm:meta", "version"))
         costs[count] = {" ".join(map(str, call[1:2])): commands_of(queue, *call) for call in [
-            (2, "TAKE", 0, 0), (1, "TAKE", version, 0), (1, "SHOW", "", 0), (1, "BEAT"), (1, "STANDING"),
+            (2, "TAKE", 0, 0), (1, "TAKE", version, 0), (1, "SHOW", "", 0), (1, "BEAT"), (1, "STANDING", 0),
             (2, "NEXT", jobs[0], -1, 0, 0, 0, 0, 0, 0, 1000), (1, "CHANGE", jobs[0], "PAUSE", 0), (3, "LEAVE"), (2, "BEAT")]}
     assert costs[2 * PAGE] == costs[10 * PAGE], costs
     assert max(costs[10 * PAGE].values()) <= 20 * PAGE
@@ -213,6 +216,23 @@ def test_a_list_of_many_jobs_comes_in_pages_and_names_each_once(queue):
         if not below:
             break
     assert shown == sorted(jobs, reverse=True)
+
+
+def test_standing_jobs_come_in_pages_and_are_due_when_they_were(queue):
+    jobs = [queue.submit(1, due=1000 + number, schedule="every 5m") for number in range(2 * PAGE + 1)]
+    queue.say(1, "CHANGE", jobs[1], "PAUSE", 0)
+    assert queue.say(1, "FIRE", jobs[0], 999, 5000, 1 << 26, 1000) == [b"LATE"]
+    assert queue.say(1, "FIRE", jobs[0], 1000, 5000, 1 << 26, 1000)[0] == b"OK"
+    told, after = [], 0
+    while True:
+        _, after, *rows = queue.say(1, "STANDING", after)
+        told += [(row[0], row[1]) for row in rows]
+        if not after:
+            break
+    assert told == [(b"%d" % job, {0: 5000, 1: -1001}.get(number, 1000 + number)) for number, job in enumerate(jobs)]
+    queue.say(1, "CHANGE", jobs[1], "PAUSE", 0)
+    queue.say(1, "CHANGE", jobs[1], "RESUME", 0)
+    assert queue.field(jobs[1], "due") == b"1001" and queue.field(jobs[1], "state") == b"standing"
 
 
 def test_a_queue_whose_index_a_stranger_spoilt_is_mended(queue):

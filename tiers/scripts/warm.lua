@@ -12,7 +12,7 @@
 -- terrace:warm:jobs     zset: job -> its number, all that are shown     terrace:warm:open  zset: job that has not ended -> submitted
 -- terrace:warm:changed  zset: job that is open, or has ended -> the version at which something changed for nodes
 -- terrace:warm:due      zset: job -> when it fails: its deadline, or when the only node that can go on with it is missed for too long
--- terrace:warm:ended    zset: job -> when it ended          terrace:warm:standing   zset: standing job -> when it is due
+-- terrace:warm:ended    zset: job -> when it ended          terrace:warm:standing   zset: standing job -> its number
 -- terrace:warm:job:N    hash: the job and how far it is     terrace:warm:json:N     as it was submitted
 -- terrace:warm:lanes:N  hash: lane -> its numbers           terrace:warm:failed:N   list of failures
 -- terrace:warm:chunks:N hash: number -> keys, `n` and number -> how many

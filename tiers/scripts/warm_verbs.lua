@@ -56,7 +56,8 @@ local function submit(json, fields, json_max, jobs_max, standing_due)
     set(id, unpack(fields))
     charge(id, #json)
     if standing_due then
-        call('ZADD', STANDING, standing_due, id)
+        set(id, 'due', standing_due)
+        call('ZADD', STANDING, id, id)
         touch_standing()
         return { 'OK', id }
     end
@@ -94,12 +95,15 @@ function verbs.SUBMIT()
     return submit(ARGV[5], fields, ARGV[6], ARGV[7], ARGV[8] ~= '' and ARGV[8] or nil)
 end
 
--- OK { id due state schedule before n db } ... ; `due` is 0 of one that does not go by the clock, negative while it is paused
+-- 5 of those whose number is more; 0: any
+-- OK after { id due state schedule before n db } ... , a page; `due` is 0 of one that does not go by the clock, negative while it is
+-- paused. `after`: what to say as 5 for the next; 0: there is none
 function verbs.STANDING()
-    local answer, all = { 'OK' }, call('ZRANGE', STANDING, 0, -1, 'WITHSCORES')
-    for i = 1, #all, 2 do
-        local job = call('HMGET', key('job', all[i]), 'state', 'schedule', 'before', 'n', 'db')
-        answer[#answer + 1] = { all[i], num(all[i + 1]), job[1] or '', job[2] or '', num(job[3]), num(job[4]), num(job[5]) }
+    local ids = call('ZRANGEBYSCORE', STANDING, '(' .. ARGV[5], '+inf', 'LIMIT', 0, PAGE)
+    local answer = { 'OK', #ids == PAGE and num(ids[#ids]) or 0 }
+    for _, id in ipairs(ids) do
+        local job = call('HMGET', key('job', id), 'due', 'state', 'schedule', 'before', 'n', 'db')
+        answer[#answer + 1] = { id, num(job[1]), job[2] or '', job[3] or '', num(job[4]), num(job[5]), num(job[6]) }
     end
     return answer
 end
@@ -108,16 +112,15 @@ end
 -- OK id | RUNNING id: the last one has not ended | LATE: another node was first
 function verbs.FIRE()
     local id = ARGV[5]
-    local due = call('ZSCORE', STANDING, id)
-    if not due then
+    if not call('ZSCORE', STANDING, id) then
         return { 'GONE' }
     end
-    local job = read(id, 'home', 'bound', 'target', 'child')
-    if digits(num(due)) ~= ARGV[6] or
+    local job = read(id, 'home', 'bound', 'target', 'child', 'due')
+    if digits(num(job.due)) ~= ARGV[6] or
         ((job.bound == '1' or job.target == 'self') and address_of(job.home) ~= address_of(me)) then
         return { 'LATE' }
     end
-    call('ZADD', STANDING, ARGV[7], id)
+    set(id, 'due', ARGV[7])
     if job.child and is_open(job.child) then
         return { 'RUNNING', job.child }
     end
@@ -412,7 +415,7 @@ end
 -- 5 job   6 PAUSE, RESUME, CANCEL or SETRATE   7 the rate.   OK | ENDED state
 function verbs.CHANGE()
     local id, what = ARGV[5], ARGV[6]
-    local job = read(id, 'state', 'started')
+    local job = read(id, 'state', 'started', 'due')
     if not job.state then
         return { 'GONE' }
     end
@@ -425,11 +428,10 @@ function verbs.CHANGE()
     elseif what == 'SETRATE' then
         set(id, 'rate', ARGV[7])
     elseif stands then -- paused, it is due when it is resumed
-        local due = num(stands)
+        local due = num(job.due)
+        local is_paused = due < 0
         set(id, 'state', what == 'PAUSE' and 'paused' or 'standing')
-        if (due < 0) ~= (what == 'PAUSE') then
-            call('ZADD', STANDING, digits(-due), id)
-        end
+        set(id, 'due', digits(is_paused ~= (what == 'PAUSE') and -due or due))
     elseif what == 'PAUSE' then
         set(id, 'state', 'paused')
     else
@@ -444,10 +446,10 @@ function verbs.CHANGE()
 end
 
 local SHOWN = { 'state', 'source', 'db', 'mode', 'target', 'dry', 'priority', 'rate', 'total', 'expected', 'complete', 'submitted',
-    'started', 'ended', 'deadline', 'error', 'schedule', 'prevented', 'owner' }
+    'started', 'ended', 'deadline', 'error', 'schedule', 'prevented', 'owner', 'due' }
 
 -- 5 job, or empty: all   6 of all those whose number is less; 0: any
--- OK now below { id fields next_at } { lanes } { failures } ... ; of all jobs without their failures, the newest first, a page; `below`:
+-- OK now below { id fields } { lanes } { failures } ... ; of all jobs without their failures, the newest first, a page; `below`:
 -- what to say as 6 for the next; 0: there is none. `fields`: as SHOWN
 function verbs.SHOW()
     local is_one, ids = ARGV[5] ~= '', { ARGV[5] }
@@ -459,7 +461,6 @@ function verbs.SHOW()
         local job = call('HMGET', key('job', id), unpack(SHOWN))
         if job[1] then
             table.insert(job, 1, id)
-            job[#job + 1] = job[2] == 'standing' and digits(math.max(0, num(call('ZSCORE', STANDING, id)))) or '0'
             answer[#answer + 1] = job
             answer[#answer + 1] = call('HGETALL', key('lanes', id))
             answer[#answer + 1] = is_one and call('LRANGE', key('failed', id), 0, FAILURES_MAX - 1) or {}
