@@ -293,7 +293,7 @@ bool tracking_is_own(struct slice key)
     return slice_is(key, "terrace:seq") || slice_is(key, "terrace:nodes") ||
            slice_is(key, "terrace:meta") || slice_is(key, "terrace:nothing") ||
            slice_is(key, "terrace:log") || slice_is(key, "terrace:tags") ||
-           slice_is(key, "terrace:hot") || slice_is(key, "terrace:hot:at") ||
+           slice_is(key, "terrace:hot") || slice_begins(key, "terrace:hot:") ||
            slice_begins(key, "terrace:lease:") || slice_begins(key, "terrace:warm:");
 }
 

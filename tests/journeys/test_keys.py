@@ -179,3 +179,21 @@ def test_the_nodes_own_keys_are_neither_shown_nor_counted_whatever_warm_jobs_the
         kinds = {key.split(b":")[2] for key in raw.keys("terrace:warm:*:*")}
         assert {b"job", b"json"} <= kinds and raw.dbsize() > 10, "of what is hidden there is much"
         assert shown() == (1, 1, [b"mine"], [b"mine"]) and client.randomkey() == b"mine"
+
+
+@pytest.mark.own
+def test_who_tracks_all_keys_is_not_told_of_the_nodes_own(stage):
+    l2 = stage.redis()
+    node = stage.node("--coherence-db", "0", l2=l2)
+    own = ["hot:held", "hot:held:0123456789abcdef:0", "hot:at", "warm:job:1", "warm:lanes:1", "lease:0:k"]
+    with node.wire(proto=3) as conn, l2.client() as raw:
+        assert conn.ask("CLIENT", "TRACKING", "ON", "BCAST") == b"OK"
+        for name in own:
+            raw.set(f"terrace:strange:{name}", "v")  # no key of the nodes is called so
+            if not raw.exists(f"terrace:{name}"):
+                raw.hset(f"terrace:{name}", "f", "v")
+        raw.set("last", "v")
+        told = set()
+        while b"last" not in told:
+            told.update(conn.read()[1])
+    assert told == {b"last"} | {f"terrace:strange:{name}".encode() for name in own}
