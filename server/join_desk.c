@@ -107,6 +107,11 @@ void join_desk_free(struct join_desk *desk)
     }
 }
 
+bool join_desk_is_over(const struct join_desk *desk)
+{
+    return desk->phase == PHASE_OVER;
+}
+
 void join_desk_end(struct join_desk *desk)
 {
     if (desk != NULL) {

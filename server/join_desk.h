@@ -26,6 +26,7 @@
 #ifndef TERRACE_SERVER_JOIN_DESK_H
 #define TERRACE_SERVER_JOIN_DESK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -41,6 +42,8 @@ struct join_desk *join_desk_new(void);       /* NULL: no memory */
 void join_desk_free(struct join_desk *desk); /* NULL is fine */
 /* Each 100 ms, in front of the hot desk's. */
 void join_desk_tick(struct join_desk *desk, struct worker *first);
+/* Nothing is to be read by lists any more. */
+bool join_desk_is_over(const struct join_desk *desk);
 /* Before the engine stops: nothing is warmed any more. NULL is fine. */
 void join_desk_end(struct join_desk *desk);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/snapshot_revive.h"
 
+#include "server/join_desk.h"
 #include "server/node.h"
 #include "server/warm_run.h"
 #include "server/worker.h"
@@ -197,12 +198,12 @@ static void feed(void *arg)
     }
 }
 
-/* Before that nothing would be kept, and what is proved an instant later would be read for nothing. Until the node is ready
- * it reads by its list, at the pace of who comes. */
+/* Before that nothing would be kept, and what is proved an instant later would be read for nothing. Until the
+ * desk is over that reads by the list, at a pace that L2 does not feel; what was not in that is left. */
 static bool is_known(const struct worker *worker)
 {
     const struct coherence_view *view = coherence_view(tiers_coherence(worker->node->tiers));
-    return join_is_ready(&worker->node->join) && coherence_fresh(view, worker->now_ms) &&
+    return join_desk_is_over(worker->node->join_desk) && coherence_fresh(view, worker->now_ms) &&
            atomic_load_explicit(&view->managed.floor_ms, memory_order_acquire) != INT64_MAX;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* snapshot_revive.h -- the keys of a snapshot that may not be served as they are, read anew by the engine (warm_run.h), the
  * hottest first, once the bus is up and it is known what the log says of managed ones. What is fresh by then costs nothing.
- * Until the node is ready they are a list of what it is to hold by then, beside those of the other nodes (join_desk.h); the
- * engine reads what is left of them afterwards.
+ * First they are a list of what the node is to hold when it is ready, beside those of the other nodes, and it is read by that
+ * at the pace of the join (join_desk.h). The engine's own run is of what is left when that is over: more keys than it takes.
  *
  * Owns:    copies of the keys, REVIVE_BYTES_MAX of them at most, until they were read; the coldest are left to who asks.
  * Threads: revive_note before the node runs, revive_list, revive_tick and revive_stop the first worker's, revive_left any. */
