@@ -12,8 +12,9 @@ nodes say, by the weight that they say). Then two more are started, in one of th
     warm           as configured: what is hot at the others is loaded before they are ready, then slow start
 
 Prints Markdown for bench/results; progress goes to standard error. Needs build/release/terraced, terrace-bench and bench_scale.
-Hits are those of the nodes' L1 (INFO), reads of L2 what Redis executed for all of them (GET in its commandstats: warming is among
-them). Seconds count from the trigger, which is when the two processes are started.
+Hits are those of the nodes' L1 (INFO), reads of L2 what Redis executed for all of them (GET and GETRANGE in its commandstats);
+what of these is not a client's miss is warming. Redis' CPU is its own count (INFO cpu), in percent of a core, with everything that
+the nodes ask of it: beats, lists, pages. Seconds count from the trigger, which is when the two processes are started.
 """
 import argparse
 import csv
@@ -31,14 +32,17 @@ from measure import ROOT, Stage, address, bench, fail, load_average, machine, pr
 
 SCALE = os.environ.get("SCALE", str(ROOT / "build" / "release" / "bench_scale"))
 READY_GOAL_S = 60
-COHERENCE_DB = 15
 GOOD = 0.95  # of the former hit ratio
 LASTING_S = 3
 WAYS = {"cold": ["--warm-rate", "0", "--slow-start", "0"], "slow start": ["--warm-rate", "0"], "warm": []}
 
 
 def reads_of(redis):
-    return redis.client().info("commandstats").get("cmdstat_get", {}).get("calls", 0)
+    """(reads of values, seconds of CPU)."""
+    with redis.client() as client:
+        stats, cpu = client.info("commandstats"), client.info("cpu")
+    return (sum(stats.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("get", "getrange")),
+            cpu["used_cpu_user"] + cpu["used_cpu_sys"])
 
 
 def counts_of(node):
@@ -48,6 +52,12 @@ def counts_of(node):
     except OSError:
         return None
     return int(info["l1_hits"]), int(info["l1_misses"]), float(info["weight"])
+
+
+def known(node):
+    """What it holds is nearly all in L2, in its list or its pages."""
+    info = node.info("everything")
+    return int(info["hot_held_keys"]) + int(info["hot_keys"]) >= 0.8 * int(info["l1_items"])
 
 
 class Sampler(threading.Thread):
@@ -71,8 +81,8 @@ class Sampler(threading.Thread):
             asked = [(late[0] - (early[0] if early else 0), late[1] - (early[1] if early else 0), late[2]) if late else (0, 0, 0)
                      for early, late in pairs]
             old, new = asked[:2], asked[2:]
-            yield {"second": after[0] - trigger, "hits": ratio(asked), "hits_new": ratio(new), "l2_reads": (after[1] - before[1]) / (after[0] - before[0]),
-                   "misses": sum(one[1] for one in asked) / (after[0] - before[0]), "requests_old": sum(sum(one[:2]) for one in old),
+            yield {"second": after[0] - trigger, "hits": ratio(asked), "hits_new": ratio(new), "l2_reads": (after[1][0] - before[1][0]) / (after[0] - before[0]),
+                   "l2_cpu": 100 * (after[1][1] - before[1][1]) / (after[0] - before[0]), "misses": sum(one[1] for one in asked) / (after[0] - before[0]), "requests_old": sum(sum(one[:2]) for one in old),
                    "requests_new": sum(sum(one[:2]) for one in new), "weight_new": sum(one[2] for one in new) / len(new) if new else 0}
 
 
@@ -95,10 +105,7 @@ class Run:
         words = ["-k", self.arguments.keys, "-z", self.arguments.zipf, "-c", 20, "-P", 16, "-n", self.arguments.before]
         for seed, node in enumerate(nodes):
             bench("--target", address(node), "--seed", seed + 7, *words)
-        board = redis.client(db=COHERENCE_DB)
-        newest = board.zrange("terrace:hot:at", 0, -1, withscores=True)
-        until(lambda: len(board.zrange("terrace:hot:at", 0, -1)) == 2 and
-              board.zrange("terrace:hot:at", 0, -1, withscores=True) != newest, 60, "the hot lists are in L2", every_s=0.1)
+        until(lambda: all(known(node) for node in nodes), 150, "the lists and pages of what they hold are in L2", every_s=0.2)
         return nodes
 
     def add(self, stage, redis, sampler):
@@ -149,12 +156,18 @@ class Run:
         self.l2_before = sum(row["l2_reads"] for row in before) / len(before)
         self.l2_peak = max(row["l2_reads"] for row in after)
         self.misses_peak = max(row["misses"] for row in after)
+        self.warming_peak = max(row["l2_reads"] - row["misses"] for row in after)
+        self.cpu_before = sum(row["l2_cpu"] for row in before) / len(before)
+        self.cpu_peak = max(row["l2_cpu"] for row in after)
+        first = [row["l2_reads"] for row in after if row["second"] <= 30]
+        self.extra = sum(first) - len(first) * self.l2_before
         self.lowest = min(row["hits"] for row in after)
         good = [row["hits"] >= GOOD * self.former for row in after]
         self.good_s = next((row["second"] for at, row in enumerate(after) if all(good[at:])), None)
         self.dips = not all(good)
         served = [row["hits_new"] for row in after if row["hits_new"] is not None]
         self.first_new = served[0] if served else None
+        self.later_new = sum(served[1:6]) / len(served[1:6]) if served[1:6] else None
         self.full_s = next((row["second"] for row in after if row["weight_new"] >= 0.999), None)
         self.errors = sum(row[3] for row in self.latencies)
         self.p99_ms = max(row[5] for row in self.latencies) / 1000
@@ -170,11 +183,11 @@ def report(runs, arguments):
     for run in runs:
         recovered = "did not fall below" if not run.dips else shown(run.good_s)
         rows.append([run.name, f"{max(run.ready_s):.2f}", "yes" if max(run.ready_s) < READY_GOAL_S else "NO", f"{run.former:.1f}", f"{run.lowest:.1f}",
-                     recovered, shown(run.first_new), f"{run.l2_before:,.0f}", f"{run.l2_peak:,.0f}", f"{run.misses_peak:,.0f}",
-                     shown(run.full_s), f"{run.p99_ms:.1f}", run.errors, run.told[0]])
+                     recovered, shown(run.first_new), shown(run.later_new), f"{run.l2_before:,.0f}", f"{run.l2_peak:,.0f}", f"{run.misses_peak:,.0f}",
+                     f"{run.warming_peak:,.0f}", f"{run.extra:,.0f}", f"{run.cpu_before:.1f} / {run.cpu_peak:.1f}", shown(run.full_s), f"{run.p99_ms:.1f}", run.errors, run.told[0]])
     table("From 2 to 4 nodes", ["two more nodes start", "trigger to both ready, s", f"below {READY_GOAL_S} s", "hits before, %", "lowest after, %",
-                                f"s until {100 * GOOD:.0f} % of before, for good", "hits of the new ones, first second, %", "reads of L2 per second before",
-                                "peak after", "misses of clients per second, peak", "s until a full share", "p99 of the worst second, ms", "errors",
+                                f"s until {100 * GOOD:.0f} % of before, for good", "hits of the new ones, first second, %", "in the five after it", "reads of L2 per second before",
+                                "peak after", "of these clients' misses, peak", "and warming, peak", "reads of L2 in 30 s beyond those of before", "Redis' CPU before / peak, %", "s until a full share", "p99 of the worst second, ms", "errors",
                                 "/readyz says"], rows)
     longest = range(-5, int(arguments.seconds) + 1)
     cells = []
@@ -206,6 +219,7 @@ def draw(path, runs, arguments):
     plot.write(path, "From 2 to 4 nodes under load", [plot.Panel("hits of L1, all nodes, %", lines("hits"), high=100, marks=marks),
                                                       plot.Panel("hits of the two new nodes, %", lines("hits_new"), low=0, high=100),
                                                       plot.Panel("reads of L2 per second", lines("l2_reads"), low=0),
+                                                      plot.Panel("Redis' CPU, %", lines("l2_cpu"), low=0),
                                                       plot.Panel("requests per second to the new nodes", lines("requests_new"), low=0)],
                note=f"{arguments.rate:,} requests/s, Zipf {arguments.zipf} over {arguments.keys:,} keys, {arguments.memory} per node", x="seconds since the trigger")
 

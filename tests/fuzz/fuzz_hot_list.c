@@ -42,6 +42,20 @@ static void check_merged(struct hot_list *list)
     hot_list_release(merged);
 }
 
+/* As a page beside others: no more keys than there is room for, and what it does not know stays out. */
+static void check_page(const struct hot_list *page)
+{
+    struct hot_merge *merge = hot_merge_new(page->count / 2 + 1);
+    struct hot_list *merged = NULL;
+    CHECK(merge != NULL);
+    CHECK(page->held.pages <= HELD_PAGES_MAX && page->held.page <= HELD_PAGES_MAX);
+    CHECK(hot_merge_page(merge, page, 0.5) == OK && hot_merge_page(merge, page, 0.5) == OK);
+    CHECK(hot_merge_end(merge, SIZE_MAX, SIZE_MAX, page->written_at_ms, &merged) == OK);
+    CHECK(merged->count <= page->count / 2 + 1 && merged->total == 0);
+    hot_list_release(merged);
+    hot_merge_free(merge);
+}
+
 /* As it came, and once more with a sum that is right: behind it are all the others. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -56,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             check_list(list);
             check_written(list);
             check_merged(list);
+            check_page(list);
             hot_list_release(list);
         }
         if (size >= HOT_LIST_HEADER) {

@@ -482,6 +482,32 @@ static void a_list_takes_no_more_bytes_than_it_may(void **state)
     hot_close(&hot);
 }
 
+static void a_merge_that_is_full_adds_up_what_it_has_and_takes_no_more(void **state)
+{
+    (void)state;
+    struct hot_list *first = list_of("a", 3, 30, NOW);
+    struct hot_list *second = list_of("b", 3, 300, NOW);
+    struct hot_merge *merge = hot_merge_new(3);
+    struct hot_list *merged = NULL;
+    assert_non_null(merge);
+    assert_int_equal(hot_merge_list(merge, first, 1), OK);
+    assert_true(hot_merge_is_full(merge));
+    assert_int_equal(hot_merge_list(merge, second, 1), OK);
+    assert_int_equal(hot_merge_page(merge, first, 0.5),
+                     OK); /* of a page the reads are known already */
+    assert_int_equal(hot_merge_end(merge, 10, SIZE_MAX, NOW, &merged), OK);
+    assert_int_equal(merged->count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(slice_equal(merged->rows[i].key, first->rows[i].key));
+        assert_true(fabs(merged->rows[i].count - 1.5 * first->rows[i].count) < 1e-6);
+    }
+    assert_true(fabs(merged->total - first->total - second->total) < 1e-6);
+    hot_list_release(merged);
+    hot_merge_free(merge);
+    hot_list_release(first);
+    hot_list_release(second);
+}
+
 /* The counter of lfu itself, read so often, on average. */
 static double frequency_after(unsigned reads, unsigned tries)
 {
@@ -529,6 +555,7 @@ int main(void)
         cmocka_unit_test(a_list_with_any_bit_flipped_or_cut_is_none),
         cmocka_unit_test(lists_of_nodes_add_up_and_old_ones_count_less),
         cmocka_unit_test(a_list_takes_no_more_bytes_than_it_may),
+        cmocka_unit_test(a_merge_that_is_full_adds_up_what_it_has_and_takes_no_more),
         cmocka_unit_test(heat_is_what_lfu_counts_on_average),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
