@@ -307,7 +307,11 @@ void control_l2_tell_weight(struct control_l2 *l2)
     struct node *node = l2->node;
     struct join_rules rules;
     node_join_rules(node, &rules);
-    const int others = peers_hit_permille(coherence_peers(l2_coherence(l2)), l2->now_ms);
+    const struct peers *peers = coherence_peers(l2_coherence(l2));
+    const int others = peers_hit_permille(peers, l2->now_ms);
+    size_t nodes = 0;
+    const uint64_t reads = peers_reads_per_s(peers, l2->now_ms, &nodes);
+    join_expect(&node->join, reads / (nodes + 1));
     const bool drains = atomic_load(&node->live.draining);
     l2->figures.weight = join_weigh(&node->join, &rules, others, drains, l2->now_ms);
     coherence_set_figures(l2_coherence(l2), &l2->figures);

@@ -124,6 +124,16 @@ void join_tell_nothing(struct join *join, const char *why)
 
 /* --- weight ------------------------------------------------------------------------------------------------------ */
 
+void join_expect(struct join *join, uint64_t reads_per_s)
+{
+    atomic_store(&join->expects, reads_per_s);
+}
+
+uint64_t join_expects(const struct join *join)
+{
+    return atomic_load(&join->expects);
+}
+
 uint32_t join_misses_per_s(const struct join *join)
 {
     return atomic_load(&join->misses_per_s);

@@ -70,7 +70,8 @@ struct join {
     _Atomic int64_t began_ms; /* L2 was reached */
     _Atomic int64_t took_ms;  /* from then to ready */
     const char
-        *_Atomic nothing; /* why there is nothing to warm from; NULL: there may be something */
+        *_Atomic nothing;     /* why there is nothing to warm from; NULL: there may be something */
+    _Atomic uint64_t expects; /* reads per second */
     _Atomic uint32_t misses_per_s; /* of clients, of late */
     uint64_t hits;                 /* since ready; the past counts less and less */
     uint64_t reads;
@@ -90,6 +91,9 @@ void join_tell_nothing(struct join *join, const char *why);
 
 /* What this node answered since the last call, about a second ago. */
 void join_note_reads(struct join *join, uint64_t hits, uint64_t reads);
+/* So many reads per second it will be asked for, when those of the others now are shared with it; 0: nobody reads. */
+void join_expect(struct join *join, uint64_t reads_per_s);
+uint64_t join_expects(const struct join *join);      /* any thread */
 uint32_t join_misses_per_s(const struct join *join); /* any thread: as noted last */
 /* The weight now. `others`: their hit ratio in thousandths, -1: there are none or they read nothing. */
 unsigned join_weigh(struct join *join, const struct join_rules *rules, int others, bool drains,

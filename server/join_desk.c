@@ -43,8 +43,9 @@ enum {
 
 /* What the lists say of the nodes that wrote them. */
 struct others {
-    double reads_per_s; /* that each of them would have, if this one had its share */
-    size_t keys_max;    /* of the mean size of theirs: so many L1 can hold */
+    double
+        reads_per_s; /* that each of them would have, if this one had its share; for when no beat tells */
+    size_t keys_max; /* of the mean size of theirs: so many L1 can hold */
 };
 
 struct join_desk {
@@ -61,7 +62,7 @@ struct join_desk {
     struct warm_key *keys; /* fed, and */
     uint32_t *fed;         /* which rows they are */
     size_t next;           /* row to be fed; all before it were, in this pass */
-    uint64_t rate;         /* keys per second until the node is ready */
+    size_t to_target;      /* rows, the hottest first, that make the target */
     struct warm_run *run;
     struct warm_pace pace;
     bool is_hungry;
@@ -266,16 +267,17 @@ static size_t keys_to_target(const struct join_desk *desk)
     return keys;
 }
 
+/* Keys per second until the node is ready. */
 static uint64_t rate_of(const struct join_desk *desk)
 {
     const double deadline_s =
         (double)atomic_load(&desk->worker->node->live.warm_deadline_ms) / MS_PER_S;
-    const double share = desk->others.reads_per_s;
+    const uint64_t expects = join_expects(join_of(desk));
+    const double share = expects > 0 ? (double)expects : desk->others.reads_per_s;
     double rate = share / PART_OF_SHARE;
     if (deadline_s > 0) {
-        const double in_time = share > 0
-                                   ? (double)keys_to_target(desk) * 3 / 2 / deadline_s
-                                   : (double)desk->count * 3 / deadline_s; /* of nobody one knows */
+        const double in_time = share > 0 ? (double)desk->to_target * 3 / 2 / deadline_s
+                                         : (double)desk->count * 3 / deadline_s; /* nobody knows */
         const double most = share > 0 ? share / PART_AT_MOST : in_time;
         const double wanted = in_time < most ? in_time : most;
         rate = wanted > rate ? wanted : rate;
@@ -286,9 +288,10 @@ static uint64_t rate_of(const struct join_desk *desk)
 /* L2 has no more of it when clients ask it, too. */
 static uint64_t rate_when_ready(const struct join_desk *desk)
 {
+    const uint64_t rate = rate_of(desk);
     const uint64_t missed = join_misses_per_s(join_of(desk));
-    const uint64_t least = desk->rate / PART_READY + 1;
-    return desk->rate > missed + least ? desk->rate - missed : least;
+    const uint64_t least = rate / PART_READY + 1;
+    return rate > missed + least ? rate - missed : least;
 }
 
 static enum status begin_run(struct join_desk *desk, struct hot_list *list)
@@ -315,8 +318,8 @@ static enum status begin_run(struct join_desk *desk, struct hot_list *list)
     desk->all = desk->listed;
     desk->in = desk->count;
     desk->evictions = evictions_of(desk->worker->node);
-    desk->rate = rate_of(desk);
-    warm_pace_init(&desk->pace, desk->rate, 0, desk->worker->now_ms);
+    desk->to_target = keys_to_target(desk);
+    warm_pace_init(&desk->pace, rate_of(desk), 0, desk->worker->now_ms);
     look_around(desk); /* what is here need not be fed */
     if (!feed(desk)) {
         desk->unsure = desk->count;
@@ -466,7 +469,7 @@ static void warm(struct join_desk *desk)
     }
     look_around(desk);
     warm_run_set_priority(desk->run, is_ready ? PRIORITY_READY : PRIORITY);
-    warm_pace_set(&desk->pace, is_ready ? rate_when_ready(desk) : desk->rate, 0);
+    warm_pace_set(&desk->pace, is_ready ? rate_when_ready(desk) : rate_of(desk), 0);
     if (desk->pages != NULL || !desk->is_hungry || desk->unsure > 0 ||
         desk->worker->now_ms < desk->again_ms) {
         return;

@@ -13,7 +13,7 @@
  * were read anew. While pages are still to come the mass is of all hits, so that a short list makes no node ready.
  *
  * PACE. Without warming a node that comes asks L2 for nearly each of its reads at first. So it reads the lists with an
- * eighth of the reads that it will be asked for (the others' of now, shared with one more), or faster if the target would
+ * eighth of the reads that it will be asked for (the others' of now, shared with it), or faster if the target would
  * not be reached in two thirds of warm-deadline, but then with half of them at most; JOIN_RATE_LEAST keys a second at least,
  * `warm-rate` at most. Where nobody tells of reads (only the own snapshot is there), in a third of warm-deadline. Once it is ready it leaves of that what its clients' misses take, so that L2 has no more of it than before.
  *

@@ -156,6 +156,21 @@ int peers_hit_permille(const struct peers *peers, int64_t now_ms)
     return count > 0 ? (int)(sum / count) : -1;
 }
 
+uint64_t peers_reads_per_s(const struct peers *peers, int64_t now_ms, size_t *ret_nodes)
+{
+    const int64_t patience_ms = peers_patience_ms(peers, now_ms);
+    uint64_t sum = 0;
+    *ret_nodes = 0;
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct peer *peer = &peers->at[i];
+        if (peer->node != peers->self && !is_silent(peer, patience_ms, now_ms)) {
+            sum += peer->reads_per_s;
+            (*ret_nodes)++;
+        }
+    }
+    return sum;
+}
+
 size_t peers_disagreeing(const struct peers *peers, int64_t now_ms, const struct peer **ret_one)
 {
     const int64_t patience_ms = peers_patience_ms(peers, now_ms);

@@ -83,6 +83,8 @@ const struct peer *peers_find(const struct peers *peers, uint64_t node); /* NULL
 /* The hit ratio of the live others that have a share of the requests, all their reads together, in thousandths; -1: there
  * are none, or nobody reads. */
 int peers_hit_permille(const struct peers *peers, int64_t now_ms);
+/* What the live others are read per second, all together, and *ret_nodes: how many they are. */
+uint64_t peers_reads_per_s(const struct peers *peers, int64_t now_ms, size_t *ret_nodes);
 /* How many live ones disagree with this node, and one of them. */
 size_t peers_disagreeing(const struct peers *peers, int64_t now_ms, const struct peer **ret_one);
 /* Whether all nodes that can matter are in the table: the bus was whole for as long as `patience_ms`. */

@@ -53,6 +53,25 @@ static void the_largest_t_of_a_live_node_counts_for_all(void **state)
     peers_done(&peers);
 }
 
+static void reads_are_those_of_the_live_others(void **state)
+{
+    (void)state;
+    struct peers peers = {.self = SELF};
+    size_t nodes = 9;
+    assert_int_equal(peers_reads_per_s(&peers, 5000, &nodes), 0);
+    assert_int_equal(nodes, 0);
+    for (uint64_t node = SELF; node < SELF + 4; node++) {
+        const struct peer beat = {
+            .node = node, .bound_ms = T_MS, .reads_per_s = 100, .has_left = node == SELF + 3};
+        assert_int_equal(peers_hear(&peers, &beat, 5000 + 100 * (int64_t)node), OK);
+    }
+    assert_int_equal(peers_reads_per_s(&peers, 5400, &nodes), 200);
+    assert_int_equal(nodes, 2);
+    assert_int_equal(peers_reads_per_s(&peers, 5250 + PATIENCE_MS, &nodes), 100);
+    assert_int_equal(nodes, 1);
+    peers_done(&peers);
+}
+
 static void a_later_beat_replaces_what_a_node_said(void **state)
 {
     (void)state;
@@ -199,6 +218,7 @@ int main(void)
         cmocka_unit_test(patience_is_t_and_a_thousandth_rounded_up),
         cmocka_unit_test(a_node_is_live_for_its_patience_after_its_last_beat),
         cmocka_unit_test(the_largest_t_of_a_live_node_counts_for_all),
+        cmocka_unit_test(reads_are_those_of_the_live_others),
         cmocka_unit_test(a_later_beat_replaces_what_a_node_said),
         cmocka_unit_test(all_have_applied_when_each_other_live_node_says_so),
         cmocka_unit_test(a_silent_node_does_not_hold_up),
