@@ -1003,8 +1003,8 @@ MUTANTS = [
         ("server/behind_file.c", "if (!is_in_place(file)) {", "if (!is_in_place(file) && file->size == 0) {")],
            ["unit behind_file"]),
     Mutant("what comes while the log is written anew is in the former file only", "017", [
-        ("server/behind_file.c", "if (file->fresh_fd >= 0 && write_all(file->fresh_fd, buf_slice(&file->bytes)) != OK) {",
-         "if (file->fresh_fd >= 0 && write_all(file->fresh_fd, (struct slice){0}) != OK) {")],
+        ("server/behind_file.c", "if (file->fresh_fd >= 0 && disk_write(file->fresh_fd, buf_slice(&file->bytes)) != OK) {",
+         "if (file->fresh_fd >= 0 && disk_write(file->fresh_fd, (struct slice){0}) != OK) {")],
            ["unit behind_file"]),
     Mutant("a new log lacks what was born before it was begun", "017", [
         ("tiers/behind_book.c", "        status = append_written(bytes, entry, &entry->now);\n", "        status = bytes->size > 200 ? OK : append_written(bytes, entry, &entry->now);\n")],
