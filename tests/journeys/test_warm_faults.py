@@ -235,11 +235,13 @@ def test_a_stranger_gives_the_queues_keys_other_types_and_the_nodes_live(stage):
         job = warm.submit(nodes[0], {"pattern": "k*"}, rate=20, mode="force")
         until(lambda job=job: warm.status(nodes[0], job)["state"] == "running", 20, "it runs")
         key = f"terrace:warm:{name.format(job)}"
-        raw.delete(key)
+        pipe = raw.pipeline(transaction=True)  # in between a node would make it anew
+        pipe.delete(key)
         if name.startswith("failed"):
-            raw.set(key, "mine")
+            pipe.set(key, "mine")
         else:
-            raw.rpush(key, "mine")
+            pipe.rpush(key, "mine")
+        pipe.execute()
         errors = []
 
         def works():
