@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dispatch.h -- from a parsed request to the one who answers it.
  *
- *      dispatch_take     (poll stage)   look the command up, prefetch its first key, put it into the batch
+ *      dispatch_take     (poll stage)   look the command up, prefetch its first key, put it into the batch (dispatch_take.c)
  *      dispatch_request  (check stage)  may it run now? who answers: the handler here, or L2 (relay.h)?
  *
  * Checks come in Redis' order: does the command exist, is its arity right, is the client authenticated; then whether it
- * may overtake what the connection waits for (COMPATIBILITY rule 1), then its road (command.h).
+ * may overtake what the connection waits for (COMPATIBILITY rule 1), then its road (command.h). Of plain calls, which are
+ * nearly all, they are asked once for a run.
  *
  * Threads: the worker's. */
 #ifndef TERRACE_SERVER_DISPATCH_H
