@@ -73,7 +73,7 @@ CLIENT_TESTS := test_native_warm test_client_warm_job test_history test_check_in
 CLI_TESTS    := test_cli_clock test_cli_warm test_cli_words test_cli_text test_cli_screen test_cli_doctor
 FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: help all build deps build-deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif bench-warm-start bench-snapshot-restart bench-scale bench-warm-foreground install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
+.PHONY: help all build deps build-deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif bench-warm-start bench-snapshot-restart bench-scale bench-warm-foreground bench-warm-queue install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
@@ -193,6 +193,8 @@ bench-warm-start: deps ## a node that starts cold beside ones that start warm, s
 bench-warm-foreground: deps ## what clients feel of a warm job at full rate: their p99 with and without it; BENCH_ARGS=--smoke
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 bench/warm_foreground.py $${BENCH_ARGS:-}
+bench-warm-queue: deps ## how long all of Redis waits for a call to the queue of warm jobs, with 10, 100 and 1,000 of them
+	@/usr/bin/python3 bench/warm_queue.py $${BENCH_ARGS:-}
 bench-instructions: deps ## requests in instructions, and what bans add to a hit, by valgrind: the same on a busy machine; BENCH_ARGS=--quick
 	@command -v valgrind >/dev/null || { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
 	    --no-install-recommends valgrind; }

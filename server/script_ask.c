@@ -57,16 +57,10 @@ static enum status ask_by_text(struct script_ask *ask, struct slice *words)
     return tiers_ask(ask->window, &ask->request, words, ask->count);
 }
 
-static bool begins_with(struct slice text, const char *word)
-{
-    const size_t size = strlen(word);
-    return text.size >= size && memcmp(text.data, word, size) == 0;
-}
-
 static void on_name_reply(struct link_request *request, enum status status, struct slice reply)
 {
     struct script_ask *ask = (struct script_ask *)(void *)request;
-    if (status == OK && (begins_with(reply, "-NOSCRIPT ") || begins_with(reply, "-NOPERM "))) {
+    if (status == OK && (slice_begins(reply, "-NOSCRIPT ") || slice_begins(reply, "-NOPERM "))) {
         status = ask_by_text(ask, ask->words);
         if (status == OK) {
             return;
