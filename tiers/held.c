@@ -14,7 +14,9 @@
 enum {
     HEATS = POLICY_HOTNESS_MAX + 1,
     GROUPS = 2 * HEATS,
-    HALVINGS = 40, /* of the range in which the factor lies */
+    DOUBLE = POLICY_HOTNESS_DOUBLE * 5 / 4, /* steps of hotness, see held.h */
+    HALVINGS = 40,                          /* of the range in which the factor lies, which was */
+    DOUBLINGS = 60,                         /* found by so many at most */
 };
 #define ROW_LEAST (1.0 / 256) /* what a page can say */
 
@@ -26,22 +28,13 @@ struct row {
     uint8_t hotness;
     bool by_time; /* hotness says no more than when it was read last */
     float listed; /* reads that the list has; below 0: it does not have the key */
+    float rate;   /* how often it may be expected to be read, beside the others */
 };
 
 /* A row of the list. */
 struct known {
     struct map_node node;
     const struct hot_row *row;
-};
-
-/* Keys of neighbouring hotness; rows in order from `first` on. */
-struct class
-{
-    size_t first;
-    size_t count;
-    size_t listed;
-    double rate; /* r T */
-    bool by_time;
 };
 
 struct gathering {
@@ -62,8 +55,6 @@ struct gathering {
     size_t room;
     struct buf names;
     uint32_t *order; /* rows, the hottest first */
-    struct class classes[HEATS + 1];
-    unsigned class_count;
     enum status status;
 };
 
@@ -245,39 +236,21 @@ static const struct row *row_at(const struct gathering *gathering, size_t place)
     return &gathering->rows[gathering->order[place]];
 }
 
-/* Whether the row at `place` begins a class: the hotness changes there, and behind it, as before it, there are enough. */
-static bool begins_class(const struct gathering *gathering, const struct class *class, size_t place)
+/* As the policy has it; of those that know no more than when, by their place among them. */
+static void set_rates(struct gathering *gathering)
 {
-    if (class == NULL || row_at(gathering, place)->by_time != class->by_time) {
-        return true;
-    }
-    return !class->by_time &&
-           row_at(gathering, place)->hotness != row_at(gathering, place - 1)->hotness &&
-           class->count >= HELD_CLASS_LEAST && gathering->count - place >= HELD_CLASS_LEAST;
-}
-
-static void classify(struct gathering *gathering)
-{
-    struct class *class = NULL;
+    const double of_new = exp2((double)POLICY_HOTNESS_NEW / DOUBLE);
+    size_t by_time = 0;
+    size_t place = 0;
     for (size_t i = 0; i < gathering->count; i++) {
-        if (begins_class(gathering, class, i)) {
-            class = &gathering->classes[gathering->class_count++];
-            *class = (struct class){.first = i, .by_time = row_at(gathering, i)->by_time};
-        }
-        class->count++;
-        class->listed += row_at(gathering, i)->listed >= 0;
+        by_time += gathering->rows[i].by_time;
     }
-    for (unsigned i = 0; i < gathering->class_count; i++) {
-        class = &gathering->classes[i];
-        class->rate = -log1p(-((double)class->listed + 0.5) / ((double)class->count + 1));
+    for (size_t i = 0; i < gathering->count; i++) {
+        struct row *row = &gathering->rows[gathering->order[i]];
+        row->rate = (float)(row->by_time ? of_new * (1.5 - ((double)place + 0.5) / (double)by_time)
+                                         : exp2((double)row->hotness / DOUBLE));
+        place += row->by_time;
     }
-}
-
-/* r T of the one at this place of the class. */
-static double rate_of(const struct class *class, size_t place)
-{
-    const double behind = ((double)place + 0.5) / (double)class->count;
-    return class->by_time ? class->rate * (1.5 - behind) : class->rate;
 }
 
 static double listed_of(const struct row *row)
@@ -290,28 +263,28 @@ static double expected(const struct gathering *gathering, double factor)
 {
     const size_t absent =
         gathering->keys > gathering->count ? gathering->keys - gathering->count : 0;
+    double coldest = factor * (double)row_at(gathering, 0)->rate;
     double sum = 0;
-    for (unsigned i = 0; i < gathering->class_count; i++) {
-        const struct class *class = &gathering->classes[i];
-        for (size_t j = 0; j < class->count; j++) {
-            const double known = listed_of(row_at(gathering, class->first + j));
-            const double each = factor * rate_of(class, j);
-            sum += known > each ? known : each;
-        }
-        if (i + 1 == gathering->class_count) {
-            sum += factor * rate_of(class, class->count - 1) * (double)absent;
-        }
+    for (size_t i = 0; i < gathering->count; i++) {
+        const struct row *row = &gathering->rows[i];
+        const double each = factor * (double)row->rate;
+        sum += listed_of(row) > each ? listed_of(row) : each;
+        coldest = each < coldest ? each : coldest;
     }
-    return sum;
+    return sum + coldest * (double)absent;
 }
 
+/* For which all together come to the hits. */
 static double find_factor(const struct gathering *gathering)
 {
     const double hits = gathering->wish->list->hits;
     double least = 0;
-    double most = 4 * hits; /* a class as a whole has a rate of a quarter at least */
+    double most = 1;
     if (gathering->count == 0 || expected(gathering, 0) >= hits) {
         return 0;
+    }
+    for (unsigned i = 0; i < DOUBLINGS && expected(gathering, most) < hits; i++) {
+        most *= 2;
     }
     for (unsigned i = 0; i < HALVINGS; i++) {
         const double middle = (least + most) / 2;
@@ -324,15 +297,15 @@ static double find_factor(const struct gathering *gathering)
     return least;
 }
 
+/* --- pages ----------------------------------------------------------------------------------------------------------- */
+
 /* What is read most in front. */
-static int class_compare(const void *a, const void *b)
+static int row_compare(const void *a, const void *b)
 {
-    const double left = ((const struct class *)a)->rate;
-    const double right = ((const struct class *)b)->rate;
+    const double left = ((const struct hot_row *)a)->count;
+    const double right = ((const struct hot_row *)b)->count;
     return left > right ? -1 : left < right;
 }
-
-/* --- pages ----------------------------------------------------------------------------------------------------------- */
 
 /* All that is to be told, in order. */
 static enum status make_rows(struct gathering *gathering, struct hot_row **ret_rows,
@@ -344,20 +317,17 @@ static enum status make_rows(struct gathering *gathering, struct hot_row **ret_r
     if (rows == NULL) {
         return NO_MEMORY;
     }
-    qsort(gathering->classes, gathering->class_count, sizeof(struct class), class_compare);
-    for (unsigned i = 0; i < gathering->class_count; i++) {
-        const struct class *class = &gathering->classes[i];
-        for (size_t j = 0; j < class->count; j++) {
-            const struct row *row = row_at(gathering, class->first + j);
-            const double more = factor * rate_of(class, j) - listed_of(row);
-            if (row->listed < 0 || more >= ROW_LEAST) {
-                rows[count++] = (struct hot_row){
-                    .key = {gathering->names.data + row->key_at, row->key_size},
-                    .count = more > 0 ? more + ROW_LEAST / 2 : 0, /* or all were a little too low */
-                    .db = row->db};
-            }
+    for (size_t i = 0; i < gathering->count; i++) {
+        const struct row *row = row_at(gathering, i);
+        const double more = factor * (double)row->rate - listed_of(row);
+        if (row->listed < 0 || more >= ROW_LEAST) {
+            rows[count++] = (struct hot_row){
+                .key = {gathering->names.data + row->key_at, row->key_size},
+                .count = more > 0 ? more + ROW_LEAST / 2 : 0, /* or all were a little too low */
+                .db = row->db};
         }
     }
+    qsort(rows, count, sizeof(*rows), row_compare);
     *ret_rows = rows;
     *ret_count = count;
     return OK;
@@ -436,7 +406,7 @@ static enum status take_all(struct held *held, struct gathering *gathering,
         status = put_in_order(gathering);
     }
     if (status == OK) {
-        classify(gathering);
+        set_rates(gathering);
         status = make_rows(gathering, &rows, &count);
     }
     if (status == OK) {

@@ -217,7 +217,7 @@ static void keys_that_nobody_reads_come_last_and_weigh_little(void **state)
         in_front += is_idle && i < KEYS / 8;
     }
     assert_true(in_front == 0);
-    assert_true(idle < 0.1 * mass_of(all));
+    assert_true(idle < 0.25 * mass_of(all)); /* three in four of the keys */
     hot_list_release(all);
     world_free(world);
 }
@@ -244,6 +244,9 @@ static void a_node_whose_sketch_knows_all_that_it_holds_writes_no_pages(void **s
 {
     (void)state;
     struct world *world = world_new(&policy_lru, ROWS / 2);
+    for (uint64_t i = 0; i < ROWS / 2; i++) {
+        world_read(world, i);
+    }
     world_serves(world, ROWS / 2, READS / 10);
     world_tells(world, 1);
     assert_int_equal(world->held.told.pages, 0);
