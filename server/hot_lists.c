@@ -52,6 +52,7 @@ static enum status write_named(const struct hot_desk *desk, const struct hot_lis
     const struct hot_list named = {.written_at_ms = list->written_at_ms,
                                    .total = list->total,
                                    .hits = list->hits,
+                                   .grain = list->grain,
                                    .window_s = list->window_s,
                                    .held = desk->held.told,
                                    .rows = list->rows,

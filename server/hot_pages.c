@@ -81,7 +81,8 @@ static void merge_lists(struct hot_pages *pages)
         const struct hot_list *list = pages->sources[i].list;
         const double weight = hot_list_weight(list, pages->now_ms);
         if (weight > 0) {
-            pages->status = hot_merge_list(pages->merge, list, weight);
+            pages->status = list->held.pages > 0 ? hot_merge_sure(pages->merge, list, weight)
+                                                 : hot_merge_list(pages->merge, list, weight);
         }
     }
 }

@@ -186,8 +186,11 @@ static void look_at(struct join_desk *desk, size_t place)
 static void tell_mass(const struct join_desk *desk)
 {
     const double hits = desk->list->hits > desk->listed ? desk->list->hits : desk->listed;
+    if (desk->pages != NULL) {
+        return; /* the list alone says too little of what is missing */
+    }
     join_tell_mass(join_of(desk), &(struct join_mass){.held = desk->held,
-                                                      .all = desk->pages != NULL ? hits : desk->all,
+                                                      .all = desk->all,
                                                       .listed = hits,
                                                       .total = desk->list->total});
 }

@@ -10,7 +10,7 @@
  * whatever one waits for: L2 does not have it, it is too large, of a kind or namespace that is left to who asks (prefetch.h),
  * failed again and again, or found no room among hotter ones. So where memory is smaller than what the lists name, the
  * target is of what fits; how much of the others' hits that is, is told, too. Suspects (of a snapshot, say) count when they
- * were read anew. While pages are still to come the mass is of all hits, so that a short list makes no node ready.
+ * were read anew. While pages are still to come it is not told, so that a short list makes no node ready.
  *
  * PACE. Without warming a node that comes asks L2 for nearly each of its reads at first. So it reads the lists with an
  * eighth of the reads that it will be asked for (the others' of now, shared with it), or faster if the target would

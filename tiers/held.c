@@ -84,7 +84,7 @@ static float listed(const struct gathering *gathering, uint8_t db, struct slice 
     for (; node != NULL; node = map_next(node)) {
         const struct hot_row *row = MAP_ENTRY(node, struct known, node)->row;
         if (row->db == db && slice_equal(row->key, key)) {
-            return (float)row->count;
+            return (float)hot_list_sure(gathering->wish->list, row->count);
         }
     }
     return -1;
@@ -314,11 +314,13 @@ static enum status make_rows(struct gathering *gathering, struct hot_row **ret_r
     const double factor = find_factor(gathering);
     struct hot_row *rows = malloc((gathering->count + 1) * sizeof(*rows));
     size_t count = 0;
+    bool names_all = true; /* the list */
     if (rows == NULL) {
         return NO_MEMORY;
     }
     for (size_t i = 0; i < gathering->count; i++) {
         const struct row *row = row_at(gathering, i);
+        names_all = names_all && row->listed >= 0;
         const double more = factor * (double)row->rate - listed_of(row);
         if (row->listed < 0 || more >= ROW_LEAST) {
             rows[count++] = (struct hot_row){
@@ -329,7 +331,7 @@ static enum status make_rows(struct gathering *gathering, struct hot_row **ret_r
     }
     qsort(rows, count, sizeof(*rows), row_compare);
     *ret_rows = rows;
-    *ret_count = count;
+    *ret_count = names_all ? 0 : count;
     return OK;
 }
 

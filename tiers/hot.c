@@ -37,6 +37,7 @@ struct hot_sketch {
     uint32_t *chains; /* by hash, to the first row */
     uint32_t *heap;   /* rows; the least count in front */
     double total;
+    double squares;       /* of the samples' weights */
     double weight;        /* of a read now */
     double sample_weight; /* in reads, of the one that hot->left counts down to */
     unsigned samples_max; /* per tick; 0: no limit */
@@ -201,6 +202,7 @@ void hot_sample(struct hot *hot, uint64_t hash, uint8_t db, struct slice key)
         return;
     }
     sketch->total += weight;
+    sketch->squares += weight * weight;
     sketch->rows[at].count += weight;
     heap_sink(sketch, sketch->rows[at].place);
 }
@@ -216,6 +218,7 @@ static void sketch_rebase(struct hot_sketch *sketch)
         sketch->rows[i].error *= factor;
     }
     sketch->total *= factor;
+    sketch->squares *= factor * factor;
     sketch->began_ms += (int64_t)GROWN_MAX * HOT_HALF_LIFE_MS;
 }
 
@@ -342,7 +345,7 @@ enum status hot_copy(const struct hot *hot, struct hot_copy *copy, int64_t now_m
     const struct hot_sketch *sketch = hot->sketch;
     copy->count = 0;
     copy->keys.size = 0;
-    copy->total = copy->least = copy->window_s = 0;
+    copy->total = copy->least = copy->window_s = copy->grain = 0;
     if (sketch == NULL) {
         return OK;
     }
@@ -368,6 +371,7 @@ enum status hot_copy(const struct hot *hot, struct hot_copy *copy, int64_t now_m
     }
     const double half_lives = (double)(now_ms - sketch->born_ms) / HOT_HALF_LIFE_MS;
     copy->total = sketch->total * scale;
+    copy->grain = sketch->total > 0 ? sketch->squares / sketch->total * scale : 0;
     copy->least = sketch->used < sketch->rows_max ? 0 : sketch->rows[sketch->heap[0]].count * scale;
     const double window_s = HOT_HALF_LIFE_MS / 1e3 / M_LN2 * (1 - exp2(-half_lives));
     copy->window_s = window_s > 1 ? window_s : 1;

@@ -111,6 +111,7 @@ struct hot_copy {
     size_t room;
     struct buf keys;
     double total; /* reads of all keys */
+    double grain; /* reads that a sample stands for, on average of reads: what counts are made of */
     double least; /* a key without a row was read so often at most */
     double
         window_s; /* so long `total` takes at its rate: half-life / ln 2, or less while the sketch is young; a

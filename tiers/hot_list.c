@@ -75,6 +75,12 @@ static void list_set_heats(struct hot_list *list)
     }
 }
 
+double hot_list_sure(const struct hot_list *list, double count)
+{
+    const double chance = sqrt(count * list->grain);
+    return count > chance ? count - chance : 0;
+}
+
 size_t hot_list_row_bytes(struct slice key)
 {
     return ROW_HEADER + key.size;
@@ -138,6 +144,7 @@ static void write_header(const struct hot_list *list, size_t size, size_t packed
     put_u32le(header + 60, list->held.page);
     put_u64le(header + 64, list->held.keys);
     put_u64le(header + 72, list->held.bytes);
+    put_u64le(header + 80, units(list->grain));
 }
 
 enum status hot_list_write(const struct hot_list *list, struct buf *out)
@@ -213,6 +220,7 @@ struct header {
     uint64_t total;
     uint64_t hits;
     uint64_t window_ms;
+    uint64_t grain;
     struct held_told held;
 };
 
@@ -225,6 +233,7 @@ static struct header read_header(const char *bytes)
                            .size = get_u32le(bytes + 32),
                            .packed = get_u32le(bytes + 36),
                            .hits = get_u64le(bytes + 40),
+                           .grain = get_u64le(bytes + 80),
                            .held = {.writing = get_u64le(bytes + 48),
                                     .pages = get_u32le(bytes + 56),
                                     .page = get_u32le(bytes + 60),
@@ -243,8 +252,9 @@ static bool header_is_sound(const struct header *header, size_t body_size)
 {
     return header->count <= ROWS_MOST && header->size <= HOT_LIST_BYTES &&
            header->size >= header->count * ROW_HEADER && header->total <= COUNT_MAX &&
-           header->hits <= header->total && header->window_ms <= WINDOW_MS_MAX &&
-           header->written_at_ms <= COUNT_MAX && held_is_sound(&header->held) &&
+           header->hits <= header->total && header->grain <= COUNT_MAX &&
+           header->window_ms <= WINDOW_MS_MAX && header->written_at_ms <= COUNT_MAX &&
+           held_is_sound(&header->held) &&
            body_size == (header->packed == 0 ? header->size : header->packed) &&
            (header->packed == 0 || codec_fits(header->packed, header->size));
 }
@@ -281,6 +291,7 @@ enum status hot_list_read(struct slice bytes, struct hot_list **ret_list)
     list->total = (double)header.total / COUNT_UNIT;
     list->hits = (double)header.hits / COUNT_UNIT;
     list->window_s = (double)header.window_ms / 1e3;
+    list->grain = (double)header.grain / COUNT_UNIT;
     list->held = header.held;
     list_set_heats(list);
     *ret_list = list;

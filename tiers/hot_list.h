@@ -15,7 +15,7 @@
  *
  * IN L2: a header and rows, LZ4 if that saves something:
  *      "THL2"  u32 rows   u64 written_at_ms   u64 total   u64 window_ms   u32 size of the rows   u32 packed (0: they are not)
- *      u64 hits   u64 writing   u32 pages   u32 page   u64 keys   u64 bytes      of `held`, below
+ *      u64 hits   u64 writing   u32 pages   u32 page   u64 keys   u64 bytes   u64 grain      `held`, below
  *      u64 XXH64 of the bytes above and those below | rows: u16 key_size, u8 db, u8 0, u64 count, u64 error, key
  * Little endian; counts in 256ths. What is read may come from anybody who can write there: limits are checked before
  * memory is taken, and a list is whole or none.
@@ -31,7 +31,7 @@
 
 enum {
     HOT_LIST_BYTES = 256 << 10,
-    HOT_LIST_HEADER = 88,
+    HOT_LIST_HEADER = 96,
     HOT_LIST_LIFE_MS = 3600 * 1000, /* an older one says nothing any more */
     HELD_PAGES_MAX = 64,
 };
@@ -58,6 +58,7 @@ struct hot_list {
     int64_t written_at_ms; /* of the wall clock */
     double total;          /* reads of all keys, also of those that are not here */
     double hits;           /* of these, what L1 answered */
+    double grain;          /* what counts are made of: reads that a sample stands for */
     double window_s;       /* in so many seconds: rates are counts divided by it */
     struct held_told held;
     size_t count;
@@ -73,6 +74,8 @@ void hot_list_release(struct hot_list *list); /* NULL is fine */
 double hot_list_per_s(const struct hot_list *list, double count);
 uint8_t hot_heat(double reads);
 
+/* Of a count what is more than chance: of k samples k - sqrt(k), since the next time they may be so many fewer. */
+double hot_list_sure(const struct hot_list *list, double count);
 /* Bytes of rows that a row with such a key takes. */
 size_t hot_list_row_bytes(struct slice key);
 /* What is left of its reads now, since reads fade; 0: it is too old, or of a time to come that no clock is wrong by. */

@@ -29,6 +29,7 @@ struct hot_merge {
     double least; /* the upper bound of a key that nobody has */
     double total;
     double hits;
+    double grains; /* each times its total */
     double window_s;
 };
 
@@ -122,6 +123,7 @@ enum status hot_merge_copy(struct hot_merge *merge, const struct hot_copy *copy)
     enum status status = OK;
     merge->total += copy->total;
     merge->least += copy->least;
+    merge->grains += copy->grain * copy->total;
     merge->window_s = longer(copy->window_s, merge->window_s);
     for (size_t i = 0; i < copy->count && status == OK; i++) {
         const struct hot_copied *copied = &copy->rows[i];
@@ -145,12 +147,30 @@ enum status hot_merge_page(struct hot_merge *merge, const struct hot_list *page,
     return status;
 }
 
-enum status hot_merge_list(struct hot_merge *merge, const struct hot_list *list, double weight)
+static void add_totals(struct hot_merge *merge, const struct hot_list *list, double weight)
 {
     merge->total += list->total * weight;
     merge->hits += list->hits * weight;
+    merge->grains += list->grain * list->total * weight * weight;
     merge->window_s = longer(list->window_s, merge->window_s);
+}
+
+enum status hot_merge_list(struct hot_merge *merge, const struct hot_list *list, double weight)
+{
+    add_totals(merge, list, weight);
     return hot_merge_page(merge, list, weight);
+}
+
+enum status hot_merge_sure(struct hot_merge *merge, const struct hot_list *list, double weight)
+{
+    enum status status = OK;
+    add_totals(merge, list, weight);
+    for (size_t i = 0; i < list->count && status == OK; i++) {
+        struct hot_row row = list->rows[i];
+        row.count = hot_list_sure(list, row.count) * weight;
+        status = add(merge, hash_key(&merge->secret, row.key), &row, row.count);
+    }
+    return status;
 }
 
 /* --- the list ------------------------------------------------------------------------------------------------------- */
@@ -231,6 +251,7 @@ enum status hot_merge_end(struct hot_merge *merge, size_t rows_max, size_t bytes
     list->written_at_ms = now_ms;
     list->total = merge->total;
     list->hits = merge->hits;
+    list->grain = merge->total > 0 ? merge->grains / merge->total : 0;
     list->window_s = merge->window_s;
     list_fill(list, merge, count);
     *ret_list = list;

@@ -27,6 +27,9 @@ enum status hot_merge_copy(struct hot_merge *merge, const struct hot_copy *copy)
 /* Its counts, totals and hits times `weight`. */
 enum status hot_merge_list(struct hot_merge *merge, const struct hot_list *list,
                            double weight) MUST_USE;
+/* Only what its counts are sure of (hot_list_sure): the rest is in the pages. */
+enum status hot_merge_sure(struct hot_merge *merge, const struct hot_list *list,
+                           double weight) MUST_USE;
 /* Its counts times `weight`; its reads are counted in the list of its node. */
 enum status hot_merge_page(struct hot_merge *merge, const struct hot_list *page,
                            double weight) MUST_USE;
