@@ -21,9 +21,10 @@ enum {
     FED_AT_ONCE = 8192,
     PART_OF_SHARE = 8, /* of the reads that it will be asked for */
     PART_AT_MOST = 2,  /* ... however near the deadline is */
-    PART_READY = 8,    /* of its rate, whatever its clients miss */
+    PART_READY = 2,    /* of its rate, whatever its clients miss */
     PERCENT = 100,
     MS_PER_S = 1000,
+    BEATS_TELL_MS = 2000,   /* they come several times a second */
     OTHERS_LIVE_MS = 20000, /* lists are written every five seconds */
 };
 
@@ -43,6 +44,7 @@ enum {
 
 /* What the lists say of the nodes that wrote them. */
 struct others {
+    bool live; /* some: their beats will tell what they are read */
     double
         reads_per_s; /* that each of them would have, if this one had its share; for when no beat tells */
     size_t keys_max; /* of the mean size of theirs: so many L1 can hold */
@@ -62,7 +64,8 @@ struct join_desk {
     struct warm_key *keys; /* fed, and */
     uint32_t *fed;         /* which rows they are */
     size_t next;           /* row to be fed; all before it were, in this pass */
-    size_t to_target;      /* rows, the hottest first, that make the target */
+    int64_t began_ms;
+    size_t to_target; /* rows, the hottest first, that make the target */
     struct warm_run *run;
     struct warm_pace pace;
     bool is_hungry;
@@ -276,6 +279,10 @@ static uint64_t rate_of(const struct join_desk *desk)
     const double deadline_s =
         (double)atomic_load(&desk->worker->node->live.warm_deadline_ms) / MS_PER_S;
     const uint64_t expects = join_expects(join_of(desk));
+    if (expects == 0 && desk->others.live &&
+        desk->worker->now_ms - desk->began_ms < BEATS_TELL_MS) {
+        return JOIN_RATE_LEAST;
+    }
     const double share = expects > 0 ? (double)expects : desk->others.reads_per_s;
     double rate = share / PART_OF_SHARE;
     if (deadline_s > 0) {
@@ -378,7 +385,8 @@ static struct others know_others(const struct join_desk *desk)
     struct l1_stats stats;
     namespaces_stats(node->namespaces, &stats);
     const double fit = keys > 0 ? (double)stats.bytes_max * keys / (bytes + 1) : JOIN_KEYS_MAX;
-    return (struct others){.reads_per_s = nodes[1] > 0 ? reads[1] / (nodes[1] + 1) : reads[0],
+    return (struct others){.live = nodes[1] > 0,
+                           .reads_per_s = nodes[1] > 0 ? reads[1] / (nodes[1] + 1) : reads[0],
                            .keys_max = fit < JOIN_KEYS_MAX ? (size_t)fit + 1 : JOIN_KEYS_MAX};
 }
 
@@ -409,6 +417,7 @@ static bool begin_pages(struct join_desk *desk)
 static void begin(struct join_desk *desk, struct hot_list *list)
 {
     desk->others = know_others(desk);
+    desk->began_ms = desk->worker->now_ms;
     const bool more = begin_pages(desk);
     if (list == NULL || list->count == 0) {
         if (!more) {

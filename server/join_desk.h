@@ -15,7 +15,7 @@
  * PACE. Without warming a node that comes asks L2 for nearly each of its reads at first. So it reads the lists with an
  * eighth of the reads that it will be asked for (the others' of now, shared with it), or faster if the target would
  * not be reached in two thirds of warm-deadline, but then with half of them at most; JOIN_RATE_LEAST keys a second at least,
- * `warm-rate` at most. Where nobody tells of reads (only the own snapshot is there), in a third of warm-deadline. Once it is ready it leaves of that what its clients' misses take, so that L2 has no more of it than before.
+ * `warm-rate` at most. Where nobody tells of reads (only the own snapshot is there), in a third of warm-deadline. Once it is ready it leaves of that what its clients' misses take, but half of it, so that L2 has hardly more of it than before.
  *
  * Lists come from L2, where anybody may have written them; hot_list.h says what is believed. At most JOIN_KEYS_MAX keys are
  * read, and no more than L1 can hold by the mean size that the others say; at most JOIN_LOOKS are looked at in a tick.
