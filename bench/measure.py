@@ -198,6 +198,12 @@ def interval_of_median(numbers, sure=0.9):
     return ordered[rank], ordered[count - 1 - rank]
 
 
+def has_told_all(node):
+    """Whether what it holds is nearly all in L2, in its hot list or in pages, which it writes once a minute."""
+    info = node.info("everything")
+    return int(info["hot_held_keys"]) + int(info["hot_keys"]) >= 0.8 * int(info["l1_items"])
+
+
 # --- the machine ---
 
 def said_by(*words):

@@ -28,7 +28,7 @@ import threading
 import time
 
 import plot
-from measure import ROOT, Stage, address, bench, fail, load_average, machine, progress, table, until
+from measure import ROOT, Stage, address, bench, fail, has_told_all, load_average, machine, progress, table, until
 
 SCALE = os.environ.get("SCALE", str(ROOT / "build" / "release" / "bench_scale"))
 READY_GOAL_S = 60
@@ -52,12 +52,6 @@ def counts_of(node):
     except OSError:
         return None
     return int(info["l1_hits"]), int(info["l1_misses"]), float(info["weight"])
-
-
-def known(node):
-    """What it holds is nearly all in L2, in its list or its pages."""
-    info = node.info("everything")
-    return int(info["hot_held_keys"]) + int(info["hot_keys"]) >= 0.8 * int(info["l1_items"])
 
 
 class Sampler(threading.Thread):
@@ -105,7 +99,7 @@ class Run:
         words = ["-k", self.arguments.keys, "-z", self.arguments.zipf, "-c", 20, "-P", 16, "-n", self.arguments.before]
         for seed, node in enumerate(nodes):
             bench("--target", address(node), "--seed", seed + 7, *words)
-        until(lambda: all(known(node) for node in nodes), 150, "the lists and pages of what they hold are in L2", every_s=0.2)
+        until(lambda: all(has_told_all(node) for node in nodes), 150, "the lists and pages of what they hold are in L2", every_s=0.2)
         return nodes
 
     def add(self, stage, redis, sampler):

@@ -9,7 +9,7 @@ of the node that has just come, at a fixed rate (open loop: a slow answer holds 
 
     cold       ready at once, with nothing
     snapshot   the node served the first part, wrote its snapshot on SIGTERM, and starts again
-    peers      another node served the first part; a new one joins, and loads what is hot there before it is ready
+    peers      another node served the first part; a new one joins, and loads what is held there before it is ready
     job        a new node; a warm job loads the hottest keys of a log (the first part) before it is given clients
 
 Prints Markdown for bench/results; progress goes to standard error. From trigger (the process is started) to ready (/readyz says
@@ -27,7 +27,7 @@ import threading
 import time
 
 import plot
-from measure import Stage, address, bench, fail, finish, load_average, machine, progress, start_bench, table, until
+from measure import Stage, address, bench, fail, finish, has_told_all, load_average, machine, progress, start_bench, table, until
 
 import warm  # measure knows where the journeys lie
 from harness import info_fields
@@ -121,11 +121,11 @@ class Snapshot(Start):
 
 
 class Peers(Start):
-    name = "peers' hot lists"
+    name = "what others hold"
 
     def run(self):
-        self.former()
-        until(lambda: self.redis.client(db=COHERENCE_DB).hlen("terrace:hot") > 0, 60, "the hot list is in L2", every_s=0.1)
+        node = self.former()
+        until(lambda: has_told_all(node), 120, "what the node holds is in L2", every_s=0.1)
         self.launch(self.stage.node_not_started(*self.flags(), l2=self.redis))
 
 
