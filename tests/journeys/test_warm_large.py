@@ -87,7 +87,7 @@ def test_a_suspect_that_has_grown_is_not_brought_either(stage):
 def test_a_large_value_of_a_managed_namespace_stays_in_l2(stage):
     redis_server = stage.redis()
     path = stage.folder / "managed.conf"
-    path.write_text("[namespace m]\nprefix = m:\nformat = managed\nmemory = 8mb\nttl = 1h\ncompress-min = 0\n")
+    path.write_text("[namespace m]\nprefix = m:\nformat = managed\nmemory = 8mb\nttl = 1h\nmode = bounded 30s\ncompress-min = 0\n")
     data = random.Random(1).randbytes(LARGE)
     nodes = [stage.node(str(path), *MEMORY, l2=redis_server) for _ in range(2)]
     with nodes[0].wire() as conn:
