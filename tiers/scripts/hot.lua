@@ -39,7 +39,7 @@ if ARGV[6] == '1' then
     redis.call('PEXPIRE', KEYS[5], ARGV[3])
     redis.call('ZADD', KEYS[5], 'XX', now, ARGV[1])
 end
-if redis.call('PTTL', KEYS[4]) > linger then
+if redis.call('TTL', KEYS[4]) * 1000 > linger then -- seconds do
     redis.call('PEXPIRE', KEYS[4], linger)
 end
 return over
