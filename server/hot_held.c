@@ -230,6 +230,15 @@ void hot_held_leave(struct hot_desk *desk)
     }
 }
 
+/* Between two pages nobody would ever come back to it. */
+void hot_held_end(struct hot_desk *desk)
+{
+    const struct hot_held *held = &desk->held;
+    if (held->busy && held->made_of == NULL && !held->asks) {
+        held_over(desk);
+    }
+}
+
 void hot_held_close(struct hot_held *held)
 {
     CHECK(!held->busy);

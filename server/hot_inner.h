@@ -95,6 +95,8 @@ struct hot_desk {
 };
 
 /* hot_lists.c */
+/* Of a request for a list or a page: what is so large that a link need not gather it is none. Its bytes pass; TOO_BIG. */
+enum link_way hot_pass_over(struct link_request *request, const struct link_large_reply *reply);
 void hot_lists_open(struct hot_lists *lists);
 void hot_lists_close(struct hot_lists *lists);
 void hot_lists_tick(struct hot_desk *desk);
@@ -107,6 +109,7 @@ extern const struct slice held_nodes_key;
 struct slice held_key(char dst[HELD_KEY_SIZE + 1], struct slice node, uint64_t writing);
 void hot_held_tick(struct hot_desk *desk);
 void hot_held_leave(struct hot_desk *desk); /* begins the last one, if it is worth it */
+void hot_held_end(struct hot_desk *desk);   /* no page more */
 void hot_held_close(struct hot_held *held);
 
 #endif

@@ -150,17 +150,25 @@ static void round_end(struct hot_desk *desk, enum status status)
 
 static void lists_read_next(struct hot_desk *desk);
 
+enum link_way hot_pass_over(struct link_request *request, const struct link_large_reply *reply)
+{
+    (void)request;
+    (void)reply;
+    return LINK_PASS_OVER;
+}
+
 static void lists_on_list(struct link_request *request, enum status status, struct slice reply)
 {
     struct hot_desk *desk = MAP_ENTRY(request, struct hot_desk, lists.read);
     struct hot_lists *lists = &desk->lists;
     struct reply_cursor cursor = {reply};
     struct reply_element element;
-    if (status != OK) {
+    if (status != OK && status != TOO_BIG) {
         round_end(desk, status);
         return;
     }
-    const bool is_bulk = reply_next(&cursor, &element) == OK && element.type == REPLY_BULK;
+    const bool is_bulk =
+        status == OK && reply_next(&cursor, &element) == OK && element.type == REPLY_BULK;
     struct hot_found *found = &lists->found[lists->list_count];
     if (is_bulk && hot_list_read(element.text, &found->list) == OK) {
         memcpy(found->node, lists->names[lists->name_at - 1], HOT_NAME_SIZE);
@@ -182,11 +190,21 @@ static void lists_read_next(struct hot_desk *desk)
     const size_t at = lists->name_at++;
     const struct slice words[] = {
         SLICE_LITERAL("HGET"), key_lists, {lists->names[at], HOT_NAME_SIZE}};
-    lists->read = (struct link_request){.on_reply = lists_on_list};
+    lists->read = (struct link_request){.on_reply = lists_on_list, .on_large = hot_pass_over};
     const enum status status = tiers_ask(desk->first->window, &lists->read, words, 3);
     if (status != OK) {
         round_end(desk, status);
     }
+}
+
+static bool is_name(struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if (hex_digit(text.data[i]) < 0) {
+            return false;
+        }
+    }
+    return text.size == HOT_NAME_SIZE;
 }
 
 /* Names are ours, of 16 digits; what else is there is nobody's list. */
@@ -207,7 +225,7 @@ static void lists_on_names(struct link_request *request, enum status status, str
     }
     lists->name_count = lists->name_at = 0;
     while (lists->name_count < HOT_LISTS_READ && reply_next(&cursor, &element) == OK) {
-        if (element.type == REPLY_BULK && element.text.size == HOT_NAME_SIZE &&
+        if (element.type == REPLY_BULK && is_name(element.text) &&
             !slice_equal(element.text, own)) {
             memcpy(lists->names[lists->name_count++], element.text.data, HOT_NAME_SIZE);
         }
@@ -264,9 +282,10 @@ void hot_lists_tick(struct hot_desk *desk)
     }
 }
 
+/* In the order in which one leads to the other: the first worker may go on meanwhile. */
 bool hot_desk_has_left(const struct hot_desk *desk)
 {
-    return !desk->lists.writes && !desk->lists.again && !desk->held.busy;
+    return !desk->held.busy && !desk->lists.again && !desk->lists.writes;
 }
 
 void hot_desk_leave(struct hot_desk *desk)
@@ -287,6 +306,7 @@ void hot_desk_end(struct hot_desk *desk)
     if (!lists->reads) {
         round_end(desk, L2_DOWN);
     }
+    hot_held_end(desk);
 }
 
 void hot_lists_open(struct hot_lists *lists)

@@ -165,10 +165,10 @@ static void on_page(struct link_request *request, enum status status, struct sli
     struct reply_cursor cursor = {reply};
     struct reply_element element;
     pages->bytes.size = 0;
-    pages->l2_is_gone = status != OK;
+    pages->l2_is_gone = status != OK && status != TOO_BIG;
     if (pages->l2_is_gone || pages->forgotten) {
         pages_next(pages);
-    } else if (reply_next(&cursor, &element) != OK || element.type != REPLY_BULK ||
+    } else if (status != OK || reply_next(&cursor, &element) != OK || element.type != REPLY_BULK ||
                element.text.size > HELD_PAGE_BYTES ||
                buf_append_slice(&pages->bytes, element.text) != OK) {
         metrics_count(pages->worker->metrics, M_HELD_MALFORMED);
@@ -188,7 +188,7 @@ static void ask_page(struct hot_pages *pages)
         SLICE_LITERAL("HGET"),
         held_key(key, (struct slice){of->node, HOT_NAME_SIZE}, of->list->held.writing),
         {number, i64_format(number, of->page)}};
-    pages->request = (struct link_request){.on_reply = on_page};
+    pages->request = (struct link_request){.on_reply = on_page, .on_large = hot_pass_over};
     if (tiers_ask(pages->worker->window, &pages->request, words, 3) != OK) {
         pages->l2_is_gone = true;
         pages_next(pages);
