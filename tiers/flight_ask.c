@@ -13,7 +13,8 @@
  * A part of a value is never told, nor put together from parts of different moments: each answer is whole, or it is dropped
  * and asked for anew, PTTL included. Of a managed one the beginning is held until its size is known, for it says what the
  * rest would be worth. The token is that of the claim, from before the first question: a write between two of them ends it.
- * A client who joins meanwhile waits for an answer as to his own question: what is not whole by then is followed by GET.
+ * A client who joins meanwhile waits for an answer as to his own question: what is not whole by then is followed by GET, and
+ * so is a refusal of GETRANGE or STRLEN, which the node's user may lack.
  *
  * A hash in the background comes by a script (whole_hash.lua) that counts its bytes first, in the shape of HSCAN's answer. */
 #include "protocol/envelope.h"
@@ -245,6 +246,14 @@ static void on_size(struct flight *flight, uint64_t size)
     }
 }
 
+/* He did not ask for a piece: that we may not is no answer to him. */
+static bool is_refused_to_client(const struct flight *flight, const struct reply_element *answer)
+{
+    return (flight->step == FLIGHT_PIECE || flight->step == FLIGHT_SIZE) &&
+           answer->type == REPLY_ERROR && flight_error_is_of_words(answer->text) &&
+           !flight_is_in_background(flight);
+}
+
 /* False: it is the answer, or an error. */
 static bool goes_on(struct flight *flight, struct slice reply)
 {
@@ -252,6 +261,10 @@ static bool goes_on(struct flight *flight, struct slice reply)
     struct reply_element element;
     if (reply_next(&cursor, &element) != OK) {
         return false;
+    }
+    if (is_refused_to_client(flight, &element)) {
+        ask_anew(flight, FLIGHT_GET);
+        return true;
     }
     if (flight->step == FLIGHT_PIECE && element.type == REPLY_BULK) {
         return on_piece(flight, element.text);

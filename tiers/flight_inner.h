@@ -90,6 +90,8 @@ enum status flight_ask(struct flight *flight) MUST_USE;
 
 /* An error that says nothing about the key: Redis is busy with a script, or loads its data. Others: it is no string. */
 bool flight_error_is_of_l2(struct slice error);
+/* L2 will not run for us what we chose to ask by (HSCAN, GETRANGE ...), which says nothing of what the reader wants. */
+bool flight_error_is_of_words(struct slice error);
 
 /* flight_value.c. The reply to GET, or HSCAN, as an item, NULL for nil. AGAIN: a dictionary is needed for it. L2_ERROR: L2's
  * words, of the reply's bytes. */

@@ -28,8 +28,7 @@ static struct item *flight_item(const struct flight *flight, struct slice value)
         flight->token == 0 ? item_new(&spec) : l1_item_new(ns->l1, flight->key.hash, &spec), value);
 }
 
-/* That L2 will not run HSCAN for us says nothing of what the reader wants. */
-static bool is_about_hscan(struct slice error)
+bool flight_error_is_of_words(struct slice error)
 {
     return slice_begins(error, "NOPERM") || slice_begins(error, "ERR");
 }
@@ -111,7 +110,7 @@ enum status flight_read_value(struct flight *flight, struct slice reply, struct 
             return flight_read_managed(flight, (struct slice){0}, true, ret_item);
         }
         *ret_error = element.text;
-        return flight->of_hash && is_about_hscan(element.text) ? TOO_BIG : L2_ERROR;
+        return flight->of_hash && flight_error_is_of_words(element.text) ? TOO_BIG : L2_ERROR;
     }
     if (flight->of_hash) {
         return flight_read_hash(flight, reply, ret_item);

@@ -291,6 +291,61 @@ static void a_client_who_takes_it_in_pieces_is_told_that_it_is_large(void **stat
     stage_done(&stage);
 }
 
+static void expect_whole(struct stage *stage, const struct warmed *warmed,
+                         const struct large_reading *asked)
+{
+    help_expect_written(&stage->roof, ASKED_WHOLE);
+    say_bytes(stage, -1, 3);
+    assert_int_equal(asked->ends, 1);
+    assert_int_equal(asked->status, OK);
+    assert_int_equal(asked->size, 3);
+    expect_outcome(warmed, PREFETCH_LOADED);
+}
+
+static void a_client_who_joins_does_not_hear_that_a_piece_may_not_be_asked_for(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct warmed warmed;
+    struct large_reading asked;
+    open_small(&stage);
+    warm_as(&stage, &warmed, "k", PREFETCH_MISSING);
+    help_expect_written(&stage.roof, ASKED_FIRST);
+    join(&stage, &asked, NULL);
+    HELP_SAY(&stage.roof, ":-1\r\n-NOPERM User terrace has no permissions to run the 'getrange' "
+                          "command\r\n");
+    expect_whole(&stage, &warmed, &asked);
+    stage_done(&stage);
+}
+
+static void a_client_who_joins_does_not_hear_that_its_size_may_not_be_asked_for(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct warmed warmed;
+    struct large_reading asked;
+    warm_cut(&stage, &warmed);
+    join(&stage, &asked, takes_not);
+    HELP_SAY(&stage.roof, "-ERR unknown command 'STRLEN'\r\n");
+    expect_whole(&stage, &warmed, &asked);
+    stage_done(&stage);
+}
+
+/* Nobody waits: it is told as it is. */
+static void that_a_piece_may_not_be_asked_for_is_told(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct warmed warmed;
+    open_small(&stage);
+    warm_as(&stage, &warmed, "k", PREFETCH_MISSING);
+    HELP_SAY(&stage.roof, ":-1\r\n-NOPERM no permissions\r\n");
+    expect_outcome(&warmed, PREFETCH_FAILED);
+    assert_string_equal(warmed.error, "NOPERM no permissions");
+    expect_nothing_left(&stage);
+    stage_done(&stage);
+}
+
 /* --- what ends it --------------------------------------------------------------------------------------------------- */
 
 static void a_write_between_two_questions_ends_it(void **state)
@@ -432,6 +487,9 @@ int main(void)
         cmocka_unit_test(a_client_who_joins_gets_the_whole_of_what_was_cut),
         cmocka_unit_test(a_client_who_joins_while_its_size_is_asked_for_gets_what_is_large),
         cmocka_unit_test(a_client_who_takes_it_in_pieces_is_told_that_it_is_large),
+        cmocka_unit_test(a_client_who_joins_does_not_hear_that_a_piece_may_not_be_asked_for),
+        cmocka_unit_test(a_client_who_joins_does_not_hear_that_its_size_may_not_be_asked_for),
+        cmocka_unit_test(that_a_piece_may_not_be_asked_for_is_told),
         cmocka_unit_test(a_write_between_two_questions_ends_it),
         cmocka_unit_test(a_link_that_is_lost_between_two_questions_takes_it_along),
         cmocka_unit_test(what_became_a_list_between_two_questions_is_skipped),
