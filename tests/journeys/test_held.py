@@ -5,7 +5,7 @@ import re
 import struct
 
 import pytest
-from harness import documented_rules, log_lines, until
+from harness import ROOT, documented_rules, log_lines, until
 from test_hot import read
 
 pytestmark = pytest.mark.own
@@ -125,6 +125,19 @@ def test_what_strangers_left_in_their_place_is_removed(stage):
     board.set("terrace:hot:held", "mine")
     name = leave_all(stage, l2)
     assert board.type("terrace:hot:held") == b"zset" and told(board, name)[3] == 1
+
+
+def test_a_list_that_names_pages_is_left_whatever_strangers_put_beside_it(stage):
+    board = stage.redis().client(db=DB)
+    board.set("terrace:hot:held", "mine")
+    node = f"{1:016x}"
+    script = (ROOT / "tiers" / "scripts" / "hot.lua").read_text()
+    keys_of = ["terrace:hot", "terrace:hot:at", f"terrace:hot:held:{node}:0", f"terrace:hot:held:{node}:1", "terrace:hot:held"]
+    board.hset(keys_of[3], "0", "the former page")
+    board.pexpire(keys_of[3], 3_600_000)
+    assert board.eval(script, 5, *keys_of, node, "a list", 3_600_000, 64, 60_000, "1") == 0
+    assert board.hgetall("terrace:hot") == {node.encode(): b"a list"} and not board.exists("terrace:hot:held")
+    assert 0 < board.pttl(keys_of[3]) <= 60_000, "and what it names no more goes"
 
 
 def test_without_hot_keys_nothing_is_left(stage):

@@ -14,7 +14,7 @@ if not us then
 end
 local now = math.floor(tonumber(us) / 1000)
 local linger = tonumber(ARGV[5])
-for i, kind in ipairs({ 'hash', 'zset' }) do
+for i, kind in pairs({ 'hash', 'zset', [5] = 'zset' }) do
     local is = redis.call('TYPE', KEYS[i]).ok
     if is ~= kind and is ~= 'none' then
         redis.call('DEL', KEYS[i])
