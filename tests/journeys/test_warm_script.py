@@ -257,6 +257,15 @@ def test_members_are_counted_when_it_is_submitted(queue):
     assert queue.raw.client_info()["db"] == 15 and queue.raw.exists("names")
 
 
+def test_a_job_of_a_database_that_l2_does_not_have_is_not_left_half_submitted(queue):
+    """Its source says what is wrong, and it ends by that."""
+    queue.say(1, "BEAT")
+    job = queue.submit(1, db=16, counts="SCARD", counted="names")
+    assert queue.field(job, "expected") == b"" and queue.take(1)[job].has_lane == 1
+    assert queue.say(1, "FAIL", job, "L2 says: ERR DB index is out of range") == [b"OK"]
+    assert queue.raw.zcard("terrace:warm:open") == 0
+
+
 def test_a_node_that_can_do_nothing_holds_up_nobody_and_what_it_leaves_out_is_counted(queue):
     for node in (1, 2):
         queue.say(node, "BEAT")
