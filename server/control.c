@@ -332,10 +332,9 @@ static void control_tick_snapshots(struct control *control)
     (void)pthread_mutex_lock(&node->options_lock);
     const bool rebuilds = control->rebuild != NULL;
     (void)pthread_mutex_unlock(&node->options_lock);
-    if (atomic_load(&control->state) == CONTROL_RUNNING) {
-        snapshots_tick(node->snapshots, !rebuilds && !standstill_is_under_way(control->standstill),
-                       control->now_ms);
-    }
+    const bool may_begin = atomic_load(&control->state) == CONTROL_RUNNING && !rebuilds &&
+                           !standstill_is_under_way(control->standstill);
+    snapshots_tick(node->snapshots, may_begin, control->now_ms);
 }
 
 void control_rebuild(struct control *control, struct options *next)

@@ -281,6 +281,7 @@ bool snapshots_end(struct snapshots *snapshots, int64_t now_ms)
     if (snapshots->ended) {
         return false;
     }
+    look_at_epoch(snapshots); /* what it has of another one must not count as of this */
     begin(snapshots, true, now_ms);
     snapshots->ended = true;
     return true;

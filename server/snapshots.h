@@ -44,7 +44,7 @@ struct snapshot_wait {
 };
 /* Begins one, or waits for one that begins when that under way has ended. */
 void snapshots_ask(struct snapshots *snapshots, struct snapshot_wait *wait);
-/* `may_begin`: no standstill waits or is under way. */
+/* Also while the node drains: L2 may be met then. `may_begin`: it does not, and no standstill waits or is under way. */
 void snapshots_tick(struct snapshots *snapshots, bool may_begin, int64_t now_ms);
 bool snapshots_is_busy(const struct snapshots *snapshots); /* NULL: false */
 /* Who waits is told that the node ends, and so is who asks from here on. */

@@ -287,6 +287,28 @@ def test_values_of_mode_ttl_are_gone_if_l2_was_emptied_meanwhile(stage):
     assert "another epoch" in log_lines(node, "snapshot_dropped")[-1]
 
 
+def test_values_of_mode_ttl_are_gone_if_another_l2_is_met_while_the_node_drains(stage):
+    """Else they would be in its last file, as what it had of the new one."""
+    l2 = stage.redis()
+    node = started(stage, l2=l2)
+    l2.client().set("t:a", "1")
+    with node.wire() as conn:
+        until(lambda: get_all(conn, ["t:a"]) == [b"1"] and node.l1_items() == 1, 5)
+    ended(node)
+    l2.process.kill()
+    node.flags += ["--drain-delay", "60s"]
+    node.launch()
+    until(node.answers_ping, 10)
+    with node.wire() as conn:
+        assert conn.ask("GET", "t:a") == b"1", "without L2"
+        node.process.signal(signal.SIGTERM)
+        until(lambda: log_lines(node, "draining"), 10)
+        assert l2.start()
+        until(lambda: conn.ask("GET", "t:a") is NULL_BULK, 15)
+    assert "another epoch" in log_lines(node, "snapshot_dropped")[-1]
+    node.process.kill()
+
+
 def test_without_l2_an_available_namespace_is_served_from_the_file_and_no_other(stage):
     l2 = stage.redis()
     node = started(stage, "--l2-timeout", "200ms", l2=l2)
