@@ -79,6 +79,9 @@ struct join_desk {
     bool is_full;
 };
 
+/* Of a key that nobody has read of late: next to nothing, but where that is so of all a part of them is one all the same. */
+#define WEIGHT_LEAST 1e-6
+
 static const char is_off[] = "warm-rate is 0";
 
 struct join_desk *join_desk_new(void)
@@ -154,12 +157,17 @@ static bool is_held(const struct join_desk *desk, const struct hot_row *row, boo
     return look.has_value && !tiers_age(worker->window, key.ns, look.stamped_at_ms).is_suspect;
 }
 
+static double weight_of(const struct hot_row *row)
+{
+    return row->count + WEIGHT_LEAST;
+}
+
 static void mark_held(struct join_desk *desk, size_t place, bool held)
 {
-    const double count = desk->list->rows[place].count;
+    const double weight = weight_of(&desk->list->rows[place]);
     if (held != ((desk->rows[place] & ROW_HELD) != 0)) {
         desk->rows[place] ^= ROW_HELD;
-        desk->held += held ? count : -count;
+        desk->held += held ? weight : -weight;
     }
 }
 
@@ -168,7 +176,7 @@ static void take_out(struct join_desk *desk, size_t place)
     if ((desk->rows[place] & ROW_OUT) == 0) {
         mark_held(desk, place, false);
         desk->rows[place] |= ROW_OUT;
-        desk->all -= desk->list->rows[place].count;
+        desk->all -= weight_of(&desk->list->rows[place]);
         desk->in--;
     }
 }
@@ -268,7 +276,7 @@ static size_t keys_to_target(const struct join_desk *desk)
     double sum = 0;
     size_t keys = 0;
     while (keys < desk->count && sum < target) {
-        sum += desk->list->rows[keys++].count;
+        sum += weight_of(&desk->list->rows[keys++]);
     }
     return keys;
 }
@@ -323,7 +331,7 @@ static enum status begin_run(struct join_desk *desk, struct hot_list *list)
         return NO_MEMORY;
     }
     for (size_t i = 0; i < desk->count; i++) {
-        desk->listed += list->rows[i].count;
+        desk->listed += weight_of(&list->rows[i]);
     }
     desk->all = desk->listed;
     desk->in = desk->count;

@@ -2,9 +2,11 @@
 """A node that comes is ready when it holds what the others' clients read most, by the hot lists that these leave in L2."""
 
 import re
+import struct
 import threading
 
 import pytest
+from envelopes import xxh64
 from harness import log_lines, stand_still, until
 from libterrace import Client
 from test_drain import weight_of
@@ -157,6 +159,30 @@ def test_where_memory_is_less_than_what_is_hot_the_target_is_of_what_fits(stage)
     said = ready(node)
     assert said.startswith("warm: ") and "that can be kept here" in said, said
     assert 0 < node.l1_items() < KEYS
+
+
+def list_of(names, count, written_at_ms):
+    """As tiers/hot_list.h has it; counts in 256ths."""
+    rows = b"".join(struct.pack("<HBBQQ", len(name), 0, 0, count, 0) + name.encode() for name in names)
+    total = count * len(names)
+    head = b"THL2" + struct.pack("<IQQQIIQQIIQQQ", len(names), written_at_ms, total, 1000, len(rows), 0, total, 0, 0, 0, 0, 0, count)
+    return head + struct.pack("<Q", xxh64(head + rows)) + rows
+
+
+@pytest.mark.parametrize("count", [256, 0])
+def test_where_nobody_has_read_anything_of_late_nobody_waits_for_the_deadline(stage, count):
+    """What was read fades: after a quarter of an hour without a read all counts are 0."""
+    l2 = stage.redis()
+    l2.client().mset({name: "v" for name in keys()})
+    board, name = l2.client(db=COORDINATION_DB), f"{1:016x}"
+    now_ms = int(board.time()[0]) * 1000
+    board.hset("terrace:hot", name, list_of(keys(), count, now_ms))
+    board.zadd("terrace:hot:at", {name: now_ms})
+    node = stage.node("--warm-deadline", "120s", l2=l2)
+    said = ready(node)
+    assert said.startswith("warm: ") and mass(said) >= 80, said
+    until(lambda: log_lines(node, "warmed"), 10, "all was tried")
+    assert node.l1_items() >= KEYS
 
 
 def test_lists_that_are_none_are_stepped_over(stage):
