@@ -6,7 +6,8 @@
  *            each 100 ms: looks which of the keys L1 holds and may serve -> join_tell_mass
  *            all was tried: what changed meanwhile is tried again each second, until the node is ready
  *
- * What the mass is made of: a key weighs what the lists say it was read; where nobody has read anything of late, all weigh the same. A key is TAKEN OUT of it if it cannot be kept here,
+ * What the mass is made of: a key weighs what the lists say it was read; where nobody has read anything of late, all weigh the
+ * same. A key is TAKEN OUT of it if it cannot be kept here,
  * whatever one waits for: L2 does not have it, it is too large, of a kind or namespace that is left to who asks (prefetch.h),
  * failed again and again, or found no room among hotter ones. So where memory is smaller than what the lists name, the
  * target is of what fits; how much of the others' hits that is, is told, too. Suspects (of a snapshot, say) count when they

@@ -5,16 +5,15 @@
  * L1 answers nine of ten. So the rest is told, too: every key that L1 holds, and how often it may be expected to be read.
  *
  * WEIGHTS. Known are the reads of all keys together (`total`), how many of them L1 answered (`hits`), the reads of each key
- * that the sketch is sure of (hot_list_sure: a key that was sampled once is as good as unknown), and how often the policy expects an entry to be used, beside others (policy.h, HOTNESS). So of each
- * key the larger of what the sketch is sure of and of 2^(hotness/10) times a factor is expected, and the factor is that for which
- * all keys in L1 together come to `hits`. What a page says is how much more than in the list that is; list and pages of a
- * node add up. (Hotness itself says 2^(hotness/8); under lfu, whose dice make many of a middle kind look rare, what passed for 80 % of
- * the hits was 70 of the reads then, and is 90 so. Too flat is the better error: more keys than needed are read before a node is ready.)
+ * that the sketch is sure of (hot_list_sure: a key that was sampled once is as good as unknown), and how often the policy
+ * expects an entry to be used, beside others (policy.h, HOTNESS). So of each key the larger of what the sketch is sure of and
+ * of 2^(hotness/10) times a factor is expected, and the factor is that for which all keys in L1 together come to `hits`. What
+ * a page says is how much more than in the list that is; list and pages of a node add up.
  *
  * Where the policy knows only what was read last (lru, ttl, random), that says little: the first of its keys weigh one and a
- * half times the mean, the last half of it. (Tried: of keys of about equal hotness the share that has rows of the sketch. It
- * measures well while all rows are young; but the low rows are the keys that were read last, and so is what policies think hot: where
- * the sketch was large beside L1, 1,100 keys of 20,000 passed for 95 % of the hits and were 65. 2026-11-22)
+ * half times the mean, the last half of it. (Tried on 2026-11-22: of keys of about equal hotness the share that has rows of the
+ * sketch. Where the sketch was large beside L1, 1,100 keys of 20,000 passed for 95 % of the hits and were 65: because few of many
+ * reads had been sampled, which hot_list_sure mends, and perhaps because low rows are the keys that were read last.)
  *
  * A page is PAGE_BYTES at most as it lies in L2, so that no answer on the road holds up what clients ask. What finds no room in
  * HELD_PAGES_MAX of them, or is beyond HELD_KEYS_MAX, is left out: it is the coldest. Its part of the hits is still its own.
