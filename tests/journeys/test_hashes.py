@@ -162,15 +162,18 @@ SOON_S = BOUND_S + SLACK_S
 
 
 @pytest.fixture
-def one_worker(module_stage, redis_server):
-    """(node, redis): one worker, so that the counts of reads that are passed on are exact. Each test has keys of its own,
-    since a node remembers what was read of a key."""
+def one_worker(module_stage):
+    """(node, redis): one worker, so that the counts of reads that are passed on are exact, and a Redis of its own, which is told
+    nothing of hot keys: that is a script, whose commands count as well. Each test has keys of its own, since a node
+    remembers what was read of a key."""
     if REHEARSAL:
         pytest.skip("rehearsal: redis-server has no L1")
     if not hasattr(module_stage, "one_worker"):
-        module_stage.one_worker = module_stage.node("--threads", "1", "--warm-rate", "0", l2=redis_server)
-    redis_server.client().config_resetstat()
-    return module_stage.one_worker, redis_server
+        server = module_stage.redis()
+        module_stage.one_worker = module_stage.node("--threads", "1", "--warm-rate", "0", "--hot-keys", "0", l2=server), server
+    node, server = module_stage.one_worker
+    server.client().config_resetstat()
+    return node, server
 
 
 def settle(conn):
