@@ -256,7 +256,7 @@ def main():
               ("transactions", "held_answers", "large_streamed", "bad_input", "acl", "tls", "blocking", "regressions", "managed_many",
                "large_managed", "behind", "native", "native_random", "warm", "native_warm", "http_api", "client_async", "client_memory")]
     # OpenSSL has no instrumentation: what it orders by atomics of its own would be races to ThreadSanitizer.
-    threads = [f"tests/journeys/test_{name}.py" for name in ("history", "client_threads", "barrier", "monitor", "standing")]
+    threads = [f"tests/journeys/test_{name}.py" for name in ("history", "client_threads", "barrier", "standing")]
     every = all_journeys("held_answers", "history", "bench", "endpoints", "rights", "warm", "warm_faults", "runbook", "l2_faults", "check")
     steps = {
         "floors": lambda: whole(tally, "floors", [PYTHON, "tests/floors.py"]),
@@ -265,8 +265,8 @@ def main():
         "unit": lambda: unit(tally, build, "release"),
         "unit-asan": lambda: unit(tally, build, "asan"),
         "unit-tsan": lambda: unit(tally, build, "tsan"),
-        "sim": lambda: sim(tally, build, "release", 1600, 400),
-        "sim-asan": lambda: sim(tally, build, "asan", 160, 40),
+        "sim": lambda: sim(tally, build, "release", 1200, 300),
+        "sim-asan": lambda: sim(tally, build, "asan", 120, 30),
         "fuzz": lambda: fuzz(tally, build, 10_000),
         "journeys": lambda: pytest(tally, "journeys", every, env, at_once=3),
         "clients": lambda: pytest(tally, "flows of clients", ["tests/clients"], env, at_once=2),
