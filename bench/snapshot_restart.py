@@ -91,7 +91,8 @@ class Run:
         self.kind, self.kept = kind, kept
         redis = stage.redis()
         folder = stage.folder / f"{kind}-{kept}"
-        node = configured(stage, CONFIG, "--snapshot-dir", str(folder), "--snapshot-interval", "1h", "--memory", "256mb", l2=redis)
+        target = [] if arguments.warm_target is None else ["--warm-target", arguments.warm_target]
+        node = configured(stage, CONFIG, "--snapshot-dir", str(folder), "--snapshot-interval", "1h", "--memory", "256mb", *target, l2=redis)
         other = configured(stage, CONFIG, "--memory", "256mb", l2=redis)
         path = stage.folder / f"{kind}-{kept}.hist"
         direct = redis if kind == "plain" else None
@@ -155,6 +156,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=12)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", choices=list(PREFIX), action="append")
+    parser.add_argument("--warm-target", help="of the node (its default)")
     parser.add_argument("--svg", type=pathlib.Path)
     arguments = parser.parse_args()
     runs = []
