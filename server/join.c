@@ -7,7 +7,8 @@ enum {
     PERCENT = JOIN_FULL / 100,
     AS_THE_OTHERS = 950,
     NEARLY_ALL = 995,
-    MS_PER_S = 1000
+    MS_PER_S = 1000,
+    NOT_YET = -1
 };
 #define ROUNDING 1e-9
 
@@ -69,16 +70,30 @@ void join_alone(struct join *join)
     join->is_full = true;
 }
 
-static enum join_state next_state(const struct join *join, const struct join_rules *rules,
+/* Who has been at the target once is ready by then, so that what changes meanwhile holds up nobody. */
+static int64_t lingers_until(const struct join *join, const struct join_rules *rules)
+{
+    const int64_t until_ms = atomic_load(&join->target_ms) + JOIN_LINGER_MS;
+    return until_ms < rules->deadline_ms ? until_ms : rules->deadline_ms;
+}
+
+static enum join_state next_state(struct join *join, const struct join_rules *rules,
                                   int64_t took_ms)
 {
+    const unsigned mass = join_mass(join);
+    const unsigned target = rules->target_percent * PERCENT;
     if (atomic_load(&join->nothing) != NULL) {
         return JOIN_NOTHING;
     }
-    if (atomic_load(&join->mass) >= rules->target_percent * PERCENT) {
-        return JOIN_WARM;
+    if (mass >= target && atomic_load(&join->target_ms) < 0) {
+        atomic_store(&join->target_ms, took_ms);
     }
-    return took_ms >= rules->deadline_ms ? JOIN_LATE : JOIN_WARMING;
+    if (atomic_load(&join->target_ms) < 0) {
+        return took_ms >= rules->deadline_ms ? JOIN_LATE : JOIN_WARMING;
+    }
+    const bool lingers =
+        target > 0 && mass < JOIN_NEARLY_WARM && took_ms < lingers_until(join, rules);
+    return lingers ? JOIN_WARMING : JOIN_WARM;
 }
 
 void join_tick(struct join *join, const struct join_rules *rules, bool reached, int64_t now_ms)
@@ -87,6 +102,7 @@ void join_tick(struct join *join, const struct join_rules *rules, bool reached, 
     case JOIN_APART:
         if (reached) {
             atomic_store(&join->began_ms, now_ms);
+            atomic_store(&join->target_ms, NOT_YET);
             atomic_store(&join->state, JOIN_WARMING);
         }
         break;
@@ -197,21 +213,26 @@ static void describe_mass(const struct join *join, const char *what, char text[J
                    (long long)(ms % MS_PER_S / 100));
 }
 
+static void describe_way(const struct join *join, const struct join_rules *rules, int64_t now_ms,
+                         char text[JOIN_TEXT_MAX])
+{
+    const bool lingers = atomic_load(&join->target_ms) >= 0;
+    (void)snprintf(text, JOIN_TEXT_MAX,
+                   "warming: %u %% of hot mass after %lld ms; ready at %u %%, or after %lld ms",
+                   join_mass(join) / PERCENT, (long long)(now_ms - atomic_load(&join->began_ms)),
+                   lingers ? JOIN_NEARLY_WARM / PERCENT : rules->target_percent,
+                   (long long)(lingers ? lingers_until(join, rules) : rules->deadline_ms));
+}
+
 void join_describe(const struct join *join, const struct join_rules *rules, int64_t now_ms,
                    char text[JOIN_TEXT_MAX])
 {
-    const unsigned mass = join_mass(join);
     const char *nothing = atomic_load(&join->nothing);
     switch (join_state(join)) {
     case JOIN_APART:
         (void)snprintf(text, JOIN_TEXT_MAX, "warming has not begun: L2 was not reached yet");
         break;
-    case JOIN_WARMING:
-        (void)snprintf(text, JOIN_TEXT_MAX,
-                       "warming: %u %% of hot mass after %lld ms; ready at %u %%, or after %lld ms",
-                       mass / PERCENT, (long long)(now_ms - atomic_load(&join->began_ms)),
-                       rules->target_percent, (long long)rules->deadline_ms);
-        break;
+    case JOIN_WARMING: describe_way(join, rules, now_ms, text); break;
     case JOIN_WARM: describe_mass(join, "warm", text); break;
     case JOIN_LATE: describe_mass(join, "deadline", text); break;
     case JOIN_NOTHING:

@@ -9,6 +9,9 @@
  *                                   |-----warm-deadline is over------------------> LATE    > ready
  *                                   |-----there is nothing to warm from----------> NOTHING/
  *
+ * The target is where warming may end, not where it gets hard: what comes next is hot, too, and costs L2 less now than when
+ * clients miss it. So who has reached it LINGERS for what is left up to JOIN_NEARLY_WARM, JOIN_LINGER_MS at most.
+ *
  * HOT MASS: of all hits of the others that the lists name, the share that is of keys which L1 holds and may serve. Keys that
  * L2 does not have any more, or that L1 cannot keep, count for nothing (join_desk.h).
  *
@@ -34,6 +37,8 @@
 enum {
     JOIN_FULL = 1000,
     JOIN_START = 100, /* a tenth: enough reads to measure a hit ratio by */
+    JOIN_NEARLY_WARM = 950,
+    JOIN_LINGER_MS = 2000,
     JOIN_READS_ENOUGH = 100,
     JOIN_TEXT_MAX = 160
 };
@@ -67,8 +72,9 @@ struct join {
     _Atomic unsigned promise;   /* the hit ratio that follows from what is held */
     _Atomic unsigned mass_then; /* as it was when the node became ready */
     _Atomic unsigned weight;
-    _Atomic int64_t began_ms; /* L2 was reached */
-    _Atomic int64_t took_ms;  /* from then to ready */
+    _Atomic int64_t began_ms;  /* L2 was reached */
+    _Atomic int64_t took_ms;   /* from then to ready */
+    _Atomic int64_t target_ms; /* from then to the target; negative: it is not reached */
     const char
         *_Atomic nothing;     /* why there is nothing to warm from; NULL: there may be something */
     _Atomic uint64_t expects; /* reads per second */

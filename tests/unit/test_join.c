@@ -53,11 +53,65 @@ static void a_node_is_ready_when_it_holds_the_target_of_the_hot_mass(void **stat
     assert_int_equal(tick(&join, 2000), JOIN_WARMING);
     assert_false(join_is_ready(&join));
     says(&join, 2000, "warming: 79 % of hot mass after 2000 ms; ready at 80 %, or after 30000 ms");
-    tell(&join, 831, 1000, 1000);
+    tell(&join, 951, 1000, 1000);
     assert_int_equal(tick(&join, 4130), JOIN_WARM);
     assert_true(join_is_ready(&join));
     tell(&join, 1000, 1000, 1000);
-    says(&join, 9000, "warm: 83 % of hot mass after 4.1 s");
+    says(&join, 9000, "warm: 95 % of hot mass after 4.1 s");
+}
+
+static void who_has_reached_the_target_lingers_for_what_is_left_but_not_for_long(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    tell(&join, 831, 1000, 1000);
+    assert_int_equal(tick(&join, 4130), JOIN_WARMING);
+    says(&join, 4200, "warming: 83 % of hot mass after 4200 ms; ready at 95 %, or after 6130 ms");
+    tell(&join, 949, 1000, 1000);
+    assert_int_equal(tick(&join, 6129), JOIN_WARMING);
+    assert_int_equal(tick(&join, 6130), JOIN_WARM);
+    says(&join, 9000, "warm: 94 % of hot mass after 6.1 s");
+    begin(&join);
+    tell(&join, 800, 1000, 1000);
+    assert_int_equal(tick(&join, 100), JOIN_WARMING);
+    tell(&join, 950, 1000, 1000);
+    assert_int_equal(tick(&join, 200), JOIN_WARM);
+}
+
+static void what_changes_while_a_node_lingers_holds_it_up_no_longer(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    tell(&join, 831, 1000, 1000);
+    assert_int_equal(tick(&join, 100), JOIN_WARMING);
+    tell(&join, 700, 1000, 1000);
+    assert_int_equal(tick(&join, 2099), JOIN_WARMING);
+    assert_int_equal(tick(&join, 2100), JOIN_WARM);
+    says(&join, 2100, "warm: 70 % of hot mass after 2.1 s");
+}
+
+static void nobody_lingers_beyond_the_deadline(void **state)
+{
+    (void)state;
+    struct join join;
+    begin(&join);
+    tell(&join, 831, 1000, 1000);
+    assert_int_equal(tick(&join, 29000), JOIN_WARMING);
+    assert_int_equal(tick(&join, 29999), JOIN_WARMING);
+    assert_int_equal(tick(&join, 30000), JOIN_WARM);
+}
+
+static void with_no_target_nobody_lingers(void **state)
+{
+    (void)state;
+    struct join join;
+    struct join_rules at_once = rules;
+    at_once.target_percent = 0;
+    begin(&join);
+    join_tick(&join, &at_once, true, START_MS);
+    assert_int_equal(join_state(&join), JOIN_WARM);
 }
 
 static void all_is_all_in_whatever_order_it_was_counted(void **state)
@@ -92,10 +146,10 @@ static void a_node_that_cannot_keep_all_says_of_how_much_the_mass_is(void **stat
     (void)state;
     struct join join;
     begin(&join);
-    tell(&join, 90, 100, 250);
+    tell(&join, 96, 100, 250);
     assert_int_equal(tick(&join, 1200), JOIN_WARM);
     assert_int_equal(join_fits(&join), 400);
-    says(&join, 1200, "warm: 90 % of hot mass (of the 40 % that can be kept here) after 1.2 s");
+    says(&join, 1200, "warm: 96 % of hot mass (of the 40 % that can be kept here) after 1.2 s");
 }
 
 static void where_there_is_nothing_to_warm_from_a_node_is_ready_at_once(void **state)
@@ -244,6 +298,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_node_is_ready_when_it_holds_the_target_of_the_hot_mass),
+        cmocka_unit_test(who_has_reached_the_target_lingers_for_what_is_left_but_not_for_long),
+        cmocka_unit_test(what_changes_while_a_node_lingers_holds_it_up_no_longer),
+        cmocka_unit_test(nobody_lingers_beyond_the_deadline),
+        cmocka_unit_test(with_no_target_nobody_lingers),
         cmocka_unit_test(all_is_all_in_whatever_order_it_was_counted),
         cmocka_unit_test(a_node_that_gets_no_further_is_ready_at_the_deadline_and_says_so),
         cmocka_unit_test(a_node_that_cannot_keep_all_says_of_how_much_the_mass_is),
