@@ -431,7 +431,7 @@ FUZZ_FLAGS := -std=gnu11 -D_GNU_SOURCE -I. -I$(GENERATED) $(WARNINGS) -O1 -g1 -f
               -fno-sanitize-recover=undefined
 # Of the server, what knows nothing of nodes, connections and calls, and so can be a parser; the rest comes as it is released: the table
 # of commands wants it, and nothing runs it.
-FUZZ_SERVER := server/acl.c $(shell grep -L '"server/\(call\|worker\|node\|conn\)\.h"' $(SERVER))
+FUZZ_SERVER := server/acl.c server/warm_show.c $(shell grep -L '"server/\(call\|worker\|node\|conn\)\.h"' $(SERVER))
 FUZZ_CORE  := $(patsubst %.c,build/fuzz/%.o,$(PROTOCOL) $(TIERS) $(FUZZ_SERVER) $(wildcard client/check/*.c) client/warm_list.c \
                 $(addprefix client/cli/,tree.c json.c text.c sample.c) bench/memcached.c)
 build/fuzz/%.o: %.c

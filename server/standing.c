@@ -66,7 +66,7 @@ int64_t standing_first_ms(const struct warm_job *job, int64_t redis_now_ms)
 /* id due state schedule before n db; what cannot be read is of another version, and others' */
 static void list_add(struct standing *standing, struct warm_answer *row)
 {
-    const uint64_t id = (uint64_t)warm_answer_number(row);
+    const uint64_t id = warm_answer_count(row);
     const int64_t due_ms = warm_answer_number(row);
     const struct slice state = warm_answer_text(row);
     const struct slice text = warm_answer_text(row);

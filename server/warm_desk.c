@@ -204,10 +204,10 @@ static void desk_take_none(struct warm_desk *desk, uint64_t id)
 static void row_take_lane(struct warm_row *row, bool has_lane)
 {
     const struct warm_desk *desk = row->desk;
-    const int64_t waited_ms = desk->worker->now_ms + desk->redis_ahead_ms - row->entry.submitted_ms;
     if (has_lane && row->step == WARM_LANE_NONE) {
         row->step = WARM_LANE_IDLE;
-        row->entry.waited_ms = waited_ms > 0 ? waited_ms : 0;
+        row->entry.waited_ms = warm_waited_ms(row->entry.submitted_ms,
+                                              desk->worker->now_ms + desk->redis_ahead_ms);
     } else if (!has_lane && row->step != WARM_LANE_NONE) {
         warm_work_end(row);
     }
@@ -230,7 +230,7 @@ static void row_take_producer(struct warm_row *row, bool produces, int64_t produ
 /* id state priority submitted deadline rate lanes lane next produced producer cursor run; or id alone. False: no memory. */
 static bool desk_take_one(struct warm_desk *desk, struct warm_answer *job)
 {
-    const uint64_t id = (uint64_t)warm_answer_number(job);
+    const uint64_t id = warm_answer_count(job);
     if (job->count == 0) {
         desk_take_none(desk, id);
         return true;
@@ -243,14 +243,14 @@ static bool desk_take_one(struct warm_desk *desk, struct warm_answer *job)
         row->state = WARM_QUEUED;
     }
     row->seen = desk->passes;
-    row->entry.priority = (int)warm_answer_number(job);
-    row->entry.submitted_ms = warm_answer_number(job);
-    row->entry.deadline_ms = warm_answer_number(job);
-    row->rate = (uint64_t)warm_answer_number(job);
-    row->lanes = (unsigned)warm_answer_number(job);
+    row->entry.priority = warm_answer_priority(job);
+    row->entry.submitted_ms = warm_answer_ms(job);
+    row->entry.deadline_ms = warm_answer_ms(job);
+    row->rate = warm_answer_count(job);
+    row->lanes = (unsigned)warm_answer_count(job);
     const bool has_lane = warm_answer_number(job) != 0;
     const int64_t next = warm_answer_number(job);
-    const int64_t produced = warm_answer_number(job);
+    const int64_t produced = (int64_t)warm_answer_count(job);
     const bool produces = warm_answer_number(job) != 0;
     const struct slice cursor = warm_answer_text(job);
     const struct slice run = warm_answer_text(job);
@@ -357,7 +357,7 @@ static void desk_on_beat(struct warm_question *question, enum status status,
     const int64_t version = warm_answer_number(answer);
     const int64_t standing = warm_answer_number(answer);
     const int64_t open = warm_answer_number(answer);
-    const int64_t redis_ms = warm_answer_number(answer);
+    const int64_t redis_ms = warm_answer_ms(answer);
     desk->redis_ahead_ms = redis_ms - desk->worker->now_ms;
     atomic_store(&desk->shown[3], (unsigned)open);
     if (warm_answer_number(answer) > 0) {

@@ -177,6 +177,17 @@ bool warm_row_stays(const struct warm_row *row);
 /* The job cannot be done: all nodes are told. */
 void warm_row_fail(struct warm_row *row, const char *why);
 struct warm_row *warm_desk_find(struct warm_desk *desk, uint64_t id);
+/* Of a job in L2, whose text anybody may have written: the next number as a priority; and how long it has waited since it was
+ * submitted, 0 if nobody knows, by Redis' clock. */
+static inline int warm_answer_priority(struct warm_answer *answer)
+{
+    const uint64_t number = warm_answer_count(answer);
+    return number < WARM_PRIORITY_MAX ? (int)number : (int)WARM_PRIORITY_MAX;
+}
+static inline int64_t warm_waited_ms(int64_t submitted_ms, int64_t now_ms)
+{
+    return submitted_ms > 0 && submitted_ms < now_ms ? now_ms - submitted_ms : 0;
+}
 
 /* warm_work.c */
 void warm_work_turn(struct warm_desk *desk); /* slots that are free are given away */

@@ -123,7 +123,7 @@ static void produce_pull(struct warm_row *row)
 static void produce_from(struct warm_row *row, struct warm_answer *answer)
 {
     source_end(row);
-    row->next = (uint64_t)warm_answer_number(answer);
+    row->next = warm_answer_count(answer);
     const struct slice cursor = warm_answer_text(answer);
     const struct slice run = warm_answer_text(answer);
     (void)snprintf(row->cursor, sizeof(row->cursor), "%.*s", (int)cursor.size, cursor.data);

@@ -141,31 +141,31 @@ static enum warm_target target_of(struct slice text)
 static struct slice show_fields(struct show *show, struct warm_answer *fields)
 {
     struct warm_status *status = show->status;
-    status->id = count_of(warm_answer_number(fields));
+    status->id = warm_answer_count(fields);
     (void)warm_state_read(warm_answer_text(fields), &status->state);
     text_in(status->source, sizeof(status->source), warm_answer_text(fields));
     status->db = (uint8_t)(warm_answer_number(fields) & 0xff);
     status->mode = mode_of(warm_answer_text(fields));
     status->target = target_of(warm_answer_text(fields));
     status->dry = warm_answer_number(fields) == 1;
-    status->priority = (int)(warm_answer_number(fields) & 0xff);
-    status->rate_limit = count_of(warm_answer_number(fields));
-    show->produced = count_of(warm_answer_number(fields));
+    status->priority = warm_answer_priority(fields);
+    status->rate_limit = warm_answer_count(fields);
+    show->produced = warm_answer_count(fields);
     const struct slice expected = warm_answer_text(fields);
     show->expected = expected.size > 0 ? number_in(expected) : UINT64_MAX;
     show->is_complete = warm_answer_number(fields) == 1;
-    status->submitted_at_ms = warm_answer_number(fields);
-    status->started_at_ms = warm_answer_number(fields);
-    status->ended_at_ms = warm_answer_number(fields);
-    status->deadline_at_ms = warm_answer_number(fields);
+    status->submitted_at_ms = warm_answer_ms(fields);
+    status->started_at_ms = warm_answer_ms(fields);
+    status->ended_at_ms = warm_answer_ms(fields);
+    status->deadline_at_ms = warm_answer_ms(fields);
     text_in(status->error, sizeof(status->error), warm_answer_text(fields));
     const struct slice schedule = warm_answer_text(fields);
     text_in(status->schedule, sizeof(status->schedule), schedule);
     status->standing = schedule.size > 0;
-    status->prevented = count_of(warm_answer_number(fields));
+    status->prevented = warm_answer_count(fields);
     const struct slice owner = warm_answer_text(fields);
-    const int64_t due_ms = warm_answer_number(fields); /* negative while it is paused */
-    status->next_at_ms = status->state == WARM_STANDING && due_ms > 0 ? due_ms : 0;
+    const int64_t due_ms = warm_answer_ms(fields); /* negative while it is paused */
+    status->next_at_ms = status->state == WARM_STANDING ? due_ms : 0;
     return owner;
 }
 
@@ -243,9 +243,10 @@ static void show_sums(struct show *show)
     status->eta_ms = -1;
     show_eta(show);
     const struct warm_row *row = warm_desk_find(show->desk, status->id);
-    const int64_t waited_ms = show->now_ms - status->submitted_at_ms;
-    const bool waits = status->state == WARM_QUEUED && waited_ms > 0;
-    status->effective = status->priority + (waits ? (int)(waited_ms / WARM_AGE_MS) : 0);
+    const int64_t waited_ms = status->state == WARM_QUEUED
+                                  ? warm_waited_ms(status->submitted_at_ms, show->now_ms)
+                                  : 0;
+    status->effective = status->priority + (int)(waited_ms / WARM_AGE_MS);
     if (row != NULL && status->state == WARM_RUNNING) {
         status->effective = warm_entry_effective(&row->entry, show->desk->worker->now_ms);
     }
@@ -312,8 +313,8 @@ static enum status show_one(struct show *show, struct warm_answer *answer, struc
 enum status warm_show_read(struct warm_desk *desk, struct warm_answer *answer,
                            struct warm_call *call, uint64_t *ret_below)
 {
-    struct show show = {.desk = desk, .now_ms = warm_answer_number(answer), .nodes = call->nodes};
-    *ret_below = count_of(warm_answer_number(answer));
+    struct show show = {.desk = desk, .now_ms = warm_answer_ms(answer), .nodes = call->nodes};
+    *ret_below = warm_answer_count(answer);
     const size_t told = answer->count / 3;
     const size_t most =
         call->count + (call->verb == WARM_STATUS && told > 1 ? 1 : told); /* failures are of one */

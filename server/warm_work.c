@@ -193,8 +193,8 @@ static void lane_take(struct warm_row *row, struct warm_answer *answer)
     struct warm_desk *desk = row->desk;
     done_begin(&row->done, -1);
     (void)warm_state_read(warm_answer_text(answer), &row->state);
-    row->rate = (uint64_t)warm_answer_number(answer);
-    row->lanes = (unsigned)warm_answer_number(answer);
+    row->rate = warm_answer_count(answer);
+    row->lanes = (unsigned)warm_answer_count(answer);
     warm_work_rate(row);
     row->number = warm_answer_number(answer);
     if (row->number < 0) {
@@ -306,12 +306,12 @@ static void lane_on_passed(struct warm_question *question, enum status status,
         lane_is_lost(row, answer->word);
         return;
     }
-    const int64_t keys = warm_answer_number(answer);
+    const uint64_t keys = warm_answer_count(answer);
     log_write(&worker->node->log, LOG_WARNING, "warm_passed",
-              "job=%" PRIu64 " keys=%" PRId64
+              "job=%" PRIu64 " keys=%" PRIu64
               " this node can keep nothing at present, and others waited for it",
               row->entry.id, keys);
-    metrics_add(worker->metrics, M_WARM_FAILED, keys > 0 ? (uint64_t)keys : 0);
+    metrics_add(worker->metrics, M_WARM_FAILED, keys);
     if (row->step == WARM_LANE_RUNS) { /* else it has just come to its end */
         lane_idle(row);
     }

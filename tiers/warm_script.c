@@ -83,6 +83,18 @@ int64_t warm_answer_number(struct warm_answer *answer)
     return reply_skip(&answer->rest) == OK ? number : 0;
 }
 
+uint64_t warm_answer_count(struct warm_answer *answer)
+{
+    const int64_t number = warm_answer_number(answer);
+    return number > 0 ? (uint64_t)number : 0;
+}
+
+int64_t warm_answer_ms(struct warm_answer *answer)
+{
+    const int64_t ms = warm_answer_number(answer);
+    return ms > 0 && ms <= WARM_MS_MAX ? ms : 0;
+}
+
 struct slice warm_answer_text(struct warm_answer *answer)
 {
     const struct reply_cursor before = answer->rest;

@@ -34,6 +34,7 @@ enum {
     WARM_NUMBERS_MAX = 24,
     WARM_BORN_MAX = 40
 };
+#define WARM_MS_MAX (INT64_C(1) << 46) /* two thousand years */
 
 /* A request under construction; what is put in is borrowed until it is sent. */
 struct warm_words {
@@ -60,6 +61,10 @@ struct warm_answer {
 enum status warm_answer_read(struct slice reply, struct warm_answer *ret_answer) MUST_USE;
 /* The next of its elements; 0, or nothing, where it is not what is asked for. */
 int64_t warm_answer_number(struct warm_answer *answer);
+/* The same of what cannot be less than 0, and of a time, which is none before 1970 or after WARM_MS_MAX: L2's fields are text that
+ * anybody may have written. 0 then. Sums and differences of times do not overflow. */
+uint64_t warm_answer_count(struct warm_answer *answer);
+int64_t warm_answer_ms(struct warm_answer *answer);
 struct slice warm_answer_text(struct warm_answer *answer);
 /* An array, whose elements follow as those of `ret_inner`; false: it is none. `answer` goes on behind it. */
 bool warm_answer_array(struct warm_answer *answer, struct warm_answer *ret_inner);

@@ -283,6 +283,21 @@ def test_junk_in_a_job_or_its_chunks_fails_the_job(stage):
     assert "a node cannot read the job: $.source.what: no such name" in warm.status(nodes[0], job)["error"]
 
 
+@pytest.mark.parametrize("number", [-1 << 63, (1 << 63) - 1])
+def test_numbers_beyond_any_in_a_job_are_no_harm(stage, number):
+    """The node meets them when it takes the job: what it computes from them must not overflow, which the sanitizers see to."""
+    redis_server = stage.redis()
+    node = stage.node("--warm-rate", "0", l2=redis_server)
+    fill(redis_server, 20)
+    job = warm.submit(node, {"pattern": "k*"})
+    with redis_server.client(db=15) as raw:
+        raw.hset(f"terrace:warm:job:{job}", mapping=dict.fromkeys(["priority", "submitted", "deadline", "rate"], number))
+    seen = warm.status(node, job)
+    assert seen["priority"] == seen["effective"] == (0 if number < 0 else 9) and seen["submitted_at_ms"] == 0
+    node.client().config_set("warm-rate", "1000000")
+    assert warm.ended(node, job)["state"] == "done" and node.l1_items() >= 20
+
+
 def test_a_queue_that_is_full_says_why_and_has_room_again(stage):
     redis_server = stage.redis()
     node = nodes_of(stage, redis_server, 1)[0]

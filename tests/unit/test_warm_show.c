@@ -26,6 +26,13 @@ struct job {
         *lanes[LANES_MAX]; /* "next from loaded skipped absent failed bytes rate yield before" */
 };
 
+/* What it was submitted with. */
+struct begin {
+    const char *priority;
+    const char *submitted;
+};
+static const struct begin usual = {"4", "1000"};
+
 static void bulk(struct buf *out, const char *text)
 {
     char head[32];
@@ -43,18 +50,33 @@ static void head(struct buf *out, size_t count)
 }
 
 /* What the script says of one job, at 9000. */
-static struct buf answer_of(const struct job *job, const char *below)
+static struct buf answer_of(const struct job *job, const struct begin *begin, const char *below)
 {
     struct buf out = {0};
     size_t lanes = 0;
     while (lanes < LANES_MAX && job->lanes[lanes] != NULL) {
         lanes++;
     }
-    const char *const fields[FIELDS] = {"7",       job->state, "pattern *",   "0",
-                                        "missing", "all",      "0",           "4",
-                                        "0",       job->total, job->expected, job->complete,
-                                        "1000",    "2000",     "0",           "0",
-                                        "",        "",         "0",           "",
+    const char *const fields[FIELDS] = {"7",
+                                        job->state,
+                                        "pattern *",
+                                        "0",
+                                        "missing",
+                                        "all",
+                                        "0",
+                                        begin->priority,
+                                        "0",
+                                        job->total,
+                                        job->expected,
+                                        job->complete,
+                                        begin->submitted,
+                                        "2000",
+                                        "0",
+                                        "0",
+                                        "",
+                                        "",
+                                        "0",
+                                        "",
                                         "0"};
     head(&out, 6);
     bulk(&out, "OK");
@@ -73,12 +95,12 @@ static struct buf answer_of(const struct job *job, const char *below)
     return out;
 }
 
-static void read_into(struct warm_call *call, const struct job *job, const char *below,
-                      uint64_t expected_below)
+static void read_into(struct warm_call *call, const struct job *job, const struct begin *begin,
+                      const char *below, uint64_t expected_below)
 {
     struct warm_desk desk = {0};
     struct warm_answer answer;
-    struct buf bytes = answer_of(job, below);
+    struct buf bytes = answer_of(job, begin, below);
     uint64_t next = 0;
     assert_int_equal(warm_answer_read(buf_slice(&bytes), &answer), OK);
     assert_int_equal(warm_show_read(&desk, &answer, call, &next), OK);
@@ -86,10 +108,10 @@ static void read_into(struct warm_call *call, const struct job *job, const char 
     buf_done(&bytes);
 }
 
-static struct warm_status status_of(const struct job *job)
+static struct warm_status status_with(const struct job *job, const struct begin *begin)
 {
     struct warm_call call = {.verb = WARM_STATUS};
-    read_into(&call, job, "0", 0);
+    read_into(&call, job, begin, "0", 0);
     warm_show_end(&call);
     assert_int_equal(call.count, 1);
     struct warm_status status = call.statuses[0];
@@ -98,6 +120,11 @@ static struct warm_status status_of(const struct job *job)
     buf_done(&call.memory);
     buf_done(&call.nodes);
     return status;
+}
+
+static struct warm_status status_of(const struct job *job)
+{
+    return status_with(job, &usual);
 }
 
 static void all_lanes_have_all_keys_once_the_source_has_told_them(void **state)
@@ -171,8 +198,8 @@ static void a_list_of_several_answers_is_one(void **state)
 {
     (void)state;
     struct warm_call call = {.verb = WARM_LIST};
-    read_into(&call, &(struct job){"queued", "0", "", "0", {"0", "0"}}, "7", 7);
-    read_into(&call, &(struct job){"running", "9", "", "1", {"0 0 5"}}, "0", 0);
+    read_into(&call, &(struct job){"queued", "0", "", "0", {"0", "0"}}, &usual, "7", 7);
+    read_into(&call, &(struct job){"running", "9", "", "1", {"0 0 5"}}, &usual, "0", 0);
     warm_show_end(&call);
     assert_int_equal(call.count, 2);
     assert_int_equal(call.statuses[0].node_count, 2);
@@ -184,9 +211,40 @@ static void a_list_of_several_answers_is_one(void **state)
     buf_done(&call.nodes);
 }
 
+static void numbers_that_no_node_wrote_are_within_bounds(void **state)
+{
+    (void)state;
+    static const char *const edges[] = {"-9223372036854775808", "9223372036854775807",
+                                        "70368744177665", "-1"};
+    for (size_t i = 0; i < sizeof edges / sizeof edges[0]; i++) {
+        const struct warm_status status =
+            status_with(&(struct job){"queued", edges[i], edges[i], "1", {"0 0 0 0 0 0 0 0 0 0"}},
+                        &(struct begin){edges[i], edges[i]});
+        assert_true(status.priority == 0 || status.priority == WARM_PRIORITY_MAX);
+        assert_int_equal(status.effective, status.priority); /* nobody knows how long it waits */
+        assert_int_equal(status.submitted_at_ms, 0);
+    }
+}
+
+/* The sanitizers see to it. */
+static void lanes_that_no_node_wrote_make_no_sum_overflow(void **state)
+{
+    (void)state;
+    static const char lane[] = "9223372036854775807 -9223372036854775808 9223372036854775807 "
+                               "9223372036854775807 9223372036854775807 9223372036854775807 "
+                               "9223372036854775807 9223372036854775807 9223372036854775807 "
+                               "-9223372036854775808";
+    const struct warm_status status =
+        status_of(&(struct job){"running", "9223372036854775807", "", "1", {lane, lane, lane}});
+    assert_int_equal(status.node_count, 3);
+    assert_true(status.rate > 0 && status.eta_ms >= -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_that_no_node_wrote_are_within_bounds),
+        cmocka_unit_test(lanes_that_no_node_wrote_make_no_sum_overflow),
         cmocka_unit_test(all_lanes_have_all_keys_once_the_source_has_told_them),
         cmocka_unit_test(before_that_it_is_what_the_source_expects_or_not_known),
         cmocka_unit_test(a_lane_that_came_late_has_not_to_do_what_was_before_it),
