@@ -152,6 +152,7 @@ struct hot_desk *hot_desk_new(struct node *node)
     desk->copies = calloc(options_threads(&node->options), sizeof(*desk->copies));
     CHECK(pthread_mutex_init(&desk->lock, NULL) == 0);
     hot_lists_open(&desk->lists);
+    hot_held_open(&desk->held);
     if (desk->copies == NULL) {
         hot_desk_free(desk);
         return NULL;

@@ -84,9 +84,9 @@ static void held_tell(struct hot_desk *desk)
     held_over(desk);
 }
 
-static void held_on_page(struct link_request *request, enum status status, struct slice reply)
+static void held_on_page(struct script_ask *ask, enum status status, struct slice reply)
 {
-    struct hot_desk *desk = MAP_ENTRY(request, struct hot_desk, held.request);
+    struct hot_desk *desk = MAP_ENTRY(ask, struct hot_desk, held.write);
     struct hot_held *held = &desk->held;
     const bool is_there = status == OK && slice_is(reply, ":1\r\n");
     held->asks = false;
@@ -110,9 +110,9 @@ static void held_write_next(struct hot_desk *desk)
     char linger[I64_DIGITS_MAX];
     char nodes[I64_DIGITS_MAX];
     const struct slice own = hot_own_name(desk, name);
-    const struct slice words[] = {
-        SLICE_LITERAL("EVAL"),
-        slice_of(held_script),
+    struct slice words[] = {
+        {0}, /* SCRIPT_HEAD_WORDS */
+        {0},
         SLICE_LITERAL("2"),
         held_key(key, own, held->made.told.writing),
         held_nodes_key,
@@ -122,10 +122,10 @@ static void held_write_next(struct hot_desk *desk)
         own,
         {nodes, i64_format(nodes, HELD_NODES_MAX)},
     };
-    held->request = (struct link_request){.on_reply = held_on_page};
+    held->write.on_reply = held_on_page;
     held->asks = true;
-    if (tiers_ask(desk->first->window, &held->request, words, sizeof words / sizeof words[0]) !=
-        OK) {
+    if (script_ask(desk->first->window, &held->script, &held->write, words,
+                   sizeof words / sizeof words[0]) != OK) {
         held->asks = false;
         metrics_count(desk->first->metrics, M_HELD_NOT_WRITTEN);
         held_over(desk);
@@ -220,6 +220,11 @@ void hot_held_tick(struct hot_desk *desk)
             held_begin(desk);
         }
     }
+}
+
+void hot_held_open(struct hot_held *held)
+{
+    own_script_init(&held->script, slice_of(held_script));
 }
 
 void hot_held_leave(struct hot_desk *desk)

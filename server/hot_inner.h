@@ -7,6 +7,7 @@
 
 #include "server/hot_desk.h"
 #include "server/mailbox.h"
+#include "server/script_ask.h"
 #include "tiers/held.h"
 #include "tiers/hot_merge.h"
 #include "tiers/link.h"
@@ -24,7 +25,8 @@ struct hot_lists {
     _Atomic bool writes;
     _Atomic bool again; /* when that is done: the pages that it names are others now */
     struct buf bytes;   /* of the list that is written, or was */
-    struct link_request write;
+    struct own_script script;
+    struct script_ask write;
     /* a round: the names, then list after list */
     bool reads;
     struct link_request read;
@@ -58,7 +60,8 @@ struct hot_held {
     struct held made;
     enum status made_status;
     unsigned page; /* the next one */
-    struct link_request request;
+    struct own_script script;
+    struct script_ask write;
 };
 
 /* Who may look at all of L1. */
@@ -107,6 +110,7 @@ struct slice hot_own_name(const struct hot_desk *desk, char dst[HOT_NAME_SIZE + 
 /* hot_held.c */
 extern const struct slice held_nodes_key;
 struct slice held_key(char dst[HELD_KEY_SIZE + 1], struct slice node, uint64_t writing);
+void hot_held_open(struct hot_held *held);
 void hot_held_tick(struct hot_desk *desk);
 void hot_held_leave(struct hot_desk *desk); /* begins the last one, if it is worth it */
 void hot_held_end(struct hot_desk *desk);   /* no page more */

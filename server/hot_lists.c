@@ -33,9 +33,9 @@ struct slice hot_own_name(const struct hot_desk *desk, char dst[HOT_NAME_SIZE + 
 
 /* --- writing ------------------------------------------------------------------------------------------------------------ */
 
-static void lists_on_written(struct link_request *request, enum status status, struct slice reply)
+static void lists_on_written(struct script_ask *ask, enum status status, struct slice reply)
 {
-    struct hot_desk *desk = MAP_ENTRY(request, struct hot_desk, lists.write);
+    struct hot_desk *desk = MAP_ENTRY(ask, struct hot_desk, lists.write);
     struct hot_lists *lists = &desk->lists;
     const bool is_taken = status == OK && reply.size > 0 && reply.data[0] == ':';
     lists->writes = false;
@@ -79,9 +79,9 @@ void hot_lists_write(struct hot_desk *desk)
     hot_list_release(list);
     lists->publish_due_ms = desk->first->now_ms + HOT_PUBLISH_MS;
     const struct slice own = hot_own_name(desk, name);
-    const struct slice words[] = {
-        SLICE_LITERAL("EVAL"),
-        slice_of(hot_script),
+    struct slice words[] = {
+        {0}, /* SCRIPT_HEAD_WORDS */
+        {0},
         SLICE_LITERAL("5"),
         key_lists,
         key_times,
@@ -96,10 +96,10 @@ void hot_lists_write(struct hot_desk *desk)
         slice_of(desk->held.told.pages > 0 ? "1" : "0"),
     };
     /* Not as a write: one that runs late does no harm, so its link need not close. */
-    lists->write = (struct link_request){.on_reply = lists_on_written};
+    lists->write.on_reply = lists_on_written;
     lists->writes = true;
-    if (tiers_ask(desk->first->window, &lists->write, words, sizeof words / sizeof words[0]) !=
-        OK) {
+    if (script_ask(desk->first->window, &lists->script, &lists->write, words,
+                   sizeof words / sizeof words[0]) != OK) {
         lists->writes = false;
         metrics_count(desk->first->metrics, M_HOT_NOT_WRITTEN);
     }
@@ -313,6 +313,7 @@ void hot_lists_open(struct hot_lists *lists)
 {
     list_init(&lists->round);
     list_init(&lists->waits);
+    own_script_init(&lists->script, slice_of(hot_script));
 }
 
 void hot_lists_close(struct hot_lists *lists)

@@ -10,6 +10,7 @@
 enum {
     BOUND = 60000,
     KEYS = 6000, /* their names are some 150 KiB: more than a page */
+    KEYS_OF_A_SMALL_PAGE = 100,
 };
 
 #define SELECTED "+OK\r\n" /* the first question goes behind a SELECT */
@@ -87,12 +88,12 @@ static uint64_t counted(const struct scene *scene, enum metric metric)
 
 /* --- written --------------------------------------------------------------------------------------------------------- */
 
-static void fill(struct scene *scene)
+static void fill(struct scene *scene, unsigned keys)
 {
     struct l1 *l1 = namespaces_default(scene->stage.namespaces)->l1;
     struct rand rand;
     rand_seed(&rand, 1);
-    for (unsigned i = 0; i < KEYS; i++) {
+    for (unsigned i = 0; i < keys; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "%08x%016llx", i, (unsigned long long)rand_next(&rand));
         help_set(l1, 0, name, "v", 0, HELP_NOW);
@@ -100,19 +101,74 @@ static void fill(struct scene *scene)
 }
 
 /* What L1 holds has been written down, and the first page is on its way. */
-static void write_first_page(struct scene *scene)
+static void write_first_page_of(struct scene *scene, unsigned keys)
 {
     struct hot_held *held = &scene->desk->held;
-    fill(scene);
+    fill(scene, keys);
     scene->desk->newest = list_new(scene);
     hot_held_tick(scene->desk);
     scene->worker.now_ms += HELD_FIRST_MS;
     hot_held_tick(scene->desk);
     assert_int_equal(uv_run(&scene->worker.loop, UV_RUN_DEFAULT), 0);
-    assert_true(held->asks && held->made.told.pages > 1);
+    assert_true(held->asks && held->made.told.pages > 0);
+}
+
+static void write_first_page(struct scene *scene)
+{
+    write_first_page_of(scene, KEYS);
+    assert_true(scene->desk->held.made.told.pages > 1);
     struct buf written = help_written(&scene->stage.roof);
     buf_done(&written);
 }
+
+/* --- by whose text ---------------------------------------------------------------------------------------------------- */
+
+static void expect_begins(struct scene *scene, const char *beginning)
+{
+    struct buf written = help_written(&scene->stage.roof);
+    assert_int_equal(buf_append(&written, "", 1), OK);
+    assert_non_null(strstr(written.data, beginning));
+    buf_done(&written);
+}
+
+#define BY_NAME "*14\r\n$7\r\nEVALSHA\r\n$40\r\n"
+#define BY_TEXT "*14\r\n$4\r\nEVAL\r\n$"
+
+static void a_list_is_written_by_the_name_of_the_script(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_open();
+    scene->desk->newest = list_new(scene);
+    hot_lists_write(scene->desk);
+    expect_begins(scene, BY_NAME);
+    HELP_SAY(&scene->stage.roof, SELECTED "-NOSCRIPT No matching script.\r\n");
+    expect_begins(scene, BY_TEXT); /* Redis is new */
+    HELP_SAY(&scene->stage.roof, ":0\r\n");
+    hot_lists_write(scene->desk);
+    expect_begins(scene, BY_NAME);
+    HELP_SAY(&scene->stage.roof, ":0\r\n");
+    assert_int_equal(counted(scene, M_HOT_WRITTEN), 2);
+    scene_done(scene);
+}
+
+static void a_page_is_written_by_the_name_of_the_script_unless_it_is_far_larger_than_that(
+    void **state)
+{
+    (void)state;
+    struct scene *scene = scene_open();
+    write_first_page_of(scene, KEYS_OF_A_SMALL_PAGE);
+    expect_begins(scene, "*10\r\n$7\r\nEVALSHA\r\n$40\r\n");
+    HELP_SAY(&scene->stage.roof, SELECTED ":1\r\n");
+    assert_int_equal(counted(scene, M_HELD_WRITTEN), 1);
+    expect_begins(scene, BY_NAME); /* the list, that names it */
+    scene_done(scene);
+    scene = scene_open();
+    write_first_page_of(scene, KEYS);
+    expect_begins(scene, "*10\r\n$4\r\nEVAL\r\n$");
+    scene_done(scene);
+}
+
+/* --- the end in between ------------------------------------------------------------------------------------------------ */
 
 static void a_node_may_end_between_two_pages(void **state)
 {
@@ -216,6 +272,9 @@ static void a_list_that_is_larger_than_any_is_not_gathered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_list_is_written_by_the_name_of_the_script),
+        cmocka_unit_test(
+            a_page_is_written_by_the_name_of_the_script_unless_it_is_far_larger_than_that),
         cmocka_unit_test(a_node_may_end_between_two_pages),
         cmocka_unit_test(a_node_may_end_while_a_page_is_on_its_way),
         cmocka_unit_test(a_page_that_is_larger_than_any_is_not_gathered),

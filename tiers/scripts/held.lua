@@ -23,6 +23,9 @@ if not redis.call('ZSCORE', KEYS[2], ARGV[4]) and redis.call('ZCARD', KEYS[2]) >
     redis.call('DEL', KEYS[2] .. ':' .. oldest[1] .. ':0', KEYS[2] .. ':' .. oldest[1] .. ':1')
 end
 redis.call('ZADD', KEYS[2], now, ARGV[4])
+if redis.call('TTL', KEYS[2]) * 1000 < tonumber(ARGV[3]) then -- a list that names pages makes it longer
+    redis.call('PEXPIRE', KEYS[2], ARGV[3])
+end
 if ARGV[1] == '0' then
     redis.call('DEL', KEYS[1]) -- the writing before the last one, or what strangers left there
 end

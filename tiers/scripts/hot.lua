@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: BSD-3-Clause
 -- hot.lua -- puts a node's list of hot keys (hot_list.h) where the others find it, in one atomic step; the pages that it names
--- (held.h) stay as long as the list, those of the node's former writing a while for who reads them.
+-- (held.h) stay as long as the list, those that it does not name a while for who reads them.
 --
 -- KEYS 1 terrace:hot: a field per node, its list   2 terrace:hot:at: when each was written, by L2's clock
---      3 terrace:hot:held:<node>:<n>: the pages that the list names   4 the others
+--      3 terrace:hot:held:<node>:<n>: the pages that the list names, if it names any   4 the others
 --      5 terrace:hot:held: which nodes have pages, and when they said so last
 -- ARGV 1 node   2 list   3 for how many ms a list is of use   4 how many there may be
 --      5 for how many ms pages stay that no list names   6 1: the list names pages
@@ -34,12 +34,17 @@ for _, node in ipairs(over > 0 and redis.call('ZRANGE', KEYS[2], 0, over - 1) or
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
+local unnamed = { KEYS[4] }
 if ARGV[6] == '1' then
     redis.call('PEXPIRE', KEYS[3], ARGV[3])
     redis.call('PEXPIRE', KEYS[5], ARGV[3])
     redis.call('ZADD', KEYS[5], 'XX', now, ARGV[1])
+else
+    unnamed[2] = KEYS[3]
 end
-if redis.call('TTL', KEYS[4]) * 1000 > linger then -- seconds do
-    redis.call('PEXPIRE', KEYS[4], linger)
+for _, pages in ipairs(unnamed) do
+    if redis.call('TTL', pages) * 1000 > linger then -- seconds do
+        redis.call('PEXPIRE', pages, linger)
+    end
 end
 return over
