@@ -13,7 +13,8 @@
 #include <string.h>
 
 enum {
-    PATH_MAX_SHOWN = 96 /* of a path in a job's JSON */
+    PATH_MAX_SHOWN = 96, /* of a path in a job's JSON */
+    CHANGE_MAX = 4096    /* bytes: it is read on the loop that answers probes, and beats */
 };
 
 /* A request while the desk is asked. It may outlive the request. */
@@ -168,11 +169,7 @@ static json_t *body_of(const struct admin_request *request)
 
 void admin_warm_submit(struct admin_request *request)
 {
-    json_t *job = body_of(request);
-    const bool stands =
-        json_object_get(job, "schedule") != NULL || json_object_get(job, "before_expiry") != NULL;
-    json_decref(job);
-    ask(request, (struct warm_call){.verb = stands ? WARM_REGISTER : WARM_SUBMIT}, true);
+    ask(request, (struct warm_call){.verb = WARM_PUT}, true);
 }
 
 /* false: refused. */
@@ -204,6 +201,11 @@ void admin_warm_change(struct admin_request *request)
 {
     struct warm_call call = {0};
     if (!read_id(request, &call.id)) {
+        return;
+    }
+    if (request->body.size > CHANGE_MAX) {
+        admin_refuse(request, MHD_HTTP_CONTENT_TOO_LARGE,
+                     SLICE_LITERAL("a change has 4 KiB at most"), NULL);
         return;
     }
     json_t *change = body_of(request);

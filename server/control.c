@@ -315,12 +315,15 @@ static void control_on_standstill(void *arg)
 static void control_tick_rebuild(struct control *control)
 {
     struct node *node = control->node;
+    if (atomic_load(&control->state) != CONTROL_RUNNING) {
+        return; /* it will not be, and nobody is kept off for it: what L1 holds is to be left in L2 */
+    }
     (void)pthread_mutex_lock(&node->options_lock);
     const bool waits = control->rebuild != NULL && !snapshots_is_busy(node->snapshots) &&
                        !behind_node_holds_back(node, control->rebuild, control->now_ms) &&
                        hot_desk_keep_off(node->hot);
     (void)pthread_mutex_unlock(&node->options_lock);
-    if (waits && atomic_load(&control->state) == CONTROL_RUNNING) {
+    if (waits) {
         (void)!standstill_begin(control->standstill, control_on_standstill,
                                 control); /* BUSY: the one under way takes them */
     }

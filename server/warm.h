@@ -44,6 +44,7 @@ enum {
 enum warm_verb {
     WARM_SUBMIT,
     WARM_REGISTER,
+    WARM_PUT, /* what the job itself says: the desk makes it one of the two above */
     WARM_LIST,
     WARM_STATUS,
     WARM_PAUSE,
@@ -171,7 +172,7 @@ struct warm_call {
     enum warm_verb verb;
     uint64_t id;       /* of STATUS, PAUSE, RESUME, CANCEL, SETRATE */
     uint64_t rate;     /* of SETRATE */
-    struct slice json; /* of SUBMIT and REGISTER; the caller's, until on_answer */
+    struct slice json; /* of SUBMIT, REGISTER and PUT; the caller's, until on_answer */
     /* On the asker's loop, exactly once after OK. `error` or NULL; then `statuses`: LIST all jobs, the newest first; the
      * others the one (of SUBMIT and REGISTER, only its id is sure). Valid during the call. */
     void (*on_answer)(struct warm_call *call, const char *error, const struct warm_status *statuses,

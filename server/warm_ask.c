@@ -123,7 +123,8 @@ static void call_done(struct warm_desk *desk, struct warm_call *call, struct war
 {
     switch (call->verb) {
     case WARM_SUBMIT:
-    case WARM_REGISTER: give_id(call, (uint64_t)warm_answer_number(answer)); return;
+    case WARM_REGISTER:
+    case WARM_PUT: give_id(call, warm_answer_count(answer)); return;
     case WARM_LIST:
     case WARM_STATUS: call_show(desk, call, answer); return;
     case WARM_PAUSE:
@@ -265,6 +266,9 @@ struct submission {
 static void submit_job(struct warm_desk *desk, struct warm_call *call, const struct warm_job *job)
 {
     const bool stands = job->schedule != NULL || job->before_expiry_percent != 0;
+    if (call->verb == WARM_PUT) {
+        call->verb = stands ? WARM_REGISTER : WARM_SUBMIT;
+    }
     if (atomic_load(&desk->worker->node->live.warm_rate) == 0 && job->target == WARM_SELF) {
         call_fail(call, "ERR $.target: this node warms nothing (warm-rate 0)");
     } else if (call->verb == WARM_SUBMIT && stands) {
@@ -369,7 +373,8 @@ static void call_on_desk(struct letter *letter, void *owner)
     }
     switch (call->verb) {
     case WARM_SUBMIT:
-    case WARM_REGISTER: submit(desk, call); return;
+    case WARM_REGISTER:
+    case WARM_PUT: submit(desk, call); return;
     case WARM_LIST:
     case WARM_STATUS: ask_show(desk, call, 0); return;
     case WARM_PAUSE: ask_change(desk, call, "PAUSE"); return;

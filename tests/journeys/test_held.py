@@ -2,6 +2,7 @@
 """What a node's L1 holds is in L2, page by page, for nodes that come: beyond the hot list, and whole or not named."""
 
 import re
+import signal
 import struct
 
 import pytest
@@ -138,6 +139,42 @@ def test_a_list_that_names_pages_is_left_whatever_strangers_put_beside_it(stage)
     assert board.eval(script, 5, *keys_of, node, "a list", 3_600_000, 64, 60_000, "1") == 0
     assert board.hgetall("terrace:hot") == {node.encode(): b"a list"} and not board.exists("terrace:hot:held")
     assert 0 < board.pttl(keys_of[3]) <= 60_000, "and what it names no more goes"
+
+
+def test_pages_that_the_list_does_not_name_go_soon_and_so_does_what_says_whose_there_are(stage):
+    board = stage.redis().client(db=DB)
+    hot, held = ((ROOT / "tiers" / "scripts" / name).read_text() for name in ("hot.lua", "held.lua"))
+    nodes, node = "terrace:hot:held", f"{1:016x}"
+    places = [f"{nodes}:{node}:{place}" for place in (0, 1)]
+    for place in places:
+        assert board.eval(held, 2, place, nodes, "0", "a page", 60_000, node, 16) == 1
+        assert 0 < board.pttl(place) <= 60_000 and 0 < board.pttl(nodes) <= 60_000, "no list names it yet"
+
+    def write(names_pages):
+        return board.eval(hot, 5, "terrace:hot", "terrace:hot:at", *places, nodes, node, "a list", 3_600_000, 64, 60_000, names_pages)
+    write("1")
+    assert board.pttl(places[0]) > 60_000 and board.pttl(nodes) > 60_000 >= board.pttl(places[1])
+    assert board.eval(held, 2, places[1], nodes, "0", "a page", 60_000, node, 16) == 1
+    assert board.pttl(nodes) > 60_000, "what the list names is there still"
+    write("0")  # it names all that L1 holds
+    assert all(0 < board.pttl(place) <= 60_000 for place in places)
+
+
+def test_settings_that_are_read_again_while_a_node_drains_do_not_keep_its_pages(stage, tmp_path):
+    l2 = stage.redis()
+    l2.client().mset({name: "v" * 50 for name in keys()})
+    conf = tmp_path / "node.conf"
+    conf.write_text("hot-keys = 20\n")
+    node = stage.node(conf, "--drain-delay", "1s", l2=l2)
+    read_twice(node, keys())
+    conf.write_text("hot-keys = 20\n[namespace other]\nprefix = other:\nsie = 5s\n")
+    node.process.signal(signal.SIGTERM)
+    until(lambda: log_lines(node, "draining"), 10, "it drains")
+    node.process.signal(signal.SIGHUP)
+    until(lambda: log_lines(node, "setting"), 10, "they are read: that sie has no effect there is said")
+    assert node.process.wait() == 0
+    [name] = names(l2)
+    assert told(l2.client(db=DB), name)[3] == 1
 
 
 def test_without_hot_keys_nothing_is_left(stage):

@@ -459,6 +459,9 @@ def test_a_body_must_be_json_and_not_too_long(house):
     assert ask(house, "/v1/warm", "POST", job, {"Content-Type": "Application/JSON; charset=utf-8"}, token=TOKEN).status == 202
     largest = json.dumps({"source": {"keys": ["a"]}}).encode().ljust(1 << 20)
     assert ask(house, "/v1/warm", "POST", largest, {"Content-Type": "application/json"}, token=TOKEN).status == 202
+    change = json.dumps({"rate": 1}).encode()
+    for size, status in ((4096, 404), (4097, 413)):
+        assert refused(ask(house, "/v1/warm/999999", "POST", change.ljust(size), {"Content-Type": "application/json"}, token=TOKEN), status, "")
     with socket.create_connection(("127.0.0.1", house.admin_port), timeout=20) as sock:  # refused by its head
         sock.sendall(f"POST /v1/warm HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
                      f"Content-Length: {(1 << 20) + 1}\r\n\r\n".encode())
