@@ -301,7 +301,7 @@ bool auth_dry_run(const struct call *call, const struct acl_user *user, const st
         arity = l2->arity;
         ret_run->name = l2->name;
     }
-    ret_run->arity_fits = arity >= 0 ? argc == (uint32_t)arity : argc >= (uint32_t)-arity;
+    ret_run->arity_fits = command_arity_fits(arity, argc);
     ret_run->denial = acl_check(user, &line);
     return true;
 }

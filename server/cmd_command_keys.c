@@ -25,12 +25,6 @@ static bool read_line(const struct call *call, struct line *ret_line)
     return command != NULL;
 }
 
-static bool arity_fits(const struct line *line)
-{
-    const int arity = line->command->arity;
-    return arity >= 0 ? line->argc == (uint32_t)arity : line->argc >= (uint32_t)-arity;
-}
-
 /* EVAL script n key...; BLMPOP timeout n key...: all with movable keys count them in their second argument. */
 enum {
     COUNT_ARG = 2
@@ -105,7 +99,7 @@ static void answer(struct call *call, bool with_flags)
         }
     } else if (!has_keys(line.command)) {
         reply_error(call->reply, "ERR The command has no key arguments");
-    } else if (!arity_fits(&line)) {
+    } else if (!command_arity_fits(line.command->arity, line.argc)) {
         reply_error(call->reply, "ERR Invalid number of arguments specified for command");
     } else if (!line_keys(&line, &range)) {
         reply_error(call->reply, "ERR Invalid arguments specified for command");

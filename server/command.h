@@ -91,6 +91,12 @@ unsigned command_count(void); /* commands and subcommands together: bound of `in
 const struct command *command_find(struct slice name);
 const struct command *command_find_sub(const struct command *container, struct slice name);
 
+/* Of a call of so many words. `arity`: as in struct command. */
+static inline bool command_arity_fits(int arity, uint32_t argc)
+{
+    return arity >= 0 ? argc == (uint32_t)arity : argc >= (uint32_t)-arity;
+}
+
 bool command_ends_databases(const struct command *command); /* FLUSHDB, FLUSHALL, SWAPDB */
 
 /* Key positions of a call: first index, last index (inclusive) and step, clipped to argc. false: it names no keys. */

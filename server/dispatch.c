@@ -4,16 +4,13 @@
 #include "server/account.h"
 #include "server/auth.h"
 #include "server/blocking.h"
-#include "server/busy.h"
 #include "server/commands.h"
+#include "server/dispatch_inner.h"
 #include "server/managed.h"
 #include "server/monitor.h"
 #include "server/native.h"
 #include "server/node.h"
-#include "server/pubsub.h"
-#include "server/pubsub_line.h"
 #include "server/pubsub_order.h"
-#include "server/read_scripts.h"
 #include "server/relay.h"
 #include "server/resolve.h"
 #include "server/solo.h"
@@ -21,7 +18,6 @@
 #include "server/upload.h"
 #include "server/usage.h"
 #include "server/worker.h"
-#include "tiers/behind.h"
 #include "tiers/tiers.h"
 
 #include <stdlib.h>
@@ -31,12 +27,6 @@ enum {
 };
 
 /* --- who answers --------------------------------------------------------------------------------------------------------- */
-
-static bool arity_fits(const struct command *command, uint32_t argc)
-{
-    return command->arity >= 0 ? argc == (uint32_t)command->arity
-                               : argc >= (uint32_t)-command->arity;
-}
 
 /* Which command the call names: ours, a subcommand, or one that only L2 knows, which is written to `room`. False: nobody's,
  * and the error is answered. */
@@ -48,176 +38,16 @@ static bool dispatch_resolve(struct call *call, struct command *room)
     return call->command->subcommands == NULL || call->argc < 2 || resolve_subcommand(call);
 }
 
-/* What a client that subscribed, or monitors, may not say. */
-static bool listener_is_refused(struct call *call)
-{
-    const uint32_t keys = COMMAND_READONLY | COMMAND_WRITE;
-    if (call->conn->monitor != NULL && (call->command->flags & keys) != 0) {
-        reply_error(call->reply, "ERR Replica can't interact with the keyspace"); /* as Redis */
-        return true;
-    }
-    return pubsub_refuses(call);
-}
-
-/* What needs memory, or would be queued, while more than `little` is in use. The error is answered. */
-static bool is_out_of_memory(struct call *call, size_t little)
-{
-    struct l1_stats stats;
-    namespaces_stats(call->node->namespaces, &stats);
-    if (stats.bytes_used <= little) {
-        return false;
-    }
-    const struct transaction *transaction = call->conn->transaction;
-    const bool is_exec = call->command->run == cmd_exec;
-    if (is_exec && transaction_is_open(transaction) && transaction->grows) {
-        transaction_abort(call, "OOM command not allowed when used memory > 'maxmemory'.");
-        return true;
-    }
-    if (!is_exec &&
-        ((call->command->flags & COMMAND_DENYOOM) != 0 || transaction_would_take(call))) {
-        reply_out_of_memory(call->reply);
-        return true;
-    }
-    return false;
-}
-
-/* Whether the command may run for this client now, in the order in which Redis asks. False: the error is answered. */
-static bool dispatch_admits(struct call *call)
+static bool call_is_for_l2(const struct call *call)
 {
     const struct command *command = call->command;
-    if (!arity_fits(command, call->argc)) {
-        if (command->run == cmd_exec) {
-            transaction_abort(call, "wrong number of arguments for 'exec' command");
-        } else {
-            reply_wrong_arity(call->reply, command->full_name);
-        }
-        return false;
+    if (command->run == NULL || call->node->tiers == NULL) {
+        return command->run == NULL;
     }
-    if (!call->conn->session.authenticated && (command->flags & COMMAND_NO_AUTH) == 0) {
-        if (command->run == cmd_exec) {
-            transaction_abort(call, error_noauth);
-        } else {
-            reply_error(call->reply, error_noauth);
-        }
-        return false;
-    }
-    if ((command->flags & COMMAND_NO_MULTI) != 0 && transaction_is_open(call->conn->transaction)) {
-        reply_error(call->reply, "ERR Command not allowed inside a transaction");
-        return false;
-    }
-    if (call->conn->session.guarded && !auth_admits(call)) {
-        return false;
-    }
-    if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_forbids(call)) {
-        return false;
-    }
-    const size_t little = atomic_load_explicit(&call->node->live.little, memory_order_relaxed);
-    if (little > 0 && is_out_of_memory(call, little)) {
-        return false;
-    }
-    if (call->conn->listens && listener_is_refused(call)) {
-        return false;
-    }
-    if (namespaces_limited(call->node->namespaces) && usage_refuses(call)) {
-        return false;
-    }
-    const char *busy = atomic_load_explicit(&call->node->live.l2_busy, memory_order_relaxed);
-    if (busy != NULL && busy_refuses(call, busy)) {
-        return false;
-    }
-    return (call->node->namespaces->managed == 0 || managed_admits(call));
-}
-
-/* EXEC: what it will run. NULL: it is another command, or there is nothing. */
-static const struct transaction *call_executes(const struct call *call)
-{
-    return call->command != NULL && call->command->run == cmd_exec ? call->conn->transaction : NULL;
-}
-
-static bool call_writes(const struct call *call)
-{
-    const struct transaction *executed = call_executes(call);
-    if (call->command == NULL) {
-        return resolve_writes_l2(call);
-    }
-    if (!arity_fits(call->command, call->argc)) {
-        return false; /* and is told so at once */
-    }
-    return ((call->command->flags & (COMMAND_WRITE | COMMAND_PAUSED)) != 0 &&
-            !read_scripts_is_read(call)) ||
-           (executed != NULL && executed->writes);
-}
-
-/* A read that goes down the connection's own link behind a write, or behind a read of its key, and so tells nothing older.
- * (Under WATCH all do.) */
-static bool call_goes_behind(const struct call *call)
-{
-    const struct conn *conn = call->conn;
-    if (conn->native != NULL) {
-        return false;
-    }
-    return conn->writes_waiting > 0 || ((call->command->flags & COMMAND_OF_HASH) != 0 &&
-                                        conn->foreign_waiting == 0 && call_keys_are_asked(call));
-}
-
-/* What waits behind L2 is older than a command that ends whole databases, and would come there behind it. */
-static bool call_awaits_behind(const struct call *call)
-{
-    const struct transaction *executed = call_executes(call);
-    const bool ends = executed != NULL ? executed->ends_databases
-                                       : !transaction_is_open(call->conn->transaction) &&
-                                             command_ends_databases(call->command);
-    return ends && call->node->behind != NULL && behind_fence(call->node->behind, call->now_ms);
-}
-
-/* CLIENT PAUSE, memory (conn.h), and COMPATIBILITY rule 1: what may not overtake the calls that wait holds its
- * connection. */
-static bool dispatch_must_hold(struct call *call, const struct command *command)
-{
-    struct conn *conn = call->conn;
-    struct live *live = &call->node->live;
-    int64_t pause_until_ms = atomic_load_explicit(&live->pause_until_ms, memory_order_relaxed);
-    if (pause_until_ms > call->now_ms &&
-        (!atomic_load_explicit(&live->pause_writes_only, memory_order_relaxed) ||
-         call_writes(call))) {
-        conn_hold(conn, HOLD_PAUSE);
-        call->worker->paused = true;
-        return true;
-    }
-    /* The flags of EXEC, and of all that end databases. */
-    if (command != NULL && (command->flags & (COMMAND_DANGEROUS | COMMAND_SKIP_SLOWLOG)) != 0 &&
-        call_awaits_behind(call)) {
-        conn_hold(conn, HOLD_PAUSE); /* until the next tick, which looks again */
-        call->worker->paused = true;
-        return true;
-    }
-    if (conn->answer_count == 0) {
-        return false;
-    }
-    if (conn_is_full(conn)) {
-        conn_hold(conn, HOLD_OUTPUT);
-        return true;
-    }
-    if (conn->native != NULL) {
-        return false; /* its requests have no order */
-    }
-    const struct transaction *executed = call_executes(call);
-    bool comes_after_all = (command != NULL && (command->flags & COMMAND_SETTLED) != 0) ||
-                           (executed != NULL && transaction_comes_last(executed)) ||
-                           transaction_changes_links(conn->transaction) ||
-                           tracking_client_settles(conn);
-    bool goes_to_l2 = call->node->tiers != NULL && (command == NULL || command->road == ROAD_L2 ||
-                                                    (executed != NULL && executed->asks_l2));
-    bool reads = call->node->tiers != NULL && command != NULL && command->road == ROAD_READ;
-    bool goes_back = reads && (call_goes_behind(call) ? (command->flags & COMMAND_OWN) != 0
-                                                      : call_keys_are_asked(call));
-    if (comes_after_all || goes_back || pubsub_line_holds(conn, command) ||
-        (goes_to_l2 && conn->foreign_waiting > 0) ||
-        (call->node->namespaces->managed > 0 && managed_must_hold(call, command))) {
-        conn_hold(conn, HOLD_ORDER);
-        return true;
-    }
-    return false;
+    return command->road == ROAD_L2 ||
+           (command->road == ROAD_READ &&
+            (dispatch_goes_behind(call) ||
+             (call->line != NULL && (command->flags & COMMAND_OWN) == 0)));
 }
 
 /* With an L2 there is no solo. */
@@ -238,18 +68,12 @@ static void dispatch_run(struct call *call)
     } else if (command->road == ROAD_LATER) {
         cmd_later(call);
     } else if (command->road == ROAD_LINE && call->conn->answer_count > 0) {
-        conn_hold(
-            call->conn,
-            HOLD_ORDER); /* another link than the calls before it took; or WATCH's own, not READY yet */
+        /* Another link than the calls before it took; or WATCH's own, which is not READY yet. */
+        conn_hold(call->conn, HOLD_ORDER);
         call->held = true;
     } else if (command->road == ROAD_LINE) {
         blocking_call(call);
-    } else if (command->run == NULL ||
-               (call->node->tiers != NULL &&
-                (command->road == ROAD_L2 ||
-                 (command->road == ROAD_READ &&
-                  (call_goes_behind(call) ||
-                   (call->line != NULL && (command->flags & COMMAND_OWN) == 0)))))) {
+    } else if (call_is_for_l2(call)) {
         if ((command->flags & COMMAND_PUBSUB) != 0 && pubsub_order_holds(call)) {
             call->held = true;
         } else {
@@ -498,7 +322,7 @@ static bool request_is_plain(const struct worker *worker, const struct request *
         ((command->flags & COMMAND_BRIEF) != 0 && request->raw.size <= BRIEF_BYTES_MAX);
     const bool is_ours =
         command->road == ROAD_READ || (command->road == ROAD_L2 && worker->node->tiers == NULL);
-    return is_brief && is_ours && arity_fits(command, request->argc);
+    return is_brief && is_ours && command_arity_fits(command->arity, request->argc);
 }
 
 static bool conn_is_plain(const struct conn *conn)

@@ -63,7 +63,7 @@ MUTANTS = [
         (WINDOW_RELAY, "    relay_end_keys(relay);\n    relay->confirmed =", "    relay->confirmed =")],
            ["unit window", "sim storm"]),
     Mutant("a read overtakes an own write on its connection", "I3", [
-        ("server/dispatch.c", "return conn->writes_waiting > 0 ||", "return conn->writes_waiting > 1000000 ||")],
+        ("server/dispatch_admit.c", "return conn->writes_waiting > 0 ||", "return conn->writes_waiting > 1000000 ||")],
            ["journey sessions slow_write"]),
 
     # --- what clients keep
@@ -1019,7 +1019,7 @@ MUTANTS = [
         ("server/behind_node.c", "return !home->managed;", "return home == NULL;")],
            ["journey behind_trouble refused", "journey behind_trouble reload"]),
     Mutant("FLUSHDB in a transaction does not wait for what waits", "017", [
-        ("server/dispatch.c", "executed != NULL ? executed->ends_databases\n", "executed != NULL ? false\n")],
+        ("server/dispatch_admit.c", "executed != NULL ? executed->ends_databases\n", "executed != NULL ? false\n")],
            ["journey behind before_a_flush"]),
     Mutant("what is taken while the bus is lost knows of nothing", "017", [
         ("tiers/coherence.h", "return applied != 0 ? applied : atomic_load_explicit(&view->highest_seq, memory_order_acquire);",
@@ -1105,7 +1105,7 @@ MUTANTS = [
         ("tiers/behind.c", "    } else if (behind_is_well(behind)) {", "    } else if (behind_is_well(behind) && seq == UINT64_MAX) {")],
            ["unit behind", "journey behind not_sent_again"]),
     Mutant("a flush does not wait for what is older", "017", [
-        ("server/dispatch.c", "return ends && call->node->behind != NULL && behind_fence(", "return ends && call->node->behind == NULL && behind_fence(")],
+        ("server/dispatch_admit.c", "return ends && call->node->behind != NULL && behind_fence(", "return ends && call->node->behind == NULL && behind_fence(")],
            ["journey behind before_a_flush"]),
     Mutant("the log is not told what L2 has", "017", [
         ("tiers/behind_way.c", "        tiers_behind_wake(desk->window->options.tiers); /* the log is told, too */\n", "")],
