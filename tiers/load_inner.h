@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* load_inner.h -- what load.c (who waits, and for what) and load_lease.c (the script's calls) share.
+/* load_inner.h -- what the files of load.h share: load.c (loads: who waits, and for what), load_wait.c (one who waits),
+ * load_gate.c (who asks for several keys), load_lease.c (the script's calls), load_tick.c (time).
  *
  * Threads: the window's. */
 #ifndef TERRACE_TIERS_LOAD_INNER_H
@@ -13,8 +14,9 @@
 
 enum {
     LOAD_EPOCH_MS = 50, /* until the node may know the epoch that Redis has */
-    LOAD_ECHO_MS =
-        100 /* a failure is told for so long, where nothing may be served: to all who wait, on all nodes */
+    /* A failure is told for so long, where nothing may be served: to all who wait, on all nodes. */
+    LOAD_ECHO_MS = 100,
+    LOAD_RENEW_MS = LEASE_LIFE_MS / 3
 };
 
 /* One asker, from the first PENDING on. */
@@ -100,6 +102,12 @@ enum status load_join(struct load *load, struct load_wait *wait,
                       const struct load_facts *facts) MUST_USE;
 enum status load_begin(struct loads *loads, struct load_wait *wait,
                        const struct load_facts *facts) MUST_USE;
+
+/* It is over, and all who wait for it look anew. */
+void load_dissolve(struct load *load);
+/* Of one that is held. Its loader had his time: */
+void load_time_out(struct load *load);
+void load_renew(struct load *load);
 
 /* load_wait.c: of waits that are in no load any more. How an asker stands to what he has: */
 enum load_worth {
