@@ -3,6 +3,7 @@
 #include "protocol/limits.h"
 #include "server/acl.h"
 #include "server/acl_list.h"
+#include "tiers/base/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -211,27 +212,22 @@ enum status acl_parse(struct slice text, const char *path, const struct acl_rule
     return OK;
 }
 
-static enum status read_whole(const char *path, struct buf *text, struct buf *errors)
+static enum status read_text(const char *path, struct buf *text, struct buf *errors)
 {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
         const enum status told =
             buf_printf(errors, "Error loading ACLs, opening file '%s': %m", path);
         return told == OK ? INVALID : told;
     }
-    enum status status = OK;
-    size_t got = 0;
-    do {
-        status = buf_reserve(text, 4096);
-        got = status == OK ? fread(text->data + text->size, 1, 4096, file) : 0;
-        text->size += got;
-    } while (got > 0 && text->size <= FILE_MAX);
-    if (status == OK && (ferror(file) != 0 || text->size > FILE_MAX)) {
-        status = buf_printf(errors, "Error loading ACLs, reading file '%s': %s", path,
-                            text->size > FILE_MAX ? "it is larger than 16mb" : strerror(errno));
-        status = status == OK ? INVALID : status;
+    enum status status = disk_read_all(fd, FILE_MAX, text);
+    if (status == INVALID) {
+        const char *why = errno == EFBIG ? "it is larger than 16mb" : strerror(errno);
+        const enum status told =
+            buf_printf(errors, "Error loading ACLs, reading file '%s': %s", path, why);
+        status = told == OK ? INVALID : told;
     }
-    (void)fclose(file);
+    (void)close(fd);
     return status;
 }
 
@@ -241,7 +237,7 @@ enum status acl_load(struct acl *acl, const char *path, struct slice default_pas
     const struct acl_rule_context context = acl_context(acl);
     struct acl_parsed parsed = {.count = 0};
     struct buf text = {0};
-    enum status status = read_whole(path, &text, errors);
+    enum status status = read_text(path, &text, errors);
     if (status == OK) {
         status = acl_parse(buf_slice(&text), path, &context, &parsed, errors);
     }
@@ -291,9 +287,7 @@ static int write_file(const char *path, struct slice text)
     if (fd < 0) {
         error = errno;
     } else {
-        const bool written =
-            write(fd, text.data, text.size) == (ssize_t)text.size && fsync(fd) == 0;
-        error = written ? 0 : errno != 0 ? errno : EIO;
+        error = disk_write(fd, text) == OK && fsync(fd) == 0 ? 0 : errno;
         (void)close(fd);
         if (error == 0 && rename(beside.data, path) != 0) {
             error = errno;
@@ -312,7 +306,6 @@ enum status acl_save(struct acl *acl, const char *path, struct buf *error)
     const struct acl_table *table = acl_begin(acl); /* two saves do not meet in one file */
     enum status status = describe_all(table, &text);
     if (status == OK) {
-        errno = 0;
         const int number = write_file(path, buf_slice(&text));
         if (number != 0) {
             errno = number;

@@ -20,14 +20,13 @@
 
 enum {
     GROUP_MS = 10,
-    IDLE_MS =
-        1000, /* so often it is looked whether the folder is there, while something waits in it */
+    /* So often it is looked whether the folder is there, while something waits in it. */
+    IDLE_MS = 1000,
     RETRY_MIN_MS = 1000,
     RETRY_MAX_MS = 30000,
     NAME_MAX_SIZE = 48,
     REWRITE_MIN = 16 << 20, /* a file below is not written anew */
     PIECE = 1 << 20,        /* of a file that is: so much between two groups of the other */
-    READ_STEP = 1 << 20
 };
 
 static const char fresh_name[] = "behind.new";
@@ -434,20 +433,6 @@ static enum status find_serial(struct behind_file *file, char error[BEHIND_FILE_
     return OK;
 }
 
-static enum status read_whole(int fd, struct buf *bytes)
-{
-    ssize_t count = 0;
-    do {
-        if (buf_reserve(bytes, READ_STEP) != OK) {
-            errno = ENOMEM;
-            return NO_MEMORY;
-        }
-        count = read(fd, bytes->data + bytes->size, READ_STEP);
-        bytes->size += count > 0 ? (size_t)count : 0;
-    } while (count > 0 || (count < 0 && errno == EINTR));
-    return count == 0 ? OK : INVALID;
-}
-
 /* The records of the file `name`, into the table. */
 static enum status restore(struct behind_file *file, const char *name, struct slice bytes,
                            char error[BEHIND_FILE_ERROR_MAX])
@@ -495,7 +480,7 @@ static enum status read_log(struct behind_file *file, char error[BEHIND_FILE_ERR
     }
     name_of(name, file->serial);
     const int fd = openat(file->folder_fd, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || read_whole(fd, &file->bytes) != OK) {
+    if (fd < 0 || disk_read_all(fd, SIZE_MAX, &file->bytes) != OK) {
         status = refuse(file, name, error);
     } else {
         status = restore(file, name, buf_slice(&file->bytes), error);

@@ -3,9 +3,13 @@
 
 #include "server/option_table.h"
 #include "server/version.h"
+#include "tiers/base/disk.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     FILE_SIZE_MAX = 1 << 20,
@@ -308,41 +312,28 @@ static enum status read_environment(char **environment, struct options *options,
     return status;
 }
 
-static enum status read_whole(FILE *stream, const char *path, struct buf *text,
-                              char error[OPTIONS_ERROR_MAX])
+/* The bytes of the file. */
+static enum status read_text(const char *path, struct buf *text, char error[OPTIONS_ERROR_MAX])
 {
-    size_t got = 0;
-    do {
-        if (buf_reserve(text, 4096) != OK) {
-            (void)snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
-            return NO_MEMORY;
-        }
-        got = fread(text->data + text->size, 1, 4096, stream);
-        text->size += got;
-    } while (got > 0 && text->size <= FILE_SIZE_MAX);
-    if (ferror(stream)) {
-        (void)snprintf(error, OPTIONS_ERROR_MAX, "%.300s: %m", path);
-        return INVALID;
-    }
-    if (text->size > FILE_SIZE_MAX) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const enum status status = fd < 0 ? INVALID : disk_read_all(fd, FILE_SIZE_MAX, text);
+    if (status == NO_MEMORY) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
+    } else if (status != OK && errno == EFBIG) {
         (void)snprintf(error, OPTIONS_ERROR_MAX, "%.300s: file is too large: expected at most 1mb",
                        path);
-        return INVALID;
+    } else if (status != OK) {
+        (void)snprintf(error, OPTIONS_ERROR_MAX, "%.300s: %m", path);
     }
-    return OK;
+    (void)(fd >= 0 && close(fd) != 0);
+    return status;
 }
 
 static enum status read_file(const char *path, struct options *options,
                              char error[OPTIONS_ERROR_MAX])
 {
-    FILE *stream = fopen(path, "re");
-    if (stream == NULL) {
-        (void)snprintf(error, OPTIONS_ERROR_MAX, "%.300s: %m", path);
-        return INVALID;
-    }
     struct buf text = {.data = NULL};
-    enum status status = read_whole(stream, path, &text, error);
-    (void)fclose(stream);
+    enum status status = read_text(path, &text, error);
     if (status == OK) {
         status = options_read_text(options, path, buf_slice(&text), error);
     }

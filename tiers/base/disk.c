@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <unistd.h>
 
+enum {
+    READ_STEP = 64 << 10
+};
+
 enum status disk_write(int fd, struct slice bytes)
 {
     while (bytes.size > 0) {
@@ -33,4 +37,22 @@ enum status disk_read_at(int fd, uint64_t offset, char *dst, size_t size)
         size -= done;
     }
     return OK;
+}
+
+enum status disk_read_all(int fd, size_t size_max, struct buf *bytes)
+{
+    ssize_t count = 0;
+    do {
+        if (buf_reserve(bytes, READ_STEP) != OK) {
+            errno = ENOMEM;
+            return NO_MEMORY;
+        }
+        count = read(fd, bytes->data + bytes->size, READ_STEP);
+        bytes->size += count > 0 ? (size_t)count : 0;
+        if (bytes->size > size_max) {
+            errno = EFBIG;
+            return INVALID;
+        }
+    } while (count > 0 || (count < 0 && errno == EINTR));
+    return count == 0 ? OK : INVALID;
 }
