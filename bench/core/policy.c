@@ -12,7 +12,6 @@
  * Prints a line per trace, room and policy: hits, hits weighed by value size, the mean number of items. The numbers of
  * one seed are the same every time. */
 #include "bench/core/sweep.h"
-#include "bench/trace.h"
 #include "protocol/check.h"
 #include "tiers/l1_shard.h"
 
@@ -23,14 +22,12 @@
 #include <string.h>
 
 enum {
-    T0 = 1000000,
     ROOM_STEP = 256, /* requests between two looks at how many items there are */
     OBJECTS_MIN = 10,
 };
 
 struct choice {
     bool sizes;
-    bool ttl;
     unsigned shards;
     struct sweep sweep;
 };
@@ -55,17 +52,8 @@ struct run {
 static struct item *make_item(const struct run *run, const struct l1_key *key,
                               const struct trace_request *request)
 {
-    const bool expires = run->choice->ttl && request->ttl_s > 0;
-    struct item *item = l1_item_new(
-        run->l1, key->hash,
-        &(struct item_spec){.key = key->bytes,
-                            .value_size = run->choice->sizes ? request->size : 1,
-                            .expire_at_ms =
-                                expires ? run->now_ms + (int64_t)request->ttl_s * 1000 : 0});
-    if (item == NULL) {
-        sweep_die("out of memory", "");
-    }
-    return item;
+    const size_t size = run->choice->sizes ? request->size : 1;
+    return sweep_item(&run->choice->sweep, run->l1, key, request, size, run->now_ms);
 }
 
 /* What an item takes beside the room that the simulators count, on average over the distinct keys. */
@@ -145,14 +133,14 @@ static void replay_one(struct run *run, const struct trace_request *request)
     const uint32_t size = run->choice->sizes ? request->size : 1;
     struct l1_value value = {.copy = NULL};
     run->bytes += size;
-    const uint64_t before = run->choice->ttl ? count_items(run) : 0;
+    const uint64_t before = run->choice->sweep.ttl ? count_items(run) : 0;
     if (l1_get(run->l1, &key, run->now_ms, 0, &value) == OK) {
         run->hits++;
         run->bytes_hit += size;
         item_release(value.item);
         return;
     }
-    if (run->choice->ttl && count_items(run) < before) { /* it had expired, and is gone */
+    if (run->choice->sweep.ttl && count_items(run) < before) { /* it had expired, and is gone */
         run->used -= room_of(run, run->sizes[request->key]);
     }
     if (run->choice->sizes && size > run->room) {
@@ -160,17 +148,6 @@ static void replay_one(struct run *run, const struct trace_request *request)
     }
     make_room(run, size);
     store(run, request, size);
-}
-
-/* Seconds of the trace, told apart within: requests of the same second are a millisecond apart. */
-static int64_t time_of(const struct run *run, uint32_t i)
-{
-    if (!run->choice->ttl) {
-        return T0 + (int64_t)i;
-    }
-    const int64_t second_ms = T0 + (int64_t)run->trace->requests[i].time_s * 1000;
-    const int64_t next_ms = run->now_ms + 1;
-    return next_ms > second_ms && next_ms < second_ms + 1000 ? next_ms : second_ms;
 }
 
 static void replay(struct run *run)
@@ -181,7 +158,7 @@ static void replay(struct run *run)
         sweep_die("out of memory", "");
     }
     for (uint32_t i = 0; i < run->trace->count; i++) {
-        run->now_ms = time_of(run, i);
+        run->now_ms = sweep_time(&run->choice->sweep, run->trace, i, run->now_ms);
         if (i % ROOM_STEP == 0) {
             tell_room(run);
         }
@@ -194,15 +171,11 @@ static void replay_policy(const struct choice *choice, const struct trace *trace
                           double share, const struct policy *policy)
 {
     const double all = choice->sizes ? (double)trace->value_bytes : trace->key_count;
-    struct run run = {.choice = choice, .trace = trace, .room = all * share, .now_ms = T0};
+    struct run run = {.choice = choice, .trace = trace, .room = all * share, .now_ms = SWEEP_T0};
     if (share * trace->key_count < OBJECTS_MIN) {
         return;
     }
-    run.l1 = l1_new(&(struct l1_options){
-        .bytes_max = SIZE_MAX / 2, .policy = policy, .shards = choice->shards, .seed = 20261121});
-    if (run.l1 == NULL) {
-        sweep_die("out of memory", "");
-    }
+    run.l1 = sweep_l1(policy, SIZE_MAX / 2, choice->shards);
     replay(&run);
     (void)printf("%-28s %-6g %-16s hits %.4f  bytes %.4f  items %.0f\n", name, share, policy->name,
                  (double)run.hits / trace->count, (double)run.bytes_hit / (double)run.bytes,
@@ -211,17 +184,13 @@ static void replay_policy(const struct choice *choice, const struct trace *trace
     l1_free(run.l1);
 }
 
-static void replay_trace(const struct choice *choice, const char *name)
+static void replay_trace(const struct choice *choice, const char *path)
 {
     struct trace trace = {0};
-    if (trace_read(&trace, name, 0) != OK) {
-        sweep_die("", trace.error);
-    }
-    const char *slash = strrchr(name, '/');
+    const char *name = sweep_read(&trace, path);
     for (unsigned r = 0; trace.count > 0 && r < choice->sweep.room_count; r++) {
         for (unsigned p = 0; p < choice->sweep.policy_count; p++) {
-            replay_policy(choice, &trace, slash != NULL ? slash + 1 : name, choice->sweep.rooms[r],
-                          choice->sweep.policies[p]);
+            replay_policy(choice, &trace, name, choice->sweep.rooms[r], choice->sweep.policies[p]);
         }
     }
     trace_done(&trace);
@@ -254,7 +223,7 @@ int main(int argc, char **argv)
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 's': choice.sizes = true; break;
-        case 't': choice.ttl = true; break;
+        case 't': choice.sweep.ttl = true; break;
         case 'r': sweep_take_rooms(&choice.sweep, optarg); break;
         case 'p': sweep_take_policies(&choice.sweep, optarg); break;
         case 'n': take_shards(&choice, optarg); break;

@@ -12,7 +12,6 @@
  * Policies that refuse when they find no victim are counted by themselves: without TTLs all of them keep who came first,
  * so that few keys decide, and a sample can say little. */
 #include "bench/core/sweep.h"
-#include "bench/trace.h"
 #include "protocol/check.h"
 #include "tiers/l1.h"
 
@@ -24,13 +23,11 @@
 #include <string.h>
 
 enum {
-    T0 = 1000000,
     ITEM_BESIDE = 14, /* of the table */
     RESIZE_STEP = 512,
 };
 
 struct choice {
-    bool ttl;
     int64_t value; /* -1: of the trace */
     unsigned slots;
     struct sweep sweep;
@@ -52,36 +49,17 @@ struct error {
 static struct item *make_item(struct l1 *l1, const struct choice *choice, const struct l1_key *key,
                               const struct trace_request *request, int64_t now_ms)
 {
-    const bool expires = choice->ttl && request->ttl_s > 0;
-    struct item *item =
-        l1_item_new(l1, key->hash,
-                    &(struct item_spec){
-                        .key = key->bytes,
-                        .value_size = choice->value >= 0 ? (size_t)choice->value : request->size,
-                        .expire_at_ms = expires ? now_ms + (int64_t)request->ttl_s * 1000 : 0});
-    if (item == NULL) {
-        sweep_die("out of memory", "");
-    }
-    return item;
-}
-
-static struct l1 *make_l1(const struct policy *policy, size_t bytes_max)
-{
-    struct l1 *l1 =
-        l1_new(&(struct l1_options){.bytes_max = bytes_max, .policy = policy, .seed = 20261121});
-    if (l1 == NULL) {
-        sweep_die("out of memory", "");
-    }
-    return l1;
+    const size_t size = choice->value >= 0 ? (size_t)choice->value : request->size;
+    return sweep_item(&choice->sweep, l1, key, request, size, now_ms);
 }
 
 static double bytes_of_all(const struct choice *choice, const struct trace *trace)
 {
-    struct l1 *l1 = make_l1(&policy_lru, 0);
+    struct l1 *l1 = sweep_l1(&policy_lru, 0, 0);
     double bytes = 0;
     for (uint32_t i = 0; i < trace->key_count; i++) {
         const struct l1_key key = l1_key(l1, 0, trace_key(trace, i));
-        struct item *item = make_item(l1, choice, &key, trace_first(trace, i), T0);
+        struct item *item = make_item(l1, choice, &key, trace_first(trace, i), SWEEP_T0);
         bytes += (double)item_footprint(item) + ITEM_BESIDE;
         item_release(item);
     }
@@ -99,18 +77,6 @@ static void store(struct l1 *l1, const struct choice *choice, const struct l1_ke
     item_release(item);
 }
 
-/* Seconds of the trace, told apart within: requests of the same second are a millisecond apart. */
-static int64_t time_of(const struct choice *choice, const struct trace *trace, uint32_t i,
-                       int64_t before_ms)
-{
-    if (!choice->ttl) {
-        return T0 + (int64_t)i;
-    }
-    const int64_t second_ms = T0 + (int64_t)trace->requests[i].time_s * 1000;
-    return before_ms + 1 > second_ms && before_ms + 1 < second_ms + 1000 ? before_ms + 1
-                                                                         : second_ms;
-}
-
 /* What they take comes on top of the room, or that of a small trace would not be the same with them and without. */
 static void add_simulators(struct l1 *l1, double bytes, int64_t now_ms)
 {
@@ -123,8 +89,8 @@ static void add_simulators(struct l1 *l1, double bytes, int64_t now_ms)
 static double replay(const struct choice *choice, const struct trace *trace,
                      const struct policy *policy, double bytes, struct whatif_report *report)
 {
-    struct l1 *l1 = make_l1(policy, (size_t)bytes);
-    int64_t now_ms = T0;
+    struct l1 *l1 = sweep_l1(policy, (size_t)bytes, 0);
+    int64_t now_ms = SWEEP_T0;
     uint64_t hits = 0;
     if (report != NULL) {
         l1_set_whatif(l1,
@@ -137,7 +103,7 @@ static double replay(const struct choice *choice, const struct trace *trace,
         if (report != NULL && i % RESIZE_STEP == 0) {
             add_simulators(l1, bytes, now_ms);
         }
-        now_ms = time_of(choice, trace, i, now_ms);
+        now_ms = sweep_time(&choice->sweep, trace, i, now_ms);
         if (l1_get(l1, &key, now_ms, 0, &value) == OK) {
             hits++;
             item_release(value.item);
@@ -191,10 +157,7 @@ static void replay_policy(const struct choice *choice, const struct trace *trace
 static void replay_trace(const struct choice *choice, const char *path, struct error errors[KINDS])
 {
     struct trace trace = {0};
-    if (trace_read(&trace, path, 0) != OK) {
-        sweep_die("", trace.error);
-    }
-    const char *slash = strrchr(path, '/');
+    const char *name = sweep_read(&trace, path);
     const double all = bytes_of_all(choice, &trace);
     for (unsigned r = 0; trace.count > 0 && r < choice->sweep.room_count; r++) {
         const double bytes = all * choice->sweep.rooms[r];
@@ -204,8 +167,8 @@ static void replay_trace(const struct choice *choice, const char *path, struct e
             at_policy[i] = replay(choice, &trace, policy, bytes, NULL);
         }
         for (unsigned p = 0; p < choice->sweep.policy_count; p++) {
-            replay_policy(choice, &trace, slash != NULL ? slash + 1 : path, choice->sweep.rooms[r],
-                          bytes, choice->sweep.policies[p], at_policy, errors);
+            replay_policy(choice, &trace, name, choice->sweep.rooms[r], bytes,
+                          choice->sweep.policies[p], at_policy, errors);
         }
     }
     trace_done(&trace);
@@ -237,7 +200,7 @@ int main(int argc, char **argv)
     struct error errors[KINDS] = {{0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
-        case 't': choice.ttl = true; break;
+        case 't': choice.sweep.ttl = true; break;
         case 'v': choice.value = take_number("--value: not a number of bytes: ", optarg); break;
         case 'r': sweep_take_rooms(&choice.sweep, optarg); break;
         case 'p': sweep_take_policies(&choice.sweep, optarg); break;
