@@ -83,13 +83,13 @@ static void desk_open(struct desk *desk)
     desk->behind =
         behind_new(&(struct behind_options){.kin = desk->kin, .entries_max = 100, .bytes_max = MB});
     assert_non_null(desk->behind);
-    stage_open_behind(&desk->stage, specs, 2,
-                      &(struct tiers_behind){.behind = desk->behind,
-                                             .wake = on_wake,
-                                             .flushed = on_flushed,
-                                             .taken = on_taken,
-                                             .refused = on_refused,
-                                             .arg = desk});
+    const struct stage_options options = {.behind = {.behind = desk->behind,
+                                                     .wake = on_wake,
+                                                     .flushed = on_flushed,
+                                                     .taken = on_taken,
+                                                     .refused = on_refused,
+                                                     .arg = desk}};
+    stage_open_as(&desk->stage, specs, 2, &options);
     const struct beat_answer answer = {
         .epoch = {.counter = 5, .random = 1}, .seq = 1, .run = 3, .target = 4, .reign = 5};
     coherence_on_control_up(tiers_coherence(desk->stage.tiers), &answer, HELP_NOW);

@@ -85,8 +85,13 @@ static inline void prove(struct stage *stage, int64_t now_ms)
     tiers_window_begin(stage->window, now_ms);
 }
 
-static inline void stage_open_behind(struct stage *stage, const struct namespace_spec *specs,
-                                     unsigned count, const struct tiers_behind *behind)
+struct stage_options {
+    struct tiers_behind behind;
+    bool revalidates;
+};
+
+static inline void stage_open_as(struct stage *stage, const struct namespace_spec *specs,
+                                 unsigned count, const struct stage_options *options)
 {
     memset(stage, 0, sizeof *stage);
     stage->url = (struct l2_url){.is_unix = true, .host = (char[]){"/nowhere"}};
@@ -97,7 +102,7 @@ static inline void stage_open_behind(struct stage *stage, const struct namespace
                                                      .url = &stage->url,
                                                      .coherence_db = 15,
                                                      .node = 77,
-                                                     .behind = *behind});
+                                                     .behind = options->behind});
     assert_non_null(stage->tiers);
     stage->view = (struct coherence_view *)coherence_view(tiers_coherence(stage->tiers));
     stage->window = tiers_window_new(&(struct tiers_window_options){
@@ -105,6 +110,7 @@ static inline void stage_open_behind(struct stage *stage, const struct namespace
         .metrics = &stage->metrics,
         .io = {.roof = stage, .connect = on_connect, .close = on_close, .wants_flush = on_close},
         .seed = 1,
+        .revalidates = options->revalidates,
         .post = on_post,
         .confirm = on_confirm});
     assert_non_null(stage->window);
@@ -117,7 +123,7 @@ static inline void stage_open_behind(struct stage *stage, const struct namespace
 static inline void stage_open(struct stage *stage, const struct namespace_spec *specs,
                               unsigned count)
 {
-    stage_open_behind(stage, specs, count, &(struct tiers_behind){0});
+    stage_open_as(stage, specs, count, &(struct stage_options){.revalidates = false});
 }
 
 static inline void stage_done(struct stage *stage)
