@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/utf8.h"
 
-/* The bytes of one character at `text`; 0: they are none. */
-static size_t character_size(const unsigned char *text, size_t left)
+size_t utf8_character(struct slice bytes, size_t at)
 {
+    const unsigned char *text = (const unsigned char *)bytes.data + at;
+    const size_t left = bytes.size - at;
     const unsigned char first = text[0];
     if (first < 0x80) {
         return 1;
@@ -30,7 +31,7 @@ bool utf8_is(struct slice bytes)
     size_t at = 0;
     size_t size = 1;
     while (at < bytes.size && size > 0) {
-        size = character_size((const unsigned char *)bytes.data + at, bytes.size - at);
+        size = utf8_character(bytes, at);
         at += size;
     }
     return size > 0;

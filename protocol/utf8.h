@@ -9,5 +9,7 @@
 
 /* UTF-8 (RFC 3629, section 4): no overlong form, no surrogate, nothing beyond U+10FFFF. */
 bool utf8_is(struct slice bytes);
+/* The size of the character that begins at `at`, below bytes.size; 0: there is none. */
+size_t utf8_character(struct slice bytes, size_t at);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Settings that contradict each other, and settings that have no effect where they stand. */
 #include "server/option_table.h"
+#include "tiers/l2_url.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,13 +116,31 @@ static bool any_is_behind(const struct options *options)
     return false;
 }
 
+static bool is_kin(const struct option *option, const char *prefix)
+{
+    return strncmp(option->name, prefix, strlen(prefix)) == 0;
+}
+
 static const char *void_in_node(const struct options *options, const struct option *option)
 {
     if (options->l2[0] == '\0' && (is(option, "mode") || is(option, "writers"))) {
         return "without l2: this node's memory is the only copy";
     }
-    if (strncmp(option->name, "behind-", strlen("behind-")) == 0 && !any_is_behind(options)) {
+    if (is_kin(option, "behind-") && !any_is_behind(options)) {
         return "where no namespace has write = behind";
+    }
+    struct option_address address;
+    if (is_kin(option, "tls-") && options_first_address(options, true, &address) != OK) {
+        return "without a tls:// address in listen";
+    }
+    if (is_kin(option, "l2-tls-") && !l2_urls_use_tls(slice_of(options->l2))) {
+        return "without a rediss:// address in l2";
+    }
+    if (is_kin(option, "snapshot-") && options->snapshot_dir[0] == '\0') {
+        return "without snapshot-dir";
+    }
+    if (is(option, "admin-token") && options->admin[0] == '\0') {
+        return "without admin";
     }
     return NULL;
 }

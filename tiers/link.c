@@ -430,7 +430,11 @@ void link_tick(struct link *link, int64_t now_ms)
         break;
     case LINK_CONNECTING:
         if (now_ms >= link->overdue_at_ms) {
-            link_close(link, "L2 did not accept the connection in time", now_ms);
+            link_close(link,
+                       link->options.url != NULL && link->options.url->tls
+                           ? "TLS: L2 did not end the handshake in time; does it speak TLS there?"
+                           : "L2 did not accept the connection in time",
+                       now_ms);
         }
         break;
     case LINK_GREETING:

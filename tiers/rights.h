@@ -25,7 +25,7 @@
 
 enum {
     RIGHTS_TEXT_MAX = 480,
-    RIGHTS_WHY_MAX = 120,
+    RIGHTS_WHY_MAX = 192,
     RIGHTS_POLICY_MAX = 32
 };
 

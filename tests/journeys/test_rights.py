@@ -115,6 +115,13 @@ def test_a_right_that_is_missing_ends_the_node_at_its_start(stage, redis_server,
     assert "secret" not in node.process.log()
 
 
+def test_the_line_that_grants_them_is_whole_however_many_are_missing(stage, redis_server):
+    user = set_user(redis_server, "-@all", "+auth", "+hello", "+client", "resetkeys", "resetchannels")
+    node = launch(stage, user)
+    assert node.process.wait(5) == EX_CONFIG, node.process.log()
+    assert f"ACL SETUSER terrace {' '.join(RULES)}\"" in log_line(node, "l2_rights")
+
+
 @pytest.mark.parametrize("flags", [[], ["--writers", "nodes"]])
 def test_a_block_is_one_step_or_nothing_also_when_multi_is_taken_away(stage, redis_server, flags):
     """Redis would run its commands one by one then; the node closes the connection before it can."""

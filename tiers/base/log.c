@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tiers/base/log.h"
 
+#include "protocol/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,16 +28,27 @@ bool log_level_read(const char *name, enum log_level *ret_level)
     return false;
 }
 
-/* Quotes, backslashes and control bytes, so that a line stays one line whatever L2 or a client said. */
+/* One line of text, whatever L2 or a client said. */
 static void log_escape(char *dst, size_t room, const char *text)
 {
+    const struct slice bytes = slice_of(text);
     size_t used = 0;
-    for (; *text != '\0' && used + 3 < room; text++) {
-        unsigned char c = (unsigned char)*text;
+    for (size_t at = 0, size; at < bytes.size; at += size) {
+        const unsigned char c = (unsigned char)text[at];
+        size = utf8_character(bytes, at);
+        if (used + size + 2 > room) {
+            break;
+        }
         if (c == '"' || c == '\\') {
             dst[used++] = '\\';
         }
-        dst[used++] = (char)(c < 0x20 || c == 0x7f ? ' ' : c);
+        if (size > 1) {
+            memcpy(dst + used, text + at, size);
+            used += size;
+        } else {
+            dst[used++] = (char)(size == 0 ? '?' : c < 0x20 || c == 0x7f ? ' ' : c);
+        }
+        size = size > 0 ? size : 1;
     }
     dst[used] = '\0';
 }
@@ -61,11 +74,13 @@ void log_write(struct log *log, enum log_level level, const char *event, const c
         !log_may_write(log, now.tv_sec)) {
         return;
     }
-    char message[LOG_LINE_MAX / 2];
-    char escaped[LOG_LINE_MAX / 2 + LOG_LINE_MAX / 4];
+    char message[LOG_MESSAGE_MAX + 1];
+    char escaped[LOG_LINE_MAX - 256];
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(message, sizeof(message), format, arguments);
+    if (vsnprintf(message, sizeof(message), format, arguments) >= (int)sizeof(message)) {
+        memcpy(message + LOG_MESSAGE_MAX - 3, "...", 3);
+    }
     va_end(arguments);
     log_escape(escaped, sizeof(escaped), message);
     struct tm utc;

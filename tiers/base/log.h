@@ -4,7 +4,8 @@
  *      ts=2026-11-21T09:00:00.123Z level=notice event=l2_up msg="epoch=3"
  *
  * No line ever holds a value of a client's key. Lines above LOG_LINES_PER_SECOND are dropped and counted, and the next
- * line that passes says how many.
+ * line that passes says how many. What others said stands in a line as text: control bytes as spaces, bytes that are no UTF-8 as
+ * '?'. A message above LOG_MESSAGE_MAX is cut, and ends with "...".
  *
  * Threads: any; one write(2) per line, so lines do not mix. */
 #ifndef TERRACE_TIERS_BASE_LOG_H
@@ -22,7 +23,8 @@ enum log_level {
 };
 enum {
     LOG_LINES_PER_SECOND = 200,
-    LOG_LINE_MAX = 1024
+    LOG_MESSAGE_MAX = 1023, /* before quotes are escaped */
+    LOG_LINE_MAX = 2048     /* below PIPE_BUF, so that no line is torn */
 };
 
 struct log {
