@@ -253,6 +253,9 @@ class Server:
     def wait_synced(self, deadline_s=5.0):
         """A Redis always is."""
 
+    def catch_up(self):
+        """A Redis always has."""
+
     def end(self):
         if self.process:
             self.process.end()
@@ -335,6 +338,11 @@ class Node(Server):
         if self.l2_url:
             until(lambda: self.coherence_state() == "SYNCED", deadline_s,
                   f"{self.name} is SYNCED with its L2")
+
+    def catch_up(self):
+        """What was written at L2 before this call has been announced here when it returns: it ends nothing that is read from now on."""
+        with self.wire() as conn:
+            until(lambda: isinstance(conn.ask("CACHE.LASTSEQ"), int), 10, f"a marker of {self.name} comes home")
 
     def admin(self, path):
         """(status, body) of a GET on the admin listener; (0, reason) if nobody listens."""

@@ -25,19 +25,14 @@ def pair(module_stage, redis_server):
 def cold(pair, redis_server):
     """Both nodes and Redis are empty."""
     redis_server.client().flushdb()
+    for node in pair:
+        node.catch_up()
     until(lambda: all(node.l1_items() == 0 for node in pair), 10, "both are empty")
     return pair
 
 
-def fill(redis_server, prefix, count, value="x" * 50):
-    pipe = redis_server.client().pipeline()
-    for i in range(count):
-        pipe.set(f"{prefix}{i}", value)
-    pipe.execute()
-
-
 def test_keys_that_a_job_lists_are_in_both_nodes_when_it_is_done(cold, redis_server):
-    fill(redis_server, "k", 600)
+    warm.fill(redis_server, cold, "k", 600)
     done = warm.run(cold[0], {"keys": [f"k{i}" for i in range(600)] + ["nosuch"]})
     assert done["state"] == "done", done
     assert (done["total"], done["processed"], done["loaded"], done["absent"], done["failed"]) == (1202, 1202, 1200, 2, 0)
@@ -49,7 +44,7 @@ def test_keys_that_a_job_lists_are_in_both_nodes_when_it_is_done(cold, redis_ser
 
 
 def test_a_client_finds_what_was_warmed_without_a_question_to_l2(cold, redis_server):
-    fill(redis_server, "k", 10)
+    warm.fill(redis_server, cold, "k", 10)
     warm.run(cold[0], {"keys": [f"k{i}" for i in range(10)]})
     for node in cold:
         before = node.info()
@@ -60,14 +55,14 @@ def test_a_client_finds_what_was_warmed_without_a_question_to_l2(cold, redis_ser
 
 
 def test_target_self_is_the_node_that_was_asked(cold, redis_server):
-    fill(redis_server, "k", 20)
+    warm.fill(redis_server, cold, "k", 20)
     done = warm.run(cold[1], {"pattern": "k*"}, target="self")
     assert done["loaded"] == 20 and [node["address"] for node in done["nodes"]] == [f"127.0.0.1:{cold[1].port}"]
     assert [node.l1_items() for node in cold] == [0, 20]
 
 
 def test_target_l2_touches_each_key_once_in_the_cluster_and_loads_nothing(cold, redis_server):
-    fill(redis_server, "k", 20)
+    warm.fill(redis_server, cold, "k", 20)
     redis_server.client().config_resetstat()
     done = warm.run(cold[0], {"keys": [f"k{i}" for i in range(20)] + ["nosuch"]}, target="l2")
     assert (done["loaded"], done["absent"], done["processed"], done["total"]) == (20, 1, 21, 21)
@@ -76,15 +71,15 @@ def test_target_l2_touches_each_key_once_in_the_cluster_and_loads_nothing(cold, 
 
 
 def test_a_dry_run_counts_and_loads_nothing(cold, redis_server):
-    fill(redis_server, "k", 20)
+    warm.fill(redis_server, cold, "k", 20)
     done = warm.run(cold[0], {"pattern": "k*"}, target="self", dryrun=True)
     assert done["state"] == "done" and done["dryrun"] == 1 and done["loaded"] == 20
     assert [node.l1_items() for node in cold] == [0, 0]
 
 
 def test_a_pattern_finds_all_that_fit_it_and_nothing_else(cold, redis_server):
-    fill(redis_server, "w:", 2500)
-    fill(redis_server, "v:", 2500)
+    warm.fill(redis_server, cold, "w:", 2500)
+    warm.fill(redis_server, cold, "v:", 2500)
     done = warm.run(cold[0], {"pattern": "w:*"})
     assert (done["state"], done["loaded"], done["absent"]) == ("done", 5000, 0)
     assert [node.l1_items() for node in cold] == [2500, 2500]
@@ -96,7 +91,7 @@ def test_a_pattern_that_fits_nothing_is_done_at_once(cold):
 
 
 def test_members_of_a_set_and_the_first_of_a_sorted_set_are_keys(cold, redis_server):
-    fill(redis_server, "k", 900)
+    warm.fill(redis_server, cold, "k", 900)
     client = redis_server.client()
     client.sadd("names", *[f"k{i}" for i in range(700)])
     client.zadd("top", {f"k{i}": i for i in range(900)})
@@ -106,7 +101,7 @@ def test_members_of_a_set_and_the_first_of_a_sorted_set_are_keys(cold, redis_ser
 
 
 def test_how_many_keys_there_are_is_known_at_once_where_it_can_be(cold, redis_server):
-    fill(redis_server, "k", 600)
+    warm.fill(redis_server, cold, "k", 600)
     client = redis_server.client()
     client.sadd("names", *[f"k{i}" for i in range(700)])
     client.zadd("top", {f"k{i}": i for i in range(900)})
@@ -148,7 +143,7 @@ def test_another_database_is_warmed_when_it_is_named(cold, redis_server):
 
 
 def test_what_stands_is_skipped_unless_it_is_forced(cold, redis_server):
-    fill(redis_server, "k", 10)
+    warm.fill(redis_server, cold, "k", 10)
     keys = {"keys": [f"k{i}" for i in range(10)]}
     assert warm.run(cold[0], keys, target="self")["loaded"] == 10
     assert warm.run(cold[0], keys, target="self")["skipped"] == 10
@@ -162,7 +157,7 @@ def test_the_nodes_own_keys_are_no_business_of_a_job(cold):
 
 
 def test_every_node_lists_every_job_and_tells_the_same_of_it(cold, redis_server):
-    fill(redis_server, "k", 5)
+    warm.fill(redis_server, cold, "k", 5)
     job = warm.submit(cold[0], {"pattern": "k*"})
     warm.ended(cold[1], job)
     lists = [warm.jobs(node) for node in cold]
@@ -183,7 +178,7 @@ def test_resp3_gives_maps(cold):
 
 
 def test_a_rate_holds_over_all_nodes_together(cold, redis_server):
-    fill(redis_server, "k", 100)
+    warm.fill(redis_server, cold, "k", 100)
     job = warm.submit(cold[0], {"pattern": "k*"}, rate=100)
     done = warm.ended(cold[0], job)
     took_s = (done["ended_at_ms"] - done["started_at_ms"]) / 1000
@@ -192,7 +187,7 @@ def test_a_rate_holds_over_all_nodes_together(cold, redis_server):
 
 
 def test_pause_resume_setrate_and_cancel_change_a_job_on_every_node(cold, redis_server):
-    fill(redis_server, "k", 400)
+    warm.fill(redis_server, cold, "k", 400)
     job = warm.submit(cold[0], {"pattern": "k*"}, rate=20)
     until(lambda: warm.status(cold[0], job)["processed"] > 0, 10, "it goes")
     assert warm.say(cold[1], "PAUSE", job) == b"OK"
@@ -211,7 +206,7 @@ def test_pause_resume_setrate_and_cancel_change_a_job_on_every_node(cold, redis_
 
 
 def test_a_paused_job_does_nothing(cold, redis_server):
-    fill(redis_server, "k", 100)
+    warm.fill(redis_server, cold, "k", 100)
     job = warm.submit(cold[0], {"pattern": "k*"}, rate=10, target="self")
     until(lambda: warm.status(cold[0], job)["processed"] > 0, 10, "it goes")
     warm.say(cold[0], "PAUSE", job)
@@ -223,7 +218,7 @@ def test_a_paused_job_does_nothing(cold, redis_server):
 
 def test_the_urgent_job_goes_before_those_that_wait(cold, redis_server):
     """Sixteen slow ones have all the slots of the only node that takes part; of what waits the urgent one is first."""
-    fill(redis_server, "k", 40)
+    warm.fill(redis_server, cold, "k", 40)
     keys = {"keys": [f"k{i}" for i in range(40)]}
     slow = [warm.submit(cold[0], keys, target="self", rate=1, priority=5, mode="force") for _ in range(16)]
     until(lambda: all(warm.status(cold[0], job)["started_at_ms"] for job in slow), 20, "all slots are taken")
@@ -235,7 +230,7 @@ def test_the_urgent_job_goes_before_those_that_wait(cold, redis_server):
 
 
 def test_paused_jobs_leave_their_slots_to_others(cold, redis_server):
-    fill(redis_server, "k", 40)
+    warm.fill(redis_server, cold, "k", 40)
     keys = {"keys": [f"k{i}" for i in range(40)]}
     slow = [warm.submit(cold[0], keys, target="self", rate=1, mode="force") for _ in range(16)]
     until(lambda: all(warm.status(cold[0], job)["started_at_ms"] for job in slow), 20, "all slots are taken")
@@ -250,7 +245,7 @@ def test_paused_jobs_leave_their_slots_to_others(cold, redis_server):
 
 
 def test_paused_jobs_ask_l2_for_nothing(cold, redis_server):
-    fill(redis_server, "k", 40)
+    warm.fill(redis_server, cold, "k", 40)
     paused = []
     for _ in range(20):
         paused.append(warm.submit(cold[0], {"pattern": "k*"}, target="self", rate=1, mode="force"))
@@ -259,7 +254,8 @@ def test_paused_jobs_ask_l2_for_nothing(cold, redis_server):
     begun = time.monotonic()
     redis_server.client().config_resetstat()
     until(lambda: time.monotonic() > begun + 1.5, 10, "a while has passed")
-    assert redis_server.calls("eval") + redis_server.calls("evalsha") < 100, "two nodes' beats; each job that asked ten times a second would make 300"
+    asked = redis_server.calls("eval") + redis_server.calls("evalsha")
+    assert asked < 60 * (time.monotonic() - begun), "two nodes' beats; each job that asked ten times a second would make 200"
     for job in paused:
         warm.say(cold[0], "CANCEL", job)
 
@@ -275,7 +271,7 @@ def beat_twice(raw, node):
 def test_a_job_that_was_paused_before_it_began_goes_on_at_every_node(cold, redis_server):
     """The first node runs the source, and stands still when the job is resumed: so the second sees that it goes on, but no chunk of
     it; and when there is one, nothing more is told."""
-    fill(redis_server, "k", 50)
+    warm.fill(redis_server, cold, "k", 50)
     redis_server.client().execute_command("DEBUG", "POPULATE", 20_000, "z", 5)
     with redis_server.client(db=15) as raw, cold[0].wire() as conn:
         job = int(raw.hget("terrace:warm:meta", "last") or 0) + 1
@@ -292,7 +288,7 @@ def test_a_job_that_was_paused_before_it_began_goes_on_at_every_node(cold, redis
 
 
 def test_a_job_that_is_late_fails_at_its_deadline(cold, redis_server):
-    fill(redis_server, "k", 50)
+    warm.fill(redis_server, cold, "k", 50)
     done = warm.run(cold[0], {"pattern": "k*"}, rate=1, deadline=1)
     assert done["state"] == "failed" and done["error"] == "its deadline has passed"
     assert 0 < done["ended_at_ms"] - done["deadline_at_ms"]

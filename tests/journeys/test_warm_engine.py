@@ -10,13 +10,6 @@ from proxy import FaultProxy
 pytestmark = pytest.mark.own
 
 
-def fill(redis_server, prefix, count, value="x" * 50):
-    pipe = redis_server.client().pipeline()
-    for i in range(count):
-        pipe.set(f"{prefix}{i}", value)
-    pipe.execute()
-
-
 def factor(node):
     return float(node.info("warming")["warm_yield"])
 
@@ -34,7 +27,7 @@ def goes_on(node):
 
 def test_warming_yields_to_a_slow_l2_and_comes_back(stage):
     redis_server = stage.redis()
-    fill(redis_server, "k", 20000)
+    warm.fill(redis_server, [], "k", 20000)
     with FaultProxy(("127.0.0.1", redis_server.port)) as proxy:
         node = stage.node("--warm-p99-target", "0", "--warm-l2-target", "60ms", l2=proxy.url)
         goes_on(node)
@@ -56,7 +49,7 @@ def test_warming_yields_to_a_slow_l2_and_comes_back(stage):
 def test_warming_yields_to_clients_that_wait_in_the_node(stage):
     """Commands of thousands of keys: the turn of the loop in which they are answered takes longer than a millisecond."""
     redis_server = stage.redis()
-    fill(redis_server, "k", 20000)
+    warm.fill(redis_server, [], "k", 20000)
     node = stage.node("--warm-p99-target", "1ms", "--warm-l2-target", "0", l2=redis_server)
     job = goes_on(node)
     keys = [f"k{i}" for i in range(20000)]
@@ -70,8 +63,8 @@ def test_warming_yields_to_clients_that_wait_in_the_node(stage):
 
 def test_what_is_warmed_pushes_out_nothing_that_is_hot(stage):
     redis_server = stage.redis()
-    fill(redis_server, "hot", 2000, "h" * 400)
-    fill(redis_server, "k", 12000, "w" * 400)  # three times the memory
+    warm.fill(redis_server, [], "hot", 2000, "h" * 400)
+    warm.fill(redis_server, [], "k", 12000, "w" * 400)  # three times the memory
     node = stage.node("--memory", "2mb", "--warm-rate", "1000000", l2=redis_server)
     with node.client() as client:
         for _ in range(5):
@@ -107,7 +100,7 @@ def test_hashes_come_whole_and_what_cannot_be_kept_is_skipped(stage):
 
 def test_a_node_that_takes_no_part_tells_how_the_queue_stands(stage):
     redis_server = stage.redis()
-    fill(redis_server, "k", 2000)
+    warm.fill(redis_server, [], "k", 2000)
     works, rests = stage.node(l2=redis_server), stage.node("--warm-rate", "0", l2=redis_server)
     job = warm.submit(rests, {"pattern": "k*"}, rate=1)  # it lasts
     with works.client() as client:

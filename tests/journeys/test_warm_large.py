@@ -7,7 +7,7 @@ import re
 import pytest
 
 import warm
-from harness import until
+from harness import stand_still, until
 
 pytestmark = pytest.mark.own
 
@@ -39,6 +39,7 @@ def test_a_job_that_meets_large_values_leaves_them_where_they_are(stage):
     client.hset("w:fields", mapping={"a": "1", "b": "x" * 1000})
     client.hset("w:rounded", mapping={name: name * 85_000 for name in "abc"})  # for Redis' allocator a sixth more than that
     put_large(redis_server)
+    node.catch_up()
     before = sent(redis_server)
     job = warm.run(node, {"pattern": "w:*"})
     assert (job["state"], job["total"], job["loaded"], job["failed"]) == ("done", 8, 6, 0)
@@ -69,11 +70,11 @@ def test_a_suspect_that_has_grown_is_not_brought_either(stage):
             conn.ask("HGET", "w:hash", "field:0")
             return node.l1_items() == 2
         until(are_here, 20, "both are in L1")
-        client.config_resetstat()
+        stand_still(node.process)  # so that it hears of neither
         assert client.execute_command("CLIENT", "KILL", "TYPE", "pubsub") >= 1
-        until(lambda: node.coherence_state() != "SYNCED", 20, "the cut is seen")
         put_large(redis_server)
         before = sent(redis_server)
+        stand_still(node.process, False)
 
         def counts():
             return {name: int(n) for name, n in re.findall(r"(\w+)=(\d+)", node.info()["revalidated"])}
@@ -94,6 +95,7 @@ def test_a_large_value_of_a_managed_namespace_stays_in_l2(stage):
         assert conn.ask("SET", "m:large", data) == b"OK"
         assert conn.ask("SET", "m:middle", data[:200_000]) == b"OK"
         assert conn.ask("SET", "m:small", "v") == b"OK"
+    nodes[1].catch_up()
     warm.joined(redis_server, 2)
     before = sent(redis_server)
     job = warm.run(nodes[1], {"pattern": "m:*"}, target="self")

@@ -33,19 +33,14 @@ def pair(module_stage, redis_server, folder):
 @pytest.fixture
 def cold(pair, redis_server):
     redis_server.client().flushdb()
+    for node in pair:
+        node.catch_up()
     until(lambda: all(node.l1_items() == 0 for node in pair), 10, "both are empty")
     return pair
 
 
-def fill(redis_server, prefix, count):
-    pipe = redis_server.client().pipeline()
-    for i in range(count):
-        pipe.set(f"{prefix}{i}", "x" * 20)
-    pipe.execute()
-
-
 def test_a_file_has_a_key_per_line_and_goes_to_all_nodes(cold, redis_server, folder):
-    fill(redis_server, "k", 1000)
+    warm.fill(redis_server, cold, "k", 1000)
     lines = "\n".join(f"k{i}" for i in range(999)) + "\r\n\n" + "y" * 300_000 + "\nk999"  # CR, nothing, too long, no end
     (folder / "keys.txt").write_bytes(lines.encode())
     done = warm.run(cold[0], {"file": "keys.txt"})
@@ -59,7 +54,7 @@ def test_a_file_has_a_key_per_line_and_goes_to_all_nodes(cold, redis_server, fol
 
 def test_sources_that_give_nothing_at_present_are_not_all_open(cold, redis_server, folder):
     """Twenty jobs, of which each waits for room in L2; and one more is not held up by them."""
-    fill(redis_server, "k", 300)
+    warm.fill(redis_server, cold, "k", 300)
     path = folder / "many.txt"
     path.write_text("\n".join(f"k{i}" for i in range(300)))
     jobs = [warm.submit(cold[0], {"file": "many.txt"}, rate=1, target="self", mode="force") for _ in range(20)]
@@ -80,7 +75,7 @@ def test_an_empty_file_is_done_at_once(cold, folder):
 
 
 def test_a_trace_and_a_monitor_log_give_their_hottest(cold, redis_server, folder):
-    fill(redis_server, "k", 100)
+    warm.fill(redis_server, cold, "k", 100)
     trace = [f"{n} k{i} 20 0" for i in range(100) for n in range(100 - i)]
     (folder / "trace.log").write_text("\n".join(trace))
     assert warm.run(cold[0], {"log": "trace.log", "n": 30}, target="self")["loaded"] == 30
@@ -105,7 +100,7 @@ def test_only_the_values_that_have_the_tag_are_kept(cold):
 
 
 def test_what_the_nodes_are_asked_for_most_is_loaded_by_those_that_lack_it(cold, redis_server):
-    fill(redis_server, "h", 200)
+    warm.fill(redis_server, cold, "h", 200)
     with cold[1].client() as client:
         for _ in range(30):
             client.mget([f"h{i}" for i in range(20)])
@@ -160,7 +155,7 @@ def test_a_file_that_goes_while_its_job_waits_fails_the_job(cold, redis_server, 
 
 
 def test_info_and_metrics_tell_what_was_warmed(cold, redis_server):
-    fill(redis_server, "k", 10)
+    warm.fill(redis_server, cold, "k", 10)
     before = int(cold[0].info()["warm_keys_loaded"])
     warm.run(cold[0], {"keys": [f"k{i}" for i in range(10)] + ["nosuch"]}, target="self")
     info = cold[0].info("warming")
@@ -176,7 +171,7 @@ def test_the_keys_of_a_snapshot_are_read_anew_from_l2(stage):
     nodes = [stage.node("--warm-rate", "1000000", *flags, l2=redis_server)
              for flags in (("--snapshot-dir", stage.folder / "snapshots"), ())]
     warm.joined(redis_server, 2)
-    fill(redis_server, "k", 300)
+    warm.fill(redis_server, nodes, "k", 300)
     assert warm.run(nodes[0], {"pattern": "k*"}, target="self")["loaded"] == 300
     with nodes[0].client() as client:
         client.execute_command("CACHE.SNAPSHOT")

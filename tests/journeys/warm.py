@@ -18,6 +18,13 @@ def fields(reply):
     return answer
 
 
+def fill(redis_server, nodes, prefix, count, value="x" * 50):
+    """Keys in L2, of which these nodes have heard: the news of a write would end what is read before it comes."""
+    redis_server.client().mset({f"{prefix}{i}": value for i in range(count)})
+    for node in nodes:
+        node.catch_up()
+
+
 def submit(node, source, **options):
     """The id of a new job."""
     with node.client() as client:

@@ -11,7 +11,7 @@ import pytest
 import wire
 from harness import BOUND_S, SLACK_S, until
 from load import Load
-from rig import SCALE, amount, number, synced
+from rig import BEAT_S, L2_TIMEOUT_S, SCALE, amount, number, synced
 
 LATE_S = SLACK_S if SCALE is None else 0.0  # a `make test` shares its machine
 
@@ -78,15 +78,19 @@ def test_r3_redis_killed_and_restarted(run, kept):
 
 # --- R4 ---
 
-def hits_p99_s(conn, key, seconds):
-    """(p99 of the seconds that GET took, how many were asked) until an answer is an error, or the time is over."""
+def hits_s(conn, key, seconds):
+    """The seconds that each GET took, in order of length, until an answer is an error, or the time is over."""
     took, ends_at = [], time.monotonic() + seconds
     while (began := time.monotonic()) < ends_at:
         if isinstance(conn.ask("GET", key), wire.Error):
             break
         took.append(time.monotonic() - began)
-    took.sort()
-    return took[int(len(took) * 0.99)], len(took)
+    assert took, f"the first GET of {key} is refused"
+    return sorted(took)
+
+
+def p99(ordered):
+    return ordered[int(len(ordered) * 0.99)]
 
 
 def asked_of(node):
@@ -103,14 +107,15 @@ def test_r4_redis_away(run, how):
             node.wire() as conn:
         redis_server.client().set("hot", "v")
         run.lasts(1.0)
-        calm_s, asked = hits_p99_s(conn, "hot", 0.8)
+        calm_s = hits_s(conn, "hot", 0.8)
         gets = redis_server.calls("get")
         run.lasts(1.0)
         normal = redis_server.calls("get") - gets
         gets = redis_server.calls("get") if how == "stopped" else 0
+        until(lambda: number(node, "coherence_horizon_age_ms") < BEAT_S * 1000, 5, "most of the bound is left")
         redis_server.process.signal(signal.SIGSTOP) if how == "stopped" else redis_server.process.kill()
-        away_s, asked_away = hits_p99_s(conn, "hot", 0.8)
-        assert asked_away > asked / 4, "hits do not wait for Redis"
+        away_s = hits_s(conn, "hot", 0.8)
+        assert statistics.median(away_s) < L2_TIMEOUT_S / 5, "hits do not wait for Redis"
         until(lambda: isinstance(conn.ask("GET", "hot"), wire.Error), BOUND_S + SLACK_S, "and end with the bound")
         run.lasts(amount(3, 58))
         demand, began = asked_of(node), time.monotonic()
@@ -121,12 +126,12 @@ def test_r4_redis_away(run, how):
         until(lambda: conn.ask("GET", "hot") == b"v", 5, "reads are answered")
         run.lasts(1.0)
         returned = redis_server.calls("get") - gets - unsynced
-    run.counts.update(hit_p99_us=calm_s * 1e6, away_p99_us=away_s * 1e6, back_s=back_s, l2_gets_a_second=normal,
+    run.counts.update(hit_p99_us=p99(calm_s) * 1e6, away_p99_us=p99(away_s) * 1e6, back_s=back_s, l2_gets_a_second=normal,
                       asked_until_synced=demand, l2_gets_until_synced=unsynced, l2_gets_in_the_second_after=returned)
     load.judged()
     # A link whose attempts fail waits for 1.25 s at most, and the first that is let in calls the others: until SYNCED,
     # while nothing can be kept, demand reads last for a few round trips.
-    assert back_s < (5 if how == "stopped" else 1.5 + LATE_S)
+    assert back_s < (5 if how == "stopped" else 1.5) + LATE_S
     assert how == "stopped" or unsynced < 2 * keys + normal, "a stampede before SYNCED"
     # Every key once, and again what is written meanwhile or was read before the first beat came home; a Redis that was
     # stopped also runs what was sent into its silence.
