@@ -120,4 +120,4 @@ class Terminal:
             if pid:
                 self.code = os.waitstatus_to_exitcode(status)
                 return self.code
-            assert time.monotonic() < ends_at, f"it does not end: {self.shown[-2000:]!r}"
+            assert time.monotonic() < ends_at, f"not within {deadline_s} s: it ends: {self.shown[-2000:]!r}"

@@ -266,7 +266,7 @@ def test_a_change_of_rules_counts_for_who_is_there(node, admin):
     assert all(conn.ask("GET", "a1") == b"x" for conn in conns)
     assert admin.ask("AUTH", "alice", "pw").startswith(b"WRONGPASS")
     assert admin.ask("ACL", "DELUSER", "alice") == 1
-    assert all(conn.closes_within(5) for conn in conns)
+    assert all(conn.closes_within(15) for conn in conns)
 
 
 def test_users_change_while_others_run(node, admin):
@@ -310,7 +310,7 @@ def test_who_deletes_himself_is_answered_first(node, admin):
     with node.wire() as conn:
         assert conn.ask("AUTH", "alice", "x") == b"OK"
         assert conn.pipeline([["ACL", "DELUSER", "alice"]]) == [1]
-        assert conn.closes_within(5)
+        assert conn.closes_within(15)
 
 
 def test_client_list_and_kill_know_users(node, admin):
@@ -320,7 +320,7 @@ def test_client_list_and_kill_know_users(node, admin):
         assert b" user=alice " in conn.ask("CLIENT", "INFO") and b" user=default " in other.ask("CLIENT", "INFO")
         assert admin.ask("CLIENT", "KILL", "USER", "nosuch") == b"ERR No such user 'nosuch'"
         assert admin.ask("CLIENT", "KILL", "USER", "alice") == 1
-        assert conn.closes_within(5) and other.ask("PING") == b"PONG"
+        assert conn.closes_within(15) and other.ask("PING") == b"PONG"
 
 
 def test_hello_logs_in_and_reset_logs_out(node, admin):
@@ -471,7 +471,7 @@ def test_users_are_loaded_and_saved(stage):
         assert [line.split()[1] for line in lines] == ["alice", "default", "dora"]
         assert hashlib.sha256(b"pw").hexdigest() in lines[0] and list(stage.folder.glob("users.acl.*")) == []
         assert admin.ask("ACL", "LOAD") == b"OK"
-        assert alice.closes_within(5)  # as Redis: loaded anew, he is another
+        assert alice.closes_within(15)  # as Redis: loaded anew, he is another
         assert admin.ask("ACL", "LIST") == [line.encode() for line in lines]
         path.write_text("user default off +@all\n")
         assert admin.ask("ACL", "LOAD") == b"OK" and admin.ask("ACL", "USERS") == [b"default"]
@@ -502,7 +502,7 @@ def test_who_may_not_listen_any_more_is_closed(node):
             assert conns[words[1]].ask("SUBSCRIBE", "other").startswith(b"NOPERM")
             assert conns[words[1]].ask(*words)[2] == 1
         assert admin.ask("ACL", "SETUSER", "ears", "resetchannels", "&a.?") == b"OK"
-        assert conns["b"].closes_within(5) and conns["a.*"].closes_within(5)
+        assert conns["b"].closes_within(15) and conns["a.*"].closes_within(15)
         assert admin.ask("PUBLISH", "a.1", "still here") == 1
         assert conns["a.1"].read()[2] == b"still here"
 

@@ -154,7 +154,7 @@ def test_a_node_that_is_killed_is_gone_after_the_bound(stage):
         def states():
             return sorted(as_map(one)[b"state"] for one in conn.ask("CACHE.NODES"))
         until(lambda: states() == [b"GONE", b"SYNCED"], BOUND_S + 1 + SLACK_S, "the dead node is GONE")
-        until(lambda: nodes[0].info()["coherence_nodes"] == "1", 2, "and not counted")
+        until(lambda: nodes[0].info()["coherence_nodes"] == "1", 10, "and not counted")
 
 
 def test_a_node_that_ends_in_order_has_left_at_once(stage):

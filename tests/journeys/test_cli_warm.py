@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 
 import cli
 import pytest
@@ -82,7 +83,7 @@ def test_pause_resume_setrate_and_cancel(node):
 
 
 def test_watch_draws_a_bar_on_a_terminal_that_grows_in_its_line(node):
-    job = submit(node, "--pattern", "w:*", "--mode", "force", "--rate", "100")
+    job = submit(node, "--pattern", "w:*", "--mode", "force", "--rate", "20")
     with Terminal("--node", address(node), "warm", "watch", job, "-i", "50ms") as terminal:
         half = terminal.read_until(lambda seen: b"running" in seen and "█".encode() in seen, what="a bar")
         assert b"\r\x1b[K" in half and b"\n" not in half, half
@@ -93,8 +94,12 @@ def test_watch_draws_a_bar_on_a_terminal_that_grows_in_its_line(node):
 
 
 def test_watch_in_a_pipe_writes_lines_and_json_objects(node):
-    job = submit(node, "--pattern", "w:*", "--mode", "force", "--rate", "1000")
-    lines = cli.ask(node, "warm", "watch", job, "-i", "50ms").out
+    job = submit(node, "--pattern", "w:*", "--mode", "force", "--rate", "1")
+    with subprocess.Popen([cli.TERRACE, "--node", address(node), "warm", "watch", job, "-i", "50ms"], stdout=subprocess.PIPE,
+                          env=cli.environment()) as watches:
+        lines = watches.stdout.readline()
+        assert cli.ask(node, "warm", "setrate", job, "0").code == 0
+        lines += watches.stdout.read()
     assert b"\x1b" not in lines and b"\r" not in lines and lines.count(b"\n") >= 2, lines
     objects = [json.loads(line) for line in cli.ask(node, "warm", "watch", job, "--json").out.splitlines()]
     assert objects[-1]["state"] == "done" and objects[-1]["id"] == int(job)

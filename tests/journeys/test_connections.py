@@ -16,14 +16,14 @@ def test_ping_echo_and_quit(node):
     with node.wire() as conn:
         assert conn.ask("PING") == b"PONG" and conn.ask("PING", "hi") == b"hi" and conn.ask("ECHO", "") == b""
         assert conn.ask("QUIT") == b"OK"
-        assert conn.closes_within(2)
+        assert conn.closes_within(15)
 
 
 def test_what_follows_quit_is_not_executed(node):
     with node.wire() as conn:
         conn.ask("DEL", "after quit")
         conn.send(wire.encode(["QUIT"]) + wire.encode(["SET", "after quit", "1"]))
-        assert conn.read() == b"OK" and conn.closes_within(2) and conn.leftover() == b""
+        assert conn.read() == b"OK" and conn.closes_within(15) and conn.leftover() == b""
     with node.wire() as conn:
         assert conn.ask("EXISTS", "after quit") == 0
 
@@ -85,13 +85,13 @@ def test_a_client_is_killed_by_another(node):
         victim = node.wire()
         identity = victim.ask("CLIENT", "ID")
         assert killer.ask("CLIENT", "KILL", "ID", str(identity)) == 1
-        assert victim.closes_within(2)
+        assert victim.closes_within(15)
         assert killer.ask("CLIENT", "KILL", "ID", str(identity)) == 0
         victim = node.wire()
         victim.ask("PING")
         host, port = victim.sock.getsockname()
         assert killer.ask("CLIENT", "KILL", f"{host}:{port}") == b"OK"
-        assert victim.closes_within(2)
+        assert victim.closes_within(15)
         assert killer.ask("CLIENT", "KILL", f"{host}:{port}") == b"ERR No such client"
         assert killer.ask("PING") == b"PONG"
 
@@ -99,7 +99,7 @@ def test_a_client_is_killed_by_another(node):
 def test_a_client_may_kill_itself(node):
     with node.wire() as conn:
         assert conn.ask("CLIENT", "KILL", "ID", str(conn.ask("CLIENT", "ID")), "SKIPME", "no") == 1
-        assert conn.closes_within(2)
+        assert conn.closes_within(15)
 
 
 def test_pause_holds_writes_until_it_ends(node):
@@ -179,7 +179,7 @@ def test_who_leaves_too_much_unread_is_closed(node, limited):
     with node.wire() as conn, node.wire() as listener:
         assert len(conn.ask("GET", "small")) == 90_000
         conn.send(wire.encode(["GET", "large"]))
-        assert conn.closes_within(2) and conn.leftover() == b""  # nothing of the answer, as in Redis
+        assert conn.closes_within(15) and conn.leftover() == b""  # nothing of the answer, as in Redis
         listener.ask("CLIENT", "SETNAME", "listener")
         listener.ask("SUBSCRIBE", "news")
         for _ in range(10):  # more than the sockets take
@@ -195,7 +195,7 @@ def test_who_asks_for_too_much_at_once_is_closed(node, limited):
     with node.wire() as conn:
         assert conn.ask("SET", "k", "x" * 1_000_000) == b"OK"
         conn.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4000000\r\n" + b"x" * 1_100_000)
-        assert conn.closes_within(2)
+        assert conn.closes_within(15)
 
 
 def test_the_biggest_clients_go_when_all_take_too_much(node, limited):
@@ -211,18 +211,18 @@ def test_the_biggest_clients_go_when_all_take_too_much(node, limited):
     # A buffer has up to twice its bytes: the three take 5.2 MB at most. When big is too much it has 5 MB, far more
     # than middle, which would go with it otherwise.
     with client("small", 100_000), client("middle", 300_000), client("spared", 2_000_000):
-        until(lambda: {b"small", b"middle", b"spared"} <= names_of_clients(limited), 2)
+        until(lambda: {b"small", b"middle", b"spared"} <= names_of_clients(limited), 10)
         with client("big", 9_000_000) as big:
-            assert big.closes_within(3)
+            assert big.closes_within(15)
             assert {b"small", b"middle", b"spared", b"admin"} <= names_of_clients(limited)
     with client("other", 100_000) as other, client("spared", 12_000_000):
-        assert other.closes_within(3) and b"spared" in names_of_clients(limited)
-    until(lambda: b"spared" not in names_of_clients(limited), 2)
+        assert other.closes_within(15) and b"spared" in names_of_clients(limited)
+    until(lambda: b"spared" not in names_of_clients(limited), 10)
     with node.wire() as conn:  # a queue counts, and so does who is too big alone
         before = evicted_clients(limited)
         conn.ask("MULTI")
         conn.send(b"".join(wire.encode(["SET", "k", "x" * 750_000]) for _ in range(15)))
-        until(lambda: evicted_clients(limited) == before + 1, 3)
+        until(lambda: evicted_clients(limited) == before + 1, 10)
 
 
 def test_those_who_may_not_go_keep_no_worker_busy(node, limited):

@@ -68,7 +68,7 @@ class Manager:
         heard = []
         while line not in heard:
             came = self.listen()
-            assert came, f"no {line}, but {heard}"
+            assert came, f"not within 15 s: {line}, but {heard}"
             heard += came
         return heard
 

@@ -142,6 +142,6 @@ def test_a_flush_keeps_nothing_out_of_l1_for_long(stage, redis_server):
             until(lambda: serves_hits(node, conn, "k"), 5, "L1 serves")
             epoch = node.info()["coherence_epoch"]
             assert flusher("FLUSHALL")
-            until(lambda: node.info()["coherence_epoch"] != epoch, 3, "the node knows the new epoch")
+            until(lambda: node.info()["coherence_epoch"] != epoch, 10, "the node knows the new epoch")
             conn.ask("SET", "k", "v")
-            until(lambda: serves_hits(node, conn, "k"), 2, "L1 serves again")
+            until(lambda: serves_hits(node, conn, "k"), 10, "L1 serves again")

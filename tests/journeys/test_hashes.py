@@ -239,12 +239,11 @@ def test_expiry_ends_it_in_l1_too(one_worker):
     node, server = one_worker
     with node.wire() as conn:
         conn.ask("HSET", "short", "f", "v")
-        conn.ask("PEXPIRE", "short", 300)
-        began = time.monotonic()
+        conn.ask("PEXPIRE", "short", 1000)
         make_hot(conn, "short")
-        assert 0 < conn.ask("PTTL", "short") <= 300
-        until(lambda: conn.ask("HGET", "short", "f") == NULL_BULK, 2, "it has expired")
-        assert time.monotonic() - began < 0.3 + SLACK_S and conn.ask("TYPE", "short") == b"none"
+        assert 0 < conn.ask("PTTL", "short") <= 1000
+        until(lambda: conn.ask("HGET", "short", "f") == NULL_BULK, 1 + SLACK_S, "it has expired")
+        assert conn.ask("TYPE", "short") == b"none"
         conn.ask("HSET", "short", "f", "v")
         assert conn.ask("PTTL", "short") == -1
 
@@ -278,6 +277,7 @@ def test_what_is_too_large_is_passed_on_and_not_asked_for_again(one_worker, kind
     key = "large:" + kind
     server.client().hset(key, mapping=mapping)
     with node.wire() as conn:
+        settle(conn)
         for _ in range(10):
             assert conn.ask("HGET", key, "f0") == b"0" and conn.ask("HLEN", key) == len(mapping)
         assert server.calls("hscan") == 1 and server.calls("hget") + server.calls("hlen") == 20
@@ -289,6 +289,7 @@ def test_an_answer_that_is_too_large_tells_that_its_hash_is(one_worker):
     node, server = one_worker
     server.client().hset("told", mapping={"f": "v", "large": "x" * 300_000})
     with node.wire() as conn:
+        settle(conn)
         assert len(conn.ask("HGET", "told", "large")) == 300_000
         for _ in range(5):
             assert conn.ask("HGET", "told", "f") == b"v"
@@ -330,6 +331,7 @@ def test_fields_of_one_hash_in_a_pipeline_wait_for_one_answer_only(one_worker):
     node, server = one_worker
     server.client().hset("many", mapping={f"f{i}": i for i in range(50)})
     with node.wire() as conn:
+        settle(conn)
         requests = [["HGET", "many", f"f{i}"] for i in range(50)]
         assert conn.pipeline(requests) == [b"%d" % i for i in range(50)]
         assert server.calls("hget") == 50

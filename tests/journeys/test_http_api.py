@@ -398,8 +398,8 @@ def test_a_job_is_paused_goes_on_faster_and_is_cancelled(house):
     until(lambda: job_of(house, number)["state"] == "done", 20, "it is done")
     assert refused(change(state="paused"), 409, "ended")
 
-    number = submit(house, source={"keys": ["slow:1"]}, rate=1, deadline=600)
-    change(state="paused")
+    number = submit(house, source={"pattern": "slow:*"}, mode="force", rate=1, deadline=600)
+    assert change(state="paused").status == 200
     assert ask(house, f"/v1/warm/{number}", "DELETE", token=TOKEN).json == {"id": number}
     assert job_of(house, number)["state"] == "cancelled"
 

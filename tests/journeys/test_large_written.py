@@ -291,10 +291,10 @@ def test_who_ends_his_side_behind_it_is_answered(small):
         conn.send(wire.encode(["SET", "last words", DATA]))
         conn.sock.shutdown(socket.SHUT_WR)
         assert conn.read() == b"OK"
-        assert conn.closes_within(5)
+        assert conn.closes_within(15)
     begun = begin(small, words=("SET", "cut short"))
     begun.sock.shutdown(socket.SHUT_WR)
-    assert begun.closes_within(5)
+    assert begun.closes_within(15)
     nothing_under_way(small)
     with small.wire() as conn:
         assert [conn.ask("EXISTS", "last words"), conn.ask("EXISTS", "cut short")] == [1, 0]
@@ -307,7 +307,7 @@ def test_a_client_that_is_killed_in_the_middle(small):
         conn.send(wire.encode(["SET", "killed", DATA])[:MB])
         streams(small)
         assert admin.ask("CLIENT", "KILL", "ID", str(number)) == 1
-        assert conn.closes_within(5)
+        assert conn.closes_within(15)
         nothing_under_way(small)
         assert admin.ask("EXISTS", "killed") == 0
 

@@ -35,7 +35,7 @@ class Crowd:
         assert isinstance(taken, wire.Error) and taken.startswith(b"UNKNOWN"), taken
         assert isinstance(looked, wire.Error) and looked.startswith(b"L2DOWN"), looked
         for ear in self.hears, self.hears3:
-            assert ear.closes_within(5) and ear.leftover() == b""
+            assert ear.closes_within(15) and ear.leftover() == b""
         until(lambda: self.node.info("l2")["l2_subscribers"] == "0", 5)
 
     def goes_on(self, redis_server):

@@ -211,7 +211,7 @@ def test_invalidated_keys_are_gone_or_stale_on_every_node(pair, server):
             conn.ask("SET", key, "v")
         seq = conn.ask("CACHE.LASTSEQ")  # what was read before the news of its write came would go with that
         assert [c.ask("CACHE.WAITSEQ", seq, 5000) for c in (conn, other)] == [b"OK", b"OK"]
-        until(lambda: [c.ask("GET", "ttl:b") for c in (conn, other)] == [b"v", b"v"], 2, "both have it")
+        until(lambda: [c.ask("GET", "ttl:b") for c in (conn, other)] == [b"v", b"v"], 10, "both have it")
         version = unseal(server.get("ttl:b")).version
         assert conn.ask("CACHE.INVALIDATE", "KEY", "ttl:b", "DRYRUN") == [0, 1]
         seq, count = conn.ask("CACHE.INVALIDATE", "KEY", "ttl:b", "SOFT", "SYNC", "5000")

@@ -105,7 +105,7 @@ def test_a_conversation_is_that_of_redis(node, oracle, commands):
                     conn.send(b"RESET\r\n")  # so that nobody counts it later
                     read_until(conn, b"+RESET")
                 else:
-                    assert conn.closes_within(5)
+                    assert conn.closes_within(15)
                 told.append(bytes(conn.buffer))
         ours, theirs = (text.replace(b":%d\r\n" % 0, b":0\r\n") for text in told)
         assert normal_ids(ours) == normal_ids(theirs), (at_once, commands)
@@ -316,7 +316,7 @@ def test_client_list_and_info_show_subscriptions(node):
         info = node.info("stats")
         assert (info["pubsub_channels"], info["pubsub_patterns"], info["pubsubshard_channels"]) == ("2", "1", "1")
         assert conn.ask("CLIENT", "KILL", "TYPE", "pubsub") == 1
-        assert ear.closes_within(5)
+        assert ear.closes_within(15)
         until(lambda: node.info("stats")["pubsub_patterns"] == "0", what="its subscriptions ended")
         until(lambda: conn.ask("PUBLISH", "a", "x") == 0, what="nobody listens")
 
@@ -523,7 +523,7 @@ def test_a_subscriber_is_closed_when_l2_dies_and_subscribes_anew(stage):
             assert conn.read() == [b"message", b"a", b"before"]
         redis_server.process.kill()
         for conn in ear, busy:
-            assert conn.closes_within(5) and conn.leftover() == b""
+            assert conn.closes_within(15) and conn.leftover() == b""
         assert other.ask("SUBSCRIBE", "a").startswith(b"L2DOWN")
         assert other.ask("PUBLISH", "a", "x").startswith(b"L2DOWN")
         assert other.ask("PING") == b"PONG" and node.info("stats")["pubsub_channels"] == "0"

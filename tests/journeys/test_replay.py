@@ -176,7 +176,7 @@ def test_what_l2_gives_while_the_bus_is_silent_is_no_hit_in_mode_available_eithe
             until(lambda: node.coherence_state() != "SYNCED", 5, "no beat comes home")
             assert other.ask("CACHE.INVALIDATE", "TAG", "tag")[0] > 0
             # One worker said it; the one that serves this connection has heard its last beat when it heard it.
-            until(lambda: conn.ask("CACHE.FETCH", "a:kept", "NOLOAD")[:2] == [b"STALE", b"value"], 2, "S is over here, too")
+            until(lambda: conn.ask("CACHE.FETCH", "a:kept", "NOLOAD")[:2] == [b"STALE", b"value"], 10, "S is over here, too")
             assert conn.ask("CACHE.FETCH", "a:read", "NOLOAD")[:2] == [b"MISS", wire.NULL_BULK]
 
 

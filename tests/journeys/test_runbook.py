@@ -50,9 +50,9 @@ def check(state, text):
             shown[:] = [state.run(command)]
             return wanted.fullmatch(shown[0])
         try:
-            until(says, 8, "as documented", every_s=0.2)  # beats, samplers and jobs take their time
-        except AssertionError:
-            raise AssertionError(f"$ {command}\n{shown[0]}\nis not\n" + "\n".join(expected)) from None
+            until(says, 20, "as documented", every_s=0.2)  # beats, samplers and jobs take their time
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n$ {command}\n{shown[0]}\nis not\n" + "\n".join(expected)) from None
 
 
 # --- the states ---

@@ -69,7 +69,7 @@ def test_requests_under_way_are_answered_while_draining(stage):
         conn.ask("PING")
         redis_server.client().execute_command("CLIENT", "PAUSE", "400", "ALL")
         conn.send(wire.encode(["GET", "slow"]))
-        until(lambda: conn_is_waiting(node), 2, "the request has arrived")
+        until(lambda: conn_is_waiting(node), 10, "the request has arrived")
         node.process.signal(signal.SIGTERM)
         assert conn.read() == b"answer"
     assert node.process.wait(6 + SLACK_S) == 0
@@ -91,7 +91,7 @@ def test_a_second_signal_ends_at_once(stage):
         conn.send(wire.encode(["GET", "waits"]))
         conn_is_waiting(node)
         node.process.signal(signal.SIGTERM)
-        until(lambda: "draining" in node.admin("/readyz")[1], 3, "draining began")
+        until(lambda: "draining" in node.admin("/readyz")[1], 10, "draining began")
         began = time.monotonic()
         node.process.signal(signal.SIGTERM)
         node.process.wait(5)
@@ -167,7 +167,7 @@ def test_readiness_goes_off_before_the_listener_closes(stage):
         conn.send(wire.encode(["GET", "k"]))
         conn_is_waiting(node)
         node.process.signal(signal.SIGTERM)
-        until(lambda: node.admin("/readyz") == (503, "not ready\ndraining\n"), 2, "readyz says 503 while draining", every_s=0.001)
+        until(lambda: node.admin("/readyz") == (503, "not ready\ndraining\n"), 10, "readyz says 503 while draining", every_s=0.001)
     node.process.wait(8)
 
 
@@ -335,10 +335,10 @@ def test_sighup_reloads_and_a_bad_file_keeps_the_old(stage, tmp_path):
     assert client.config_get("maxclients") == {"maxclients": "100"}
     path.write_text("maxclients = 200\n")
     node.process.signal(signal.SIGHUP)
-    until(lambda: client.config_get("maxclients") == {"maxclients": "200"}, 3, "the new value is in force")
+    until(lambda: client.config_get("maxclients") == {"maxclients": "200"}, 10, "the new value is in force")
     path.write_text("maxclients = oops\n")
     node.process.signal(signal.SIGHUP)
-    until(lambda: "node.conf:1" in node.process.log(), 3, "the log says what is wrong")
+    until(lambda: "node.conf:1" in node.process.log(), 10, "the log says what is wrong")
     assert client.config_get("maxclients") == {"maxclients": "200"} and node.process.alive()
 
 
@@ -389,11 +389,11 @@ def test_one_client_too_many_is_told_so(stage):
         assert conn.ask("PING") == b"PONG"
         conns.append(conn)
     with node.wire() as extra:
-        assert extra.closes_within(3)
+        assert extra.closes_within(15)
         assert extra.leftover() == b"-ERR max number of clients reached\r\n"
     assert conns[0].ask("INFO", "stats").count(b"rejected_connections:1") == 1
     conns.pop().close()
-    until(node.answers_ping, 3, "a place that became free is given away")
+    until(node.answers_ping, 10, "a place that became free is given away")
     for conn in conns:
         conn.close()
 
@@ -405,7 +405,7 @@ def test_idle_clients_are_closed(stage):
         idle.ask("PING")
         began = time.monotonic()
         closed = threading.Event()
-        threading.Thread(target=lambda: idle.closes_within(5) and closed.set(), daemon=True).start()
+        threading.Thread(target=lambda: idle.closes_within(15) and closed.set(), daemon=True).start()
         while not closed.is_set():
             assert busy.ask("PING") == b"PONG", "a busy client was closed"
             assert time.monotonic() - began < 2 + SLACK_S, "an idle client stays"
@@ -467,8 +467,8 @@ def test_a_wrong_l2_password_is_said_plainly(stage):
     node.launch()
     until(node.answers_ping, 10)
     with node.wire() as conn:
-        until(lambda: conn.ask("GET", "k").startswith(b"L2DOWN "), 3)
-    until(lambda: re.search(r"WRONGPASS|NOAUTH|password", node.process.log()), 3, "the log says why")
+        until(lambda: conn.ask("GET", "k").startswith(b"L2DOWN "), 10)
+    until(lambda: re.search(r"WRONGPASS|NOAUTH|password", node.process.log()), 10, "the log says why")
     assert "wrong@" not in node.process.log()
 
 

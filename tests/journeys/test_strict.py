@@ -65,7 +65,7 @@ def test_a_node_that_drains_still_serves_and_is_waited_for(stage):
         request = wire.encode(["GET", "k"])
         b.send(request[:-3])  # a client that is not idle
         nodes[1].process.signal(signal.SIGTERM)
-        until(lambda: "draining" in nodes[1].admin("/readyz")[1], 2, "it drains")
+        until(lambda: "draining" in nodes[1].admin("/readyz")[1], 10, "it drains")
         stand_still(nodes[1].process)
         began = time.monotonic()
         assert a.ask("SET", "k", "w") == b"OK"

@@ -61,7 +61,7 @@ def test_it_says_what_it_found(pair):
         assert fields["coherence_tracking"].startswith("no: NOPERM"), fields["coherence_tracking"]
         assert fields["coherence_writers"] == "nodes" and fields["coherence_state"] == "SYNCED"
         assert fields["l2_rights"] == "granted" and fields["l2_rights_missing"] == "CLIENT TRACKING"
-        until(lambda node=node: log_lines(node, "l2_untracked"), 2, "the log tells of it")
+        until(lambda node=node: log_lines(node, "l2_untracked"), 10, "the log tells of it")
         assert len(log_lines(node, "l2_untracked")) == 1
         assert "writers=nodes" in fields["ns_default"] and "mode=bounded" in fields["ns_default"]
 
