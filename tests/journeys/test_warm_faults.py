@@ -282,7 +282,7 @@ def test_numbers_beyond_any_in_a_job_are_no_harm(stage, number):
     """The node meets them when it takes the job: what it computes from them must not overflow, which the sanitizers see to."""
     redis_server = stage.redis()
     node = stage.node("--warm-rate", "0", l2=redis_server)
-    fill(redis_server, 20)
+    warm.fill(redis_server, [node], "k", 20)
     job = warm.submit(node, {"pattern": "k*"})
     with redis_server.client(db=15) as raw:
         raw.hset(f"terrace:warm:job:{job}", mapping=dict.fromkeys(["priority", "submitted", "deadline", "rate"], number))
