@@ -44,7 +44,8 @@ enum {
 
 /* What the lists say of the nodes that wrote them. */
 struct others {
-    bool live; /* some: their beats will tell what they are read */
+    bool live;      /* some: their beats will tell what they are read */
+    bool off_clock; /* there are lists, and by this node's clock none is of use */
     double
         reads_per_s; /* that each of them would have, if this one had its share; for when no beat tells */
     size_t keys_max; /* of the mean size of theirs: so many L1 can hold */
@@ -83,6 +84,7 @@ struct join_desk {
 #define WEIGHT_LEAST 1e-6
 
 static const char is_off[] = "warm-rate is 0";
+static const char no_memory[] = "no memory for the hot lists";
 
 struct join_desk *join_desk_new(void)
 {
@@ -354,6 +356,14 @@ static void give_up(struct join_desk *desk, const char *why)
     desk->phase = PHASE_OVER;
 }
 
+/* Lists were asked for, and name nothing. */
+static const char *why_nothing(const struct join_desk *desk)
+{
+    return desk->others.off_clock
+               ? "the hot lists in L2 are more than an hour from this node's clock"
+               : "no other node has left a hot list in L2";
+}
+
 /* All that is known: in place of what was begun with. */
 static void on_pages(void *arg, struct hot_list *list)
 {
@@ -361,7 +371,7 @@ static void on_pages(void *arg, struct hot_list *list)
     desk->pages = NULL;
     if (list == NULL || list->count == 0) {
         if (desk->list == NULL) {
-            give_up(desk, "no memory for the hot lists");
+            give_up(desk, list == NULL ? no_memory : why_nothing(desk));
         } /* else what was begun goes on */
         return;
     }
@@ -369,7 +379,7 @@ static void on_pages(void *arg, struct hot_list *list)
     forget_list(desk);
     desk->phase = PHASE_WARMS;
     if (begin_run(desk, list) != OK) {
-        give_up(desk, "no memory for the hot lists");
+        give_up(desk, no_memory);
     }
 }
 
@@ -382,9 +392,11 @@ static struct others know_others(const struct join_desk *desk)
     double nodes[2] = {0};
     double keys = 0;
     double bytes = 0;
+    bool off_clock = desk->fetch.found_count > 0;
     for (size_t i = 0; i < desk->fetch.found_count; i++) {
         const struct hot_list *list = desk->fetch.found[i].list;
         const bool lives = now_ms - list->written_at_ms < OTHERS_LIVE_MS;
+        off_clock = off_clock && hot_list_weight(list, now_ms) == 0;
         reads[lives] += hot_list_per_s(list, list->total);
         nodes[lives]++;
         keys += (double)list->held.keys;
@@ -394,6 +406,7 @@ static struct others know_others(const struct join_desk *desk)
     namespaces_stats(node->namespaces, &stats);
     const double fit = keys > 0 ? (double)stats.bytes_max * keys / (bytes + 1) : JOIN_KEYS_MAX;
     return (struct others){.live = nodes[1] > 0,
+                           .off_clock = off_clock,
                            .reads_per_s = nodes[1] > 0 ? reads[1] / (nodes[1] + 1) : reads[0],
                            .keys_max = fit < JOIN_KEYS_MAX ? (size_t)fit + 1 : JOIN_KEYS_MAX};
 }
@@ -429,11 +442,10 @@ static void begin(struct join_desk *desk, struct hot_list *list)
     const bool more = begin_pages(desk);
     if (list == NULL || list->count == 0) {
         if (!more) {
-            give_up(desk, list == NULL ? "the hot lists in L2 cannot be read"
-                                       : "no other node has left a hot list in L2");
+            give_up(desk, list == NULL ? "the hot lists in L2 cannot be read" : why_nothing(desk));
         } /* else on_pages begins */
     } else if (begin_run(desk, list) != OK) {
-        give_up(desk, "no memory for the hot lists");
+        give_up(desk, no_memory);
     } else {
         desk->phase = PHASE_WARMS;
     }

@@ -161,11 +161,11 @@ def test_where_memory_is_less_than_what_is_hot_the_target_is_of_what_fits(stage)
     assert 0 < node.l1_items() < KEYS
 
 
-def list_of(names, count, written_at_ms):
+def list_of(names, count, written_at_ms, pages=0):
     """As tiers/hot_list.h has it; counts in 256ths."""
     rows = b"".join(struct.pack("<HBBQQ", len(name), 0, 0, count, 0) + name.encode() for name in names)
     total = count * len(names)
-    head = b"THL2" + struct.pack("<IQQQIIQQIIQQQ", len(names), written_at_ms, total, 1000, len(rows), 0, total, 0, 0, 0, 0, 0, count)
+    head = b"THL2" + struct.pack("<IQQQIIQQIIQQQ", len(names), written_at_ms, total, 1000, len(rows), 0, total, 2 * pages, pages, 0, 0, 0, count)
     return head + struct.pack("<Q", xxh64(head + rows)) + rows
 
 
@@ -183,6 +183,17 @@ def test_where_nobody_has_read_anything_of_late_nobody_waits_for_the_deadline(st
     assert said.startswith("warm: ") and mass(said) >= 80, said
     until(lambda: log_lines(node, "warmed"), 10, "all was tried")
     assert node.l1_items() >= KEYS
+
+
+@pytest.mark.parametrize("pages, hours", [(0, 2), (1, -2)])
+def test_lists_that_are_hours_from_the_clock_are_called_so(stage, pages, hours):
+    """As where those of two machines are."""
+    l2 = stage.redis()
+    board, name = l2.client(db=COORDINATION_DB), f"{1:016x}"
+    now_ms = int(board.time()[0]) * 1000
+    board.hset("terrace:hot", name, list_of(keys(), 256, now_ms + hours * 3_600_000, pages))
+    board.zadd("terrace:hot:at", {name: now_ms})
+    assert ready(stage.node("--warm-deadline", "120s", l2=l2)) == "nothing to warm: the hot lists in L2 are more than an hour from this node's clock"
 
 
 def test_lists_that_are_none_are_stepped_over(stage):
