@@ -56,6 +56,23 @@ static void tell_refusal(struct l2_rights *rights, const char *missing, bool end
               ends ? "this node ends: " : "", user, missing, rights->rights.why, user);
 }
 
+/* The node works without, so it is said once; and again when it is another one. */
+static void tell_warming(struct l2_rights *rights, const char *missing)
+{
+    const char *user = user_name(rights);
+    if (rights_warm(&rights->rights)) {
+        rights->told[0] = '\0';
+    } else if (strcmp(missing, rights->told) != 0) {
+        log_write(
+            &rights->node->log, LOG_WARNING, "l2_warms_not",
+            "L2 refuses its user '%s' what this node reads by when nobody waits: %s. So it can warm nothing, or part "
+            "of it, nor read values anew in the background. Redis says: %s. Grant it with: "
+            "ACL SETUSER %s " RIGHTS_ACL_RULES,
+            user, missing, rights->rights.why, user);
+        (void)snprintf(rights->told, sizeof rights->told, "%s", missing);
+    }
+}
+
 /* One line per change. */
 static void tell_eviction(struct l2_rights *rights)
 {
@@ -115,7 +132,7 @@ static void conclude(struct l2_rights *rights)
     if (!suffices) {
         refused(rights, missing);
     } else {
-        rights->told[0] = '\0';
+        tell_warming(rights, missing);
         rights->repeat_at_ms = rights->now_ms + REPEAT_MS;
         atomic_store(&rights->granted, true);
         tell_eviction(rights);

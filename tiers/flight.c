@@ -18,6 +18,7 @@
 #include "tiers/flight_inner.h"
 #include "tiers/managed.h"
 #include "tiers/prefetch.h"
+#include "tiers/rights.h"
 #include "tiers/wrap.h"
 
 #include <stdlib.h>
@@ -117,7 +118,8 @@ void flight_tell_reader(struct tiers_window *window, const struct l1_key *key,
         return;
     }
     if (reader->in_background) {
-        reader->on_value(reader, unanswered && !reader->prefetches ? L2_DOWN : status, value);
+        const bool is_told = reader->prefetches || rights_is_denial(value->error);
+        reader->on_value(reader, unanswered && !is_told ? L2_DOWN : status, value);
         return;
     }
     const bool may_look = home.ns->managed == reader->managed;

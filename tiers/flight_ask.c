@@ -16,7 +16,8 @@
  * A client who joins meanwhile waits for an answer as to his own question: what is not whole by then is followed by GET, and
  * so is a refusal of GETRANGE or STRLEN, which the node's user may lack.
  *
- * A hash in the background comes by a script (whole_hash.lua) that counts its bytes first, in the shape of HSCAN's answer. */
+ * A hash in the background comes by a script (whole_hash.lua) that counts its bytes first, in the shape of HSCAN's answer; by
+ * HSCAN, if it is refused and somebody waits by then. */
 #include "protocol/envelope.h"
 #include "protocol/resp_write.h"
 #include "tiers/flight_inner.h"
@@ -246,10 +247,10 @@ static void on_size(struct flight *flight, uint64_t size)
     }
 }
 
-/* He did not ask for a piece: that we may not is no answer to him. */
+/* He did not ask for a piece, nor by a script: that we may not is no answer to him. */
 static bool is_refused_to_client(const struct flight *flight, const struct reply_element *answer)
 {
-    return (flight->step == FLIGHT_PIECE || flight->step == FLIGHT_SIZE) &&
+    return flight->step != FLIGHT_GET && flight->step != FLIGHT_SCAN &&
            answer->type == REPLY_ERROR && flight_error_is_of_words(answer->text) &&
            !flight_is_in_background(flight);
 }
@@ -263,7 +264,7 @@ static bool goes_on(struct flight *flight, struct slice reply)
         return false;
     }
     if (is_refused_to_client(flight, &element)) {
-        ask_anew(flight, FLIGHT_GET);
+        ask_anew(flight, flight->of_hash ? FLIGHT_SCAN : FLIGHT_GET);
         return true;
     }
     if (flight->step == FLIGHT_PIECE && element.type == REPLY_BULK) {

@@ -110,7 +110,8 @@ enum status flight_read_value(struct flight *flight, struct slice reply, struct 
             return flight_read_managed(flight, (struct slice){0}, true, ret_item);
         }
         *ret_error = element.text;
-        return flight->of_hash && flight_error_is_of_words(element.text) ? TOO_BIG : L2_ERROR;
+        return flight->step == FLIGHT_SCAN && flight_error_is_of_words(element.text) ? TOO_BIG
+                                                                                     : L2_ERROR;
     }
     if (flight->of_hash) {
         return flight_read_hash(flight, reply, ret_item);

@@ -3,6 +3,7 @@
 
 #include "protocol/check.h"
 #include "tiers/managed.h"
+#include "tiers/rights.h"
 #include "tiers/window.h"
 
 #include <stdlib.h>
@@ -50,6 +51,7 @@ struct revalidate {
     uint64_t cursor;
     uint64_t suspects; /* met */
     uint64_t asked;
+    uint64_t refused; /* of those: the node's user may not read what nobody waits for */
     uint64_t settled; /* of the suspects met: answered, or gone when their turn came */
     size_t looked;    /* at how many, in this tick */
     /* what to ask for: found[first] to found[count - 1], the hottest first, each malloc'ed */
@@ -246,7 +248,9 @@ static void on_value(struct tiers_reader *reader, enum status status,
     ask->suspect = NULL;
     revalidate->asks_busy--;
     /* An error about the key: it holds another type now. */
-    if (status == OK || status == L2_ERROR || status == TOO_BIG) {
+    if (status == L2_ERROR && rights_is_denial(value->error)) {
+        revalidate->refused++;
+    } else if (status == OK || status == L2_ERROR || status == TOO_BIG) {
         revalidate->settled++;
         revalidate->shown.suspects -= revalidate->shown.suspects > 0;
     } else {
@@ -342,6 +346,7 @@ static void begin_pass(struct revalidate *revalidate)
     revalidate->cursor = 0;
     revalidate->suspects = 0;
     revalidate->asked = 0;
+    revalidate->refused = 0;
     revalidate->settled = 0;
 }
 
@@ -362,7 +367,7 @@ static void end_pass(struct revalidate *revalidate)
 {
     /* What this pass settled was counted when it was met. */
     revalidate->shown.suspects = revalidate->suspects - revalidate->settled;
-    revalidate->running = revalidate->asked > 0;
+    revalidate->running = revalidate->asked > revalidate->refused;
     begin_pass(revalidate);
 }
 

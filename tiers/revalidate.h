@@ -5,7 +5,8 @@
  * from the clients for the keys that are in use: one window of the node walks over L1, a slice a tick, keeps the hottest
  * suspects it met, and asks for them by the ordinary road (claim, flight, landing), never faster than its rate.
  *
- *      floor rises -> pass: walk over L1, ask for the hottest found so far -> pass ... -> a pass that asked for nothing
+ *      floor rises -> pass: walk over L1, ask for the hottest found so far -> pass ... -> a pass that asked for nothing, or was
+ *                                                                              refused all of it (rights.h: the node's user)
  *
  * A pass begins to ask before it has seen all, so that a large L1 need not be walked over first; the order is by heat
  * among those met so far. A newer floor begins anew. While the fence is closed or the link is down nothing is asked; the

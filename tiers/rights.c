@@ -29,13 +29,18 @@ enum step {
     STEP_COMMAND,
     STEP_INFO,
     STEP_CLOCK,
+    STEP_GETRANGE,
+    STEP_STRLEN,
+    STEP_HLEN,
     STEP_TRACKING,
     STEP_SUBSCRIBE,
     STEPS
 };
 
 enum {
-    STEP_WORDS_MAX = 4
+    STEP_WORDS_MAX = 4,
+    TRACKING_BIT = 1 << STEP_TRACKING,
+    WARMING_BITS = 1 << STEP_GETRANGE | 1 << STEP_STRLEN | 1 << STEP_HLEN
 };
 
 static const struct {
@@ -58,6 +63,9 @@ static const struct {
     [STEP_COMMAND] = {"COMMAND", {"COMMAND", "COUNT"}},
     [STEP_INFO] = {"INFO", {"INFO", "memory"}},
     [STEP_CLOCK] = {"INFO server", {"INFO", "server"}},
+    [STEP_GETRANGE] = {"GETRANGE", {"GETRANGE", NOTHING, "0", "0"}},
+    [STEP_STRLEN] = {"STRLEN", {"STRLEN", NOTHING}},
+    [STEP_HLEN] = {"HLEN", {"HLEN", NOTHING}},
     [STEP_TRACKING] = {"CLIENT TRACKING", {NULL}},
     [STEP_SUBSCRIBE] = {"SUBSCRIBE to " BUS_CHANNEL_KEYS " and " BUS_CHANNEL_FRAMES, {NULL}},
 };
@@ -110,6 +118,11 @@ bool rights_is_refusal(struct slice text)
 bool rights_is_unknown(struct slice text)
 {
     return slice_begins(text, "ERR unknown ") || slice_begins(text, "ERR Unknown ");
+}
+
+bool rights_is_denial(struct slice text)
+{
+    return rights_is_refusal(text) || rights_is_unknown(text);
 }
 
 static void take_error(struct rights *rights, struct slice text)
@@ -202,20 +215,23 @@ enum status rights_take(struct rights *rights, struct slice reply)
 
 /* --- the verdict --------------------------------------------------------------------------------------------------- */
 
-#define TRACKING_BIT (1u << STEP_TRACKING)
-#define KILL_BIT     (1u << STEP_KILL)
-
 bool rights_suffice(const struct rights *rights)
 {
     /* Without CLIENT TRACKING there is another way (coherence.h, "Untracked"). Without CLIENT KILL a lost write may still run after UNKNOWN was said, and the client is told so; without COMMAND
      * only what the node knows itself is relayed. A user who lacks them can be given them; a server cannot. */
-    const uint32_t spared = TRACKING_BIT | KILL_BIT | 1u << STEP_COMMAND;
-    return (rights->refused & ~TRACKING_BIT) == 0 && (rights->unknown & ~spared) == 0;
+    const uint32_t spared = TRACKING_BIT | WARMING_BITS;
+    const uint32_t spared_of_servers = spared | 1u << STEP_KILL | 1u << STEP_COMMAND;
+    return (rights->refused & ~spared) == 0 && (rights->unknown & ~spared_of_servers) == 0;
 }
 
 bool rights_track(const struct rights *rights)
 {
     return ((rights->refused | rights->unknown) & TRACKING_BIT) == 0;
+}
+
+bool rights_warm(const struct rights *rights)
+{
+    return ((rights->refused | rights->unknown) & WARMING_BITS) == 0;
 }
 
 bool rights_may_evict(const struct rights *rights)

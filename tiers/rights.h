@@ -51,6 +51,8 @@ enum status rights_take(struct rights *rights, struct slice reply) MUST_USE;
 bool rights_suffice(const struct rights *rights);
 /* CLIENT TRACKING can be used. */
 bool rights_track(const struct rights *rights);
+/* What nobody waits for can be read (flight_ask.c): without that nothing is warmed, nor read anew in the background. */
+bool rights_warm(const struct rights *rights);
 /* Redis may evict the keys of the nodes: they have no TTL, so only a policy for all keys does that. */
 bool rights_may_evict(const struct rights *rights);
 /* What is refused or unknown, "a, b and c", or "". */
@@ -59,5 +61,7 @@ void rights_missing(const struct rights *rights, char dst[RIGHTS_TEXT_MAX]);
 bool rights_is_refusal(struct slice text);
 /* Whether it says that the server has no such command, or calls it otherwise. */
 bool rights_is_unknown(struct slice text);
+/* One of the two: to ask again is of no use before somebody has changed the user, or the server. */
+bool rights_is_denial(struct slice text);
 
 #endif

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import warm
 from harness import BOUND_S, SLACK_S, documented_rules, log_lines, until
 from history_run import finish_load, judge, start_load, wait_begun
 
@@ -120,6 +121,40 @@ def test_the_line_that_grants_them_is_whole_however_many_are_missing(stage, redi
     node = launch(stage, user)
     assert node.process.wait(5) == EX_CONFIG, node.process.log()
     assert f"ACL SETUSER terrace {' '.join(RULES)}\"" in log_line(node, "l2_rights")
+
+
+def test_who_may_not_read_a_piece_of_a_value_serves_and_says_once_that_nothing_is_warmed(stage, redis_server):
+    """What nobody waits for is read so. Values that became suspect are tried once, and not for ever."""
+    admin = redis_server.client()
+    admin.set("w:read", "v")
+    node = stage.node(l2=set_user(redis_server, "-getrange"))
+    until(lambda: node.admin("/readyz")[0] == 200, 5, "it is ready")
+    fields = node.info()
+    assert fields["l2_rights"] == "granted" and fields["l2_rights_missing"] == "GETRANGE"
+    with node.wire() as conn:
+        until(lambda: [conn.ask("GET", "w:read"), node.l1_items()][1] >= 1, 5, "a client's read is kept")
+        assert admin.client_kill_filter(_type="pubsub") >= 1
+        until(lambda: int(node.info()["bus_losses"]) > 0, 5, "the cut is seen")
+        node.wait_synced(5)
+        until(lambda: (lambda seen: "failed=0" not in seen["revalidated"] and seen["coherence_revalidating"] == "0")(node.info()), 10,
+              "it was tried, and that was the end of it")
+        assert conn.ask("GET", "w:read") == b"v"
+    line, = log_lines(node, "l2_warms_not")
+    assert "user 'terrace'" in line and "GETRANGE" in line and f"ACL SETUSER terrace {' '.join(RULES)}" in line, line
+
+
+def test_who_may_not_ask_what_a_key_takes_in_memory_warms_hashes_all_the_same(stage, redis_server):
+    admin = redis_server.client()
+    admin.hset("w:hash", mapping={"f": "v", "g": "w" * 1000})
+    admin.hset("w:large", mapping={f"f{i}": "v" * 100_000 for i in range(4)})
+    node = stage.node(l2=set_user(redis_server, "-memory"))
+    node.wait_synced()
+    done = warm.run(node, {"keys": ["w:hash", "w:large"]}, target="self")
+    assert (done["loaded"], done["skipped"], done["failed"]) == (1, 1, 0), done
+    before = int(node.info("everything")["l1_hits"])
+    with node.wire() as conn:
+        assert conn.ask("HMGET", "w:hash", "f", "g") == [b"v", b"w" * 1000]
+    assert int(node.info("everything")["l1_hits"]) > before
 
 
 @pytest.mark.parametrize("flags", [[], ["--writers", "nodes"]])

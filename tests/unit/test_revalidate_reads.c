@@ -168,6 +168,25 @@ static void an_error_of_l2_ends_the_turn_and_no_suspect(void **state)
     scene_done(scene);
 }
 
+/* Nobody can mend that by asking again, at a few keys a second for ever. */
+static void a_pass_that_was_refused_all_is_the_last_until_the_floor_rises(void **state)
+{
+    (void)state;
+    struct scene *scene = scene_open_plain();
+    fill(scene, 100, 20);
+    raise_floor(scene);
+    scene->error = "NOPERM User terrace has no permissions to run the 'getrange' command";
+    assert_int_equal(ticks(scene, 60), 100); /* each is asked for once */
+    assert_int_equal(metrics_read(&scene->at.metrics, M_REVALIDATED_FAILED), 100);
+    assert_int_equal(seen(scene).suspects, 100);
+    assert_false(seen(scene).running);
+    scene->error = NULL; /* somebody has granted it */
+    raise_floor(scene);
+    assert_int_equal(ticks(scene, 60), 100);
+    assert_int_equal(seen(scene).suspects, 0);
+    scene_done(scene);
+}
+
 static void a_window_may_end_while_reads_are_under_way(void **state)
 {
     (void)state;
@@ -194,6 +213,7 @@ int main(void)
         cmocka_unit_test(few_are_under_way_at_once),
         cmocka_unit_test(a_suspect_that_l2_did_not_answer_for_stays_one),
         cmocka_unit_test(an_error_of_l2_ends_the_turn_and_no_suspect),
+        cmocka_unit_test(a_pass_that_was_refused_all_is_the_last_until_the_floor_rises),
         cmocka_unit_test(a_window_may_end_while_reads_are_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

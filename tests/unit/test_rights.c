@@ -29,6 +29,9 @@ static const char *const granted[] = {
     ":240\r\n",
     "$68\r\n# Memory\r\nused_memory:1\r\nmaxmemory:4096\r\nmaxmemory_policy:noeviction\r\n",
     "$45\r\n# Server\r\nserver_time_usec:1700000000000001\r\n\r\n",
+    "$0\r\n\r\n",
+    ":0\r\n",
+    ":0\r\n",
     "+OK\r\n",
     "*3\r\n$9\r\nsubscribe\r\n$20\r\n__redis__:invalidate\r\n:1\r\n",
 };
@@ -84,6 +87,7 @@ static void all_is_granted(void **state)
     assert_int_equal(answer(&rights, REPLIES, ""), OK);
     assert_true(rights_suffice(&rights));
     assert_true(rights_track(&rights));
+    assert_true(rights_warm(&rights));
     assert_false(rights_may_evict(&rights));
     assert_int_not_equal(rights.run, 0);
     assert_int_equal(rights.maxmemory, 4096);
@@ -106,8 +110,9 @@ static void each_refusal_is_named(void **state)
             struct rights rights;
             char missing[RIGHTS_TEXT_MAX];
             assert_int_equal(answer(&rights, i, refusals[j]), OK);
+            /* There is another way, or the node works all the same. */
             assert_int_equal(rights_suffice(&rights),
-                             !rights_track(&rights)); /* there is another way */
+                             !rights_track(&rights) || !rights_warm(&rights));
             rights_missing(&rights, missing);
             assert_string_not_equal(missing, "");
             assert_int_equal(strncmp(rights.why, refusals[j] + 1, 20), 0);
@@ -155,6 +160,21 @@ static void a_server_without_a_command_is_no_user_without_a_right(void **state)
     assert_false(rights_suffice(&rights));
 }
 
+static void without_what_warming_reads_by_a_node_works(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"GETRANGE", "STRLEN", "HLEN"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct rights rights;
+        char missing[RIGHTS_TEXT_MAX];
+        assert_int_equal(answer(&rights, 16 + i, "-NOPERM this user has no permissions\r\n"), OK);
+        assert_true(rights_suffice(&rights) && rights_track(&rights));
+        assert_false(rights_warm(&rights));
+        rights_missing(&rights, missing);
+        assert_string_equal(missing, names[i]);
+    }
+}
+
 static void several_are_listed(void **state)
 {
     (void)state;
@@ -194,6 +214,7 @@ int main(void)
         cmocka_unit_test(other_errors_are_no_refusals),
         cmocka_unit_test(a_redis_that_loads_is_asked_again),
         cmocka_unit_test(a_server_without_a_command_is_no_user_without_a_right),
+        cmocka_unit_test(without_what_warming_reads_by_a_node_works),
         cmocka_unit_test(several_are_listed),
         cmocka_unit_test(only_a_policy_for_all_keys_takes_ours),
     };
