@@ -91,13 +91,13 @@ enum exit_code cli_exit_of(enum terrace_status status)
     case TERRACE_LOAD:
     case TERRACE_LOST:
     case TERRACE_UNMET:
-    case TERRACE_UNKNOWN:
     case TERRACE_BUSY:
     case TERRACE_DENIED:
     case TERRACE_REFUSED:
     case TERRACE_NO_MEMORY:
     case TERRACE_CLOSED: return EXIT_FAILED;
     case TERRACE_BAD_ARGUMENT: return EXIT_USAGE;
+    case TERRACE_UNKNOWN: /* it went out, and no answer came: of the node, or of its L2 */
     case TERRACE_DEADLINE:
     case TERRACE_UNREACHABLE: return EXIT_UNREACHABLE;
     }
@@ -385,7 +385,6 @@ static enum exit_code check_count(struct cli *cli)
 static enum exit_code run_verb(struct cli *cli, int argc, char **argv)
 {
     if (cli->verb->is_raw) {
-        cli->json = words_has(&cli->words, "--json");
         cli->argc = argc;
         cli->argv = argv;
         return cli->verb->run(cli);
@@ -415,12 +414,16 @@ static enum exit_code run(struct cli *cli, int argc, char **argv)
         return cli_fail(cli, EXIT_USAGE, "%s", cli->words.error);
     }
     if (words_has(&cli->words, "--version")) {
-        (void)puts("terrace " TERRACE_VERSION);
-        return EXIT_FINE;
+        return cli->json
+                   ? cli_print_json(cli, json_pack("{s:s}", "version", TERRACE_VERSION), EXIT_FINE)
+                   : cli_print(cli, SLICE_LITERAL("terrace " TERRACE_VERSION "\n"), EXIT_FINE);
     }
     if (words_has(&cli->words, "--help")) {
         help_print(stdout);
         return EXIT_FINE;
+    }
+    if (at == argc && cli->json) {
+        return cli_fail(cli, EXIT_USAGE, "which VERB? --help lists them");
     }
     if (at == argc) {
         help_print(stderr);

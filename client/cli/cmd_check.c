@@ -29,15 +29,16 @@ static const char help[] =
 struct check {
     const char *names[MERGE_FILES_MAX];
     uint32_t count;
+    char *error; /* of CHECK_ERROR_SIZE */
     bool json;
     bool strict;
     bool help;
     uint64_t window_s;
 };
 
-static enum exit_code say(const char *text)
+static enum exit_code say(const struct check *check, const char *text)
 {
-    (void)fprintf(stderr, "terrace check: %s\n", text);
+    (void)snprintf(check->error, CHECK_ERROR_SIZE, "%s", text);
     return EXIT_USAGE;
 }
 
@@ -45,7 +46,7 @@ static enum exit_code read_window(struct check *check, const char *text)
 {
     bool fits = text != NULL && slice_to_u64(slice_of(text), &check->window_s) == OK &&
                 check->window_s > 0 && check->window_s <= WINDOW_MAX_S;
-    return fits ? EXIT_FINE : say("--window: expected seconds from 1 to 1000000");
+    return fits ? EXIT_FINE : say(check, "--window: expected seconds from 1 to 1000000");
 }
 
 static enum exit_code read_arguments(struct check *check, int argc, char **argv)
@@ -55,7 +56,7 @@ static enum exit_code read_arguments(struct check *check, int argc, char **argv)
         const char *word = argv[i];
         if (only_names || word[0] != '-' || word[1] == '\0') {
             if (check->count == MERGE_FILES_MAX) {
-                return say("at most 32 files can be judged together");
+                return say(check, "at most 32 files can be judged together");
             }
             check->names[check->count++] = word;
         } else if (strcmp(word, "--") == 0) {
@@ -72,11 +73,13 @@ static enum exit_code read_arguments(struct check *check, int argc, char **argv)
                 return EXIT_USAGE;
             }
         } else {
-            (void)fprintf(stderr, "terrace check: unknown option '%s'; --help lists them\n", word);
+            (void)snprintf(check->error, CHECK_ERROR_SIZE, "unknown option '%s'; --help lists them",
+                           word);
             return EXIT_USAGE;
         }
     }
-    return check->count == 0 && !check->help ? say("which FILE? --help tells more") : EXIT_FINE;
+    return check->count == 0 && !check->help ? say(check, "which FILE? --help tells more")
+                                             : EXIT_FINE;
 }
 
 static double now_s(void)
@@ -103,13 +106,13 @@ static enum exit_code tell(const struct check *check, const struct judge *judge,
 {
     if (check->json) {
         if (verdict_json(stdout, judge, seconds) != OK) {
-            return say("the JSON cannot be written");
+            return say(check, "the JSON cannot be written");
         }
     } else {
         verdict_text(stdout, judge, seconds);
     }
     if (fflush(stdout) != 0) {
-        return say("the verdict cannot be written");
+        return say(check, "the verdict cannot be written");
     }
     return judge_violations(judge) == 0 ? EXIT_FINE : EXIT_FAILED;
 }
@@ -131,14 +134,14 @@ static enum exit_code run(const struct check *check, struct merge *merge, struct
         }
     }
     if (status == NO_MEMORY) {
-        return say("out of memory");
+        return say(check, "out of memory");
     }
-    return say(merge->error[0] != '\0' ? merge->error : judge->error);
+    return say(check, merge->error[0] != '\0' ? merge->error : judge->error);
 }
 
-enum exit_code cmd_check(int argc, char **argv, bool json)
+enum exit_code cmd_check(int argc, char **argv, bool json, char error[CHECK_ERROR_SIZE])
 {
-    struct check check = {.json = json, .window_s = WINDOW_DEFAULT_S};
+    struct check check = {.error = error, .json = json, .window_s = WINDOW_DEFAULT_S};
     if (read_arguments(&check, argc, argv) != EXIT_FINE) {
         return EXIT_USAGE;
     }
@@ -150,7 +153,7 @@ enum exit_code cmd_check(int argc, char **argv, bool json)
     struct judge *judge = calloc(1, sizeof *judge); /* too large for a stack */
     enum exit_code code = EXIT_USAGE;
     if (merge == NULL || judge == NULL) {
-        code = say("out of memory");
+        code = say(&check, "out of memory");
     } else {
         code = run(&check, merge, judge);
         judge_done(judge);

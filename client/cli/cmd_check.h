@@ -7,7 +7,11 @@
 
 #include <stdbool.h>
 
-/* `argv` begins behind the verb. */
-enum exit_code cmd_check(int argc, char **argv, bool json);
+enum {
+    CHECK_ERROR_SIZE = 512
+};
+
+/* `argv` begins behind the verb. EXIT_USAGE: `error` says why, and is told by the caller. */
+enum exit_code cmd_check(int argc, char **argv, bool json, char error[CHECK_ERROR_SIZE]);
 
 #endif

@@ -177,6 +177,12 @@ enum exit_code cmd_invalidate(struct cli *cli)
     char error[TERRACE_ERROR_SIZE] = "";
     const enum terrace_status status =
         terrace_invalidate(cli->all, &what, &result, error, sizeof error);
-    return status == TERRACE_OK ? tell_invalidated(cli, &what, &result)
-                                : cli_fail_status(cli, status, cli->words.arguments[0], error);
+    if (status == TERRACE_OK) {
+        return tell_invalidated(cli, &what, &result);
+    }
+    const char *const word = cli->words.arguments[0];
+    return status == TERRACE_UNKNOWN &&
+                   strncmp(error, "STALE", 5) == 0 /* --sync, and the node says so */
+               ? cli_fail(cli, EXIT_FAILED, "%s: %s", word, error)
+               : cli_fail_status(cli, status, word, error);
 }

@@ -102,7 +102,8 @@ static const struct option_spec warm_options[] = {
     {"--deadline", 0, OPTION_TIME, "TIME", "ended after so long, done or not"},
     {"--dry-run", 0, OPTION_FLAG, NULL, "look what would be done"},
     {"--schedule", 0, OPTION_TEXT, "WHEN", "register: every 5m; 08:55 mon-fri"},
-    {"--before-expiry", 0, OPTION_TEXT, "20%", "register, with --hot: when so much of a life is left"},
+    {"--before-expiry", 0, OPTION_TEXT, "20%",
+     "register, with --hot: when so much of a life is left"},
     {"--wait", 'w', OPTION_FLAG, NULL, "submit: then watch it"},
     {"--interval", 'i', OPTION_TIME, "TIME", "watch: between two looks (1s)"},
     {0}};
@@ -111,7 +112,9 @@ static const struct option_spec warm_options[] = {
 
 static enum exit_code run_check(struct cli *cli)
 {
-    return cmd_check(cli->argc, cli->argv, cli->json);
+    char error[CHECK_ERROR_SIZE] = "";
+    const enum exit_code code = cmd_check(cli->argc, cli->argv, cli->json, error);
+    return code == EXIT_USAGE ? cli_fail(cli, code, "%s", error) : code;
 }
 
 static enum exit_code run_completions(struct cli *cli)
@@ -164,8 +167,8 @@ static const struct verb verbs[] = {
      false, cmd_namespaces},
     {"explain", "KEY", 1, 1, ARGUMENT_TEXT, NULL, NULL, "Why a key is where it is", "", false,
      cmd_explain},
-    {"tags", "KEY", 1, 1, ARGUMENT_TEXT, NULL, NULL, "The tags of a managed value", "Exit 1 if there are none.\n", false,
-     cmd_tags},
+    {"tags", "KEY", 1, 1, ARGUMENT_TEXT, NULL, NULL, "The tags of a managed value",
+     "Exit 1 if there are none.\n", false, cmd_tags},
     {"warm", "submit|register|list|status|watch|pause|resume|cancel|setrate [WORD...]", 1,
      ARGUMENTS_ANY, ARGUMENT_CHOICE,
      "submit register list status watch pause resume cancel setrate", warm_options,
@@ -173,7 +176,8 @@ static const struct verb verbs[] = {
      "submit and register take the job as JSON (- is standard input) or as options, and print its number;\n"
      "the others take that number. watch, and submit --wait, end with 0 when it is done, with 1 if it failed.\n",
      false, cmd_warm},
-    {"hot", "[N]", 0, 1, ARGUMENT_TEXT, NULL, NULL, "The keys that are read most", "", false, cmd_hot},
+    {"hot", "[N]", 0, 1, ARGUMENT_TEXT, NULL, NULL, "The keys that are read most", "", false,
+     cmd_hot},
     {"doctor", "", 0, 0, ARGUMENT_NONE, NULL, NULL, "Look for what is wrong, and say what to do",
      "Exit 1 if a check failed, 0 with warnings.\n", false, cmd_doctor},
     {"ping", "", 0, 0, ARGUMENT_NONE, NULL, ping_options, "How long nodes take to answer", "",

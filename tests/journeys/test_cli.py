@@ -345,6 +345,23 @@ def test_tls_is_spoken_and_certificates_are_looked_at(stage):
         assert run(*words, "get", "k").code == 3, words
 
 
+def test_a_write_that_nobody_answers_is_exit_3_and_one_that_is_not_everywhere_yet_exit_1(stage):
+    redis = stage.redis()
+    node, other = stage.node(l2=redis), stage.node(l2=redis)
+    until(lambda: int(node.info()["coherence_nodes"]) == 2, 5, "they hear each other")
+    stand_still(other.process)
+    done = ask(node, "invalidate", "key", "k", "--sync", "100ms", "--json")
+    assert done.code == 1 and "STALE not applied on all nodes" in done.object["error"], done
+    stand_still(other.process, is_to=False)
+    stand_still(redis.process)
+    try:
+        for words in (["set", "k", "v"], ["del", "k"], ["invalidate", "key", "k", "--sync", "100ms"]):
+            done = ask(node, "--timeout", "300ms", *words)
+            assert done.code == 3 and b"not answered within" in done.err, done
+    finally:
+        stand_still(redis.process, is_to=False)
+
+
 # --- usage ------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("words, said", [
@@ -352,21 +369,23 @@ def test_tls_is_spoken_and_certificates_are_looked_at(stage):
     (["get", "k", "--ttl", "1s"], b"--ttl: unknown option"), (["--timeout", "never", "get", "k"], b"--timeout: expected a time"),
     (["--timeout", "0", "get", "k"], b"--timeout"), (["--color", "pink", "get", "k"], b"auto, always or never"),
     (["--node", "", "get", "k"], b"--node"), (["--db", "99", "get", "k"], b"db"), (["top", "--sort", "x"], b"--sort"),
-    (["top", "--interval", "1ms"], b"--interval"), (["completions", "fish"], b"bash or zsh"),
+    (["top", "--interval", "1ms"], b"--interval"), (["completions", "fish"], b"bash or zsh"), (["check"], b"which FILE"),
+    (["check", "--window", "0", "x"], b"--window"), (["check", "--nosuch"], b"unknown option '--nosuch'"),
+    (["check", "/no/such/file"], b"/no/such/file"),
 ])
 def test_wrong_usage_is_exit_2_and_one_line(words, said):
     done = run(*words)
     assert done.code == 2 and said in done.err and done.out == b"", done
     assert not words or len(done.err.splitlines()) == 1
-    if words:
-        done = run("--json", *words)
-        assert done.code == 2 and done.object["exit"] == 2 and said.decode() in done.object["error"], done
+    done = run("--json", *words)
+    assert done.code == 2 and done.object["exit"] == 2 and (said.decode() if words else "which VERB") in done.object["error"], done
 
 
 def test_help_and_version_are_no_errors():
     for words in (["--help"], ["-h"], ["get", "--help"], ["check", "--help"], ["--version"]):
         done = run(*words)
         assert done.code == 0 and done.out and not done.err, done
+    assert run("--version", "--json").object["version"] in run("--version").out.decode()
 
 
 def test_colours_are_for_terminals_or_who_asks_for_them(node):
