@@ -151,6 +151,11 @@ void conn_close(struct conn *conn);
 void conn_hold(struct conn *conn, enum conn_hold why);
 void conn_unhold(struct conn *conn, enum conn_hold why); /* takes up the bytes that waited */
 
+/* CLIENT REPLY OFF, or SKIP of the command before. */
+static inline bool session_is_silent(const struct session *session)
+{
+    return session->reply_mode == REPLY_OFF || session->reply_mode == REPLY_SKIP;
+}
 /* A command has ended: CLIENT REPLY SKIP is of the next one, or was of this. */
 void conn_pass_skip(struct conn *conn);
 /* Back to the state of a new connection (RESET): db 0, RESP2, no name, not authenticated unless no password is set. */

@@ -30,12 +30,19 @@ void conn_free_reader(struct conn *conn)
     }
 }
 
-/* The protocol was broken: say so after the answers that are due, then close. */
+/* The protocol was broken: say so after the answers that are due, then close. Who wants no answers is told nothing, as by
+ * Redis, which leaves him there; here he is closed all the same. */
 static void conn_refuse(struct conn *conn, enum status status, const char *error)
 {
     metrics_count(conn->worker->metrics, M_PROTOCOL_ERRORS);
     if (status != MALFORMED) {
         conn_close(conn);
+        return;
+    }
+    if (session_is_silent(&conn->session)) {
+        reply_errorf(&conn->worker->sink, "ERR %s", error); /* it is counted */
+        out_done(&conn->worker->sink.out);
+        conn_close_after_reply(conn);
         return;
     }
     struct answer *answer = NULL;

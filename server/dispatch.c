@@ -162,8 +162,7 @@ static struct reply *dispatch_place(struct worker *worker, struct conn *conn,
         return native_place(worker, native);
     }
     struct reply *place = &conn->reply;
-    bool silent = conn->session.reply_mode == REPLY_OFF || conn->session.reply_mode == REPLY_SKIP;
-    if (silent) {
+    if (session_is_silent(&conn->session)) {
         place = &worker->sink;
     } else if (conn->answer_count > 0) {
         place = &worker->aside;

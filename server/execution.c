@@ -171,8 +171,8 @@ struct reply *execution_reply(struct execution *execution)
 static struct reply *element_begin(struct execution *execution)
 {
     const struct session *session = &execution->answer->conn->session;
-    const bool silent = session->reply_mode == REPLY_OFF || session->reply_mode == REPLY_SKIP;
-    struct reply *reply = silent ? &execution->worker->sink : execution_reply(execution);
+    struct reply *reply =
+        session_is_silent(session) ? &execution->worker->sink : execution_reply(execution);
     reply->proto = session->proto;
     return reply;
 }

@@ -147,7 +147,9 @@ static enum status db_parse(struct slice text, char *error)
         return refuse(error, "expected the number of a database");
     }
     if (db != 0) {
-        return refuse(error, "only database 0 can be named: clients choose theirs by SELECT");
+        return refuse(
+            error,
+            "another database than 0 is not supported by this version: clients choose theirs by SELECT");
     }
     return OK;
 }

@@ -306,10 +306,10 @@ static void what_this_version_cannot_do_is_refused_by_name(void **state)
 static void other_databases_than_0_are_refused(void **state)
 {
     (void)state;
-    refused("redis://h/1", "only database 0");
+    refused("redis://h/1", "another database than 0 is not supported by this version");
     refused("redis://h/x", "the number of a database");
     refused("redis://h/0/", "the number of a database");
-    refused("unix:///s?db=3", "only database 0");
+    refused("unix:///s?db=3", "another database than 0 is not supported by this version");
     refused("unix:///s?database=0", "and, of unix://, db");
 }
 
