@@ -299,6 +299,7 @@ $(OUT)/tiers/managed_write.o: tiers/scripts/managed.lua
 $(OUT)/tiers/dictionary_desk.o: tiers/scripts/dictionary.lua
 $(OUT)/tiers/verdict.o: tiers/scripts/verdict.lua
 $(OUT)/tiers/flight_ask.o: tiers/scripts/whole_hash.lua
+$(OUT)/server/admin_page.o: server/admin_page.html
 $(OUT)/server/hot_lists.o: tiers/scripts/hot.lua
 $(OUT)/server/hot_held.o: tiers/scripts/held.lua
 $(OUT)/tiers/warm_script.o: tiers/scripts/warm.lua tiers/scripts/warm_verbs.lua

@@ -2,6 +2,7 @@
 #include "server/admin.h"
 
 #include "server/admin_json.h"
+#include "server/admin_page.h"
 #include "server/admin_visitors.h"
 #include "server/answer_json.h"
 #include "server/metrics_text.h"
@@ -232,6 +233,11 @@ static enum status page_write(struct admin_request *request, unsigned *ret_code)
 {
     struct buf *text = &request->text;
     *ret_code = MHD_HTTP_OK;
+    if (strcmp(request->path, "/") == 0) {
+        request->type = ADMIN_PAGE_TYPE;
+        request->policy = ADMIN_PAGE_POLICY;
+        return buf_append_slice(text, admin_page());
+    }
     if (strcmp(request->path, "/livez") == 0) {
         return buf_printf(text, "ok\n");
     }
@@ -244,7 +250,7 @@ static enum status page_write(struct admin_request *request, unsigned *ret_code)
         return metrics_text(request->node, text);
     }
     *ret_code = MHD_HTTP_NOT_FOUND;
-    return buf_printf(text, "not found; there are /livez, /readyz, /metrics and /v1\n");
+    return buf_printf(text, "not found; there are /, /livez, /readyz, /metrics and /v1\n");
 }
 
 /* false: no memory. */
@@ -271,6 +277,10 @@ static enum MHD_Result send_answer(struct admin_request *request)
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, request->type);
     (void)MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
     (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (request->policy != NULL) {
+        (void)MHD_add_response_header(response, "Content-Security-Policy", request->policy);
+        (void)MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
+    }
     if (request->code == MHD_HTTP_METHOD_NOT_ALLOWED) {
         (void)MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, request->allow);
     }

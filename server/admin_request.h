@@ -49,7 +49,8 @@ struct admin_request {
     bool suspended;
     unsigned code; /* 0: not answered */
     const char *type;
-    const char *allow; /* of a 405: the methods that there are */
+    const char *allow;  /* of a 405: the methods that there are */
+    const char *policy; /* of a page for browsers; or NULL */
     struct buf text;
 };
 

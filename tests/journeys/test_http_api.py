@@ -58,6 +58,45 @@ def house(tmp_path_factory):
         yield node
 
 
+# --- the live page ---
+
+def fields_of(text):
+    return re.findall(r'<(?:dd|span|th)\s+data-(?:field|rate)="([^"]+)"', text)
+
+
+@own
+def test_the_live_page_shows_what_there_is(house):
+    """Every field that it names is one of what /v1 answers; and it loads nothing else."""
+    client = house.client()
+    assert ask(house, "/v1/warm", "POST", {"source": {"keys": ["shown"]}}, token=TOKEN).status == 202
+    until(lambda: [client.get("shown"), ask(house, "/v1/hot").json][1], 10, "a key is counted")
+    until(lambda: ask(house, "/readyz").status == 200, 10, "the node is ready")
+    answer = ask(house, "/")
+    page = answer.body.decode()
+    assert answer.status == 200 and answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; connect-src 'self';")
+    assert not re.search(r'\bsrc=|https?://|@import|innerHTML|url\(', page)
+    for path in set(re.findall(r'href="([^"]+)"', page)):
+        assert ask(house, path).status == 200, path
+
+    tables = re.findall(r'<table data-list="([^"]+)">(.*?)</table>', page, re.S)
+    assert [path for path, _ in tables] == ["/v1/nodes", "/v1/namespaces", "/v1/hot", "/v1/warm"]
+    for path, head in tables:
+        row = ask(house, path).json[0]
+        assert fields_of(head) and set(fields_of(head)) <= set(row), (path, set(fields_of(head)) - set(row))
+    stats = ask(house, "/v1/stats").json
+    paths = fields_of(re.sub(r"<table.*?</table>", "", page, flags=re.S))
+    assert len(paths) > 10
+    for section, name in (path.split(".") for path in paths):
+        assert name in stats[section], (section, name)
+
+
+@own
+def test_the_live_page_says_nothing_and_so_is_for_everybody(house):
+    assert ask(house, "/", headers={"X-Forwarded-For": "192.0.2.1"}).body == ask(house, "/").body
+    assert ask(house, "/", "POST", {}, token=TOKEN).status == 405
+
+
 # --- figures ---
 
 @own
