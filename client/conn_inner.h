@@ -88,7 +88,6 @@ struct conn {
 
 void conn_poll_for_more(struct conn *conn);
 void conn_set_timer(struct conn *conn); /* option connect-timeout from now */
-void conn_mark_dirty(struct conn *conn);
 void conn_unmark_dirty(struct conn *conn);
 bool conn_has_output(const struct conn *conn);
 uint64_t conn_unsent(const struct conn *conn); /* bytes that wait for the socket */

@@ -27,7 +27,7 @@ void payload_release(struct payload *payload)
     }
 }
 
-void conn_mark_dirty(struct conn *conn)
+static void conn_mark_dirty(struct conn *conn)
 {
     struct conn_setting *setting = conn->setting;
     if (conn->is_dirty) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "client/core.h"
 
-#include "client/backoff.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -198,7 +198,13 @@ bool options_next_endpoint(struct slice *rest, struct endpoint_text *ret, const 
     return true;
 }
 
-bool options_next_region(struct slice *rest, struct region_text *ret, const char **ret_error)
+struct region_text {
+    struct slice name;
+    unsigned priority;
+};
+
+/* As options_next_endpoint, of the option `regions`. */
+static bool next_region(struct slice *rest, struct region_text *ret, const char **ret_error)
 {
     *ret_error = NULL;
     struct slice item = next_of_list(rest);
@@ -221,7 +227,7 @@ unsigned options_region_priority(const struct terrace_options *options, struct s
     struct slice rest = slice_of(options->regions);
     struct region_text found;
     const char *error = NULL;
-    while (options_next_region(&rest, &found, &error)) {
+    while (next_region(&rest, &found, &error)) {
         if (slice_equal(found.name, region)) {
             return found.priority;
         }
@@ -296,7 +302,7 @@ static const char *list_error(const struct row *row, const char *value)
     if (row->kind == ENDPOINTS) {
         return endpoints_error(rest);
     }
-    while (options_next_region(&rest, &region, &error)) {
+    while (next_region(&rest, &region, &error)) {
     }
     return error;
 }

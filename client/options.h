@@ -46,11 +46,6 @@ struct endpoint_text {
 };
 /* The next of a list; false: there is none, or *ret_error says what is wrong with it (NULL: it is only the end). */
 bool options_next_endpoint(struct slice *rest, struct endpoint_text *ret, const char **ret_error);
-struct region_text {
-    struct slice name;
-    unsigned priority;
-};
-bool options_next_region(struct slice *rest, struct region_text *ret, const char **ret_error);
 
 enum {
     REGION_PRIORITY = 100, /* of a region that `regions` does not name */

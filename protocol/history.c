@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "protocol/history.h"
 
-#include "protocol/check.h"
 #include "protocol/hash.h"
 
 #include <inttypes.h>

@@ -273,8 +273,3 @@ void acl_command_keys(const struct acl_command *command, const struct slice *arg
     case ACL_PARSE_INVALIDATE: take_invalidated(&search); break;
     }
 }
-
-bool acl_command_has_keys(const struct acl_command *command)
-{
-    return command->place_count > 0 || command->parser != ACL_PARSE_PLACES;
-}

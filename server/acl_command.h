@@ -91,6 +91,5 @@ struct acl_key {
  * what is wrong with it. */
 void acl_command_keys(const struct acl_command *command, const struct slice *argv, uint32_t argc,
                       bool (*each)(void *arg, struct acl_key key), void *arg);
-bool acl_command_has_keys(const struct acl_command *command);
 
 #endif

@@ -9,7 +9,6 @@
 
 /* A copy of the bytes. NO_MEMORY: or the list is full. */
 enum status acl_list_add(struct acl_list *list, struct slice bytes, uint32_t tag) MUST_USE;
-enum status acl_list_copy(const struct acl_list *from, struct acl_list *ret) MUST_USE;
 struct acl_text *acl_list_find(const struct acl_list *list, struct slice bytes); /* NULL: none */
 void acl_list_remove(struct acl_list *list, struct acl_text *text);
 void acl_list_remove_tag(struct acl_list *list, uint32_t tag);

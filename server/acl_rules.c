@@ -262,8 +262,8 @@ static bool set_word(struct acl_selector *selector, struct slice rule)
     return true;
 }
 
-const char *acl_selector_set(struct acl_selector *selector, struct slice rule,
-                             const struct acl_rule_context *context, bool *ret_unknown)
+static const char *acl_selector_set(struct acl_selector *selector, struct slice rule,
+                                    const struct acl_rule_context *context, bool *ret_unknown)
 {
     const char *reason = syntax_error;
     if (rule.size == 0 || set_word(selector, rule)) {

@@ -46,7 +46,7 @@ enum status acl_list_add(struct acl_list *list, struct slice bytes, uint32_t tag
     return OK;
 }
 
-enum status acl_list_copy(const struct acl_list *from, struct acl_list *ret)
+static enum status acl_list_copy(const struct acl_list *from, struct acl_list *ret)
 {
     *ret = (struct acl_list){.count = 0};
     enum status status = OK;

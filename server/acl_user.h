@@ -91,8 +91,6 @@ enum status acl_rules_merge(const struct slice *words, size_t count, struct acl_
                             size_t *ret_open) MUST_USE;
 
 /* A selector by itself, for acl_describe.c. */
-const char *acl_selector_set(struct acl_selector *selector, struct slice rule,
-                             const struct acl_rule_context *context, bool *ret_unknown);
 void acl_selector_set_command(struct acl_selector *selector, unsigned id, bool allow);
 bool acl_selector_has(const struct acl_selector *selector, unsigned id);
 void acl_selector_done(struct acl_selector *selector);

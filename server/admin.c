@@ -32,7 +32,6 @@ struct admin {
     uv_poll_t poll;
     uv_timer_t timer; /* when MHD wants to look at its clients again */
     uv_timer_t look;  /* while there are visitors: whether one is overdue */
-    unsigned port;
     struct list requests;
     struct visitors visitors;
     unsigned waits;   /* requests that wait for another loop */
@@ -474,16 +473,6 @@ static int admin_listen(const char *address, char error[ADMIN_ERROR_MAX])
     return fd;
 }
 
-static unsigned port_of(int fd)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof(address);
-    (void)getsockname(fd, (struct sockaddr *)&address, &size);
-    return address.ss_family == AF_INET6
-               ? ntohs(((struct sockaddr_in6 *)(void *)&address)->sin6_port)
-               : ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
-}
-
 static void admin_on_closed(uv_handle_t *handle)
 {
     struct admin *admin = handle->data;
@@ -528,7 +517,6 @@ enum status admin_open(struct node *node, uv_loop_t *loop, const char *address,
         return NO_MEMORY;
     }
     admin->node = node;
-    admin->port = port_of(fd);
     list_init(&admin->requests);
     visitors_init(&admin->visitors);
     admin->daemon = MHD_start_daemon(
@@ -551,11 +539,6 @@ enum status admin_open(struct node *node, uv_loop_t *loop, const char *address,
     }
     *ret_admin = admin;
     return OK;
-}
-
-unsigned admin_port(const struct admin *admin)
-{
-    return admin->port;
 }
 
 void admin_close(struct admin *admin)

@@ -36,7 +36,6 @@ enum {
  * listened on. */
 enum status admin_open(struct node *node, uv_loop_t *loop, const char *address,
                        struct admin **ret_admin, char error[ADMIN_ERROR_MAX]) MUST_USE;
-unsigned admin_port(const struct admin *admin);
 /* Stops listening and drops its clients; its memory goes with the loop's next turns. NULL is fine. */
 void admin_close(struct admin *admin);
 

@@ -7,7 +7,6 @@
 #include "server/client_memory.h"
 #include "server/conn_inner.h"
 #include "server/conn_tls.h"
-#include "server/dispatch.h"
 #include "server/download.h"
 #include "server/leases.h"
 #include "server/monitor.h"
@@ -29,7 +28,6 @@
 #include <unistd.h>
 
 enum {
-    CONN_IN_KEEP = 32 * 1024,
     CONN_LIKELY_SHARE = 16
 };
 

@@ -2,7 +2,6 @@
 #include "server/l2_finder.h"
 
 #include "protocol/resp_read.h"
-#include "protocol/resp_write.h"
 #include "server/node.h"
 #include "tiers/sentinel.h"
 #include "tiers/tiers.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/l2_rights.h"
 
-#include "protocol/check.h"
 #include "server/node.h"
 #include "tiers/base/rand.h"
 #include "tiers/tiers.h"

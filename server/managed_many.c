@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* MSET and MSETNX of managed keys, all in one step. (DEL: managed_del.c.) */
-#include "protocol/check.h"
 #include "server/conn.h"
 #include "server/leases.h"
 #include "server/managed.h"

@@ -78,7 +78,8 @@ void native_several_release(struct native_several *several)
     }
 }
 
-void native_goodbye(struct conn *conn, const char *why)
+/* It is closed behind what is answered: said once. */
+static void native_goodbye(struct conn *conn, const char *why)
 {
     if (conn->native->goodbye_at_ms != 0 || conn->state != CONN_OPEN) {
         return;

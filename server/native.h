@@ -87,8 +87,6 @@ void native_end(struct conn *conn);            /* it is closed; NULL is fine */
 void native_free(struct conn *conn);           /* with it */
 void native_close_desk(struct worker *worker); /* its loop ends */
 void native_free_desk(struct worker *worker);
-/* The node closes it behind what it answers: said once. */
-void native_goodbye(struct conn *conn, const char *why);
 /* The node ends: says goodbye; true: it may be closed now, nothing is under way and its client had time to leave. */
 bool native_drains(struct conn *conn, bool idle);
 

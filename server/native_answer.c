@@ -3,7 +3,6 @@
  *
  * Reads have written theirs themselves (fetched.h), and CALL hands its reply on as it is: neither is copied. Of all others the
  * few words are read, and said anew. */
-#include "protocol/limits.h"
 #include "protocol/native_warm.h"
 #include "protocol/resp_read.h"
 #include "server/native_inner.h"

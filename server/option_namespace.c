@@ -75,7 +75,8 @@ const char *prefix_check(struct slice text)
     return text.size <= NAMESPACE_PREFIX_MAX ? NULL : "argument must be at most 128 bytes";
 }
 
-enum status factor_parse(struct slice text, int64_t *ret_milli)
+/* "1.5" as thousandths: at most three digits behind the point. MALFORMED. */
+static enum status factor_parse(struct slice text, int64_t *ret_milli)
 {
     const char *point = text.size > 0 ? memchr(text.data, '.', text.size) : NULL;
     const size_t whole = point == NULL ? text.size : (size_t)(point - text.data);

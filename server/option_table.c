@@ -241,7 +241,8 @@ enum status bytes_parse(struct slice text, int64_t *ret_bytes)
     return parse_with_unit(text, units, sizeof(units) / sizeof(units[0]), ret_bytes);
 }
 
-enum status percent_parse(struct slice text, int64_t *ret_percent)
+/* "80%"; the sign may be missing. MALFORMED. */
+static enum status percent_parse(struct slice text, int64_t *ret_percent)
 {
     static const struct unit units[] = {{"", 1}, {"%", 1}};
     return parse_with_unit(text, units, sizeof(units) / sizeof(units[0]), ret_percent);

@@ -88,8 +88,6 @@ void option_describe(const struct options *options, const struct option_place *p
 enum status mode_parse(struct slice text, struct namespace_mode *ret_mode) MUST_USE;
 const char *mode_check(struct slice text);
 const char *prefix_check(struct slice text);
-/* "1.5" as thousandths: at most three digits behind the point. MALFORMED. */
-enum status factor_parse(struct slice text, int64_t *ret_milli) MUST_USE;
 const char *xfetch_check(struct slice text);
 const char *write_check(struct slice text);
 /* A new section of the file, settings by default. INVALID: `reason` says what was expected. NO_MEMORY. */
@@ -107,8 +105,6 @@ const char *namespaces_check_sense(const struct options *options, char room[OPTI
 enum status namespaces_copy(const struct options *from, struct options *ret) MUST_USE;
 void namespaces_drop(struct options *options);
 
-/* "80%"; the sign may be missing. MALFORMED. */
-enum status percent_parse(struct slice text, int64_t *ret_percent) MUST_USE;
 /* "1s", "250ms", "5m", "2h"; a bare number counts `bare_ms` each. MALFORMED. */
 enum status time_parse(struct slice text, int64_t bare_ms, int64_t *ret_ms) MUST_USE;
 /* Redis' memory units: b k=1000 kb=1024 m mb g gb. MALFORMED. */

@@ -17,10 +17,8 @@
 #include <string.h>
 
 enum {
-    MESSAGE_WORDS_MAX = 4,
-    ALONE_BYTES =
-        64 *
-        1024 /* a message from this size on goes round before the next call of its connection */
+    /* A message from this size on goes round before the next call of its connection. */
+    ALONE_BYTES = 64 * 1024
 };
 
 /* --- the nodes' own ---------------------------------------------------------------------------------------------------- */

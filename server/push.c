@@ -5,9 +5,6 @@
 #include "server/download.h"
 #include "server/worker.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 void push_lost(struct conn *conn)
 {
     conn->reply.out.broken = true;
@@ -78,46 +75,4 @@ void push_write(struct conn *conn, struct slice bytes)
         push_into(&more, conn, bytes);
         answer_put(conn, &more);
     }
-}
-
-/* --- from other threads ------------------------------------------------------------------------------------------------ */
-
-/* One allocation: this, the ids, the bytes. */
-struct push_letter {
-    struct letter letter; /* first */
-    struct slice bytes;
-    size_t count;
-    uint64_t ids[];
-};
-
-static void push_on_letter(struct letter *letter, void *owner)
-{
-    struct push_letter *push = (struct push_letter *)(void *)letter;
-    for (size_t i = 0; i < push->count; i++) {
-        struct conn *conn = conn_find(owner, push->ids[i]);
-        if (conn != NULL) {
-            push_write(conn, push->bytes);
-        }
-    }
-    free(push);
-}
-
-enum status push_post(struct worker *worker, const uint64_t *ids, size_t count, struct slice bytes,
-                      bool must)
-{
-    struct push_letter *push = malloc(sizeof(*push) + count * sizeof(*ids) + bytes.size);
-    if (push == NULL) {
-        return NO_MEMORY;
-    }
-    char *copy = (char *)&push->ids[count];
-    *push = (struct push_letter){
-        .letter = {.open = push_on_letter}, .bytes = {copy, bytes.size}, .count = count};
-    memcpy(push->ids, ids, count * sizeof(*ids));
-    memcpy(copy, bytes.data, bytes.size);
-    const enum status status = must ? mailbox_post_urgent(&worker->mailbox, &push->letter)
-                                    : mailbox_post(&worker->mailbox, &push->letter);
-    if (status != OK) {
-        free(push);
-    }
-    return status;
 }

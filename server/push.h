@@ -16,14 +16,13 @@
  *
  * While a large value is on its way (download.h) they stand behind it.
  *
- * Threads: push_write on the connection's worker; push_post on any. */
+ * Threads: the connection's worker. */
 #ifndef TERRACE_SERVER_PUSH_H
 #define TERRACE_SERVER_PUSH_H
 
 #include "protocol/bytes.h"
 
 struct conn;
-struct worker;
 
 /* One whole reply. A RESP3 push ('>') of what both protocols write alike goes to a RESP2 client as an array. */
 void push_write(struct conn *conn, struct slice bytes);
@@ -33,10 +32,5 @@ void push_write(struct conn *conn, struct slice bytes);
 void push_ahead(struct conn *conn, struct slice bytes);
 /* There is no memory for what it should have got: it is closed, so that its client knows that something is missing. */
 void push_lost(struct conn *conn);
-
-/* push_write to connections of one worker by their ids, in one letter; who is gone misses it. Copies everything. BUSY: nothing
- * was posted, the worker is behind (with `must` only: has ended). NO_MEMORY. Of one sender letters arrive in order. */
-enum status push_post(struct worker *worker, const uint64_t *ids, size_t count, struct slice bytes,
-                      bool must) MUST_USE;
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "server/transaction.h"
 
-#include "protocol/check.h"
 #include "protocol/resp_write.h"
 #include "server/commands.h"
 #include "server/conn.h"

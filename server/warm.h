@@ -79,7 +79,6 @@ enum warm_target {
 };
 
 const char *warm_state_name(enum warm_state state);
-const char *warm_source_name(enum warm_source source);
 const char *warm_target_name(enum warm_target target);
 const char *warm_mode_name(enum prefetch_mode mode);
 /* By those names; false: none of them. */

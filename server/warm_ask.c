@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* warm_ask.c -- what clients want of the queue: by letter to the desk, a question to the script, and back. */
-#include "protocol/check.h"
 #include "server/node.h"
 #include "server/warm_desk_inner.h"
 #include "server/warm_json.h"

@@ -491,11 +491,6 @@ bool warm_state_read(struct slice name, enum warm_state *ret_state)
     return false;
 }
 
-const char *warm_source_name(enum warm_source source)
-{
-    return sources[source].name;
-}
-
 const char *warm_target_name(enum warm_target target)
 {
     return targets[target];

@@ -6,7 +6,6 @@
  *
  * The cursor is L2's, or the rank in a sorted set. SCAN's is good for one process of L2; in another the walk begins anew. One
  * question at a time, and of all sources of the node together not more keys per second than `sweep-rate` says are looked at. */
-#include "protocol/check.h"
 #include "protocol/resp_write.h"
 #include "server/node.h"
 #include "server/sweep.h"

@@ -22,7 +22,7 @@ struct watch_line {
 static void watch_on_lost(struct line_user *user, const char *why)
 {
     (void)why;
-    watch_line_lose((struct watch_line *)(void *)user);
+    ((struct watch_line *)(void *)user)->lost = true;
 }
 
 struct watch_line *watch_line_new(struct call *call)
@@ -49,11 +49,6 @@ struct line *watch_line_of(const struct watch_line *watch)
     return watch->lost ? NULL : watch->line;
 }
 
-void watch_line_lose(struct watch_line *watch)
-{
-    watch->lost = true;
-}
-
 void watch_line_expose(struct watch_line *watch)
 {
     watch->exposed = true;
@@ -69,7 +64,7 @@ static void watch_on_hello(struct link_request *request, enum status status, str
 {
     struct watch_hello *hello = (struct watch_hello *)(void *)request;
     if (status != OK || reply.data[0] == REPLY_ERROR) {
-        watch_line_lose(hello->watch);
+        hello->watch->lost = true;
     }
     free(hello);
 }

@@ -25,7 +25,6 @@ struct watch_line;
 /* NULL: why not is answered. */
 struct watch_line *watch_line_new(struct call *call);
 struct line *watch_line_of(const struct watch_line *watch); /* NULL: it is lost */
-void watch_line_lose(struct watch_line *watch);
 void watch_line_expose(struct watch_line *watch); /* as blocking_expose: nobody else may get it */
 /* What is asked from now on is answered in this protocol. */
 void watch_line_speak(struct watch_line *watch, int proto);

@@ -81,8 +81,6 @@ static inline struct slice ban_row_name(const struct ban_row *row)
     return (struct slice){.data = row->name, .size = row->size};
 }
 
-struct frame_ban ban_row_read(const struct ban_row *row); /* borrows from it */
-
 /* Readers find these from now on; the former ones go when nobody looks at them any more. A list may be NULL. */
 void bans_swap_table(struct bans *bans, struct bans_table *table);
 void bans_swap_list(struct bans *bans, struct bans_list *list);

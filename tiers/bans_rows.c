@@ -10,7 +10,8 @@ enum {
     MALLOC_OVERHEAD = 16
 };
 
-struct frame_ban ban_row_read(const struct ban_row *row)
+/* Borrows from it. */
+static struct frame_ban ban_row_read(const struct ban_row *row)
 {
     struct frame_ban ban;
     CHECK(frame_ban_read_name(ban_row_name(row), &ban) == OK); /* it was read before it was kept */

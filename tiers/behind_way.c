@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* behind_way.c -- of behind_desk.h: one write after the other out of the table to L2. */
-#include "protocol/check.h"
 #include "protocol/envelope.h"
 #include "tiers/bans.h"
 #include "tiers/behind_desk_inner.h"

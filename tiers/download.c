@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tiers/download.h"
 
-#include "protocol/check.h"
 #include "protocol/resp_write.h"
 #include "tiers/stream.h"
 #include "tiers/unpack.h"

@@ -82,11 +82,6 @@ void endpoints_free(struct endpoints *endpoints)
     free(endpoints);
 }
 
-void endpoints_hold(struct endpoints *endpoints, int64_t hold_ms)
-{
-    endpoints->options.hold_ms = hold_ms;
-}
-
 const struct l2_url *endpoints_current(const struct endpoints *endpoints)
 {
     CHECK_MAGIC(endpoints, ENDPOINTS_MAGIC);

@@ -49,7 +49,6 @@ struct endpoints_options {
 
 struct endpoints *endpoints_new(const struct endpoints_options *options); /* NULL: no memory */
 void endpoints_free(struct endpoints *endpoints);
-void endpoints_hold(struct endpoints *endpoints, int64_t hold_ms); /* the setting changed */
 
 /* Where L2 is. NULL: no sentinel has said yet. */
 const struct l2_url *endpoints_current(const struct endpoints *endpoints);

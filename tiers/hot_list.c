@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tiers/hot_list.h"
 
-#include "protocol/check.h"
 #include "protocol/codec.h"
 #include "protocol/hash.h"
 

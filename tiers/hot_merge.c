@@ -67,11 +67,6 @@ bool hot_merge_is_full(const struct hot_merge *merge)
     return merge->count == merge->room;
 }
 
-size_t hot_merge_count(const struct hot_merge *merge)
-{
-    return merge->count;
-}
-
 static struct slice key_of(const struct hot_merge *merge, const struct sum *sum)
 {
     return (struct slice){merge->keys.data + sum->key_at, sum->key.size};
@@ -118,7 +113,7 @@ static double longer(double a, double b)
     return a > b ? a : b;
 }
 
-enum status hot_merge_copy(struct hot_merge *merge, const struct hot_copy *copy)
+static enum status hot_merge_copy(struct hot_merge *merge, const struct hot_copy *copy)
 {
     enum status status = OK;
     merge->total += copy->total;

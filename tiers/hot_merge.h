@@ -23,7 +23,6 @@ struct hot_merge;
 struct hot_merge *hot_merge_new(size_t keys_max); /* NULL: no memory */
 void hot_merge_free(struct hot_merge *merge);     /* NULL is fine */
 
-enum status hot_merge_copy(struct hot_merge *merge, const struct hot_copy *copy) MUST_USE;
 /* Its counts, totals and hits times `weight`. */
 enum status hot_merge_list(struct hot_merge *merge, const struct hot_list *list,
                            double weight) MUST_USE;
@@ -34,7 +33,6 @@ enum status hot_merge_sure(struct hot_merge *merge, const struct hot_list *list,
 enum status hot_merge_page(struct hot_merge *merge, const struct hot_list *page,
                            double weight) MUST_USE;
 bool hot_merge_is_full(const struct hot_merge *merge);
-size_t hot_merge_count(const struct hot_merge *merge); /* keys */
 
 /* The hottest `rows_max`, as many as `bytes_max` of rows hold. The merge can only be freed then. `now_ms`: of the wall clock. */
 enum status hot_merge_end(struct hot_merge *merge, size_t rows_max, size_t bytes_max,

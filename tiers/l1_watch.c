@@ -4,7 +4,6 @@
  * That the same item stands says nothing of a key that was not there, came, and went. So watches are in a table of their
  * shard, and the three functions through which all changes of a table go, and l1_put where it writes over a value, look
  * there; a shard without watches has no table. */
-#include "protocol/check.h"
 #include "tiers/l1_shard.h"
 
 #include <stdlib.h>

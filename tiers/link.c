@@ -113,7 +113,8 @@ void link_count(struct link *link, enum metric id)
     }
 }
 
-void link_move(struct link *link, enum link_state to)
+/* Checks the move against the drawing in link.h. */
+static void link_move(struct link *link, enum link_state to)
 {
     static const unsigned allowed[] = {
         [LINK_DOWN] = 1u << LINK_CONNECTING,

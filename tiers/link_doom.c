@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* link_doom.c -- a write of unknown outcome must not run later (link.h, "Lost writes"; COHERENCE T7). */
-#include "protocol/check.h"
 #include "tiers/link_inner.h"
 
 #include <inttypes.h>

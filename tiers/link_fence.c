@@ -76,7 +76,8 @@ void link_fence_greeted(struct link *link)
 
 /* --- beats ------------------------------------------------------------------------------------------------------- */
 
-void link_fence_beat(struct link *link, int64_t now_ms)
+/* Sends a check, unless too many are under way. */
+static void link_fence_beat(struct link *link, int64_t now_ms)
 {
     struct link_fence *fence = &link->fence;
     if (fence->beat_count == LINK_BEATS_MAX) {

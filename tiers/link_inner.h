@@ -106,8 +106,6 @@ struct link {
 };
 
 /* link.c: */
-void link_move(struct link *link,
-               enum link_state to);        /* checks the move against the drawing in link.h */
 void link_become_ready(struct link *link); /* tells on_ready, sends what waited */
 void link_explain(struct link *link,
                   const char *why); /* what link_why_down says of a request that ends now */
@@ -125,8 +123,6 @@ void link_out_waiting(struct link *link);               /* sends what waited, in
 /* link_fence.c: */
 void link_fence_greeted(struct link *link);
 void link_fence_lost(struct link *link);
-void link_fence_beat(struct link *link,
-                     int64_t now_ms); /* sends a check, unless too many are under way */
 /* A fenced request is about to be sent, or to wait for the link: puts a check in front of it if there must be one. */
 void link_fence_ask(struct link *link, const struct link_request *request);
 void link_fence_take_beat(struct link *link, struct slice reply, int64_t now_ms);

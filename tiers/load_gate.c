@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* load_gate.c -- of several keys that one asker wants at once, one goes ahead (load.h). */
-#include "protocol/check.h"
 #include "tiers/load_inner.h"
 
 #include <string.h>

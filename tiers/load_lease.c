@@ -4,7 +4,6 @@
  *
  * Such a call counts as a read: if its answer is lost it may have run, or run later, and then a lease stands that nobody
  * renews. */
-#include "protocol/check.h"
 #include "tiers/load_inner.h"
 
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tiers/managed.h"
 
-#include "protocol/check.h"
 #include "protocol/envelope.h"
 #include "tiers/wrap.h"
 

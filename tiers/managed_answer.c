@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* managed_answer.c -- what became of a group of writes: refused and to be sent again, or each told. */
-#include "protocol/check.h"
 #include "protocol/resp_read.h"
 #include "tiers/behind_desk.h"
 #include "tiers/managed_write_inner.h"

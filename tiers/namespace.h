@@ -224,18 +224,13 @@ static inline bool namespace_told(const struct namespace *ns)
 {
     return atomic_load_explicit(&ns->told, memory_order_relaxed);
 }
-static inline bool namespace_fallen(const struct namespace *ns)
-{
-    return atomic_load_explicit(&ns->fallen, memory_order_relaxed);
-}
 struct ns_rules namespace_rules(const struct namespace *ns); /* each as it is now */
 /* For so long may what a write says of swr or sie reach: where there is a max-ttl, so that nothing lives for ever. */
 int64_t namespace_window_max_ms(const struct ns_rules *rules);
 /* So long after the seq that is its version L2 may still hold a managed value, of any namespace: what is loaded has the seq
  * of the beginning of its load, which may take as long as its lease can be held. 0: some may stay for ever. */
 int64_t namespaces_longest_life_ms(const struct namespaces *spaces);
-/* Counts for the thread of that worker; NAMESPACE_OTHERS: a thread that is none. */
-#define NAMESPACE_OTHERS UINT32_MAX
+/* Counts for the thread of that worker. One that is past the last: a thread that is none. */
 static inline struct namespace_row *namespace_row(const struct namespace *ns, unsigned worker)
 {
     return &ns->rows[worker < ns->row_count ? worker : ns->row_count - 1];

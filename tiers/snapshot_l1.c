@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tiers/snapshot_l1.h"
 
-#include "protocol/check.h"
 #include "protocol/envelope.h"
 #include "protocol/fields.h"
 #include "tiers/managed.h"

@@ -2,7 +2,6 @@
 /* The sample: which keys are in it, what happens to them, and what comes of it. */
 #include "tiers/whatif.h"
 
-#include "protocol/check.h"
 #include "tiers/whatif_sims.h"
 
 #include <stdlib.h>

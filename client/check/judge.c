@@ -21,7 +21,8 @@ const char *rule_name(enum rule rule)
     return rule_names[rule];
 }
 
-enum status judge_refuse(struct judge *judge, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static enum status judge_refuse(struct judge *judge,
+                                                                      const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);

@@ -49,8 +49,6 @@ enum status judge_note_wide(struct judge *judge, uint64_t value, uint64_t moment
                             bool ends) MUST_USE;
 void judge_memory_done(struct judge *judge);
 
-enum status judge_refuse(struct judge *judge, const char *format, ...)
-    __attribute__((format(printf, 2, 3))) MUST_USE;
 void judge_accuse(struct judge *judge, const struct violation *violation);
 enum status judge_strictly(struct judge *judge) MUST_USE;
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "client/check/verdict.h"
 
-#include "protocol/bytes.h"
-
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>

@@ -3,7 +3,6 @@
  * a node that does not answer is a line on the screen and not the end. */
 #include "client/cli/clock.h"
 #include "client/cli/commands.h"
-#include "client/cli/json.h"
 #include "client/cli/screen.h"
 #include "client/cli/terminal.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "client/cli/text.h"
 
-#include "client/cli/json.h"
 #include "protocol/utf8.h"
 
 #include <math.h>

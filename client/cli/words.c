@@ -167,7 +167,8 @@ void words_done(struct words *words)
     *words = (struct words){0};
 }
 
-const struct option_given *words_option(const struct words *words, const char *name)
+/* The last one given by this name; NULL: none. */
+static const struct option_given *words_option(const struct words *words, const char *name)
 {
     for (size_t i = words->option_count; i > 0; i--) {
         if (strcmp(words->options[i - 1].spec->name, name) == 0) {

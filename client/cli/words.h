@@ -57,8 +57,6 @@ enum status words_read(struct words *words, int argc, const char *const *argv,
                        bool stops) MUST_USE;
 void words_done(struct words *words);
 
-/* The last one given by this name; NULL: none. */
-const struct option_given *words_option(const struct words *words, const char *name);
 bool words_has(const struct words *words, const char *name);
 const char *words_text(const struct words *words, const char *name); /* NULL: not given */
 int64_t words_number(const struct words *words, const char *name, int64_t preset);

@@ -194,22 +194,6 @@ static void a_closing_connection_gets_no_more(void **state)
     assert_int_equal(s->conn->reply.out.size, 0);
 }
 
-static void one_letter_reaches_connections_by_id(void **state)
-{
-    struct scene *s = *state;
-    const uint64_t ids[] = {6, 7, 8, 7};
-    assert_int_equal(uv_loop_init(&s->worker->loop), 0);
-    mailbox_open(&s->worker->mailbox, &s->worker->loop, s->worker);
-    assert_int_equal(push_post(s->worker, ids, 4, SLICE_LITERAL("+a\r\n"), false), OK);
-    assert_int_equal(push_post(s->worker, ids, 2, SLICE_LITERAL("+b\r\n"), true), OK);
-    assert_int_equal(s->conn->reply.out.size, 0);
-    mailbox_close(&s->worker->mailbox); /* opens what waits */
-    sends(s, "+a\r\n+a\r\n+b\r\n");
-    assert_int_equal(push_post(s->worker, ids, 2, SLICE_LITERAL("+c\r\n"), true), BUSY);
-    (void)uv_run(&s->worker->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&s->worker->loop), 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,7 +212,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(pushes_that_nobody_listens_for_have_that_limit_too, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_closing_connection_gets_no_more, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_letter_reaches_connections_by_id, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
