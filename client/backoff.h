@@ -18,8 +18,8 @@ enum {
 uint64_t chance_next(uint64_t *state);
 uint64_t chance_below(uint64_t *state, uint64_t bound); /* 0 <= n < bound; 0 for bound 0 */
 
-/* Before the nth try again (from 1): 0.5, 1, 2, 2 ... s, each within 20 % by chance, so that clients who lost the same node do not
- * come back as one. */
+/* Before the nth try again (from 1): 0.5, 1, 2, 2 ... s, each within 20 % by chance, so that clients who lost the same
+ * node do not come back as one. */
 int64_t backoff_ms(uint64_t *random_state, unsigned nth);
 /* The same between other bounds. */
 int64_t backoff_between_ms(uint64_t *random_state, int64_t first_ms, int64_t most_ms, unsigned nth);

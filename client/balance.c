@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-/* Smooth weighted round robin (nginx, commit 52327e0627, 2012): each turn all grow by their share, the largest is taken and pays
- * the sum. Among equal shares that is strict turns; 5:1:1 is a a b a c a a. */
+/* Smooth weighted round robin (nginx, commit 52327e0627, 2012): each turn all grow by their share, the largest is taken
+ * and pays the sum. Among equal shares that is strict turns; 5:1:1 is a a b a c a a. */
 static struct cluster_endpoint *pick_in_turn(const struct candidates *candidates)
 {
     struct cluster_endpoint *best = NULL;

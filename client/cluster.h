@@ -19,8 +19,8 @@
  *      failback    a better region has had an endpoint that is UP at every moment of the last hold-down: to the best such one.
  * So the current region is the best that is not DOWN, except for one that is better and still in its hold-down. Flaps are
  * bounded: from one failback to a region to the next one to it passes a hold-down at least; a failover needs that every
- * endpoint of the current region went DOWN, and none does that twice within 0.8 of its breaker's first time. (New priorities and
- * hands are obeyed at once.)
+ * endpoint of the current region went DOWN, and none does that twice within 0.8 of its breaker's first time. (New
+ * priorities and hands are obeyed at once.)
  *
  * PROBES. Each endpoint of each region is probed once a second unless it answered something meanwhile, at once after a failure,
  * when requests of it are under way and none was answered for CLUSTER_SILENCE_MS, and when its breaker's time is over. There is
@@ -72,8 +72,8 @@ struct cluster_options {
     int64_t probe_every_ms;  /* 1000 */
     int64_t hold_down_ms;    /* 10 s; -1: none */
     int64_t sticky_ttl_ms;   /* 10 min since it was last asked for */
-    double hash_load;        /* 1.25: no endpoint has more than so many times its share; 1 at least */
-    unsigned sticky_max;     /* 65536 affinities: the one not asked for longest goes */
+    double hash_load;    /* 1.25: no endpoint has more than so many times its share; 1 at least */
+    unsigned sticky_max; /* 65536 affinities: the one not asked for longest goes */
 };
 
 struct cluster *cluster_new(const struct cluster_options *options); /* NULL: no memory, or a value
@@ -81,18 +81,18 @@ struct cluster *cluster_new(const struct cluster_options *options); /* NULL: no 
 void cluster_free(struct cluster *cluster); /* with all endpoints; NULL is fine */
 
 struct cluster_endpoint_spec {
-    const char *
-        address; /* host:port, or unix:/path: what tells endpoints apart, and their place on the ring */
+    /* host:port, or unix:/path: what tells endpoints apart, and their place on the ring. */
+    const char *address;
     const char *region; /* NULL: "" */
-    unsigned
-        priority;  /* of the region: the least is the best; the least that any of it says counts */
+    /* Of the region: the least is the best; the least that any of it says counts. */
+    unsigned priority;
     double weight; /* its share; 0: none as long as another may be asked (it drains) */
     double warmth; /* 0..1 of its share while the node warms up; 0: nothing said, all of it */
 };
 
-/* What discovery found: replaces the list. Endpoints that stay keep their state; the same address twice is one. Nothing found is
- * INVALID: who knows of none keeps those it had. INVALID also: an empty or too long name, a weight that is no number or below
- * 0; TOO_BIG: more endpoints or regions than may be; NO_MEMORY. */
+/* What discovery found: replaces the list. Endpoints that stay keep their state; the same address twice is one. Nothing
+ * found is INVALID: who knows of none keeps those it had. INVALID also: an empty or too long name, a weight that is no
+ * number or below 0; TOO_BIG: more endpoints or regions than may be; NO_MEMORY. */
 enum status cluster_update(struct cluster *cluster, const struct cluster_endpoint_spec *specs,
                            size_t count, int64_t now_ms) MUST_USE;
 /* One that has left and still has a user, each once; NULL: no more. Its owner closes what it has and takes its user away. */
@@ -106,9 +106,9 @@ bool cluster_endpoint_has_left(const struct cluster_endpoint *endpoint);
 
 /* --- requests ------------------------------------------------------------------------------------------------------ */
 
-/* The one to ask now, of the current region and not DOWN. `hash`: of the affinity, XXH64 with seed 0 (hash_checksum; the same in
- * all clients). `except`: NULL, or one not to choose if the region has another (retries, hedges). NULL: none may be asked;
- * *ret_wait_ms says when to look again, or sooner, when a probe was good. */
+/* The one to ask now, of the current region and not DOWN. `hash`: of the affinity, XXH64 with seed 0 (hash_checksum; the
+ * same in all clients). `except`: NULL, or one not to choose if the region has another (retries, hedges). NULL: none may
+ * be asked; *ret_wait_ms says when to look again, or sooner, when a probe was good. */
 struct cluster_endpoint *cluster_choose(struct cluster *cluster, uint64_t hash,
                                         const struct cluster_endpoint *except, int64_t now_ms,
                                         int64_t *ret_wait_ms);
@@ -124,7 +124,8 @@ void cluster_on_left(struct cluster *cluster, struct cluster_endpoint *endpoint)
 
 /* --- health -------------------------------------------------------------------------------------------------------- */
 
-/* One that is due for a probe, which is under way from now on: exactly one cluster_on_probe follows. Call until it says false. */
+/* One that is due for a probe, which is under way from now on: exactly one cluster_on_probe follows. Call until it says
+ * false. */
 bool cluster_next_probe(struct cluster *cluster, int64_t now_ms,
                         struct cluster_endpoint **ret_endpoint);
 /* `why` of one that failed; NULL otherwise. */
@@ -175,8 +176,8 @@ struct cluster_event {
     int64_t at_ms;
     char address[CLUSTER_ADDRESS_MAX + 1]; /* "": of a region */
     char region[CLUSTER_REGION_NAME_MAX + 1];
-    char what
-        [CLUSTER_WHY_MAX]; /* "joined", "up", "down: connection refused", "failover from eu: ..." */
+    /* "joined", "up", "down: connection refused", "failover from eu: ...". */
+    char what[CLUSTER_WHY_MAX];
 };
 /* The newest first: copies up to `room`; returns how many are kept (CLUSTER_EVENTS_MAX at most). */
 size_t cluster_history(const struct cluster *cluster, struct cluster_event *events, size_t room);

@@ -11,11 +11,12 @@
  * Small frames are copied into one buffer, so that all of one turn of the loop leave with one write. Of a large one only the
  * header is; its bytes are referred to where they are. A large answer is received where it stays.
  *
- * A call that is lost was `sent` if the socket took the last byte of its frame: then the node may have done it. A frame that the socket took
- * in part is none. One that is cancelled counts as sent: it leaves with its turn, whoever waits for the answer.
+ * A call that is lost was `sent` if the socket took the last byte of its frame: then the node may have done it. A frame
+ * that the socket took in part is none. One that is cancelled counts as sent: it leaves with its turn, whoever waits for
+ * the answer.
  *
- * Owns:    the socket, buffers. Frees itself when libuv has let go of its handle: after conn_close, or once on_lost was called, nothing
- *          may be asked of it and nothing is called back.
+ * Owns:    the socket, buffers. Frees itself when libuv has let go of its handle: after conn_close, or once on_lost was
+ *          called, nothing may be asked of it and nothing is called back.
  * Threads: one loop's.   Units: ms of clock_ms().
  * Limits:  the node's answers: LIMIT_NATIVE_META, LIMIT_NATIVE_KEYS, option max-value. */
 #ifndef TERRACE_CLIENT_CONN_H
@@ -32,7 +33,8 @@
 struct conn;
 
 int64_t clock_us(void); /* monotonic */
-/* It goes on while the machine sleeps: what a node had proved to L0 is as old as it looks. The one clock of calls and timers. */
+/* It goes on while the machine sleeps: what a node had proved to L0 is as old as it looks. The one clock of calls and
+ * timers. */
 int64_t clock_ms(void);
 
 /* Bytes that are sent from where they are. */
@@ -116,8 +118,9 @@ void *conn_user(const struct conn *conn);
 bool conn_is_ready(const struct conn *conn);
 bool conn_is_opening(const struct conn *conn);
 bool conn_is_closed(const struct conn *conn);
-/* When the last bytes came; 0: none did. Of a connection with much to send also when the node's machine took some of it: what is
- * asked behind a large value is not answered before all of that is there. As of two calls of this: the first only notes. */
+/* When the last bytes came; 0: none did. Of a connection with much to send also when the node's machine took some of it:
+ * what is asked behind a large value is not answered before all of that is there. As of two calls of this: the first only
+ * notes. */
 int64_t conn_heard_ms(struct conn *conn);
 const char *conn_why(const struct conn *conn); /* of one that is CLOSED: why it broke */
 size_t conn_load(const struct conn *conn);     /* calls that wait or are under way */

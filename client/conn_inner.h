@@ -65,9 +65,9 @@ struct conn {
 
     struct buf in;
     size_t in_at; /* of in.data: what comes before was dealt with */
-    bool
-        is_in_body; /* a large body is being received; its header, metadata and keys stand at in_at */
-    char *body;     /* NULL: nobody wants it, or there was no memory */
+    /* A large body is being received; its header, metadata and keys stand at in_at. */
+    bool is_in_body;
+    char *body;        /* NULL: nobody wants it, or there was no memory */
     bool body_refused; /* no memory */
     size_t body_size, body_got;
 

@@ -70,8 +70,8 @@ void health_probe_begin(struct health *health)
     health->is_half_open = health->state == CLUSTER_DOWN;
 }
 
-/* A probe that began before the failures that opened the breaker says nothing, as the requests of then: so DOWN lasts as long as
- * the breaker is open at least, and flaps are bounded. */
+/* A probe that began before the failures that opened the breaker says nothing, as the requests of then: so DOWN lasts as
+ * long as the breaker is open at least, and flaps are bounded. */
 enum health_change health_on_probe(struct health *health, const struct health_rules *rules, bool ok,
                                    uint64_t *random_state, int64_t now_ms)
 {

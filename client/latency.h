@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* latency.h -- how long an endpoint takes to answer: a moving average that rises at once and falls slowly.
  *
- * "Peak EWMA" of Finagle (Twitter, 2015): a sample above the average becomes it, one below moves it by 1 - exp(-dt/LATENCY_TAU_MS).
- * Without samples the cost falls the same way, so that an endpoint that was slow once is tried again.
+ * "Peak EWMA" of Finagle (Twitter, 2015): a sample above the average becomes it, one below moves it by 1 -
+ * exp(-dt/LATENCY_TAU_MS). Without samples the cost falls the same way, so that an endpoint that was slow once is tried
+ * again.
  *
  * Threads: one at a time. All zeros: nothing was measured. */
 #ifndef TERRACE_CLIENT_LATENCY_H

@@ -9,8 +9,8 @@
  *              MISS: this namespace knows no leases, or the cache cannot say
  *                      the first here: the loader -> SET if the key is absent; or nothing, if the cache cannot say
  *
- * Whether a load is for others, too: only what the cache has taken, for then nobody has invalidated the key meanwhile; or where it
- * cannot be asked at all. All others ask again. */
+ * Whether a load is for others, too: only what the cache has taken, for then nobody has invalidated the key meanwhile; or
+ * where it cannot be asked at all. All others ask again. */
 #include "client/flights.h"
 #include "client/sync.h"
 

@@ -27,9 +27,10 @@
  * value that was replaced by a write acknowledged before now - T. Let the write be acknowledged at w < now - T <= H.
  *      The node had put this connection into its table before it looked the value up, and L1 lets go of a value before the
  * table is asked who has it. If the lookup came after that, it did not find the old value, and no flight of before was
- * joined (tiers/l1.h). If it came before, an EVENT was owed from then on. The BEAT that gave H carried it at the latest. In order:
- * if the EVENT came between near_begin and near_land it ended the ticket; if after near_land, the entry; before near_begin it
- * cannot have come, for the lookup comes after near_begin. A skipped number ends the stream. So there is no such entry.
+ * joined (tiers/l1.h). If it came before, an EVENT was owed from then on. The BEAT that gave H carried it at the latest.
+ * In order: if the EVENT came between near_begin and near_land it ended the ticket; if after near_land, the entry; before
+ * near_begin it cannot have come, for the lookup comes after near_begin. A skipped number ends the stream. So there is no
+ * such entry.
  *
  * FLOOR: an entry stamped before it is a SUSPECT: the stream was lost, skipped a number, or said `all`. Its stamp is the
  * moment its question was sent, and the floor is above all stamps given so far. A suspect is kept, not served, and handed
@@ -160,7 +161,8 @@ enum status near_stream_beat(struct near *near, struct near_stream *stream,
 /* The connection is gone, or not trusted. Safe twice, and of one that never was open. */
 void near_stream_lost(struct near *near, struct near_stream *stream, int64_t now_ms);
 
-/* How often each stream should beat: a quarter of the least T seen, 25 ms at least; 250 ms while nothing was kept. Any thread. */
+/* How often each stream should beat: a quarter of the least T seen, 25 ms at least; 250 ms while nothing was kept. Any
+ * thread. */
 int64_t near_beat_interval_ms(const struct near *near);
 
 /* --- housekeeping -------------------------------------------------------------------------------------------------- */
@@ -170,8 +172,8 @@ struct near_stats {
     uint64_t misses; /* MISS and STALE */
     uint64_t stale;  /* of these, STALE */
     uint64_t fills;  /* answers kept */
-    uint64_t
-        refused; /* not kept, though their nodes allowed it: ticket ended, no stream, too large, no memory */
+    /* Not kept, though their nodes allowed it: ticket ended, no stream, too large, no memory. */
+    uint64_t refused;
     uint64_t dropped; /* entries ended by events and own writes */
     uint64_t doubts;  /* streams lost, numbers skipped, `all` */
     uint64_t items;

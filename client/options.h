@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* options.h -- what an application has said about its client: struct terrace_options of terrace.h, seen from inside.
  *
- * One table, options.def, gives names, presets, limits and texts. Each value is checked when it is set, so whoever opens a client with
- * options has none that can be refused any more, but for what only the world can say (a certificate that is not there).
+ * One table, options.def, gives names, presets, limits and texts. Each value is checked when it is set, so whoever opens
+ * a client with options has none that can be refused any more, but for what only the world can say (a certificate that is
+ * not there).
  *
  * Owns:    its texts.
  * Threads: one at a time. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* request_orphan.c -- a FETCH that nobody waits for any more, until its answer has come: it may be LOAD, and then all others who want
- * the key wait for us. Whoever has gone cannot load; so somebody else is to (FAIL).
+/* request_orphan.c -- a FETCH that nobody waits for any more, until its answer has come: it may be LOAD, and then all
+ * others who want the key wait for us. Whoever has gone cannot load; so somebody else is to (FAIL).
  *
  * Owns: itself, from orphan_of until its answer, or the end of its connection. */
 #include "client/request_inner.h"

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* ring.h -- the order in which endpoints are asked for a key: consistent hashing.
  *
- * Karger et al., Consistent Hashing and Random Trees (STOC 1997). Each endpoint has RING_POINTS points per weight 1, the i-th at
- * XXH64(seed 0) of "<address>#<i>"; a key's endpoints are those at and after the hash of the key, in turn, the first of each.
- * When one of n leaves, only its keys move, 1/n of them. The hash is fixed: all clients, whatever their language, agree.
+ * Karger et al., Consistent Hashing and Random Trees (STOC 1997). Each endpoint has RING_POINTS points per weight 1, the
+ * i-th at XXH64(seed 0) of "<address>#<i>"; a key's endpoints are those at and after the hash of the key, in turn, the
+ * first of each. When one of n leaves, only its keys move, 1/n of them. The hash is fixed: all clients, whatever their
+ * language, agree.
  *
  * Owns:    the points.
  * Threads: read-only once built. */

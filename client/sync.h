@@ -38,8 +38,8 @@ struct wait {
 enum {
     DOORS = 16
 };
-/* Who is inside, by the door that his thread takes: of one number all threads would wait for each other (with L0, two threads on
- * two cores: twice the time of a hit). */
+/* Who is inside, by the door that his thread takes: of one number all threads would wait for each other (with L0, two
+ * threads on two cores: twice the time of a hit). */
 struct door {
     _Atomic size_t inside;
     char apart[120];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* warm_face.h -- what both faces do for warm jobs and hot keys: from the arguments of a call to a request, from a node's body to a
- * list. As face.h for all else.
+/* warm_face.h -- what both faces do for warm jobs and hot keys: from the arguments of a call to a request, from a node's
+ * body to a list. As face.h for all else.
  *
  * Threads: any. */
 #ifndef TERRACE_CLIENT_WARM_FACE_H
@@ -17,8 +17,8 @@ enum terrace_status face_warm_change(struct face *face, enum native_warm verb, u
                                      uint64_t rate, int64_t timeout_ms);
 enum terrace_status face_hot(struct face *face, unsigned count, int64_t timeout_ms);
 
-/* The list in the body of an answer, which is OK. `is_one`: exactly one job, or none at all. REFUSED, NO_MEMORY: it is empty, and
- * *ret_error says why. Otherwise terrace_warm_list_done, terrace_hot_done. */
+/* The list in the body of an answer, which is OK. `is_one`: exactly one job, or none at all. REFUSED, NO_MEMORY: it is
+ * empty, and *ret_error says why. Otherwise terrace_warm_list_done, terrace_hot_done. */
 enum terrace_status face_warm_list(struct slice body, bool is_one,
                                    struct terrace_warm_list *ret_list, const char **ret_error);
 enum terrace_status face_hot_list(struct slice body, struct terrace_hot_list *ret_list,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* warm_list.h -- lists of warm jobs and of hot keys for an application, of the bodies that nodes answer (protocol/native_warm.h).
+/* warm_list.h -- lists of warm jobs and of hot keys for an application, of the bodies that nodes answer
+ * (protocol/native_warm.h).
  *
  * Rows first, then texts, each with a 0 behind it, all in one piece of memory of exactly the size that the message needs.
  *

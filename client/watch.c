@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* watch.c -- changes under a prefix, told to the application by the keeper.
  *
- * Not by whoever drives: that may be any thread in the middle of a call. What is not told yet stands in a list that is bounded: beyond
- * that one `anything may have changed` stands for all. */
+ * Not by whoever drives: that may be any thread in the middle of a call. What is not told yet stands in a list that is
+ * bounded: beyond that one `anything may have changed` stands for all. */
 #include "client/sync.h"
 
 #include <stdlib.h>

@@ -2,7 +2,8 @@
 /* watcher.c -- a stream of changes under a prefix, over a connection of its own to any node.
  *
  * Lost, it is opened again, at another node if there is one. What changed meanwhile nobody tells, so whoever watches hears
- * `anything may have changed`: when the stream is lost, and when there is one, the first time, too: from there on he is told. */
+ * `anything may have changed`: when the stream is lost, and when there is one, the first time, too: from there on he is
+ * told. */
 #include "client/backoff.h"
 #include "client/core.h"
 

@@ -80,8 +80,8 @@ struct hash_sum;
 void envelope_sum_begin(struct hash_sum *sum, const char *head);
 bool envelope_sum_fits(const struct hash_sum *sum, const char *head);
 
-/* For one whose value is written in pieces, and its head behind it: of kind RAW, without tags. The head first, for the sum over it
- * and the value; then its end, when that is known. Its lives and its version are not under the sum. */
+/* For one whose value is written in pieces, and its head behind it: of kind RAW, without tags. The head first, for the
+ * sum over it and the value; then its end, when that is known. Its lives and its version are not under the sum. */
 void envelope_head_begin(char head[ENVELOPE_HEAD_SIZE], const struct envelope *envelope);
 void envelope_head_end(char head[ENVELOPE_HEAD_SIZE], uint64_t fresh_ms,
                        const struct hash_sum *sum);

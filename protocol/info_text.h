@@ -13,8 +13,8 @@ struct info_entry {
     struct slice value;
 };
 
-/* Lines from the front of *rest, which begins with the whole text; *entry keeps the section. false: no more. The first gives also the
- * headings of sections, as entries without a name. */
+/* Lines from the front of *rest, which begins with the whole text; *entry keeps the section. false: no more. The first
+ * gives also the headings of sections, as entries without a name. */
 bool info_next_line(struct slice *rest, struct info_entry *entry);
 bool info_next(struct slice *rest, struct info_entry *entry);
 /* The value of a name; empty if it is not there. */
@@ -25,8 +25,8 @@ bool info_next_field(struct slice *rest, struct info_entry *ret_field);
 struct slice info_field(struct slice value, const char *name);
 int64_t info_field_number(struct slice value, const char *name, int64_t preset);
 
-/* Whether each part between commas is `name=value`, with a name of letters, digits, _ and . only: so it is no sentence that has an
- * equals sign in it. */
+/* Whether each part between commas is `name=value`, with a name of letters, digits, _ and . only: so it is no sentence
+ * that has an equals sign in it. */
 bool info_has_fields(struct slice value);
 
 #endif

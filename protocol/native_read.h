@@ -13,8 +13,8 @@ enum {
     NATIVE_READ_META_MAX = 128
 };
 
-/* state, age_ms, ttl_ms, token (at most NATIVE_READ_TOKEN_MAX bytes), near_ms and index of `reply` into NATIVE_READ_META_MAX bytes
- * at `dst`; returns how many. */
+/* state, age_ms, ttl_ms, token (at most NATIVE_READ_TOKEN_MAX bytes), near_ms and index of `reply` into
+ * NATIVE_READ_META_MAX bytes at `dst`; returns how many. */
 size_t native_read_meta(const struct native_reply *reply, char *dst);
 
 #endif

@@ -110,10 +110,10 @@ enum reply_type {
 
 struct reply_element {
     enum reply_type type; /* RESP2's "$-1" and "*-1" come as REPLY_NULL */
-    int64_t
-        number; /* integer, boolean; of an aggregate: how many elements follow (a map: 2 per pair) */
-    struct slice
-        text; /* status, error, bulk, verbatim (without "txt:"), double and big number as written */
+    /* Integer, boolean; of an aggregate: how many elements follow (a map: 2 per pair). */
+    int64_t number;
+    /* Status, error, bulk, verbatim (without "txt:"), double and big number as written. */
+    struct slice text;
 };
 
 struct reply_cursor {

@@ -28,9 +28,9 @@ struct acl_line {
     uint32_t first_key;  /* 0: none */
     uint32_t last_key;
     uint32_t key_step;
-    bool
-        own_subcommand; /* a subcommand that is not in our table: where its keys are is not known */
-    bool scripts_pass;  /* scripts are trusted with what they touch */
+    /* A subcommand that is not in our table: where its keys are is not known. */
+    bool own_subcommand;
+    bool scripts_pass; /* scripts are trusted with what they touch */
     const struct slice *argv;
     uint32_t argc;
 };

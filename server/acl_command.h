@@ -37,8 +37,8 @@ struct acl_keys {
     const char *keyword;
     int8_t index;
     bool counted;
-    int8_t
-        last; /* range: relative to the first, or to argc if negative; counted: place of the count */
+    /* Range: relative to the first, or to argc if negative; counted: place of the count. */
+    int8_t last;
     int8_t step;
     int8_t limit; /* range: 2: the first half of what follows; counted: the first key */
     uint8_t access;
@@ -84,8 +84,8 @@ bool acl_command_is_sub(unsigned id, unsigned container);
 struct acl_key {
     uint32_t at; /* in argv; 0: keys that are not among the arguments, any */
     unsigned access;
-    bool
-        is_pattern; /* the argument is no key: all that begin with it, or fit it as a glob, are meant */
+    /* The argument is no key: all that begin with it, or fit it as a glob, are meant. */
+    bool is_pattern;
 };
 /* Calls `each` for every key until it answers false. A line whose keys cannot be found has none: who runs it will say
  * what is wrong with it. */

@@ -346,7 +346,8 @@ static enum MHD_Result take_head(struct admin_request *request, const char *path
     return request->code == MHD_HTTP_CONTENT_TOO_LARGE ? send_answer(request) : MHD_YES;
 }
 
-/* A body that is too long for what the head said is refused here. What is refused already, and what nobody will read, is dropped. */
+/* A body that is too long for what the head said is refused here. What is refused already, and what nobody will read, is
+ * dropped. */
 static void take_body(struct admin_request *request, const char *body, size_t size)
 {
     if (request->code != 0 || request->method != ADMIN_POST || !admin_json_claims(request->path)) {

@@ -16,8 +16,8 @@
  *
  * Owns:    its listening socket and its clients.
  * Threads: the loop's it was opened on.
- * Limits:  64 connections, whose states have an end each (admin_visitors.h); 16 KiB for a request's head, 1 MiB for a body of /v1;
- *          more is refused or closed. */
+ * Limits:  64 connections, whose states have an end each (admin_visitors.h); 16 KiB for a request's head, 1 MiB for a
+ *          body of /v1; more is refused or closed. */
 #ifndef TERRACE_SERVER_ADMIN_H
 #define TERRACE_SERVER_ADMIN_H
 

@@ -11,7 +11,8 @@
  * Such a request names the page's host. So without the token the Host must be an address, `localhost`, or the host that `admin`
  * itself names. A page cannot show the token, nor send `application/json` elsewhere without a preflight, which nobody answers.
  *
- * Nor is who comes through a proxy on this machine a client of this machine: a request that says it was handed on is from elsewhere.
+ * Nor is who comes through a proxy on this machine a client of this machine: a request that says it was handed on is from
+ * elsewhere.
  *
  * So `admin` may listen beyond loopback without a token: then there is no /v1 for those beyond, and what there was before is as
  * before.

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* admin_visitors.h -- the connections of the admin listener, and which of them has to go so that a probe always gets in.
  *
- * A listener has so many connections. Whoever holds them and asks nothing, or asks a byte at a time, must keep nobody out who asks:
+ * A listener has so many connections. Whoever holds them and asks nothing, or asks a byte at a time, must keep nobody out
+ * who asks:
  *
  *      comes -> HEAD --the head of a request is whole--> BODY --what it asks is known--> OURS --an answer--> ANSWER --it was read-> IDLE
  *                                                          ^                                                                     |
  *                                                          +------------------------ the next head is whole ---------------------+
  *
- * Each state has an end, counted from its begin and not from the last byte, but for OURS, where the node is waited for. Who is over it
- * goes. When VISITORS_MAX are there and another one comes, one goes whose turn it is: of the address that has most, who has been in
- * his state for longest. So one address cannot keep out the others, and of one address the newest gets in.
+ * Each state has an end, counted from its begin and not from the last byte, but for OURS, where the node is waited for.
+ * Who is over it goes. When VISITORS_MAX are there and another one comes, one goes whose turn it is: of the address that
+ * has most, who has been in his state for longest. So one address cannot keep out the others, and of one address the
+ * newest gets in.
  *
  * An address is IPv4's, or the first 64 bits of IPv6's, which is what one network has.
  *

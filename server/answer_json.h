@@ -9,8 +9,9 @@
  *      double                      number; inf and nan: null
  *      big number                  string of its digits
  *
- * INFO is text: its sections become objects, named as INFO's sections in lower case. Of a line, a value that is a decimal number
- * as JSON writes it is a number; one in which each part between commas is `name=value` is an object; all else is a string.
+ * INFO is text: its sections become objects, named as INFO's sections in lower case. Of a line, a value that is a decimal
+ * number as JSON writes it is a number; one in which each part between commas is `name=value` is an object; all else is a
+ * string.
  *
  * Owns:    *ret is the caller's (json_decref).
  * Threads: pure.

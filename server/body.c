@@ -14,7 +14,8 @@ enum {
     BODY_MEMORY_SHARE = 4,
 };
 
-/* Which argument the command stores as it is, alone or with an L2; 0: none. Behind it there may be words for its expiry, or they are ahead. */
+/* Which argument the command stores as it is, alone or with an L2; 0: none. Behind it there may be words for its expiry,
+ * or they are ahead. */
 static uint32_t value_arg(const struct command *command, bool has_l2)
 {
     if (command == NULL) {

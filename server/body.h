@@ -41,7 +41,8 @@ struct body {
 };
 
 /* For a connection whose reader waits for more of `rest`, at whose beginning it stands: if that is for a value that can go
- * into its item, or on to L2, what of it is in `rest` goes there. Returns how many bytes at the end of `rest` are no longer needed. */
+ * into its item, or on to L2, what of it is in `rest` goes there. Returns how many bytes at the end of `rest` are no
+ * longer needed. */
 size_t body_begin(struct conn *conn, struct slice rest);
 void body_end(struct conn *conn);
 /* The client is gone: nothing more goes on to L2. */

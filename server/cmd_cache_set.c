@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* CACHE.SET: a write that says how long its value is good for, and by which tags it can be invalidated. Its answer is a seq that
- * covers it: with a managed key that of the write, with a plain one that of a marker behind it; alone nothing is numbered. */
+/* CACHE.SET: a write that says how long its value is good for, and by which tags it can be invalidated. Its answer is a
+ * seq that covers it: with a managed key that of the write, with a plain one that of a marker behind it; alone nothing is
+ * numbered. */
 #include "protocol/resp_write.h"
 #include "server/cmd_cache.h"
 #include "server/cmd_common.h"

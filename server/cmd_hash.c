@@ -11,8 +11,8 @@
 struct hash_update {
     struct update update;
     struct fields_draft draft;
-    bool
-        has_long; /* some field or value that is to be stored is longer than hash-max-listpack-value */
+    /* Some field or value that is to be stored is longer than hash-max-listpack-value. */
+    bool has_long;
 };
 
 static void hash_open(struct hash_update *it, struct call *call)

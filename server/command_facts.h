@@ -11,10 +11,10 @@
 
 struct command_facts {
     const char *key_flags; /* words separated by spaces, in Redis' order */
-    const char
-        *second_key_flags; /* of a second key that is treated in another way; NULL: there is none */
-    const char *tips;      /* words separated by spaces, "" none */
-    const char *key_note;  /* NULL: none */
+    /* Of a second key that is treated in another way; NULL: there is none. */
+    const char *second_key_flags;
+    const char *tips;     /* words separated by spaces, "" none */
+    const char *key_note; /* NULL: none */
 };
 
 struct command_facts command_facts(const struct command *command);

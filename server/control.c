@@ -58,8 +58,8 @@ struct control {
     int64_t drain_until_ms;
     struct control_l2 *l2; /* NULL: alone */
     struct standstill *standstill;
-    struct options
-        *rebuild; /* options that wait for a standstill, or NULL; under the node's options_lock */
+    /* Options that wait for a standstill, or NULL; under the node's options_lock. */
+    struct options *rebuild;
     struct rounds *rounds;
     unsigned ending_step;   /* the next */
     bool saves;             /* the last snapshot is being written */

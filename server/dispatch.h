@@ -21,8 +21,8 @@ void dispatch_set_limits(const struct conn *conn, struct request_reader *reader)
 /* Room for the words of a request to come: in the batch, or, if they are many, an array of its own, *ret_owned. May execute the
  * batch. NULL: no memory. */
 struct slice *dispatch_room(struct worker *worker, uint32_t argc, struct slice **ret_owned);
-/* The request whose words were written there, at the end of the batch: its command is looked up, its key prefetched. `raw`: where
- * it lies in the region. `known`: the command, if it need not be looked up. */
+/* The request whose words were written there, at the end of the batch: its command is looked up, its key prefetched.
+ * `raw`: where it lies in the region. `known`: the command, if it need not be looked up. */
 struct request *dispatch_add(struct conn *conn, struct slice *argv, struct slice *owned,
                              uint32_t argc, struct slice raw, const struct command *known);
 /* Adds the request at the front of `input` to the batch, if it is whole and plain (request_take_plain) and there is room.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dispatch_take.c -- from the bytes of a request to its place in the batch (poll stage): its command is looked up, its first key
- * prefetched. */
+/* dispatch_take.c -- from the bytes of a request to its place in the batch (poll stage): its command is looked up, its
+ * first key prefetched. */
 #include "server/command.h"
 #include "server/dispatch.h"
 #include "server/node.h"

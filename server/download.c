@@ -84,8 +84,8 @@ static void download_free(struct download *download)
     free(download);
 }
 
-/* What may wait for its client. One who waits to be taken on may read nothing before all that he sends is taken: then as much as
- * of any answer. */
+/* What may wait for its client. One who waits to be taken on may read nothing before all that he sends is taken: then as
+ * much as of any answer. */
 static size_t most_ahead(const struct conn *conn)
 {
     return (conn->holds & (HOLD_ORDER | HOLD_QUEUE)) != 0 ? LIMIT_OUTPUT_PAUSE : LIMIT_STREAM_AHEAD;

@@ -7,11 +7,11 @@
  *          L2 has no more than before -> again after half of what is left
  *          nothing is there -> L2 is asked at once, then ever later while it has nothing, EARLY_LATER_MS at most
  *
- * WHAT IT CAN DO. A plain value ends in L1 when it ends in L2, or before: because its namespace lets it live no longer (`ttl`), or
- * because it was renewed in L2, which ends it here. In the last two cases L2 has it, so who reads it here first waits for
- * L2: that read is saved. A value that has ended in L2, too, nobody but the application can make anew. Of managed values the
- * end is that of their fresh life: L2 may have one that another node's client has loaded meanwhile; if not, it stays as it is,
- * and the namespace's `eager` lets a client load it early while the others are served.
+ * WHAT IT CAN DO. A plain value ends in L1 when it ends in L2, or before: because its namespace lets it live no longer
+ * (`ttl`), or because it was renewed in L2, which ends it here. In the last two cases L2 has it, so who reads it here
+ * first waits for L2: that read is saved. A value that has ended in L2, too, nobody but the application can make anew. Of
+ * managed values the end is that of their fresh life: L2 may have one that another node's client has loaded meanwhile; if
+ * not, it stays as it is, and the namespace's `eager` lets a client load it early while the others are served.
  *
  * Keys of strict namespaces are left alone: each read of theirs has all nodes wait.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* CACHE.INVALIDATE in managed namespaces. KEY: each key is a write of its own (tiers/managed_write.h), which deletes the value or,
- * with SOFT, makes it stale where it is; both end the lease of who loads it. */
+/* CACHE.INVALIDATE in managed namespaces. KEY: each key is a write of its own (tiers/managed_write.h), which deletes the
+ * value or, with SOFT, makes it stale where it is; both end the lease of who loads it. */
 #include "server/invalidate.h"
 #include "server/managed_edit.h"
 #include "server/node.h"

@@ -26,8 +26,8 @@ struct l2_roof {
     const struct clock *clock;
     struct tls_place *tls; /* for servers that are reached by TLS */
     void *owner;           /* the worker or control whose links these are */
-    unsigned
-        address_turn; /* which of the name's addresses is tried next: the one after the last that failed */
+    /* Which of the name's addresses is tried next: the one after the last that failed. */
+    unsigned address_turn;
     struct list sockets;
     struct list due; /* of them: to be flushed */
 };

@@ -21,7 +21,8 @@ void learned_free(struct learned *learned);
 
 /* `name` in full, below L2_COMMAND_NAME_MAX. From command_count() up, LEARNED_NUMBERS of them. */
 unsigned learned_index(struct learned *learned, const char *name);
-/* Walks over all commands that are counted: our own, each before its subcommands, then those that have a number. Begins zeroed. */
+/* Walks over all commands that are counted: our own, each before its subcommands, then those that have a number. Begins
+ * zeroed. */
 struct learned_walk {
     unsigned command;
     unsigned subcommand;

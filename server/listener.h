@@ -2,8 +2,9 @@
 /* listener.h -- the sockets that clients connect to.
  *
  * The control loop watches them and accepts within a budget per turn, so that a storm of connections does not starve it;
- * each accepted socket is handed to the worker with the fewest clients, which speaks TLS to it if its address said tls://. When descriptors run out, a reserve descriptor is
- * given up for a moment to accept and close, else the queue would stay readable for ever.
+ * each accepted socket is handed to the worker with the fewest clients, which speaks TLS to it if its address said
+ * tls://. When descriptors run out, a reserve descriptor is given up for a moment to accept and close, else the queue
+ * would stay readable for ever.
  *
  * Owns:    the sockets; a Unix socket's file is removed at close.
  * Threads: the control loop's.

@@ -61,8 +61,8 @@ struct live {
     _Atomic bool sweeps_not; /* DEBUG SET-ACTIVE-EXPIRE 0 */
     _Atomic int64_t hash_packed_fields; /* hash-max-listpack-entries, alone */
     _Atomic int64_t hash_packed_bytes;  /* and -value */
-    const char
-        *_Atomic l2_busy; /* what Redis says while a script runs for too long (busy.h); or NULL */
+    /* What Redis says while a script runs for too long (busy.h); or NULL. */
+    const char *_Atomic l2_busy;
 };
 
 /* All that options say of it. Under the node's options_lock once it runs. */

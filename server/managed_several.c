@@ -9,8 +9,8 @@
  *                                     the last one                      > the answer lands
  *
  * What a piece has found is told, into the answer that has not landed, before the next is asked for: so a call holds the
- * values of one piece only, and what it shows of its keys need not be of one moment (nor is it with one piece). An error takes the
- * place of what was told, and nothing more is asked for.
+ * values of one piece only, and what it shows of its keys need not be of one moment (nor is it with one piece). An error
+ * takes the place of what was told, and nothing more is asked for.
  *
  * The keys of a piece go through one gate (tiers/load.h): of calls that ask for the same keys in the same order one loads. */
 #include "server/asked.h"
@@ -34,8 +34,8 @@ struct several;
 struct one_of {
     struct tiers_reader reader; /* first: it is cast back */
     struct several *all;
-    const struct one_of
-        *same; /* the key came before and is waited for: its answer (cmd_read.c); or NULL */
+    /* The key came before and is waited for: its answer (cmd_read.c); or NULL. */
+    const struct one_of *same;
     uint64_t hash;
     struct managed_found found; /* with a reference to its item */
 };

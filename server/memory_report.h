@@ -24,8 +24,8 @@ struct memory_report {
     size_t resident;
     size_t system; /* the machine's */
     uint64_t items;
-    size_t
-        clients; /* values and text of answers that are not sent, and values that are being received */
+    /* Values and text of answers that are not sent, and values that are being received. */
+    size_t clients;
 };
 
 void memory_report(const struct node *node, struct memory_report *ret_report);

@@ -3,9 +3,9 @@
  *
  *      +1339518083.107412 [0 127.0.0.1:60866] "set" "k" "v\x00"
  *
- * What is refused before it runs is not shown, nor what is flagged admin; passwords are "(redacted)". What scripts do is not seen
- * here, only that they run. A worker tells its own monitors at once, the others at the end of its turn, by one letter each: lines of one
- * client are in order, those of two workers by their time only.
+ * What is refused before it runs is not shown, nor what is flagged admin; passwords are "(redacted)". What scripts do is
+ * not seen here, only that they run. A worker tells its own monitors at once, the others at the end of its turn, by one
+ * letter each: lines of one client are in order, those of two workers by their time only.
  *
  * Nobody watches: one look at node->live.monitors per command.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* native_deadline.c -- requests whose client waits no longer: a wheel (Varghese and Lauck 1987, scheme 6) of NATIVE_SLOTS slots of
- * NATIVE_GRAIN_MS. An answer lies in the slot of its deadline, whatever turn of the wheel that is in; the one timer of the
- * worker walks the slots that are due, and runs only while something lies in some slot. */
+/* native_deadline.c -- requests whose client waits no longer: a wheel (Varghese and Lauck 1987, scheme 6) of NATIVE_SLOTS
+ * slots of NATIVE_GRAIN_MS. An answer lies in the slot of its deadline, whatever turn of the wheel that is in; the one
+ * timer of the worker walks the slots that are due, and runs only while something lies in some slot. */
 #include "server/effects.h"
 #include "server/native_inner.h"
 #include "server/node.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* native_hello.c -- HELLO: who the client is, by the commands that RESP has for it, one after the other; the first error ends it.
+/* native_hello.c -- HELLO: who the client is, by the commands that RESP has for it, one after the other; the first error
+ * ends it.
  *
  *      HELLO 3 [AUTH user password] [SETNAME name] | SELECT db | CLIENT SETINFO lib-name | CLIENT SETINFO lib-ver
  *

@@ -16,8 +16,8 @@ struct native_ticket {
     uint32_t patience_ms; /* of its client; 0: none was said */
     int64_t read_at_ms;   /* 0: in this turn */
     int64_t deadline_ms;  /* from execution on; clock.h; 0: none */
-    struct native_several
-        *several;             /* MGET: all that its frame was made into; holds one part of it */
+    /* MGET: all that its frame was made into; holds one part of it. */
+    struct native_several *several;
     struct slice traceparent; /* in `memory` */
     const char *refusal;      /* of a frame that is no request: why; NULL: it is one */
     void *memory;             /* of the metadata; until the request is executed */

@@ -62,8 +62,8 @@ struct node {
     struct solo *solo;               /* NULL: with an L2, which decides what is one step */
     struct behind *behind;           /* writes that L2 does not have yet; NULL: no behind-dir */
     struct behind_file *behind_file; /* their log */
-    _Atomic int64_t
-        behind_told_ms; /* when the log last told what L2 refuses of them (behind_node.c) */
+    /* When the log last told what L2 refuses of them (behind_node.c). */
+    _Atomic int64_t behind_told_ms;
     struct snapshots *snapshots;    /* NULL: no snapshot-dir */
     struct revive *snapshot_revive; /* what of one is to be read anew; with both, and an L2 */
     struct worker **workers;

@@ -39,8 +39,8 @@ struct out_pool {
     struct out_chunk *spare;
     unsigned count;
     size_t chunks; /* in use */
-    size_t
-        held; /* bytes of the values that its outs refer to; one that two refer to counts twice */
+    /* Bytes of the values that its outs refer to; one that two refer to counts twice. */
+    size_t held;
 };
 size_t out_pool_bytes(const struct out_pool *pool); /* what its outs hold: chunks and values */
 void out_pool_done(struct out_pool *pool);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* own_keys.h -- what a script in Redis counts as the nodes' own keys in coherence-db: the function own().
  *
- * Redis has no count of the keys with a prefix. So those of fixed names are looked at, and those that a set of theirs names: of the
- * queue of warm jobs (tiers/scripts/warm.lua) five for each job, 5,500 at most, in calls of a thousand; of the pages of hot lists
- * (tiers/scripts/hot.lua) two for each node. Not counted are the keys of loads under way and of dictionaries (terrace:lease:*,
- * terrace:dict:*), which nothing names. */
+ * Redis has no count of the keys with a prefix. So those of fixed names are looked at, and those that a set of theirs
+ * names: of the queue of warm jobs (tiers/scripts/warm.lua) five for each job, 5,500 at most, in calls of a thousand; of
+ * the pages of hot lists (tiers/scripts/hot.lua) two for each node. Not counted are the keys of loads under way and of
+ * dictionaries (terrace:lease:*, terrace:dict:*), which nothing names. */
 #ifndef TERRACE_SERVER_OWN_KEYS_H
 #define TERRACE_SERVER_OWN_KEYS_H
 

@@ -9,10 +9,10 @@
  * A handler that pushes to its own connection does so before it writes its answer, or between two whole ones.
  *
  * Pushes are sent whatever CLIENT REPLY says, as Redis 7.0.15 does. None is dropped while its connection lives: a client that
- * listens (conn->listens: it subscribed, or monitors) and leaves more unread than client-output-buffer-limit says of class pubsub
- * is closed; one that does not (CLIENT TRACKING), by class normal, or when LIMIT_PUSH_CLOSE of pushes wait, or LIMIT_OUTPUT_CLOSE
- * of all. It ends with the next flush, so that who walks over connections while he pushes finds them
- * all where they were.
+ * listens (conn->listens: it subscribed, or monitors) and leaves more unread than client-output-buffer-limit says of
+ * class pubsub is closed; one that does not (CLIENT TRACKING), by class normal, or when LIMIT_PUSH_CLOSE of pushes wait,
+ * or LIMIT_OUTPUT_CLOSE of all. It ends with the next flush, so that who walks over connections while he pushes finds
+ * them all where they were.
  *
  * While a large value is on its way (download.h) they stand behind it.
  *

@@ -21,8 +21,8 @@ struct tiers_upload;
 
 /* Relays a built-in command, or one that only L2 knows. Answers now or later. */
 void relay_call(struct call *call);
-/* One write whose first bytes L2 has (tiers/upload.h), and `rest` behind them; the call's value is not among its arguments. Holds
- * its connection until it is answered. */
+/* One write whose first bytes L2 has (tiers/upload.h), and `rest` behind them; the call's value is not among its
+ * arguments. Holds its connection until it is answered. */
 void relay_upload(struct call *call, struct tiers_upload *upload, struct slice rest);
 /* The same for a read whose answer was deferred before, and lands now or later: what could not be answered here after all.
  * The arguments may go when this returns. */
@@ -35,9 +35,10 @@ struct relay_splice {
     /* Exactly once, and last: the answer may land, by whom is told. */
     void (*on_done)(struct relay_splice *splice);
 };
-/* Relays several calls, which L2 runs in one step, as the answer to `exec`. SELECT and HELLO among them are for these calls only:
- * the link stays as it was, and `splice`, which then must be there, gets one element more for each kind. Without `splice` the array is the
- * answer. The deferred answer; NULL: why not is answered, and the splice will hear nothing. */
+/* Relays several calls, which L2 runs in one step, as the answer to `exec`. SELECT and HELLO among them are for these
+ * calls only: the link stays as it was, and `splice`, which then must be there, gets one element more for each kind.
+ * Without `splice` the array is the answer. The deferred answer; NULL: why not is answered, and the splice will hear
+ * nothing. */
 struct answer *relay_calls(struct call *exec, const struct call *calls, size_t count,
                            struct relay_splice *splice);
 /* What L2 said, or that it could not be asked, into the answer. `tiers` is the relay that asked, or NULL: something whose

@@ -4,8 +4,9 @@
  *      EVALSHA name ... ~> answer                                  its text, of 30 KiB perhaps, does not go along, and is not hashed
  *                       ~> NOSCRIPT: EVAL text ... ~> answer       Redis is new, or was told SCRIPT FLUSH: it knows it now
  *
- * NOSCRIPT is answered before anything is done, so nothing is done twice. A user who may say EVAL and not EVALSHA is NOPERM: then,
- * too, the text goes. What is larger than the text itself goes with the text at once: it need not be kept for a second time.
+ * NOSCRIPT is answered before anything is done, so nothing is done twice. A user who may say EVAL and not EVALSHA is
+ * NOPERM: then, too, the text goes. What is larger than the text itself goes with the text at once: it need not be kept
+ * for a second time.
  *
  * Owns:    a copy of the words, until the answer, where it may have to say them twice.
  * Threads: the window's.
@@ -39,8 +40,8 @@ struct script_ask {
     size_t count;
 };
 
-/* `words`: SCRIPT_HEAD_WORDS places, which are filled here; how many keys, keys, arguments. on_reply is set; it is never called from
- * inside. */
+/* `words`: SCRIPT_HEAD_WORDS places, which are filled here; how many keys, keys, arguments. on_reply is set; it is never
+ * called from inside. */
 enum status script_ask(struct tiers_window *window, const struct own_script *script,
                        struct script_ask *ask, struct slice *words, size_t count) MUST_USE;
 

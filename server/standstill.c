@@ -24,8 +24,8 @@ struct standstill {
     pthread_cond_t go_on;
     unsigned moving; /* workers that do not stand yet; under lock, as below */
     uint64_t turn;   /* of the standstill that began last */
-    uint64_t
-        ended; /* of the one that ended last: whoever stood for it may wake when the next has begun */
+    /* Of the one that ended last: whoever stood for it may wake when the next has begun. */
+    uint64_t ended;
 };
 
 /* On the control loop. */

@@ -60,11 +60,11 @@ struct tls_settings {
     const char *cert_file;
     const char *key_file;
     const char *key_pass;
-    const char *
-        ca_file; /* who is believed; with neither file nor folder a client believes whom the system does */
+    /* Who is believed; with neither file nor folder a client believes whom the system does. */
+    const char *ca_file;
     const char *ca_dir;
-    const char *
-        server_name; /* a client's: what the certificate must say, in place of the host it goes to */
+    /* A client's: what the certificate must say, in place of the host it goes to. */
+    const char *server_name;
     enum tls_asks asks;
     const char *protocols; /* "TLSv1.2", "TLSv1.3" or both */
     const char *ciphers;

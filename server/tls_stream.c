@@ -17,8 +17,8 @@ struct tls_stream {
     uint32_t magic;
     bool ready;
     bool ended; /* by the peer */
-    bool
-        broken; /* nothing can be read or written any more; what waits may still be sent: it says why */
+    /* Nothing can be read or written any more; what waits may still be sent: it says why. */
+    bool broken;
     bool said_end;
     SSL *ssl;
     struct tls_context *context;

@@ -80,8 +80,8 @@ struct tracking {
     _Atomic uint64_t sent;          /* keys of writes, so far */
     struct buf announced; /* the control loop's: broadcasts of the message that is being applied, */
     struct buf rows;      /* and the rows that it ends, as pointers */
-    int64_t
-        looks_since_ms; /* and how many rows it has looked at for bans since then (tracking_bans.c) */
+    /* And how many rows it has looked at for bans since then (tracking_bans.c). */
+    int64_t looks_since_ms;
     size_t looks;
     bool applying; /* a message is being applied, and has the next: */
     pthread_mutex_t
@@ -106,8 +106,8 @@ void tracking_written(struct tracking *tracking, struct slice key, uint64_t hash
 /* Around it. False: an announcement is being applied; what was written is told with its own. */
 bool tracking_begin_written(struct tracking *tracking);
 void tracking_end_written(struct tracking *tracking);
-/* A write of this node's is sent: if its keys are announced in one message, which has them by their bytes, they are told in this
- * order all the same, as Redis tells them. */
+/* A write of this node's is sent: if its keys are announced in one message, which has them by their bytes, they are told
+ * in this order all the same, as Redis tells them. */
 void tracking_sent(struct tracking *tracking, struct slice key, uint64_t hash);
 /* The same for the control loop: what one message says is told at its end. */
 void tracking_announced(struct tracking *tracking, struct slice key, uint64_t hash);

@@ -57,9 +57,9 @@ struct tracking_client {
     size_t prefix_count;
     struct tracking_line_user line_user;
     struct tracking_line *line; /* NOLOOP with an L2; NULL: none, or it was lost */
-    bool
-        settles; /* the line is gone, but what was asked over it may still run: nothing overtakes it on the shared link */
-    bool keeps;  /* something that it read over the line, for which only Redis has a row */
+    /* The line is gone, but what was asked over it may still run: nothing overtakes it on the shared link. */
+    bool settles;
+    bool keeps;      /* something that it read over the line, for which only Redis has a row */
     bool reads_here; /* mode BCAST: it may have read something of L1, behind what the ear hears */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tracking_client_inner.h -- what tracking_client.c (who tracks what), tracking_tell.c (how he is told), tracking_news.c (of what) and
- * tracking_call.c (his calls) share.
+/* tracking_client_inner.h -- what tracking_client.c (who tracks what), tracking_tell.c (how he is told), tracking_news.c
+ * (of what) and tracking_call.c (his calls) share.
  *
  * Threads: the worker's own. */
 #ifndef TERRACE_SERVER_TRACKING_CLIENT_INNER_H

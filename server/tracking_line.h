@@ -7,8 +7,9 @@
  *      OPENING: ear: SUBSCRIBE ~> confirmed > voice: CLIENT TRACKING ON REDIRECT ear NOLOOP ~> OPEN
  *
  * So L1 serves nothing to such a client, and of the node's own announcements it hears only "drop everything". The exceptions
- * are calls that need another connection, or cannot be asked of Redis: under WATCH, blocking ones, CACHE.FETCH, managed keys. Their keys
- * are the node's to watch, as those of all other clients are, and of these the client hears of its own changes, too.
+ * are calls that need another connection, or cannot be asked of Redis: under WATCH, blocking ones, CACHE.FETCH, managed
+ * keys. Their keys are the node's to watch, as those of all other clients are, and of these the client hears of its own
+ * changes, too.
  *
  * LOST: a connection is lost, or the ear was not heard for T: a PING goes over it every quarter of T, and its pong comes behind
  * everything that Redis had to say before. From then on the node tells the client again, its own changes, too.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tracking_news.c -- what came for the clients of a worker that track: told one by one, or, of prefixes, at the end of the turn. */
+/* tracking_news.c -- what came for the clients of a worker that track: told one by one, or, of prefixes, at the end of
+ * the turn. */
 #include "server/conn.h"
 #include "server/node.h"
 #include "server/tracking.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tracking_tell.c -- how a client that tracks is told: in RESP3 as a push, in RESP2 by another one's subscription, and what Redis says to
- * its line. */
+/* tracking_tell.c -- how a client that tracks is told: in RESP3 as a push, in RESP2 by another one's subscription, and
+ * what Redis says to its line. */
 #include "protocol/resp_read.h"
 #include "server/conn.h"
 #include "server/native.h"

@@ -10,12 +10,13 @@
  * asked then. If it may run, the rest of its bytes is relayed on the same line, as a write; if not, the line is closed.
  *
  * Who has no right to the key, as far as its words in front tell, or is over his quota at the beginning, sends nothing to L2.
- * MANAGED keys: L2 gets the script that writes them (managed_write.h), with the value in front of all else. What stands around the value
- * is written behind it; as its checksum begins with words in front of the value, all of these must be known at the head. So CACHE.SET goes
- * so only without options, and nothing that goes so is compressed.
+ * MANAGED keys: L2 gets the script that writes them (managed_write.h), with the value in front of all else. What stands
+ * around the value is written behind it; as its checksum begins with words in front of the value, all of these must be
+ * known at the head. So CACHE.SET goes so only without options, and nothing that goes so is compressed.
  *
- * Also held whole, as any other value: one of a plain namespace with `writers = nodes`, or of a managed one that writes behind; in MULTI, under WATCH,
- * and by a connection that is subscribed or monitors; under a name of rename-command; for a key that is too long for L1.
+ * Also held whole, as any other value: one of a plain namespace with `writers = nodes`, or of a managed one that writes
+ * behind; in MULTI, under WATCH, and by a connection that is subscribed or monitors; under a name of rename-command; for
+ * a key that is too long for L1.
  *
  * It takes another link than the connection's other calls, so it runs when all before it are answered, and what comes behind it
  * waits until it is. If L2 is lost before it has all, what still comes of the value is dropped, and the answer is L2DOWN.

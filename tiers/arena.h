@@ -13,9 +13,10 @@
  * that neither a small arena nor a rare size wastes much.
  *
  * arena_bytes is what the process has resident for this arena: every page that was written and not given back, whether
- * cells on it are in use or not, the arena itself, and what its owner adds. A budget that goes by it holds, however sizes change. Freed pages are kept for a while
- * and then given back (arena_trim). Cells that are left over in many slabs come together by COMPACTION: the owner moves
- * the cells of the emptiest slab of a size into others (arena_compact) until its pages are free.
+ * cells on it are in use or not, the arena itself, and what its owner adds. A budget that goes by it holds, however sizes
+ * change. Freed pages are kept for a while and then given back (arena_trim). Cells that are left over in many slabs come
+ * together by COMPACTION: the owner moves the cells of the emptiest slab of a size into others (arena_compact) until its
+ * pages are free.
  *
  * Regions that are empty stay mapped, without memory, until the arena goes: whoever reads a table without the lock, to load
  * lines ahead, reads nothing of worth, but does not fall.

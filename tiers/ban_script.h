@@ -50,8 +50,8 @@ enum status ban_read_life(struct slice reply, int64_t *ret_life_ms,
 struct ban_page {
     uint64_t cursor; /* of the next; 0: there is none */
     struct epoch epoch;
-    int64_t
-        life_ms; /* the longest that any node ever said, for values stay as they were written; 0: for ever */
+    /* The longest that any node ever said, for values stay as they were written; 0: for ever. */
+    int64_t life_ms;
     struct buf entries; /* the caller's */
 };
 /* As above; unless OK nothing is in the page. */

@@ -42,7 +42,8 @@
  * value that is older than that, and than a ban of anything, is loaded anew once.
  *
  * Owns:    rows, table, memos' places.
- * Threads: bans_check, bans_check_held, bans_check_known, bans_quiet: the thread of the memo. bans_count, bans_bytes, bans_reach: any. The rest: one, the control loop.
+ * Threads: bans_check, bans_check_held, bans_check_known, bans_quiet: the thread of the memo. bans_count, bans_bytes,
+ *          bans_reach: any. The rest: one, the control loop.
  * Units:   seqs and versions below 2^53; milliseconds of clock.h.
  * Limits:  LIMIT_BANS rows, of which LIMIT_BAN_LIST in the list; twice as many of the latter from other nodes.
  * Errors:  none; see above. */

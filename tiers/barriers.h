@@ -13,9 +13,9 @@
  *                         PING 7 ->                     PING 8 ->
  *
  * All who ask in one turn of the loop share their PINGs, and the second of some is the first of others. A script that
- * blocks Redis answers PINGs with -BUSY, which no barrier takes for a pong. When no pong can come (the bus is lost or not confirmed, or at
- * another process than the one that ran the command, or it is silent for too long), the floor rises instead: then
- * everything that stands is a suspect, which is as good.
+ * blocks Redis answers PINGs with -BUSY, which no barrier takes for a pong. When no pong can come (the bus is lost or not
+ * confirmed, or at another process than the one that ran the command, or it is silent for too long), the floor rises
+ * instead: then everything that stands is a suspect, which is as good.
  *
  * Owns:    nothing; a barrier is the asker's and is borrowed until its on_done.
  * Threads: the control loop's. on_done may ask again, also from inside.

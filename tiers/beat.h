@@ -44,10 +44,10 @@ struct beat_request {
     uint64_t node;
     int64_t deadline_ms; /* of the node's record in terrace:nodes */
     bool publish;        /* false: greeting */
-    const struct frame
-        *frame; /* to publish; the script fills in its epoch and seq words; NULL on a greeting */
-    const struct slice *
-        command; /* that the frame announces and the script runs last; its reply is the answer then */
+    /* To publish; the script fills in its epoch and seq words; NULL on a greeting. */
+    const struct frame *frame;
+    /* That the frame announces and the script runs last; its reply is the answer then. */
+    const struct slice *command;
     size_t command_words; /* 0: none; at most BEAT_COMMAND_WORDS_MAX */
 };
 

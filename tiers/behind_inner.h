@@ -39,9 +39,9 @@ struct entry {
     bool under_way;
     unsigned refusals; /* in a row; not 0, and not on its way: it is paused */
     int64_t paused_until_ms;
-    uint64_t
-        done_at; /* L2 has it, and the log says so, which is safe from there on; 0: it has not */
-    char key[];  /* flush.key says its size */
+    /* L2 has it, and the log says so, which is safe from there on; 0: it has not. */
+    uint64_t done_at;
+    char key[]; /* flush.key says its size */
 };
 
 enum {

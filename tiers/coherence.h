@@ -3,7 +3,8 @@
  *
  * One thing decides about freshness: the HORIZON H, the send time of the newest own beat that came home on the bus.
  * A beat that is sent after a write was acknowledged runs after it; the bus is FIFO, and all that ran before the beat is
- * announced before the beat counts (PROOF); announcements are applied before H is stored. So while now - H <= T, every write acknowledged before H has already ended its entry here.
+ * announced before the beat counts (PROOF); announcements are applied before H is stored. So while now - H <= T, every
+ * write acknowledged before H has already ended its entry here.
  *
  *      control link:   beat(seq 41) ->            Redis            -> answer
  *      bus:            ... k1 changed | k2 changed | frame(seq 41) | k3, terrace:seq changed ...
@@ -88,12 +89,12 @@ enum coherence_state {
 
 /* From which stamp on values are no suspects. */
 struct coherence_floor {
-    _Atomic int64_t
-        floor_ms; /* INT64_MAX, of managed namespaces: it is not known yet what was missed */
+    /* INT64_MAX, of managed namespaces: it is not known yet what was missed. */
+    _Atomic int64_t floor_ms;
     /* What was proved for the entries below the floor, for coherence_proven_age_ms: */
     _Atomic int64_t proven_ms; /* the newest H before the floor last rose; 0: there was none */
-    _Atomic int64_t
-        prior_floor_ms; /* of entries stamped from here on; older ones had lost it before */
+    /* Of entries stamped from here on; older ones had lost it before. */
+    _Atomic int64_t prior_floor_ms;
 };
 
 /* What workers look at. H and the floors are read once per batch, H with acquire. */
@@ -106,8 +107,8 @@ struct coherence_view {
     _Atomic uint32_t bound_ms; /* T, the least of all namespaces */
     /* The newest L2 that any link of this node met, as its epoch and 16 bits of its process: coherence_meet. */
     _Atomic uint64_t newest;
-    _Atomic uint64_t
-        known_epoch; /* largest counter ever seen: what the greetings of workers' links say */
+    /* Largest counter ever seen: what the greetings of workers' links say. */
+    _Atomic uint64_t known_epoch;
     _Atomic uint64_t target; /* of (epoch, run): which Redis all links must speak to; 0: none */
     /* How far the bus is applied here, in the present epoch and subscription; 0: nothing yet. Stored after what it covers
      * was obeyed, and after the floor rose if something in front of it was missed. */
@@ -146,7 +147,8 @@ static inline int64_t coherence_age_ms(const struct coherence_view *view, int64_
     return horizon_ms == 0 ? INT64_MAX : now_ms - horizon_ms;
 }
 
-/* The fence at serve time under the least bound of all namespaces: fresh iff true (and the entry's stamp >= floor, and its deadline not passed). */
+/* The fence at serve time under the least bound of all namespaces: fresh iff true (and the entry's stamp >= floor, and
+ * its deadline not passed). */
 static inline bool coherence_fresh(const struct coherence_view *view, int64_t now_ms)
 {
     return coherence_age_ms(view, now_ms) <=
@@ -271,7 +273,8 @@ void coherence_on_bus_up(struct coherence *coherence, const struct beat_answer *
 void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int64_t now_ms);
 void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t now_ms);
 /* True when the bus must be given up: a beat was answered but not echoed for P, or 3P of silence everywhere, or its
- * greeting was refused. P = T, but at least 500 ms: a small T must not make it impatient with a busy Redis. A pause of this process does not count as silence: after one, the sockets are read first. */
+ * greeting was refused. P = T, but at least 500 ms: a small T must not make it impatient with a busy Redis. A pause of
+ * this process does not count as silence: after one, the sockets are read first. */
 bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms);
 
 /* --- the log (replay.h), over the control link --- */
@@ -286,8 +289,8 @@ void coherence_on_replay_failed(struct coherence *coherence, int64_t now_ms);
 struct coherence_mark {
     struct epoch epoch;
     uint64_t run; /* of L2's process */
-    uint64_t
-        seq; /* managed values from their floor on hold all numbered writes up to here; 0: nothing is known */
+    /* Managed values from their floor on hold all numbered writes up to here; 0: nothing is known. */
+    uint64_t seq;
     int64_t horizon_ms;
     int64_t floor_ms;
     int64_t managed_floor_ms;

@@ -58,8 +58,8 @@ struct proof {
     uint64_t applied_seq;   /* of the present epoch; 0: none */
 };
 
-/* The view as it is now, with the floor of plain or of managed namespaces. In the order that coherence_proven_age_ms asks for; the seq comes before all, since what was
- * missed in front of it has raised the floor before it was shown. */
+/* The view as it is now, with the floor of plain or of managed namespaces. In the order that coherence_proven_age_ms asks
+ * for; the seq comes before all, since what was missed in front of it has raised the floor before it was shown. */
 static inline void proof_take(struct proof *proof, const struct coherence_view *view,
                               const struct coherence_floor *floor, int64_t now_ms)
 {

@@ -42,8 +42,8 @@ struct tiers_download_user {
     /* The next bytes of the reply of GET, which begins with "$n\r\n". He may hold, not leave. */
     void (*on_piece)(struct tiers_download_user *user, struct slice bytes);
     /* Exactly once, never from inside tiers_download. OK: all pieces came, and `reply` is empty; or none did, and `reply` is
-     * the whole of it. AGAIN: above. L2_DOWN, BUSY (no line), STALE (strict), NO_MEMORY, MALFORMED (its checksum was wrong; that
-     * is remembered): with pieces before it, the value is cut off. */
+     * the whole of it. AGAIN: above. L2_DOWN, BUSY (no line), STALE (strict), NO_MEMORY, MALFORMED (its checksum was
+     * wrong; that is remembered): with pieces before it, the value is cut off. */
     void (*on_end)(struct tiers_download_user *user, enum status status, struct slice reply);
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* flight_inner.h -- a question to L2 and who waits for it: what flight.c (joining and landing), flight_ask.c (its words),
- * flight_value.c (the answer as an item), flight_guest.c (readers of other workers) and flight_row.c (those in front of the turnstile) share.
+ * flight_value.c (the answer as an item), flight_guest.c (readers of other workers) and flight_row.c (those in front of
+ * the turnstile) share.
  *
  * Threads: the window's; a guest travels between two. */
 #ifndef TERRACE_TIERS_FLIGHT_INNER_H
@@ -47,12 +48,12 @@ struct flight {
     int64_t issued_at_ms;
     int64_t fence_ms; /* how old the proof of its link may be */
     int64_t pttl_ms;  /* -1: does not expire; below: not known, so the value is not kept */
-    struct item
-        *item; /* the answer, while all nodes are waited for; or what it was in its place: */
+    /* The answer, while all nodes are waited for; or what it was in its place:. */
+    struct item *item;
     struct buf error;
     struct tiers_confirm confirm;
-    struct buf
-        reply; /* while its dictionary is read; or its beginning, while its size is asked for */
+    /* While its dictionary is read; or its beginning, while its size is asked for. */
+    struct buf reply;
     struct desk_waiter dictionary;
     struct link_request verdict_request;
     bool judged; /* its value is of this moment, and not for L1 */
@@ -98,8 +99,8 @@ bool flight_error_is_of_words(struct slice error);
 enum status flight_read_value(struct flight *flight, struct slice reply, struct item **ret_item,
                               struct slice *ret_error) MUST_USE;
 
-/* flight_verdict.c. L2 is asked what the value is worth, which came in `reply` (of a large one its beginning): flight_landed follows, and the item is the
- * flight's. false: there is no need, or it cannot be asked. */
+/* flight_verdict.c. L2 is asked what the value is worth, which came in `reply` (of a large one its beginning):
+ * flight_landed follows, and the item is the flight's. false: there is no need, or it cannot be asked. */
 bool flight_ask_verdict(struct flight *flight, struct slice reply, struct item *item);
 
 /* Of a managed one that L1 would not keep, by its beginning: all but its value. NO_MEMORY. */

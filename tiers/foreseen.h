@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* foreseen.h -- misses that did not happen, because somebody had read the value anew before it ended: counted one by one.
  *
- * Of each such key it is known what would stand without that: nothing from `from_ms` on. The first hit behind it is a miss less;
- * it would have brought a value that lived for `life_ms`, so the next one can come no sooner than that:
+ * Of each such key it is known what would stand without that: nothing from `from_ms` on. The first hit behind it is a
+ * miss less; it would have brought a value that lived for `life_ms`, so the next one can come no sooner than that:
  *
  *      read anew    from: the former end        hit: counted              from, now
  *         |              |                         |--------- life ----------|
  *         |--------------|-------------------------|-------------------------|----------> while it is read anew again and again
  *
- * A key is ARMED from FORESEEN_AHEAD_MS before `from` until that hit. Whoever reads a key asks foreseen_is_armed, which is a load
- * and a compare while nothing is, and one more of each while something is; what it finds armed takes a lock.
+ * A key is ARMED from FORESEEN_AHEAD_MS before `from` until that hit. Whoever reads a key asks foreseen_is_armed, which
+ * is a load and a compare while nothing is, and one more of each while something is; what it finds armed takes a lock.
  *
  * A miss ends it: what was read anew has gone in some other way, and the value that comes then is owed to nobody.
  *

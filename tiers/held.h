@@ -12,8 +12,9 @@
  *
  * Where the policy knows only what was read last (lru, ttl, random), that says little: the first of its keys weigh one and a
  * half times the mean, the last half of it. (Tried on 2026-11-22: of keys of about equal hotness the share that has rows of the
- * sketch. Where the sketch was large beside L1, 1,100 keys of 20,000 passed for 95 % of the hits and were 65: because few of many
- * reads had been sampled, which hot_list_sure mends, and perhaps because low rows are the keys that were read last.)
+ * sketch. Where the sketch was large beside L1, 1,100 keys of 20,000 passed for 95 % of the hits and were 65: because few
+ * of many reads had been sampled, which hot_list_sure mends, and perhaps because low rows are the keys that were read
+ * last.)
  *
  * A page is PAGE_BYTES at most as it lies in L2, so that no answer on the road holds up what clients ask. What finds no room in
  * HELD_PAGES_MAX of them, or is beyond HELD_KEYS_MAX, is left out: it is the coldest. Its part of the hits is still its own.

@@ -57,14 +57,14 @@ struct l1_options {
     const struct l1 *kin;
     uint64_t seed;    /* of sampling and table hash, for tests that replay; 0: unpredictable */
     unsigned threads; /* that will use it; 0: unknown */
-    unsigned
-        shards; /* rounded up to a power of two; 0: 4 per thread, at most 64 and one per 16 MiB */
+    /* Rounded up to a power of two; 0: 4 per thread, at most 64 and one per 16 MiB. */
+    unsigned shards;
 };
 
 struct l1_key {
     struct slice bytes; /* borrowed */
-    uint64_t
-        hash; /* l1_hash(bytes): the database is not in it, so one walk finds a key in all databases */
+    /* l1_hash(bytes): the database is not in it, so one walk finds a key in all databases. */
+    uint64_t hash;
     uint8_t db;
 };
 
@@ -192,7 +192,8 @@ struct l1_landing {
 };
 enum status l1_fill(struct l1 *l1, const struct l1_key *key, const struct l1_landing *landing,
                     struct item *item);
-/* Whether one on probation would be kept, as far as can be told without it: L1 is not full, or a sample has something colder. */
+/* Whether one on probation would be kept, as far as can be told without it: L1 is not full, or a sample has something
+ * colder. */
 bool l1_has_room_for(struct l1 *l1, const struct l1_key *key, uint8_t heat, int64_t now_ms);
 /* A read landed without a value (nil, wrong type): ends every token and drops the entry. */
 void l1_land(struct l1 *l1, const struct l1_key *key);
@@ -222,8 +223,8 @@ enum {
 };
 
 /* OK: all changes applied at once for every observer of single keys. AGAIN: some `seen` is not what stands; nothing
- * changed. TOO_BIG: does not fit in some L1's bytes_max, or its policy has no room; nothing changed. NO_MEMORY: nothing changed. Then evicts as
- * needed. */
+ * changed. TOO_BIG: does not fit in some L1's bytes_max, or its policy has no room; nothing changed. NO_MEMORY: nothing
+ * changed. Then evicts as needed. */
 enum status l1_commit(const struct l1_change *changes, size_t count, int64_t now_ms) MUST_USE;
 /* Stores one value, whatever stands: a commit with L1_ANY, at half the price while the value is small. If nobody holds the
  * item that stands and the new one takes as many bytes, it is written over. */

@@ -84,8 +84,8 @@ enum {
 /* True if (db, key) has an entry, and *ret_place is it. L1_DB_ANY finds the first of any database. */
 bool l1_table_find(const struct l1_table *table, uint64_t hash, uint8_t db, struct slice key,
                    struct l1_place *ret_place);
-/* The key must not be there. NO_MEMORY, or its chain is at its limit: nothing changed. Cannot fail for a key that was removed since the table last
- * settled. */
+/* The key must not be there. NO_MEMORY, or its chain is at its limit: nothing changed. Cannot fail for a key that was
+ * removed since the table last settled. */
 enum status l1_table_insert(struct l1_table *table, uint64_t hash, struct item *item,
                             uint32_t word) MUST_USE;
 /* Puts another item of the same key (and so of the same hash) in the place. The word stays. */

@@ -44,8 +44,8 @@ struct l2_url {
 
 /* All that the option `l2` says. */
 struct l2_urls {
-    struct l2_url urls
-        [L2_URLS_MAX]; /* by priority, then as written; the sentinels, if there is a master_name */
+    /* By priority, then as written; the sentinels, if there is a master_name. */
+    struct l2_url urls[L2_URLS_MAX];
     size_t count;
     bool independent;
     char *master_name; /* of the group that the sentinels watch; NULL: the urls are L2 itself */

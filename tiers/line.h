@@ -26,8 +26,9 @@
  *
  * Owns:    the link. A user is borrowed until line_end or line_give_back.
  * Threads: the window's; the counts are the node's, read by any.
- * Limits:  line_counts, over all windows; of LINE_STREAM none here. Idle lines of one window do not keep another from a new one: they are closed
- *          within a tick, so there are `max` and a few for that long. LINK_OUTPUT_MAX bytes are kept by line_say.
+ * Limits:  line_counts, over all windows; of LINE_STREAM none here. Idle lines of one window do not keep another from a
+ *          new one: they are closed within a tick, so there are `max` and a few for that long. LINK_OUTPUT_MAX bytes are
+ *          kept by line_say.
  * Errors:  BUSY (as many as may be are in use), L2_DOWN, NO_MEMORY. */
 #ifndef TERRACE_TIERS_LINE_H
 #define TERRACE_TIERS_LINE_H
@@ -64,8 +65,8 @@ enum status line_take(struct tiers_window *window, int proto, enum line_kind kin
  * that is lost, a subscriber's: as line_end. */
 void line_give_back(struct line *line);
 /* Closes its connection at once, so that Redis gives up what it does for it: a client that left while blocked takes no
- * element with it. What was asked ends before this returns, unconfirmed. Allowed in any callback. NULL is fine, and so is a line that is
- * being ended. */
+ * element with it. What was asked ends before this returns, unconfirmed. Allowed in any callback. NULL is fine, and so is
+ * a line that is being ended. */
 void line_end(struct line *line);
 
 /* link_ask's rules, and L2_DOWN once the line is lost. */

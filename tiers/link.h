@@ -25,8 +25,9 @@
  * says CLIENT KILL ID of the lost connection. An integer as the answer (it was killed, or was gone) confirms it; so does
  * a greeting that finds another process in a newer epoch at the same address, for then the connection died with its
  * server. (An address that several servers answer by turns, a virtual IP or a name, can deceive it.) At another address
- * nothing can be confirmed, and UNKNOWN is said at once: the former server may come back. If neither comes within kill_wait_ms, UNKNOWN is said without confirmation, and the connection is
- * killed when Redis is back. Without kill_wait_ms, UNKNOWN is said at once and nothing is killed.
+ * nothing can be confirmed, and UNKNOWN is said at once: the former server may come back. If neither comes within
+ * kill_wait_ms, UNKNOWN is said without confirmation, and the connection is killed when Redis is back. Without
+ * kill_wait_ms, UNKNOWN is said at once and nothing is killed.
  *
  * A request with a deadline that passes ends with L2_DOWN if it only reads (its reply is dropped when it comes); if it
  * writes, the link is closed, since a late byte must not run after UNKNOWN was said. A link on which a read expired and
@@ -125,7 +126,8 @@ struct link_large_reply {
 /* One question. Embedded by the asker. */
 struct link_request {
     /* Exactly once. OK: `reply` is one whole reply (an error reply too), valid during the call. TOO_BIG: `reply` is the
-     * beginning that on_large has seen. L2_DOWN, UNKNOWN: it is empty. Never called from inside link_ask. The request is the asker's again when it is called. */
+     * beginning that on_large has seen. L2_DOWN, UNKNOWN: it is empty. Never called from inside link_ask. The request is
+     * the asker's again when it is called. */
     void (*on_reply)(struct link_request *request, enum status status, struct slice reply);
     int64_t deadline_ms; /* 0: none */
     int64_t fence_ms;    /* how old the proof of the link may be; 0: no fence. Only for reads */
@@ -197,8 +199,8 @@ uint64_t link_run(const struct link *link);    /* the process behind it (beat.h)
 /* No request waits for anything: neither to be sent, nor for its reply, nor for the end of a lost write. */
 bool link_is_quiet(const struct link *link);
 
-/* Sends `bytes`, exactly one request (and as many in front of it as it has parts), in database `db` (-1: any). OK: on_reply will come. L2_DOWN, BUSY, NO_MEMORY:
- * it will not, nothing was sent. */
+/* Sends `bytes`, exactly one request (and as many in front of it as it has parts), in database `db` (-1: any). OK:
+ * on_reply will come. L2_DOWN, BUSY, NO_MEMORY: it will not, nothing was sent. */
 enum status link_ask(struct link *link, struct link_request *request, int db,
                      struct slice bytes) MUST_USE;
 /* The same of a request that lies in pieces: a large value that words stand around is copied no more often than one that came
@@ -214,7 +216,8 @@ enum status link_ask_pieces(struct link *link, struct link_request *request, int
 /* Bytes for which no request waits: SUBSCRIBE and CLIENT TRACKING on the bus, whose replies come to on_push. L2_DOWN
  * unless READY. */
 enum status link_say(struct link *link, struct slice bytes) MUST_USE;
-/* The next bytes of a request whose end link_ask will bring, in the database of the one before it. L2_DOWN unless READY, NO_MEMORY. */
+/* The next bytes of a request whose end link_ask will bring, in the database of the one before it. L2_DOWN unless READY,
+ * NO_MEMORY. */
 enum status link_pour(struct link *link, struct slice bytes) MUST_USE;
 
 /* From the roof: */

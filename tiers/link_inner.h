@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* link_inner.h -- the inside of a link, for link.c (its states, what comes in), link_out.c (what goes out), link_greeting.c (what
- * is said first), link_fence.c (whether a read is good), link_deadline.c (what is overdue), link_large.c (replies that are not
- * gathered) and link_doom.c (writes that were lost). */
+/* link_inner.h -- the inside of a link, for link.c (its states, what comes in), link_out.c (what goes out),
+ * link_greeting.c (what is said first), link_fence.c (whether a read is good), link_deadline.c (what is overdue),
+ * link_large.c (replies that are not gathered) and link_doom.c (writes that were lost). */
 #ifndef TERRACE_TIERS_LINK_INNER_H
 #define TERRACE_TIERS_LINK_INNER_H
 

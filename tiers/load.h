@@ -27,7 +27,8 @@
  * up, and run out.
  *      It fills in by a managed_write with MANAGED_IF_LEASE, or fails (load_fail). After a failure who waits gets what
  * is stale, else FAILED; and where something stale exists nobody loads for a second, after the next failure for two, up to
- * THROTTLE_MAX_MS: longer and shorter by a quarter, so that keys do not fail in step. Without anything stale the next who asks may load.
+ * THROTTLE_MAX_MS: longer and shorter by a quarter, so that keys do not fail in step. Without anything stale the next who
+ * asks may load.
  *
  * PLAIN clients say GET and SET and know no tokens: one of them gets nil, and its connection remembers the token. One that
  * only asks and never fills in would make all others wait. So: when its time is over the key is IDLE for negative-ttl,
@@ -101,14 +102,14 @@ struct load_ask {
      * see to the lease: fill, fail, or release it at once if its client is gone. */
     void (*on_loaded)(void *arg, enum status status, const struct load_result *result);
     void *arg;
-    struct wish
-        wish; /* contract.h: how old. Of what is stale in itself: FRESH nothing, MAXSTALE as long, ANY all */
+    /* Contract.h: how old. Of what is stale in itself: FRESH nothing, MAXSTALE as long, ANY all. */
+    struct wish wish;
     bool has_wish;
     bool no_load;     /* what there is, at once */
     bool plain;       /* knows no tokens */
     bool takes_large; /* all but a value that L1 does not keep is enough (MANAGED_LARGE) */
-    bool
-        hurried; /* plain: it holds a lease already, so it waits for others no longer than its soft budget */
+    /* Plain: it holds a lease already, so it waits for others no longer than its soft budget. */
+    bool hurried;
     uint64_t group;         /* its connection, for load_hurry */
     struct load_gate *gate; /* NULL: none */
     bool has_token;

@@ -12,16 +12,16 @@
  * ORDER. What was asked first is done first, whatever happens between: a group that was refused for the epoch, or because
  * Redis does not know the script, did nothing, and nothing that was asked later goes before it. So a call that may be refused
  * while the next one is not never has another one behind it: EVALSHA goes alone, and the groups on their way together all
- * name the same epoch, which no Redis finds again once it has lost it. While one is on its way the next fills: that is what makes groups
- * large when Redis is the limit. (EVAL is hashed by Redis, all of its text: as dear as ten writes, so it is for groups that
- * are full.)
+ * name the same epoch, which no Redis finds again once it has lost it. While one is on its way the next fills: that is
+ * what makes groups large when Redis is the limit. (EVAL is hashed by Redis, all of its text: as dear as ten writes, so
+ * it is for groups that are full.)
  *
  * EPOCH. A group whose epoch Redis does not find is sent again, unchanged, when the node has met another one, or after
  * MANAGED_RETRY_MS; at its deadline it ends with L2_DOWN: nothing was done.
  *
  * VERSION of what stands for a key, for MANAGED_IF_VERSION: that of its envelope; 0: there is nothing;
- * MANAGED_VERSION_FOREIGN: a value without envelope; MANAGED_VERSION_OTHER: no string. What is put gets the seq of its group as version, with
- * MANAGED_IF_LEASE the seq with which the lease was won.
+ * MANAGED_VERSION_FOREIGN: a value without envelope; MANAGED_VERSION_OTHER: no string. What is put gets the seq of its
+ * group as version, with MANAGED_IF_LEASE the seq with which the lease was won.
  *
  * T1: keys end in L1 when they are sent and when they are answered; nothing is installed. Strict namespaces: on_written
  * comes when all live nodes have applied it (window_confirm). T7: a write is UNKNOWN when it cannot run any more (link.h).
@@ -85,8 +85,8 @@ struct managed_write {
      * What is put gets a number that no such invalidation reaches any more, so they must have been looked at up to there. */
     uint64_t judged;
     char token[MANAGED_TOKEN_SIZE];
-    struct slice
-        envelope; /* PUT: borrowed until managed_write_send returns; its version is not looked at */
+    /* PUT: borrowed until managed_write_send returns; its version is not looked at. */
+    struct slice envelope;
     /* PUT: hard life; 0: no end. EXPIRE: fresh life, to which what the envelope allows after it is added; -1: no end. */
     int64_t px_ms;
 
@@ -112,8 +112,8 @@ enum status managed_writes_send(struct tiers_window *window, struct managed_writ
 /* One put whose value is larger than may be held: its value goes out in front of all the rest, in pieces, on a line of its own.
  *      managed_stream_begin    the bytes in front of the value, of so many bytes
  *      managed_stream_end      those behind it, as a group of one; `write->envelope` is its head alone
- * The script is said by its text, with two lines in front that put value and head together: so Redis holds it several times while it
- * runs. What is refused for its epoch cannot be sent again, and is L2_DOWN: nothing was done. */
+ * The script is said by its text, with two lines in front that put value and head together: so Redis holds it several
+ * times while it runs. What is refused for its epoch cannot be sent again, and is L2_DOWN: nothing was done. */
 enum status managed_stream_begin(struct buf *out, size_t value_size) MUST_USE;
 enum status managed_stream_end(struct tiers_window *window, struct managed_write *write,
                                struct line *line) MUST_USE;

@@ -14,8 +14,8 @@ enum {
 
 /* What goes out together. Of the writes that wait for all nodes, after the reply, only those are left in it. */
 struct managed_group {
-    struct list
-        link; /* in managed_writes.queue, .refused or .under_way; in none while it waits for all nodes */
+    /* In managed_writes.queue, .refused or .under_way; in none while it waits for all nodes. */
+    struct list link;
     struct managed_writes *owner;
     struct list writes;
     size_t count;
@@ -35,8 +35,8 @@ struct managed_group {
 /* A window's. */
 struct managed_writes {
     struct tiers_window *window;
-    struct list
-        refused; /* sent, and not done; in the order in which they were asked: before all of `queue` */
+    /* Sent, and not done; in the order in which they were asked: before all of `queue`. */
+    struct list refused;
     struct list queue;     /* not sent yet; the last one may be open */
     struct list under_way; /* sent */
     size_t queued_bytes;   /* of both of the first two */

@@ -77,8 +77,8 @@ struct ns_rules {
     int64_t ttl_ms;         /* fresh life, where a write gives none; 0: no end */
     int64_t max_ttl_ms;     /* longest fresh life; 0: as long as a write likes */
     int64_t jitter_percent; /* of the two above, by chance so much less (managed_life_ms) */
-    int64_t
-        swr_ms; /* where a write says nothing: after its fresh life a value is served, and loaded anew, */
+    /* Where a write says nothing: after its fresh life a value is served, and loaded anew,. */
+    int64_t swr_ms;
     int64_t sie_ms;          /* and is served if it cannot be loaded */
     int64_t eager_percent;   /* past so much of its fresh life a value is loaded anew; 0: never */
     int64_t xfetch_milli;    /* beta of XFetch in thousandths; 0: off */
@@ -124,8 +124,8 @@ struct namespace
     unsigned place;   /* in namespaces.at */
     struct quota ops; /* these two: of all threads together */
     struct quota bytes;
-    _Atomic int64_t
-        bound_ms; /* what reads go by: `wanted_ms`, once the other nodes were told of it */
+    /* What reads go by: `wanted_ms`, once the other nodes were told of it. */
+    _Atomic int64_t bound_ms;
     _Atomic int64_t wanted_ms; /* as set; the others below, too, here each by itself for readers */
     _Atomic int64_t ttl_ms;
     _Atomic int64_t grace_ms;
@@ -149,8 +149,8 @@ struct namespaces {
     unsigned named;       /* without `default` */
     unsigned managed;     /* of these */
     unsigned end;         /* places in `at` that are in use or were */
-    struct namespace *at
-        [NAMESPACES_MAX]; /* `default` first; the others keep their places as long as they live; NULL: free */
+    /* `default` first; the others keep their places as long as they live; NULL: free. */
+    struct namespace *at[NAMESPACES_MAX];
     /* Named ones, by first byte of the prefix, then the longest first. */
     struct namespace *sorted[NAMESPACES_MAX];
     uint8_t first[256]; /* where in `sorted` a byte begins, plus one; 0: no prefix begins with it */
@@ -180,9 +180,9 @@ bool namespaces_apply(struct namespaces *spaces, const struct namespace_spec *sp
                       int64_t now_ms);
 bool namespaces_fit(const struct namespaces *spaces, const struct namespace_spec *specs,
                     unsigned count);
-/* Makes the namespaces those of `specs`; one with the same name, prefix and format stays. `keep`: values move to their new homes
- * (L1 is the only copy); otherwise entries whose home changes end. For one thread, while nobody else uses anything of
- * this. Takes as long as walking all of L1. NO_MEMORY: nothing changed. */
+/* Makes the namespaces those of `specs`; one with the same name, prefix and format stays. `keep`: values move to their
+ * new homes (L1 is the only copy); otherwise entries whose home changes end. For one thread, while nobody else uses
+ * anything of this. Takes as long as walking all of L1. NO_MEMORY: nothing changed. */
 enum status namespaces_rebuild(struct namespaces *spaces, const struct namespace_spec *specs,
                                unsigned count, bool keep, int64_t now_ms) MUST_USE;
 

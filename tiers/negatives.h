@@ -24,8 +24,8 @@ enum {
 };
 
 struct negatives {
-    _Atomic uint64_t
-        slots[NEGATIVES_SLOTS]; /* which one since the clock began, and bytes; see the .c */
+    /* Which one since the clock began, and bytes; see the .c. */
+    _Atomic uint64_t slots[NEGATIVES_SLOTS];
 };
 
 /* Whether `bytes` more may be kept, of `bytes_max` that the namespace has; then they count. */

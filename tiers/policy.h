@@ -29,8 +29,8 @@
  * Expired entries leave before live ones under every policy; that is L1's rule, not the policy's. Where all that is left
  * must stay, a new value finds no room: alone the write is refused, behind an L2 nothing is kept of the read.
  *
- * PROBATION: such an entry counts as nothing that the policy learns from, and no clock that counts room goes on for it, until it
- * is used: then it becomes an ordinary newcomer. Until then it stands
+ * PROBATION: such an entry counts as nothing that the policy learns from, and no clock that counts room goes on for it,
+ * until it is used: then it becomes an ordinary newcomer. Until then it stands
  *      lfu                 at its heat, but not below 4, one less than a newcomer
  *      lru, ttl, random    as if idle for as many minutes as its heat is below 255, by which lfu's counter would have fallen so far
  *      density             last; from a heat of 8 on (30 uses) as a newcomer, from 20 on (1000 uses) as what was used often

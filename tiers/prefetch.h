@@ -67,8 +67,8 @@ struct tiers_prefetch {
     enum prefetch_mode mode;
     enum prefetch_act act;
     uint8_t heat; /* on the scale of OBJECT FREQ (policy_lfu); 0: not known */
-    struct slice
-        only_tag; /* empty; or: of managed keys only those that have this tag, others are SKIPPED */
+    /* Empty; or: of managed keys only those that have this tag, others are SKIPPED. */
+    struct slice only_tag;
     struct tiers_window *window;
     struct link_request request; /* of LOOK and TOUCH */
     uint64_t tag_hash;           /* 0: any */

@@ -12,8 +12,9 @@
  *
  *      names   u8 size of the name, | 128: managed | name | u8 size of the policy's | name of the policy; each namespace
  *
- * Little endian. KEPT and HOTNESS are what the policy of its namespace knew of a value (policy.h). BANDS are how hot a record is, SNAPSHOT_BANDS - 1 the hottest. They are written as they come, each band
- * into blocks of its own, and read from the hottest down: one walk over L1 suffices, and nothing is sorted.
+ * Little endian. KEPT and HOTNESS are what the policy of its namespace knew of a value (policy.h). BANDS are how hot a
+ * record is, SNAPSHOT_BANDS - 1 the hottest. They are written as they come, each band into blocks of its own, and read
+ * from the hottest down: one walk over L1 suffices, and nothing is sorted.
  *
  * ALL OR NOTHING. A file is read twice: first all of it is looked at, heads, sums and the end, then the records. So of a file
  * in which one byte is wrong nothing is believed; what a sum cannot show (whoever wrote the file made it right) is looked at

@@ -195,8 +195,8 @@ struct restoring {
     bool is_alone;
     const struct snapshot_listener *listener;
     struct buf scratch; /* a managed value whose times move */
-    const struct policy
-        *policies[NAMESPACES_MAX]; /* of the file's namespaces; NULL: not known here */
+    /* Of the file's namespaces; NULL: not known here. */
+    const struct policy *policies[NAMESPACES_MAX];
     struct snapshot_restored *restored;
 };
 

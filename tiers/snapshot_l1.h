@@ -15,9 +15,9 @@
  *                    `ttl`, where it would be served all the same
  * and nothing leaves L1 for it.
  *
- * TIME is told by CLOCK_BOOTTIME within one boot of the machine, which nobody can set. After another boot only the wall clock is
- * there: lives go by it, as Redis' own in its files, but nobody relies on it for freshness. Then all values are suspects of
- * unknown age, and those of mode `ttl` are left out.
+ * TIME is told by CLOCK_BOOTTIME within one boot of the machine, which nobody can set. After another boot only the wall
+ * clock is there: lives go by it, as Redis' own in its files, but nobody relies on it for freshness. Then all values are
+ * suspects of unknown age, and those of mode `ttl` are left out.
  *
  * Threads: snapshot_take any, while namespaces stay; the rest before the node runs. */
 #ifndef TERRACE_TIERS_SNAPSHOT_L1_H

@@ -42,8 +42,8 @@ struct whatif_sim {
 struct whatif_sims {
     struct whatif_table table; /* its memory is the caller's business */
     struct rand rand;
-    unsigned
-        policies; /* simulators 0, 1, ... are those of policy_at; after them those of the scales */
+    /* Simulators 0, 1, ... are those of policy_at; after them those of the scales. */
+    unsigned policies;
     unsigned count;
     unsigned own; /* the simulator that is as L1 is */
     uint16_t all; /* the bits of all */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* window_relay.c -- requests that a window passes on to L2 (journeys 3 and 4): the keys they touch end before the bytes go out and when
- * the answer is here, what Redis does not announce goes with its announcement, and answers of strict keys wait for all nodes. */
+/* window_relay.c -- requests that a window passes on to L2 (journeys 3 and 4): the keys they touch end before the bytes
+ * go out and when the answer is here, what Redis does not announce goes with its announcement, and answers of strict keys
+ * wait for all nodes. */
 #include "protocol/check.h"
 #include "tiers/line.h"
 #include "tiers/window.h"

@@ -13,8 +13,8 @@ enum {
     SCRATCH_KEPT = 256 << 10
 };
 
-/* NULL: no memory; values then are as if there were no dictionaries. Who finds it here may not have gone by the lock under which
- * it was made: so it is released, and acquired, with the pointer. */
+/* NULL: no memory; values then are as if there were no dictionaries. Who finds it here may not have gone by the lock
+ * under which it was made: so it is released, and acquired, with the pointer. */
 static struct dictionary_space *space_of(struct tiers_window *window, struct namespace *ns)
 {
     struct dictionary_space *space = atomic_load_explicit(&ns->dictionaries, memory_order_acquire);

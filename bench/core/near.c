@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bench_near: what a hit in the near cache of libterrace costs, and how long after a stranger's write it still shows the old value
- * (bench/near.py makes tables of it).
+/* bench_near: what a hit in the near cache of libterrace costs, and how long after a stranger's write it still shows the
+ * old value (bench/near.py makes tables of it).
  *
  *      bench_near hits PORT OPTIONS THREADS KEYS BYTES HITS       each thread reads so often, whole rounds over the keys
  *      bench_near stale PORT OPTIONS REDIS_PORT WRITES            one key is written in Redis, and read until the read shows it

@@ -3,9 +3,10 @@
  *
  *      bench_scale OPTIONS RATE SECONDS KEYS EXPONENT
  *
- * Reads of keys as terrace-bench --fill makes them (key: and twelve digits), drawn by Zipf. Open loop: requests are due at fixed
- * times, and a latency begins when one was due. A line of CSV each second: second,answers,misses,errors,p50_us,p99_us; the answers
- * of the end are those that come within a second of it. For bench/scale.py. */
+ * Reads of keys as terrace-bench --fill makes them (key: and twelve digits), drawn by Zipf. Open loop: requests are due
+ * at fixed times, and a latency begins when one was due. A line of CSV each second:
+ * second,answers,misses,errors,p50_us,p99_us; the answers of the end are those that come within a second of it. For
+ * bench/scale.py. */
 #include "bench/zipf.h"
 #include "client/terrace.h"
 #include "protocol/check.h"

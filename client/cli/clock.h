@@ -15,8 +15,8 @@ int64_t clock_wall_us(void); /* Unix time */
 /* From here on they do not end the program but are remembered. Before any client is opened. SIGWINCH ends waits, too. */
 void clock_catch_signals(void);
 bool clock_is_ended(void);
-/* Waits until `until_us` of clock_us, a signal, or until `fd` (-1: none) can be read; true: it can. Signals that came before are
- * seen here and nowhere else, also when there is nothing to wait for. */
+/* Waits until `until_us` of clock_us, a signal, or until `fd` (-1: none) can be read; true: it can. Signals that came
+ * before are seen here and nowhere else, also when there is nothing to wait for. */
 bool clock_wait(int64_t until_us, int fd);
 
 #endif

@@ -42,8 +42,8 @@ struct facts {
     int64_t round_trip_us;    /* to the node; the least of several */
     int64_t l2_round_trip_us; /* what a question that goes on to L2 takes longer; -1: not known */
     const char *l2_error;     /* why not, or "" */
-    int64_t
-        clock_ahead_us; /* the node's wall clock less ours; how far that may be off is half a round trip */
+    /* The node's wall clock less ours; how far that may be off is half a round trip. */
+    int64_t clock_ahead_us;
     bool clock_known;
     struct slice info;        /* sections that a node tells without L2 */
     struct slice memory;      /* section memory; empty: not known */

@@ -31,8 +31,8 @@ struct screen {
     int64_t interval_ms;
     enum screen_sort sort;
     bool held; /* the screen stands still */
-    bool
-        is_live; /* a terminal: home first, each line cleared to its end, no more lines than there are */
+    /* A terminal: home first, each line cleared to its end, no more lines than there are. */
+    bool is_live;
     bool color;
     bool utf8;
     unsigned rows;

@@ -3,9 +3,10 @@
  *
  *      terrace_threads OPTIONS THREADS exact|own     until a line comes on standard input, or it ends
  *
- * Each thread owns some keys and knows what it may find under them. `exact`: what it wrote last, or nothing (nodes are killed, and those
- * without an L2 forget). `own`: what it once wrote under that key: two nodes may be their bound apart. Anything else is printed and
- * the exit code is 1. A write that is UNKNOWN may still come true later, so its key is not used any more. */
+ * Each thread owns some keys and knows what it may find under them. `exact`: what it wrote last, or nothing (nodes are
+ * killed, and those without an L2 forget). `own`: what it once wrote under that key: two nodes may be their bound apart.
+ * Anything else is printed and the exit code is 1. A write that is UNKNOWN may still come true later, so its key is not
+ * used any more. */
 #include "client/terrace.h"
 
 #include <inttypes.h>

@@ -3,8 +3,8 @@
  *
  * The input is a list of steps: an opcode, then what it needs. Raw replies are framed as the link frames them; forged
  * frames get a true checksum, so that what is behind the checksum is reached too. What must hold, whatever comes:
- * the plain floor, generation, known epoch and epoch never go down; the horizon is the send time of a beat or none, and moves on
- * in SYNCED only; nothing installs without a bus; the managed floor is above all stamps or not above now. */
+ * the plain floor, generation, known epoch and epoch never go down; the horizon is the send time of a beat or none, and
+ * moves on in SYNCED only; nothing installs without a bus; the managed floor is above all stamps or not above now. */
 #include "protocol/check.h"
 #include "protocol/resp_read.h"
 #include "tiers/coherence.h"

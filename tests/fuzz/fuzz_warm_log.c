@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_warm_log.c -- any bytes as an access log, cut into lines. What must hold: no count is more than the lines allow, keys are
- * within their limit, the hottest come first; and (by the sanitizers) no step beyond a line. */
+/* fuzz_warm_log.c -- any bytes as an access log, cut into lines. What must hold: no count is more than the lines allow,
+ * keys are within their limit, the hottest come first; and (by the sanitizers) no step beyond a line. */
 #include "protocol/check.h"
 #include "protocol/limits.h"
 #include "server/warm_log.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* fuzz_warm_queue.c -- any bytes as what the queue of warm jobs has: as an answer of its script, which is walked as a node walks
- * them, as jobs that are shown, and as the keys of a chunk, which L2 keeps and anybody may have changed.
+/* fuzz_warm_queue.c -- any bytes as what the queue of warm jobs has: as an answer of its script, which is walked as a
+ * node walks them, as jobs that are shown, and as the keys of a chunk, which L2 keeps and anybody may have changed.
  *
  * What must hold: each walk ends, whatever counts are said; texts and keys lie inside what came; times and counts are within
  * their bounds, and no sum of them overflows; a chunk that is read whole is written as the same bytes again. */

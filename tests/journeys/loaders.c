@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* loaders.c -- an application that loads by terrace_get_or_load, on orders: `loaders OPTIONS`, as terrace_options_parse takes them.
+/* loaders.c -- an application that loads by terrace_get_or_load, on orders: `loaders OPTIONS`, as terrace_options_parse
+ * takes them.
  *
  * Reads lines, prints lines:
  *      want COUNT KEY TIMEOUT_MS [no-near]     so many threads want it; each prints `got STATUS REASON NEAR VALUE`

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* near_load -- applications with a near cache, and strangers who write in Redis: a load whose history is judged (docs/history.md).
+/* near_load -- applications with a near cache, and strangers who write in Redis: a load whose history is judged
+ * (docs/history.md).
  *
  *      near_load FILE REDIS_PORT SECONDS SEED KEYS one:OPTIONS... many:OPTIONS...
  *
- * Each OPTIONS is a client of libterrace with three threads, which read, and now and then write. They read within the contract of
- * the node (T, 1 s), or at most YOUNG_MS old, past L0, several at once, or take what is stale if nobody can be asked. In the
- * history a client is two nodes, one for each bound: so "this node had acknowledged a later write" is said of all threads of the
- * client, and what a read says of its age is held against it. A thread of a client `one:` is a session, since it asks one
- * endpoint; for `many:` nothing is promised but the bounds, so each of its reads is a session of its own.
+ * Each OPTIONS is a client of libterrace with three threads, which read, and now and then write. They read within the
+ * contract of the node (T, 1 s), or at most YOUNG_MS old, past L0, several at once, or take what is stale if nobody can
+ * be asked. In the history a client is two nodes, one for each bound: so "this node had acknowledged a later write" is
+ * said of all threads of the client, and what a read says of its age is held against it. A thread of a client `one:` is a
+ * session, since it asks one endpoint; for `many:` nothing is promised but the bounds, so each of its reads is a session
+ * of its own.
  *
- * At the end nobody writes for the bound, and every client reads every key. Prints counts as JSON. Exit 1: the file could not be
- * written, or Redis not be asked. */
+ * At the end nobody writes for the bound, and every client reads every key. Prints counts as JSON. Exit 1: the file could
+ * not be written, or Redis not be asked. */
 #include "client/terrace.h"
 #include "protocol/check.h"
 #include "protocol/history.h"

@@ -49,8 +49,8 @@ struct oracle {
     size_t write_count;
     size_t write_capacity;
     int64_t changed_us; /* the last change */
-    int told
-        [SIM_SLOTS]; /* the newest version of a strict key that any client of a node was told of */
+    /* The newest version of a strict key that any client of a node was told of. */
+    int told[SIM_SLOTS];
     uint64_t told_count;
     uint64_t reads;
     uint64_t hits;

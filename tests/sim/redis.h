@@ -4,7 +4,8 @@
  * It runs in CYCLES, as the real one: all requests that have arrived are executed; a PUBLISH lies in its subscribers'
  * output at once; at the end of the cycle the changed keys are announced, each once, behind that; then the answers go
  * out (F11). In a long cycle some of the answers go out in the middle, in front of the announcements; what arrives behind
- * them is executed in the same cycle. A connection is read once in a cycle. A flush announces nil at once. A key whose time is over is announced when it is deleted, not before (F12).
+ * them is executed in the same cycle. A connection is read once in a cycle. A flush announces nil at once. A key whose
+ * time is over is announced when it is deleted, not before (F12).
  *
  * Commands: HELLO, CLIENT ID, CLIENT TRACKING, CLIENT KILL, SUBSCRIBE, SELECT, PING, GET, GETRANGE from 0, STRLEN,
  * PTTL, SET [PX], DEL, and EVAL of
@@ -94,8 +95,8 @@ struct redis {
     bool changed;         /* in this cycle */
     bool dies_unsaid;     /* at the end of the next cycle that changes a key, with nothing said */
     uint32_t announce;    /* bit per key name */
-    struct redis_stranger
-        beside; /* a stranger's write that hides in the cycle of the next write of its key */
+    /* A stranger's write that hides in the cycle of the next write of its key. */
+    struct redis_stranger beside;
     bool has_beside;
     bool dropped;         /* the present message, on its way to one of them */
     unsigned drop_frames; /* so many frames vanish on their way to one subscriber */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The client against a node that lies, breaks off, or does not read: what it is told is true all the same, and nothing leaks. */
+/* The client against a node that lies, breaks off, or does not read: what it is told is true all the same, and nothing
+ * leaks. */
 #include "client/core.h"
 #include "tests/unit/liar.h"
 

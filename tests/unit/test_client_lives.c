@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The blocking face from its beginning to its end, again and again: with threads inside, callbacks running, loaders loading, signals
- * coming. Under ThreadSanitizer, too. The node has a thread of its own. */
+/* The blocking face from its beginning to its end, again and again: with threads inside, callbacks running, loaders
+ * loading, signals coming. Under ThreadSanitizer, too. The node has a thread of its own. */
 #include "tests/unit/liar.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A client that asks all there is to ask, of a node that answers by chance: each call is called back once, and the memory is whole
- * (ASan). LIAR_SEED and LIAR_CALLS replay and lengthen it. */
+/* A client that asks all there is to ask, of a node that answers by chance: each call is called back once, and the memory
+ * is whole (ASan). LIAR_SEED and LIAR_CALLS replay and lengthen it. */
 #include "client/backoff.h"
 #include "tests/unit/liar.h"
 

@@ -193,8 +193,8 @@ static void a_value_is_worth_what_its_times_and_bans_say(void **state)
 {
     (void)state;
     static const struct {
-        int64_t
-            at_ms; /* after T0, when it was written: fresh for 1000, stale to 1300, dies at 1500 */
+        /* After T0, when it was written: fresh for 1000, stale to 1300, dies at 1500. */
+        int64_t at_ms;
         uint8_t flags;
         enum ban_verdict bans;
         enum managed_state wanted;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The frames that docs/protocol.md shows in bytes are what the codec makes: each block of the page ("```hex NAME", bytes in front
- * of a bar) is made anew here, and there are no others. Run from the root of the tree. */
+/* The frames that docs/protocol.md shows in bytes are what the codec makes: each block of the page ("```hex NAME", bytes
+ * in front of a bar) is made anew here, and there are no others. Run from the root of the tree. */
 #include "protocol/native_codec.h"
 #include "protocol/native_frame.h"
 #include "protocol/native_warm.h"

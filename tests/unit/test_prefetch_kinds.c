@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Warming keys of every kind: hashes, other types, managed values, strict ones, keys for which there is no room, and L2 alone. */
+/* Warming keys of every kind: hashes, other types, managed values, strict ones, keys for which there is no room, and L2
+ * alone. */
 #include "tests/unit/prefetch_help.h"
 
 /* --- other types, other sizes --------------------------------------------------------------------------------------- */

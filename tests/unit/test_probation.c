@@ -192,8 +192,8 @@ static void the_hit_ratio_of_the_hot_set_is_unchanged_while_the_rest_is_warmed(v
     under_every_policy(play_under_load);
 }
 
-/* A client's keys come: what was warmed and is not used leaves for them, nothing that is hot. Under ttl the expiry decides, under
- * random chance, and where nothing may leave nothing does. */
+/* A client's keys come: what was warmed and is not used leaves for them, nothing that is hot. Under ttl the expiry
+ * decides, under random chance, and where nothing may leave nothing does. */
 static void play_newcomers(struct scene *scene)
 {
     const struct policy *policy = scene->policy;

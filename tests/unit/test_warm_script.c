@@ -32,7 +32,8 @@ static void keys_of_a_chunk_come_out_as_they_went_in(void **state)
     buf_done(&chunk);
 }
 
-/* Whatever is cut off or changed, no step goes beyond the bytes (the sanitizers see to it), and nothing is out of its limits. */
+/* Whatever is cut off or changed, no step goes beyond the bytes (the sanitizers see to it), and nothing is out of its
+ * limits. */
 static void a_chunk_that_somebody_else_wrote_is_malformed_or_within_its_limits(void **state)
 {
     (void)state;

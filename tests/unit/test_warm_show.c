@@ -22,8 +22,8 @@ struct job {
     const char *total;
     const char *expected;
     const char *complete;
-    const char
-        *lanes[LANES_MAX]; /* "next from loaded skipped absent failed bytes rate yield before" */
+    /* "next from loaded skipped absent failed bytes rate yield before". */
+    const char *lanes[LANES_MAX];
 };
 
 /* What it was submitted with. */
