@@ -3,11 +3,11 @@
  *
  *      request_start -> core_lane (which connection) -> conn_send ... prepare: conn_flush_dirty: one write per connection and turn
  *
- * A PEER is an endpoint of the cluster with its connections. A LANE is one connection in its place, and the stream of changes that
- * it may carry. All that happens within a turn of the loop leaves at its end.
+ * A PEER is an endpoint of the cluster with its connections. A LANE is one connection in its place, and the stream of
+ * changes that it may carry. All that happens within a turn of the loop leaves at its end.
  *
  * Owns:    its handles in the loop, connections, the cluster, L0.
- * Threads: the loop's, but for core_near and core_options, which stay the same while the core lives.
+ * Threads: the loop's, but for `near` and `options`, which stay the same while the core lives.
  * Units:   ms of clock_ms(). */
 #ifndef TERRACE_CLIENT_CORE_H
 #define TERRACE_CLIENT_CORE_H
@@ -83,8 +83,8 @@ struct core {
 /* NULL: `error` says why. The options are copied. */
 struct core *core_open(uv_loop_t *loop, const struct terrace_options *options, char *error,
                        size_t error_size);
-/* Requests end with CLOSED, then on_closed comes from the loop, which has nothing of it any more. Then core_free; until then other
- * threads may still be in its L0, its options, its tally. */
+/* Requests end with CLOSED, then on_closed comes from the loop, which has nothing of it any more. Then core_free; until
+ * then other threads may still be in its L0, its options, its tally. */
 void core_close(struct core *core, void (*on_closed)(void *arg), void *arg);
 void core_free(struct core *core);
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* link.h -- one socket to a node, TCP or Unix, plain or TLS.
  *
- * Not a uv_stream_t: those write by writev(2), which raises SIGPIPE in the application when the node is gone, and read into memory that is
- * asked for before anything is known of what comes. Here each send says MSG_NOSIGNAL, and a large value is received where it stays.
+ * Not a uv_stream_t: those write by writev(2), which raises SIGPIPE in the application when the node is gone, and read
+ * into memory that is asked for before anything is known of what comes. Here each send says MSG_NOSIGNAL, and a large
+ * value is received where it stays.
  *
- * Whoever owns a link polls its descriptor. With TLS readiness tells all, since what OpenSSL holds back is taken out before link_recv says
- * AGAIN.
+ * Whoever owns a link polls its descriptor. With TLS readiness tells all, since what OpenSSL holds back is taken out
+ * before link_recv says AGAIN.
  *
  * Owns:    the descriptor (close-on-exec) until link_close, the TLS state until link_done.
  * Threads: one loop's; a link_context may be shared by links of one thread.
- * Errors:  OK, AGAIN (poll again), CLOSE (the node has ended it), L2_DOWN (broken: link_why), NO_MEMORY. */
+ * Errors:  OK, AGAIN (poll again), CLOSE (the node has ended it), L2_DOWN (broken: `why`), NO_MEMORY. */
 #ifndef TERRACE_CLIENT_LINK_H
 #define TERRACE_CLIENT_LINK_H
 

@@ -5,7 +5,7 @@
  * which rules outside of parentheses change. A user is built by rules (acl_user_set), then given to acl.h and never
  * changed again: a change makes a copy and replaces him, and who holds the old one holds it until the next look.
  *
- *      acl_user_new / acl_user_copy -> acl_user_set ... -> acl_replace -> read by all workers -> acl_user_release
+ *      acl_user_new / acl_user_copy -> acl_user_set ... -> acl_put -> read by all workers -> acl_user_release
  *
  * Rules, their order and their errors are those of Redis 7.0.15.
  *

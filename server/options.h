@@ -47,8 +47,8 @@ struct namespace_options {
 #include "server/namespace_options.def"
     char *name;
     unsigned line; /* of its section in the file */
-    unsigned
-        lines[NAMESPACE_OPTIONS_MAX]; /* of each option, in the order of the .def; 0: its default */
+    /* Of each option, in the order of the .def; 0: its default. */
+    unsigned lines[NAMESPACE_OPTIONS_MAX];
 };
 
 enum option_source {
@@ -68,8 +68,8 @@ struct options {
     struct namespace_options *namespaces; /* without `default` */
     unsigned namespace_count;
     char *file; /* where it was read from, or NULL */
-    struct option_origin
-        origins[OPTIONS_MAX]; /* as options_load read them, in the order of the .def */
+    /* As options_load read them, in the order of the .def. */
+    struct option_origin origins[OPTIONS_MAX];
 };
 #undef OPTION
 
@@ -83,7 +83,7 @@ enum options_verdict {
     OPTIONS_WRONG, /* `error` says what: exit 78 */
 };
 
-/* Fills *options from all sources. `environment` as environ. On WRONG nothing in *options needs freeing. */
+/* Fills *options from all sources. `environment` as environ. On OPTIONS_WRONG nothing in *options needs freeing. */
 enum options_verdict options_load(struct options *options, int argc, char **argv,
                                   char **environment, char error[OPTIONS_ERROR_MAX]);
 /* Reads the same sources again (SIGHUP). INVALID: error says what, *ret is untouched. */

@@ -11,7 +11,7 @@
  *
  * Bins are eighths of a power of two: what is read is at most an eighth too long.
  *
- * Threads: turns_end is the worker's; turns_read any.
+ * Threads: turns_end is the worker's; turns_add any.
  * Units:   microseconds. */
 #ifndef TERRACE_SERVER_TURNS_H
 #define TERRACE_SERVER_TURNS_H

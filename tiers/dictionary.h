@@ -12,7 +12,7 @@
  *
  * In L2 (hash terrace:dict:<namespace>, in coherence-db): field `current` is a number in decimal, field <number> its bytes.
  * None is ever removed, since a value without an end may be written with it, so there are DICTIONARIES_IN_L2 at most and
- * then no others are made. Whoever talks to L2 about them is wrap_l2.h.
+ * then no others are made. Whoever talks to L2 about them is dictionary_desk.h.
  *
  * When to learn: from the first values; and again when twice as many have been written as at the last attempt. So it takes
  * a few milliseconds each time, and twenty attempts see a million values.

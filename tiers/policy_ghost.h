@@ -11,6 +11,7 @@
  * and move on) or is given up, so no change takes long. Below 64 lines, it doubles or halves as a whole.
  *
  * Owns:    its lines, which are pages of the arena; fewer than a page holds are of the heap, 2 KiB at most.
+ * Threads: under the shard's lock.
  * Units:   ages in ticks (policy_age.h).
  * Errors:  without memory it stays as large as it is. */
 #ifndef TERRACE_TIERS_POLICY_GHOST_H

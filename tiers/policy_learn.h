@@ -16,7 +16,9 @@
  *
  * A prior (older is worse, oftener used is better) stands for what was not seen yet, with the weight of 20 uses.
  *
- * Counts fade by a third in a turnover. Work is spread: one group is computed anew at a time. */
+ * Counts fade by a third in a turnover. Work is spread: one group is computed anew at a time.
+ *
+ * Threads: under the shard's lock, as all of policy_memory.h. */
 #ifndef TERRACE_TIERS_POLICY_LEARN_H
 #define TERRACE_TIERS_POLICY_LEARN_H
 

@@ -4,7 +4,7 @@
  * With --json exactly one object goes to standard output, errors included (streams: one object in each line); messages go
  * to standard error besides, and say what failed and where.
  *
- * Owns:    the clients it opens, closed by cli_done.
+ * Owns:    the clients it opens, closed when cli_run ends.
  * Threads: the main thread's. */
 #ifndef TERRACE_CLIENT_CLI_CLI_H
 #define TERRACE_CLIENT_CLI_CLI_H

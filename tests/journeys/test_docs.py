@@ -79,6 +79,19 @@ def test_what_pages_call_by_its_name_exists():
     assert count > 1000 and not missing, missing
 
 
+def test_files_named_in_comments_exist():
+    elsewhere = {"miniobj.h", "sysexits.h", "xxhash.h"}  # Varnish's, the system's, a library's
+    files = [f"/{path}" for path in paths(".c", ".h", ".def", ".lua", ".py", ".proto", ".pml", ".md", ".txt")]
+    missing, count = [], 0
+    for path in paths(".c", ".h"):
+        for comment in re.findall(r"/\*.*?\*/", (ROOT / path).read_text(), re.S):
+            for name in re.findall(r"(?<![\w.*{-])([a-z][a-z0-9_/]+\.(?:c|h|def|lua|py|pml|md))\b(?!\()", comment):
+                count += 1
+                if name not in elsewhere and not any(file.endswith(f"/{name}") for file in files):
+                    missing.append(f"{path}: {name}")
+    assert count > 1000 and not missing, missing
+
+
 def anchor(title):
     """As the renderers of README pages make it of a title."""
     return re.sub(r"[^\w -]", "", title.strip().lower()).replace(" ", "-")
