@@ -75,7 +75,7 @@ FUZZERS     := $(patsubst %.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: help all build deps build-deps run demo test unit sim check soak mutants bench bench-memory bench-l1 bench-client bench-near bench-bans bench-instructions bench-coherence bench-envelope bench-managed bench-large bench-policy bench-whatif bench-warm-start bench-snapshot-restart bench-scale bench-warm-foreground bench-warm-queue install uninstall format lint asan tsan fuzz model cover clean dist compat compat-redis
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 24
 
 # With sanitizers only what a test runs so.
 BUILT_asan := terraced terrace libterrace.a

@@ -148,7 +148,8 @@ static void break_lanes(struct peer *peer)
     for (int i = 0; peer != NULL && i < PEER_LANES_MAX; i++) {
         struct lane *lane = peer->lanes[i];
         if (lane != NULL) {
-            conn_break(lane->conn, TERRACE_UNREACHABLE, "a probe was not answered in time");
+            conn_break(lane->conn, TERRACE_UNREACHABLE,
+                       "a probe was not answered in time: it hangs, or is no node of Terrace");
         }
     }
 }

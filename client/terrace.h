@@ -252,7 +252,7 @@ struct terrace_value {
     size_t size;
     /* How far it may be behind Redis at most; of managed keys, how old it is. -1: not known. */
     int64_t age_ms;
-    /* -1: no end; -2: no key. */
+    /* -1: no end; -2: there is no value. */
     int64_t ttl_ms;
     enum terrace_reason reason;
     /* 1: it is a copy in this process. */
@@ -848,7 +848,7 @@ enum terrace_status terrace_use_region(struct terrace *terrace, const char *regi
 /* The same client without a thread: all is called, and called back, on the thread of a libuv loop. A call answers at once: OK,
  * and then its callback comes exactly once, from the loop, never from inside the call; or BUSY, BAD_ARGUMENT, NO_MEMORY,
  * CLOSED, and it will not come. Keys, values and words are copied. Options and statuses are those of the blocking calls of the
- * same name. */
+ * same name. There is no mget (as many gets under way cost the same), and no get_or_load, watch, ping, and look at endpoints. */
 
 struct uv_loop_s;
 struct terrace_async;

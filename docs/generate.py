@@ -78,6 +78,25 @@ def commands():
         yield f"| {name} | {ROADS[road]} | {text(what)} |"
 
 
+def other_metrics():
+    """(name, type, what) of what server/metrics_text.c makes by itself."""
+    source = (ROOT / "server/metrics_text.c").read_text()
+    found = {}
+    string = r'"(?:[^"\\]|\\.)*"'
+    words = rf'((?:{string}\s*)+)'
+    patterns = [(None, rf'{FIELD},\s*"(counter|gauge)",\s*{words}\}}'),
+                (None, rf'page_(?:family|integer|real)\(\s*page, {FIELD}, "(counter|gauge|histogram)",[^;]*?{words}\);'),
+                (None, rf'name\[\] = {FIELD};.*?page_family\(page, name, "(counter)",\s*{words}\)'),
+                ("gauge", rf'\{{"(terrace_namespace_quota_\w+)",\s*{words}\}}')]
+    for kind, match in [(kind, match) for kind, pattern in patterns for match in re.finditer(pattern, source, re.DOTALL)]:
+        name, type_ = match[1], kind or match[2]
+        found[name] = type_, "".join(re.findall(FIELD, match[match.lastindex]))
+    for name in re.findall(r'"((?:terrace|process)_[a-z0-9_]+)"', source):
+        assert name in found, f"metrics_text.c: nothing is said of {name}"
+    for name in sorted(found, key=lambda name: source.index(f'"{name}"')):
+        yield name, *found[name]
+
+
 def metrics():
     yield "\n## Counters (/metrics)\n"
     yield "| name | labels | what |\n|---|---|---|"
@@ -89,6 +108,11 @@ def metrics():
     source = (ROOT / "tiers/base/tally.def").read_text()
     for name, labels, what in re.findall(rf'^TALLY\(\w+,\s*"\w+",\s*{FIELD},\s*{FIELD},\s*{FIELD}\)', source, re.M):
         yield f"| `{name}` | {'`' + labels.replace(chr(92), '') + '`' if labels else ''} | {text(what)} |"
+    yield "\n## Other figures (/metrics)\n"
+    yield "Those of L2, the bus and warming are there when the node has an L2.\n"
+    yield "| name | type | what |\n|---|---|---|"
+    for name, type_, what in other_metrics():
+        yield f"| `{name}` | {type_} | {text(what)} |"
 
 
 def differences():

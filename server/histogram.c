@@ -8,6 +8,7 @@ void histogram_read(const struct node *node, const struct command *command, stru
     *ret = (struct histogram){0};
     for (unsigned i = 0; i < node->worker_count; i++) {
         const struct command_counters *counters = &node->workers[i]->counters[command->index];
+        ret->nsec += atomic_load_explicit(&counters->nsec, memory_order_relaxed);
         for (unsigned j = 0; j < COMMAND_DURATIONS; j++) {
             ret->durations[j] +=
                 atomic_load_explicit(&counters->durations[j], memory_order_relaxed);
@@ -16,6 +17,15 @@ void histogram_read(const struct node *node, const struct command *command, stru
     for (unsigned j = 0; j < COMMAND_DURATIONS; j++) {
         ret->calls += ret->durations[j];
         ret->filled += ret->durations[j] > 0;
+    }
+}
+
+void histogram_add(struct histogram *sum, const struct histogram *histogram)
+{
+    sum->calls += histogram->calls;
+    sum->nsec += histogram->nsec;
+    for (unsigned i = 0; i < COMMAND_DURATIONS; i++) {
+        sum->durations[i] += histogram->durations[i];
     }
 }
 

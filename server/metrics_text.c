@@ -2,8 +2,10 @@
 #include "server/metrics_text.h"
 
 #include "server/control.h"
+#include "server/histogram.h"
 #include "server/hot_desk.h"
 #include "server/l2_finder.h"
+#include "server/learned.h"
 #include "server/memory_report.h"
 #include "server/namespace_report.h"
 #include "server/node.h"
@@ -88,6 +90,52 @@ static void page_counters(struct page *page, const struct totals *totals)
             page_add(page, "%s{%s} %" PRIu64 "\n", table[i].name, table[i].labels,
                      totals->metrics[i]);
         }
+    }
+}
+
+enum kind {
+    KIND_READ,
+    KIND_WRITE,
+    KIND_OTHER,
+    KINDS
+};
+
+static enum kind kind_of(const struct command *command)
+{
+    return (command->flags & COMMAND_WRITE) != 0      ? KIND_WRITE
+           : (command->flags & COMMAND_READONLY) != 0 ? KIND_READ
+                                                      : KIND_OTHER;
+}
+
+static void page_durations(struct page *page, const struct node *node)
+{
+    static const char *const names[KINDS] = {"read", "write", "other"};
+    struct histogram kinds[KINDS] = {0};
+    struct learned_walk walk = {0};
+    struct command command;
+    while (learned_next(node->learned, &walk, &command)) {
+        struct histogram histogram;
+        histogram_read(node, &command, &histogram);
+        histogram_add(&kinds[kind_of(&command)], &histogram);
+    }
+    page_family(page, "terrace_request_duration_seconds", "histogram",
+                "How long commands took in the node, L2 included; other: what is flagged neither "
+                "readonly nor write, and what only L2 knows. Begins anew with CONFIG RESETSTAT");
+    for (int kind = 0; kind < KINDS; kind++) {
+        uint64_t calls = 0;
+        for (unsigned i = 0; i < COMMAND_DURATIONS - 1; i++) {
+            calls += kinds[kind].durations[i];
+            page_add(page,
+                     "terrace_request_duration_seconds_bucket{kind=\"%s\",le=\"%.9g\"} %" PRIu64
+                     "\n",
+                     names[kind], (double)(UINT64_C(1024) << i) / 1e9, calls);
+        }
+        page_add(page,
+                 "terrace_request_duration_seconds_bucket{kind=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
+                 "terrace_request_duration_seconds_sum{kind=\"%s\"} %.9g\n"
+                 "terrace_request_duration_seconds_count{kind=\"%s\"} %" PRIu64 "\n",
+                 names[kind], kinds[kind].calls, names[kind], (double)kinds[kind].nsec / 1e9,
+                 names[kind], kinds[kind].calls);
     }
 }
 
@@ -503,6 +551,7 @@ enum status metrics_text(struct node *node, struct buf *text)
     memory_report(node, &report);
     page_node(&page, node);
     page_counters(&page, &totals);
+    page_durations(&page, node);
     page_l1(&page, &totals.l1);
     page_namespaces(&page, node);
     page_whatif(&page, node);

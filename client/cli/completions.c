@@ -23,9 +23,7 @@ static void print_verbs(FILE *out)
 {
     const struct verb *verb;
     for (size_t i = 0; (verb = verb_at(i)) != NULL; i++) {
-        if (verb->summary != NULL) {
-            (void)fprintf(out, "%s%s", i == 0 ? "" : " ", verb->name);
-        }
+        (void)fprintf(out, "%s%s", i == 0 ? "" : " ", verb->name);
     }
 }
 
@@ -188,11 +186,9 @@ void completions_zsh(FILE *out)
     print_zsh_options(out, global_options, "        ");
     (void)fputs("    )\n    verbs=(\n", out);
     for (size_t i = 0; (verb = verb_at(i)) != NULL; i++) {
-        if (verb->summary != NULL) {
-            (void)fprintf(out, "        '%s:", verb->name);
-            print_quoted(out, verb->summary);
-            (void)fputs("'\n", out);
-        }
+        (void)fprintf(out, "        '%s:", verb->name);
+        print_quoted(out, verb->summary);
+        (void)fputs("'\n", out);
     }
     (void)fputs("    )\n"
                 "    _arguments -C $globals '1:verb:->verb' '*::argument:->argument' && return\n"

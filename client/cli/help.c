@@ -27,15 +27,13 @@ void help_print(FILE *out)
     const struct verb *verb;
     (void)fputs("Usage: terrace [OPTION]... VERB [ARGUMENT]...\n\n", out);
     for (size_t i = 0; (verb = verb_at(i)) != NULL; i++) {
-        if (verb->summary != NULL) {
-            char name[64];
-            (void)snprintf(name, sizeof name, "%s%s%s", verb->name,
-                           verb->arguments[0] == '\0' ? "" : " ", verb->arguments);
-            if (strlen(name) > NAME_WIDTH) {
-                (void)snprintf(name, sizeof name, "%s ...", verb->name);
-            }
-            (void)fprintf(out, "  %-*s %s\n", NAME_WIDTH, name, verb->summary);
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s%s%s", verb->name,
+                       verb->arguments[0] == '\0' ? "" : " ", verb->arguments);
+        if (strlen(name) > NAME_WIDTH) {
+            (void)snprintf(name, sizeof name, "%s ...", verb->name);
         }
+        (void)fprintf(out, "  %-*s %s\n", NAME_WIDTH, name, verb->summary);
     }
     (void)fputs("\nOptions, in front of the verb or behind it:\n", out);
     print_options(out, global_options);
@@ -53,7 +51,7 @@ void help_print_verb(FILE *out, const struct verb *verb)
     (void)fprintf(out, "Usage: terrace [OPTION]... %s%s%s%s\n", verb->name,
                   has_options ? " [option]..." : "", verb->arguments[0] == '\0' ? "" : " ",
                   verb->arguments);
-    (void)fprintf(out, "%s.\n", verb->summary == NULL ? "" : verb->summary);
+    (void)fprintf(out, "%s.\n", verb->summary);
     if (has_options) {
         (void)fputc('\n', out);
         print_options(out, verb->options);

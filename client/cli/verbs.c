@@ -184,8 +184,9 @@ static const struct verb verbs[] = {
      false, cmd_ping},
     {"check", "FILE...", 1, ARGUMENTS_ANY, ARGUMENT_FILE, NULL, NULL,
      "Judge a recorded history: staleness, sessions, lost writes", "", true, run_check},
-    {"completions", "bash|zsh", 1, 1, ARGUMENT_CHOICE, "bash zsh", NULL, NULL, "", false,
-     run_completions},
+    {"completions", "bash|zsh", 1, 1, ARGUMENT_CHOICE, "bash zsh", NULL,
+     "Print what completes words in a shell", "`make install` puts them where the shells look.\n",
+     false, run_completions},
 };
 
 const struct verb *verb_at(size_t i)

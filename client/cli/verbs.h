@@ -29,7 +29,7 @@ struct verb {
     enum argument_kind kind;
     const char *choices; /* with ARGUMENT_CHOICE: words between spaces */
     const struct option_spec *options;
-    const char *summary; /* NULL: a hidden verb */
+    const char *summary;
     const char *details; /* lines of the help behind the options, or "" */
     bool is_raw;         /* reads its words itself */
     enum exit_code (*run)(struct cli *cli);

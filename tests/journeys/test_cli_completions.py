@@ -39,9 +39,8 @@ def test_bash_takes_the_script():
 
 def test_bash_proposes_every_verb_that_the_help_names():
     verbs = {line.split()[0] for line in cli.run("--help").text.split("\n\n")[1].splitlines()}
-    assert len(verbs) > 10 and bash_proposes("") == verbs
+    assert {"get", "doctor", "completions"} < verbs and bash_proposes("") == verbs
     assert bash_proposes("na") == {"namespaces"}
-    assert "completions" not in verbs
 
 
 def test_bash_knows_options_their_values_and_first_words():
@@ -125,8 +124,7 @@ def test_zsh_takes_the_script():
 def test_zsh_completes_verbs_options_and_words(zsh):
     zsh.complete("terrace namesp", "namespaces ")
     zsh.complete("terrace e", "explain ")
-    shown = zsh.complete("terrace ", "doctor", "Look for what is wrong", "watch")
-    assert "completions" not in shown
+    zsh.complete("terrace ", "doctor", "Look for what is wrong", "watch")
     zsh.complete("terrace --color ", "auto", "always", "never")
     zsh.complete("terrace top --so", "--sort")
     zsh.complete("terrace invalidate ", "prefix", "pattern")

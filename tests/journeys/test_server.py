@@ -192,6 +192,39 @@ def test_metrics_are_clean_and_count(node):
         assert done.returncode == 0 and not (done.stdout + done.stderr).strip(), done.stdout + done.stderr
 
 
+def durations(node, kind):
+    """({upper bound in seconds: calls that took no longer}, seconds of all together, calls), as Prometheus sees it."""
+    text = node.admin("/metrics")[1]
+    name = "terrace_request_duration_seconds"
+    buckets = re.findall(rf'^{name}_bucket{{kind="{kind}",le="([^"]+)"}} (\d+)$', text, re.MULTILINE)
+    figures = [re.search(rf'^{name}_{what}{{kind="{kind}"}} (\S+)$', text, re.MULTILINE).group(1) for what in ("sum", "count")]
+    return {float(bound): int(calls) for bound, calls in buckets}, float(figures[0]), int(figures[1])
+
+
+@own
+def test_metrics_tell_how_long_reads_and_writes_take(node):
+    client = node.client()
+    for i in range(10):
+        client.set(f"k:{i}", "v")
+    for i in range(20):
+        client.get(f"k:{i % 10}")
+    client.ping()
+    for kind, calls in (("read", 20), ("write", 10), ("other", 1)):
+        buckets, seconds, count = durations(node, kind)
+        upwards = [buckets[bound] for bound in sorted(buckets)]
+        assert upwards == sorted(upwards) and upwards[-1] == count >= calls and max(buckets) == float("inf"), (kind, buckets)
+        assert len(buckets) == 26 and 0 < seconds < 10 * count, (kind, seconds, count)
+
+
+def test_metrics_count_what_takes_long_as_that(stage, redis_server):
+    node = stage.node(l2=redis_server)
+    before = durations(node, "other")[0]
+    node.client().eval("for i = 1, 300000 do redis.call('ping') end return 1", 0)
+    after = durations(node, "other")[0]
+    below = max(bound for bound in after if bound < 0.01)
+    assert after[float("inf")] - after[below] >= before[float("inf")] - before[below] + 1, (before, after)
+
+
 @own
 def test_every_metric_of_the_table_is_exported(node):
     table = (harness.ROOT / "tiers" / "base" / "metrics.def").read_text()
