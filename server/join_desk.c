@@ -3,6 +3,7 @@
 
 #include "server/hot_desk.h"
 #include "server/hot_pages.h"
+#include "server/join_pace.h"
 #include "server/node.h"
 #include "server/snapshot_revive.h"
 #include "server/totals.h"
@@ -19,11 +20,7 @@ enum {
     AGAIN_MS = 1000,
     ASKS_MAX = 3,
     FED_AT_ONCE = 8192,
-    PART_OF_SHARE = 8, /* of the reads that it will be asked for */
-    PART_AT_MOST = 2,  /* ... however near the deadline is */
-    PART_READY = 2,    /* of its rate, whatever its clients miss */
     PERCENT = 100,
-    MS_PER_S = 1000,
     BEATS_TELL_MS = 2000,   /* they come several times a second */
     OTHERS_LIVE_MS = 20000, /* lists are written every five seconds */
 };
@@ -283,35 +280,22 @@ static size_t keys_to_target(const struct join_desk *desk)
     return keys;
 }
 
-/* Keys per second until the node is ready. */
-static uint64_t rate_of(const struct join_desk *desk)
+/* Keys per second now. */
+static uint64_t rate_of(const struct join_desk *desk, bool is_ready)
 {
-    const double deadline_s =
-        (double)atomic_load(&desk->worker->node->live.warm_deadline_ms) / MS_PER_S;
     const uint64_t expects = join_expects(join_of(desk));
+    const struct join_pace pace = {
+        .reads_per_s = expects > 0 ? (double)expects : desk->others.reads_per_s,
+        .keys = desk->count,
+        .to_target = desk->to_target,
+        .deadline_ms = atomic_load(&desk->worker->node->live.warm_deadline_ms),
+    };
     if (expects == 0 && desk->others.live &&
         desk->worker->now_ms - desk->began_ms < BEATS_TELL_MS) {
         return JOIN_RATE_LEAST;
     }
-    const double share = expects > 0 ? (double)expects : desk->others.reads_per_s;
-    double rate = share / PART_OF_SHARE;
-    if (deadline_s > 0) {
-        const double in_time = share > 0 ? (double)desk->to_target * 3 / 2 / deadline_s
-                                         : (double)desk->count * 3 / deadline_s; /* nobody knows */
-        const double most = share > 0 ? share / PART_AT_MOST : in_time;
-        const double wanted = in_time < most ? in_time : most;
-        rate = wanted > rate ? wanted : rate;
-    }
-    return rate > JOIN_RATE_LEAST ? (uint64_t)rate : JOIN_RATE_LEAST;
-}
-
-/* L2 has no more of it when clients ask it, too. */
-static uint64_t rate_when_ready(const struct join_desk *desk)
-{
-    const uint64_t rate = rate_of(desk);
-    const uint64_t missed = join_misses_per_s(join_of(desk));
-    const uint64_t least = rate / PART_READY + 1;
-    return rate > missed + least ? rate - missed : least;
+    return is_ready ? join_pace_when_ready(&pace, join_misses_per_s(join_of(desk)))
+                    : join_pace_until_ready(&pace);
 }
 
 static enum status begin_run(struct join_desk *desk, struct hot_list *list)
@@ -339,7 +323,7 @@ static enum status begin_run(struct join_desk *desk, struct hot_list *list)
     desk->in = desk->count;
     desk->evictions = evictions_of(desk->worker->node);
     desk->to_target = keys_to_target(desk);
-    warm_pace_init(&desk->pace, rate_of(desk), 0, desk->worker->now_ms);
+    warm_pace_init(&desk->pace, rate_of(desk, false), 0, desk->worker->now_ms);
     look_around(desk); /* what is here need not be fed */
     if (!feed(desk)) {
         desk->unsure = desk->count;
@@ -501,7 +485,7 @@ static void warm(struct join_desk *desk)
     }
     look_around(desk);
     warm_run_set_priority(desk->run, is_ready ? PRIORITY_READY : PRIORITY);
-    warm_pace_set(&desk->pace, is_ready ? rate_when_ready(desk) : rate_of(desk), 0);
+    warm_pace_set(&desk->pace, rate_of(desk, is_ready), 0);
     if (desk->pages != NULL || !desk->is_hungry || desk->unsure > 0 ||
         desk->worker->now_ms < desk->again_ms) {
         return;

@@ -13,10 +13,8 @@
  * target is of what fits; how much of the others' hits that is, is told, too. Suspects (of a snapshot, say) count when they
  * were read anew. While pages are still to come it is not told, so that a short list makes no node ready.
  *
- * PACE. Without warming a node that comes asks L2 for nearly each of its reads at first. So it reads the lists with an
- * eighth of the reads that it will be asked for (the others' of now, shared with it), or faster if the target would
- * not be reached in two thirds of warm-deadline, but then with half of them at most; JOIN_RATE_LEAST keys a second at least,
- * `warm-rate` at most. Where nobody tells of reads (only the own snapshot is there), in a third of warm-deadline. Once it is ready it leaves of that what its clients' misses take, but half of it, so that L2 has hardly more of it than before.
+ * PACE: join_pace.h. What it will be asked for is the others' reads of now, shared with it, as beats tell; or, where none does,
+ * what the lists say.
  *
  * Lists come from L2, where anybody may have written them; hot_list.h says what is believed. At most JOIN_KEYS_MAX keys are
  * read, and no more than L1 can hold by the mean size that the others say; at most JOIN_LOOKS are looked at in a tick.
@@ -32,7 +30,6 @@
 
 enum {
     JOIN_KEYS_MAX = 1 << 18,
-    JOIN_RATE_LEAST = 200,
     JOIN_LOOKS = 4096, /* below a millisecond */
 };
 
