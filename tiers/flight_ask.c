@@ -150,7 +150,8 @@ static void flight_on_ttl(struct link_request *request, enum status status, stru
     struct reply_element element;
     if (status == OK && reply_next(&cursor, &element) == OK && element.type == REPLY_INTEGER &&
         element.number >= FLIGHT_TTL_NO_KEY) {
-        flight->pttl_ms = element.number;
+        const int64_t most_ms = INT64_MAX - flight->issued_at_ms; /* Redis' clock may be behind */
+        flight->pttl_ms = element.number < most_ms ? element.number : most_ms;
     }
     if (flight->refused != OK) {
         flight_land(flight, flight->refused, (struct slice){0});

@@ -269,7 +269,7 @@ MUTANTS = [
          "    if (flight == NULL) {\n        ask_anew(flight, FLIGHT_GET);\n    } else if (size")],
            ["unit prefetch_large"]),
     Mutant("a value of the second question lives as long as the first said", "I5", [
-        (FLIGHT_ASK, "        flight->pttl_ms = element.number;", "        flight->pttl_ms = flight->in_steps ? -1 : element.number;")],
+        (FLIGHT_ASK, "flight->pttl_ms = element.number < most_ms", "flight->pttl_ms = flight->in_steps ? -1 : element.number < most_ms")],
            ["unit prefetch_large"]),
     Mutant("a value that has grown meanwhile is asked for however large", "I5", [
         (FLIGHT_ASK, "    } else if (flight->most >= kept_max(flight)) {\n        flight_landed(flight, TOO_BIG, &(struct tiers_value){0}); /* it has grown */\n",

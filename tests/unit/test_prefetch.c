@@ -25,6 +25,20 @@ static void a_key_that_is_not_here_is_brought_in_and_counts_as_no_read(void **st
     stage_done(&stage);
 }
 
+/* As PEXPIREAT lets a key have: counted from a clock that is ahead of Redis' it would be beyond all times. */
+static void what_lives_nearly_for_ever_is_kept(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct warmed warmed;
+    open_plain(&stage);
+    warm(&stage, &warmed, "k");
+    HELP_SAY(&stage.roof, ":9223372036854775807\r\n$1\r\nv\r\n");
+    expect(&warmed, PREFETCH_LOADED, OK, NULL);
+    assert_true(stands(&stage, "k", "v"));
+    stage_done(&stage);
+}
+
 static void what_l2_does_not_have_is_absent(void **state)
 {
     (void)state;
@@ -300,6 +314,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_that_is_not_here_is_brought_in_and_counts_as_no_read),
+        cmocka_unit_test(what_lives_nearly_for_ever_is_kept),
         cmocka_unit_test(what_l2_does_not_have_is_absent),
         cmocka_unit_test(the_modes_say_what_is_read_though_something_stands),
         cmocka_unit_test(a_key_that_somebody_reads_is_left_to_him),
