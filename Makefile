@@ -83,7 +83,7 @@ BUILT_tsan := terraced libterrace.a
 BUILT := $(or $(BUILT_$(MODE)),terraced terrace-bench terrace libterrace.a $(if $(filter release,$(MODE)),libterrace.so.$(VERSION) $(SONAME) libterrace.so))
 build: $(addprefix $(OUT)/,$(BUILT)) ## release binaries and libterrace in build/ (the default)
 	@if [ $(MODE) = release ]; then ln -sf $(addprefix release/,$(BUILT)) build/; fi
-all: build
+all: build ## the same
 
 deps: ## install the Debian packages that are missing
 build-deps: PACKAGES := $(BUILD_PACKAGES)
@@ -105,7 +105,7 @@ demo: deps ## two nodes, one Redis, one story
 
 test: deps ## everything CI runs
 	@$(MAKE) --no-print-directory check
-check: # the same, on a machine that has the packages
+check: ## the same, on a machine that has the packages
 	@$(MAKE) --no-print-directory -j2 build unit
 	@$(MAKE) --no-print-directory -j2 MODE=asan build unit
 	@$(MAKE) --no-print-directory -j2 MODE=tsan build unit

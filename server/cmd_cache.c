@@ -8,7 +8,9 @@
 #include "server/errand.h"
 #include "server/faults.h"
 #include "server/node.h"
+#include "server/relay.h"
 #include "server/worker.h"
+#include "tiers/tiers.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -117,6 +119,10 @@ void cmd_cache_lastseq(struct call *call)
 {
     if (call->node->tiers == NULL) {
         reply_integer(call->reply, 0); /* this node's L1 is the only copy: nothing is numbered */
+        return;
+    }
+    if (tiers_is_down(call->worker->window)) {
+        relay_refuse(call->reply, call->worker, L2_DOWN);
         return;
     }
     wait_for_seq(call, WAITER_MARKER, 0, atomic_load(&call->node->live.l2_timeout_ms));

@@ -359,6 +359,8 @@ enum status tiers_write_announced(struct tiers_window *window, const struct fram
  * else it needs is set by the asker. As link_ask. */
 enum status tiers_ask(struct tiers_window *window, struct link_request *request,
                       const struct slice *words, size_t count) MUST_USE;
+/* L2 is known not to answer, so that nobody who asks it for something waits: -L2DOWN. */
+bool tiers_is_down(const struct tiers_window *window);
 /* Why L2 cannot be asked, for the message behind -L2DOWN. */
 const char *tiers_why_down(const struct tiers_window *window);
 

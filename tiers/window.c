@@ -178,6 +178,12 @@ enum status tiers_write_announced(struct tiers_window *window, const struct fram
     return count > BEAT_COMMAND_WORDS_MAX ? TOO_BIG : beat_write(out, &request);
 }
 
+bool tiers_is_down(const struct tiers_window *window)
+{
+    const struct link *link = window->links[0];
+    return link == NULL || (link_is_down(link) && link_state(link) != LINK_READY);
+}
+
 const char *tiers_why_down(const struct tiers_window *window)
 {
     return window->links[0] == NULL ? "the node is ending" : link_why_down(window->links[0]);

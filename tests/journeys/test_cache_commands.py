@@ -357,6 +357,18 @@ def test_sync_without_the_bus_ends_at_its_deadline(stage):
         until(lambda: isinstance(conn.ask("CACHE.LASTSEQ"), int), 10, "markers come home again")
 
 
+def test_without_l2_a_marker_is_refused_at_once(stage):
+    redis_server = stage.redis()
+    node = stage.node(l2=redis_server)
+    redis_server.process.kill()
+    with node.wire() as conn:
+        until(lambda: conn.ask("GET", "k").startswith(b"L2DOWN "), 10, "it is known to be down")
+        for words in (("CACHE.LASTSEQ",), ("CACHE.INVALIDATE", "ALL"), ("CACHE.INVALIDATE", "KEY", "k", "SYNC", "5000"),
+                      ("CACHE.FETCH", "k", "ATLEAST", str(1 << 60))):
+            reply, took_s = ask_timed(conn, *words)
+            assert reply.startswith(b"L2DOWN L2 cannot be asked: ") and took_s < SLACK_S, (words, reply, took_s)
+
+
 def test_who_waits_gets_an_answer_after_a_flush_by_a_stranger(stage):
     """FLUSHALL begins a new epoch: markers on their way prove nothing and are sent again."""
     redis_server = stage.redis()
