@@ -42,7 +42,7 @@ static void charge(struct conn *conn, size_t size)
 
 static bool may_go(const struct conn *conn)
 {
-    return !conn->session.no_evict && conn->monitor == NULL && conn->state != CONN_CLOSED;
+    return !conn->session.no_evict && conn->state != CONN_CLOSED;
 }
 
 static void evict(struct conn *conn)
@@ -59,7 +59,7 @@ void client_memory_note(struct conn *conn)
     if (max == 0 || conn->state == CONN_CLOSED) {
         return;
     }
-    charge(conn, conn->monitor == NULL ? client_memory_of(conn) : 0);
+    charge(conn, client_memory_of(conn));
     if (conn->charged > max && may_go(conn)) {
         evict(conn);
     }
@@ -77,7 +77,7 @@ void client_memory_limit(struct worker *worker, size_t max)
     for (struct list *at = worker->conns.next; max != 0 && at != &worker->conns; at = next) {
         struct conn *conn = LIST_ENTRY(at, struct conn, in_worker);
         next = at->next;
-        charge(conn, conn->monitor == NULL ? client_memory_of(conn) : 0); /* the next turn looks */
+        charge(conn, client_memory_of(conn)); /* the next turn looks */
     }
 }
 

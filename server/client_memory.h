@@ -4,7 +4,7 @@
  * Counted where it may have changed, when a connection was read or written in a turn, and only while there is a limit. Whoever
  * takes more than the limit alone is closed then and there. When all together do, a tour asks every worker for its largest, and
  * a second one goes to the worker that has it: of its connections those are closed that take at least half as much, until the
- * rest fits, and so on. CLIENT NO-EVICT and MONITOR exempt.
+ * rest fits, and so on. CLIENT NO-EVICT exempts.
  *
  * Owns:    nothing but its tour, one of each worker at a time.
  * Threads: the worker's own; `bytes` may be read by any. */

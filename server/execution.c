@@ -420,7 +420,7 @@ void execution_begin(struct call *exec)
     } else {
         execution->waiting = 1;
         execution->answer = call_defer(exec, WAIT_LOCAL);
-        run_alone(exec, execution, transaction->watched != NULL);
+        run_alone(exec, execution, transaction->watched.count > 0);
     }
     if (execution->answer == NULL) { /* the answer is made, or L2's alone */
         transaction->execution = NULL;

@@ -17,10 +17,17 @@
 
 /* Alone: one key. */
 struct watched {
-    struct watched *next;
+    struct map_node node; /* first */
     struct l1_watch watch;
     char key[];
 };
+
+/* The one behind that; NULL, before the first and behind the last. */
+static struct watched *next_watched(const struct transaction *transaction, struct watched *after)
+{
+    return (struct watched *)(void *)map_any(&transaction->watched,
+                                             after == NULL ? NULL : &after->node);
+}
 
 /* NULL: no memory. */
 static struct transaction *transaction_of(struct conn *conn)
@@ -121,19 +128,21 @@ static void line_let_go(struct transaction *transaction, bool clean)
 void transaction_unwatch(struct transaction *transaction)
 {
     line_let_go(transaction, false);
-    while (transaction->watched != NULL) {
-        struct watched *watched = transaction->watched;
-        transaction->watched = watched->next;
+    struct watched *next = NULL;
+    for (struct watched *watched = next_watched(transaction, NULL); watched != NULL;
+         watched = next) {
+        next = next_watched(transaction, watched);
         l1_unwatch(&watched->watch);
         free(watched);
     }
+    map_done(&transaction->watched);
 }
 
 /* The memory goes when there is nothing left to remember. */
 static void transaction_settle(struct conn *conn)
 {
     struct transaction *transaction = conn->transaction;
-    if (transaction != NULL && !transaction->open && transaction->watched == NULL &&
+    if (transaction != NULL && !transaction->open && transaction->watched.count == 0 &&
         transaction->line == NULL && transaction->execution == NULL) {
         free(transaction);
         conn->transaction = NULL;
@@ -363,7 +372,8 @@ void cmd_exec(struct call *call)
 bool transaction_has_changed(const struct transaction *transaction, int64_t now_ms)
 {
     bool changed = false;
-    for (struct watched *watched = transaction->watched; watched != NULL; watched = watched->next) {
+    for (struct watched *watched = next_watched(transaction, NULL); watched != NULL;
+         watched = next_watched(transaction, watched)) {
         changed = l1_watch_touched(&watched->watch, now_ms) || changed;
     }
     return changed;
@@ -377,11 +387,10 @@ bool transaction_fails(const struct transaction *transaction, int64_t now_ms)
 
 static bool is_watched(const struct transaction *transaction, const struct l1_key *key)
 {
-    for (const struct watched *watched = transaction->watched; watched != NULL;
-         watched = watched->next) {
-        const struct l1_key *other = &watched->watch.key;
-        if (other->hash == key->hash && other->db == key->db &&
-            slice_equal(other->bytes, key->bytes)) {
+    for (struct map_node *node = map_find(&transaction->watched, key->hash); node != NULL;
+         node = map_next(node)) {
+        const struct l1_key *other = &MAP_ENTRY(node, struct watched, node)->watch.key;
+        if (other->db == key->db && slice_equal(other->bytes, key->bytes)) {
             return true;
         }
     }
@@ -408,12 +417,15 @@ static enum status watch_key(struct call *call, struct transaction *transaction,
     if (own.bytes.size > 0) {
         memcpy(watched->key, key.at.bytes.data, own.bytes.size);
     }
-    if (l1_watch(key.ns->l1, &watched->watch, &own, call->now_ms) != OK) {
+    if (map_add(&transaction->watched, &watched->node, own.hash) != OK) {
         free(watched);
         return NO_MEMORY;
     }
-    watched->next = transaction->watched;
-    transaction->watched = watched;
+    if (l1_watch(key.ns->l1, &watched->watch, &own, call->now_ms) != OK) {
+        map_remove(&transaction->watched, &watched->node);
+        free(watched);
+        return NO_MEMORY;
+    }
     transaction->bytes += size;
     return OK;
 }

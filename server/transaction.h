@@ -18,6 +18,7 @@
 
 #include "server/acl_check.h"
 #include "server/call.h"
+#include "tiers/base/map.h"
 
 struct execution;
 
@@ -33,14 +34,13 @@ struct queued {
 };
 
 struct watch_line;
-struct watched;
 
 struct transaction {
     struct queued **queue;
     size_t count;
     size_t capacity;
     size_t bytes;                /* of queue and watches */
-    struct watched *watched;     /* alone; NULL: nothing */
+    struct map watched;          /* alone: keys, by their hash in L1; empty: nothing */
     struct watch_line *line;     /* with an L2; NULL: nothing is watched */
     struct execution *execution; /* under way; or NULL */
     bool apart;                  /* the last call under WATCH went over the shared link */

@@ -225,6 +225,16 @@ def test_the_biggest_clients_go_when_all_take_too_much(node, limited):
         until(lambda: evicted_clients(limited) == before + 1, 10)
 
 
+def test_who_monitors_and_does_not_read_is_one_of_those_who_go(node, limited):
+    assert limited.ask("CONFIG", "SET", "maxmemory-clients", "2mb") == b"OK"
+    with node.wire() as watcher, node.wire() as busy:
+        watcher.ask("CLIENT", "SETNAME", "watcher")
+        assert watcher.ask("MONITOR") == b"OK"
+        for _ in range(100):  # 10 MB: more than the sockets take, less than the 32 MB of class pubsub
+            assert busy.ask("ECHO", "x" * 100_000) == b"x" * 100_000
+        until(lambda: b"watcher" not in names_of_clients(limited), 3, "it is closed")
+
+
 def test_those_who_may_not_go_keep_no_worker_busy(node, limited):
     def ticks():
         return sum(map(int, pathlib.Path(f"/proc/{node.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))

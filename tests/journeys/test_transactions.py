@@ -4,6 +4,7 @@
 import os
 import re
 import threading
+import time
 
 import pytest
 import redis
@@ -505,6 +506,17 @@ def test_a_pause_of_writes_holds_the_block_that_writes(request, place):
 
 @pytest.mark.own
 @pytest.mark.skipif("JOURNEY_SANITIZED" in os.environ, reason="a quarter of a gigabyte takes a sanitizer seven seconds")
+def test_many_keys_are_watched_in_less_than_the_square_of_their_time(alone):
+    with alone.wire() as conn:
+        keys = [f"many:{i}" for i in range(60_000)]
+        conn.ask("WATCH", *keys)
+        began = time.monotonic()  # each is found among all of them
+        assert conn.ask("WATCH", *keys) == b"OK"
+        assert time.monotonic() - began < 5, "another client of this worker would have waited so long"
+        conn.ask("SET", "many:59999", "changed")
+        assert conn.ask("MULTI") == b"OK" and conn.ask("PING") == b"QUEUED" and conn.ask("EXEC") is wire.NULL_ARRAY
+
+
 def test_a_queue_has_a_limit(alone):
     """256 MiB (protocol/limits.h)."""
     with alone.wire(timeout_s=60) as conn:
