@@ -500,6 +500,13 @@ def test_redis_refuses_a_node_without_certificate(stage, tls_redis, papers):
     assert "TLS: the other side refused: " in log_lines(node, "l2_down")[0]
 
 
+def test_an_l2_that_speaks_no_tls_is_told_as_that(stage, papers):
+    node = stage.node_not_started(*l2_flags(papers, own=None), l2=f"rediss://127.0.0.1:{stage.redis().port}")
+    node.launch()
+    until(lambda: log_lines(node, "l2_down"), 10, "the log says that L2 is down")
+    assert "does it speak TLS there?" in log_lines(node, "l2_down")[0]
+
+
 def test_sentinels_by_tls(stage, papers):
     """All by TLS: the sentinel, and the master that it names, by an address."""
     port, sentinel_port = free_port(), free_port()
