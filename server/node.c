@@ -359,15 +359,9 @@ static enum status node_open_workers(struct node *node)
     return OK;
 }
 
-static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
+/* What every node has, alone or with an L2. */
+static enum status node_make_parts(struct node *node)
 {
-    enum log_level level = LOG_NOTICE;
-    (void)log_level_read(node->options.loglevel, &level);
-    log_open(&node->log, STDERR_FILENO, strcmp(node->options.logformat, "json") == 0, level);
-    clock_open(&node->clock);
-    node_name_itself(node);
-    node->started_at_ms = clock_now_ms(&node->clock);
-    node_apply_live(node, &node->options);
     node->metrics = calloc(1, sizeof(*node->metrics));
     node->slowlog = slowlog_new();
     node->channel_index = channel_index_new();
@@ -390,6 +384,21 @@ static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
         node->learned == NULL || node->scripts == NULL || node->read_scripts == NULL ||
         node->sweeps == NULL || node->sampler == NULL || node->quotas == NULL ||
         node->hot == NULL || node->namespaces == NULL || node->tracking == NULL) {
+        return NO_MEMORY;
+    }
+    return OK;
+}
+
+static enum status node_build(struct node *node, char error[NODE_ERROR_MAX])
+{
+    enum log_level level = LOG_NOTICE;
+    (void)log_level_read(node->options.loglevel, &level);
+    log_open(&node->log, STDERR_FILENO, strcmp(node->options.logformat, "json") == 0, level);
+    clock_open(&node->clock);
+    node_name_itself(node);
+    node->started_at_ms = clock_now_ms(&node->clock);
+    node_apply_live(node, &node->options);
+    if (node_make_parts(node) != OK) {
         return NO_MEMORY;
     }
     char why[TLS_ERROR_MAX];
