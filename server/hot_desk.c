@@ -25,11 +25,6 @@ void hot_desk_want(struct hot_desk *desk)
     atomic_store(&desk->wanted, true);
 }
 
-uint32_t hot_desk_reads_per_s(const struct hot_desk *desk)
-{
-    return atomic_load_explicit(&desk->reads_per_s, memory_order_relaxed);
-}
-
 void hot_desk_describe(struct hot_desk *desk, struct hot_description *ret)
 {
     struct hot_list *list = hot_desk_newest(desk);
@@ -60,9 +55,6 @@ static void desk_show(struct hot_desk *desk, struct hot_list *list)
     desk->newest = list;
     (void)pthread_mutex_unlock(&desk->lock);
     hot_list_release(before);
-    const double per_s = hot_list_per_s(list, list->total);
-    atomic_store_explicit(&desk->reads_per_s, per_s < UINT32_MAX ? (uint32_t)per_s : UINT32_MAX,
-                          memory_order_relaxed);
 }
 
 /* --- merging ------------------------------------------------------------------------------------------------------------ */

@@ -85,7 +85,6 @@ struct hot_desk {
     enum status made_status;
     pthread_mutex_t lock;
     struct hot_list *newest; /* under the lock */
-    _Atomic uint32_t reads_per_s;
     _Atomic unsigned every;
     _Atomic bool wanted; /* somebody looks */
     double hits;         /* of L1, and */
