@@ -73,7 +73,8 @@ bool acl_is_open(const struct acl_table *table);
  * him, with `default_password`; empty: none. INVALID: none changed, and `errors` says where and why, as Redis says it. */
 enum status acl_load(struct acl *acl, const char *path, struct slice default_password,
                      struct buf *errors) MUST_USE;
-/* Of a file's text: what a fuzzer drives. The users in *ret (the caller's; acl_parsed_done) are sorted, `default` among them. */
+/* Of a file's text: what a fuzzer drives. The users in *ret (the caller's; acl_parsed_done) are sorted, `default` among
+ * them. */
 struct acl_parsed {
     struct acl_user **users;
     unsigned count;

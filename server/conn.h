@@ -99,15 +99,15 @@ struct conn {
     bool listens;      /* subscribed, or monitors: it lives by pushes (push.h) */
     bool began;        /* bytes of it were looked at */
     bool heard_out;    /* its call has waited for those who subscribed before (pubsub_order.h) */
-    bool
-        parse_again; /* a request was stepped over: all behind it are, and are parsed again after settling */
+    /* A request was stepped over: all behind it are, and are parsed again after settling. */
+    bool parse_again;
     struct tls_stream *tls;          /* NULL: plain */
     struct native_conn *native;      /* it speaks frames (native.h); NULL: RESP */
     struct transaction *transaction; /* NULL: neither MULTI nor WATCH */
 
     struct request_reader *reader; /* NULL unless a request is cut in two */
-    struct slice
-        region; /* while taken: what was read and not executed yet; lies in read memory or in `in` */
+    /* While taken: what was read and not executed yet; lies in read memory or in `in`. */
+    struct slice region;
     struct buf in; /* bytes that no call was made of yet */
     unsigned answer_count;
     unsigned writes_waiting;

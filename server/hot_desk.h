@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hot_desk.h -- the hot keys of this node as one list, made of what its workers count (tiers/hot.h), and those of the others.
  *
- *      tick -> every HOT_MERGE_MS, or when somebody looks, a tour: each worker copies its sketch -> the copies are merged in a thread of libuv's pool
+ *      tick -> every HOT_MERGE_MS, or when somebody looks, a tour: each worker copies its sketch -> the copies are merged
+ *              in a thread of libuv's pool
  *           -> newest (CACHE.HOT, INFO, metrics) -> every HOT_PUBLISH_MS into L2 (tiers/scripts/hot.lua), and once more when
  *              the node drains: what it leaves, the others find
  *           -> every HELD_EVERY_MS, if L1 is another one: all that it holds is written down in a thread of the pool (held.h)
@@ -15,20 +16,22 @@
  * after HOT_LIST_LIFE_MS, and there are HOT_LISTS_MAX at most. They may come from anybody who can write there: what is no
  * list is counted and stepped over.
  *
- * THE LIFE OF PAGES: terrace:hot:held:<node>:<0 or 1>, a field per page. Writings take turns in the two places, and a list names a
- * writing only when all its pages are there. So what a list names stands still: it is written over HELD_EVERY_MS after another
- * writing was named at the soonest, and stays HELD_LINGER_MS when it is no longer named. Who reads even more slowly sees it, for every page says of which
- * writing it is, and which. A node that dies while it writes leaves a place that ends by itself; the list names the other.
- * Pages end with the list. Redis' memory is the users': of HELD_NODES_MAX nodes there are pages (terrace:hot:held says of which);
- * one more takes the place of one that has gone, and while all live it writes none, and its list says so.
+ * THE LIFE OF PAGES: terrace:hot:held:<node>:<0 or 1>, a field per page. Writings take turns in the two places, and a
+ * list names a writing only when all its pages are there. So what a list names stands still: it is written over
+ * HELD_EVERY_MS after another writing was named at the soonest, and stays HELD_LINGER_MS when it is no longer named. Who
+ * reads even more slowly sees it, for every page says of which writing it is, and which. A node that dies while it writes
+ * leaves a place that ends by itself; the list names the other. Pages end with the list. Redis' memory is the users': of
+ * HELD_NODES_MAX nodes there are pages (terrace:hot:held says of which); one more takes the place of one that has gone,
+ * and while all live it writes none, and its list says so.
  *
  * When the node drains, it writes once more what changed since, page after page, as long as it has time: then the list names
  * the new ones, else the former.
  *
  * Owns:    its lists; what it hands out is the caller's reference, or borrowed where it says so.
- * Threads: hot_desk_newest, hot_desk_want, hot_desk_has_left, hot_desk_reads_per_s and hot_desk_describe any; hot_desk_keep_off and
- *          hot_desk_let_walk the control loop's; the rest the first worker's.
- * Limits:  as above; a list has `hot-keys` rows at most and HOT_LIST_BYTES; pages as held.h says: 4 MiB per node, twice while they are written. */
+ * Threads: hot_desk_newest, hot_desk_want, hot_desk_has_left and hot_desk_describe any;
+ *          hot_desk_keep_off and hot_desk_let_walk the control loop's; the rest the first worker's.
+ * Limits:  as above; a list has `hot-keys` rows at most and HOT_LIST_BYTES; pages as held.h says: 4 MiB per node, twice
+ *          while they are written. */
 #ifndef TERRACE_SERVER_HOT_DESK_H
 #define TERRACE_SERVER_HOT_DESK_H
 
@@ -67,8 +70,6 @@ void hot_desk_end(struct hot_desk *desk); /* before the links end: nobody is ask
 struct hot_list *hot_desk_newest(struct hot_desk *desk);
 /* The next tick makes a newer one. Any thread. */
 void hot_desk_want(struct hot_desk *desk);
-/* Reads that clients were answered, of late: what its list weighs beside those of others. */
-uint32_t hot_desk_reads_per_s(const struct hot_desk *desk);
 
 struct hot_description {
     size_t keys; /* of the newest list */
@@ -92,8 +93,8 @@ struct hot_found {
 };
 
 struct hot_fetch {
-    /* Exactly once after OK, never from inside. `list` is borrowed, of no rows if nobody left one; NULL: L2 could not be asked, or
-     * there was no memory. */
+    /* Exactly once after OK, never from inside. `list` is borrowed, of no rows if nobody left one; NULL: L2 could not be
+     * asked, or there was no memory. */
     void (*on_list)(struct hot_fetch *fetch, struct hot_list *list);
     /* What `list` was merged of, while on_list runs; not this node's own. */
     const struct hot_found *found;

@@ -3,10 +3,10 @@
  *
  *      hot_pages_read -> the lists are merged -> the first page of each node, the second of each ... ~> on_list
  *
- * One page is asked for at a time, and taken apart and added up in a thread of libuv's pool: neither the link nor the first worker
- * has more than one in its hands. Pages come hottest first, and of all nodes alike; when so many keys are known as were wished,
- * further ones are not read. A page that is missing, is none, or is of another writing than its list names, ends those of its
- * node: what was read of it stays.
+ * One page is asked for at a time, and taken apart and added up in a thread of libuv's pool: neither the link nor the
+ * first worker has more than one in its hands. Pages come hottest first, and of all nodes alike; when so many keys are
+ * known as were wished, further ones are not read. A page that is missing, is none, or is of another writing than its
+ * list names, ends those of its node: what was read of it stays.
  *
  * Owns:    references to the lists; the merge.
  * Threads: the first worker's.
@@ -22,8 +22,8 @@ struct hot_pages;
 struct hot_pages_wish {
     const struct hot_found *found;
     size_t found_count;
-    struct hot_list
-        *own; /* what this node held in its former life: as the list of one node more; NULL: none */
+    /* What this node held in its former life: as the list of one node more; NULL: none. */
+    struct hot_list *own;
     size_t keys_max;
     void (*on_list)(void *arg, struct hot_list *list); /* once; `list` is borrowed */
     void *arg;

@@ -9,8 +9,8 @@
  *      STOPPING=1    as soon as the node drains
  *      WATCHDOG=1    four times per WATCHDOG_USEC, and only if every worker has turned since the one before: a loop that hangs,
  *                    be it the control loop's or a worker's, ends them, and the manager ends the process
- *      EXTEND_TIMEOUT_USEC=   every 15 s while it is not ready yet, or ends: as long as the control loop turns, nothing is wrong
- *                    with a start that waits for L2, or with an end that waits for a disk
+ *      EXTEND_TIMEOUT_USEC=   every 15 s while it is not ready yet, or ends: as long as the control loop turns, nothing
+ *                    is wrong with a start that waits for L2, or with an end that waits for a disk
  *
  * A datagram that the socket has no room for is said again at the next tick. Nothing waits.
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* script_ask.h -- a script of ours, asked for by its name.
  *
- *      EVALSHA name ... ~> answer                                  its text, of 30 KiB perhaps, does not go along, and is not hashed
- *                       ~> NOSCRIPT: EVAL text ... ~> answer       Redis is new, or was told SCRIPT FLUSH: it knows it now
+ *      EVALSHA name ... ~> answer                              its text, of 30 KiB perhaps, stays here, and is not hashed
+ *                       ~> NOSCRIPT: EVAL text ... ~> answer   Redis is new, or was told SCRIPT FLUSH: it knows it now
  *
  * NOSCRIPT is answered before anything is done, so nothing is done twice. A user who may say EVAL and not EVALSHA is
  * NOPERM: then, too, the text goes. What is larger than the text itself goes with the text at once: it need not be kept

@@ -36,8 +36,8 @@ struct snapshots {
     int64_t begun_at_ms;
     bool ended;   /* the last one was begun */
     bool refuses; /* the node ends: nobody waits any more */
-    bool
-        is_of_epoch; /* what came back of mode `ttl` stays if L2 is still in the epoch of the file */
+    /* What came back of mode `ttl` stays if L2 is still in the epoch of the file. */
+    bool is_of_epoch;
     pthread_mutex_t lock;
     struct snapshots_description shown; /* under it */
 };

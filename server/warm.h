@@ -10,8 +10,8 @@
  * Threads: warm_ask any loop that has a mailbox; on_answer on that loop.
  * Units:   milliseconds of Redis' wall clock; bytes of keys and values.
  * Limits:  all below, and -BUSY with the reason beyond them.
- * Errors:  `error` has its prefix: ERR (what was asked is wrong), BUSY (no room now), L2DOWN, UNKNOWN (a SUBMIT that may or may not
- *          have happened), OOM. */
+ * Errors:  `error` has its prefix: ERR (what was asked is wrong), BUSY (no room now), L2DOWN, UNKNOWN (a SUBMIT that may
+ *          or may not have happened), OOM. */
 #ifndef TERRACE_SERVER_WARM_H
 #define TERRACE_SERVER_WARM_H
 
@@ -87,8 +87,8 @@ bool warm_state_read(struct slice name, enum warm_state *ret_state);
 /* What was submitted. Owns its text and keys; all zeros is an empty one. */
 struct warm_job {
     enum warm_source source;
-    char *
-        text; /* pattern, tag, key of a set, name of a file, of a snapshot ("": the newest); NUL behind text_size bytes */
+    /* Pattern, tag, key of a set, name of a file, of a snapshot ("": the newest); NUL behind text_size bytes. */
+    char *text;
     size_t text_size;
     uint64_t n;      /* of zset, hot, log; of others 0 */
     struct buf keys; /* of WARM_KEYS: u32 little endian size, bytes; key_count times */

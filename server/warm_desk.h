@@ -9,8 +9,9 @@
  * SLOTS: so many chunks of different jobs are with the engine at once (warm_run.h), which serves the highest priority first.
  * A slot is given up after each chunk to who is first by then. So a slow job (rate) holds up none that is not as slow.
  *
- * While L2 cannot be asked all stays as it is; what was not told is told when it can. A node with `warm-rate` 0 takes no part: it
- * gives back what it holds, but its clients may submit jobs for the others, and are told how the queue stands (LOOK).
+ * While L2 cannot be asked all stays as it is; what was not told is told when it can. A node with `warm-rate` 0 takes no
+ * part: it gives back what it holds, but its clients may submit jobs for the others, and are told how the queue stands
+ * (LOOK).
  *
  * Owns:    rows, and what their sources need.
  * Threads: the first worker's; warm_desk_describe any.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* warm_desk_inner.h -- what warm_desk.c (life, beats, rows), warm_question.c (how the script is asked), warm_work.c (lanes), warm_produce.c (producers), warm_ask.c (calls) and
- * warm_show.c (what jobs look like) share. */
+/* warm_desk_inner.h -- what warm_desk.c (life, beats, rows), warm_question.c (how the script is asked), warm_work.c
+ * (lanes), warm_produce.c (producers), warm_ask.c (calls) and warm_show.c (what jobs look like) share. */
 #ifndef TERRACE_SERVER_WARM_DESK_INNER_H
 #define TERRACE_SERVER_WARM_DESK_INNER_H
 
@@ -20,7 +20,8 @@ enum {
     WARM_LOOK_MS = 100, /* between looks for a chunk that is not there, doubled up to */
     WARM_LOOK_MAX_MS = 1000,
     WARM_AGAIN_MS = 500, /* after L2 could not be asked */
-    /* A node that can keep nothing (its bus is cut, say) for as long as a lease is waited for no longer than one that is dead: */
+    /* A node that can keep nothing (its bus is cut, say) for as long as a lease is waited for no longer than one that is
+     * dead: */
     WARM_HALTED_MS = 10000,
     WARM_TRIED_MS = 7000 /* each chunk; longer than the engine rests between two tries */
 };
@@ -86,8 +87,8 @@ struct warm_row {
     enum warm_lane_step step;
     struct warm_question lane_question;
     bool rests; /* its job is paused: others have the slot, and when it goes on there is one more */
-    int64_t
-        again_ms; /* when it is asked for again; 0: of an idle one, at once; else it is not due */
+    /* When it is asked for again; 0: of an idle one, at once; else it is not due. */
+    int64_t again_ms;
     int64_t look_ms;
     struct buf chunk;
     struct warm_key keys[WARM_CHUNK_KEYS]; /* in the chunk */
@@ -128,8 +129,8 @@ struct warm_desk {
     int64_t version; /* up to which the node knows what changed; WARM_VERSION_NONE: nothing */
     int64_t floor;   /* the script's, with it */
     int64_t standing_version; /* the same of standing jobs */
-    bool
-        forgets; /* what the TAKE under way tells is of a queue that is none any more, or not enough */
+    /* What the TAKE under way tells is of a queue that is none any more, or not enough. */
+    bool forgets;
     unsigned passes;        /* through all jobs there are, */
     bool passing;           /* which this one is not through yet */
     int64_t redis_ahead_ms; /* Redis' clock less the worker's */
@@ -205,8 +206,8 @@ void warm_produce_go(struct warm_row *row);
 void warm_produce_tick(struct warm_row *row);
 void warm_produce_end(struct warm_row *row);
 
-/* warm_show.c: an answer of SHOW, behind what the call has already. *ret_below: what SHOW is to be asked for next; 0: that was all.
- * MALFORMED, NO_MEMORY. */
+/* warm_show.c: an answer of SHOW, behind what the call has already. *ret_below: what SHOW is to be asked for next; 0:
+ * that was all. MALFORMED, NO_MEMORY. */
 enum status warm_show_read(struct warm_desk *desk, struct warm_answer *answer,
                            struct warm_call *call, uint64_t *ret_below) MUST_USE;
 /* All is read: nothing moves any more. */

@@ -5,8 +5,8 @@
  *
  * Sources: {"keys": ["a", "b"]}  {"file": "name"}  {"set": "key"}  {"zset": "key", "n": 1000}  {"pattern": "w:*"}  {"tag": "t"}
  *          {"hot": 1000}  {"snapshot": ""}  {"log": "name", "n": 1000}
- * Beside the source: db, priority (0 to 9), rate and bytes (per second, over all nodes; 0: no limit), mode (missing, stale, force),
- * target (all, self, l2), deadline (s), dryrun, schedule, before_expiry ("20%").
+ * Beside the source: db, priority (0 to 9), rate and bytes (per second, over all nodes; 0: no limit), mode (missing,
+ * stale, force), target (all, self, l2), deadline (s), dryrun, schedule, before_expiry ("20%").
  * What is not one of these names is an error: a word that was misspelt would do something else than was meant.
  *
  * Pure. Limits: WARM_JSON_MAX, WARM_KEYS_MAX, LIMIT_L1_KEY for a key; nesting as deep as a job has it. */

@@ -7,9 +7,9 @@
  *                                                                 the one in brackets
  * Others, and commands that are no reads of whole keys, are stepped over.
  *
- * Counting is exact up to WARM_LOG_KEYS different keys, or WARM_LOG_BYTES of them. Then the rare ones go: all counts fall by one,
- * and those at zero are forgotten (Misra and Gries, 1982), until half of the room is free. So a key that is among n lines more
- * often than n / WARM_LOG_KEYS times is never lost, and its count is too low by at most that.
+ * Counting is exact up to WARM_LOG_KEYS different keys, or WARM_LOG_BYTES of them. Then the rare ones go: all counts fall
+ * by one, and those at zero are forgotten (Misra and Gries, 1982), until half of the room is free. So a key that is among
+ * n lines more often than n / WARM_LOG_KEYS times is never lost, and its count is too low by at most that.
  *
  * Threads: one at a time.
  * Errors:  NO_MEMORY. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* warm_parse.h -- the JSON of a warm job is read where nobody waits for it.
  *
- * WARM_JSON_MAX bytes of it, a hundred thousand keys, take as long as thousands of requests of clients do. So what is larger than
- * WARM_PARSE_HERE is read in a thread of libuv's pool; the rest at once.
+ * WARM_JSON_MAX bytes of it, a hundred thousand keys, take as long as thousands of requests of clients do. So what is
+ * larger than WARM_PARSE_HERE is read in a thread of libuv's pool; the rest at once.
  *
  * Owns:    nothing: `json` is borrowed until the end, `job` is the caller's from then on.
  * Threads: the worker's loop; on_parsed comes there, and keeps the loop alive until then. */

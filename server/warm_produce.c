@@ -59,8 +59,8 @@ static void on_batch(void *arg)
     produce_tell(row);
 }
 
-/* Room for one more: sources of which nothing is under way are closed, the longest open first. Their jobs are paused, or wait for
- * room in L2, which may last. */
+/* Room for one more: sources of which nothing is under way are closed, the longest open first. Their jobs are paused, or
+ * wait for room in L2, which may last. */
 static bool desk_makes_room(struct warm_desk *desk, unsigned weight)
 {
     struct list *next = NULL;

@@ -3,14 +3,16 @@
  * warms: jobs of the queue, the join of a node, suspects of a snapshot, refreshes before expiry.
  *
  *      warm_run_new -> warm_run_feed (a list of keys)
- *          each millisecond, and with each answer: paces say how many -> tiers_prefetch each ~> on_result ~> (all) on_hungry -> feed ...
+ *          each millisecond, and with each answer: paces say how many -> tiers_prefetch each ~> on_result
+ *          ~> (all) on_hungry -> feed ...
  *
- * WHO GOES FIRST: of several runs the one of the highest priority; equals in turn, WARM_TURN keys each. What a run may not do by
- * its own pace is the next one's.
+ * WHO GOES FIRST: of several runs the one of the highest priority; equals in turn, WARM_TURN keys each. What a run may
+ * not do by its own pace is the next one's.
  *
- * YIELDING: the engine's pace (tiers/warm_pace.h) is `warm-rate` keys a second of all runs together, 0: none at all. Each second
- * it halves if the foreground's p99 (turns.h: of all workers, in that second) is above `warm-p99-target`, or L2's round trip
- * (the mean of those of its own reads that L2 answered in that second) above `warm-l2-target`; else it grows by a tenth.
+ * YIELDING: the engine's pace (tiers/warm_pace.h) is `warm-rate` keys a second of all runs together, 0: none at all. Each
+ * second it halves if the foreground's p99 (turns.h: of all workers, in that second) is above `warm-p99-target`, or L2's
+ * round trip (the mean of those of its own reads that L2 answered in that second) above `warm-l2-target`; else it grows
+ * by a tenth.
  *
  * FAILURES that may pass (changed meanwhile, no answer) are tried again, WARM_ATTEMPTS_MAX times, after 100, 200, 400 ... ms,
  * a quarter up and down. While nothing can be kept or L2 cannot be asked, no run goes on, and no key counts as tried; the

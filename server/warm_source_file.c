@@ -2,8 +2,8 @@
 /* warm_source_file.c -- a key per line of a file. The cursor is the byte behind the last line that was given.
  *
  * A disk may be slow, so a thread of libuv's pool reads, a piece at a time. Lines end with LF or CR LF; empty ones, and those
- * that are too long for a key of L1, are stepped over. How many keys there are is counted before the first are given, unless the
- * file is larger than COUNTED_MAX. */
+ * that are too long for a key of L1, are stepped over. How many keys there are is counted before the first are given,
+ * unless the file is larger than COUNTED_MAX. */
 #include "protocol/limits.h"
 #include "server/warm_file.h"
 #include "server/warm_source.h"

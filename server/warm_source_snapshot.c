@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* warm_source_snapshot.c -- the keys of a snapshot (snapshots.h) of this node, the hottest band first. The cursor is how many were
- * given. Only its keys are taken: the values come from L2.
+/* warm_source_snapshot.c -- the keys of a snapshot (snapshots.h) of this node, the hottest band first. The cursor is how
+ * many were given. Only its keys are taken: the values come from L2.
  *
  * A thread of libuv's pool reads it, and checks all of it first. */
 #include "protocol/limits.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* hot_list.h -- the hottest keys of a node, or of several, as one list: made of the sketches of its workers (hot.h) or of the
- * lists of other nodes (hot_merge.h), and written to L2 for them. A page of what a node's L1 holds (held.h) is such a list, too.
+ * lists of other nodes (hot_merge.h), and written to L2 for them. A page of what a node's L1 holds (held.h) is such a
+ * list, too.
  *
  * A list is never changed once others have it; whoever wants it takes a reference. Hottest first.
  *

@@ -34,7 +34,8 @@ enum status hot_merge_page(struct hot_merge *merge, const struct hot_list *page,
                            double weight) MUST_USE;
 bool hot_merge_is_full(const struct hot_merge *merge);
 
-/* The hottest `rows_max`, as many as `bytes_max` of rows hold. The merge can only be freed then. `now_ms`: of the wall clock. */
+/* The hottest `rows_max`, as many as `bytes_max` of rows hold. The merge can only be freed then. `now_ms`: of the wall
+ * clock. */
 enum status hot_merge_end(struct hot_merge *merge, size_t rows_max, size_t bytes_max,
                           int64_t now_ms, struct hot_list **ret_list) MUST_USE;
 

@@ -58,8 +58,8 @@ struct revalidate {
     size_t first;
     size_t count;
     struct candidate *found[FOUND_ROOM];
-    int64_t
-        coldest; /* heat of the last one when they were sorted, if the list was full; else -1, as what is cold */
+    /* Heat of the last one when they were sorted, if the list was full; else -1, as what is cold. */
+    int64_t coldest;
     /* asking: */
     int64_t budget; /* thousandths of a question */
     int64_t budget_at_ms;

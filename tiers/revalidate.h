@@ -18,7 +18,8 @@
  * asks for it. Heat is a share of what its policy can tell, so namespaces of different policies compare roughly.
  *
  * RATE: half of what the clients' reads asked of L2 per second, when service was last undisturbed (a mean over
- * seconds), but at least 64, which is more than half where they asked for less than 128; or as it is set. Reads on its own behalf are not counted in it.
+ * seconds), but at least 64, which is more than half where they asked for less than 128; or as it is set. Reads on its
+ * own behalf are not counted in it.
  *
  * It reads whole values: Redis keeps no version of a key that could be asked for instead. It is no use of the key (the
  * policy's word stays as it is) and no read of a client (hits, misses and reads of L2 count it nowhere).

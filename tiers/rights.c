@@ -217,8 +217,9 @@ enum status rights_take(struct rights *rights, struct slice reply)
 
 bool rights_suffice(const struct rights *rights)
 {
-    /* Without CLIENT TRACKING there is another way (coherence.h, "Untracked"). Without CLIENT KILL a lost write may still run after UNKNOWN was said, and the client is told so; without COMMAND
-     * only what the node knows itself is relayed. A user who lacks them can be given them; a server cannot. */
+    /* Without CLIENT TRACKING there is another way (coherence.h, "Untracked"). Without CLIENT KILL a lost write may still
+     * run after UNKNOWN was said, and the client is told so; without COMMAND only what the node knows itself is relayed.
+     * A user who lacks them can be given them; a server cannot. */
     const uint32_t spared = TRACKING_BIT | WARMING_BITS;
     const uint32_t spared_of_servers = spared | 1u << STEP_KILL | 1u << STEP_COMMAND;
     return (rights->refused & ~spared) == 0 && (rights->unknown & ~spared_of_servers) == 0;

@@ -9,8 +9,8 @@
  * the factor halves, not below WARM_FACTOR_MIN, so that warming always goes on a little and can be seen to be slow; else it
  * grows by a tenth of itself, up to 1: after one bad second it takes 8 good ones to be where it was.
  *
- * A pace without a limit (0) has no factor either: whoever must yield has a limit. An engine has one pace for all, which yields,
- * and each of its runs one for itself, which does not.
+ * A pace without a limit (0) has no factor either: whoever must yield has a limit. An engine has one pace for all, which
+ * yields, and each of its runs one for itself, which does not.
  *
  * Threads: one at a time.
  * Units:   milliseconds of any clock that does not go back; keys and bytes per second; microseconds of load. */

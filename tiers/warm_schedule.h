@@ -7,8 +7,8 @@
  *      08:55 mon-fri            on these days; also sat,sun or mon,wed-fri or fri-mon
  *      08:55 mon-fri +02:00     in a zone that far ahead of UTC; days are those of that zone
  *
- * Times are UTC unless an offset is said. There are no time zones by name and no summer time: a cluster has no one zone file, and a
- * job at 02:30 would come twice or never on two days of the year. Months do not matter to any of this.
+ * Times are UTC unless an offset is said. There are no time zones by name and no summer time: a cluster has no one zone
+ * file, and a job at 02:30 would come twice or never on two days of the year. Months do not matter to any of this.
  *
  * Pure. Units: milliseconds of Unix time. */
 #ifndef TERRACE_TIERS_WARM_SCHEDULE_H

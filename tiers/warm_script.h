@@ -6,16 +6,16 @@
  *      lane of A  -----+----------+--->  done                  one LANE per node (target all), of one node (self), or of
  *      lane of B  -----+--->                                   whichever node is there (l2)
  *
- * All that a node holds is leased by one heartbeat (BEAT, 10 s): a node that dies loses its lanes and its part as a producer, and
- * others go on from the chunk, and the cursor, that were told last. Each step is told in one piece, so it happens once or not at
- * all; one that is told again, since the answer was lost, changes nothing. So each key is loaded once by each node, or again if
- * that died in between.
+ * All that a node holds is leased by one heartbeat (BEAT, 10 s): a node that dies loses its lanes and its part as a
+ * producer, and others go on from the chunk, and the cursor, that were told last. Each step is told in one piece, so it
+ * happens once or not at all; one that is told again, since the answer was lost, changes nothing. So each key is loaded
+ * once by each node, or again if that died in between.
  *
  * A queue knows when it was BORN. Who says another time than it does is answered GONE: a flush or another Redis has ended the
  * queue that he knew, and numbers of jobs mean others now.
  *
- * Each call looks at a page of jobs at most (PAGE), since all of Redis waits for it: a node learns of what changed by versions, page by page
- * (TAKE), and so it lists jobs (SHOW).
+ * Each call looks at a page of jobs at most (PAGE), since all of Redis waits for it: a node learns of what changed by
+ * versions, page by page (TAKE), and so it lists jobs (SHOW).
  *
  * Threads: pure.
  * Limits:  WARM_WORDS_MAX words of a request. */
@@ -38,8 +38,8 @@ enum {
 
 /* A request under construction; what is put in is borrowed until it is sent. */
 struct warm_words {
-    size_t
-        count; /* with the first WARM_HEAD_WORDS, which say how the script is called, and are the sender's to fill */
+    /* With the first WARM_HEAD_WORDS, which say how the script is called, and are the sender's to fill. */
+    size_t count;
     struct slice at[WARM_WORDS_MAX];
     size_t number_count;
     char numbers[WARM_NUMBERS_MAX][I64_DIGITS_MAX];
@@ -61,8 +61,8 @@ struct warm_answer {
 enum status warm_answer_read(struct slice reply, struct warm_answer *ret_answer) MUST_USE;
 /* The next of its elements; 0, or nothing, where it is not what is asked for. */
 int64_t warm_answer_number(struct warm_answer *answer);
-/* The same of what cannot be less than 0, and of a time, which is none before 1970 or after WARM_MS_MAX: L2's fields are text that
- * anybody may have written. 0 then. Sums and differences of times do not overflow. */
+/* The same of what cannot be less than 0, and of a time, which is none before 1970 or after WARM_MS_MAX: L2's fields are
+ * text that anybody may have written. 0 then. Sums and differences of times do not overflow. */
 uint64_t warm_answer_count(struct warm_answer *answer);
 int64_t warm_answer_ms(struct warm_answer *answer);
 struct slice warm_answer_text(struct warm_answer *answer);
