@@ -65,9 +65,9 @@ static void lane_numbers(struct slice text, int64_t numbers[LANE_NUMBERS])
 static void show_name(struct warm_node_status *node, struct slice name)
 {
     text_in(node->node, sizeof(node->node), slice_next_word(&name, " "));
-    const size_t space = name.size > 0;
-    text_in(node->address, sizeof(node->address),
-            (struct slice){name.data + space, name.size - space});
+    if (name.size > 0) { /* the space */
+        text_in(node->address, sizeof(node->address), (struct slice){name.data + 1, name.size - 1});
+    }
 }
 
 static uint64_t count_of(int64_t number)
@@ -101,11 +101,12 @@ static enum status show_lane(struct show *show, struct slice name, struct slice 
     return OK;
 }
 
-/* Those of this job. */
+/* Those of this job, which are the last ones; NULL: none. */
 static struct warm_node_status *nodes_of(const struct show *show)
 {
-    return (struct warm_node_status *)(void *)(show->nodes.data + show->nodes.size) -
-           show->status->node_count;
+    const size_t count = show->status->node_count;
+    const size_t before = show->nodes.size / sizeof(struct warm_node_status) - count;
+    return count == 0 ? NULL : (struct warm_node_status *)(void *)show->nodes.data + before;
 }
 
 /* The lane of target l2 is nobody's name. */
@@ -243,9 +244,8 @@ static void show_sums(struct show *show)
     status->eta_ms = -1;
     show_eta(show);
     const struct warm_row *row = warm_desk_find(show->desk, status->id);
-    const int64_t waited_ms = status->state == WARM_QUEUED
-                                  ? warm_waited_ms(status->submitted_at_ms, show->now_ms)
-                                  : 0;
+    const int64_t waited_ms =
+        status->state == WARM_QUEUED ? warm_waited_ms(status->submitted_at_ms, show->now_ms) : 0;
     status->effective = status->priority + (int)(waited_ms / WARM_AGE_MS);
     if (row != NULL && status->state == WARM_RUNNING) {
         status->effective = warm_entry_effective(&row->entry, show->desk->worker->now_ms);
@@ -264,15 +264,21 @@ static enum status show_failures(struct warm_answer *failures, struct warm_call 
     for (size_t i = 0; i < count; i++) {
         bytes += warm_answer_text(&look).size;
     }
+    if (count == 0) {
+        return OK;
+    }
     if (buf_reserve(&call->memory, count * sizeof(struct warm_failure) + bytes) != OK) {
         return NO_MEMORY;
     }
     struct warm_failure *at = (struct warm_failure *)(void *)call->memory.data;
     char *keys = call->memory.data + count * sizeof(*at);
     for (size_t i = 0; i < count; i++) {
-        struct slice text = warm_answer_text(failures);
+        const struct slice text = warm_answer_text(failures);
+        if (text.size == 0) {
+            continue; /* it is no text */
+        }
         const char *end = text.data + text.size;
-        const char *why = text.size == 0 ? NULL : memchr(text.data, '\0', text.size);
+        const char *why = memchr(text.data, '\0', text.size);
         const char *key = why == NULL ? NULL : memchr(why + 1, '\0', (size_t)(end - why) - 1);
         if (key == NULL) {
             continue;
@@ -337,10 +343,12 @@ enum status warm_show_read(struct warm_desk *desk, struct warm_answer *answer,
 
 void warm_show_end(struct warm_call *call)
 {
-    const struct warm_node_status *at =
+    const struct warm_node_status *nodes =
         (const struct warm_node_status *)(const void *)call->nodes.data;
+    size_t at = 0;
     for (size_t i = 0; i < call->count; i++) {
-        call->statuses[i].nodes = at;
-        at += call->statuses[i].node_count;
+        struct warm_status *status = &call->statuses[i];
+        status->nodes = status->node_count == 0 ? NULL : &nodes[at];
+        at += status->node_count;
     }
 }
