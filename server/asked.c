@@ -16,6 +16,10 @@ static uint64_t bit_of(uint64_t hash)
 
 void asked_add(struct asked *asked, uint64_t hash)
 {
+    if (asked->count < ASKED_FEW) {
+        asked->few[asked->count++] = hash;
+        return;
+    }
     if (asked->bits == NULL) {
         asked->bits = calloc(ASKED_BITS / WORD_BITS, sizeof(*asked->bits));
     }
@@ -29,6 +33,11 @@ void asked_add(struct asked *asked, uint64_t hash)
 
 bool asked_has(const struct asked *asked, uint64_t hash)
 {
+    for (unsigned i = 0; i < asked->count; i++) {
+        if (asked->few[i] == hash) {
+            return true;
+        }
+    }
     if (asked->bits == NULL || asked->anything) {
         return asked->anything;
     }
@@ -39,5 +48,7 @@ bool asked_has(const struct asked *asked, uint64_t hash)
 void asked_clear(struct asked *asked)
 {
     free(asked->bits);
-    *asked = (struct asked){0};
+    asked->bits = NULL;
+    asked->anything = false;
+    asked->count = 0;
 }

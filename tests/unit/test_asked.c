@@ -43,6 +43,26 @@ static void what_was_asked_for_is_never_missed(void **state)
     }
 }
 
+static void of_a_few_keys_none_is_taken_for_another(void **state)
+{
+    (void)state;
+    struct asked asked = {0};
+    for (uint64_t i = 0; i < ASKED_FEW; i++) {
+        asked_add(&asked, i);
+    }
+    assert_null(asked.bits);
+    for (uint64_t i = 0; i < 1000; i++) {
+        assert_int_equal(asked_has(&asked, i), i < ASKED_FEW);
+    }
+    asked_add(&asked, 500 << 16);
+    assert_non_null(asked.bits);
+    assert_true(asked_has(&asked, 0));
+    assert_true(asked_has(&asked, 500 << 16));
+    asked_clear(&asked);
+    assert_true(asked_is_empty(&asked));
+    assert_false(asked_has(&asked, 0));
+}
+
 static void another_key_is_rarely_taken_for_one_of_a_hundred(void **state)
 {
     (void)state;
@@ -65,6 +85,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_asked_for_at_first),
         cmocka_unit_test(what_was_asked_for_is_never_missed),
+        cmocka_unit_test(of_a_few_keys_none_is_taken_for_another),
         cmocka_unit_test(another_key_is_rarely_taken_for_one_of_a_hundred),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
