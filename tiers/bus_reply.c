@@ -1,123 +1,105 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "tiers/bus_reply.h"
 
-#include "protocol/check.h"
-
-#include <hiredis/hiredis.h>
-
-void bus_reader_done(struct bus_reader *reader)
+static bool says(const struct reply_element *element, const char *text)
 {
-    if (reader->hiredis != NULL) {
-        redisReaderFree(reader->hiredis);
-        reader->hiredis = NULL;
-    }
+    return element->type == REPLY_BULK && slice_is(element->text, text);
 }
 
-static struct slice text_of(const redisReply *reply)
-{
-    return (struct slice){.data = reply->str, .size = reply->len};
-}
-
-static bool says(const redisReply *reply, const char *text)
-{
-    return reply->type == REDIS_REPLY_STRING && slice_is(text_of(reply), text);
-}
-
-/* What came on the channel of announcements. */
-static void read_announcement(const redisReply *payload, struct bus_message *message)
+/* What came on the channel of announcements: a list of strings, to which `cursor` points. */
+static void read_announcement(const struct reply_element *payload, struct reply_cursor *cursor,
+                              struct bus_message *message)
 {
     message->kind = BUS_FORGED;
-    if (payload->type == REDIS_REPLY_NIL) {
+    if (payload->type == REPLY_NULL) {
         message->kind = BUS_FLUSHED;
         return;
     }
-    if (payload->type != REDIS_REPLY_ARRAY) {
+    if (payload->type != REPLY_ARRAY) {
         return;
     }
-    for (size_t i = 0; i < payload->elements; i++) {
-        if (payload->element[i]->type != REDIS_REPLY_STRING) {
+    message->keys = *cursor;
+    for (int64_t i = 0; i < payload->number; i++) {
+        struct reply_element key;
+        if (reply_next(cursor, &key) != OK || key.type != REPLY_BULK) {
             return;
         }
     }
     message->kind = BUS_KEYS;
-    message->key_count = payload->elements;
+    message->key_count = (size_t)payload->number;
 }
 
-static void read_array(const redisReply *array, struct bus_message *message)
+static void read_message(struct reply_cursor *cursor, const struct reply_element *channel,
+                         struct bus_message *message)
 {
-    redisReply *const *element = array->element;
-    if (array->elements == 2 && says(element[0], "pong") &&
-        element[1]->type == REDIS_REPLY_STRING) {
-        message->kind = BUS_PONG;
-        message->text = text_of(element[1]);
+    struct reply_element payload;
+    if (reply_next(cursor, &payload) != OK) {
         return;
     }
-    if (array->elements != 3) {
-        return;
-    }
-    if (says(element[0], "message") && says(element[1], BUS_CHANNEL_KEYS)) {
-        read_announcement(element[2], message);
-    } else if (says(element[0], "message") && says(element[1], BUS_CHANNEL_FRAMES) &&
-               element[2]->type == REDIS_REPLY_STRING) {
+    if (says(channel, BUS_CHANNEL_KEYS)) {
+        read_announcement(&payload, cursor, message);
+    } else if (says(channel, BUS_CHANNEL_FRAMES) && payload.type == REPLY_BULK) {
         message->kind = BUS_FRAME;
-        message->text = text_of(element[2]);
-    } else if (says(element[0], "subscribe") && element[2]->type == REDIS_REPLY_INTEGER) {
-        message->kind = says(element[1], BUS_CHANNEL_KEYS)     ? BUS_SUBSCRIBED_KEYS
-                        : says(element[1], BUS_CHANNEL_FRAMES) ? BUS_SUBSCRIBED_FRAMES
-                                                               : BUS_STRANGE;
+        message->text = payload.text;
     }
 }
 
-/* One reply by hiredis; NULL if it is none, or not exactly one. A reader that failed stays failed, so it goes. */
-static redisReply *parse(struct bus_reader *reader, struct slice bytes)
+static void read_subscribed(struct reply_cursor *cursor, const struct reply_element *channel,
+                            struct bus_message *message)
 {
-    if (reader->hiredis == NULL) {
-        reader->hiredis = redisReaderCreate();
+    struct reply_element count;
+    if (reply_next(cursor, &count) == OK && count.type == REPLY_INTEGER) {
+        message->kind = says(channel, BUS_CHANNEL_KEYS)     ? BUS_SUBSCRIBED_KEYS
+                        : says(channel, BUS_CHANNEL_FRAMES) ? BUS_SUBSCRIBED_FRAMES
+                                                            : BUS_STRANGE;
     }
-    redisReader *hiredis = reader->hiredis;
-    void *reply = NULL;
-    if (hiredis != NULL && bytes.size > 0 &&
-        redisReaderFeed(hiredis, bytes.data, bytes.size) == REDIS_OK &&
-        redisReaderGetReply(hiredis, &reply) == REDIS_OK && reply != NULL &&
-        hiredis->pos == hiredis->len) {
-        return reply;
-    }
-    if (reply != NULL) {
-        freeReplyObject(reply);
-    }
-    bus_reader_done(reader);
-    return NULL;
 }
 
-void bus_read(struct bus_reader *reader, struct slice reply, struct bus_message *ret_message)
+static void read_array(struct reply_cursor *cursor, int64_t count, struct bus_message *message)
 {
-    *ret_message = (struct bus_message){.kind = BUS_STRANGE};
-    const redisReply *parsed = parse(reader, reply);
-    if (parsed == NULL) {
+    struct reply_element what;
+    struct reply_element second;
+    if ((count != 2 && count != 3) || reply_next(cursor, &what) != OK ||
+        reply_next(cursor, &second) != OK) {
         return;
     }
-    ret_message->parsed = (void *)parsed;
-    if (parsed->type == REDIS_REPLY_ARRAY) {
-        read_array(parsed, ret_message);
-    } else if (parsed->type == REDIS_REPLY_ERROR) {
+    if (count == 2 && says(&what, "pong") && second.type == REPLY_BULK) {
+        message->kind = BUS_PONG;
+        message->text = second.text;
+    } else if (count == 3 && says(&what, "message")) {
+        read_message(cursor, &second, message);
+    } else if (count == 3 && says(&what, "subscribe")) {
+        read_subscribed(cursor, &second, message);
+    }
+}
+
+void bus_read(struct slice reply, struct bus_message *ret_message)
+{
+    struct reply_cursor cursor = {reply};
+    struct reply_cursor whole = {reply};
+    struct reply_element first;
+    *ret_message = (struct bus_message){.kind = BUS_STRANGE};
+    if (reply_skip(&whole) != OK || whole.rest.size > 0 || reply_next(&cursor, &first) != OK) {
+        return;
+    }
+    if (first.type == REPLY_ARRAY) {
+        read_array(&cursor, first.number, ret_message);
+    } else if (first.type == REPLY_ERROR) {
         ret_message->kind = BUS_ERROR;
-        ret_message->text = text_of(parsed);
-    } else if (parsed->type == REDIS_REPLY_STATUS) {
+        ret_message->text = first.text;
+    } else if (first.type == REPLY_STATUS) {
         ret_message->kind = BUS_OK;
     }
 }
 
-struct slice bus_message_key(const struct bus_message *message, size_t i)
+bool bus_message_next_key(struct bus_message *message, struct slice *ret_key)
 {
-    CHECK(message->kind == BUS_KEYS && i < message->key_count);
-    const redisReply *array = message->parsed;
-    return text_of(array->element[2]->element[i]);
-}
-
-void bus_message_done(struct bus_message *message)
-{
-    if (message->parsed != NULL) {
-        freeReplyObject(message->parsed);
+    struct reply_element key;
+    if (message->kind != BUS_KEYS || message->key_count == 0 ||
+        reply_next(&message->keys, &key) != OK) {
+        return false;
     }
-    *message = (struct bus_message){.kind = BUS_STRANGE};
+    message->key_count--;
+    *ret_key = key.text;
+    return true;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bus_reply.h -- what one reply on the bus means (RESP2, read by hiredis).
+/* bus_reply.h -- what one reply on the bus means (RESP2). Nothing is copied, and no memory asked for: each change of
+ * each key comes this way to each node.
  *
  *      +OK                                              CLIENT TRACKING is on
  *      ["subscribe", "__redis__:invalidate", 1]         that subscription stands
@@ -12,19 +13,19 @@
  * Anybody may PUBLISH on either channel, but only strings: an array or a nil is Redis' own. Nothing else about a payload
  * is believed.
  *
- * Owns:    a bus_reader its hiredis reader; a bus_message the parsed reply, from which its slices borrow.
+ * Owns:    nothing; a bus_message borrows the reply.
  * Threads: the control loop's. For coherence.c and its tests. */
 #ifndef TERRACE_TIERS_BUS_REPLY_H
 #define TERRACE_TIERS_BUS_REPLY_H
 
-#include "protocol/bytes.h"
+#include "protocol/resp_read.h"
 
 #define BUS_CHANNEL_KEYS    "__redis__:invalidate"
 #define BUS_CHANNEL_FRAMES  "terrace:bus"
 #define BUS_CHANNELS_PREFIX "terrace:" /* of all channels of nodes, now and later */
 
 enum bus_kind {
-    BUS_KEYS,    /* keys that changed: bus_message_key */
+    BUS_KEYS,    /* keys that changed: bus_message_next_key */
     BUS_FLUSHED, /* all keys of some database are gone */
     BUS_FORGED,  /* an announcement that is not an array of strings */
     BUS_FRAME,   /* `text` came on the frames' channel */
@@ -33,24 +34,19 @@ enum bus_kind {
     BUS_OK,      /* a plain status */
     BUS_PONG,    /* `text` is what the PING carried */
     BUS_ERROR,   /* `text` is Redis' */
-    BUS_STRANGE, /* none of these, not RESP2, or no memory to look */
-};
-
-struct bus_reader {
-    void *hiredis;
+    BUS_STRANGE, /* none of these, or not one whole reply of RESP2 */
 };
 
 struct bus_message {
     enum bus_kind kind;
     struct slice text;
-    size_t key_count;
-    void *parsed; /* private */
+    size_t key_count;         /* of those to come */
+    struct reply_cursor keys; /* private */
 };
 
-void bus_reader_done(struct bus_reader *reader); /* all zeros is a fresh reader */
 /* `reply` is one whole reply. */
-void bus_read(struct bus_reader *reader, struct slice reply, struct bus_message *ret_message);
-struct slice bus_message_key(const struct bus_message *message, size_t i); /* i < key_count */
-void bus_message_done(struct bus_message *message);
+void bus_read(struct slice reply, struct bus_message *ret_message);
+/* false: there is no other. */
+bool bus_message_next_key(struct bus_message *message, struct slice *ret_key);
 
 #endif

@@ -263,7 +263,6 @@ void coherence_free(struct coherence *coherence)
     }
     CHECK_MAGIC(coherence, COHERENCE_MAGIC);
     CHECK(coherence->waiters.count == 0 && barriers_empty(&coherence->barriers));
-    bus_reader_done(&coherence->reader);
     peers_done(&coherence->peers);
     announced_free(coherence->announced);
     pthread_mutex_destroy(&coherence->lock);
@@ -530,7 +529,6 @@ void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t
         coherence_next_generation(coherence);
         coherence->hurry = true;
         coherence_allow_install(coherence, false);
-        bus_reader_done(&coherence->reader);
         forget_seq(coherence);
         coherence->bus = (struct seen_run){0};
         coherence->home_ms = 0;

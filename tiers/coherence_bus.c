@@ -13,14 +13,15 @@
  * into one announcement, so a stranger's write may hide in it.
  *      A list is applied whole, however long: the echo that it delays stands behind it on the bus and would come no sooner
  * if this loop did something else in between (a million keys that one cycle of Redis changed: half a second). */
-static void forget_keys(struct coherence *coherence, const struct bus_message *message,
-                        int64_t now_ms)
+static void forget_keys(struct coherence *coherence, struct bus_message *message, int64_t now_ms)
 {
-    for (size_t i = 0; i < message->key_count; i++) {
-        coherence_forget(coherence, bus_message_key(message, i), 0, now_ms);
+    const size_t count = message->key_count;
+    struct slice key;
+    while (bus_message_next_key(message, &key)) {
+        coherence_forget(coherence, key, 0, now_ms);
     }
     coherence_forgot_all(coherence);
-    coherence_count(coherence, M_ANNOUNCED_KEYS, message->key_count);
+    coherence_count(coherence, M_ANNOUNCED_KEYS, count);
 }
 
 static void malformed(struct coherence *coherence, int64_t now_ms, const char *why)
@@ -316,7 +317,7 @@ static void error_came(struct coherence *coherence, struct slice text, int64_t n
                    (int)(text.size < COHERENCE_WHY_MAX ? text.size : COHERENCE_WHY_MAX), text.data);
 }
 
-static void obey(struct coherence *coherence, const struct bus_message *message, int64_t now_ms)
+static void obey(struct coherence *coherence, struct bus_message *message, int64_t now_ms)
 {
     switch (message->kind) {
     case BUS_KEYS:
@@ -358,7 +359,7 @@ void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int
     }
     coherence->heard_at_ms = now_ms;
     struct bus_message message;
-    bus_read(&coherence->reader, reply, &message);
+    bus_read(reply, &message);
     const bool announces =
         message.kind == BUS_KEYS || message.kind == BUS_FLUSHED || message.kind == BUS_FORGED;
     if (announces) {
@@ -368,5 +369,4 @@ void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int
     if (message.kind != BUS_KEYS) { /* what they prove is shown then */
         coherence_show(coherence);
     }
-    bus_message_done(&message);
 }

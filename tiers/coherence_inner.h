@@ -89,7 +89,6 @@ struct coherence {
     bool refused;
     bool tracks; /* Redis announces changes on this bus */
     char untracked_why[COHERENCE_WHY_MAX];
-    struct bus_reader reader;
 
     struct epoch epoch;   /* counter 0: none seen */
     uint64_t known_epoch; /* the next beat asks for at least this counter */
