@@ -13,11 +13,17 @@ void account_durations(struct command_counters *counters, uint64_t nsec, unsigne
     count_add(&counters->durations[log < COMMAND_DURATIONS ? log : COMMAND_DURATIONS - 1], calls);
 }
 
+static bool is_slow(struct node *node, uint64_t nsec)
+{
+    const int64_t slower_us =
+        atomic_load_explicit(&node->live.slowlog_slower_us, memory_order_relaxed);
+    return slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us;
+}
+
 static void note_if_slow(struct node *node, uint64_t nsec, struct slice words,
                          const struct conn *conn)
 {
-    int64_t slower_us = atomic_load_explicit(&node->live.slowlog_slower_us, memory_order_relaxed);
-    if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us && words.size > 0) {
+    if (is_slow(node, nsec) && words.size > 0) {
         struct slowlog_note note = {
             .unix_s = clock_unix_us() / 1000000, .usec = nsec / 1000, .words = words};
         if (conn != NULL) {
@@ -38,14 +44,24 @@ void account_slow(const struct call *call, uint64_t nsec)
     if ((call->command->flags & COMMAND_SKIP_SLOWLOG) != 0) {
         return;
     }
-    int64_t slower_us =
-        atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed);
     struct buf words = {0};
-    if (slower_us >= 0 && nsec / 1000 >= (uint64_t)slower_us) {
+    if (is_slow(call->node, nsec)) {
         (void)!call_words(call, &words);
     }
     note_if_slow(call->node, nsec, buf_slice(&words), call->conn);
     buf_done(&words);
+}
+
+static void account_slow_answer(const struct answer *answer, uint64_t nsec)
+{
+    struct node *node = answer->worker->node;
+    struct buf made = {0};
+    if (answer->words_are_raw && is_slow(node, nsec)) {
+        (void)!call_words_of(answer->words, &made);
+    }
+    note_if_slow(node, nsec, answer->words_are_raw ? buf_slice(&made) : answer->words,
+                 answer->conn);
+    buf_done(&made);
 }
 
 void account_landed(const struct answer *answer)
@@ -60,6 +76,6 @@ void account_landed(const struct answer *answer)
     }
     usage_note_answer(answer);
     if (!answer->blocks) {
-        note_if_slow(answer->worker->node, nsec, buf_slice(&answer->words), answer->conn);
+        account_slow_answer(answer, nsec);
     }
 }

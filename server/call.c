@@ -2,6 +2,7 @@
 #include "server/call.h"
 
 #include "protocol/check.h"
+#include "protocol/resp_read.h"
 #include "server/account.h"
 #include "server/conn.h"
 #include "server/execution.h"
@@ -45,6 +46,49 @@ enum status call_words(const struct call *call, struct buf *words)
     return status == OK && is_traced
                ? slowlog_word(words, "traceparent=", call->native->traceparent)
                : status;
+}
+
+enum status call_words_of(struct slice raw, struct buf *words)
+{
+    struct slice argv[SLOWLOG_ARGS_MAX];
+    struct request_reader reader;
+    request_reader_init(&reader);
+    enum status status = request_read(&reader, raw);
+    if (status == OK && reader.argc <= SLOWLOG_ARGS_MAX) {
+        for (uint32_t i = 0; i < reader.argc; i++) {
+            argv[i] = request_arg(&reader, raw, i);
+        }
+        status = slowlog_words(words, argv, reader.argc);
+    }
+    request_reader_done(&reader);
+    return status;
+}
+
+/* What is slow is rare: a short request is kept as it came, and its words are made when they are wanted. So short is none with
+ * more words than the slow log shows. */
+enum {
+    RAW_KEPT_MAX = 4 + 6 * SLOWLOG_ARGS_MAX
+};
+
+static void answer_keep_words(struct answer *answer, const struct call *call)
+{
+    struct worker *worker = call->worker;
+    struct slice words = call->raw;
+    const bool is_raw = words.size > 0 && words.size <= RAW_KEPT_MAX && call->body == NULL &&
+                        !body_is_there(&call->conn->body);
+    if (!is_raw) {
+        worker->scratch.size = 0;
+        if (call_words(call, &worker->scratch) != OK) {
+            return;
+        }
+        words = buf_slice(&worker->scratch);
+    }
+    char *own = spares_take(&worker->spares, words.size);
+    if (own != NULL) {
+        memcpy(own, words.data, words.size);
+        answer->words = (struct slice){own, words.size};
+        answer->words_are_raw = is_raw;
+    }
 }
 
 bool call_key_range(const struct call *call, struct key_range *ret_range)
@@ -121,14 +165,12 @@ void answer_set_kind(struct answer *answer, enum wait_kind kind)
 
 struct answer *answer_new_apart(struct worker *worker, struct conn *conn)
 {
-    struct answer *answer = calloc(1, sizeof(*answer));
+    struct answer *answer = spares_take(&worker->spares, sizeof(*answer));
     CHECK(
         answer !=
-        NULL); /* 200 bytes that cannot be had: nothing sensible can be said to anybody any more */
-    answer->conn = conn;
-    answer->worker = worker;
-    answer->reply.worker = worker;
-    answer->reply.proto = conn->session.proto;
+        NULL); /* 300 bytes that cannot be had: nothing sensible can be said to anybody any more */
+    *answer = (struct answer){
+        .conn = conn, .worker = worker, .reply = {.worker = worker, .proto = conn->session.proto}};
     out_init(&answer->reply.out, &worker->pool);
     return answer;
 }
@@ -166,9 +208,8 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
     answer->began_ns = clock_monotonic_ns();
     answer->blocks = call->blocking != NULL;
     if (!answer->blocks &&
-        atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed) >= 0 &&
-        call_words(call, &answer->words) != OK) {
-        buf_done(&answer->words);
+        atomic_load_explicit(&call->node->live.slowlog_slower_us, memory_order_relaxed) >= 0) {
+        answer_keep_words(answer, call);
     }
     return answer;
 }
@@ -176,8 +217,11 @@ struct answer *call_defer(struct call *call, enum wait_kind kind)
 void answer_free(struct answer *answer)
 {
     out_done(&answer->reply.out);
-    buf_done(&answer->words);
-    free(answer);
+    struct spares *spares = &answer->worker->spares;
+    if (answer->words.size > 0) {
+        spares_give(spares, (void *)(uintptr_t)answer->words.data, answer->words.size);
+    }
+    spares_give(spares, answer, sizeof(*answer));
 }
 
 void answer_arrive(struct answer *answer)

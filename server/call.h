@@ -82,6 +82,8 @@ struct slice *call_keep_args(const struct call *call);
 bool call_key_range(const struct call *call, struct key_range *ret_range);
 /* The arguments as the slow log shows them, with the trace that the client named. */
 enum status call_words(const struct call *call, struct buf *words) MUST_USE;
+/* The same of a request as the client sent it. */
+enum status call_words_of(struct slice raw, struct buf *words) MUST_USE;
 /* Whether an earlier read of the connection still waits for one of the keys. */
 bool call_keys_are_asked(const struct call *call);
 
@@ -113,7 +115,8 @@ struct answer {
     size_t size;
     size_t streamed;             /* bytes of it that were sent on as they came (download.h) */
     uint64_t began_ns;           /* for the slow log; 0: nobody deferred it */
-    struct buf words;            /* the arguments, for the slow log (slowlog_words) */
+    struct slice words;          /* the arguments, for the slow log: of slowlog_words, or: */
+    bool words_are_raw;          /* as the client sent them; in both cases of the worker's spares */
     struct download *download;   /* it comes in pieces (download.h); or NULL */
     struct native_ticket native; /* of a native connection: whose answer it is */
     struct list in_deadlines;    /* native_deadline.c; or empty */

@@ -30,7 +30,8 @@
 /* One that waits for L2. It is freed when the tiers and the timer have both let go of it. */
 struct fetch {
     struct tiers_reader reader; /* first: it is cast back */
-    struct answer *answer;      /* NULL: it has been answered */
+    struct worker *worker;
+    struct answer *answer; /* NULL: it has been answered */
     struct wish wish;
     int64_t hard_ms; /* of the budgets, what is left when the timer ends; FETCH_NO_BUDGET: none */
     int64_t hard_said_ms;
@@ -127,7 +128,7 @@ static void reply_value(struct reply *reply, struct worker *worker, const struct
 static void fetch_free(struct fetch *fetch)
 {
     free(fetch->bytes);
-    free(fetch);
+    spares_give(&fetch->worker->spares, fetch, sizeof(*fetch));
 }
 
 static void on_timer_closed(uv_handle_t *handle)
@@ -262,10 +263,9 @@ static bool keep_key(struct fetch *fetch, const struct ns_key *key)
 
 static struct fetch *fetch_new(struct worker *worker)
 {
-    struct fetch *fetch =
-        worker->spare_fetch != NULL ? worker->spare_fetch : malloc(sizeof(*fetch));
-    worker->spare_fetch = NULL;
+    struct fetch *fetch = spares_take(&worker->spares, sizeof(*fetch));
     if (fetch != NULL) {
+        fetch->worker = worker;
         fetch->reader = (struct tiers_reader){.on_value = on_value};
         fetch->bytes = NULL;
         fetch->is_read = fetch->has_timer = false;
@@ -289,7 +289,7 @@ void cmd_cache_fetch(struct call *call)
         options.soft_ms != FETCH_NO_BUDGET || options.hard_ms != FETCH_NO_BUDGET;
     struct fetch *fetch = fetch_new(worker);
     if (fetch == NULL || (has_budget && !keep_key(fetch, &key))) {
-        free(fetch);
+        spares_give(&worker->spares, fetch, sizeof(*fetch));
         reply_out_of_memory(call->reply);
         return;
     }
@@ -306,8 +306,7 @@ void cmd_cache_fetch(struct call *call)
         timer_begin(fetch, worker, &options);
         return;
     }
-    free(fetch->bytes);
-    worker->spare_fetch = fetch;
+    fetch_free(fetch);
     if (status == OK) {
         reply_from_l1(call->reply, worker, key.ns, &found, call->now_ms);
         item_release(found.item);

@@ -74,6 +74,7 @@ static void hash_on_value(struct tiers_reader *reader, enum status status,
 {
     struct hash_wait *wait = (struct hash_wait *)(void *)reader;
     struct answer *answer = wait->answer;
+    struct spares *spares = &answer->worker->spares; /* the answer may be gone first */
     if (wait->argv == NULL) {
         reply_out_of_memory(&answer->reply);
         answer_land(answer);
@@ -88,7 +89,7 @@ static void hash_on_value(struct tiers_reader *reader, enum status status,
         answer_land(answer);
     }
     free(wait->argv);
-    free(wait);
+    spares_give(spares, wait, sizeof(*wait));
 }
 
 /* L1's answer, or the beginning of a wait. MISS: not to be read whole. */
@@ -96,9 +97,7 @@ static enum status hash_ask(struct call *call, const struct ns_key *key, struct 
                             hash_finish_fn *finish)
 {
     struct worker *worker = call->worker;
-    struct hash_wait *wait =
-        worker->spare_hash != NULL ? worker->spare_hash : malloc(sizeof(*wait));
-    worker->spare_hash = NULL;
+    struct hash_wait *wait = spares_take(&worker->spares, sizeof(*wait));
     if (wait == NULL) {
         return NO_MEMORY;
     }
@@ -107,7 +106,7 @@ static enum status hash_ask(struct call *call, const struct ns_key *key, struct 
     const enum status status =
         tiers_get(worker->window, key, call->conn->session.proto, value, &wait->reader, &foreign);
     if (status != PENDING) {
-        worker->spare_hash = wait;
+        spares_give(&worker->spares, wait, sizeof(*wait));
         return status;
     }
     wait->finish = finish;

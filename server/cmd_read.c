@@ -87,10 +87,11 @@ static void read_on_value(struct tiers_reader *reader, enum status status,
 {
     struct read_wait *wait = (struct read_wait *)(void *)reader;
     struct answer *answer = wait->answer;
+    struct spares *spares = &answer->worker->spares; /* the answer may be gone first */
     if (status == TOO_BIG) {
         const struct found wanted = {.start = wait->start, .end = wait->end};
         read_large(answer, wait->finish, &wanted, value->key);
-        free(wait);
+        spares_give(spares, wait, sizeof(*wait));
         return;
     }
     if (status == OK) {
@@ -106,7 +107,7 @@ static void read_on_value(struct tiers_reader *reader, enum status status,
     } else {
         relay_refuse_read(&answer->reply, answer->worker, status, value->error);
     }
-    free(wait);
+    spares_give(spares, wait, sizeof(*wait));
     answer_land(answer);
 }
 
@@ -119,10 +120,8 @@ static enum status read_ask(struct call *call, const struct ns_key *key, struct 
         worker_note_read(call->worker, key);
         return l1_get(key->ns->l1, &key->at, call->now_ms, 0, value);
     }
-    /* The reader is needed before it is known whether one must wait; a spare one saves the hit an allocation. */
-    struct read_wait *wait =
-        worker->spare_read != NULL ? worker->spare_read : malloc(sizeof(*wait));
-    worker->spare_read = NULL;
+    /* The reader is needed before it is known whether one must wait. */
+    struct read_wait *wait = spares_take(&worker->spares, sizeof(*wait));
     if (wait == NULL) {
         return NO_MEMORY;
     }
@@ -133,7 +132,7 @@ static enum status read_ask(struct call *call, const struct ns_key *key, struct 
     enum status status =
         tiers_get(worker->window, key, call->conn->session.proto, value, &wait->reader, &foreign);
     if (status != PENDING) {
-        worker->spare_read = wait;
+        spares_give(&worker->spares, wait, sizeof(*wait));
         return status;
     }
     wait->finish = finish;

@@ -15,8 +15,11 @@
 #include "tiers/stream.h"
 #include "tiers/wrap.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+enum {
+    EDIT_SCRATCH_KEPT = 64 << 10 /* of what wrote one large envelope */
+};
 
 static const struct wish of_l2 = {.kind = WISH_FRESH};
 
@@ -165,9 +168,8 @@ static void edit_free(struct edit *edit)
         load_release(edit->worker->window, &edit->write.key, edit->token);
     }
     item_release(edit->found.item);
-    buf_done(&edit->envelope);
     upload_value_free(edit->upload);
-    free(edit);
+    spares_give(&edit->worker->spares, edit, edit->size);
 }
 
 static void edit_land(struct edit *edit)
@@ -202,11 +204,15 @@ static bool edit_act(struct edit *edit, struct reply *reply)
                                      : MANAGED_ALWAYS;
     memcpy(edit->write.token, edit->token, MANAGED_TOKEN_SIZE);
     edit->write.version = edit->found.version;
+    struct buf *scratch = &edit->worker->scratch;
+    scratch->size = 0;
     if (!edit->rule->decide(edit, reply)) {
         return false;
     }
     const enum status status = edit_send(edit);
-    buf_done(&edit->envelope);
+    if (scratch->capacity > EDIT_SCRATCH_KEPT) {
+        buf_done(scratch);
+    }
     if (status != OK) {
         managed_refuse_write(reply, edit->worker, &edit->write, status, (struct slice){0});
     }
@@ -307,11 +313,13 @@ static struct edit *edit_new(struct call *call, const struct edit *model)
 {
     const struct slice key = call->argv[1];
     const size_t kept = model->reads ? model->value.size : 0;
-    struct edit *edit = malloc(sizeof(*edit) + key.size + kept);
+    const size_t size = sizeof(struct edit) + key.size + kept;
+    struct edit *edit = spares_take(&call->worker->spares, size);
     if (edit == NULL) {
         return NULL;
     }
     *edit = *model;
+    edit->size = size;
     char *bytes = (char *)(edit + 1);
     memcpy(bytes, key.data, key.size);
     if (kept > 0) {
@@ -412,18 +420,18 @@ bool edit_put(struct edit *edit, struct reply *reply, int64_t life_ms)
                                     .fills = edit->leased,
                                     .upload = edit->upload,
                                     .value = edit->value};
-    return managed_make_put(edit->worker, &edit->write, &put, &edit->envelope, reply);
+    return managed_make_put(edit->worker, &edit->write, &put, &edit->worker->scratch, reply);
 }
 
 bool edit_put_negative(struct edit *edit, struct reply *reply, int64_t life_ms)
 {
     const struct envelope head = {.kind = ENVELOPE_NEGATIVE, .fresh_ms = (uint64_t)life_ms};
-    if (envelope_write(&edit->envelope, &head, NULL) != OK) {
+    if (envelope_write(&edit->worker->scratch, &head, NULL) != OK) {
         reply_out_of_memory(reply);
         return false;
     }
     edit->write.op = MANAGED_PUT;
-    edit->write.envelope = buf_slice(&edit->envelope);
+    edit->write.envelope = buf_slice(&edit->worker->scratch);
     edit->write.px_ms = life_ms;
     return true;
 }

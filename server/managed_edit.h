@@ -69,7 +69,6 @@ struct edit {
     bool reads;
     unsigned tries;
     struct edit_found found;
-    struct buf envelope;
     /* The command's, set before edit_begin: */
     unsigned flags;
     int64_t life_ms; /* from the call on, as the client wishes; may be past */
@@ -80,6 +79,7 @@ struct edit {
     char token[MANAGED_TOKEN_SIZE];
     struct slice value;
     struct edit_wishes wishes;
+    size_t size;  /* with the bytes behind it */
     bool streams; /* its value is on its way (upload.h), and can be written once, or not */
     struct upload_value *upload; /* until it is written */
 };

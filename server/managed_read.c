@@ -124,6 +124,7 @@ static void on_value(struct tiers_reader *reader, enum status status,
 {
     struct managed_wait *wait = (struct managed_wait *)(void *)reader;
     struct answer *answer = wait->answer;
+    struct spares *spares = &answer->worker->spares; /* the answer may be gone first */
     struct managed_found found;
     if (status == OK) {
         status = managed_judge_item(answer->worker, value->item, &found);
@@ -140,7 +141,7 @@ static void on_value(struct tiers_reader *reader, enum status status,
         answer_land(answer);
     }
     free(wait->argv);
-    free(wait);
+    spares_give(spares, wait, sizeof(*wait));
 }
 
 static void finish_type(struct reply *reply, const struct managed_found *found);
@@ -155,9 +156,7 @@ static bool takes_large(struct tiers_reader *reader)
 static void read_one(struct call *call, finish_fn *finish)
 {
     struct worker *worker = call->worker;
-    struct managed_wait *wait =
-        worker->spare_managed != NULL ? worker->spare_managed : malloc(sizeof(*wait));
-    worker->spare_managed = NULL;
+    struct managed_wait *wait = spares_take(&worker->spares, sizeof(*wait));
     if (wait == NULL) {
         reply_out_of_memory(call->reply);
         return;
@@ -175,7 +174,7 @@ static void read_one(struct call *call, finish_fn *finish)
         wait->answer = call_defer(call, managed_read_waits(call->conn, foreign));
         return;
     }
-    worker->spare_managed = wait;
+    spares_give(&worker->spares, wait, sizeof(*wait));
     if (status == OK && finish == finish_type && managed_found_is_other(&found)) {
         relay_call(call);
         item_release(found.item);

@@ -246,7 +246,7 @@ static const char *watch_words(struct native_words *words, const struct native_f
     return NULL;
 }
 
-static const char *call_words_of(struct native_words *words, const struct native_frame *frame,
+static const char *words_of_call(struct native_words *words, const struct native_frame *frame,
                                  const struct native_request *request)
 {
     word_keys(words, frame, request);
@@ -326,7 +326,7 @@ const char *native_write_words(struct native_words *words, const struct native_f
         }
         return NULL;
     case NATIVE_TOPOLOGY: word_text(words, "CACHE.NODES"); return NULL;
-    case NATIVE_CALL: return call_words_of(words, frame, request);
+    case NATIVE_CALL: return words_of_call(words, frame, request);
     case NATIVE_WARM: return warm_words(words, frame, request);
     case NATIVE_HOT: return hot_words(words, request);
     default: return "no such request";

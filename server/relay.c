@@ -32,6 +32,7 @@
 /* One allocation: this, the keys, their bytes. */
 struct relay {
     struct tiers_relay tiers;
+    struct worker *worker;
     struct answer *answer;
     struct blocking *blocking;       /* NULL: it does not, or no more */
     struct relay_splice *splice;     /* may be NULL */
@@ -43,8 +44,17 @@ struct relay {
     struct barrier_place place;
     struct waits_place waits;    /* of a module's command on a shared link */
     struct tiers_upload *upload; /* its line; NULL: it has none */
+    size_t size;                 /* of all of it, keys and bytes */
     struct l1_key keys[];
 };
+
+/* NULL is fine. */
+static void relay_free(struct relay *relay)
+{
+    if (relay != NULL) {
+        spares_give(&relay->worker->spares, relay, relay->size);
+    }
+}
 
 static bool is_error(struct slice reply)
 {
@@ -221,7 +231,7 @@ static void relay_end(struct relay *relay)
     if (relay->uploads && answer->conn != NULL) {
         conn_unhold(answer->conn, HOLD_UPLOAD);
     }
-    free(relay);
+    relay_free(relay);
     if (splice != NULL) {
         splice->on_done(splice);
     } else {
@@ -278,7 +288,7 @@ static void relay_on_reply(struct tiers_relay *tiers, enum status status, struct
     relay_end_upload(relay, status == OK && !relay->kept && !is_error(bytes));
     if (status == TOO_BIG) {
         download_begin(answer, &tiers->keys[0], NULL);
-        free(relay);
+        relay_free(relay);
         return;
     }
     if (relay->blocking != NULL) {
@@ -388,7 +398,8 @@ static struct relay *relay_new(const struct call *carrier, const struct call *ca
 {
     struct relay_keys keys = {0};
     relay_take_keys(&keys, calls, count, carrier->db);
-    struct relay *relay = malloc(sizeof(*relay) + keys.count * sizeof(relay->keys[0]) + keys.size);
+    const size_t size = sizeof(struct relay) + keys.count * sizeof(struct l1_key) + keys.size;
+    struct relay *relay = spares_take(&carrier->worker->spares, size);
     if (relay == NULL) {
         return NULL;
     }
@@ -402,7 +413,9 @@ static struct relay *relay_new(const struct call *carrier, const struct call *ca
                                       .of_hash = (carrier->command->flags & COMMAND_OF_HASH) != 0,
                                       .patient = keys.count > 1,
                                       .db = carrier->db},
+                            .worker = carrier->worker,
                             .blocking = carrier->blocking,
+                            .size = size,
                             .place = {.on_passed = relay_on_passed}};
     list_init(&relay->waits.link);
     uint16_t dbs = effects_db_bit(carrier->db);
@@ -426,7 +439,7 @@ static struct answer *relay_send(struct call *call, struct relay *relay, struct 
         tiers_relay(call->worker->window, &relay->tiers, call->conn->session.proto, bytes);
     if (status != OK) {
         relay_refuse(call->reply, call->worker, status);
-        free(relay);
+        relay_free(relay);
         return NULL;
     }
     if (relay->tiers.writes) {
@@ -543,7 +556,7 @@ void relay_deferred(struct answer *answer, uint8_t db, struct slice *argv, uint3
     }
     buf_done(&made);
     if (status != OK) {
-        free(relay);
+        relay_free(relay);
         relay_refuse(&answer->reply, answer->worker, status);
         answer_land(answer);
     }

@@ -5,8 +5,8 @@
  * were; passwords are never kept. They are put into WORDS while the arguments are still there, since a deferred answer
  * outlives them:
  *
- *      slowlog_words(&answer->words, argv, argc)   when the call is taken
- *      slowlog_note(slowlog, &note)                when it took too long
+ *      slowlog_words(&words, argv, argc)   when the call is taken; of a short one, whose bytes are kept, when it was slow
+ *      slowlog_note(slowlog, &note)        when it took too long
  *
  * Owns:    its entries.
  * Threads: any; one small lock, held for a copy.

@@ -346,6 +346,7 @@ static enum status worker_open_window(struct worker *worker)
         .seed = rand_next(&worker->rand),
         .revalidates = worker->index == 0,
         .hot = &worker->hot,
+        .spares = &worker->spares,
         .post = worker_post_tiers,
         .confirm = worker_confirm,
     });
@@ -427,10 +428,8 @@ static void worker_release(struct worker *worker)
     warm_desk_free(worker->warm_desk);
     warm_engine_free(worker->warm);
     hot_close(&worker->hot);
-    free(worker->spare_read);
-    free(worker->spare_managed);
-    free(worker->spare_fetch);
-    free(worker->spare_hash);
+    buf_done(&worker->scratch);
+    spares_done(&worker->spares);
     free(worker->roof);
     free(worker->read_memory);
     free(worker->counters);

@@ -31,6 +31,7 @@
 #include "server/turns.h"
 #include "tiers/base/metrics.h"
 #include "tiers/base/rand.h"
+#include "tiers/base/spares.h"
 #include "tiers/hot.h"
 #include "tiers/namespace.h"
 
@@ -79,11 +80,7 @@ struct worker_limits {
 
 struct acl_table;
 struct command_counters;
-struct fetch;
-struct hash_wait;
-struct managed_wait;
 struct native_desk;
-struct read_wait;
 struct tiers_confirm;
 struct tiers_window;
 struct warm_desk;
@@ -121,6 +118,7 @@ struct worker {
     struct worker_limits limits;
     struct client_desk clients; /* client_memory.h */
     struct out_pool pool;
+    struct spares spares;      /* of what waits: answers, readers, relays, flights */
     _Atomic size_t held_bytes; /* of pool, after the last turn; read by any */
     struct rand rand;
     int64_t now_ms;    /* of the batch that runs */
@@ -152,15 +150,12 @@ struct worker {
     struct warm_desk *warm_desk; /* warm_desk.h: the same one's, with an L2 or without */
     unsigned turn_requests;      /* executed in this turn */
     struct turns turns;
-    struct list confirms;         /* of this turn, or that found CONFIRM_WAITS_MAX under way */
-    int64_t confirm_deadline_ms;  /* the latest of theirs */
-    unsigned confirm_waits;       /* under way */
-    struct read_wait *spare_read; /* cmd_read.c: a reader for the next GET; malloc'ed or NULL */
-    struct managed_wait *spare_managed; /* managed_read.c: the same */
-    struct fetch *spare_fetch;          /* cmd_fetch.c: the same */
-    struct hash_wait *spare_hash;       /* cmd_hash_read.c: the same */
-    struct reply aside;                 /* an answer made now that must wait for its turn */
-    struct reply sink;                  /* answers nobody wants (CLIENT REPLY OFF) */
+    struct list confirms;        /* of this turn, or that found CONFIRM_WAITS_MAX under way */
+    int64_t confirm_deadline_ms; /* the latest of theirs */
+    unsigned confirm_waits;      /* under way */
+    struct buf scratch;          /* of one step of one call: nobody finds there what he left */
+    struct reply aside;          /* an answer made now that must wait for its turn */
+    struct reply sink;           /* answers nobody wants (CLIENT REPLY OFF) */
     unsigned ticks;
     char copy[LIMIT_COPY]; /* where l1_get copies small values to */
 };

@@ -21,7 +21,6 @@
 #include "tiers/rights.h"
 #include "tiers/wrap.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static struct list *flight_bucket(struct tiers_window *window, uint64_t token)
@@ -265,6 +264,14 @@ static enum status flight_keep(struct flight *flight, enum status status,
     return l1_fill(l1, &flight->key, &landing, item);
 }
 
+/* NULL is fine. */
+static void flight_free(struct flight *flight)
+{
+    if (flight != NULL) {
+        spares_give(flight->window->spares, flight, sizeof(*flight) + flight->key.bytes.size);
+    }
+}
+
 static void flight_end(struct flight *flight, enum status status, struct tiers_value *value)
 {
     struct metrics *metrics = flight->window->options.metrics;
@@ -283,7 +290,7 @@ static void flight_end(struct flight *flight, enum status status, struct tiers_v
     item_release(value->item);
     buf_done(&flight->error);
     buf_done(&flight->reply);
-    free(flight);
+    flight_free(flight);
 }
 
 static size_t flight_kept_bytes(const struct flight *flight)
@@ -406,7 +413,7 @@ static struct flight *flight_new(struct tiers_window *window, const struct ns_ke
                                  const struct tiers_reader *reader)
 {
     const struct l1_key *key = &wanted->at;
-    struct flight *flight = malloc(sizeof(*flight) + key->bytes.size);
+    struct flight *flight = spares_take(window->spares, sizeof(*flight) + key->bytes.size);
     if (flight == NULL) {
         return NULL;
     }
@@ -438,7 +445,7 @@ enum status flight_begin(struct tiers_window *window, const struct ns_key *wante
     }
     if (status != OK && status != PENDING) {
         l1_unclaim(wanted->ns->l1, &wanted->at, token);
-        free(flight);
+        flight_free(flight);
         return status;
     }
     flight_add_reader(flight, reader);

@@ -450,7 +450,6 @@ void load_end(struct tiers_window *window)
 void load_free(struct loads *loads)
 {
     if (loads != NULL) {
-        free(loads->spare);
         map_done(&loads->by_key);
         free(loads);
     }

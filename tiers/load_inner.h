@@ -86,7 +86,6 @@ struct loads {
     size_t wait_count;
     int64_t due_ms; /* the first budget that ends */
     int64_t walk_at_ms;
-    struct load_wait *spare;
     struct rand rand;
     struct wakes_seat seat;
 };

@@ -4,13 +4,11 @@
 #include "tiers/bans.h"
 #include "tiers/load_inner.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
-    KEY_ROOM_MIN = 128, /* of the spare wait */
-    ROUNDS_MAX = 16,    /* of one wait: how often it may be told to ask again */
-    ROUNDS_SURE = 4     /* from then on a lease is taken whatever stands in L2 */
+    ROUNDS_MAX = 16, /* of one wait: how often it may be told to ask again */
+    ROUNDS_SURE = 4  /* from then on a lease is taken whatever stands in L2 */
 };
 
 /* --- what a value is worth ---------------------------------------------------------------------------------------- */
@@ -118,26 +116,15 @@ static void wait_free(struct load_wait *wait)
 {
     struct loads *loads = wait->loads;
     item_release(wait->item);
-    wait->item = NULL;
-    if (loads->spare == NULL && wait->key_room == KEY_ROOM_MIN) {
-        loads->spare = wait;
-    } else {
-        free(wait);
-    }
+    spares_give(loads->window->spares, wait, sizeof(*wait) + wait->key_room);
 }
 
 static struct load_wait *wait_new(struct loads *loads, size_t key_size)
 {
-    struct load_wait *wait = loads->spare;
-    const size_t room = key_size > KEY_ROOM_MIN ? key_size : KEY_ROOM_MIN;
-    if (wait != NULL && wait->key_room >= key_size) {
-        loads->spare = NULL;
-        return wait;
-    }
-    wait = malloc(sizeof(*wait) + room);
+    struct load_wait *wait = spares_take(loads->window->spares, sizeof(*wait) + key_size);
     if (wait != NULL) {
         wait->loads = loads;
-        wait->key_room = room;
+        wait->key_room = key_size;
     }
     return wait;
 }

@@ -62,6 +62,7 @@
 struct bans;
 struct foreseen;
 struct hot;
+struct spares;
 struct sighting;
 struct behind;
 struct wakes;
@@ -180,8 +181,9 @@ struct tiers_window_options {
     struct metrics *metrics;
     struct link_io io; /* for its links */
     uint64_t seed;
-    struct hot *hot;  /* borrowed: told what clients read; NULL: nobody is */
-    bool revalidates; /* suspects in the background, for the whole node: one window does */
+    struct hot *hot;       /* borrowed: told what clients read; NULL: nobody is */
+    struct spares *spares; /* borrowed: of its flights; NULL: it has some of its own */
+    bool revalidates;      /* suspects in the background, for the whole node: one window does */
     size_t
         look_bytes; /* of a value that nobody waits for, before its size is asked for; 0: 64 KiB (flight_ask.c) */
     /* BUSY: not posted. With `must` only a worker that has ended refuses. */

@@ -28,6 +28,7 @@ struct tiers_window *tiers_window_new(const struct tiers_window_options *options
     window->view = coherence_view(tiers_coherence(options->tiers));
     window->foreseen = tiers_foreseen(options->tiers);
     window->hot = options->hot != NULL ? options->hot : &window->no_hot;
+    window->spares = options->spares != NULL ? options->spares : &window->own_spares;
     line_pool_open(&window->lines);
     stream_hall_open(&window->streams);
     list_init(&window->row);
@@ -71,6 +72,7 @@ void tiers_window_free(struct tiers_window *window)
     stream_hall_done(&window->streams);
     buf_done(&window->scratch);
     buf_done(&window->block);
+    spares_done(&window->own_spares);
     window->magic = 0;
     free(window);
 }

@@ -8,6 +8,7 @@
 
 #include "tiers/base/list.h"
 #include "tiers/base/rand.h"
+#include "tiers/base/spares.h"
 #include "tiers/contract.h"
 #include "tiers/hot.h"
 #include "tiers/promotion.h"
@@ -43,6 +44,8 @@ struct tiers_window {
     struct foreseen *foreseen;
     struct hot *hot;       /* told what clients read */
     struct hot no_hot;     /* if there is none: it counts nothing */
+    struct spares *spares; /* the roof's, or if there are none: */
+    struct spares own_spares;
     struct link *links[2]; /* RESP2, RESP3; the second from its first use on */
     struct line_pool lines;
     struct stream_hall streams;

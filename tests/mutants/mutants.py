@@ -47,7 +47,7 @@ MUTANTS = [
          "        struct item *entry = l1_remove(shard, &place);\n        went += values_in(entry);")],
            ["unit l1_tokens", "unit coherence_bus", "unit coherence_frames", "sim storm"]),
     Mutant("only the first keys of a long list are obeyed", "T2", [
-        (BUS, "i < message->key_count; i++", "i < message->key_count && i < 1000; i++")],
+        (BUS, "while (bus_message_next_key(message, &key)) {", "while (message->key_count + 1000 > count && bus_message_next_key(message, &key)) {")],
            ["unit coherence_bus", "unit coherence_frames", "unit coherence_redis", "sim storm", "journey coherence thousands_of_changes"]),
     Mutant("nil (a flush) is ignored", "T2", [
         (BUS, "M_ANNOUNCED_FLUSHES, 1);\n        namespaces_flush_all(coherence->options.namespaces);", "M_ANNOUNCED_FLUSHES, 1);")],
@@ -475,7 +475,7 @@ MUTANTS = [
          "    coherence_interrupt(coherence, now_ms);\n    coherence_next_generation")],
            ["unit coherence", "unit coherence_bus", "unit coherence_frames", "sim storm"]),
     Mutant("installs go on without a bus", "T8", [
-        (COHERENCE, "        coherence_allow_install(coherence, false);\n        bus_reader_done", "        bus_reader_done")],
+        (COHERENCE, "        coherence_allow_install(coherence, false);\n        forget_seq", "        forget_seq")],
            ["unit coherence", "unit coherence_bus", "unit coherence_frames", "sim storm"]),
     Mutant("the clock is read before the sockets", "I1", [
         ("server/worker_batch.c", "    worker->timed_ns = 0;\n    worker_read_clock(worker);", "    worker->timed_ns = 0;")],
@@ -1165,7 +1165,7 @@ MUTANTS = [
         ("server/upload.c", "        envelope_sum_begin(&value->sum, value->head);\n", "        hash_sum_begin(&value->sum);\n")],
            ["journey large_managed envelope_of_any"]),
     Mutant("the line of a large write that was declined is kept", "018", [
-        ("server/managed_edit.c", "    upload_value_free(edit->upload);\n    free(edit);\n", "    free(edit);\n")],
+        ("server/managed_edit.c", "    upload_value_free(edit->upload);\n    spares_give(", "    spares_give(")],
            ["journey large_managed whole_family"]),
 
     # --- endpoints and regions of the client

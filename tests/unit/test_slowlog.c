@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "server/call.h"
 #include "server/slowlog.h"
 
 #include <setjmp.h>
@@ -183,6 +184,35 @@ static void passwords_are_not_kept(void **state)
     assert_string_equal(text, "config|set|timeout|5|REQUIREPASS|(redacted)");
 }
 
+/* A deferred call keeps its bytes, and words are made of them when it was slow. */
+static void the_bytes_of_a_request_give_the_words_of_its_arguments(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *raw;
+        struct slice argv[4];
+        size_t argc;
+    } requests[] = {
+        {"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$0\r\n\r\n",
+         {SLICE_LITERAL("SET"), SLICE_LITERAL("k"), {"", 0}},
+         3},
+        {"*2\r\n$4\r\nauth\r\n$6\r\nsecret\r\n",
+         {SLICE_LITERAL("auth"), SLICE_LITERAL("secret")},
+         2},
+        {"*02\r\n$3\r\nGET\r\n$1\r\nk\r\n", {{"", 0}}, 0}, /* nothing Redis would take */
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+        struct buf made = {0};
+        struct buf wanted = {0};
+        const enum status status = call_words_of(slice_of(requests[i].raw), &made);
+        assert_int_equal(status == OK, requests[i].argc > 0);
+        assert_int_equal(slowlog_words(&wanted, requests[i].argv, requests[i].argc), OK);
+        assert_true(slice_equal(buf_slice(&made), buf_slice(&wanted)));
+        buf_done(&made);
+        buf_done(&wanted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +223,7 @@ int main(void)
         cmocka_unit_test(long_arguments_say_how_long_they_were),
         cmocka_unit_test(many_arguments_end_with_how_many_more),
         cmocka_unit_test(passwords_are_not_kept),
+        cmocka_unit_test(the_bytes_of_a_request_give_the_words_of_its_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
