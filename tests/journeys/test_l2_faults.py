@@ -40,7 +40,7 @@ def test_reads_of_a_silent_l2_answer_within_the_deadline(rig, fault):
         (proxy.black_hole if kind == "black hole" else proxy.freeze)(direction)
         other.send(wire.encode(["GET", "cold"]))
         reply, took = ask_timed(conn, "GET", "hot")
-        assert reply == b"v" and took < 0.25, "a hit does not wait for another client's miss"
+        assert reply == b"v" and took < TIMEOUT_S * 0.9, "a hit does not wait for another client's miss"
         began = time.monotonic()
         reply = other.read()
         assert isinstance(reply, wire.Error) and reply.startswith(b"L2DOWN "), reply

@@ -10,7 +10,7 @@ import pytest
 
 import wire
 from envelopes import xxh64
-from harness import slow_under_sanitizers, until
+from harness import SLACK_S, slow_under_sanitizers, until
 from origin import Client, Clients, Origin, cache_aside, fetch
 
 pytestmark = pytest.mark.own
@@ -552,7 +552,8 @@ def test_a_budget_that_is_used_up(nodes):
         assert (await loader.ask("CACHE.FETCH", "b:slow"))[0] == b"LOAD"
         began = time.monotonic()
         refused = await fetches.ask("CACHE.FETCH", "b:slow")
-        assert refused.startswith(b"BUSY") and 0.09 < time.monotonic() - began < 1
+        assert refused.startswith(b"BUSY")
+        assert 0.09 < time.monotonic() - began < 1 + SLACK_S
         assert (await fetches.ask("CACHE.FETCH", "b:slow", "HARD", "1")).startswith(b"BUSY")
         assert await asks.ask("GET", "b:slow") is None
         for client in (loader, fetches, asks):
@@ -565,15 +566,20 @@ def test_an_application_that_only_asks_makes_nobody_wait_for_long(nodes):
     async def story():
         asks = await Client(nodes[0]).connect()
         assert await asks.ask("GET", "b:only-asked") is None  # and never writes
-        began = time.monotonic()
-        assert await asks.ask("GET", "b:only-asked") is None
-        assert time.monotonic() - began < 0.09, "it does not wait for itself"
+        took = []  # the least of several: a wait would be in each of them
+        for _ in range(5):
+            began = time.monotonic()
+            assert await asks.ask("GET", "b:only-asked") is None
+            took.append(time.monotonic() - began)
+        assert min(took) < 0.09, "it does not wait for itself"
         async with Clients(nodes[1:2], 8) as others:
             assert set(await others.all(lambda client: client.ask("GET", "b:only-asked"))) == {None}
-            began = time.monotonic()
+            took = []
             for _ in range(5):
+                began = time.monotonic()
                 assert set(await others.all(lambda client: client.ask("GET", "b:only-asked"))) == {None}
-            assert time.monotonic() - began < 0.4, "each worker waits once"
+                took.append(time.monotonic() - began)
+            assert min(took) < 0.09, "each worker waits once"
             # load-timeout is one second: then it is known in the cluster, and nobody waits at all
             fresh = await Client(nodes[2]).connect()
             while (await fresh.ask("CACHE.FETCH", "b:only-asked", "HARD", "10"))[:4] == b"BUSY":
@@ -595,7 +601,7 @@ def test_a_refused_write_hands_on_what_its_client_was_to_load(nodes, server, wor
         finally:
             server.config_set("maxmemory", 0)
         began = time.monotonic()
-        assert other.ask("CACHE.FETCH", "m:full", "HARD", "10000")[0] == b"LOAD" and time.monotonic() - began < 1.5
+        assert other.ask("CACHE.FETCH", "m:full", "HARD", "10000")[0] == b"LOAD" and time.monotonic() - began < 2.5
         assert other.ask("DEL", "m:full") == 0
 
 
