@@ -71,6 +71,7 @@ class Terminal:
         self.shown = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # who was started in the background of a shell ignores it, and hands that on
             os.execve(TERRACE, [TERRACE, *map(str, words)], environment(**(env or {})))
         self.resize(rows, columns)
         self.code = None
