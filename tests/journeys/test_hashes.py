@@ -280,7 +280,7 @@ def test_what_is_too_large_is_passed_on_and_not_asked_for_again(one_worker, kind
         settle(conn)
         for _ in range(10):
             assert conn.ask("HGET", key, "f0") == b"0" and conn.ask("HLEN", key) == len(mapping)
-        assert server.calls("hscan") == 1 and server.calls("hget") + server.calls("hlen") == 20
+        assert server.calls("hscan") == 1 and server.calls("hget") == 10 and server.calls("hlen") >= 10, "beats ask HLEN, too"
         assert int(node.admin("/metrics")[1].split("\nterrace_hashes_too_large_total ")[1].split()[0]) >= 1
 
 
