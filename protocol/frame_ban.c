@@ -179,7 +179,8 @@ enum status frame_ban_next(struct slice body, uint64_t seq, size_t *position, st
     }
     const uint64_t hard = (own & OWN_HARD) != 0 ? seq : get_u64le(head + 8);
     const uint64_t soft = (own & OWN_SOFT) != 0 ? seq : get_u64le(head + 16);
-    if (hard > SEQ_MAX || soft > SEQ_MAX) {
+    const uint64_t most = seq != 0 ? seq : SEQ_MAX;
+    if (hard > most || soft > most) {
         return MALFORMED;
     }
     struct frame_ban ban;

@@ -55,7 +55,8 @@ enum status frame_ban_append(struct buf *body, struct slice name, uint32_t age_s
                              uint64_t soft) MUST_USE;
 /* Appends one whose hard, or soft, seq is that of the frame. */
 enum status frame_ban_append_own(struct buf *body, struct slice name, bool soft) MUST_USE;
-/* One after the other; *position starts at 0, `seq` is that of the frame. AGAIN: no more. */
+/* One after the other; *position starts at 0, `seq` is that of the frame, above which nobody can know one; 0: they came in none.
+ * AGAIN: no more. */
 enum status frame_ban_next(struct slice body, uint64_t seq, size_t *position,
                            struct frame_ban *ret) MUST_USE;
 

@@ -556,7 +556,10 @@ bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms)
         return true;
     }
     const int64_t silence_ms = 3 * patience_ms(coherence);
-    return now_ms - coherence->heard_at_ms > silence_ms && patient_ms > silence_ms;
+    const int64_t unannounced_ms = coherence->unannounced_from_ms;
+    return patient_ms > silence_ms &&
+           (now_ms - coherence->heard_at_ms > silence_ms ||
+            (unannounced_ms != 0 && now_ms - unannounced_ms > silence_ms));
 }
 
 void coherence_tick(struct coherence *coherence, int64_t now_ms)

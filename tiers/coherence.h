@@ -272,8 +272,8 @@ void coherence_on_bus_up(struct coherence *coherence, const struct beat_answer *
 /* Each reply, whole and in order. */
 void coherence_on_bus_reply(struct coherence *coherence, struct slice reply, int64_t now_ms);
 void coherence_on_bus_lost(struct coherence *coherence, const char *why, int64_t now_ms);
-/* True when the bus must be given up: a beat was answered but not echoed for P, or 3P of silence everywhere, or its
- * greeting was refused. P = T, but at least 500 ms: a small T must not make it impatient with a busy Redis. A pause of
+/* True when the bus must be given up: a beat was answered but not echoed for P, or 3P of silence everywhere, or beats came home
+ * for 3P and no announcement of what they wrote (Redis sends it to somebody else), or its greeting was refused. P = T, but at least 500 ms: a small T must not make it impatient with a busy Redis. A pause of
  * this process does not count as silence: after one, the sockets are read first. */
 bool coherence_bus_is_dead(const struct coherence *coherence, int64_t now_ms);
 

@@ -146,7 +146,8 @@ static void obey_frame(struct coherence *coherence, const struct frame *frame, i
 
 /* T4. Everything in front of the echo was applied before: the bus is in order, and each reply is done with before the
  * next. What Redis had acknowledged by then and not announced yet comes with the next announcement: coherence_prove. */
-static void echo_came(struct coherence *coherence, const struct frame *frame, uint32_t bound_ms)
+static void echo_came(struct coherence *coherence, const struct frame *frame, uint32_t bound_ms,
+                      int64_t now_ms)
 {
     const struct own_beat *beat = own_beats_home(&coherence->beats, frame->nonce);
     if (beat == NULL) {
@@ -155,6 +156,9 @@ static void echo_came(struct coherence *coherence, const struct frame *frame, ui
     coherence_count(coherence, M_BEATS_HOME, 1);
     coherence->reported_seq = beat->applied_seq;
     coherence->unproved.home_ms = beat->sent_at_ms;
+    if (coherence->unannounced_from_ms == 0) {
+        coherence->unannounced_from_ms = now_ms;
+    }
     coherence->unproved.told_ms = bound_ms;
     if (beat->marker != 0) {
         coherence->unproved.marker = beat->marker;
@@ -192,7 +196,7 @@ static void beat_came(struct coherence *coherence, const struct frame *frame,
                       const struct frame_beat *beat, int64_t now_ms)
 {
     if (frame->node == coherence->options.node) {
-        echo_came(coherence, frame, beat->bound_ms);
+        echo_came(coherence, frame, beat->bound_ms, now_ms);
     } else {
         compare_report(coherence, frame, beat, now_ms);
     }
@@ -263,6 +267,7 @@ static void confirm(struct coherence *coherence, unsigned have, int64_t now_ms)
         return;
     }
     coherence->phase = BUS_CONFIRMED;
+    coherence->unannounced_from_ms = 0;
     own_beats_void(&coherence->beats);
     coherence_interrupt(coherence, now_ms);
     coherence_next_generation(coherence);

@@ -101,6 +101,7 @@ struct coherence {
     bool has_seq;
     uint64_t seq; /* of the newest frame; how much is applied: view.applied_seq */
     struct unproved unproved;
+    int64_t unannounced_from_ms; /* the first own echo since Redis announced keys; 0: none came since */
     struct heard heard;
     struct coherence_mark former; /* of a process that ended, until an epoch is met; seq 0: none */
     enum coherence_former former_is;

@@ -78,6 +78,7 @@ void coherence_interrupt(struct coherence *coherence, int64_t now_ms)
 void coherence_prove(struct coherence *coherence, int64_t now_ms)
 {
     const struct unproved proved = coherence->unproved;
+    coherence->unannounced_from_ms = 0;
     if (proved.seq == 0) {
         return;
     }

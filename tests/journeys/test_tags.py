@@ -470,6 +470,8 @@ def test_rows_that_are_none_of_ours_keep_no_node_from_serving(alone, stage):
     good = {name: row for name in (
         b"P\0" + b"p" * 1024, b"T\0" + b"t" * 250, b"C\0\1a\2aa\1b", b"C\0" + b"".join(bytes([1, i]) for i in range(64)),
         b"T\x40" + b"n" * 64 + b"t")} | {b"T\0future": struct.pack("<QQQ", 5, 0, 1 << 63)}
+    ahead = int(control.get("terrace:seq")) + 1_000_000  # of what is still to be written
+    bad |= {b"T\0ahead": struct.pack("<QQQ", ahead, 0, 0), b"P\0m:": struct.pack("<QQQ", 0, ahead, 0)}
     with nodes[0].wire() as a:
         put(client, a, "m:k")
         known(nodes)

@@ -218,6 +218,35 @@ static void a_beat_that_is_answered_but_not_echoed_for_t_gives_the_bus_up(void *
     stage_done(&stage);
 }
 
+static void beats_that_come_home_without_an_announcement_for_3t_give_the_bus_up(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open_synced(&stage);
+    stage_beat(&stage);
+    stage_answer(&stage);
+    stage_echo_frame(&stage, stage.nonce);
+    const int64_t from_ms = stage.now_ms;
+    for (int i = 0; i < 6; i++) { /* all is well but for what Redis sends to somebody else */
+        stage.now_ms = from_ms + i * T_MS / 2;
+        stage_beat(&stage);
+        stage_answer(&stage);
+        stage_echo_frame(&stage, stage.nonce);
+    }
+    stage.now_ms = from_ms + 3 * T_MS;
+    assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
+    assert_true(coherence_bus_is_dead(stage.coherence, stage.now_ms + 1));
+    stage_flush(&stage);
+    assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms + 1));
+    stage_echo_frame(&stage, stage.nonce);
+    coherence_on_bus_lost(stage.coherence, "reset", stage.now_ms);
+    stage_bus_up(&stage);
+    stage_confirm(&stage);
+    stage.now_ms += 2 * T_MS;
+    assert_false(coherence_bus_is_dead(stage.coherence, stage.now_ms));
+    stage_done(&stage);
+}
+
 static void beats_that_fail_or_are_not_answered_do_not_give_the_bus_up(void **state)
 {
     (void)state;
@@ -426,6 +455,7 @@ int main(void)
         cmocka_unit_test(a_closed_fence_hurries_the_next_beat_but_not_without_end),
         cmocka_unit_test(no_more_than_eight_beats_wait_for_an_answer),
         cmocka_unit_test(a_beat_that_is_answered_but_not_echoed_for_t_gives_the_bus_up),
+        cmocka_unit_test(beats_that_come_home_without_an_announcement_for_3t_give_the_bus_up),
         cmocka_unit_test(beats_that_fail_or_are_not_answered_do_not_give_the_bus_up),
         cmocka_unit_test(a_failed_beat_does_not_hide_one_that_is_not_echoed),
         cmocka_unit_test(beats_answered_while_the_bus_was_away_are_not_missed_on_it),

@@ -37,6 +37,9 @@ static void an_entry_is_read_as_it_was_written(void **state)
     }
     struct frame_ban ban;
     assert_int_equal(frame_ban_next(buf_slice(&body), 99, &position, &ban), AGAIN);
+    position = 0; /* it would bind what was written behind it */
+    assert_int_equal(frame_ban_next(buf_slice(&body), 12, &position, &ban), MALFORMED);
+    assert_int_equal(frame_ban_next(buf_slice(&body), 13, &position, &ban), OK);
     /* Whatever is cut off, or changed to what is no ban, is found. */
     for (size_t size = 1; size < body.size / 3; size++) {
         position = 0;

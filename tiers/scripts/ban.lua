@@ -16,7 +16,8 @@
 -- Seqs only rise. The field of a lost table is always there: what finds it missing cannot know what else is, so everything
 -- that was written before is invalid from then on: until the epoch began, if the table was not seen in it (the epochs
 -- before had smaller seqs; the first has none before it), and otherwise until now. So it is with a row that is none of
--- ours, by its name or its value: nobody knows what stood there.
+-- ours, by its name or its value, or by a seq that was not given to anybody yet, which would bind what is still to be
+-- written: nobody knows what stood there.
 --
 -- terrace:meta: `banned` is the seq of the newest of all bans, `listed` of the newest glob or conjunction, `life` the longest life that any node ever said.
 --
@@ -48,6 +49,10 @@ local base = counter < 2097152 and counter * 4294967296 or 0 -- as beat.lua coun
 local clock = string.match(call('INFO', 'server'), 'server_time_usec:(%d+)%d%d%d%d%d%d') or call('TIME')[1]
 local now = tonumber(clock)
 
+-- The newest seq of all. What is no number binds nothing: then no row is believed.
+local last = pcall('GET', 'terrace:seq')
+last = type(last) == 'string' and #last <= 16 and string.match(last, '^%d+$') and tonumber(last) or 0
+
 -- The seq; or nil and the answer of the script.
 local function say(frame)
     local seq = pcall('INCR', 'terrace:seq')
@@ -72,6 +77,7 @@ local function say(frame)
     end
     call('PUBLISH', 'terrace:bus', frame)
     call('HSET', META, 'banned', string.format('%.0f', seq))
+    last = seq
     return seq
 end
 
@@ -118,7 +124,7 @@ end
 local function read(name, row)
     if #row == 24 and is_name(name) then
         local hard, soft, at = unpack_(ROW, row)
-        if hard <= ENDLESS and soft <= ENDLESS then
+        if hard <= last and soft <= last then
             return hard, soft, at
         end
     end
@@ -221,11 +227,12 @@ function ACTS.KNOW(frame)
     local news, broken = {}, {}
     each(frame, FRAME_HEAD + 1, #frame - FRAME_TAIL, function(name, _, age, hard, soft)
         local old_hard, old_soft, old_at = row_of(name)
-        if not old_hard then
+        local is_given = hard <= last and soft <= last
+        if not old_hard or not is_given then
             broken[#broken + 1] = name
-            old_hard, old_soft, old_at = 0, 0, 0
+            old_hard, old_soft, old_at = old_hard or 0, old_soft or 0, old_at or 0
         end
-        if hard > old_hard or soft > old_soft then
+        if is_given and (hard > old_hard or soft > old_soft) then
             news[#news + 1] = { name, math.max(hard, old_hard), math.max(soft, old_soft), math.max(now - age, old_at) }
         end
     end)

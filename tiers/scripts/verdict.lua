@@ -15,14 +15,20 @@ if meta[1] ~= ARGV[2] or meta[2] ~= ARGV[3] then
     return UNKNOWN -- an error has no elements: a record that is not ours counts as none
 end
 
+local last = redis.pcall('GET', 'terrace:seq')
+last = type(last) == 'string' and tonumber(last) or 0
+
 local hard, soft, broken = 0, 0, false
 local function look(rows)
     for _, row in ipairs(rows) do
+        local a, b = math.huge, math.huge
         if row and #row == 24 then
-            local a, b = struct.unpack('<I8I8', row)
-            hard, soft = math.max(hard, a), math.max(soft, b)
-        elseif row then
+            a, b = struct.unpack('<I8I8', row)
+        end
+        if row and (a > last or b > last) then -- none of ours: no such seq was given to anybody yet (ban.lua)
             broken = true
+        elseif row then
+            hard, soft = math.max(hard, a), math.max(soft, b)
         end
     end
 end
