@@ -347,7 +347,7 @@ def test_tls_is_spoken_and_certificates_are_looked_at(stage):
 
 def test_a_write_that_nobody_answers_is_exit_3_and_one_that_is_not_everywhere_yet_exit_1(stage):
     redis = stage.redis()
-    node, other = stage.node(l2=redis), stage.node(l2=redis)
+    node, other = stage.node("--l2-timeout", "30s", l2=redis), stage.node(l2=redis)  # the node says nothing before the client goes
     until(lambda: int(node.info()["coherence_nodes"]) == 2, 5, "they hear each other")
     stand_still(other.process)
     done = ask(node, "invalidate", "key", "k", "--sync", "100ms", "--json")

@@ -262,7 +262,7 @@ def test_every_metric_that_is_named_exists(node):
     metrics = node.admin("/metrics")[1]
     names = {name for each in named() for name in re.findall(r"\bterrace_\w+|\bprocess_\w+", each)}
     assert len(names) > 15
-    assert not [name for name in names if not re.search(rf"^{name}(\{{| )", metrics, re.M)]
+    assert not [name for name in names if not re.search(rf"^(# TYPE )?{name}(\{{| )", metrics, re.M)]
 
 
 def test_every_field_of_info_and_event_of_the_log_that_is_named_exists(node):
