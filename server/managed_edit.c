@@ -206,17 +206,15 @@ static bool edit_act(struct edit *edit, struct reply *reply)
     edit->write.version = edit->found.version;
     struct buf *scratch = &edit->worker->scratch;
     scratch->size = 0;
-    if (!edit->rule->decide(edit, reply)) {
-        return false;
-    }
-    const enum status status = edit_send(edit);
-    if (scratch->capacity > EDIT_SCRATCH_KEPT) {
+    const bool is_decided = edit->rule->decide(edit, reply);
+    const enum status status = is_decided ? edit_send(edit) : OK;
+    if (scratch->capacity > EDIT_SCRATCH_KEPT) { /* also of one that was too large to be sent */
         buf_done(scratch);
     }
     if (status != OK) {
         managed_refuse_write(reply, edit->worker, &edit->write, status, (struct slice){0});
     }
-    return status == OK;
+    return is_decided && status == OK;
 }
 
 /* What is on its way ends the lease of the key, or is refused without it; so what the connection writes next is a write like

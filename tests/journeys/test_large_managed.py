@@ -6,7 +6,7 @@ import pytest
 
 import envelopes
 import wire
-from harness import stand_still, until
+from harness import slow_under_sanitizers, stand_still, until, vm_rss_bytes
 from test_large_streamed import LARGE, MB, ROOM, bytes_of, counted, memory, nothing_under_way, warm
 from test_large_written import begin, fill, streams
 
@@ -171,3 +171,17 @@ def test_a_lease_is_filled_by_it(managed, redis_server):
         assert conn.ask("SET", "m:load", DATA) == b"OK"
         assert conn.ask("GET", "m:load") == DATA
         assert redis_server.client().keys("terrace:lease:*m:load") == []
+
+
+@slow_under_sanitizers
+def test_one_too_large_for_its_envelope_is_refused_and_leaves_no_memory(stage, redis_server):
+    node = start(stage, redis_server)
+    warm(node)
+    before = vm_rss_bytes(node.pid)
+    with node.wire(timeout_s=60) as conn:
+        conn.send(b"*3\r\n$3\r\nSET\r\n$6\r\nm:huge\r\n$%d\r\n" % (512 * MB))
+        for _ in range(512):
+            conn.send(DATA[:MB])
+        conn.send(b"\r\n")
+        assert conn.read() == b"ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+        until(lambda: vm_rss_bytes(node.pid) - before < ROOM, 10, "what was written of it is gone")
