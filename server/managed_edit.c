@@ -204,6 +204,7 @@ static bool edit_act(struct edit *edit, struct reply *reply)
                                      : MANAGED_ALWAYS;
     memcpy(edit->write.token, edit->token, MANAGED_TOKEN_SIZE);
     edit->write.version = edit->found.version;
+    edit->write.envelope = (struct slice){0}; /* of a former try, which is gone */
     struct buf *scratch = &edit->worker->scratch;
     scratch->size = 0;
     const bool is_decided = edit->rule->decide(edit, reply);
