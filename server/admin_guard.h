@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* admin_guard.h -- who may ask what of /v1 on the admin listener.
  *
- *      /livez, /readyz, /metrics   everybody: what probes and Prometheus need, from wherever, has no key and no value in it
- *      /v1, reading                who shows the token; without it, clients of this machine that ask this machine
- *      /v1, changing               who shows the token; none is set: nobody
+ *      /, /livez, /readyz, /metrics   everybody: what probes and Prometheus need, from wherever, has no key and no value in it
+ *      /v1, reading                   who shows the token; without it, clients of this machine that ask this machine
+ *      /v1, changing                  who shows the token; none is set: nobody
  *
  * The token is `admin-token`, shown as `Authorization: Bearer TOKEN`. It is compared by the SHA-256 of both, in constant time.
  *

@@ -505,7 +505,6 @@ def test_a_pause_of_writes_holds_the_block_that_writes(request, place):
 
 
 @pytest.mark.own
-@pytest.mark.skipif("JOURNEY_SANITIZED" in os.environ, reason="a quarter of a gigabyte takes a sanitizer seven seconds")
 def test_many_keys_are_watched_in_less_than_the_square_of_their_time(alone):
     with alone.wire() as conn:
         keys = [f"many:{i}" for i in range(60_000)]
@@ -517,6 +516,8 @@ def test_many_keys_are_watched_in_less_than_the_square_of_their_time(alone):
         assert conn.ask("MULTI") == b"OK" and conn.ask("PING") == b"QUEUED" and conn.ask("EXEC") is wire.NULL_ARRAY
 
 
+@pytest.mark.own
+@pytest.mark.skipif("JOURNEY_SANITIZED" in os.environ, reason="a quarter of a gigabyte takes a sanitizer seven seconds")
 def test_a_queue_has_a_limit(alone):
     """256 MiB (protocol/limits.h)."""
     with alone.wire(timeout_s=60) as conn:

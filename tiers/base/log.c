@@ -31,12 +31,15 @@ bool log_level_read(const char *name, enum log_level *ret_level)
 /* One line of text, whatever L2 or a client said. */
 static void log_escape(char *dst, size_t room, const char *text)
 {
+    static const char cut[] = "...";
     const struct slice bytes = slice_of(text);
     size_t used = 0;
     for (size_t at = 0, size; at < bytes.size; at += size) {
         const unsigned char c = (unsigned char)text[at];
         size = utf8_character(bytes, at);
-        if (used + size + 2 > room) {
+        if (used + size + 1 + sizeof(cut) > room) {
+            memcpy(dst + used, cut, sizeof(cut) - 1);
+            used += sizeof(cut) - 1;
             break;
         }
         if (c == '"' || c == '\\') {

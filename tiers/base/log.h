@@ -5,7 +5,8 @@
  *
  * No line ever holds a value of a client's key. Lines above LOG_LINES_PER_SECOND are dropped and counted, and the next
  * line that passes says how many. What others said stands in a line as text: control bytes as spaces, bytes that are no
- * UTF-8 as '?'. A message above LOG_MESSAGE_MAX is cut, and ends with "...".
+ * UTF-8 as '?'. A message above LOG_MESSAGE_MAX, or with hundreds of quotes, which take two bytes each, is cut, and ends
+ * with "...".
  *
  * Threads: any; one write(2) per line, so lines do not mix. */
 #ifndef TERRACE_TIERS_BASE_LOG_H
