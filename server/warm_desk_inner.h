@@ -153,7 +153,7 @@ struct warm_desk {
     bool takes_again;
     unsigned calls;
     struct standing *standing;
-    bool told_trouble; /* in the log, since it was well */
+    int64_t trouble_at_ms; /* the last one; 0: there was none */
     _Atomic unsigned shown[5];
     _Atomic bool shown_takes_part;
 };

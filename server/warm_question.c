@@ -11,7 +11,8 @@
 #include <string.h>
 
 enum {
-    MEND_MS = 1000
+    MEND_MS = 1000,
+    TROUBLE_MS = 60000
 };
 
 static bool is_wrong_type(struct slice text)
@@ -43,12 +44,16 @@ static void desk_mend(struct warm_desk *desk)
     (void)!warm_desk_ask(desk, &desk->mend_question, &words);
 }
 
+/* Where one verb is refused and another is not, it is trouble and well in turns: that is told once. */
 static void desk_note_trouble(struct warm_desk *desk, enum status status, struct slice text)
 {
-    if (status == OK) {
-        desk->told_trouble = false;
-    } else if (!desk->told_trouble && status != L2_DOWN) {
-        desk->told_trouble = true;
+    const int64_t now_ms = desk->worker->now_ms;
+    if (status == OK || status == L2_DOWN) {
+        return;
+    }
+    const bool is_told = desk->trouble_at_ms != 0 && now_ms - desk->trouble_at_ms < TROUBLE_MS;
+    desk->trouble_at_ms = now_ms;
+    if (!is_told) {
         log_write(&desk->worker->node->log, LOG_WARNING, "warm_queue_trouble",
                   "the queue of warm jobs in L2 answers: %.*s",
                   (int)(text.size < 160 ? text.size : 160), text.data);

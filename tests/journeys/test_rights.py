@@ -143,6 +143,28 @@ def test_who_may_not_read_a_piece_of_a_value_serves_and_says_once_that_nothing_i
     assert "user 'terrace'" in line and "GETRANGE" in line and f"ACL SETUSER terrace {' '.join(RULES)}" in line, line
 
 
+def test_a_job_of_who_may_not_read_a_piece_of_a_value_ends_and_says_why(stage, redis_server):
+    redis_server.client().set("w:read", "v")
+    node = stage.node(l2=set_user(redis_server, "-getrange"))
+    node.wait_synced()
+    done = warm.run(node, {"keys": ["w:read"]}, target="self")
+    assert (done["loaded"], done["failed"]) == (0, 1) and "NOPERM" in done["failures"][0]["why"], done
+    assert not log_lines(node, "warm_queue_trouble")
+
+
+def test_a_queue_of_which_one_question_is_refused_again_and_again_is_told_once(stage, redis_server):
+    """Another one is answered in between, which is no end of it."""
+    node = stage.node(l2=set_user(redis_server, "-hlen"))
+    until(lambda: log_lines(node, "warm_queue_trouble"), 10, "it is told")
+    warm.submit(node, {"keys": ["w:read"]}, target="self")
+
+    def refused():
+        return redis_server.client().info("commandstats")["cmdstat_hlen"]["rejected_calls"]
+    before = refused()
+    until(lambda: refused() > before + 1, 20, "and asked again", every_s=0.1)
+    assert len(log_lines(node, "warm_queue_trouble")) == 1
+
+
 def test_who_may_not_ask_what_a_key_takes_in_memory_warms_hashes_all_the_same(stage, redis_server):
     admin = redis_server.client()
     admin.hset("w:hash", mapping={"f": "v", "g": "w" * 1000})

@@ -132,7 +132,7 @@ function verbs.FIRE()
         fields[#fields + 1] = names[i]
         fields[#fields + 1] = value or ''
     end
-    local done = submit(call('GETRANGE', key('json', id), 0, -1), fields, ARGV[8], ARGV[9])
+    local done = submit(call('GET', key('json', id)) or '', fields, ARGV[8], ARGV[9])
     if done[2] then
         set(id, 'child', done[2], 'fired', digits(now))
     end
@@ -230,7 +230,7 @@ end
 -- 5 job: OK json
 function verbs.SPEC()
     local id = ARGV[5]
-    local json = call('GETRANGE', key('json', id), 0, -1)
+    local json = call('GET', key('json', id)) or ''
     if #json > 0 then
         return { 'OK', json }
     elseif is_open(id) then
