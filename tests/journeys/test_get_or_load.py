@@ -281,7 +281,7 @@ def test_who_waits_gives_up_at_his_own_deadline(nodes, start):
         program.want(3, "m:slow", 300)
         assert {got.status for got in program.wait_got(3)} == {"MISS"}
         assert {got.reason for got in program.got} == {"DEADLINE"}
-        assert 0.3 <= time.monotonic() - began < 0.6 + SLACK_S
+        assert 0.299 <= time.monotonic() - began < 0.6 + SLACK_S  # clocks count whole milliseconds
     programs[0].order("ok", "value")
     assert programs[0].wait_got(4)[3].value == "value"
 

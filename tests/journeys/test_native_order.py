@@ -122,7 +122,7 @@ def test_a_read_is_answered_within_the_time_of_its_client(held):
         other = conn.send("GET", STUCK)
         assert hit(conn).status == "OK"
         late = conn.answer(waiting)
-        assert late.status == "DEADLINE" and 0.15 <= time.monotonic() - began < 10
+        assert late.status == "DEADLINE" and 0.149 <= time.monotonic() - began < 10  # whole milliseconds of the node's clock
         assert not conn.answered(other)
         proxy.release("up")
         assert conn.answer(other).status == "NIL"
